@@ -1,0 +1,143 @@
+"""Registries: components found in their folder by name, imported only when asked for.
+
+A plug-in file names its component where it defines it::
+
+    @samplers.register("af")
+    @dataclass(frozen=True)
+    class ApexFrame: ...
+
+Names are read from the source with `ast`, so listing them imports nothing. Other packages add components
+through entry points of the group ``microexpr.<folder>``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from microexpr.errors import ConfigError, UnknownComponentError, suggest
+
+T = TypeVar("T")
+Factory = Callable[..., T]
+
+
+@dataclass
+class Registry(Generic[T]):
+    """All components of one kind: `names`, `get` a factory, `build` a component from its parameters."""
+
+    kind: str
+    folder: str
+    bound: frozenset[str] = frozenset()
+    """Parameters that the house passes itself, so that no study file may name them."""
+    _factories: dict[str, Factory[T]] = field(default_factory=dict)
+    _revisions: dict[str, int] = field(default_factory=dict)
+
+    def register(self, name: str, *, revision: int = 1) -> Callable[[Factory[T]], Any]:
+        """Register a factory under `name`; raise `revision` whenever its output changes."""
+
+        def decorate(factory: Factory[T]) -> Factory[T]:
+            self._factories[name] = factory
+            self._revisions[name] = revision
+            return factory
+
+        return decorate
+
+    @cached_property
+    def _modules(self) -> Mapping[str, str]:
+        folder = Path(__file__).parent / self.folder
+        files = sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")])
+        found: dict[str, str] = {}
+        for file in files:
+            parts = file.relative_to(folder).with_suffix("").parts
+            module = ".".join(("microexpr", self.folder, *(part for part in parts if part != "__init__")))
+            found.update(dict.fromkeys(_registered_names(file), module))
+        return found
+
+    @cached_property
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"microexpr.{self.folder}")}
+
+    def names(self) -> tuple[str, ...]:
+        """Return every known name, sorted, without importing a component."""
+        return tuple(sorted({*self._modules, *self._entry_points, *self._factories}))
+
+    def get(self, name: str) -> Factory[T]:
+        """Return the factory called `name`; raises UnknownComponentError with the known names."""
+        if name not in self._factories:
+            if name in self._modules:
+                importlib.import_module(self._modules[name])
+            elif name in self._entry_points:
+                self._factories.setdefault(name, self._entry_points[name].load())
+            else:
+                raise UnknownComponentError(self.kind, name, self.names())
+        return self._factories[name]
+
+    def revision(self, name: str) -> int:
+        """Return the revision of a component, part of every experiment's key."""
+        self.get(name)
+        return self._revisions.get(name, 1)
+
+    def bind(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `params` converted to the factory's types, defaults filled in; raises ConfigError."""
+        factory = self.get(name)
+        offered = {key: value for key, value in _parameters(factory).items() if key not in self.bound}
+        where = f"{self.kind} {name!r}"
+        for key in params:
+            if key not in offered:
+                known = ", ".join(offered) or "none"
+                raise ConfigError(f"{where} has no parameter {key!r}{suggest(key, offered)}. It takes: {known}.")
+        values = {}
+        for key, (annotation, default) in offered.items():
+            if key in params:
+                values[key] = _convert(where, key, params[key], annotation)
+            elif default is inspect.Parameter.empty:
+                raise ConfigError(f"{where} needs the parameter {key!r}.")
+            else:
+                values[key] = default
+        return values
+
+    def build(self, name: str, params: Mapping[str, Any]) -> T:
+        """Return the component `name` made with `params`, checked against its signature."""
+        return self.get(name)(**self.bind(name, params))
+
+
+def _registered_names(file: Path) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    return [
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "register"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    ]
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    source = factory.__init__ if inspect.isclass(factory) else factory
+    hints = typing.get_type_hints(source)
+    return {
+        name: (hints.get(name, Any), parameter.default)
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _convert(where: str, key: str, value: object, annotation: Any) -> object:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        adapter: TypeAdapter[object] = TypeAdapter(annotation)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problem = "; ".join(item["msg"] for item in error.errors())
+        raise ConfigError(f"{where}: {key} = {value!r} is not valid: {problem}.") from None

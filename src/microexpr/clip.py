@@ -1,0 +1,86 @@
+"""What is recorded, and where in time: clips, action units, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from microexpr.labels import LabelSet
+
+
+@dataclass(frozen=True, slots=True)
+class ActionUnit:
+    """One facial action unit as the coder wrote it (Facial Action Coding System, Ekman & Friesen 1978)."""
+
+    number: int
+    side: Literal["L", "R"] | None = None
+    intensity: str | None = None
+    doubtful: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.side or ''}{self.number}{self.intensity or ''}{'?' if self.doubtful else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One annotated expression; frames are numbered as the database numbers them, `offset` is inclusive.
+
+    A ready image (an optical-flow picture, say) has no time: onset, apex and offset are None.
+    """
+
+    dataset: str
+    subject: str
+    namespace: str
+    video: str
+    fps: float | None = None
+    onset: int | None = None
+    apex: int | None = None
+    offset: int | None = None
+    emotion: str | None = None
+    action_units: tuple[ActionUnit, ...] = ()
+    kind: Literal["micro", "macro"] = "micro"
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def key(self) -> str:
+        """The clip's name in every result, for instance ``casme2/01/EP02_01f/46-86``."""
+        time = () if self.onset is None else (f"{self.onset}-{self.offset}",)
+        return "/".join((self.dataset, self.subject, self.video, *time))
+
+    @property
+    def person(self) -> str:
+        """One human across everything: databases that share people share a namespace."""
+        return f"{self.namespace}/{self.subject}"
+
+
+COLUMNS = (
+    "key",
+    "dataset",
+    "subject",
+    "person",
+    "video",
+    "onset",
+    "apex",
+    "offset",
+    "emotion",
+    "action_units",
+    "label",
+)
+
+
+def clip_table(clips: Iterable[Clip], labels: LabelSet) -> pd.DataFrame:
+    """Return one row a clip that `labels` keeps, with the class number in the column ``label``."""
+    import pandas as pd
+
+    rows = [
+        {name: getattr(clip, name) for name in COLUMNS[:-2]}
+        | {"action_units": "+".join(map(str, clip.action_units)), "label": labels.classes.index(word)}
+        for clip in clips
+        if (word := labels.of(clip)) is not None
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"onset": "Int64", "apex": "Int64", "offset": "Int64"})

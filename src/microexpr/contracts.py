@@ -1,0 +1,352 @@
+"""All contracts of the house and their registries: READ THIS FIRST.
+
+Data moves one way::
+
+    Dataset -> Preprocessor -> Sampler -> Representation -> Augmentation -> Model -> Vote
+            -> EvalProtocol -> Metric -> statistics -> report
+
+Whoever adds a component writes one file in its folder and registers a factory there, usually a frozen dataclass
+with ``__call__``; its named parameters become the parameters of study files. Arrays are ``t h w c`` before the
+model and ``b t c h w`` in it. Frames are numbered as the database numbers them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from microexpr._registry import Registry
+from microexpr.clip import Clip
+from microexpr.errors import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from jaxtyping import Bool, Float, Int, Num, UInt8
+    from sklearn.base import BaseEstimator
+    from torch import Tensor, nn
+
+    Predictor: TypeAlias = nn.Module | BaseEstimator
+
+View: TypeAlias = tuple[int, ...]
+"""Frame numbers of one model input: the apex frame gives ``[(apex,)]``, a recurrent model one view of many frames."""
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+class Modality(NamedTuple):
+    """What a database records: colour in 0..255, depth in its own units (16 bit kept)."""
+
+    channels: tuple[str, ...]
+    low: float = 0.0
+    high: float = 255.0
+
+
+class Frames(NamedTuple):
+    """Preprocessed frames and the rectangle of the source (x0, y0, x1, y1, in source pixels) that each one shows."""
+
+    pixels: Num[np.ndarray, "t h w c"]
+    channels: tuple[str, ...]
+    window: Float[np.ndarray, "t 4"]
+
+
+class ViewSpec(NamedTuple):
+    """What a model is built for: shape (t, h, w, c), the channels' names and the range of their values."""
+
+    shape: tuple[int, int, int, int]
+    channels: tuple[str, ...]
+    low: float = 0.0
+    high: float = 255.0
+
+
+class Batch(NamedTuple):
+    """What a loss and an augmentation see; `y` is soft, so that mixup can be."""
+
+    x: Float[Tensor, "b ..."]
+    y: Float[Tensor, "b k"]
+    aux: Mapping[str, Tensor]
+
+
+class Output(NamedTuple):
+    """What a model returns: class scores before the softmax, and its auxiliary outputs."""
+
+    logits: Float[Tensor, "b k"]
+    aux: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One split: rows of the clip table. `val` is None where the experiment is to cut it from the training persons."""
+
+    name: str
+    train: Int[np.ndarray, "n"]
+    test: Int[np.ndarray, "m"]
+    val: Int[np.ndarray, "v"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """Who made a database, and how to ask for it."""
+
+    title: str
+    doi: str
+    licence: str
+    access: str
+    n_clips: int | None
+    n_subjects: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A known defect of a released table, mended only where `found` matches (`clip` is 'subject/video')."""
+
+    clip: str
+    field: str
+    found: object
+    used: object
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.clip}: {self.field} {self.found!r} read as {self.used!r} ({self.source})"
+
+
+class Dataset(ABC):
+    """One database on disk, read as its owners ship it. Reading changes nothing and raises DataError."""
+
+    info: ClassVar[DatasetInfo]
+    emotions: ClassVar[Mapping[str, str]]
+    corrections: ClassVar[tuple[Correction, ...]] = ()
+
+    @abstractmethod
+    def __init__(self, root: Path) -> None: ...
+
+    @abstractmethod
+    def modalities(self) -> Mapping[str, Modality]:
+        """Return what is recorded, the default first."""
+
+    @abstractmethod
+    def clips(self) -> Sequence[Clip]:
+        """Return every annotated expression that the table allows to be read, in the table's order."""
+
+    @abstractmethod
+    def faults(self) -> Sequence[Fault]:
+        """Return everything wrong with the table and its folder, all at once."""
+
+    @abstractmethod
+    def facts(self) -> Mapping[str, str]:
+        """Return what results must state of this copy: label version, folder, whether it is synthetic ..."""
+
+    def applied(self) -> Sequence[Correction]:
+        """Return the corrections that this copy needed."""
+        return ()
+
+    @abstractmethod
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
+        """Return frames by number; raises FrameError naming the file."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a sha256 of the table's bytes and of the file names and sizes."""
+
+    @classmethod
+    @abstractmethod
+    def write_example(cls, root: Path) -> None:
+        """Write made-up files in the owners' exact layout."""
+
+
+# --- from frames to model input ---------------------------------------------------------------------------------------
+@runtime_checkable
+class Detector(Protocol):
+    """Find faces: boxes (x0, y0, x1, y1) in pixels, the best first."""
+
+    def __call__(self, frame: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 4"]: ...
+
+
+@runtime_checkable
+class ClipFrames(Protocol):
+    """What a preprocessor sees of a clip, read only when asked for."""
+
+    clip: Clip
+    channels: tuple[str, ...]
+
+    def pixels(self, numbers: Sequence[int]) -> Num[np.ndarray, "t h w c"]:
+        """Return source frames by number."""
+
+    def boxes(self, numbers: Sequence[int], detector: str) -> Float[np.ndarray, "t 4"]:
+        """Return the best face box of each frame, detected once per frame and detector; raises NoFaceError."""
+
+
+@runtime_checkable
+class Preprocessor(Protocol):
+    """Change pixels, never time: frame n never depends on which numbers were asked for."""
+
+    def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames: ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Choose the views of a clip."""
+
+    def __call__(self, clip: Clip) -> Sequence[View]: ...
+
+
+@runtime_checkable
+class Representation(Protocol):
+    """Turn one view into what the model eats; a representation that is dear to compute says `cached`."""
+
+    cached: ClassVar[bool]
+
+    def channels(self, incoming: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the channels' names after this representation."""
+
+    def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]: ...
+
+
+@runtime_checkable
+class Augmentation(Protocol):
+    """Change training batches, never those of validation or test."""
+
+    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch: ...
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Make auxiliary labels of clips (action units, say) and their names."""
+
+    def __call__(self, clips: Sequence[Clip]) -> tuple[Float[np.ndarray, "n m"], tuple[str, ...]]: ...
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+@runtime_checkable
+class ModelFn(Protocol):
+    """Build a torch module ``x -> Output`` or a scikit-learn classifier for one kind of view.
+
+    A module gets ``x`` in the view's own range and normalises it itself.
+    """
+
+    def check(self, view: ViewSpec) -> Mapping[str, str]:
+        """Raise ConfigError or WeightsError if it could not be built; return facts of its weights. Builds nothing."""
+
+    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Predictor: ...
+
+
+@runtime_checkable
+class LossFn(Protocol):
+    """Return one value a row; `class_counts` are those of the training rows."""
+
+    def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]: ...
+
+
+@runtime_checkable
+class Vote(Protocol):
+    """Join the views of one clip (columns ``frames, p_0 .. p_(k-1)``) into its label and probabilities."""
+
+    def __call__(self, views: pd.DataFrame) -> tuple[int, Float[np.ndarray, "k"]]: ...
+
+
+# --- evaluation -------------------------------------------------------------------------------------------------------
+@runtime_checkable
+class EvalProtocol(Protocol):
+    """Say who is trained on and tested on; `table` is the clip table with its column ``label``."""
+
+    subject_independent: ClassVar[bool]
+
+    def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]: ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Score predictions; `over` are the classes averaged, fixed by the point estimate so that resamples keep them."""
+
+    absent_classes: ClassVar[str]
+    """The rule for classes without a true clip, printed beside every score."""
+
+    def __call__(
+        self,
+        y_true: Int[np.ndarray, "n"],
+        y_pred: Int[np.ndarray, "n"],
+        proba: Float[np.ndarray, "n k"],
+        over: Bool[np.ndarray, "k"],
+    ) -> float: ...
+
+
+# --- the person's own video, and many machines ------------------------------------------------------------------------
+class Interval(NamedTuple):
+    """A spotted expression, in seconds from the first frame."""
+
+    onset: float
+    apex: float
+    offset: float
+    kind: Literal["micro", "macro"]
+    score: float
+
+
+class Spotting(NamedTuple):
+    """What a spotter found, and the motion curve it decided on."""
+
+    intervals: tuple[Interval, ...]
+    seconds: Float[np.ndarray, "t"]
+    motion: Float[np.ndarray, "t"]
+
+
+@runtime_checkable
+class Spotter(Protocol):
+    """Find expressions in one pass with bounded memory; stateful by nature, and resumable."""
+
+    def update(
+        self, frames: UInt8[np.ndarray, "t h w c"], seconds: Float[np.ndarray, "t"], boxes: Float[np.ndarray, "t 4"]
+    ) -> None:
+        """Take the next frames with their true timestamps."""
+
+    def finish(self) -> Spotting:
+        """Return what was found."""
+
+
+@runtime_checkable
+class Launcher(Protocol):
+    """Run a function over jobs somewhere; a job that fails is yielded with its error and the others go on."""
+
+    def __call__(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[tuple[J, R | Exception]]: ...
+
+
+# --- registries -------------------------------------------------------------------------------------------------------
+datasets: Registry[Dataset] = Registry("dataset", "datasets", bound=frozenset({"root"}))
+detectors: Registry[Detector] = Registry("detector", "detection")
+preprocessors: Registry[Preprocessor] = Registry("preprocessing", "preprocessing")
+samplers: Registry[Sampler] = Registry("sampling", "sampling")
+representations: Registry[Representation] = Registry("representation", "representation")
+augmentations: Registry[Augmentation] = Registry("augmentation", "augmentation")
+targets: Registry[Target] = Registry("target", "targets")
+models: Registry[ModelFn] = Registry("model", "models")
+losses: Registry[LossFn] = Registry("loss", "losses")
+votes: Registry[Vote] = Registry("voting", "voting")
+protocols: Registry[EvalProtocol] = Registry("protocol", "protocols")
+metrics: Registry[Metric] = Registry("metric", "metrics")
+spotters: Registry[Spotter] = Registry("spotting", "spotting")
+launchers: Registry[Launcher] = Registry("launcher", "launchers")
+
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    registry.folder: registry
+    for registry in (
+        datasets,
+        detectors,
+        preprocessors,
+        samplers,
+        representations,
+        augmentations,
+        targets,
+        models,
+        losses,
+        votes,
+        protocols,
+        metrics,
+        spotters,
+        launchers,
+    )
+}

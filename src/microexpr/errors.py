@@ -1,0 +1,84 @@
+"""Every error a user can meet. Each message says what is wrong, where, and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a database: where it is, what it is, and the mend."""
+
+    where: str
+    problem: str
+    mend: str
+    clip: str | None = None
+    """Key of the clip that cannot be used; None where the whole database cannot."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem} -> {self.mend}"
+
+
+class MicroexprError(Exception):
+    """Anything that a user can mend; the command prints its message, never a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(MicroexprError):
+    """The command line was used wrongly."""
+
+    exit_code = 2
+
+
+class ConfigError(MicroexprError):
+    """A study or experiment file, or a parameter in it, is wrong."""
+
+
+class UnknownComponentError(ConfigError):
+    """A name that no registry knows."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        super().__init__(f"unknown {kind} {name!r}{suggest(name, known)}. Known: {', '.join(known) or 'none'}.")
+
+
+class DataError(MicroexprError):
+    """A database cannot be used as it is."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        self.faults = tuple(faults)
+        listed = "".join(f"\n  {number:>3}. {fault}" for number, fault in enumerate(self.faults, start=1))
+        super().__init__(message + listed)
+
+
+class FrameError(DataError):
+    """A frame cannot be read, or is not what its table says."""
+
+
+class NoFaceError(DataError):
+    """The detector finds no face in a frame."""
+
+
+class SplitError(MicroexprError):
+    """The clips cannot be divided as the protocol asks."""
+
+
+class WeightsError(MicroexprError):
+    """Pretrained weights are missing, damaged or of another model."""
+
+
+class StoreError(MicroexprError):
+    """Results cannot be written, or cannot be read back."""
+
+
+class TrainingError(MicroexprError):
+    """A training that cannot go on, for instance after a loss that is not finite."""
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ' (did you mean ...?)' for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

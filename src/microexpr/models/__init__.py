@@ -1,0 +1,1 @@
+"""Models: torch modules and scikit-learn classifiers."""

@@ -1,0 +1,1 @@
+"""Preprocessings: what part of a frame is shown, how large and in which colours."""

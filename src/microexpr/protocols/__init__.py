@@ -1,0 +1,1 @@
+"""Evaluation protocols: who is trained on and who is tested on."""

@@ -1,0 +1,1 @@
+"""Representations: what a model sees of a view."""

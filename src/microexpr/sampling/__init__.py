@@ -1,0 +1,1 @@
+"""Temporal samplings: which frames of a clip are shown."""

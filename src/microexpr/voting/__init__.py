@@ -1,0 +1,1 @@
+"""Votes: from the views of a clip to its label."""
