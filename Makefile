@@ -1,0 +1,47 @@
+# make demo   set up, make a synthetic database, run the study on it and write out/demo/report.html
+# make test   set up, run the tests
+# make check  ruff, mypy --strict, import-linter
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO := out/demo
+
+.PHONY: setup demo test check slow docs constraints clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python "$(PYTHON)" .venv && \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
+	else \
+		$(PYTHON) -m venv .venv && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/microexpr data make synthetic --out $(DEMO)/data --subjects 12 --clips 96 \
+		--emotions others,disgust,happiness,surprise --expression-size 4
+	$(BIN)/microexpr study studies/demo.toml --data $(DEMO)/data --out $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(READY)
+	$(BIN)/python -m microexpr.docs docs/components.md
+
+constraints:
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed '1i # Versions that continuous integration used; made by make constraints.' > constraints.txt
+
+clean:
+	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
