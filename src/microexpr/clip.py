@@ -1,15 +1,9 @@
-"""What is recorded, and where in time: clips, action units, and their table."""
+"""What is recorded, and where in time: clips and their action units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from microexpr.labels import LabelSet
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +49,3 @@ class Clip:
     def person(self) -> str:
         """One human across everything: databases that share people share a namespace."""
         return f"{self.namespace}/{self.subject}"
-
-
-COLUMNS = (
-    "key",
-    "dataset",
-    "subject",
-    "person",
-    "video",
-    "onset",
-    "apex",
-    "offset",
-    "emotion",
-    "action_units",
-    "label",
-)
-
-
-def clip_table(clips: Iterable[Clip], labels: LabelSet) -> pd.DataFrame:
-    """Return one row a clip that `labels` keeps, with the class number in the column ``label``."""
-    import pandas as pd
-
-    rows = [
-        {name: getattr(clip, name) for name in COLUMNS[:-2]}
-        | {"action_units": "+".join(map(str, clip.action_units)), "label": labels.classes.index(word)}
-        for clip in clips
-        if (word := labels.of(clip)) is not None
-    ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"onset": "Int64", "apex": "Int64", "offset": "Int64"})

@@ -173,7 +173,10 @@ class ClipFrames(Protocol):
     """What a preprocessor sees of a clip, read only when asked for."""
 
     clip: Clip
-    channels: tuple[str, ...]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return the modality's channels."""
 
     def pixels(self, numbers: Sequence[int]) -> Num[np.ndarray, "t h w c"]:
         """Return source frames by number."""
@@ -186,12 +189,24 @@ class ClipFrames(Protocol):
 class Preprocessor(Protocol):
     """Change pixels, never time: frame n never depends on which numbers were asked for."""
 
+    @property
+    def wants_raw(self) -> bool:
+        """Whether frames that somebody has cropped already would make it meaningless."""
+
+    @property
+    def needs_faces(self) -> bool:
+        """Whether a detector must run over the frames."""
+
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames: ...
 
 
 @runtime_checkable
 class Sampler(Protocol):
     """Choose the views of a clip."""
+
+    @property
+    def nominal(self) -> int:
+        """Views a clip gives at most."""
 
     def __call__(self, clip: Clip) -> Sequence[View]: ...
 
@@ -229,6 +244,18 @@ class ModelFn(Protocol):
 
     A module gets ``x`` in the view's own range and normalises it itself.
     """
+
+    @property
+    def label(self) -> str:
+        """The name that papers use."""
+
+    @property
+    def mixing(self) -> str:
+        """How places of a picture inform each other, in a few words (the paper's "token mixing")."""
+
+    @property
+    def trains_in_epochs(self) -> bool:
+        """Whether validation could choose anything: networks yes, estimators no."""
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         """Raise ConfigError or WeightsError if it could not be built; return facts of its weights. Builds nothing."""
@@ -274,6 +301,16 @@ class Metric(Protocol):
         proba: Float[np.ndarray, "n k"],
         over: Bool[np.ndarray, "k"],
     ) -> float: ...
+
+
+@runtime_checkable
+class ConfusionMetric(Protocol):
+    """A metric that needs no more than confusion matrices; intervals and tests score thousands of them at once."""
+
+    def of_confusion(
+        self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+    ) -> Float[np.ndarray, "*batch"]:
+        """Score confusion matrices (rows: true class)."""
 
 
 # --- the person's own video, and many machines ------------------------------------------------------------------------

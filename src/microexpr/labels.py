@@ -1,12 +1,16 @@
-"""One vocabulary of emotions, and the label sets that papers make of it."""
+"""One vocabulary of emotions, the label sets that papers make of it, and the table of labelled clips."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from microexpr.clip import Clip
 from microexpr.errors import ConfigError, UnknownComponentError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOCABULARY = (
     "others",
@@ -48,18 +52,6 @@ LABEL_SETS: Mapping[str, LabelSet] = {
     for labels in (
         _same("casme2_7", *_CASME2),
         _same("casme2_5", *_CASME2[:5]),
-        # Grouping of the MEGC 2019 challenge (See et al., FG 2019); its exact clips need the rule of its organisers.
-        LabelSet(
-            "negative_positive_surprise",
-            ("negative", "positive", "surprise"),
-            {
-                "negative": "negative",
-                "positive": "positive",
-                "surprise": "surprise",
-                "happiness": "positive",
-                **dict.fromkeys(("disgust", "repression", "anger", "contempt", "fear", "sadness"), "negative"),
-            },
-        ),
     )
 }
 AS_GIVEN = "as_given"
@@ -78,3 +70,32 @@ def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSe
     if choice not in LABEL_SETS:
         raise UnknownComponentError("label set", choice, [*LABEL_SETS, AS_GIVEN])
     return LABEL_SETS[choice]
+
+
+COLUMNS = (
+    "key",
+    "dataset",
+    "subject",
+    "person",
+    "video",
+    "onset",
+    "apex",
+    "offset",
+    "emotion",
+    "action_units",
+    "label",
+)
+
+
+def clip_table(clips: Iterable[Clip], labels: LabelSet) -> pd.DataFrame:
+    """Return one row a clip that `labels` keeps, with the class number in the column ``label``."""
+    import pandas as pd
+
+    rows = [
+        {name: getattr(clip, name) for name in COLUMNS[:-2]}
+        | {"action_units": "+".join(map(str, clip.action_units)), "label": labels.classes.index(word)}
+        for clip in clips
+        if (word := labels.of(clip)) is not None
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"onset": "Int64", "apex": "Int64", "offset": "Int64"})

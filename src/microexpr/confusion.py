@@ -1,0 +1,69 @@
+"""Confusion matrices (rows: true class, columns: predicted class) and what is read from them, class by class.
+
+Everything is vectorised over leading dimensions, so that ten thousand resamples cost one call.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+
+def confusion_matrix(y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "{k} {k}"]:
+    """Count clips by true class (row) and predicted class (column).
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    for labels in (y_true, y_pred):
+        # A label outside 0..k-1 would be counted in another class's cell.
+        if labels.size and not (labels.min() >= 0 and labels.max() < k):
+            raise ValueError(f"class numbers must lie in 0..{k - 1}, found {labels.min()}..{labels.max()}")
+    return np.bincount(y_true.astype(np.int64) * k + y_pred, minlength=k * k).reshape(k, k)
+
+
+def present(y_true: Int[np.ndarray, "n"], k: int) -> Bool[np.ndarray, "{k}"]:
+    """Say which classes have a true clip; the usual `over` of a metric.
+
+    >>> present(np.array([0, 2, 2]), 4)
+    array([ True, False,  True, False])
+    """
+    return np.bincount(y_true, minlength=k) > 0
+
+
+def f1_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
+    """F1 of each class, 2 TP / (2 TP + FP + FN); 0 for a class that is neither true nor predicted.
+
+    >>> f1_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]])).round(3)
+    array([0.667, 0.8  , 0.   ])
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    marked = confusion.sum(-1) + confusion.sum(-2)
+    f1 = np.zeros(marked.shape)
+    np.divide(2.0 * hits, marked, out=f1, where=marked > 0)
+    return f1
+
+
+def recall_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
+    """Recall of each class, TP / (TP + FN); not a number for a class without a true clip.
+
+    >>> recall_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    array([0.5, 1. , nan])
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    true = confusion.sum(-1)
+    recall = np.full(true.shape, np.nan)
+    np.divide(hits, true, out=recall, where=true > 0)
+    return recall
+
+
+def mean_over(
+    values: Float[np.ndarray, "*batch k"], over: Bool[np.ndarray, "#*batch k"]
+) -> Float[np.ndarray, "*batch"]:
+    """Average the classes in `over`; not a number where there are none."""
+    total = np.where(over, values, 0.0).sum(-1)
+    classes = np.broadcast_to(over, values.shape).sum(-1)
+    mean = np.full(classes.shape, np.nan)
+    np.divide(total, classes, out=mean, where=classes > 0)
+    return mean

@@ -1,0 +1,61 @@
+"""A clip's folder of numbered frames: what is wrong with it, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from microexpr.clip import Clip
+from microexpr.datasets._images import broken, numbered, ranges
+from microexpr.errors import Fault, FrameError
+
+_SHOWN = 3
+_MEND = "copy its folder again from the original"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFolder:
+    """Frames by number; `prefixes` are the beginnings of their names where only such files count."""
+
+    path: Path
+    prefixes: tuple[str, ...] = ()
+
+    def listed(self) -> dict[int, Path]:
+        """Return the frames by number; where two files claim one number, the first by name."""
+        return {number: files[0] for number, files in numbered(self.path, self.prefixes).items()}
+
+    def fault(self, clip: Clip, where: str) -> Fault | None:
+        """Return what is wrong with the frames from onset to offset, all told in one fault."""
+        if clip.onset is None or clip.offset is None:
+            return None
+        if not self.path.is_dir():
+            return Fault(where, "the clip's folder is missing", _MEND, clip.key)
+        found = numbered(self.path, self.prefixes)
+        needed = range(clip.onset, clip.offset + 1)
+        used = {number: files for number, files in found.items() if number in needed}
+        told = []
+        if len(used) < len(needed):
+            lacking = ranges(number for number in needed if number not in used)
+            told.append(f"lacks the frames {lacking} of {clip.onset}-{clip.offset} (it has {ranges(found) or 'none'})")
+        doubled = [" and ".join(file.name for file in files) for files in used.values() if len(files) > 1]
+        told += [f"one number twice: {_few(doubled)}"] if doubled else []
+        bad = [f"{files[0].name} {problem}" for files in used.values() if (problem := broken(files[0]))]
+        told += [f"broken pictures: {_few(bad)}"] if bad else []
+        return Fault(where, "; ".join(told), _MEND, clip.key) if told else None
+
+    def files(self, numbers: Sequence[int]) -> list[Path]:
+        """Return the files of these frames; raises FrameError naming the first that is not there."""
+        found = self.listed()
+        for number in numbers:
+            if number not in found:
+                raise FrameError(
+                    f"{self.path}: frame {number} is not there; the folder has {ranges(found) or 'no frames'}. "
+                    "Copy it again from the original."
+                )
+        return [found[number] for number in numbers]
+
+
+def _few(told: Sequence[str]) -> str:
+    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return ", ".join(told[:_SHOWN]) + more

@@ -1,0 +1,62 @@
+"""Where a database lies: its table, or which folder would have been the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from microexpr.errors import DataError, Fault, suggest
+
+_SHOWN = 6
+
+
+def unusable(fault: Fault) -> DataError:
+    """Return the error of a database that cannot be used at all."""
+    return DataError("The database cannot be read.", [fault])
+
+
+def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Path]:
+    """Return the files directly in `root` whose name is `wanted`, at least one; raises DataError with the way out."""
+    _check_folder(root, what)
+    found = _files(root, wanted)
+    if found:
+        return found
+    for near in (*list(root.parents)[:2], *folders(root)):
+        elsewhere = _files(near, wanted)
+        if elsewhere:
+            mend = f"give {near} instead, where {elsewhere[0].name} lies"
+            raise unusable(Fault(str(root), f"holds no {what}", mend))
+    names = [path.name for path in entries(root)]
+    inside = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    mend = f"give the folder that holds the {what}, as its owners ship it"
+    raise unusable(Fault(str(root), f"holds no {what}; it holds {inside or 'nothing'}", mend))
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what a folder holds, by name; nothing where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "~$")))
+    except OSError:
+        return []
+
+
+def folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders in a folder, by name."""
+    return (path for path in entries(folder) if path.is_dir())
+
+
+def _files(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
+    return [path for path in entries(folder) if wanted(path.name) and path.is_file()]
+
+
+def _check_folder(root: Path, what: str) -> None:
+    if root.is_file():
+        raise unusable(Fault(str(root), "is a file, not a folder", f"give the folder it lies in, {root.parent}"))
+    if not root.is_dir():
+        near = suggest(root.name, [path.name for path in folders(root.parent)])
+        raise unusable(Fault(str(root), f"does not exist{near}", f"give the folder that holds the {what}"))
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        problem = f"cannot be looked into ({error.strerror})"
+        raise unusable(Fault(str(root), problem, "ask for the right to read it")) from None

@@ -1,0 +1,53 @@
+"""Files written whole or not at all, and lines that outlive a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from microexpr.errors import StoreError
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results; raises StoreError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out.") from None
+    return folder
+
+
+def write_atomically(file: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; raises StoreError."""
+    data = content.encode() if isinstance(content, str) else content
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(f"{file} cannot be written: {error.strerror}; choose another --out.") from None
+
+
+def json_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the whole lines of a file that only grows; a line that a kill cut off is passed over."""
+    if not file.is_file():
+        return
+    for line in file.read_text("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def digest(content: object) -> str:
+    """Return the first 16 digits of the sha256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
