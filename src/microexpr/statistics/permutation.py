@@ -1,0 +1,90 @@
+"""What a score would be if the predictions knew nothing of the emotions: labels permuted against predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from microexpr.confusion import confusion_matrix
+from microexpr.contracts import ConfusionMetric, Metric
+from microexpr.errors import ConfigError
+
+CHUNK = 1 << 20
+"""Labels permuted at once: bounds the memory. Part of the result where persons are given, as it orders the draws."""
+
+TIE = 1e-12
+"""Scores this near are equal: the same rational number can come out of two matrices with different rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class PermutationNull:
+    """Scores of `n` permutations: their mean, their 95th percentile, and the p-value of the observed score."""
+
+    mean: float
+    level: float
+    p_value: float
+    n: int
+
+
+def permutation_null(
+    metric: Metric,
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 9_999,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    proba: Float[np.ndarray, "n k"] | None = None,
+) -> PermutationNull:
+    """Permute the labels against the predictions, within persons where `persons` names each clip's.
+
+    The p-value is (1 + number of permutations that score at least as much) / (n + 1), so it is never 0 (Phipson &
+    Smyth, 2010). Clips are exchangeable only if the null hypothesis makes them so. Persons differ in the emotions that
+    they show, and a model that merely knows a face can guess its owner's habit; permuting over everybody destroys
+    that knowledge too and calls it skill. Within a person the labels are exchangeable whatever the habits are: the
+    test then holds under person effects and asks for skill beyond them. Under `loso` the model that predicts a
+    person has learnt the emotions that this person lacks most, an effect of the fold that also stays fixed within
+    a person. A person with one label only adds nothing, and where all are such, the p-value is 1.
+
+    A metric without `of_confusion` is called once a permutation, and needs `proba`.
+    """
+    if y_true.size == 0 or n < 1:
+        raise ConfigError("a permutation test needs at least one clip and one permutation.")
+    shuffled = _permuted(y_true.astype(np.int64), persons, n, rng)
+    if isinstance(metric, ConfusionMetric):
+        observed = float(metric.of_confusion(confusion_matrix(y_true, y_pred, k), over))
+        scores = np.concatenate([metric.of_confusion(_matrices(labels, y_pred, k), over) for labels in shuffled])
+    else:
+        if proba is None:
+            raise ValueError("this metric does not follow from a confusion matrix: pass proba")
+        observed = metric(y_true, y_pred, proba, over)
+        scores = np.array([metric(labels, y_pred, proba, over) for chunk in shuffled for labels in chunk])
+    p_value = (1 + int((scores >= observed - TIE).sum())) / (n + 1)
+    return PermutationNull(float(scores.mean()), float(np.quantile(scores, 0.95)), p_value, n)
+
+
+def _permuted(
+    y_true: Int[np.ndarray, "n"], persons: Shaped[np.ndarray, "n"] | None, n: int, rng: np.random.Generator
+) -> Iterator[Int[np.ndarray, "chunk n"]]:
+    groups = (
+        [np.arange(y_true.size)]
+        if persons is None
+        else [np.flatnonzero(persons == name) for name in np.unique(persons)]
+    )
+    size = max(1, CHUNK // y_true.size)
+    for start in range(0, n, size):
+        labels = np.tile(y_true, (min(size, n - start), 1))
+        for rows in groups:
+            labels[:, rows] = rng.permuted(labels[:, rows], axis=1)
+        yield labels
+
+
+def _matrices(labels: Int[np.ndarray, "chunk n"], y_pred: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "chunk k k"]:
+    chunk = len(labels)
+    cells = np.arange(chunk)[:, None] * k * k + labels * k + y_pred
+    return np.bincount(cells.ravel(), minlength=chunk * k * k).reshape(chunk, k, k)
