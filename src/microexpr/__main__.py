@@ -1,0 +1,5 @@
+"""``python -m microexpr``."""
+
+from microexpr.cli import main
+
+main()

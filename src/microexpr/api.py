@@ -1,0 +1,171 @@
+"""What the command does, as calls: studies, single experiments, fitted models, made-up data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from microexpr import fitting
+from microexpr.config import Experiment, Study, load
+from microexpr.contracts import datasets
+from microexpr.datasets.synthetic import SyntheticSpec, make
+from microexpr.errors import ConfigError, UsageError
+from microexpr.files import make_folder, write_atomically
+from microexpr.plan import Options, Plan, Workspace
+from microexpr.progress import Progress, Silent
+from microexpr.report import ReportPaths, write_report
+from microexpr.report.summary import summarise
+from microexpr.study import planned, run_study
+
+Folders = Path | str | Mapping[str, Path | str]
+"""One database's folder, or folders by the databases' registered names."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study that is done: its summary (also ``summary.json``) and the report's files."""
+
+    summary: dict[str, Any]
+    paths: ReportPaths
+
+
+def study(
+    what: Study | Path | str,
+    data: Folders,
+    out: Path | str,
+    *,
+    skip_invalid: bool = False,
+    allow_cropped: bool = False,
+    keep_weights: bool = False,
+    workers: int = 2,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Finished:
+    """Run a study (or what is missing of it) and write its report into `out`.
+
+    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out`
+    cannot be written.
+    """
+    grid = _study(what)
+    workspace = _workspace(grid.experiment, data, out, progress, skip_invalid, allow_cropped, keep_weights, workers)
+    summary = summarise(run_study(grid, workspace), command)
+    write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
+    return Finished(summary, write_report(summary, workspace.options.out))
+
+
+def dry_run(
+    what: Study | Path | str,
+    data: Folders,
+    *,
+    skip_invalid: bool = False,
+    allow_cropped: bool = False,
+) -> list[dict[str, Any]]:
+    """Check a study against its data and return one row a cell with its view counts; trains and writes nothing."""
+    grid = _study(what)
+    options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
+    parts = planned(grid, Workspace(options), weights=False)
+    return [{"part": part, **_row(plan)} for part, plans in parts.items() for plan in plans]
+
+
+def run(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Any) -> Finished:
+    """Run one experiment: a study of one cell. Takes the options of `study`; its scores are ``summary["cells"][0]``."""
+    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
+    return study(Study(name=experiment.name, title=title, experiment=experiment), data, out, **options)
+
+
+def fit(
+    what: Experiment | Path | str,
+    data: Folders,
+    out: Path | str,
+    *,
+    skip_invalid: bool = False,
+    allow_cropped: bool = False,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Path:
+    """Train on every clip and keep the model: ``model.safetensors`` and ``card.json`` in `out`."""
+    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    return fitting.fit(
+        experiment, _workspace(experiment, data, out, progress, skip_invalid, allow_cropped, False, workers)
+    )
+
+
+def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials: Any) -> None:
+    """Write a synthetic database in CASME II's layout; `dials` are the fields of `SyntheticSpec`."""
+    bar = progress or Silent()
+    state = {"done": 0}
+
+    def told(done: int, total: int) -> None:
+        if not state["done"]:
+            bar.start("clips", total)
+        for _ in range(done - state["done"]):
+            bar.step()
+        state["done"] = done
+        if done == total:
+            bar.stop()
+
+    make(Path(out), SyntheticSpec(**dials), progress=told)
+
+
+def _study(what: Study | Path | str) -> Study:
+    return what if isinstance(what, Study) else load(Study, Path(what))
+
+
+def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
+    if isinstance(data, Mapping):
+        unknown = sorted(set(data) - set(datasets.names()))
+        if unknown:
+            datasets.get(unknown[0])
+        return {name: Path(folder) for name, folder in data.items()}
+    if len(experiment.datasets) > 1:
+        names = ", ".join(f"{item.name}=DIR" for item in experiment.datasets)
+        raise UsageError(f"this experiment joins several databases; say where each is: --data {names}.")
+    return {experiment.datasets[0].name: Path(data)}
+
+
+def _workspace(
+    experiment: Experiment,
+    data: Folders,
+    out: Path | str,
+    progress: Progress | None,
+    skip_invalid: bool,
+    allow_cropped: bool,
+    keep_weights: bool,
+    workers: int,
+) -> Workspace:
+    if workers < 1:
+        raise ConfigError("workers: at least one process is needed.")
+    options = Options(
+        _folders(experiment, data),
+        make_folder(Path(out)),
+        skip_invalid=skip_invalid,
+        allow_cropped=allow_cropped,
+        keep_weights=keep_weights,
+        workers=workers,
+    )
+    return Workspace(options, progress or Silent())
+
+
+def _row(plan: Plan) -> dict[str, Any]:
+    counts, folds = plan.view_counts(), plan.folds()
+    fold = folds[0]
+    parts = {"train": fold.train, "val": fold.val, "test": fold.test}
+    held = len(folds) == 1
+    return {
+        "preprocessing": plan.experiment.preprocessing.label,
+        "sampling": plan.experiment.sampling.label,
+        "model": plan.experiment.model.label,
+        "protocol": plan.experiment.protocol.label,
+        "folds": len(folds),
+        "views": int(counts.sum()),
+        **{part: int(np.sum(counts[rows])) if held and rows is not None else None for part, rows in parts.items()},
+        "size": "x".join(map(str, plan.spec.shape[1:])),
+        "weights": plan.weights.get("weights", "none"),
+        "key": plan.key,
+    }

@@ -1,0 +1,297 @@
+"""Preprocessed frames on disk: each frame is read, searched for faces and preprocessed once for everything.
+
+A frame's place in the cache is keyed by content: the database's fingerprint, the modality and the preprocessing with
+its revision. Files only grow, and a line of an index counts only when its data stand, so a killed run loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+from joblib import Parallel, delayed
+
+from microexpr.clip import Clip
+from microexpr.contracts import (
+    Dataset,
+    Frames,
+    Modality,
+    Preprocessor,
+    Representation,
+    Sampler,
+    View,
+    ViewSpec,
+    detectors,
+)
+from microexpr.errors import DataError, Fault, FrameError, MicroexprError, NoFaceError
+from microexpr.files import digest, json_lines, make_folder, write_atomically
+from microexpr.progress import Progress, Silent, track
+
+Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
+"""(detector, clip key, frame) -> the best face box, or None where there is no face."""
+
+
+@dataclass
+class DatasetFrames:
+    """The frames of one clip as a preprocessor sees them (contracts.ClipFrames), with detections shared."""
+
+    dataset: Dataset
+    clip: Clip
+    modality: str
+    known: Boxes = field(default_factory=dict)
+    _read: dict[int, Num[np.ndarray, "h w c"]] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The modality's channels."""
+        return self.dataset.modalities()[self.modality].channels
+
+    def pixels(self, numbers: Sequence[int]) -> Num[np.ndarray, "t h w c"]:
+        """Return source frames; each is read once."""
+        new = [number for number in dict.fromkeys(numbers) if number not in self._read]
+        if new:
+            self._read.update(zip(new, self.dataset.frames(self.clip, new, self.modality), strict=True))
+        return np.stack([self._read[number] for number in numbers])
+
+    def boxes(self, numbers: Sequence[int], detector: str) -> Float[np.ndarray, "t 4"]:
+        """Return the best face box of each frame; raises NoFaceError naming the first frame without a face."""
+        return np.array([self._box(number, detector) for number in numbers], float)
+
+    def _box(self, number: int, detector: str) -> tuple[float, ...]:
+        place = (detector, self.clip.key, number)
+        if place not in self.known:
+            found = detectors.build(detector, {})(self.pixels([number])[0])
+            self.known[place] = tuple(map(float, found[0])) if len(found) else None
+        box = self.known[place]
+        if box is None:
+            raise NoFaceError(f"{detector} finds no face in frame {number}")
+        return box
+
+
+class FrameStore:
+    """The preprocessed frames of one preprocessing: raw bytes, an index, and what they are."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: dict[tuple[str, int], int] = {}
+        self.windows: dict[tuple[str, int], tuple[float, ...]] = {}
+        self.meta: dict[str, Any] = {}
+        if (folder / "meta.json").is_file():
+            self.meta = json.loads((folder / "meta.json").read_text("utf-8"))
+            self._load()
+
+    def _load(self) -> None:
+        stored = (self.folder / "data.bin").stat().st_size // self._frame_bytes
+        for line in json_lines(self.folder / "index.jsonl"):
+            if line["row"] < stored:
+                place = (line["clip"], line["frame"])
+                self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every frame."""
+        height, width, channels = self.meta["shape"]
+        return height, width, channels
+
+    @property
+    def _frame_bytes(self) -> int:
+        return math.prod(self.shape) * int(np.dtype(self.meta["dtype"]).itemsize)
+
+    def add(self, clip: Clip, numbers: Sequence[int], frames: Frames) -> None:
+        """Append the frames of a clip; raises DataError where their size is not that of the frames before."""
+        self._agree(clip, frames)
+        with (self.folder / "data.bin").open("ab") as data, (self.folder / "index.jsonl").open("a") as index:
+            data.truncate(data.tell() // self._frame_bytes * self._frame_bytes)
+            row = data.tell() // self._frame_bytes
+            data.write(np.ascontiguousarray(frames.pixels).tobytes())
+            data.flush()
+            for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True)):
+                line = {"clip": clip.key, "frame": number, "row": row + step, "window": window}
+                index.write(json.dumps(line) + "\n")
+                self.rows[clip.key, number], self.windows[clip.key, number] = row + step, tuple(window)
+
+    def _agree(self, clip: Clip, frames: Frames) -> None:
+        mine = {
+            "shape": list(frames.pixels.shape[1:]),
+            "dtype": frames.pixels.dtype.name,
+            "channels": list(frames.channels),
+        }
+        if not self.meta:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "data.bin").touch()
+            write_atomically(self.folder / "meta.json", json.dumps(mine))
+            self.meta = mine
+        elif mine != self.meta:
+            size = "x".join(map(str, mine["shape"]))
+            before = "x".join(map(str, self.meta["shape"]))
+            raise DataError(
+                f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
+            )
+
+    def open(self) -> Frames:
+        """Return all frames, mapped into memory."""
+        data = self.folder / "data.bin"
+        count = data.stat().st_size // self._frame_bytes
+        windows = np.zeros((count, 4))
+        for place, row in self.rows.items():
+            windows[row] = self.windows[place]
+        pixels = np.memmap(data, self.meta["dtype"], "r", shape=(count, *self.shape))
+        return Frames(pixels, tuple(self.meta["channels"]), windows)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of one experiment, taken from the cache when asked for; view i belongs to clip `clip_rows[i]`."""
+
+    clips: tuple[Clip, ...]
+    clip_rows: Int[np.ndarray, "n"]
+    numbers: tuple[View, ...]
+    """Frame numbers of each view."""
+    frames: Frames
+    """Every frame of the cache, mapped into memory."""
+    places: Int[np.ndarray, "n t"]
+    """Rows of `frames` that each view shows."""
+    representation: Representation
+    low: float
+    high: float
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def spec(self) -> ViewSpec:
+        """What a model for these views is built for."""
+        _, *shape = self.take(np.arange(1)).shape
+        time, height, width, channels = shape
+        names = self.representation.channels(self.frames.channels)
+        return ViewSpec((time, height, width, channels), names, self.low, self.high)
+
+    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
+        """Return the model's input of these views."""
+        return np.array([self._one(int(index)) for index in indices])
+
+    def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
+        """Return the views of these clips."""
+        return np.flatnonzero(np.isin(self.clip_rows, clip_rows))
+
+    def windows(self) -> Float[np.ndarray, "n t 4"]:
+        """Return the source rectangle that each view's frames show."""
+        return self.frames.window[self.places]
+
+    def _one(self, index: int) -> Num[np.ndarray, "t h w c"]:
+        rows = self.places[index]
+        view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
+        return self.representation(view, self.numbers[index], self.clips[self.clip_rows[index]])
+
+
+@dataclass
+class Cache:
+    """The cache of one dataset and modality under `folder`."""
+
+    dataset: Dataset
+    modality: str
+    folder: Path
+    fingerprint: str
+    boxes: Boxes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for line in json_lines(self._boxes_file):
+            box = tuple(line["box"]) if line["box"] else None
+            self.boxes[line["detector"], line["clip"], line["frame"]] = box
+
+    @property
+    def _boxes_file(self) -> Path:
+        return self.folder / f"faces-{self.fingerprint[:16]}-{self.modality}.jsonl"
+
+    def frames(self, clip: Clip) -> DatasetFrames:
+        """Return what a preprocessor sees of a clip."""
+        return DatasetFrames(self.dataset, clip, self.modality, dict(self._boxes_of(clip)))
+
+    def _boxes_of(self, clip: Clip) -> Boxes:
+        return {place: box for place, box in self.boxes.items() if place[1] == clip.key}
+
+    def store(self, preprocessing: str, preprocessor: Preprocessor) -> FrameStore:
+        """Return the store of one preprocessing; `preprocessing` is its canonical form."""
+        return FrameStore(self.folder / f"frames-{digest([self.fingerprint, self.modality, preprocessing])}")
+
+    def prepare(
+        self,
+        wanted: Sequence[tuple[str, Preprocessor, Mapping[int, Sequence[int]]]],
+        clips: Sequence[Clip],
+        workers: int,
+        progress: Progress | None = None,
+    ) -> list[Fault]:
+        """Preprocess what is missing (`wanted`: frame numbers by row of `clips`); return the clips that fail."""
+        make_folder(self.folder)
+        stores = [self.store(name, preprocessor) for name, preprocessor, _ in wanted]
+        jobs = []
+        for row, clip in enumerate(clips):
+            missing = [
+                [number for number in numbers.get(row, ()) if (clip.key, number) not in store.rows]
+                for (_, _, numbers), store in zip(wanted, stores, strict=True)
+            ]
+            if any(missing):
+                jobs.append((clip, [(item[1], numbers) for item, numbers in zip(wanted, missing, strict=True)]))
+        faults = []
+        for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress or Silent()):
+            self._remember(boxes)
+            if fault:
+                faults.append(fault)
+                continue
+            for store, (numbers, frames) in zip(stores, done, strict=True):
+                if frames is not None:
+                    store.add(clip, numbers, frames)
+        return faults
+
+    def _run(self, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+        tasks = (delayed(_preprocess)(self.frames(clip), parts) for clip, parts in jobs)
+        # Starting processes costs about two seconds; a few clips are read faster without.
+        yield from Parallel(n_jobs=workers if len(jobs) > 2 * workers else 1, return_as="generator")(tasks)
+
+    def _remember(self, boxes: Boxes) -> None:
+        new = {place: box for place, box in boxes.items() if place not in self.boxes}
+        self.boxes.update(new)
+        with self._boxes_file.open("a") as file:
+            for (detector, clip, frame), box in new.items():
+                file.write(json.dumps({"detector": detector, "clip": clip, "frame": frame, "box": box}) + "\n")
+
+    def views(
+        self, store: FrameStore, clips: Sequence[Clip], sampler: Sampler, representation: Representation
+    ) -> Views:
+        """Return the views of all `clips`, which `prepare` has preprocessed."""
+        shown = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
+        modality: Modality = self.dataset.modalities()[self.modality]
+        return Views(
+            clips=tuple(clips),
+            clip_rows=np.array([row for row, _, _ in shown]),
+            numbers=tuple(view for _, _, view in shown),
+            frames=store.open(),
+            places=np.array([[store.rows[clip.key, number] for number in view] for _, clip, view in shown]),
+            representation=representation,
+            low=modality.low,
+            high=modality.high,
+        )
+
+
+def _preprocess(
+    frames: DatasetFrames, parts: Sequence[tuple[Preprocessor, Sequence[int]]]
+) -> tuple[Clip, list[tuple[Sequence[int], Frames | None]], Boxes, Fault | None]:
+    clip = frames.clip
+    try:
+        done = [(numbers, preprocessor(frames, numbers) if numbers else None) for preprocessor, numbers in parts]
+    except (FrameError, NoFaceError) as error:
+        return clip, [], frames.known, Fault(clip.key, str(error), _mend(error), clip.key)
+    return clip, done, frames.known, None
+
+
+def _mend(error: MicroexprError) -> str:
+    if isinstance(error, NoFaceError):
+        return 'leave the clip out with --skip-invalid, or take a preprocessing with box = "onset" or "median"'
+    return "copy the file again from the owners' archive, or leave the clip out with --skip-invalid"

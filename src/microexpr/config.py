@@ -1,0 +1,316 @@
+"""Experiments and studies as data: TOML in and out, checked whole before anything runs.
+
+A component is written by its name, ``model = "vit_b32"``, or with parameters,
+``model = { name = "vit_b32", drop_path = 0.2 }``. Dotted keys reach into an experiment, in a study's grid and with
+``--set``: ``"preprocessing.size" = [224, 384]``, ``training.epochs = 2``.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from microexpr import contracts
+from microexpr._registry import Registry
+from microexpr.errors import ConfigError, suggest
+from microexpr.files import digest
+from microexpr.labels import AS_GIVEN, LABEL_SETS
+
+BEST_ON_VALIDATION = "best_on_validation"
+"""``loss = "best_on_validation"``: both of the paper's losses are trained and validation chooses."""
+PAPERS_LOSSES = ("cross_entropy", "focal")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(_Strict):
+    """A registered name and its parameters."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_toml(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "params" not in value:
+            return {"name": value.get("name"), "params": {key: item for key, item in value.items() if key != "name"}}
+        return value
+
+    def build(self, registry: Registry[Any]) -> Any:
+        """Return the component; raises ConfigError for unknown names and wrong parameters."""
+        return registry.build(self.name, self.params)
+
+    def to_toml(self) -> str | dict[str, Any]:
+        """Return the shortest form that reads back as this."""
+        return {"name": self.name, **self.params} if self.params else self.name
+
+    @property
+    def label(self) -> str:
+        """The component as one word with its own parameters, for tables."""
+        inner = ", ".join(f"{key}={value}" for key, value in self.params.items())
+        return f"{self.name}({inner})" if inner else self.name
+
+
+def _several(value: object) -> object:
+    if value == BEST_ON_VALIDATION:
+        return PAPERS_LOSSES
+    return (value,) if isinstance(value, str | Mapping | Component) else value
+
+
+Components = Annotated[tuple[Component, ...], BeforeValidator(_several)]
+
+
+class Training(_Strict):
+    """How a network is trained (paper, section II.C); what the paper leaves open has the default named first."""
+
+    epochs: int = Field(50, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    batch: int = Field(16, ge=1)
+    patience: int = Field(5, ge=0)
+    """Epochs without a better validation score before a training stops; 0 = all epochs, the last one kept."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """auto = bf16 where the accelerator has it."""
+
+
+class Bootstrap(_Strict):
+    """Percentile intervals over the test clips (paper: 1,000 resamples of clips)."""
+
+    n: int = Field(1000, ge=100, le=1_000_000)
+    unit: Literal["clip", "person"] = "clip"
+    level: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Experiment(_Strict):
+    """One training recipe under one protocol: one cell of a study."""
+
+    name: str = "experiment"
+    datasets: Components = (Component(name="casme2"),)
+    modality: str | None = None
+    labels: str | dict[str, str] = "casme2_7"
+    preprocessing: Component = Component(name="m1")
+    sampling: Component = Component(name="af")
+    representation: Component = Component(name="pixels")
+    augmentation: Components = ()
+    model: Component = Component(name="vit_b32")
+    loss: Components = tuple(Component(name=name) for name in PAPERS_LOSSES)
+    vote: Component = Component(name="majority")
+    protocol: Component = Component(name="paper_holdout")
+    validation: float = Field(0.1, gt=0, lt=0.5)
+    """Share of the training persons that choose, where the protocol brings no validation of its own."""
+    training: Training = Training()
+    bootstrap: Bootstrap = Bootstrap()
+    seed: int = Field(0, ge=0)
+    shuffled: int = Field(0, ge=0)
+    """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether validation chooses anything (a loss or an epoch) for a network."""
+        return len(self.loss) > 1 or self.training.patience > 0
+
+    def components(self) -> Iterator[tuple[Registry[Any], Component]]:
+        """Yield every component with its registry."""
+        for name, registry in _FIELDS.items():
+            value = getattr(self, name)
+            for component in value if isinstance(value, tuple) else (value,):
+                yield registry, component
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
+        content = self.model_dump(mode="json", exclude={"name", "bootstrap"})
+        for name, registry in _FIELDS.items():
+            value = getattr(self, name)
+            filled = [_canonical(registry, item) for item in (value if isinstance(value, tuple) else (value,))]
+            content[name] = filled if isinstance(value, tuple) else filled[0]
+        return content
+
+    def key(self, **facts: str) -> str:
+        """Return the sha256 (16 digits) of the canonical JSON; `facts` join it (the weights' sha256, say)."""
+        return digest([self.canonical(), facts])
+
+    def with_values(self, values: Mapping[str, Any]) -> Experiment:
+        """Return this experiment with dotted keys set; raises ConfigError."""
+        content = self.to_dict()
+        for key, value in values.items():
+            _set(content, key, value)
+        return parse(Experiment, content, "the changed experiment")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return this experiment as TOML would hold it."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        for name in _FIELDS:
+            value = getattr(self, name)
+            content[name] = [item.to_toml() for item in value] if isinstance(value, tuple) else value.to_toml()
+        return content
+
+    def to_toml(self) -> str:
+        """Return this experiment as a file that `microexpr run` takes."""
+        return tomli_w.dumps(self.to_dict())
+
+    def check(self) -> None:
+        """Bind every component to its parameters; raises ConfigError at the first that is wrong."""
+        for registry, component in self.components():
+            registry.bind(component.name, component.params)
+        if isinstance(self.labels, str) and self.labels not in (*LABEL_SETS, AS_GIVEN):
+            known = (*LABEL_SETS, AS_GIVEN)
+            raise ConfigError(
+                f"labels: unknown label set {self.labels!r}{suggest(self.labels, known)}. Known: {', '.join(known)}."
+            )
+
+
+class NamedCell(_Strict):
+    """The cell that is named beforehand and judged under a subject-independent protocol."""
+
+    set: dict[str, Any]
+    """Dotted keys that make it, protocol included."""
+    permutations: int = Field(9999, ge=99)
+    shuffled_runs: int = Field(1, ge=0)
+    """How often it is trained again on shuffled labels."""
+
+
+class Study(_Strict):
+    """A grid of experiments and what the report makes of them."""
+
+    name: str
+    title: str
+    reduced: str | None = None
+    """What was made smaller than in the paper; stamped on the report."""
+    experiment: Experiment = Experiment()
+    grid: dict[str, list[Any]] = {}
+    """Dotted key -> values; every combination is a cell."""
+    baselines: Components = ()
+    """Models trained on the first preprocessing and sampling of the grid, for comparison."""
+    named_cell: NamedCell | None = None
+    latency: bool = True
+
+    def cells(self) -> list[Experiment]:
+        """Return every experiment of the grid, the last axis fastest."""
+        return [
+            self._cell(dict(zip(self.grid, values, strict=True))) for values in itertools.product(*self.grid.values())
+        ]
+
+    def baseline_cells(self) -> list[Experiment]:
+        """Return the baselines' experiments."""
+        first = {
+            key: values[0] for key, values in self.grid.items() if key.split(".")[0] in ("preprocessing", "sampling")
+        }
+        return [self._cell({**first, "model": item.to_toml()}) for item in self.baselines]
+
+    def named(self) -> Experiment | None:
+        """Return the experiment named beforehand."""
+        return self._cell(self.named_cell.set) if self.named_cell else None
+
+    def _cell(self, values: Mapping[str, Any]) -> Experiment:
+        name = "-".join(str(value["name"] if isinstance(value, Mapping) else value) for value in values.values())
+        return self.experiment.with_values({"name": name or self.name, **values})
+
+    def check(self) -> None:
+        """Check every cell; raises ConfigError."""
+        for cell in (*self.cells(), *self.baseline_cells(), *filter(None, [self.named()])):
+            cell.check()
+
+
+_FIELDS: Mapping[str, Registry[Any]] = {
+    "datasets": contracts.datasets,
+    "preprocessing": contracts.preprocessors,
+    "sampling": contracts.samplers,
+    "representation": contracts.representations,
+    "augmentation": contracts.augmentations,
+    "model": contracts.models,
+    "loss": contracts.losses,
+    "vote": contracts.votes,
+    "protocol": contracts.protocols,
+}
+
+
+def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
+    params = registry.bind(component.name, component.params)
+    content = {"name": component.name, "revision": registry.revision(component.name), "params": params}
+    if "detector" in params:
+        content["detector"] = contracts.detectors.revision(params["detector"])
+    return content
+
+
+def _set(content: dict[str, Any], key: str, value: object) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        inner = content.get(part)
+        content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner or {})
+        content = content[part]
+        if not isinstance(content, dict):
+            raise ConfigError(f"{key}: {part!r} has no parts that could be set.")
+    content[last] = value
+
+
+def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
+    """Return a checked Experiment or Study; raises ConfigError naming every wrong key."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        problems = [_problem(kind, item) for item in error.errors()]
+        raise ConfigError(f"{where} is not right:\n  " + "\n  ".join(problems)) from None
+
+
+def _problem(kind: type[BaseModel], item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _known(kind, item["loc"][:-1])
+        return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
+    return f"{path}: {item['msg']}"
+
+
+def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    for part in path:
+        inner = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
+
+
+def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> M:
+    """Read an Experiment or a Study from TOML, dotted `values` set on top; raises ConfigError."""
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {file}; `studies/` of the project holds examples.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    for key, value in (values or {}).items():
+        _set(content, key, value)
+    return parse(kind, content, str(file))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return key and value of ``key=value``; the value is TOML where it can be, else a word."""
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set takes key=value, not {text!r}; for instance --set training.epochs=2.")
+    try:
+        return key.strip(), tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def rng_for(seed: int, role: str) -> np.random.Generator:
+    """Return the generator of one role (``split``, ``training/<fold>`` ...): roles never share a stream."""
+    digest = hashlib.sha256(role.encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest[:16], np.uint32).tolist()])

@@ -1,0 +1,157 @@
+"""Run one experiment fold by fold; what is stored is not run again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from microexpr import contracts, engine
+from microexpr.cache import Views
+from microexpr.config import Experiment, rng_for
+from microexpr.contracts import Fold
+from microexpr.environment import environment
+from microexpr.labels import LabelSet
+from microexpr.plan import Plan, Workspace
+from microexpr.predictions import score, voted
+from microexpr.progress import Progress, track
+from microexpr.saved import save_model
+from microexpr.store import FoldResult, Results
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment gave: its folds, as stored."""
+
+    experiment: Experiment
+    key: str
+    labels: LabelSet
+    folds: tuple[FoldResult, ...]
+
+    def history(self) -> pd.DataFrame:
+        """Return every epoch of every training, with its fold."""
+        return pd.concat([fold.history.assign(fold=fold.name) for fold in self.folds], ignore_index=True)
+
+    def predictions(self, part: str = "test") -> pd.DataFrame:
+        """Return one row a clip, voted: clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
+        views = pd.concat([fold.views for fold in self.folds], ignore_index=True)
+        vote = self.experiment.vote.build(contracts.votes)
+        return voted(views[views["part"] == part], vote, len(self.labels.classes))
+
+    def scores(self) -> dict[str, float]:
+        """Return every registered metric over the pooled test clips."""
+        predictions = self.predictions()
+        names = contracts.metrics.names()
+        return {name: score(contracts.metrics.build(name, {}), predictions) for name in names}
+
+
+def run(plan: Plan, workspace: Workspace) -> Result:
+    """Train the folds that are missing and return all of them."""
+    options, data = workspace.options, plan.data
+    results = Results(options.out / "results", plan.key)
+    results.begin(_facts(plan), fixed=("fingerprint", "clips"))
+    folds = plan.folds()
+    missing = set(results.missing([fold.name for fold in folds]))
+    todo = [fold for fold in folds if fold.name in missing]
+    if todo:
+        views = plan.views()
+        for fold in track(todo, len(todo), "folds", workspace.progress):
+            weights = results.weights(fold.name) if options.keep_weights else None
+            results.write(run_fold(plan, fold, views, workspace.progress, weights))
+    return Result(plan.experiment, plan.key, data.labels, tuple(results.read(fold.name) for fold in folds))
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    return {
+        "experiment": plan.experiment.to_dict(),
+        "canonical": plan.experiment.canonical(),
+        "weights": dict(plan.weights),
+        "fingerprint": plan.data.cache.fingerprint,
+        "clips": len(plan.data.clips),
+        "environment": environment(),
+    }
+
+
+def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: Path | None = None) -> FoldResult:
+    """Train on the fold's training clips and predict every view of it."""
+    start = time.perf_counter()
+    fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
+    val = fold.val if fold.val is not None else np.array([], int)
+    parts = [
+        _predicted(plan, fitted.model, views, rows, fold.name, part)
+        for part, rows in (("train", fold.train), ("val", val), ("test", fold.test))
+        if len(rows)
+    ]
+    facts = {
+        "loss": fitted.loss,
+        "epoch": fitted.epoch,
+        "loss_scores": dict(fitted.loss_scores),
+        "seconds": time.perf_counter() - start,
+        "device": str(engine.device()),
+        "threads": environment()["threads"],
+        "mode": "fold by fold",
+    }
+    if weights is not None:
+        save_model(fitted.model, weights, {"key": plan.key, "fold": fold.name})
+    return FoldResult(fold.name, pd.concat(parts, ignore_index=True), fitted.history, facts)
+
+
+def fit_rows(
+    plan: Plan,
+    views: Views,
+    train: Int[np.ndarray, "n"],
+    val: Int[np.ndarray, "m"] | None,
+    role: str,
+    progress: Progress,
+) -> engine.Fitted:
+    """Train on these rows of the clip table; `role` names the stream of random numbers."""
+    experiment, k = plan.experiment, len(plan.data.labels.classes)
+    vote = experiment.vote.build(contracts.votes)
+    y, keys = plan.y, plan.table["key"].to_numpy()
+
+    def choose(proba: Float[np.ndarray, "n k"], indices: Int[np.ndarray, "n"]) -> float:
+        return score(plan.metric, voted(_frame(views, indices, proba, y, keys, keys), vote, k))
+
+    task = engine.Task(
+        views=views,
+        y=y[views.clip_rows],
+        num_classes=k,
+        train=views.of(train),
+        val=views.of(val if val is not None else np.array([], int)),
+        score=choose,
+    )
+    return engine.fit(
+        lambda: plan.model(views.spec, k, {}),
+        task,
+        {item.label: item.build(contracts.losses) for item in experiment.loss},
+        experiment.training,
+        int(rng_for(experiment.seed, f"training/{role}").integers(2**31)),
+        [item.build(contracts.augmentations) for item in experiment.augmentation],
+        progress,
+    )
+
+
+def _predicted(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"], fold: str, part: str) -> pd.DataFrame:
+    indices = views.of(rows)
+    proba = engine.predict(model, views, indices, len(plan.data.labels.classes), plan.experiment.training)
+    table = plan.table
+    frame = _frame(views, indices, proba, plan.y, table["key"].to_numpy(), table["person"].to_numpy())
+    frame.insert(0, "experiment", plan.key)
+    frame.insert(1, "fold", fold)
+    frame.insert(2, "seed", plan.experiment.seed)
+    frame.insert(3, "part", part)
+    return frame
+
+
+def _frame(
+    views: Views, indices: np.ndarray, proba: np.ndarray, y: np.ndarray, keys: np.ndarray, persons: np.ndarray
+) -> pd.DataFrame:
+    rows = views.clip_rows[indices]
+    named = {f"p_{number}": proba[:, number] for number in range(proba.shape[1])}
+    frames = [list(views.numbers[int(index)]) for index in indices]
+    return pd.DataFrame({"clip": keys[rows], "person": persons[rows], "y_true": y[rows], "frames": frames, **named})

@@ -1,0 +1,84 @@
+"""Fit one model on every clip and keep it: weights in safetensors, and a card that says what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from microexpr import contracts
+from microexpr.config import Experiment, parse
+from microexpr.contracts import Fold, ViewSpec
+from microexpr.environment import environment
+from microexpr.errors import StoreError
+from microexpr.experiment import fit_rows
+from microexpr.files import make_folder, write_atomically
+from microexpr.plan import Plan, Workspace, cut_val
+from microexpr.saved import load_model, save_model
+
+
+def fit(experiment: Experiment, workspace: Workspace) -> Path:
+    """Train on all clips and write ``model.safetensors`` and ``card.json`` into the workspace's folder.
+
+    Where validation chooses a loss or an epoch, its clips are cut from the persons and are not trained on. The card
+    holds no test score: nothing is left to test on. `microexpr run` of the same file estimates one.
+    """
+    plan = workspace.plan(experiment)
+    workspace.prepare([plan])
+    fold = Fold("all", np.arange(len(plan.table)), np.array([], int))
+    if experiment.selects and plan.model.trains_in_epochs:
+        fold = cut_val(fold, plan.table, experiment)
+    views = plan.views()
+    fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, workspace.progress)
+    out = make_folder(workspace.options.out)
+    chosen = fitted.history[fitted.history["chosen"]].iloc[0]
+    card = _card(plan, fold, views.spec) | {
+        "scores": {name: float(chosen[name]) for name in ("train_score", "val_score") if name in chosen},
+        "loss": fitted.loss,
+        "epoch": fitted.epoch,
+    }
+    save_model(fitted.model, out / "model.safetensors", card)
+    write_atomically(out / "card.json", json.dumps(card, indent=1))
+    return out / "model.safetensors"
+
+
+def load(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return a fitted model, ready to predict, and its card; raises StoreError."""
+    file = folder / "card.json"
+    if not file.is_file():
+        raise StoreError(f"{folder} holds no model: card.json is missing. `microexpr fit` makes one.")
+    card = json.loads(file.read_text("utf-8"))
+    experiment = parse(Experiment, card["experiment"], str(file))
+    spec = ViewSpec(tuple(card["view"]["shape"]), tuple(card["view"]["channels"]), *card["view"]["range"])
+    offered = contracts.models.bind(experiment.model.name, experiment.model.params)
+    if "weights" in offered:
+        offered["weights"] = "random"  # those of the file replace them
+    model = contracts.models.get(experiment.model.name)(**offered)(spec, len(card["classes"]), {})
+    load_model(model, folder / "model.safetensors")
+    return (model.eval() if isinstance(model, nn.Module) else model), card
+
+
+def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
+    data = plan.data
+    return {
+        "format": 1,
+        "intended use": "research on facial expression; not for judging whether a person lies",
+        "experiment": plan.experiment.to_dict(),
+        "key": plan.key,
+        "classes": list(data.labels.classes),
+        "data": {
+            "facts": dict(data.dataset.facts()),
+            "fingerprint": data.cache.fingerprint,
+            "clips": len(fold.train),
+            "persons": int(plan.table.iloc[fold.train]["person"].nunique()),
+            "validation clips": 0 if fold.val is None else len(fold.val),
+        },
+        "view": {"shape": list(spec.shape), "channels": list(spec.channels), "range": [spec.low, spec.high]},
+        "normalisation": "within the model, from the view's range",
+        "weights": dict(plan.weights),
+        "test scores": "not measured: every clip was trained on; `microexpr run` of the same experiment measures",
+        "environment": environment(),
+    }

@@ -1,0 +1,276 @@
+"""Open databases and check experiments against them, whole, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from microexpr import contracts
+from microexpr.cache import Cache, Views
+from microexpr.clip import Clip
+from microexpr.config import Component, Experiment, rng_for
+from microexpr.contracts import Dataset, Fold, Preprocessor, Sampler, ViewSpec
+from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, WeightsError
+from microexpr.labels import LabelSet, clip_table, label_set
+from microexpr.progress import Progress, Silent
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what: none of it changes a result, except clips left out, which are listed."""
+
+    data: Mapping[str, Path]
+    """Folder of each database, by its registered name."""
+    out: Path = Path()
+    """Folder for results and caches; made when there is something to write."""
+    skip_invalid: bool = False
+    """Go on without clips that have faults."""
+    allow_cropped: bool = False
+    """Take frames that the owners cropped for preprocessings that want raw ones."""
+    keep_weights: bool = False
+    workers: int = 1
+    """Processes that read frames and find faces."""
+
+
+@dataclass
+class Data:
+    """One database as one experiment sees it: the clips its label set keeps, and their table."""
+
+    dataset: Dataset
+    modality: str
+    labels: LabelSet
+    clips: list[Clip]
+    cache: Cache
+    skipped: list[Fault] = field(default_factory=list)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The clip table (labels.clip_table)."""
+        return clip_table(self.clips, self.labels)
+
+    def leave_out(self, faults: Sequence[Fault]) -> None:
+        """Drop the clips with faults; they stand in `skipped`."""
+        self.skipped.extend(faults)
+        bad = {fault.clip for fault in faults}
+        self.clips = [clip for clip in self.clips if clip.key not in bad]
+        self.__dict__.pop("table", None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One experiment with everything built and checked, ready to be run."""
+
+    experiment: Experiment
+    data: Data
+    preprocessor: Preprocessor
+    sampler: Sampler
+    model: contracts.ModelFn
+    spec: ViewSpec
+    weights: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """The experiment's key; the weights it starts from are part of it."""
+        return self.experiment.key(**self.weights)
+
+    @property
+    def metric(self) -> contracts.Metric:
+        """The score that chooses: macro-F1, as in the paper."""
+        return contracts.metrics.build("macro_f1", {})
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The clip table; its labels are permuted between clips where the experiment says so."""
+        table = self.data.table
+        if not self.experiment.shuffled:
+            return table
+        rng = rng_for(self.experiment.seed, f"shuffled/{self.experiment.shuffled}")
+        return table.assign(label=rng.permutation(table["label"].to_numpy()))
+
+    @property
+    def y(self) -> Int[np.ndarray, "n"]:
+        """Class numbers of the clips."""
+        return self.table["label"].to_numpy(int)
+
+    def folds(self) -> list[Fold]:
+        """Return the protocol's folds, validation cut where this experiment chooses; raises SplitError."""
+        experiment, table = self.experiment, self.table
+        protocol = experiment.protocol.build(contracts.protocols)
+        folds = list(protocol(table, rng_for(experiment.seed, "split")))
+        if not (experiment.selects and self.model.trains_in_epochs):
+            return folds
+        return [fold if fold.val is not None else cut_val(fold, table, experiment) for fold in folds]
+
+    def views(self) -> Views:
+        """Return the views of all clips from the cache."""
+        store = self.data.cache.store(preprocessing_id(self.experiment.preprocessing), self.preprocessor)
+        representation = self.experiment.representation.build(contracts.representations)
+        return self.data.cache.views(store, self.data.clips, self.sampler, representation)
+
+    def view_counts(self) -> Int[np.ndarray, "n"]:
+        """Return how many views each clip gives."""
+        return np.array([len(self.sampler(clip)) for clip in self.data.clips])
+
+
+@dataclass
+class Workspace:
+    """What experiments that run together share: opened databases, their frames, the results' folder."""
+
+    options: Options
+    progress: Progress = field(default_factory=Silent)
+    _data: dict[str, Data] = field(default_factory=dict)
+
+    def plan(self, experiment: Experiment, *, weights: bool = True) -> Plan:
+        """Check an experiment against its database; raises ConfigError, DataError, SplitError or WeightsError.
+
+        With `weights = False` pretrained weights that are not at hand are noted, not refused.
+        """
+        experiment.check()
+        data = self._open(experiment)
+        preprocessor = experiment.preprocessing.build(contracts.preprocessors)
+        if preprocessor.wants_raw and data.dataset.facts().get("cropped") == "yes" and not self.options.allow_cropped:
+            raise DataError(
+                f"preprocessing {experiment.preprocessing.label} wants raw frames, but this folder holds faces that "
+                "its owners cropped. Point --data at the raw frames, or accept it with --allow-cropped, which the "
+                "report then states."
+            )
+        sampler = experiment.sampling.build(contracts.samplers)
+        self._leave_out(data, [fault for clip in data.clips for fault in _unsampled(clip, sampler)])
+        model = experiment.model.build(contracts.models)
+        spec = self._spec(experiment, data, preprocessor, sampler)
+        plan = Plan(experiment, data, preprocessor, sampler, model, spec, _weights(model, spec, required=weights))
+        plan.folds()
+        return plan
+
+    def prepare(self, plans: Sequence[Plan]) -> None:
+        """Preprocess every frame that the plans need and the cache lacks; raises DataError with all faulty clips."""
+        for data in {id(plan.data): plan.data for plan in plans}.values():
+            wanted: dict[str, tuple[str, Preprocessor, dict[int, list[int]]]] = {}
+            for plan in plans:
+                if plan.data is data:
+                    name = preprocessing_id(plan.experiment.preprocessing)
+                    _, _, numbers = wanted.setdefault(name, (name, plan.preprocessor, {}))
+                    for row, clip in enumerate(data.clips):
+                        shown = {number for view in plan.sampler(clip) for number in view}
+                        numbers[row] = sorted(shown.union(numbers.get(row, ())))
+            faults = data.cache.prepare(list(wanted.values()), data.clips, self.options.workers, self.progress)
+            self._leave_out(data, faults)
+
+    def _open(self, experiment: Experiment) -> Data:
+        if len(experiment.datasets) != 1:
+            raise ConfigError("datasets: an experiment takes one database so far.")
+        chosen = experiment.datasets[0]
+        key = f"{chosen.label}|{experiment.modality}|{experiment.labels}"
+        if key not in self._data:
+            self._data[key] = self._read(chosen, experiment)
+        return self._data[key]
+
+    def _read(self, chosen: Component, experiment: Experiment) -> Data:
+        if chosen.name not in self.options.data:
+            raise ConfigError(f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database.")
+        dataset = contracts.datasets.get(chosen.name)(
+            self.options.data[chosen.name], **contracts.datasets.bind(chosen.name, chosen.params)
+        )
+        faults = dataset.faults()
+        fatal = [fault for fault in faults if fault.clip is None]
+        if fatal or (faults and not self.options.skip_invalid):
+            raise DataError(_told(faults, self.options.data[chosen.name]), faults)
+        modalities = dataset.modalities()
+        modality = experiment.modality or next(iter(modalities))
+        if modality not in modalities:
+            raise ConfigError(f"modality: {modality!r} is not in {chosen.name}; it has {', '.join(modalities)}.")
+        labels = label_set(experiment.labels, dataset.clips())
+        clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
+        if not clips:
+            raise DataError(f"{chosen.name}: label set {labels.name!r} keeps none of its clips.")
+        fingerprint = dataset.fingerprint()
+        data = Data(dataset, modality, labels, clips, Cache(dataset, modality, self.options.out / "cache", fingerprint))
+        data.leave_out(faults)
+        return data
+
+    def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
+        if faults and not self.options.skip_invalid:
+            raise DataError(_told(faults, None), faults)
+        if faults:
+            data.leave_out(faults)
+
+    def _spec(self, experiment: Experiment, data: Data, preprocessor: Preprocessor, sampler: Sampler) -> ViewSpec:
+        """Find out what the model will see by preprocessing one view of the first clip that can be."""
+        representation = experiment.representation.build(contracts.representations)
+        modality = data.dataset.modalities()[data.modality]
+        for clip in data.clips:
+            view = sampler(clip)[0]
+            try:
+                frames = preprocessor(data.cache.frames(clip), view)
+            except (FrameError, NoFaceError):
+                continue
+            shape = representation(frames, view, clip).shape
+            return ViewSpec(shape, representation.channels(frames.channels), modality.low, modality.high)
+        raise DataError(f"preprocessing {experiment.preprocessing.label} works on no clip of this database.")
+
+
+def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
+    """Cut validation from the training persons: of 100 draws the one whose class shares are nearest to training's."""
+    rng = rng_for(experiment.seed, f"validation/{fold.name}")
+    persons, labels = table["person"].to_numpy()[fold.train], table["label"].to_numpy(int)[fold.train]
+    names, inverse = np.unique(persons, return_inverse=True)
+    wanted = max(1, round(experiment.validation * len(fold.train)))
+    k = int(table["label"].max()) + 1
+    best, chosen = np.inf, np.zeros(len(fold.train), bool)
+    for _ in range(100):
+        order = rng.permutation(len(names))
+        sizes = np.cumsum(np.bincount(inverse, minlength=len(names))[order])
+        mask = np.isin(inverse, order[: int(np.searchsorted(sizes, wanted)) + 1])
+        if mask.all():
+            continue
+        gap = _shares(labels[mask], k) - _shares(labels[~mask], k)
+        if np.abs(gap).sum() < best:
+            best, chosen = float(np.abs(gap).sum()), mask
+    if not chosen.any():
+        raise ConfigError(
+            f"fold {fold.name}: too few persons to cut validation from; train a fixed number of epochs with one loss "
+            "(training.patience = 0)."
+        )
+    return Fold(fold.name, fold.train[~chosen], fold.test, fold.train[chosen])
+
+
+def preprocessing_id(component: Component) -> str:
+    """Return the canonical form of a preprocessing, under which its frames are cached."""
+    registry = contracts.preprocessors
+    params = registry.bind(component.name, component.params)
+    detector = contracts.detectors.revision(params["detector"]) if "detector" in params else 0
+    return f"{component.name}/{registry.revision(component.name)}/{detector}/{sorted(params.items())}"
+
+
+def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Mapping[str, str]:
+    try:
+        return model.check(spec)
+    except WeightsError:
+        if required:
+            raise
+        return {"weights": "not at hand"}
+
+
+def _shares(labels: Int[np.ndarray, "n"], k: int) -> Float[np.ndarray, "k"]:
+    return np.bincount(labels, minlength=k) / len(labels)
+
+
+def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
+    try:
+        sampler(clip)
+    except DataError as error:
+        yield Fault(clip.key, str(error), "or leave the clip out with --skip-invalid", clip.key)
+
+
+def _told(faults: Sequence[Fault], root: Path | None) -> str:
+    where = f" in {root}" if root else ""
+    return (
+        f"{len(faults)} fault{'s' if len(faults) != 1 else ''}{where}; mend them, or go on without the faulty clips "
+        "with --skip-invalid:"
+    )

@@ -1,0 +1,27 @@
+"""Pixels as they are: what the paper's models see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Num
+
+from microexpr.clip import Clip
+from microexpr.contracts import Frames, View, representations
+
+
+@representations.register("pixels")
+@dataclass(frozen=True)
+class Pixels:
+    """The preprocessed frames themselves."""
+
+    cached: ClassVar[bool] = False
+
+    def channels(self, incoming: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the channels unchanged."""
+        return incoming
+
+    def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]:
+        return view.pixels

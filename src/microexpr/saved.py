@@ -1,0 +1,79 @@
+"""Fitted models as files: safetensors for the numbers, JSON for the rest; no pickle is read or written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from microexpr.errors import StoreError
+from microexpr.files import write_atomically
+
+
+def save_model(model: Any, file: Path, card: Mapping[str, Any]) -> None:
+    """Write a torch module or a scikit-learn estimator; `card` goes with it as metadata."""
+    if isinstance(model, nn.Module):
+        tensors, plain = {key: value.contiguous() for key, value in model.state_dict().items()}, {}
+    else:
+        parts = dict(_attributes(model))
+        tensors = {key: _tensor(value) for key, value in parts.items() if isinstance(value, np.ndarray)}
+        plain = {key: value for key, value in parts.items() if not isinstance(value, np.ndarray)}
+    metadata = {"card": json.dumps(card), "attributes": json.dumps(plain)}
+    write_atomically(file, save(tensors, metadata))
+
+
+def load_model(model: Any, file: Path) -> dict[str, Any]:
+    """Fill a freshly built model from a file and return its card; raises StoreError."""
+    try:
+        with safe_open(file, "pt") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{file} is not a model that microexpr can read: {error}.") from None
+    if isinstance(model, nn.Module):
+        _load_module(model, tensors, file)
+    else:
+        for key, value in {**tensors, **json.loads(metadata.get("attributes", "{}"))}.items():
+            _restore(model, key, value.numpy() if isinstance(value, Tensor) else value)
+    return dict(json.loads(metadata.get("card", "{}")))
+
+
+def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
+    try:
+        model.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise StoreError(f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()}") from None
+
+
+def _attributes(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every fitted attribute of an estimator and of those inside it, by path."""
+    for name, value in vars(estimator).items():
+        if name == "steps":
+            for step, inner in value:
+                yield from _attributes(inner, f"{prefix}{step}/")
+        elif hasattr(value, "get_params"):
+            yield from _attributes(value, f"{prefix}{name}/")
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            yield prefix + name, value
+        elif isinstance(value, np.generic):
+            yield prefix + name, value.item()
+        elif value is None or isinstance(value, bool | int | float | str):
+            yield prefix + name, value
+
+
+def _restore(estimator: Any, path: str, value: object) -> None:
+    *parts, name = path.split("/")
+    for part in parts:
+        estimator = estimator.named_steps[part] if hasattr(estimator, "named_steps") else getattr(estimator, part)
+    setattr(estimator, name, value)
+
+
+def _tensor(value: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(value)).clone()

@@ -1,0 +1,127 @@
+"""A grid of experiments: its cells, what is missing, and what they gave together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from microexpr import engine
+from microexpr.config import Experiment, Study
+from microexpr.environment import environment
+from microexpr.experiment import Result, run
+from microexpr.files import digest, write_atomically
+from microexpr.framing import Framing, framing
+from microexpr.plan import Plan, Workspace
+from microexpr.progress import track
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment of a study, planned and run."""
+
+    plan: Plan
+    result: Result
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.plan.experiment
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything a study gave; the report is made of it."""
+
+    study: Study
+    cells: tuple[Cell, ...]
+    baselines: tuple[Cell, ...]
+    named: Cell | None
+    shuffled: tuple[Cell, ...]
+    framings: dict[str, Framing]
+    """By the label of the preprocessing."""
+    latencies: tuple[dict[str, Any], ...]
+
+
+def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict[str, list[Plan]]:
+    """Check every experiment of a study: the parts cells, baselines, named and shuffled."""
+    named = study.named()
+    shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
+    parts: dict[str, Sequence[Experiment]] = {
+        "cells": study.cells(),
+        "baselines": study.baseline_cells(),
+        "named": [named] if named else [],
+        "shuffled": [named.with_values({"shuffled": number}) for number in shuffles] if named else [],
+    }
+    study.check()
+    return {
+        part: [workspace.plan(experiment, weights=weights) for experiment in experiments]
+        for part, experiments in parts.items()
+    }
+
+
+def run_study(study: Study, workspace: Workspace) -> StudyResult:
+    """Run what is missing of a study; a second run trains nothing."""
+    parts = planned(study, workspace)
+    everything = [plan for plans in parts.values() for plan in plans]
+    workspace.prepare(everything)
+    cells: dict[str, list[Cell]] = {part: [] for part in parts}
+    owners = [part for part, plans in parts.items() for _ in plans]
+    for part, plan in track(zip(owners, everything, strict=True), len(everything), "experiments", workspace.progress):
+        cells[part].append(Cell(plan, run(plan, workspace)))
+    shown = {plan.experiment.preprocessing.label: plan for plan in parts["cells"]}
+    return StudyResult(
+        study=study,
+        cells=tuple(cells["cells"]),
+        baselines=tuple(cells["baselines"]),
+        named=cells["named"][0] if cells["named"] else None,
+        shuffled=tuple(cells["shuffled"]),
+        framings={label: _framing(label, parts["cells"]) for label in shown},
+        latencies=_latencies(parts["cells"], workspace) if study.latency else (),
+    )
+
+
+def _framing(label: str, plans: Sequence[Plan]) -> Framing:
+    """Measure the sampling that shows most frames."""
+    mine = [plan for plan in plans if plan.experiment.preprocessing.label == label]
+    return framing(max(mine, key=lambda plan: int(plan.view_counts().sum())))
+
+
+def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:
+    """Measure each model once at each size; what was measured on this machine before is kept."""
+    unique = {(plan.experiment.model.label, plan.spec): plan for plan in plans if plan.model.trains_in_epochs}
+    rows = [_latency(plan, workspace) for plan in track(unique.values(), len(unique), "latency", workspace.progress)]
+    return tuple(rows)
+
+
+def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
+    facts = environment()
+    machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")}
+    folder = workspace.options.out / "latency"
+    model = plan.experiment.model
+    file = folder / f"{model.name}-{plan.spec.shape[1]}-{digest([model.label, plan.spec, machine])}.json"
+    if file.is_file():
+        return dict(json.loads(file.read_text("utf-8")))
+    torch.manual_seed(0)
+    network = plan.model(plan.spec, len(plan.data.labels.classes), {})
+    assert isinstance(network, nn.Module)
+    ms = engine.latency(network, plan.spec, plan.experiment.training)
+    row = {
+        "model": plan.experiment.model.label,
+        "height": plan.spec.shape[1],
+        "width": plan.spec.shape[2],
+        "channels": plan.spec.shape[3],
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "ms": ms,
+        "fps": 1000 / ms,
+        "device": facts["accelerator"] if facts["accelerator"] != "none" else facts["processor"],
+        "threads": int(facts["threads"]),
+        "repeats": engine.LATENCY_REPEATS,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(row))
+    return row
