@@ -183,7 +183,7 @@ class Views:
 
     def windows(self) -> Float[np.ndarray, "n t 4"]:
         """Return the source rectangle that each view's frames show."""
-        return self.frames.window[self.places]
+        return np.asarray(self.frames.window[self.places])
 
     def _one(self, index: int) -> Num[np.ndarray, "t h w c"]:
         rows = self.places[index]

@@ -25,12 +25,12 @@ def centre_square(height: int, width: int, side: int | None = None) -> Box:
 
 def expand(box: Box, margin: float) -> Box:
     """Return the box with `margin` pixels more on every side."""
-    return box + np.array([-margin, -margin, margin, margin])
+    return np.asarray(box + np.array([-margin, -margin, margin, margin]))
 
 
 def clamp(box: Box, height: int, width: int) -> Box:
     """Return the part of the box that lies in the frame."""
-    return np.clip(box, 0, [width, height, width, height])
+    return np.asarray(np.clip(box, 0, [width, height, width, height]))
 
 
 def cut(frame: Num[np.ndarray, "h w c"], box: Box) -> Num[np.ndarray, "h2 w2 c"]:
@@ -48,7 +48,7 @@ def resize(frame: Num[np.ndarray, "h w c"], height: int, width: int) -> Num[np.n
         return frame
     shrinks = frame.shape[0] * frame.shape[1] > height * width
     resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized.reshape(height, width, -1)
+    return np.asarray(resized).reshape(height, width, -1)
 
 
 def grey(frame: Num[np.ndarray, "h w 3"]) -> Num[np.ndarray, "h w 1"]:

@@ -17,6 +17,8 @@ CHUNK = 1 << 20
 
 TIE = 1e-12
 """Scores this near are equal: the same rational number can come out of two matrices with different rounding."""
+QUANTILE = 0.95
+"""The level is the score that 95 of 100 permutations stay under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def permutation_null(
         observed = metric(y_true, y_pred, proba, over)
         scores = np.array([metric(labels, y_pred, proba, over) for chunk in shuffled for labels in chunk])
     p_value = (1 + int((scores >= observed - TIE).sum())) / (n + 1)
-    return PermutationNull(float(scores.mean()), float(np.quantile(scores, 0.95)), p_value, n)
+    return PermutationNull(float(scores.mean()), float(np.quantile(scores, QUANTILE)), p_value, n)
 
 
 def _permuted(

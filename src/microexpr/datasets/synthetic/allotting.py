@@ -1,0 +1,83 @@
+"""How many clips each class and each person gets, and who gets which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from .coding import CLIPS_PER_SUBJECT, QUIRKS, Quirk
+from .spec import COUNTS, SyntheticSpec
+
+LABELS = "20140508"
+"""Clips are dealt by the table of 2014; that of 2019 only renames some of them, so the pictures stay the same."""
+
+
+def subject_counts(spec: SyntheticSpec) -> list[int]:
+    """Return the clips of each subject: CASME II's for 255 over 26, else equal (the first have one more)."""
+    if (spec.subjects, spec.clips) == (len(CLIPS_PER_SUBJECT), sum(CLIPS_PER_SUBJECT)):
+        return list(CLIPS_PER_SUBJECT)
+    each, more = divmod(spec.clips, spec.subjects)
+    return [each + (subject < more) for subject in range(spec.subjects)]
+
+
+def class_counts(spec: SyntheticSpec) -> dict[str, int]:
+    """Return the clips of each class in 2014's proportions, by largest remainder.
+
+    Every class has at least two clips where there are four times as many clips as classes, else one where that is
+    possible, so that a class can be trained on while one person is left out.
+    """
+    shares = {e: n for e, n in COUNTS[LABELS].items() if spec.emotions is None or e in spec.emotions}
+    least = 2 if spec.clips >= 4 * len(shares) else int(spec.clips >= len(shares))
+    counts = largest_remainder(shares, spec.clips)
+    for emotion in counts:
+        while counts[emotion] < least:
+            counts[max(counts, key=lambda e: counts[e])] -= 1
+            counts[emotion] += 1
+    return counts
+
+
+def largest_remainder(shares: Mapping[str, int], total: int) -> dict[str, int]:
+    """Divide `total` in proportion to `shares`, in whole numbers that add up."""
+    exact = {name: total * share / sum(shares.values()) for name, share in shares.items()}
+    counts = {name: int(value) for name, value in exact.items()}
+    for name in sorted(exact, key=lambda n: counts[n] - exact[n])[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
+    """Return the quirks kept: none below 40 clips; all at CASME II's numbers; else at most half of a person's clips."""
+    if not spec.quirks or spec.clips < 40:
+        return []
+    per_subject, counts, kept = subject_counts(spec), class_counts(spec), []
+    room = per_subject if per_subject == list(CLIPS_PER_SUBJECT) else [(n + 1) // 2 for n in per_subject]
+    for quirk in QUIRKS:
+        classed = quirk.emotion is None or counts.get(quirk.emotion, 0) > 1
+        if quirk.subject <= len(room) and room[quirk.subject - 1] and classed:
+            room[quirk.subject - 1] -= 1
+            kept.append(quirk)
+            if quirk.emotion:
+                counts[quirk.emotion] -= 1
+    return kept
+
+
+def deal(spec: SyntheticSpec, quirks: Sequence[Quirk], rng: np.random.Generator) -> list[list[str]]:
+    """Return the classes of every subject's clips, those that quirks ask for first.
+
+    Classes are dealt like cards, the rarest first, so that each person gets about the same mixture and the clips of a
+    rare class fall on different persons.
+    """
+    places, counts = subject_counts(spec), class_counts(spec)
+    hands: list[list[str]] = [[] for _ in places]
+    for quirk in quirks:
+        if quirk.emotion:
+            hands[quirk.subject - 1].append(quirk.emotion)
+            counts[quirk.emotion] -= 1
+    for emotion in sorted(counts, key=lambda e: counts[e]):
+        for _ in range(counts[emotion]):
+            luck = rng.random(len(hands))
+            free = [s for s in range(len(hands)) if len(hands[s]) < places[s]]
+            chosen = min(free, key=lambda s: (hands[s].count(emotion) / places[s], len(hands[s]) / places[s], luck[s]))
+            hands[chosen].append(emotion)
+    return hands

@@ -1,0 +1,178 @@
+"""One frame: the face at rest, shaded and bent by its action units, moved with the head, lit, and seen with noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from .action_units import displacement, wrinkles
+from .face import CLOSURES, Face
+from .identity import Identity
+from .motion import State, intensity, place, state
+from .planning import ClipPlan
+from .relief import Grid, Plane, blob, grid, heights, light, step
+from .surroundings import HEIGHT, WIDTH, paint_wall
+
+BLOOD: Final = {"happiness": 1.0, "repression": 0.7, "disgust": 0.4} | {
+    "others": -0.25,
+    "sadness": -0.5,
+    "surprise": -0.75,
+    "fear": -1.0,
+}
+"""Share of `colour_cue` by which the cheeks redden (or pale) in each class; made up, not measured."""
+
+_USUAL: Final = 2.5
+"""Amplitude, in pixels, at which wrinkles are as deep as `action_units` says."""
+_LUMA: Final = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What is the same in all frames of a clip."""
+
+    rest: Float[np.ndarray, "480 640 3"]
+    """The person before the wall, neutral."""
+    cut: tuple[slice, slice]
+    """Rows and columns of the face; the next three cover only these."""
+    bend: Float[np.ndarray, "h w 2"]
+    """Displacement at the peak, in pixels."""
+    shading: Float[np.ndarray, "h w"]
+    """Change of the logarithm of brightness at the peak."""
+    blush: Float[np.ndarray, "h w 3"] | None
+    """Change of colour at the peak, in grey levels."""
+    follow: tuple[Plane, Plane, Plane]
+    """How far each pixel goes with the head, 0 (wall) to 1; that times x, and times y, from the middle of the face."""
+    shift: tuple[int, int]
+    """Place of the person against their usual one, in pixels."""
+
+
+@lru_cache(maxsize=2)
+def stage(face: Face, clip: ClipPlan) -> Stage:
+    """Prepare a clip."""
+    spec, person = face.spec, face.person
+    shift = place(spec, clip, room(person))
+    wall = paint_wall(person, spec.clutter, np.random.default_rng([spec.seed, 7, clip.index]))
+    at, cut = face_grid(person, shift)
+    skin = _shifted(face.skin, shift)[cut]
+    colour = spec.colour_cue * BLOOD[clip.emotion]
+    return Stage(
+        rest=wall + _shifted(face.opacity, shift)[..., None] * (_shifted(face.picture, shift) - wall),
+        cut=cut,
+        bend=(spec.expression_size * clip.amplitude * displacement(at, person, clip.moved)).astype(np.float32),
+        shading=_shading(at, person, clip, spec.expression_size) * skin,
+        blush=_blush(at, skin, colour) if colour else None,
+        follow=_follow(person, shift),
+        shift=shift,
+    )
+
+
+def face_grid(person: Identity, shift: tuple[int, int]) -> tuple[Grid, tuple[slice, slice]]:
+    """Return the part of the picture that expressions change: its face coordinates, and its rows and columns."""
+    cx, cy, size = person.centre[0] + shift[0], person.centre[1] + shift[1], person.half_width
+    left, right = max(round(cx - 1.1 * size), 0), min(round(cx + 1.1 * size), WIDTH)
+    top, bottom = max(round(cy - 1.5 * size), 0), min(round(cy + 1.3 * size), HEIGHT)
+    at = grid(person, left - shift[0], top - shift[1], right - left, bottom - top)
+    return at, (slice(top, bottom), slice(left, right))
+
+
+def room(person: Identity) -> tuple[int, int, int, int]:
+    """Return how far the person can go left, right, up and down with brows, chin and ears still in the picture."""
+    (cx, cy), size = person.centre, person.half_width
+    sides = (cx - 1.05 * size, WIDTH - cx - 1.05 * size, cy - 1.15 * size, HEIGHT - cy - person.chin * size)
+    left, right, up, down = (max(int(side) - 4, 0) for side in sides)
+    return left, right, up, down
+
+
+def _shifted(picture: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    if shift == (0, 0):
+        return picture
+    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
+    moved: np.ndarray = cv2.warpAffine(
+        picture, move, (WIDTH, HEIGHT), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved
+
+
+def _shading(at: Grid, person: Identity, clip: ClipPlan, size: float) -> Plane:
+    rest, (height, dark) = heights(at, person), wrinkles(at, person, clip.moved)
+    scale = np.float32(clip.amplitude / _USUAL)
+    before, after = (np.maximum(light(z, at, person)[0], 0.05) for z in (rest, rest + scale * height))
+    change = size * np.log(after / before)
+    # Soft limits, nearly straight at size 1, keep large expressions from burning out or drowning in black.
+    limited = np.where(change > 0, 0.2 * np.tanh(change / 0.2), 0.42 * np.tanh(change / 0.42))
+    shading: Plane = (limited + 1.5 * np.tanh(size * scale * dark / 1.5)).astype(np.float32)
+    return shading
+
+
+def _blush(at: Grid, skin: Plane, colour: float) -> Float[np.ndarray, "h w 3"]:
+    """Redden the cheeks by `colour` grey levels and take as much luma from green and blue."""
+    other = -colour * _LUMA[0] / (_LUMA[1] + _LUMA[2])
+    cheeks = np.clip(blob(at, 0.5, 0.05, 0.19, 0.2, mirrored=True), 0, 1) * skin
+    change: Float[np.ndarray, "h w 3"] = cheeks[..., None] * np.array([colour, other, other], np.float32)
+    return change
+
+
+def _follow(person: Identity, shift: tuple[int, int]) -> tuple[Plane, Plane, Plane]:
+    at = grid(person, -shift[0], -shift[1], WIDTH, HEIGHT)
+    head = 1 - step(np.hypot(at.x / 1.3, (at.y + 0.4) / 1.75), 0.95, 1.45)
+    size = person.half_width
+    return head.astype(np.float32), (head * at.x * size).astype(np.float32), (head * at.y * size).astype(np.float32)
+
+
+def render(face: Face, clip: ClipPlan, number: int) -> UInt8[np.ndarray, "480 640 3"]:
+    """Draw one frame, red, green, blue. The result depends on nothing but the arguments."""
+    prepared, now = stage(face, clip), state(face.spec, clip, number)
+    strength = np.float32(intensity(clip, number))
+    canvas = prepared.rest * np.float32(now.gain)
+    if now.lids > 0:
+        _shut(canvas, face, prepared.shift, now)
+    if strength > 0:
+        part = canvas[prepared.cut]
+        part *= cv2.exp(strength * prepared.shading)[..., None]
+        if prepared.blush is not None:
+            part += strength * prepared.blush
+    from_x, from_y = _sources(prepared, now, strength)
+    picture = cv2.remap(canvas, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if face.spec.noise > 0:
+        rng = np.random.default_rng([face.spec.seed, 8, clip.index, number])
+        grain, (row, column) = _grain(face.spec.seed), rng.integers(0, _SPARE, 2)
+        picture = cv2.scaleAdd(grain[row : row + HEIGHT, column : column + WIDTH], face.spec.noise, picture)
+    seen: UInt8[np.ndarray, "480 640 3"] = cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
+    return seen
+
+
+def _shut(canvas: np.ndarray, face: Face, shift: tuple[int, int], now: State) -> None:
+    """Lay the eyes, shut as far as the blink has come, over the canvas."""
+    low = min(int(now.lids * (len(CLOSURES) - 1)), len(CLOSURES) - 2)
+    part = now.lids * (len(CLOSURES) - 1) - low
+    eyes = (1 - part) * face.eyes[low] + part * face.eyes[low + 1]
+    left, top = face.eyes_at[0] + shift[0], face.eyes_at[1] + shift[1]
+    canvas[top : top + eyes.shape[0], left : left + eyes.shape[1]] = eyes * np.float32(now.gain)
+
+
+def _sources(prepared: Stage, now: State, strength: np.float32) -> tuple[Plane, Plane]:
+    """Return where each pixel of the frame comes from; backwards, so the fields are taken off."""
+    head, head_x, head_y = prepared.follow
+    from_x = _COLUMNS - np.float32(now.x) * head + np.float32(now.turn) * head_y - np.float32(now.near) * head_x
+    from_y = _ROWS - np.float32(now.y) * head - np.float32(now.turn) * head_x - np.float32(now.near) * head_y
+    if strength > 0:
+        from_x[prepared.cut] -= strength * prepared.bend[..., 0]
+        from_y[prepared.cut] -= strength * prepared.bend[..., 1]
+    return from_x, from_y
+
+
+_ROWS, _COLUMNS = (np.ascontiguousarray(a) for a in np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32))
+_SPARE: Final = 193
+"""Rows and columns that the tile of noise has more than a picture."""
+
+
+@lru_cache(maxsize=2)
+def _grain(seed: int) -> Float[np.ndarray, "h w 3"]:
+    """Return a tile of noise with standard deviation 1, of which every frame sees another part."""
+    shape = (HEIGHT + _SPARE, WIDTH + _SPARE, 3)
+    return np.random.default_rng([seed, 9]).standard_normal(shape, np.float32)

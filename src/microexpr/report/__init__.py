@@ -1,0 +1,92 @@
+"""The report: one summary in, a page, tables and figures out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microexpr.errors import StoreError
+
+FORMAT = 1
+"""The summary format that this report reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPaths:
+    """What was written."""
+
+    html: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+
+def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
+    """Write `report.html`, `tables/` (CSV, LaTeX) and `figures/` (SVG, PDF) of a summary into `out`.
+
+    The same summary gives the same bytes. Each file is replaced at once or not at all; a table or figure of an
+    earlier report that this summary no longer gives is removed. Raises StoreError where `out` cannot be written.
+    """
+    if summary.get("format", FORMAT) != FORMAT:
+        raise StoreError(
+            f"summary format {summary['format']!r} is not {FORMAT}: run the study again with this version of "
+            "microexpr; finished folds are not trained again."
+        )
+    tables, figures, html = _made(summary)
+    try:
+        written_tables = _write_all(out / "tables", tables)
+        written_figures = _write_all(out / "figures", figures)
+        html_path = _write(out / "report.html", html.encode())
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the report into {out}: {error.strerror or error}. Choose another folder."
+        ) from error
+    return ReportPaths(html_path, written_tables, written_figures)
+
+
+def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
+    from microexpr.report import html
+    from microexpr.report.curves import record_figures
+    from microexpr.report.figures import paper_figures
+    from microexpr.report.latex import latex
+    from microexpr.report.published import paper
+    from microexpr.report.reading import Reading
+    from microexpr.report.records import record_tables
+    from microexpr.report.style import render, styled
+    from microexpr.report.tables import paper_tables
+
+    reading = Reading(summary, paper())
+    tables = html.numbered_tables([*paper_tables(reading), *record_tables(reading)])
+    with styled():
+        plots = html.numbered_figures([*paper_figures(reading), *record_figures(reading)])
+        drawn = {plot.name: render(plot.figure) for plot in plots}
+    table_files = {f"{table.name}.csv": table.csv.encode() for table in tables}
+    table_files |= {f"{table.name}.tex": latex(table).encode() for table in tables}
+    figure_files = {f"{name}.svg": svg.encode() for name, (svg, _) in drawn.items()}
+    figure_files |= {f"{name}.pdf": pdf for name, (_, pdf) in drawn.items()}
+    known = {f"{name}{end}": b"" for name in html.TABLES for end in (".csv", ".tex")}
+    stale = {f"{name}{end}": b"" for name in html.FIGURES for end in (".svg", ".pdf")}
+    text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
+    return known | table_files, stale | figure_files, text
+
+
+def _write_all(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Write files into a folder; an empty content is a file that must not stay from an earlier report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        if not content:
+            (folder / name).unlink(missing_ok=True)
+    return tuple(_write(folder / name, content) for name, content in sorted(contents.items()) if content)
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,134 @@
+"""What a reader must know before the numbers (stamps), and every choice that the paper leaves open (choices)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any, NamedTuple
+
+from microexpr.config import Training
+from microexpr.plan import Plan
+from microexpr.study import StudyResult
+
+
+class Open(NamedTuple):
+    """A choice that the paper's text leaves open: what it says, what was taken, and our default."""
+
+    choice: str
+    paper: str
+    taken: Callable[[Plan], object]
+    default: object
+
+
+def _of(part: str, name: str) -> Callable[[Plan], object]:
+    """Read a parameter of a built component; None where it has none."""
+    return lambda plan: getattr(getattr(plan, part), name, None)
+
+
+def _training(name: str) -> Callable[[Plan], object]:
+    return lambda plan: getattr(plan.experiment.training, name)
+
+
+def _component(name: str) -> Callable[[Plan], object]:
+    def label(plan: Plan) -> str:
+        value = getattr(plan.experiment, name)
+        return " or ".join(item.label for item in value) if isinstance(value, tuple) else str(value.label)
+
+    return label
+
+
+def _crop(crop: str, name: str) -> Callable[[Plan], object]:
+    """Read a parameter that only one kind of crop has."""
+    return lambda plan: getattr(plan.preprocessor, name, None) if _of("preprocessor", "crop")(plan) == crop else None
+
+
+_T = Training()
+OPEN = (
+    Open("centre crop", "center-cropped raw frames at 384x384", _crop("centre", "centre"), "resized"),
+    Open("face box", "Dlib face detection", _crop("face", "box"), "frame"),
+    Open("face detector", "Dlib face detection", _crop("face", "detector"), "dlib_hog"),
+    Open("margin around the face, pixels", "bounding box expansion (+20 pixels)", _crop("face", "margin"), 20),
+    Open("box past the border", "not told", _crop("face", "border"), "clamp"),
+    Open("size of M1, pixels", "384x384", _crop("centre", "size"), 384),
+    Open("size of M2, pixels", "224x224", _crop("face", "size"), 224),
+    Open("grey into ImageNet models", "grayscale conversion", _of("model", "grey"), "sum"),
+    Open("MFS: frames out of range and repeats dropped", "averaging 13 frames per video", _of("sampler", "drop"), True),
+    Open("protocol", "stratified split, 201/26/28", _component("protocol"), "paper_holdout"),
+    Open("vote", "majority voting", _component("vote"), "majority"),
+    Open("losses tried", "CE and focal, chosen on validation", _component("loss"), "cross_entropy or focal"),
+    Open("epochs at most", "50 epochs", _training("epochs"), _T.epochs),
+    Open("learning rate", "5e-5", _training("learning_rate"), _T.learning_rate),
+    Open("weight decay", "0.001", _training("weight_decay"), _T.weight_decay),
+    Open("batch", "16-32 (M1), 4-16 (M2)", _training("batch"), _T.batch),
+    Open("patience, epochs", "3-5", _training("patience"), _T.patience),
+    Open("drop-path", "tuned, 0.05-0.3", _of("model", "drop_path"), 0.1),
+    Open("dropout", "tuned, 0.0-0.2", _of("model", "dropout"), 0.1),
+    Open("hidden units of the head", "layer configurations, tuned", _of("model", "head_units"), 0),
+    Open("frozen stages", "layer configurations, tuned", _of("model", "frozen_stages"), 0),
+    Open("starting weights", "ImageNet", _of("model", "weights"), "imagenet"),
+    Open("augmentation", "none named", _component("augmentation"), ""),
+    Open("seeds", "one, not told", lambda plan: plan.experiment.seed, 0),
+    Open("bootstrap resamples", "1,000", lambda plan: plan.experiment.bootstrap.n, 1000),
+    Open("bootstrap unit", "test clips", lambda plan: plan.experiment.bootstrap.unit, "clip"),
+)
+
+
+def choices(result: StudyResult) -> list[dict[str, Any]]:
+    """Return every open choice with the values that this study's cells took."""
+    rows = []
+    for item in OPEN:
+        taken = {_word(value): value for cell in result.cells if (value := item.taken(cell.plan)) is not None}
+        if taken:
+            default = all(value == item.default for value in taken.values())
+            rows.append({"choice": item.choice, "value": ", ".join(taken), "paper": item.paper, "default": default})
+    return rows
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if is_dataclass(value) and not isinstance(value, type):
+        return str(asdict(value))
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+
+
+def stamps(result: StudyResult) -> list[dict[str, str]]:
+    """Return what stands on top of the report, the gravest first."""
+    return [{"code": code, "level": level, "text": text} for code, level, text in _stamps(result)]
+
+
+def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
+    plan = result.cells[0].plan
+    facts: Mapping[str, str] = plan.data.dataset.facts()
+    if result.study.reduced:
+        yield "reduced", "warning", f"Reduced: {result.study.reduced}"
+    if "synthetic" in facts:
+        yield "synthetic", "warning", f"Synthetic faces, no recordings of people: {facts['synthetic']}"
+    shared, tested = shared_persons(plan)
+    if shared:
+        yield (
+            "shared_subjects",
+            "warning",
+            f"The split shares persons between training and test: {shared} of the {tested} test persons were "
+            "also trained on. Scores say nothing about new people.",
+        )
+    if any(cell.plan.weights.get("weights") == "random" for cell in result.cells):
+        yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
+    if len(result.cells) > 1:
+        text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
+        yield "best_of_cells", "note", text
+    if facts.get("cropped") == "yes":
+        yield "cropped", "warning", "Frames were cropped by the owners of the database before any preprocessing here."
+    if plan.data.skipped:
+        yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
+    if plan.experiment.shuffled:
+        yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
+
+
+def shared_persons(plan: Plan) -> tuple[int, int]:
+    """Return how many persons stand in training and test of one fold, and how many are tested."""
+    persons = plan.table["person"].to_numpy()
+    folds = plan.folds()
+    tested = {person for fold in folds for person in persons[fold.test]}
+    shared = {person for fold in folds for person in set(persons[fold.test]) & set(persons[fold.train])}
+    return len(shared), len(tested)

@@ -1,0 +1,216 @@
+"""Figures that the paper does not have: every cell on one scale, learning curves, overfitting, latency."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from microexpr.report.figures import Plot, look, method_entries, pose, reference, whisker
+from microexpr.report.reading import Reading, number, short
+from microexpr.report.records import gap, input_size
+from microexpr.report.style import INK, SOFT, WIDTH, legend_handles
+
+
+def record_figures(reading: Reading) -> list[Plot]:
+    """Return those of our own figures that the summary has values for."""
+    made = [
+        forest(reading),
+        learning(reading, "macro_f1", "macro-F1"),
+        learning(reading, "loss", "loss"),
+        overfitting(reading),
+        latency(reading),
+    ]
+    return [plot for plot in made if plot is not None]
+
+
+def forest(reading: Reading) -> Plot | None:
+    """Draw every cell with its interval on one scale, beside the baselines and the named cell."""
+    cells = [cell for cell in reading.cells if reading.score(cell) is not None]
+    named = reading.part("named_cell")
+    if len(cells) + bool(named) < 2:
+        return None
+    methods = reading.levels("preprocessing")
+    rows: list[tuple[float, str]] = []
+    figure = Figure(figsize=(WIDTH, 0.165 * (len(cells) + 2 * bool(named)) + 0.95), layout="constrained")
+    axes = figure.subplots()
+    at, previous = 0.0, None
+    for cell in cells:
+        at += 0.6 if previous not in (None, cell["model"]) else 0.0
+        filled = methods.index(cell["preprocessing"]) == 0
+        how = look(reading, cell["model"]) | {"markersize": 4.5, "linewidth": 1.1}
+        whisker(axes, at, cell, upright=False, filled=filled, **how)
+        rows.append((at, reading.heading(cell, "model", "sampling", "preprocessing")))
+        at, previous = at + 1, cell["model"]
+    if named:
+        at += 0.6
+        whisker(axes, at, named, upright=False, marker="o", markersize=5)
+        level = number(named.get("permutation_level"))
+        if level is not None:
+            axes.plot([level, level], [at - 0.5, at + 0.5], color=INK, linewidth=1.6, zorder=2)
+            axes.annotate(
+                "permuted labels", (level, at + 0.5), (2, -1), textcoords="offset points", fontsize=6.5, va="top"
+            )
+        rows.append(
+            (at, f"{named.get('protocol', '').upper()}: {reading.heading(named, 'model', 'sampling', 'preprocessing')}")
+        )
+        at += 2.0
+    axes.set_yticks([y for y, _ in rows], [label for _, label in rows])
+    axes.set_ylim(at - 0.4, -0.8)
+    _score_scale(axes, [*cells, named])
+    reference(axes, reading, upright=True)
+    notes = [
+        f"{reading.test_clips}; {reading.interval}, per cell, not corrected for the number of cells. "
+        "First preprocessing filled, the others open."
+    ]
+    if named:
+        notes.append(
+            "The last row is the cell named beforehand under its own protocol; the bar on it is its permutation level."
+        )
+    return Plot("cells", "Every cell with its interval", figure, notes)
+
+
+def _score_scale(axes: Axes, cells: Sequence[Mapping[str, Any]]) -> None:
+    highest = max(number(cell.get(key)) or 0.0 for cell in cells for key in ("macro_f1", "ci_high"))
+    axes.set_xlim(0.0, min(1.0, max(0.3, highest + 0.03)))
+    axes.set_xlabel("macro-F1")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def learning(reading: Reading, what: str, title: str) -> Plot | None:
+    """Draw training against validation by epoch: one small panel per cell, all on one scale."""
+    curves = [
+        curve
+        for curve in reading.rows("curves")
+        if curve.get("chosen", True) and any(number(value) is not None for value in curve.get(f"val_{what}") or [])
+    ]
+    if not curves:
+        return None
+    models = [m for m in reading.levels("model") if any(curve["model"] == m for curve in curves)]
+    strips = [
+        (sampling, method)
+        for sampling in reading.levels("sampling")
+        for method in reading.levels("preprocessing")
+        if any((curve["sampling"], curve["preprocessing"]) == (sampling, method) for curve in curves)
+    ]
+    if not models or not strips:
+        return None
+    height = 0.82 * len(strips) + 0.75
+    figure = Figure(figsize=(WIDTH if len(models) > 1 else 4.0, max(height, 2.0)))
+    low, high = 0.42 / figure.get_figheight(), 1 - 0.42 / figure.get_figheight()
+    grid = figure.subplots(
+        len(strips),
+        len(models),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        gridspec_kw={"left": 0.115, "right": 0.99, "bottom": low, "top": high, "hspace": 0.22, "wspace": 0.09},
+    )
+    for strip, line in zip(strips, grid, strict=True):
+        for model, axes in zip(models, line, strict=True):
+            own = [c for c in curves if (c["sampling"], c["preprocessing"], c["model"]) == (*strip, model)]
+            _panel(axes, own, what, look(reading, model)["color"])
+        names = [short(reading.label(*pair), 16) for pair in zip(("sampling", "preprocessing"), strip, strict=True)]
+        line[0].set_ylabel((" · " if sum(map(len, names)) < 11 else "\n").join(names), fontsize=7.0, linespacing=1.1)
+    for model, axes in zip(models, grid[0], strict=True):
+        axes.set_title(reading.brief("model", model), pad=4)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch", labelpad=1.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if what != "loss":
+        grid[0][0].set_ylim(0.0, 1.02)
+    handles = legend_handles(
+        {
+            f"validation {title}": {"color": INK, "linewidth": 1.3},
+            f"training {title}": {"color": SOFT, "linewidth": 1.0, "dashes": (3, 1.5)},
+            "chosen epoch": {"color": INK, "marker": "o", "markersize": 3.5, "linestyle": "none"},
+        }
+    )
+    figure.legend(handles=handles, loc="upper right", ncols=3, bbox_to_anchor=(0.99, 1.0), borderaxespad=0.1)
+    folds = len({curve.get("fold") for curve in curves})
+    notes = ["The loss chosen on validation only." if any("loss" in curve for curve in curves) else ""]
+    notes += [f"One line for each of {folds} folds."] if folds > 1 else []
+    return Plot(f"curves_{what}", f"Learning curves: {title}", figure, [note for note in notes if note])
+
+
+def _panel(axes: Axes, curves: Sequence[Mapping[str, Any]], what: str, colour: str) -> None:
+    axes.grid(axis="y")
+    faint = 1.0 if len(curves) < 3 else 0.45
+    for curve in curves:
+        epochs, values = curve["epoch"], _plain(curve[f"val_{what}"])
+        if curve.get(f"train_{what}"):
+            axes.plot(epochs, _plain(curve[f"train_{what}"]), color=SOFT, linewidth=0.9, dashes=(3, 1.5), alpha=faint)
+        axes.plot(epochs, values, color=colour, linewidth=1.2, alpha=faint)
+        if curve.get("chosen_epoch") in epochs:
+            at = epochs.index(curve["chosen_epoch"])
+            axes.plot(epochs[at], values[at], color=colour, marker="o", markersize=3.2, alpha=faint)
+    if not curves:
+        axes.text(
+            0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color=SOFT, fontsize=6.5
+        )
+
+
+def _plain(values: Sequence[object]) -> list[float]:
+    return [math.nan if (known := number(value)) is None else known for value in values]
+
+
+def overfitting(reading: Reading) -> Plot | None:
+    """Draw the gap between training and validation under every preprocessing: the paper's explanation, measured."""
+    methods = reading.levels("preprocessing")
+    pairs = [(model, sampling) for model in reading.levels("model") for sampling in reading.levels("sampling")]
+    pairs = [pair for pair in pairs if any(gap(reading.find(name, pair[1], pair[0])) is not None for name in methods)]
+    if not pairs or len(methods) < 2:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.19 * len(pairs) + 0.95), layout="constrained")
+    axes = figure.subplots()
+    for at, (model, sampling) in enumerate(pairs):
+        found = [gap(reading.find(name, sampling, model)) for name in methods]
+        known = [value for value in found if value is not None]
+        colour = look(reading, model)["color"]
+        axes.plot([min(known), max(known)], [at, at], color=colour, linewidth=1.0, alpha=0.6, zorder=1)
+        for k, value in enumerate(found):
+            if value is not None:
+                style = pose(reading, model, methods[k])
+                face = style["color"] if style.pop("filled") else "white"
+                axes.plot(value, at, **style, markerfacecolor=face, markersize=5, linestyle="none", zorder=3)
+    labels = [f"{reading.brief('model', model)} · {reading.brief('sampling', sampling)}" for model, sampling in pairs]
+    axes.set_yticks(range(len(pairs)), labels)
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    axes.axvline(0, color=SOFT, linewidth=0.8)
+    axes.set_xlabel("training minus validation macro-F1 at the chosen epoch")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    entries = {name: how | {"linestyle": "none"} for name, how in method_entries(reading).items()}
+    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=min(5, len(entries)))
+    return Plot(
+        "overfitting", "Gap between training and validation", figure, ["Right of zero: better on training clips."]
+    )
+
+
+def latency(reading: Reading) -> Plot | None:
+    """Draw milliseconds a sample by model and input size."""
+    rows = [row for row in reading.rows("latency") if number(row.get("ms")) is not None]
+    if len(rows) < 2:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.2 * len(rows) + 0.75), layout="constrained")
+    axes = figure.subplots()
+    longest = max(row["ms"] for row in rows)
+    for at, row in enumerate(rows):
+        axes.barh(at, row["ms"], height=0.55, color=look(reading, row["model"])["color"], alpha=0.8)
+        axes.text(row["ms"] + 0.008 * longest, at, f"{row['ms']:.2f}", va="center", fontsize=7)
+    names = [f"{reading.brief('model', row['model'])} · {input_size(row)}" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1.08 * longest)
+    axes.set_xlabel("milliseconds a sample")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    devices = sorted({str(row["device"]) for row in rows if row.get("device")})
+    return Plot("latency", "Latency", figure, [f"Measured on {', '.join(devices) or 'a device not stated'}."])

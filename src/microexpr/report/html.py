@@ -1,0 +1,130 @@
+"""The report as one HTML page that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from microexpr.report import sentences
+from microexpr.report.figures import Plot
+from microexpr.report.reading import Reading
+from microexpr.report.style import inline
+from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
+
+TABLES = {
+    "table3_main_results": "Table III",
+    "table1_dataset": "Table I",
+    "classes": "",
+    "table2_architectures": "Table II",
+    "table4_evolution": "Table IV",
+    "table5_per_class": "Table V",
+    "all_cells": "",
+    "paired": "",
+    "losses": "",
+    "overfitting": "",
+    "latency": "",
+    "choices": "",
+    "scores": "",
+    "corrections": "",
+    "skipped": "",
+    "disagreements": "",
+    "environment": "",
+}
+"""Every table that a report can have, in the order of the page, with the paper's number where it has one."""
+
+FIGURES = {
+    "figure2_quality_performance": "Figure 2",
+    "cells": "",
+    "figure3_phases": "Figure 3",
+    "figure4_confusion": "Figure 4",
+    "overfitting": "",
+    "curves_macro_f1": "",
+    "curves_loss": "",
+    "latency": "",
+}
+"""Every figure that a report can have, likewise."""
+
+_STATED = ("name", "title", "version", "created", "stamps", "curves", "command")
+
+
+def numbered_tables(tables: Sequence[Table]) -> list[Table]:
+    """Return tables in page order: the paper's keep its number, ours are S1, S2 ..."""
+    found = {table.name: table for table in tables}
+    # Where no model was chosen among several, the table of all cells is the main result and comes first.
+    order = TABLES if "table3_main_results" in found else {"all_cells": "", **TABLES}
+    return [replace(found[name], label=label) for name, label in _labels("Table", order, found).items()]
+
+
+def numbered_figures(plots: Sequence[Plot]) -> list[Plot]:
+    """Return figures in page order, numbered in the same way."""
+    found = {plot.name: plot for plot in plots}
+    return [replace(found[name], label=label) for name, label in _labels("Figure", FIGURES, found).items()]
+
+
+def _labels(kind: str, known: Mapping[str, str], present: Mapping[str, object]) -> dict[str, str]:
+    labels, ours = {}, 0
+    for name, label in known.items():
+        if name in present:
+            ours += not label
+            labels[name] = label or f"{kind} S{ours}"
+    return labels
+
+
+def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], drawings: Mapping[str, str]) -> str:
+    """Return the page; `drawings` holds the SVG of each figure by its name."""
+    here = files("microexpr.report")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(here.joinpath("report.html").read_text(encoding="utf-8"))
+    return template.render(
+        css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
+        what={name: reading.summary.get(name) for name in _STATED}
+        | {name: reading.part("data").get(name) for name in ("fingerprint", "facts", "datasets")},
+        r=reading,
+        say=sentences,
+        tables={table.name: table for table in tables},
+        figures={plot.name: plot for plot in figures},
+        drawings={name: Markup(inline(svg, name)) for name, svg in drawings.items()},
+        strip=_strip(reading),
+        examples=_examples(reading),
+        quiet=(ABSENT, NOT_MEASURED),
+    )
+
+
+def _strip(reading: Reading) -> dict[str, str]:
+    """Return the few figures that a reader looks for first."""
+    data, best, named = reading.part("data"), reading.champion, reading.part("named_cell")
+    strip = {
+        "Clips": shown(data.get("n_clips"), "count"),
+        "Persons": shown(data.get("n_subjects"), "count"),
+        "Cells": str(len(reading.cells)),
+    }
+    if best is not None:
+        many = len(reading.cells) > 1
+        strip["Best macro-F1" if many else "Macro-F1"] = shown(best["macro_f1"], "score") + interval(best)
+    strip["Guessing"] = shown((reading.part("baselines").get("guessing") or {}).get("macro_f1"), "score")
+    if named:
+        title = f"Named cell, {str(named.get('protocol', '')).upper()}"
+        strip[title] = shown(named.get("macro_f1"), "score") + interval(named)
+    return strip
+
+
+def _examples(reading: Reading) -> list[dict[str, Any]]:
+    """Return example pictures; what is not a PNG is left out."""
+    good = []
+    for example in reading.rows("examples"):
+        try:
+            picture = base64.b64decode(str(example.get("png_base64", "")), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+        if picture.startswith(b"\x89PNG"):
+            good.append({"caption": example.get("caption", ""), "png": base64.b64encode(picture).decode()})
+    return good

@@ -1,0 +1,169 @@
+"""Questions that tables, figures and sentences put to one summary; whatever a summary lacks is None, never zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+Cell = Mapping[str, Any]
+AXES = ("preprocessing", "sampling", "model")
+PLURAL = {"preprocessing": "preprocessing", "sampling": "sampling", "model": "models"}
+"""Where a summary describes the levels of each axis."""
+
+
+def number(value: object) -> float | None:
+    """Return a finite float, or None for what was not measured."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if value == value and abs(value) != float("inf") else None
+
+
+def short(text: str, most: int = 24) -> str:
+    """Return text, cut where it is too long for a figure.
+
+    >>> short("PoolFormer-m36"), short("a name that nobody would write", 12)
+    ('PoolFormer-m36', 'a name that…')
+    """
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One summary (`summary.json`) and the paper's published numbers."""
+
+    summary: Mapping[str, Any]
+    paper: Mapping[str, Any]
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """Return a part of the summary that is a mapping; empty where it is absent."""
+        found = self.summary.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def rows(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Return a part of the summary that is a list; empty where it is absent."""
+        return self.summary.get(name) or []
+
+    @cached_property
+    def cells(self) -> Sequence[Cell]:
+        """The cells of the grid, in display order."""
+        order = {axis: {name: at for at, name in enumerate(self.levels(axis))} for axis in AXES}
+        return sorted(self.rows("cells"), key=lambda cell: [order[axis][cell[axis]] for axis in reversed(AXES)])
+
+    def levels(self, axis: str) -> list[str]:
+        """Return the names on one axis that have a cell, in the summary's order."""
+        used = dict.fromkeys(cell[axis] for cell in self.rows("cells"))
+        described = [name for name in self.part(PLURAL[axis]) if name in used]
+        return described + [name for name in used if name not in described]
+
+    def label(self, axis: str, name: str) -> str:
+        """Return what the reader sees for a name on an axis."""
+        described = self.part(PLURAL[axis]).get(name) or {}
+        return str(described.get("label") or name)
+
+    def brief(self, axis: str, name: str) -> str:
+        """Return a label that leaves room for the figure it stands beside."""
+        return short(self.label(axis, name))
+
+    def title(self, cell: Cell, *axes: str) -> str:
+        """Return 'M1 · AF · ViT', or only the named axes of it."""
+        return " · ".join(self.label(axis, cell[axis]) for axis in (axes or AXES))
+
+    def heading(self, cell: Cell, *axes: str) -> str:
+        """Return `title` with labels short enough for a figure."""
+        return " · ".join(self.brief(axis, cell[axis]) for axis in (axes or AXES))
+
+    def find(self, preprocessing: str, sampling: str, model: str) -> Cell | None:
+        """Return the cell at one place of the grid."""
+        wanted = (preprocessing, sampling, model)
+        return next((cell for cell in self.cells if tuple(cell[axis] for axis in AXES) == wanted), None)
+
+    def score(self, cell: Mapping[str, Any] | None, key: str = "macro_f1") -> float | None:
+        """Return one score of a cell or a baseline."""
+        return None if cell is None else number(cell.get(key))
+
+    def best(self, cells: Sequence[Cell]) -> Cell | None:
+        """Return the cell with the highest macro-F1; the first of equals."""
+        scored = [cell for cell in cells if self.score(cell) is not None]
+        return max(scored, key=lambda cell: cell["macro_f1"]) if scored else None
+
+    @cached_property
+    def winners(self) -> Mapping[str, Cell]:
+        """Per sampling, the best model under the first preprocessing, as in the paper's Table III."""
+        first = self.levels("preprocessing")[:1]
+        found = {
+            sampling: self.best([c for c in self.cells if c["sampling"] == sampling and c["preprocessing"] in first])
+            for sampling in self.levels("sampling")
+        }
+        return {sampling: cell for sampling, cell in found.items() if cell is not None}
+
+    @cached_property
+    def champion(self) -> Cell | None:
+        """The best cell of all."""
+        return self.best(self.cells)
+
+    @cached_property
+    def classes(self) -> Sequence[str]:
+        """The classes, in the order of every confusion matrix."""
+        return [str(name) for name in self.part("data").get("classes") or []]
+
+    def tested(self, cell: Cell) -> Sequence[int] | None:
+        """Return the number of test clips of each class, read from the rows of the confusion matrix."""
+        counts = cell.get("confusion")
+        return [sum(row) for row in counts] if counts and len(counts) == len(self.classes) else None
+
+    def right(self, cell: Cell | None) -> int | None:
+        """Return how many test clips a cell gets right."""
+        counts = None if cell is None else cell.get("confusion")
+        return sum(row[at] for at, row in enumerate(counts)) if counts else None
+
+    @property
+    def level(self) -> str:
+        """The intervals' level, as '95 %'."""
+        level = number(self.part("intervals").get("level"))
+        return f"{100 * (0.95 if level is None else level):.3g} %"
+
+    @property
+    def interval(self) -> str:
+        """What an interval is, for captions."""
+        facts = self.part("intervals")
+        if not facts:
+            return f"{self.level} intervals"
+        resamples = number(facts.get("n"))
+        drawn = "" if resamples is None else f", {int(resamples):,} resamples"
+        unit = f" by {facts['unit']}" if facts.get("unit") else ""
+        return f"{self.level} intervals: {facts.get('method', 'method not stated')}{unit}{drawn}"
+
+    @property
+    def test_clips(self) -> str:
+        """The number of test clips behind each score, for captions: 'n = 28 test clips'."""
+        sizes = sorted({int(cell["n_test"]) for cell in self.cells if number(cell.get("n_test")) is not None})
+        if not sizes:
+            return "number of test clips not stated"
+        return f"n = {sizes[0]} test clips" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]} test clips"
+
+    # --- the paper's side ---------------------------------------------------------------------------------------------
+    def published(self, table: str) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of one of the paper's tables."""
+        return self.paper.get(table) or []
+
+    def phase(self, sampling: str) -> str | None:
+        """Return the paper's name of a sampling (AF, KFS, MFS), or None where it has none."""
+        names = {sampling.upper(), self.label("sampling", sampling).upper()}
+        return next((phase for phase in ("AF", "KFS", "MFS") if phase in names), None)
+
+    def method(self, preprocessing: str) -> str | None:
+        """Return the paper's name of a preprocessing (m1, m2), or None where it has none."""
+        names = {preprocessing.lower(), self.label("preprocessing", preprocessing).lower()}
+        return next((method for method in ("m1", "m2") if method in names), None)
+
+    @cached_property
+    def concerns_paper(self) -> bool:
+        """Whether the study has one of the paper's preprocessings or samplings."""
+        return any(map(self.method, self.levels("preprocessing"))) or any(map(self.phase, self.levels("sampling")))
+
+    def main_row(self, sampling: str) -> Mapping[str, Any] | None:
+        """Return the paper's row of Table III for a sampling."""
+        phase = self.phase(sampling)
+        return next((row for row in self.published("table3") if phase and row.get("phase") == phase), None)

@@ -1,0 +1,291 @@
+"""Tables that the paper does not have: every cell, losses, overfitting, latency, and how it was all made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from microexpr.report.published import NAMES, sibling
+from microexpr.report.reading import Cell, Reading, number
+from microexpr.report.table import ABSENT, Column, Table
+from microexpr.report.tables import BLIND
+
+_WHERE = (Column("Model", "model"), Column("Sampling", "sampling"), Column("Preprocessing", "preprocessing"))
+LOSSES = {"cross_entropy": "cross-entropy", "weighted_cross_entropy": "cross-entropy", "focal": "focal"}
+
+
+def record_tables(reading: Reading) -> list[Table]:
+    """Return those of our own tables that the summary has rows for."""
+    makers = (
+        all_cells,
+        paired,
+        losses,
+        gaps,
+        latency,
+        counts,
+        choices,
+        formulas,
+        corrections,
+        skipped,
+        disagreements,
+        environment,
+    )
+    return [table for maker in makers if (table := maker(reading)).rows]
+
+
+def loss_name(loss: object) -> str | None:
+    """Return the loss as a reader knows it; folds that chose differently are joined by a stroke.
+
+    >>> loss_name("cross_entropy/focal")
+    'cross-entropy / focal'
+    """
+    return " / ".join(LOSSES.get(name, name) for name in str(loss).split("/")) if loss else None
+
+
+def _where(reading: Reading, cell: Cell) -> dict[str, Any]:
+    return {axis: reading.label(axis, cell[axis]) for axis in ("preprocessing", "sampling", "model")}
+
+
+def all_cells(reading: Reading) -> Table:
+    """Return every cell with every score, then the baselines."""
+    champion = reading.champion
+    rows: list[dict[str, Any]] = []
+    marks: dict[int, str] = {}
+    for cell in reading.cells:
+        row = {**cell, **_where(reading, cell), "loss": loss_name(cell.get("loss"))}
+        if rows and rows[-1]["model"] != row["model"]:
+            marks[len(rows)] = "rule"
+        if cell is champion and len(reading.cells) > 1:
+            marks[len(rows)] = f"{marks.get(len(rows), '')} best".strip()
+        rows.append(row)
+    for at, (name, baseline) in enumerate(reading.part("baselines").items()):
+        marks[len(rows)] = "reference" if at else "reference rule"
+        blank = dict.fromkeys(("sampling", "preprocessing", "loss", "epochs_run"), ABSENT)
+        rows.append({**blank, "model": BLIND.get(name, name), **baseline})
+    columns = [
+        *_WHERE,
+        Column("Loss", "loss"),
+        Column(f"Macro-F1 [{reading.level}]", ("macro_f1", "ci_low", "ci_high"), "interval"),
+        Column("UF1", "uf1", "score"),
+        Column("UAR", "uar", "score"),
+        Column("Accuracy", "accuracy", "score"),
+        Column("n", "n_test", "count"),
+        Column("Epochs", "epochs_run", "count"),
+    ]
+    notes = [f"{reading.test_clips}; {reading.interval}."]
+    if len(reading.cells) > 1:
+        notes.append(
+            f"Bold: the highest of {len(reading.cells)} macro-F1, chosen on the test set. Intervals are per cell and "
+            "not corrected for the number of cells."
+        )
+    title = "Every cell" if len(reading.cells) > 1 else "Scores"
+    return Table("all_cells", title, columns, rows, notes, marks)
+
+
+def paired(reading: Reading) -> Table:
+    """Return the paired comparisons of two preprocessings on the same test clips."""
+    rows = [
+        {
+            **row,
+            **{axis: reading.label(axis, str(row.get(axis))) for axis in ("model", "sampling")},
+            **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
+        }
+        for row in reading.rows("paired")
+    ]
+    columns = [
+        Column("Model", "model"),
+        Column("Sampling", "sampling"),
+        Column("A", "a"),
+        Column("B", "b"),
+        Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
+        Column("Only A right", "only_a", "count"),
+        Column("Only B right", "only_b", "count"),
+        Column("p", "p_value", "score"),
+    ]
+    tests = sorted({str(row["test"]) for row in rows if row.get("test")})
+    notes = [
+        f"Macro-F1 on the same test clips. {', '.join(tests) or 'The test was not stated'}; not corrected for the "
+        "number of pairs."
+    ]
+    return Table("paired", "Paired comparison of preprocessings", columns, rows, notes)
+
+
+def losses(reading: Reading) -> Table:
+    """Return the validation score of each loss, the choice, and what the paper's model of that family chose."""
+    tried = [cell for cell in reading.cells if len(cell.get("loss_scores") or {}) > 1]
+    names = list(dict.fromkeys(name for cell in tried for name in cell["loss_scores"]))
+    preferred = (reading.paper.get("training") or {}).get("loss", {})
+    rows = []
+    for cell in tried:
+        paper = sibling(cell["model"]) if reading.concerns_paper else None
+        row = {**_where(reading, cell), "chosen": loss_name(cell.get("loss")), **cell["loss_scores"]}
+        row["paper_model"] = ABSENT if paper is None else NAMES[paper]
+        row["paper"] = ABSENT if paper is None else LOSSES.get(preferred.get(paper), ABSENT)
+        rows.append(row)
+    columns = [*_WHERE]
+    columns += [Column(LOSSES.get(name, name).capitalize(), name, "score", "validation macro-F1") for name in names]
+    columns += [Column("Chosen", "chosen", group="here")]
+    if any(row["paper_model"] != ABSENT for row in rows):
+        columns += [Column("Model", "paper_model", group="paper"), Column("Chosen", "paper", group="paper")]
+    agree = sum(row["chosen"] == row["paper"] for row in rows)
+    compared = sum(row["paper"] != ABSENT for row in rows)
+    notes = [f"The choice agrees with the paper's in {agree} of {compared} cells; a coin would agree in half of them."]
+    return Table("losses", "Loss chosen on validation", columns, rows, notes if compared > 1 else [], _rules(rows))
+
+
+def _rules(rows: list[dict[str, Any]]) -> dict[int, str]:
+    return {at: "rule" for at in range(1, len(rows)) if rows[at]["model"] != rows[at - 1]["model"]}
+
+
+def gap(cell: Cell | None) -> float | None:
+    """Return training minus validation macro-F1 at the chosen epoch."""
+    if cell is None:
+        return None
+    train, val = number(cell.get("train_macro_f1")), number(cell.get("val_macro_f1"))
+    return None if train is None or val is None else train - val
+
+
+def gaps(reading: Reading) -> Table:
+    """Return how much better each model is on its training clips than on validation, per preprocessing."""
+    methods = reading.levels("preprocessing")
+    rows: list[dict[str, Any]] = []
+    for model in reading.levels("model"):
+        for sampling in reading.levels("sampling"):
+            cells = {name: reading.find(name, sampling, model) for name in methods}
+            if not any(gap(cell) is not None for cell in cells.values()):
+                continue
+            row: dict[str, Any] = {
+                "model": reading.label("model", model),
+                "sampling": reading.label("sampling", sampling),
+            }
+            for name, cell in cells.items():
+                row[f"{name}_train"] = None if cell is None else cell.get("train_macro_f1")
+                row[f"{name}_val"] = None if cell is None else cell.get("val_macro_f1")
+                row[f"{name}_gap"] = gap(cell)
+            rows.append(row)
+    columns = [Column("Model", "model"), Column("Sampling", "sampling")]
+    for name in methods:
+        label = reading.label("preprocessing", name)
+        if len(methods) > 2:
+            columns.append(Column(label, f"{name}_gap", "change", "gap"))
+            continue
+        columns += [Column("Training", f"{name}_train", "score", label)]
+        columns += [Column("Validation", f"{name}_val", "score", label), Column("Gap", f"{name}_gap", "change", label)]
+    notes = ["Macro-F1 at the chosen epoch. Gap: training minus validation."]
+    return Table("overfitting", "Training against validation", columns, rows, notes, _rules(rows))
+
+
+def latency(reading: Reading) -> Table:
+    """Return milliseconds a sample by model and input size, as measured on the machine named."""
+    rows = [
+        {**row, "model": reading.label("model", row["model"]), "size": input_size(row)}
+        for row in reading.rows("latency")
+    ]
+    columns = [
+        Column("Model", "model"),
+        Column("Input", "size"),
+        Column("ms a sample", "ms", "ms"),
+        Column("Samples a second", "fps", "count"),
+        Column("Device", "device", missing="not stated"),
+        Column("Threads", "threads", "count", missing="not stated"),
+        Column("Repeats", "repeats", "count", missing="not stated"),
+    ]
+    notes = ["One sample at a time, forward pass only."]
+    paper = reading.paper.get("latency") or {}
+    said = [f"{NAMES.get(r['model'], r['model'])} {_at(r)}{r['ms']} ms" for r in paper.get("rows", [])]
+    if said and reading.concerns_paper:
+        notes.append(f"The paper, on one {paper['gpu']}: {'; '.join(said)}.")
+    return Table("latency", "Latency", columns, rows, notes)
+
+
+def _at(row: Mapping[str, Any]) -> str:
+    return f"at {row['size']} × {row['size']} " if "size" in row else ""
+
+
+def input_size(row: Mapping[str, Any]) -> str:
+    """Return what a model was timed on: width, height and channels."""
+    return f"{row.get('width', '?')} × {row.get('height', '?')} × {row.get('channels', '?')}"
+
+
+def counts(reading: Reading) -> Table:
+    """Return the clips of each class in each part."""
+    data = reading.part("data")
+    total, parts = data.get("counts") or {}, data.get("parts") or {}
+    parts = {name: values for name, values in parts.items() if values}
+    rows: list[dict[str, Any]] = [
+        {"class": name[:1].upper() + name[1:], "all": total.get(name), **{p: v.get(name, 0) for p, v in parts.items()}}
+        for name in (reading.classes if total else ())
+    ]
+    sums = {key: sum(row[key] or 0 for row in rows) for key in ("all", *parts)}
+    if rows:
+        rows.append({"class": "All", **sums})
+    titles = {"train": "Training", "val": "Validation", "test": "Test"}
+    columns = [Column("Class", "class"), *(Column(titles.get(p, p), p, "count") for p in parts)]
+    columns.append(Column("All", "all", "count"))
+    missing = sums["all"] - sum(sums[part] for part in parts) if parts else 0
+    notes = [f"{missing} clips are in no part."] if missing else []
+    notes += [] if parts else ["The protocol divides the clips anew in every fold, so there is one column only."]
+    return Table("classes", "Clips of each class", columns, rows, notes, {len(rows) - 1: "rule"})
+
+
+def choices(reading: Reading) -> Table:
+    """Return every choice that the paper's text leaves open, and what was chosen."""
+    words = {True: "default", False: "changed", None: ABSENT}
+    rows = [{**row, "default": words[row.get("default")]} for row in reading.rows("choices")]
+    columns = [
+        Column("Choice", "choice"),
+        Column("Here", "value", missing="not stated"),
+        Column("The paper's text", "paper", missing=ABSENT),
+        Column("", "default"),
+    ]
+    return Table("choices", "Choices", columns, rows)
+
+
+def formulas(reading: Reading) -> Table:
+    """Return the formula of each score and what it does with classes that have no test clip."""
+    titles = {"macro_f1": "Macro-F1", "uf1": "UF1", "uar": "UAR", "accuracy": "Accuracy"}
+    rows = [{"score": titles.get(name, name), **facts} for name, facts in reading.part("metrics").items()]
+    columns = [
+        Column("Score", "score"),
+        Column("Formula", "formula", missing="not stated"),
+        Column("Classes without test clips", "absent_classes", missing="not stated"),
+    ]
+    return Table("scores", "Scores", columns, rows)
+
+
+def corrections(reading: Reading) -> Table:
+    """Return what was mended in the database's own table."""
+    rows = [{"correction": text} for text in reading.part("data").get("corrections") or []]
+    return Table("corrections", "Corrections of the database's table", [Column("Applied", "correction")], rows)
+
+
+def skipped(reading: Reading) -> Table:
+    """Return the clips left out, and why."""
+    columns = [
+        Column("Where", "where", missing=ABSENT),
+        Column("Clip", "clip", missing=ABSENT),
+        Column("Problem", "problem", missing=ABSENT),
+        Column("Mend", "mend", missing=ABSENT),
+    ]
+    return Table("skipped", "Clips left out", columns, list(reading.part("data").get("skipped") or []))
+
+
+def disagreements(reading: Reading) -> Table:
+    """Return where the paper's own numbers do not agree."""
+    rows = list(reading.published("disagreements")) if reading.concerns_paper else []
+    columns = [Column("", "number"), Column("Where", "place", missing=ABSENT), Column("What does not agree", "text")]
+    return Table("disagreements", "Where the paper's own numbers do not agree", columns, rows)
+
+
+def environment(reading: Reading) -> Table:
+    """Return the machine, the libraries and the seeds."""
+    facts = {name.replace("_", " "): value for name, value in reading.part("environment").items()}
+    seeds = {f"seed, {name}": value for name, value in reading.part("seeds").items()}
+    rows = [{"what": name, "value": _plain(value)} for name, value in (facts | seeds).items()]
+    return Table("environment", "Environment and seeds", [Column("What", "what"), Column("Value", "value")], rows)
+
+
+def _plain(value: object) -> str | None:
+    if value is None:
+        return None
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,160 @@
+"""What was done and what came out, in sentences made of facts: a summary that lacks a fact lacks the sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from microexpr.report.reading import PLURAL, Cell, Reading, number
+from microexpr.report.records import gap
+from microexpr.report.table import NOT_MEASURED, interval, shown
+
+
+def count(n: int, word: str) -> str:
+    """Return '1 clip' or '3 clips'."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def done(reading: Reading) -> str:
+    """Return what was done: cells, clips, persons, protocol."""
+    cells = len(reading.cells)
+    axes = [(len(reading.levels(axis)), axis) for axis in PLURAL]
+    grid = " × ".join(count(n, axis) for n, axis in axes if n > 1)
+    what = f"{count(cells, 'cell')} ({grid})" if grid and cells > 1 else "One experiment"
+    what = what if cells else "Nothing"
+    data = reading.part("data")
+    clips, persons = data.get("n_clips"), data.get("n_subjects")
+    of = f" on {clips:,} clips" if isinstance(clips, int) else ""
+    of += f" of {count(persons, 'person')}" if isinstance(persons, int) else ""
+    names = ", ".join(map(str, data.get("datasets") or []))
+    under = reading.part("protocol").get("name")
+    return (
+        f"{what} {'were' if cells > 1 else 'was'} trained and scored{of}"
+        f"{f' ({names})' if names else ''}{f', under the protocol {under}' if under else ''}."
+    )
+
+
+def came_out(reading: Reading) -> str:
+    """Return the best cell, the baselines and how many cells lie above them."""
+    best = reading.champion
+    if best is None:
+        return "No cell has a score yet."
+    value = f"{shown(best['macro_f1'], 'score')}{interval(best)}"
+    clips = f" on {best['n_test']} test clips" if best.get("n_test") else ""
+    if len(reading.cells) == 1:
+        said = f"{reading.title(best)} reaches a macro-F1 of {value}{clips}."
+    else:
+        said = (
+            f"The highest macro-F1 of the {len(reading.cells)} cells is {value}{clips} ({reading.title(best)}); "
+            "it was picked on the test set and is therefore too high by an unknown amount."
+        )
+    return " ".join(filter(None, [said, _blind(reading), above_guessing(reading)]))
+
+
+def _blind(reading: Reading) -> str:
+    known = {
+        name: f"{shown(baseline['macro_f1'], 'score')}{interval(baseline)}"
+        for name, baseline in reading.part("baselines").items()
+        if number(baseline.get("macro_f1")) is not None
+    }
+    said = [f"guessing by class frequency reaches {known['guessing']}"] if "guessing" in known else []
+    said += [f"always answering the majority class {known['majority']}"] if "majority" in known else []
+    text = ", ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def above_guessing(reading: Reading) -> str:
+    """Return in how many cells the whole interval lies above the score of guessing."""
+    level = reading.score(reading.part("baselines").get("guessing"))
+    lows = [low for cell in reading.cells if (low := number(cell.get("ci_low"))) is not None]
+    if level is None or not lows:
+        return ""
+    above = sum(low > level for low in lows)
+    if len(lows) == 1:
+        return f"Its interval {'lies wholly above' if above else 'reaches down to'} the score of guessing."
+    share = {0: "none of the", len(lows): "all"}.get(above, f"{above} of the")
+    said = f"The whole interval lies above the score of guessing in {share} {len(lows)} cells."
+    return said if above else f"{said} No cell can be told from guessing."
+
+
+def named(reading: Reading) -> str:
+    """Return the result of the cell that was named before anything was trained."""
+    cell = reading.part("named_cell")
+    if not cell:
+        return ""
+    value = f"{shown(cell.get('macro_f1'), 'score')}{interval(cell)}"
+    level, low = number(cell.get("permutation_level")), number(cell.get("ci_low"))
+    people = f", {count(cell['n_persons'], 'person')}" if cell.get("n_persons") else ""
+    unit = f"; interval by {cell['interval_unit']}" if cell.get("interval_unit") else ""
+    said = (
+        f"The cell named beforehand, {reading.title(cell)}, reaches {value} under {str(cell.get('protocol')).upper()} "
+        f"({cell.get('n_test', '?')} test clips{people}{unit}); "
+        f"the level of permuted labels is {shown(level, 'score')}"
+    )
+    p = number(cell.get("p_value"))
+    said += f" (p = {p:.3g})" if p is not None else ""
+    if level is not None and low is not None:
+        said += f", so the interval {'lies above' if low > level else 'does not lie above'} it"
+    shuffled = number(cell.get("shuffled_macro_f1"))
+    return said + ("." if shuffled is None else f". Trained on shuffled labels it reaches {shown(shuffled, 'score')}.")
+
+
+def compared(reading: Reading) -> list[str]:
+    """Return, per phase, by how many test clips the first two preprocessings differ."""
+    methods = reading.levels("preprocessing")
+    if len(methods) != 2:
+        return []
+    said = []
+    for sampling, winner in reading.winners.items():
+        twins: list[Cell | None] = [reading.find(name, sampling, winner["model"]) for name in methods[:2]]
+        counts = [reading.right(cell) for cell in twins]
+        if counts[0] is None or counts[1] is None:
+            continue
+        first, second = (reading.label("preprocessing", name) for name in methods[:2])
+        difference = counts[0] - counts[1]
+        more = first if difference > 0 else second
+        said.append(
+            f"{reading.label('sampling', sampling)}: {first} and {second} get equally many clips right ({counts[0]})"
+            if not difference
+            else f"{reading.label('sampling', sampling)}: {more} gets {count(abs(difference), 'clip')} more right"
+            f" ({first} {counts[0]}, {second} {counts[1]})"
+        )
+    return said
+
+
+def overfitting(reading: Reading) -> str:
+    """Return under which preprocessing the gap between training and validation is larger."""
+    methods = reading.levels("preprocessing")
+    if len(methods) != 2:
+        return ""
+    pairs = [
+        (first, second)
+        for model in reading.levels("model")
+        for sampling in reading.levels("sampling")
+        if (first := gap(reading.find(methods[0], sampling, model))) is not None
+        and (second := gap(reading.find(methods[1], sampling, model))) is not None
+    ]
+    if not pairs:
+        return f"The gap between training and validation: {NOT_MEASURED}."
+    one, other = (reading.label("preprocessing", name) for name in methods[:2])
+    larger = sum(b > a for a, b in pairs)
+    means = [sum(values) / len(pairs) for values in zip(*pairs, strict=True)]
+    return (
+        f"The gap is larger under {other} than under {one} in {larger} of {len(pairs)} pairs; "
+        f"on average it is {means[0]:.3f} under {one} and {means[1]:.3f} under {other}."
+    )
+
+
+def shares(protocol: Mapping[str, Any]) -> str:
+    """Return what the protocol shares between training and test."""
+    if not protocol:
+        return "The protocol was not stated."
+    if protocol.get("subject_independent"):
+        return f"Protocol {protocol.get('name')}: no person is in both training and test."
+    shared, tested = protocol.get("shared_persons"), protocol.get("test_persons")
+    many = f"{shared} of the {tested} persons" if isinstance(shared, int) and isinstance(tested, int) else "persons"
+    return (
+        f"Protocol {protocol.get('name')}: clips, not persons, are divided, so {many} in the test set are in training "
+        "as well. A model may recognise the person instead of the expression; scores under such a protocol cannot be "
+        "carried over to people it has not seen."
+    )

@@ -1,0 +1,289 @@
+"""The summary: everything that the report prints, as one plain dictionary computed from stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from microexpr import contracts
+from microexpr.config import Bootstrap, Component, rng_for
+from microexpr.confusion import confusion_matrix, f1_per_class, present
+from microexpr.environment import environment
+from microexpr.plan import Plan
+from microexpr.report.choices import choices, shared_persons, stamps
+from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.permutation import QUANTILE, permutation_null
+from microexpr.study import Cell, StudyResult
+
+FORMAT = 1
+SCORES = ("uf1", "uar", "accuracy")
+
+
+def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
+    """Return the summary of a study: plain numbers, words, lists and dictionaries."""
+    first = result.cells[0].plan
+    facts = environment()
+    return {
+        "format": FORMAT,
+        "name": result.study.name,
+        "title": result.study.title,
+        "command": command,
+        "version": facts["microexpr"],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "stamps": stamps(result),
+        "data": _data(first),
+        "protocol": _protocol(first),
+        "preprocessing": _preprocessing(result),
+        "sampling": {cell.experiment.sampling.label: _sampling(cell.plan) for cell in result.cells},
+        "models": _models(result),
+        "cells": [_cell(cell) for cell in result.cells],
+        "baselines": {_baseline_name(cell): _scores(cell) for cell in result.baselines},
+        "named_cell": _named(result),
+        "intervals": {"method": "percentile bootstrap", **first.experiment.bootstrap.model_dump()},
+        "metrics": _metrics(),
+        "curves": [curve for cell in result.cells for curve in _curves(cell)],
+        "latency": list(result.latencies),
+        "choices": choices(result),
+        "environment": facts,
+        "seeds": {"seed": first.experiment.seed},
+        "examples": [],
+    }
+
+
+def _data(plan: Plan) -> dict[str, Any]:
+    table, classes = plan.data.table, plan.data.labels.classes
+    fold = plan.folds()[0] if len(plan.folds()) == 1 else None
+    parts = {"train": fold.train, "val": fold.val, "test": fold.test} if fold else {}
+    return {
+        "datasets": [component.label for component in plan.experiment.datasets],
+        "n_clips": len(table),
+        "n_subjects": int(table["person"].nunique()),
+        "classes": list(classes),
+        "counts": _counts(table, classes),
+        "parts": {part: _counts(table.iloc[rows], classes) for part, rows in parts.items() if rows is not None} or None,
+        "facts": dict(plan.data.dataset.facts()),
+        "fingerprint": plan.data.cache.fingerprint,
+        "corrections": [str(correction) for correction in plan.data.dataset.applied()],
+        "skipped": [
+            {"where": fault.where, "clip": fault.clip, "problem": fault.problem, "mend": fault.mend}
+            for fault in plan.data.skipped
+        ],
+    }
+
+
+def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
+    counted = np.bincount(table["label"].to_numpy(int), minlength=len(classes))
+    return {name: int(count) for name, count in zip(classes, counted, strict=True)}
+
+
+def _protocol(plan: Plan) -> dict[str, Any]:
+    shared, tested = shared_persons(plan)
+    name = plan.experiment.protocol.name
+    return {
+        "name": name,
+        "subject_independent": contracts.protocols.build(name, plan.experiment.protocol.params).subject_independent,
+        "folds": len(plan.folds()),
+        "shared_persons": shared,
+        "test_persons": tested,
+    }
+
+
+def _preprocessing(result: StudyResult) -> dict[str, Any]:
+    components = {cell.experiment.preprocessing.label: cell for cell in result.cells}
+    return {
+        label: {
+            "label": components[label].experiment.preprocessing.name.upper(),
+            "description": describe(contracts.preprocessors, components[label].experiment.preprocessing),
+            **measured._asdict(),
+            "channels": list(measured.channels),
+        }
+        for label, measured in result.framings.items()
+    }
+
+
+def _sampling(plan: Plan) -> dict[str, Any]:
+    counts = plan.view_counts()
+    parts: dict[str, int | None] = dict.fromkeys(("train", "val", "test"))
+    if len(plan.folds()) == 1:
+        fold = plan.folds()[0]
+        rows = {"train": fold.train, "val": fold.val, "test": fold.test}
+        parts |= {part: int(counts[picked].sum()) for part, picked in rows.items() if picked is not None}
+    return {
+        "label": plan.experiment.sampling.name.upper(),
+        "nominal": plan.sampler.nominal,
+        **parts,
+        "total": int(counts.sum()),
+        "per_clip": float(counts.mean()),
+    }
+
+
+def _models(result: StudyResult) -> dict[str, Any]:
+    parameters = {row["model"]: row["parameters"] for row in result.latencies}
+    models: dict[str, Any] = {}
+    for cell in result.cells:
+        name = cell.experiment.model.label
+        weights = cell.plan.weights.get("weights", "none")
+        models.setdefault(
+            name,
+            {
+                "label": cell.plan.model.label,
+                "token_mixing": cell.plan.model.mixing,
+                "parameters": parameters.get(name),
+                "weights": weights,
+            },
+        )
+    return models
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    experiment, history = cell.experiment, cell.result.history()
+    classes = cell.plan.data.labels.classes
+    predictions = cell.result.predictions()
+    truth, guess = predictions["y_true"].to_numpy(int), predictions["y_pred"].to_numpy(int)
+    confusion = confusion_matrix(truth, guess, len(classes))
+    per_class = np.where(present(truth, len(classes)), f1_per_class(confusion), np.nan)
+    chosen = history[history["chosen"]]
+    facts = [fold.facts for fold in cell.result.folds]
+    return {
+        "preprocessing": experiment.preprocessing.label,
+        "sampling": experiment.sampling.label,
+        "model": experiment.model.label,
+        "key": cell.result.key,
+        "loss": "/".join(sorted({str(fact["loss"]) for fact in facts})),
+        "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
+        **_scores(cell),
+        "per_class_f1": {name: _number(value) for name, value in zip(classes, per_class, strict=True)},
+        "confusion": confusion.tolist(),
+        "epochs_run": int(history["epoch"].max()),
+        "chosen_epoch": int(np.median([fact["epoch"] for fact in facts])),
+        "train_macro_f1": _mean(chosen, "train_score"),
+        "val_macro_f1": _mean(chosen, "val_score"),
+        "train_views": int(np.mean([(fold.views["part"] == "train").sum() for fold in cell.result.folds])),
+        "seconds": float(sum(fact["seconds"] for fact in facts)),
+    }
+
+
+def _scores(cell: Cell) -> dict[str, Any]:
+    interval = cell.experiment.bootstrap
+    predictions = cell.result.predictions()
+    by_name = cell.result.scores()
+    low, high = _interval(predictions, len(cell.plan.data.labels.classes), interval, cell.experiment.seed)
+    scores = {name: by_name[name] for name in SCORES}
+    return {"macro_f1": by_name["macro_f1"], "ci_low": low, "ci_high": high, **scores, "n_test": len(predictions)}
+
+
+def _interval(predictions: pd.DataFrame, k: int, settings: Bootstrap, seed: int) -> tuple[float, float]:
+    y_true = predictions["y_true"].to_numpy(int)
+    found = bootstrap(
+        contracts.metrics.build("macro_f1", {}),
+        y_true,
+        predictions["y_pred"].to_numpy(int),
+        k=k,
+        over=present(y_true, k),
+        rng=rng_for(seed, "bootstrap"),
+        n=settings.n,
+        level=settings.level,
+        persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
+    )
+    return found.low, found.high
+
+
+def _named(result: StudyResult) -> dict[str, Any] | None:
+    cell, settings = result.named, result.study.named_cell
+    if cell is None or settings is None:
+        return None
+    experiment, k = cell.experiment, len(cell.plan.data.labels.classes)
+    predictions = cell.result.predictions()
+    y_true = predictions["y_true"].to_numpy(int)
+    null = permutation_null(
+        contracts.metrics.build("macro_f1", {}),
+        y_true,
+        predictions["y_pred"].to_numpy(int),
+        k=k,
+        over=present(y_true, k),
+        n=settings.permutations,
+        rng=rng_for(experiment.seed, "permutation"),
+        persons=predictions["person"].to_numpy(),
+    )
+    shuffled = [other.result.scores()["macro_f1"] for other in result.shuffled]
+    return {
+        "preprocessing": experiment.preprocessing.label,
+        "sampling": experiment.sampling.label,
+        "model": experiment.model.label,
+        "protocol": experiment.protocol.label,
+        **_scores(cell),
+        "interval_unit": experiment.bootstrap.unit,
+        "interval_resamples": experiment.bootstrap.n,
+        "permutation_level": null.level,
+        "permutation_quantile": QUANTILE,
+        "permutation_mean": null.mean,
+        "p_value": null.p_value,
+        "permutations": settings.permutations,
+        "shuffled_macro_f1": float(np.mean(shuffled)) if shuffled else None,
+        "n_persons": int(predictions["person"].nunique()),
+    }
+
+
+def _curves(cell: Cell) -> list[dict[str, Any]]:
+    history, curves = cell.result.history(), []
+    if "train_loss" not in history:
+        return []
+    for (fold, loss), epochs in history.groupby(["fold", "loss"], sort=False):
+        taken = epochs[epochs["chosen"]]
+        curves.append(
+            {
+                "preprocessing": cell.experiment.preprocessing.label,
+                "sampling": cell.experiment.sampling.label,
+                "model": cell.experiment.model.label,
+                "loss": loss,
+                "fold": fold,
+                "epoch": epochs["epoch"].tolist(),
+                **{
+                    f"{part}_{name}": _column(epochs, f"{part}_{column}")
+                    for part in ("train", "val")
+                    for name, column in (("loss", "loss"), ("macro_f1", "score"))
+                },
+                "chosen_epoch": int(taken["epoch"].iloc[0]) if len(taken) else None,
+                "chosen": bool(len(taken)),
+            }
+        )
+    return curves
+
+
+def _metrics() -> dict[str, dict[str, str]]:
+    built = {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
+    return {
+        name: {"formula": (type(metric).__doc__ or "").splitlines()[0], "absent_classes": metric.absent_classes}
+        for name, metric in built.items()
+    }
+
+
+def describe(registry: Any, component: Component) -> str:
+    """Return a component with all its parameters, defaults included, as one line."""
+    params = registry.bind(component.name, component.params)
+    return ", ".join(f"{key} {value}" for key, value in params.items()) or "no parameters"
+
+
+def _baseline_name(cell: Cell) -> str:
+    name = cell.experiment.model.name
+    return "guessing" if name == "class_frequency" else name
+
+
+def _mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([fold[name] for fold in scores])) for name in (scores[0] if scores else {})}
+
+
+def _mean(table: pd.DataFrame, column: str) -> float | None:
+    return _number(table[column].mean()) if column in table and len(table) else None
+
+
+def _column(table: pd.DataFrame, column: str) -> list[float | None]:
+    return [_number(value) for value in table[column]] if column in table else []
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

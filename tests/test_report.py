@@ -1,0 +1,558 @@
+"""The report: what it must contain, what it must survive, and the same bytes twice."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import csv
+import io
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+import zlib
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microexpr.errors import StoreError
+from microexpr.report import ReportPaths, write_report
+
+CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]
+TEST = [5, 4, 2, 2, 1, 1, 0]
+NANO = {"vit_nano": "ViT nano", "poolformer_nano": "PoolFormer nano", "swin_nano": "Swin nano"}
+FULL = {
+    "vit_b32": "ViT-B/32",
+    "swin_b": "Swin-B",
+    "poolformer_m36": "PoolFormer-m36",
+    "poolformer_m48": "PoolFormer-m48",
+}
+MIXING = {"vit": "global attention", "swin": "windowed attention", "poolformer": "attention-free pooling"}
+
+
+def png() -> str:
+    """Return a grey picture of 60 x 16 pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes(range(40, 220, 3)) for _ in range(16))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 16, 8, 0, 0, 0, 0))
+    return base64.b64encode(
+        b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    ).decode()
+
+
+def make_cell(rng: np.random.Generator, skill: float) -> dict[str, Any]:
+    """Return the scores of one cell whose confusion matrix was drawn at random."""
+    k = len(CLASSES)
+    confusion = np.zeros((k, k), dtype=int)
+    for true, n in enumerate(TEST):
+        for _ in range(n):
+            confusion[true, true if rng.random() < skill else rng.integers(k - 1)] += 1
+    hits, true_n, said_n = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    present = true_n > 0
+    f1 = 2 * hits / np.maximum(true_n + said_n, 1)
+    macro = float(f1[present].mean())
+    train = min(0.99, macro + 0.2 + 0.3 * rng.random())
+    tried = {"cross_entropy": macro + 0.1 * rng.random(), "focal": macro + 0.1 * rng.random()}
+    return {
+        "loss": max(tried, key=lambda name: tried[name]),
+        "loss_scores": tried,
+        "macro_f1": macro,
+        "ci_low": max(0.0, macro - 0.14),
+        "ci_high": min(1.0, macro + 0.2),
+        "uf1": macro * 0.9,
+        "uar": float((hits[present] / true_n[present]).mean()),
+        "accuracy": float(hits.sum() / true_n.sum()),
+        "n_test": sum(TEST),
+        "per_class_f1": {c: float(v) if n else None for c, v, n in zip(CLASSES, f1, TEST, strict=True)},
+        "confusion": confusion.tolist(),
+        "epochs_run": 18,
+        "chosen_epoch": 12,
+        "train_macro_f1": train,
+        "val_macro_f1": min(train, macro + 0.05),
+        "train_views": 72,
+        "seconds": 4.2,
+    }
+
+
+def make_curves(rng: np.random.Generator, where: dict[str, str], cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the learning curves of both losses of one cell."""
+    epochs = list(range(1, cell["epochs_run"] + 1))
+    rise = 1 - np.exp(-np.array(epochs) / 5)
+    return [
+        {
+            **where,
+            "loss": loss,
+            "fold": "holdout",
+            "epoch": epochs,
+            "train_loss": (1.9 - 1.5 * rise + 0.04 * rng.standard_normal(len(epochs))).tolist(),
+            "val_loss": (1.9 - 0.6 * rise + 0.06 * rng.standard_normal(len(epochs))).tolist(),
+            "train_macro_f1": (cell["train_macro_f1"] * rise).tolist(),
+            "val_macro_f1": np.clip(cell["val_macro_f1"] * rise + 0.05 * rng.standard_normal(18), 0, 1).tolist(),
+            "chosen_epoch": cell["chosen_epoch"],
+            "chosen": loss == cell["loss"],
+        }
+        for loss in ("cross_entropy", "focal")
+    ]
+
+
+def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]:
+    """Return a summary such as a study writes, with seeded numbers."""
+    rng = np.random.default_rng(seed)
+    full = models is FULL
+    cells, curves = [], []
+    for m, s, model in product(("m1", "m2"), ("af", "kfs", "mfs"), models):
+        where = {"preprocessing": m, "sampling": s, "model": model}
+        cell = make_cell(rng, 0.25 + 0.2 * (s == "mfs") + 0.1 * rng.random())
+        cells.append({**where, "key": f"{rng.integers(2**60):016x}", **cell})
+        curves += make_curves(rng, where, cell)
+    sizes = {"m1": (384 if full else 96, 3), "m2": (224 if full else 64, 1)}
+    guess = {"macro_f1": 0.128, "ci_low": 0.04, "ci_high": 0.25, "uf1": 0.11, "uar": 0.14, "accuracy": 0.24}
+    total = [37, 24, 12, 10, 9, 3, 1]
+    return {
+        "format": 1,
+        "name": "paper" if full else "demo",
+        "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",
+        "command": "microexpr study studies/demo.toml --data example --out out/demo",
+        "version": "0.1.0",
+        "created": "2026-11-22T14:00:00Z",
+        "stamps": [
+            {
+                "code": "synthetic",
+                "level": "warning",
+                "text": "Synthetic faces, expression size 4×: says nothing about real micro-expressions.",
+            },
+            {
+                "code": "reduced",
+                "level": "warning",
+                "text": "Reduced: 96 clips, nano models, M1 at 96 and M2 at 64 pixels.",
+            },
+            {
+                "code": "shared_subjects",
+                "level": "warning",
+                "text": "The split shares subjects between training and test: 11 of 12 test persons.",
+            },
+            {"code": "random_weights", "level": "note", "text": "Random weights: nothing was pretrained."},
+            {"code": "best_of", "level": "note", "text": "Best of 18 cells: chosen on the test set."},
+        ],
+        "data": {
+            "datasets": ["casme2"],
+            "n_clips": 96,
+            "n_subjects": 12,
+            "classes": CLASSES,
+            "counts": dict(zip(CLASSES, total, strict=True)),
+            "parts": {
+                "train": dict(zip(CLASSES, [28, 18, 9, 7, 7, 1, 1], strict=True)),
+                "val": dict(zip(CLASSES, [4, 2, 1, 1, 1, 1, 0], strict=True)),
+                "test": dict(zip(CLASSES, TEST, strict=True)),
+            },
+            "facts": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no person"},
+            "fingerprint": "3f0c9b" * 10 + "aa11",
+            "corrections": ["04/EP12_01f: apex '/' read as 121 (middle of onset and offset)"],
+            "skipped": [
+                {
+                    "where": "CASME2-coding.xlsx row 41",
+                    "clip": "05/EP03_1",
+                    "problem": "frame 87 is empty",
+                    "mend": "copy it again",
+                }
+            ],
+        },
+        "protocol": {"name": "paper_holdout", "subject_independent": False, "shared_persons": 11, "test_persons": 12},
+        "preprocessing": {
+            name: {
+                "label": name.upper(),
+                "description": {
+                    "m1": "short side resized, then the centre cropped",
+                    "m2": "dlib's box of every frame, 20 px wider on each side, cropped, resized, grey",
+                }[name],
+                "height": size,
+                "width": size,
+                "channels": ["r", "g", "b"][:channels] if channels == 3 else ["grey"],
+                "values_per_image": size * size * channels,
+                "face_centred": {"m1": 0.83, "m2": 1.0}[name],
+                "box_jitter_px": {"m1": None, "m2": 6.31}[name],
+                "n_frames": 1248,
+            }
+            for name, (size, channels) in sizes.items()
+        },
+        "sampling": {
+            "af": {"label": "AF", "nominal": 1, "train": 72, "val": 10, "test": 15, "per_clip": 1.0},
+            "kfs": {"label": "KFS", "nominal": 3, "train": 216, "val": 30, "test": 45, "per_clip": 3.0},
+            "mfs": {"label": "MFS", "nominal": 13, "train": 921, "val": 127, "test": 190, "per_clip": 12.79},
+        },
+        "models": {
+            name: {
+                "label": label,
+                "token_mixing": MIXING[name.split("_")[0]],
+                "parameters": int(rng.integers(10**5, 10**8)),
+                "weights": "random",
+            }
+            for name, label in models.items()
+        },
+        "cells": cells,
+        "baselines": {
+            "majority": guess | {"macro_f1": 0.081, "ci_low": 0.05, "ci_high": 0.11, "n_test": 15},
+            "guessing": guess | {"n_test": 15},
+        },
+        "named_cell": {
+            "preprocessing": "m2",
+            "sampling": "af",
+            "model": next(iter(models)),
+            "protocol": "loso",
+            "macro_f1": 0.412,
+            "ci_low": 0.31,
+            "ci_high": 0.52,
+            "permutation_level": 0.187,
+            "permutation_mean": 0.135,
+            "p_value": 0.001,
+            "interval_unit": "person",
+            "shuffled_macro_f1": 0.121,
+            "n_test": 96,
+            "n_persons": 12,
+            "uf1": 0.4,
+            "uar": 0.41,
+            "accuracy": 0.47,
+        },
+        "intervals": {"method": "percentile bootstrap", "unit": "clip", "n": 1000, "level": 0.95},
+        "metrics": {
+            "macro_f1": {
+                "formula": "mean over classes of 2 TP / (2 TP + FP + FN)",
+                "absent_classes": "classes without a true test clip are left out",
+            },
+            "uf1": {"formula": "macro-F1 of counts pooled over folds", "absent_classes": "as macro-F1"},
+            "uar": {"formula": "mean over classes of TP / (TP + FN)", "absent_classes": "left out"},
+            "accuracy": {"formula": "right / all", "absent_classes": "does not matter"},
+        },
+        "curves": curves,
+        "latency": [
+            {
+                "model": model,
+                "height": size,
+                "width": size,
+                "channels": c,
+                "ms": float(2 + 8 * rng.random()),
+                "fps": 180.0,
+                "device": "AMD EPYC, 2 threads",
+                "threads": 2,
+                "repeats": 50,
+            }
+            for model in models
+            for size, c in sizes.values()
+        ],
+        "choices": [
+            {
+                "choice": "crop of M1",
+                "value": "short side to 96, then centre",
+                "paper": "“center-cropped raw frames at 384x384”",
+                "default": True,
+            },
+            {"choice": "face box", "value": "every frame, HOG", "paper": "“Dlib face detection”", "default": True},
+            {"choice": "weights", "value": "random", "paper": "ImageNet", "default": False},
+        ],
+        "environment": {
+            "python": "3.11.2",
+            "torch": "2.9.1",
+            "device": "cpu",
+            "cpu": "AMD EPYC",
+            "threads": 2,
+            "execution": "fold by fold",
+        },
+        "seeds": {"split": 0, "training": [0]},
+        "examples": [
+            {"caption": "One clip (synthetic) as M1 and M2 show it at onset, apex and offset.", "png_base64": png()}
+        ],
+    }
+
+
+def one_experiment() -> dict[str, Any]:
+    """Return the summary of a single experiment that has none of the paper's axes."""
+    cell = {
+        "preprocessing": "none",
+        "sampling": "onset_apex",
+        "model": "pca_svm",
+        **make_cell(np.random.default_rng(1), 0.4),
+    }
+    keep = {"format": 1, "name": "flow", "title": "Real flow", "version": "0.1.0"}
+    return {**keep, "cells": [cell], "data": {"classes": CLASSES}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
+    return write_report(make_summary(), tmp_path_factory.mktemp("report"))
+
+
+class Page(HTMLParser):
+    """What a page loads, says and leaves open."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(paths: ReportPaths) -> Page:
+    return Page(paths.html.read_text(encoding="utf-8"))
+
+
+def test_page_loads_nothing(written: ReportPaths) -> None:
+    source, page = written.html.read_text(encoding="utf-8"), read(written)
+    assert not page.open
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    loads = [str(v) for _, attrs in page.tags for k, v in attrs.items() if k in ("src", "href", "xlink:href", "srcset")]
+    assert all(value.startswith(("#", "data:image/png;base64,")) for value in loads)
+    assert "@import" not in source
+    assert set(re.findall(r"url\((.)", source)) <= {"#"}
+
+
+def test_page_ids_are_unique_and_its_links_lead_somewhere(written: ReportPaths) -> None:
+    page = read(written)
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    used = [str(attrs["href"])[1:] for _, attrs in page.tags if str(attrs.get("href", "")).startswith("#")]
+    used += re.findall(r"url\(#([^)]+)\)", written.html.read_text(encoding="utf-8"))
+    assert set(used) <= set(ids)
+
+
+def test_every_table_and_figure_of_the_paper_is_there(written: ReportPaths) -> None:
+    page = read(written)
+    for label in (
+        "Table I.",
+        "Table II.",
+        "Table III.",
+        "Table IV.",
+        "Table V.",
+        *(f"Figure {n}." for n in range(1, 5)),
+    ):
+        assert label in page.text
+    names = {path.stem for path in written.tables}
+    assert {path.name for path in written.tables} == {f"{name}{end}" for name in names for end in (".csv", ".tex")}
+    assert {"table3_main_results", "all_cells", "losses", "overfitting", "latency", "choices", "environment"} <= names
+    drawn = {path.stem for path in written.figures}
+    assert {path.name for path in written.figures} == {f"{name}{end}" for name in drawn for end in (".svg", ".pdf")}
+    assert {"figure2_quality_performance", "figure3_phases", "figure4_confusion", "curves_macro_f1", "cells"} <= drawn
+    for path in written.figures:
+        if path.suffix == ".svg":
+            ElementTree.fromstring(path.read_bytes())
+
+
+def test_page_states_what_must_be_read_first(written: ReportPaths) -> None:
+    text = read(written).text
+    for stamp in make_summary()["stamps"]:
+        assert text.index(stamp["text"]) < text.index("Table III.")
+    for words in (
+        "picked on the test set",
+        "above the score of guessing in",
+        "level of permuted labels is 0.187",
+        "11 of the 12 persons",
+        "2,613 frames, not 2,061",
+        "0.4762",
+        "not evidence of a lie",
+        "microexpr study studies/demo.toml",
+    ):
+        assert words in text
+
+
+def test_csv_keeps_all_digits_and_leaves_unmeasured_values_empty(written: ReportPaths) -> None:
+    summary = make_summary()
+    folder = written.tables[0].parent
+    rows = list(csv.DictReader(io.StringIO((folder / "all_cells.csv").read_text())))
+    assert sorted(float(row["macro_f1"]) for row in rows[:18]) == sorted(c["macro_f1"] for c in summary["cells"])
+    fear = list(csv.DictReader(io.StringIO((folder / "table5_per_class.csv").read_text())))[-1]
+    assert fear["class"] == "Fear"
+    assert set(fear.values()) == {"Fear", "0", ""}
+
+
+def test_main_table_chooses_by_the_first_preprocessing(written: ReportPaths) -> None:
+    summary = make_summary()
+    rows = list(csv.DictReader(io.StringIO((written.tables[0].parent / "table3_main_results.csv").read_text())))
+    for row, sampling in zip(rows, ("af", "kfs", "mfs"), strict=False):
+        of_phase = [c for c in summary["cells"] if c["sampling"] == sampling and c["preprocessing"] == "m1"]
+        best = max(of_phase, key=lambda cell: cell["macro_f1"])
+        assert (row["model"], float(row["m1_macro_f1"])) == (NANO[best["model"]], best["macro_f1"])
+    assert [row["paper_m1_macro_f1"] for row in rows] == ["0.4235", "0.3974", "0.4762", "", ""]
+
+
+def test_latex_is_balanced_and_every_row_has_all_columns(written: ReportPaths) -> None:
+    for path in written.tables:
+        if path.suffix != ".tex":
+            continue
+        text = path.read_text(encoding="utf-8")
+        bare = re.sub(r"\\[\\{}&%$#_]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert text.count(r"\begin{") == text.count(r"\end{")
+        assert re.sub(r"\\\$", "", text).count("$") % 2 == 0
+        (spec,) = re.findall(r"\\begin{tabular}{@{}(.*)@{}}", text)
+        columns = len(re.sub(r"{[^}]*}", "", spec))
+        body = text.split(r"\midrule", 1)[1].split(r"\bottomrule")[0]
+        for row in filter(str.strip, body.replace(r"\midrule", "").split(" \\\\\n")):
+            assert len(re.findall(r"(?<!\\)&", row)) == columns - 1, row
+
+
+def test_same_summary_same_bytes(written: ReportPaths, tmp_path: Path) -> None:
+    again = write_report(make_summary(), tmp_path)
+    old, new = ((p.html, *p.tables, *p.figures) for p in (written, again))
+    for first, second in zip(old, new, strict=True):
+        assert first.read_bytes() == second.read_bytes(), second.name
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_one_experiment_gives_a_report_without_the_papers_tables(tmp_path: Path) -> None:
+    paths = write_report(one_experiment(), tmp_path)
+    page = read(paths)
+    assert "Table III." not in page.text
+    assert "Preprocessing Paradox" not in page.text
+    assert "pca_svm" in page.text
+    assert "Not measured." in page.text
+    assert {path.stem for path in paths.figures} == {"figure4_confusion"}
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make figures without turning them into bytes, which takes most of a report's time."""
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"/>'
+    monkeypatch.setattr("microexpr.report.style.render", lambda figure: (drawing, b"%PDF"))
+
+
+def few_cells() -> dict[str, Any]:
+    """Return a summary of two cells that differ in their preprocessing."""
+    summary = make_summary()
+    for rows in ("cells", "curves"):
+        summary[rows] = [row for row in summary[rows] if (row["sampling"], row["model"]) == ("af", "vit_nano")]
+    return summary
+
+
+PARTS = sorted(set(make_summary()) - {"cells", "format"})
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.usefixtures("undrawn")
+def test_an_absent_part_is_survived(part: str, tmp_path: Path) -> None:
+    assert not read(write_report({**few_cells(), part: None}, tmp_path)).open
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_folds_that_differ_are_told(tmp_path: Path) -> None:
+    summary = few_cells()
+    summary["cells"][0]["loss"] = "cross_entropy/focal"
+    summary["sampling"] = {
+        "af": {"label": "AF", "nominal": 1, "train": 0, "val": 0, "test": 0, "total": 96, "per_clip": 1.0}
+    }
+    for curve in summary["curves"]:
+        curve.update(val_loss=[], train_loss=[None] * 18, chosen_epoch=None)
+    text = read(write_report(summary, tmp_path)).text
+    assert "cross-entropy / focal" in text
+    assert "Views of all clips, AF (nominally 1, counted 1 a clip) 96 96" in text
+    assert "interval by person" in text
+    assert "Learning curves: loss" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_empty_parts_are_survived(tmp_path: Path) -> None:
+    summary = few_cells()
+    assert not read(write_report(summary | {part: type(summary[part])() for part in PARTS}, tmp_path)).open
+
+
+def paired() -> dict[str, Any]:
+    """Return a paired comparison of M1 and M2."""
+    return {
+        "sampling": "af", "model": "vit_nano", "a": "m1", "b": "m2", "test": "exact McNemar test",
+        "difference": -0.062, "ci_low": -0.21, "ci_high": 0.11, "only_a": 2, "only_b": 4, "p_value": 0.6875,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_paired_comparisons_are_shown_where_they_were_made(tmp_path: Path) -> None:
+    assert "No paired test was made." in read(write_report(few_cells(), tmp_path)).text
+    text = read(write_report({**few_cells(), "paired": [paired()]}, tmp_path)).text
+    assert "−0.062 [−0.21, 0.11] 2 4 0.688" in text
+    assert "No paired test" not in text
+
+
+def test_a_summary_without_cells_says_so(tmp_path: Path) -> None:
+    assert "No cell has a score yet." in read(write_report({"format": 1, "name": "empty", "cells": []}, tmp_path)).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
+    summary = make_summary()
+    summary["cells"] = [c for c in summary["cells"] if c["sampling"] == "af"]
+    summary["curves"] = []
+    for cell in summary["cells"]:
+        cell.update(macro_f1=cell["macro_f1"] if cell["preprocessing"] == "m1" else None, uar=float("nan"))
+    summary["preprocessing"]["m1"]["face_centred"] = None
+    paths = write_report(summary, tmp_path)
+    main = (tmp_path / "tables" / "table3_main_results.tex").read_text()
+    assert "not measured" in main
+    assert "nan" not in read(paths).text.lower().split()
+
+
+def test_hostile_words_stay_words(tmp_path: Path) -> None:
+    evil = "_<script>alert(1)</script>\"' & $x_1$ \\end{table} % # ~ ^ {{ 7*7 }} 微"
+    summary = one_experiment()
+    summary.update(title=evil, command=evil, name=evil, environment={evil: evil})
+    summary["stamps"] = [{"code": evil, "level": evil, "text": evil}]
+    summary["models"] = {"pca_svm": {"label": evil, "token_mixing": evil, "weights": evil}}
+    summary["examples"] = [{"caption": evil, "png_base64": evil}, {"caption": evil, "png_base64": png()}]
+    other = copy.deepcopy(summary["cells"][0]) | {"sampling": evil}
+    summary["cells"].append(other)
+    summary["data"] |= {"facts": {evil: evil}, "fingerprint": evil, "corrections": [evil]}
+    paths = write_report(summary, tmp_path)
+    page = read(paths)
+    assert not page.open
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "{{ 7*7 }}" in page.text
+    table = (tmp_path / "tables" / "table2_architectures.tex").read_text(encoding="utf-8")
+    assert r"\textbackslash{}end\{table\}" in table
+    assert table.count(r"\end{table}") == 1
+
+
+def test_a_table_of_an_earlier_report_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    old, own = tmp_path / "tables" / "latency.csv", tmp_path / "tables" / "my_notes.csv"
+    old.write_text("1")
+    own.write_text("2")
+    write_report(one_experiment(), tmp_path)
+    assert not old.exists()
+    assert own.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        write_report(one_experiment(), tmp_path / "file")
+
+
+def test_a_summary_of_another_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="format 99"):
+        write_report({"format": 99}, tmp_path)
+    assert not list(tmp_path.iterdir())
