@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, hypergeom, kstest
 
+from microexpr.confusion import present
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
-from microexpr.confusion import present
 from microexpr.statistics import bootstrap as bootstrap_module
 from microexpr.statistics.bootstrap import bootstrap
 from microexpr.statistics.permutation import permutation_null

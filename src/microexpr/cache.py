@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,7 @@ from microexpr.contracts import (
     detectors,
 )
 from microexpr.errors import DataError, Fault, FrameError, MicroexprError, NoFaceError
-from microexpr.files import digest, json_lines, make_folder, write_atomically
+from microexpr.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.progress import Progress, Silent, track
 
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
@@ -89,10 +89,7 @@ class FrameStore:
 
     def _load(self) -> None:
         stored = (self.folder / "data.bin").stat().st_size // self._frame_bytes
-        for line in json_lines(self.folder / "index.jsonl"):
-            if line["row"] < stored:
-                place = (line["clip"], line["frame"])
-                self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
+        self._know(line for line in json_lines(self.folder / "index.jsonl") if line["row"] < stored)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -107,15 +104,21 @@ class FrameStore:
     def add(self, clip: Clip, numbers: Sequence[int], frames: Frames) -> None:
         """Append the frames of a clip; raises DataError where their size is not that of the frames before."""
         self._agree(clip, frames)
-        with (self.folder / "data.bin").open("ab") as data, (self.folder / "index.jsonl").open("a") as index:
-            data.truncate(data.tell() // self._frame_bytes * self._frame_bytes)
+        with (self.folder / "data.bin").open("ab") as data:
             row = data.tell() // self._frame_bytes
+            data.truncate(row * self._frame_bytes)
             data.write(np.ascontiguousarray(frames.pixels).tobytes())
-            data.flush()
-            for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True)):
-                line = {"clip": clip.key, "frame": number, "row": row + step, "window": window}
-                index.write(json.dumps(line) + "\n")
-                self.rows[clip.key, number], self.windows[clip.key, number] = row + step, tuple(window)
+        lines = [
+            {"clip": clip.key, "frame": number, "row": row + step, "window": window}
+            for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True))
+        ]
+        append_json_lines(self.folder / "index.jsonl", lines)
+        self._know(lines)
+
+    def _know(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        for line in lines:
+            place = (line["clip"], line["frame"])
+            self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
 
     def _agree(self, clip: Clip, frames: Frames) -> None:
         mine = {
@@ -258,9 +261,12 @@ class Cache:
     def _remember(self, boxes: Boxes) -> None:
         new = {place: box for place, box in boxes.items() if place not in self.boxes}
         self.boxes.update(new)
-        with self._boxes_file.open("a") as file:
-            for (detector, clip, frame), box in new.items():
-                file.write(json.dumps({"detector": detector, "clip": clip, "frame": frame, "box": box}) + "\n")
+        lines = [
+            {"detector": detector, "clip": clip, "frame": frame, "box": box}
+            for (detector, clip, frame), box in new.items()
+        ]
+        if lines:
+            append_json_lines(self._boxes_file, lines)
 
     def views(
         self, store: FrameStore, clips: Sequence[Clip], sampler: Sampler, representation: Representation

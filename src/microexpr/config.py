@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from microexpr import contracts
 from microexpr._registry import Registry
-from microexpr.errors import ConfigError, suggest
+from microexpr.errors import ConfigError, UnknownComponentError, suggest
 from microexpr.files import digest
 from microexpr.labels import AS_GIVEN, LABEL_SETS
 
@@ -168,10 +168,7 @@ class Experiment(_Strict):
         for registry, component in self.components():
             registry.bind(component.name, component.params)
         if isinstance(self.labels, str) and self.labels not in (*LABEL_SETS, AS_GIVEN):
-            known = (*LABEL_SETS, AS_GIVEN)
-            raise ConfigError(
-                f"labels: unknown label set {self.labels!r}{suggest(self.labels, known)}. Known: {', '.join(known)}."
-            )
+            raise UnknownComponentError("label set", self.labels, [*LABEL_SETS, AS_GIVEN])
 
 
 class NamedCell(_Strict):
@@ -250,11 +247,11 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
 def _set(content: dict[str, Any], key: str, value: object) -> None:
     *path, last = key.split(".")
     for part in path:
-        inner = content.get(part)
-        content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner or {})
-        content = content[part]
-        if not isinstance(content, dict):
+        inner = content.get(part, {})
+        if not isinstance(inner, str | dict):
             raise ConfigError(f"{key}: {part!r} has no parts that could be set.")
+        content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner)
+        content = content[part]
     content[last] = value
 
 

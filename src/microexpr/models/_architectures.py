@@ -9,15 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import timm
-from timm.layers import GroupNorm1
 from timm.models import get_pretrained_cfg
-from timm.models.metaformer import MetaFormer
-from timm.models.swin_transformer import SwinTransformer
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError
+from microexpr.models._nano import poolformer_nano, swin_nano, vit_nano
 
 LARGEST_WINDOW = 16
 
@@ -123,24 +120,6 @@ class Architecture:
         return net
 
 
-# --- small enough to train on a CPU -----------------------------------------------------------------------------------
-def _vit_nano(**options: Any) -> nn.Module:
-    # Without a class token: averaging the patches learns faster where there are few images.
-    sizes = {"patch_size": 8, "embed_dim": 96, "depth": 4, "num_heads": 3}
-    return VisionTransformer(**sizes, class_token=False, global_pool="avg", **options)  # type: ignore[no-any-return]
-
-
-def _swin_nano(**options: Any) -> nn.Module:
-    return SwinTransformer(embed_dim=32, depths=(2, 2, 2), num_heads=(1, 2, 4), **options)  # type: ignore[no-any-return]
-
-
-def _poolformer_nano(**options: Any) -> nn.Module:
-    # timm's PoolFormer settings but for layer scale, whose 1e-5 would leave the blocks asleep in a short training.
-    blocks = {"norm_layers": GroupNorm1, "mlp_act": nn.GELU, "mlp_bias": True, "res_scale_init_values": None}
-    sizes = {"depths": (1, 1, 2, 1), "dims": (32, 64, 96, 128)}
-    return MetaFormer(**sizes, **blocks, downsample_norm=None, use_mlp_head=False, **options)  # type: ignore[no-any-return]
-
-
 VIT_TAGS = "vit_{}_patch32_{}.augreg_in21k_ft_in1k"
 SWIN_B_TAGS = {
     224: "swin_base_patch4_window7_224.ms_in22k_ft_in1k",
@@ -155,10 +134,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         Architecture(
             "vit_s32", "ViT-S/32", VIT, 12, 32, tags={size: VIT_TAGS.format("small", size) for size in (224, 384)}
         ),
-        Architecture("vit_nano", "ViT-nano/8", VIT, 4, 8, nano=_vit_nano),
+        Architecture("vit_nano", "ViT-nano/8", VIT, 4, 8, nano=vit_nano),
         Architecture("swin_b", "Swin-B", SWIN, 4, 32, tags=SWIN_B_TAGS),
         Architecture("swin_t", "Swin-T", SWIN, 4, 32, tags={224: "swin_tiny_patch4_window7_224.ms_in22k_ft_in1k"}),
-        Architecture("swin_nano", "Swin-nano", SWIN, 3, 16, nano=_swin_nano),
+        Architecture("swin_nano", "Swin-nano", SWIN, 3, 16, nano=swin_nano),
         *(
             Architecture(
                 f"poolformer_{size}",
@@ -171,6 +150,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             )
             for size in ("m36", "m48", "s12")
         ),
-        Architecture("poolformer_nano", "PoolFormer-nano", POOLFORMER, 4, 32, any_size=True, nano=_poolformer_nano),
+        Architecture("poolformer_nano", "PoolFormer-nano", POOLFORMER, 4, 32, any_size=True, nano=poolformer_nano),
     )
 }

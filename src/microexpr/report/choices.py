@@ -26,7 +26,11 @@ def _of(part: str, name: str) -> Callable[[Plan], object]:
 
 
 def _training(name: str) -> Callable[[Plan], object]:
-    return lambda plan: getattr(plan.experiment.training, name)
+    return lambda plan: getattr(plan.experiment.training, name) if plan.model.trains_in_epochs else None
+
+
+def _losses(plan: Plan) -> object:
+    return " or ".join(item.label for item in plan.experiment.loss) if plan.model.trains_in_epochs else None
 
 
 def _component(name: str) -> Callable[[Plan], object]:
@@ -55,7 +59,7 @@ OPEN = (
     Open("MFS: frames out of range and repeats dropped", "averaging 13 frames per video", _of("sampler", "drop"), True),
     Open("protocol", "stratified split, 201/26/28", _component("protocol"), "paper_holdout"),
     Open("vote", "majority voting", _component("vote"), "majority"),
-    Open("losses tried", "CE and focal, chosen on validation", _component("loss"), "cross_entropy or focal"),
+    Open("losses tried", "CE and focal, chosen on validation", _losses, "cross_entropy or focal"),
     Open("epochs at most", "50 epochs", _training("epochs"), _T.epochs),
     Open("learning rate", "5e-5", _training("learning_rate"), _T.learning_rate),
     Open("weight decay", "0.001", _training("weight_decay"), _T.weight_decay),

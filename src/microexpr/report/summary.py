@@ -59,7 +59,7 @@ def _data(plan: Plan) -> dict[str, Any]:
     fold = plan.folds()[0] if len(plan.folds()) == 1 else None
     parts = {"train": fold.train, "val": fold.val, "test": fold.test} if fold else {}
     return {
-        "datasets": [component.label for component in plan.experiment.datasets],
+        "datasets": [component.name for component in plan.experiment.datasets],
         "n_clips": len(table),
         "n_subjects": int(table["person"].nunique()),
         "classes": list(classes),

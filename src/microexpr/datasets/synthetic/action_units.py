@@ -15,16 +15,16 @@ import numpy as np
 from jaxtyping import Float
 
 from .identity import Identity
-from .relief import Grid, Plane, blob, crease, fold_line
+from .relief import Grid, Number, Plane, blob, crease, fold_line
 
-Points = tuple[tuple[float, float], ...]
+Points = tuple[tuple[Number, Number], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """One action unit of one half of the face."""
 
-    pulls: tuple[tuple[float, float, float, float, float, float], ...]
+    pulls: tuple[tuple[Number, Number, Number, Number, Number, Number], ...]
     """Gaussian displacements: x, y, direction x, direction y, spread x, spread y."""
     bulges: tuple[tuple[float, float, float, float, float], ...] = ()
     """Gaussian changes of height: x, y, spread x, spread y, height."""

@@ -81,7 +81,7 @@ def _drawn(seed: int, subject: int) -> Face:
     )
 
 
-def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h w 3"], tuple[int, int]]:
+def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h2 w2 3"], tuple[int, int]]:
     """Paint the strip with both eyes at every closure; return it at the picture's scale, and its left and top."""
     size, (cx, cy) = person.half_width, person.centre
     left, top = round(cx - 0.85 * size), round(cy + (person.eye_y - 0.24) * size)
@@ -97,6 +97,6 @@ def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.nd
     return np.stack(stages), (left, top)
 
 
-def _shrink(picture: Picture) -> Picture:
+def _shrink(picture: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
     height, width = picture.shape[0] // _ZOOM, picture.shape[1] // _ZOOM
     return np.dstack([cv2.resize(c, (width, height), interpolation=cv2.INTER_AREA) for c in np.moveaxis(picture, 2, 0)])

@@ -17,7 +17,7 @@ _LASH: Final[Colour] = (32, 24, 22)
 _IRIS_RADIUS: Final = 0.083
 
 
-def blend(picture: Picture, colour: Colour | Picture, share: Plane) -> Picture:
+def blend(picture: Picture, colour: Colour | Float[np.ndarray, "3"] | Picture, share: Plane) -> Picture:
     """Lay a colour over a picture with the given opacity, 0 to 1."""
     over = np.asarray(colour, np.float32)
     mixed: Picture = picture + share[..., None].astype(np.float32) * (over - picture)

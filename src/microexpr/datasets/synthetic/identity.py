@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[float, float, float]
+Colour = tuple[float | int, float | int, float | int]
 
 _SKINS = ((232, 192, 164), (222, 178, 148), (238, 203, 181), (206, 160, 128), (176, 128, 98), (140, 98, 74))
 _HAIRS = ((28, 24, 24), (40, 30, 27), (20, 18, 20), (66, 46, 34), (104, 74, 48))
@@ -73,20 +73,20 @@ def identity(seed: int, subject: int) -> Identity:
     def about(mean: float, spread: float) -> float:
         return mean + spread * float(np.clip(rng.normal(), -1.9, 1.9))
 
-    def tinted(palette: tuple[tuple[int, int, int], ...], weights: tuple[float, ...], spread: float) -> Colour:
+    def tinted(palette: tuple[tuple[int, int, int], ...], weights: tuple[float | int, ...], spread: float) -> Colour:
         base = palette[rng.choice(len(palette), p=np.array(weights) / sum(weights))]
         warm = rng.normal(0, spread)
         r, g, b = (float(np.clip(c + warm + rng.normal(0, spread / 3), 8, 250)) for c in base)
         return r, g, b
 
-    skin = tinted(_SKINS, (3, 4, 2, 3, 1.4, 0.8), 6)
-    lamp = np.array([about(0, 0.3), about(-0.42, 0.1), 1.0])
+    skin = tinted(_SKINS, (3, 4, 2, 3, 1.4, 0.8), 6.0)
+    lamp = np.array([about(0.0, 0.3), about(-0.42, 0.1), 1.0])
     lamp /= np.linalg.norm(lamp)
     redder = about(1.0, 0.05)
     return Identity(
-        half_width=about(133, 7),
-        centre=(about(320, 11), about(311, 5)),
-        tilt=about(0, 1.3),
+        half_width=about(133.0, 7.0),
+        centre=(about(320.0, 11.0), about(311.0, 5.0)),
+        tilt=about(0.0, 1.3),
         jaw=about(2.2, 0.2),
         chin=about(1.05, 0.035),
         eye_x=about(0.435, 0.014),
@@ -111,10 +111,10 @@ def identity(seed: int, subject: int) -> Identity:
         hair_style=int(rng.integers(4)),
         skin=skin,
         lips=(skin[0] * 0.86 * redder, skin[1] * 0.63, skin[2] * 0.66),
-        hair=tinted(_HAIRS, (4, 3, 3, 2, 1), 4),
-        iris=tinted(_IRISES, (4, 4, 2, 1, 1), 4),
-        wall=tinted(_WALLS, (1, 1, 1, 1, 1), 8),
-        shirt=tinted(_SHIRTS, (1, 1, 1, 1, 1, 1), 8),
+        hair=tinted(_HAIRS, (4, 3, 3, 2, 1), 4.0),
+        iris=tinted(_IRISES, (4, 4, 2, 1, 1), 4.0),
+        wall=tinted(_WALLS, (1, 1, 1, 1, 1), 8.0),
+        shirt=tinted(_SHIRTS, (1, 1, 1, 1, 1, 1), 8.0),
         light=(float(lamp[0]), float(lamp[1]), float(lamp[2])),
         ambient=about(0.42, 0.05),
     )

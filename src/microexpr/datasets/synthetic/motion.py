@@ -34,7 +34,7 @@ def intensity(clip: ClipPlan, number: int) -> float:
     return 1 - (1 - clip.residual) * _ease((number - clip.peak) / max(clip.last - clip.peak, 1))
 
 
-def _ease(t: float) -> float:
+def _ease(t: float | int) -> float:
     t = min(max(t, 0.0), 1.0)
     return t * t * (3 - 2 * t)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from .identity import Identity
 
 Plane = Float[np.ndarray, "h w"]
 """One value per pixel, float32."""
+Number: TypeAlias = float | int
+"""What type checkers take for a float, said for those that look at run time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,19 +51,20 @@ def window(at: Grid, x: tuple[float, float], y: tuple[float, float]) -> tuple[Gr
     return Grid(at.x[cut], at.y[cut], at.step), cut
 
 
-def step(x: Plane, low: float, high: float) -> Plane:
+def step(x: Plane, low: Number | Plane, high: Number | Plane) -> Plane:
     """Rise smoothly from 0 at `low` to 1 at `high`."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    risen: Plane = t * t * (3 - 2 * t)
+    return risen
 
 
-def blob(at: Grid, x: float, y: float, sx: float, sy: float, *, mirrored: bool = False) -> Plane:
+def blob(at: Grid, x: Number, y: Number, sx: Number, sy: Number, *, mirrored: bool = False) -> Plane:
     """Return a Gaussian bump of height 1; `mirrored` puts its twin on the other half of the face."""
     here = np.exp(-0.5 * (((at.x - x) / sx) ** 2 + ((at.y - y) / sy) ** 2))
     return here + blob(at, -x, y, sx, sy) if mirrored else here
 
 
-def crease(at: Grid, points: Sequence[tuple[float, float]], width: float) -> Plane:
+def crease(at: Grid, points: Sequence[tuple[Number, Number]], width: float) -> Plane:
     """Return a Gaussian profile about a rounded line: 1 on it, fading over `width` and towards its ends."""
     line = _rounded(_rounded(np.array(points, np.float64)))
     lengths = np.hypot(*np.diff(line, axis=0).T)

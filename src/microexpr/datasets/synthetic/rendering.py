@@ -45,7 +45,7 @@ class Stage:
     """Change of the logarithm of brightness at the peak."""
     blush: Float[np.ndarray, "h w 3"] | None
     """Change of colour at the peak, in grey levels."""
-    follow: tuple[Plane, Plane, Plane]
+    follow: tuple[Float[np.ndarray, "480 640"], Float[np.ndarray, "480 640"], Float[np.ndarray, "480 640"]]
     """How far each pixel goes with the head, 0 (wall) to 1; that times x, and times y, from the middle of the face."""
     shift: tuple[int, int]
     """Place of the person against their usual one, in pixels."""

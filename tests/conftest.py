@@ -1,0 +1,85 @@
+"""A small database of frames that a model can learn in seconds, and a rendered one with faces."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+EMOTIONS = ("happiness", "surprise", "disgust")
+SIDE = 48
+_Y, _X = np.mgrid[:SIDE, : SIDE + 16] // 6 % 2
+STRIPES = (_Y, _X, _X ^ _Y)
+
+
+def write_database(root: Path, persons: int = 6, clips: int = 6, frames: int = 7) -> Path:
+    """Frame folders whose middle frame is striped: level, upright or chequered tells the emotion."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for person in range(persons):
+        for number in range(clips):
+            label = (person + number) % len(EMOTIONS)
+            folder = root / f"s{person}" / f"c{number}"
+            folder.mkdir(parents=True)
+            rows.append(["own", f"s{person}", f"c{number}", EMOTIONS[label], f"s{person}/c{number}", 1, 4, frames])
+            for frame in range(1, frames + 1):
+                picture = rng.integers(90, 120, (SIDE, SIDE + 16, 3), dtype=np.uint8)
+                if frame == 4:
+                    picture += (60 * STRIPES[label]).astype(np.uint8)[..., None]
+                cv2.imwrite(str(folder / f"{frame}.png"), picture)
+    with (root / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["dataset", "subject", "clip", "emotion", "frames", "onset", "apex", "offset"])
+        writer.writerows(rows)
+    return root
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_database(tmp_path_factory.mktemp("frames"))
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four persons, sixteen clips of rendered faces in CASME II's layout."""
+    from microexpr.datasets.synthetic import SyntheticSpec, make
+
+    root = tmp_path_factory.mktemp("faces")
+    make(root, SyntheticSpec(subjects=4, clips=16, emotions=("others", "disgust", "happiness"), expression_size=3))
+    return root
+
+
+@pytest.fixture
+def experiment():
+    """A recipe that learns the small database in seconds."""
+    return recipe()
+
+
+def recipe():
+    from microexpr.config import Experiment
+
+    return Experiment().with_values(
+        {
+            "datasets": "manifest",
+            "labels": "as_given",
+            "preprocessing": {"name": "m1", "size": 32},
+            "sampling": "af",
+            "model": "small_cnn",
+            "loss": "cross_entropy",
+            "protocol": "loso",
+            "training.epochs": 12,
+            "training.learning_rate": 3e-3,
+            "training.batch": 8,
+            "training.patience": 0,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _quiet_libraries() -> None:
+    # timm and torch warn of their own futures; our code's warnings stay errors.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|torch)\.")

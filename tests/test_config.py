@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from microexpr import contracts
+from microexpr.config import Component, Experiment, Study, load, parse, parse_setting, rng_for
+from microexpr.errors import ConfigError, UnknownComponentError
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+def test_papers_defaults():
+    experiment = Experiment()
+    assert [item.name for item in experiment.loss] == ["cross_entropy", "focal"]
+    training = experiment.training
+    assert (training.learning_rate, training.weight_decay, training.epochs) == (5e-5, 1e-3, 50)
+    assert (training.batch, training.patience) == (16, 5)
+    assert experiment.bootstrap.n == 1000
+    m1 = contracts.preprocessors.build("m1", {})
+    m2 = contracts.preprocessors.build("m2", {})
+    assert (m1.crop, m1.size, m1.colour, m1.centre) == ("centre", 384, "rgb", "resized")
+    assert (m2.crop, m2.size, m2.colour, m2.margin, m2.box, m2.border) == ("face", 224, "grey", 20, "frame", "clamp")
+
+
+def test_round_trip_through_toml(tmp_path):
+    experiment = Experiment().with_values({"preprocessing.size": 96, "model.dropout": 0.2, "loss": "focal"})
+    file = tmp_path / "e.toml"
+    file.write_text(experiment.to_toml(), "utf-8")
+    again = load(Experiment, file)
+    assert again == experiment
+    assert again.key() == experiment.key()
+
+
+def test_dotted_keys_reach_components_and_tables():
+    experiment = Experiment().with_values({"preprocessing": "m2", "preprocessing.box": "onset", "training.epochs": 2})
+    assert experiment.preprocessing == Component(name="m2", params={"box": "onset"})
+    assert experiment.training.epochs == 2
+    with pytest.raises(ConfigError, match="no parts"):
+        experiment.with_values({"seed.x": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"modle": "vit_b32"}, ["unknown key 'modle'", "did you mean 'model'"]),
+        ({"training": {"epoch": 3}}, ["training.epoch", "did you mean 'epochs'"]),
+        ({"training": {"epochs": 0}}, ["training.epochs", "greater than or equal to 1"]),
+        ({"seed": "x"}, ["seed", "valid integer"]),
+    ],
+)
+def test_wrong_keys_are_named(content, words):
+    with pytest.raises(ConfigError) as error:
+        parse(Experiment, content, "x.toml")
+    assert all(word in str(error.value) for word in ["x.toml", *words])
+
+
+def test_unknown_components_and_parameters_are_named():
+    with pytest.raises(UnknownComponentError, match=r"did you mean 'vit_b32'.*poolformer_m36"):
+        Experiment().with_values({"model": "vit_b23"}).check()
+    with pytest.raises(ConfigError, match=r"no parameter 'drop_pth' \(did you mean 'drop_path'\?\)"):
+        Experiment().with_values({"model.drop_pth": 0.1}).check()
+    with pytest.raises(ConfigError, match="size = 'big' is not valid"):
+        Experiment().with_values({"preprocessing.size": "big"}).check()
+    with pytest.raises(UnknownComponentError, match="unknown label set 'casme2_8'"):
+        Experiment().with_values({"labels": "casme2_8"}).check()
+
+
+def test_key_ignores_names_and_written_out_defaults_and_follows_everything_else():
+    key = Experiment().key()
+    assert Experiment(name="other").key() == key
+    assert Experiment().with_values({"preprocessing.size": 384}).key() == key
+    assert Experiment().with_values({"bootstrap.n": 5000}).key() == key  # scoring, not training
+    changed = [{"seed": 1}, {"preprocessing.size": 224}, {"training.batch": 8}, {"labels": "casme2_5"}, {"shuffled": 1}]
+    keys = {Experiment().with_values(values).key() for values in changed}
+    assert len({key, *keys}) == 6
+    assert Experiment().key(sha256="abc") != key
+
+
+def test_key_follows_revisions(monkeypatch):
+    before = Experiment().with_values({"preprocessing": "m2"}).key()
+    contracts.detectors.get("dlib_hog")
+    monkeypatch.setitem(contracts.detectors._revisions, "dlib_hog", 2)
+    assert Experiment().with_values({"preprocessing": "m2"}).key() != before
+
+
+def test_study_crosses_its_grid_and_names_cells():
+    study = load(Study, STUDIES / "paper.toml")
+    study.check()
+    cells = study.cells()
+    assert len(cells) == 24
+    assert len({cell.key() for cell in cells}) == 24
+    assert cells[0].name == "m1-af-vit_b32"
+    # The values by which the paper was read are those of the defaults.
+    assert cells[0].key() == Experiment().key()
+
+
+def test_every_shipped_study_file_is_right():
+    files = sorted(STUDIES.glob("*.toml"))
+    assert len(files) >= 3
+    for file in files:
+        text = file.read_text("utf-8")
+        load(Study if "[grid]" in text else Experiment, file).check()
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match="there is no file"):
+        load(Study, tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("a = [", "utf-8")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load(Study, tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("training.epochs=2", 2), ("model=ststnet", "ststnet"), ("a=[1, 2]", [1, 2]), ("a=0.5", 0.5), ("a=true", True)],
+)
+def test_settings(text, value):
+    assert parse_setting(text)[1] == value
+
+
+def test_setting_without_value():
+    with pytest.raises(ConfigError, match="key=value"):
+        parse_setting("epochs")
+
+
+def test_random_streams_are_apart_and_repeat():
+    first, again = rng_for(0, "split").random(4), rng_for(0, "split").random(4)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, rng_for(0, "bootstrap").random(4))
+    assert not np.array_equal(first, rng_for(1, "split").random(4))

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from microexpr import experiment as running
+from microexpr.contracts import Fold, protocols
+from microexpr.errors import ConfigError, DataError, StoreError
+from microexpr.experiment import run
+from microexpr.plan import Options, Workspace, cut_val
+
+
+def workspace(database, out, **options):
+    return Workspace(Options({"manifest": database}, out, **options))
+
+
+def go(experiment, database, out, **options):
+    space = workspace(database, out, **options)
+    plan = space.plan(experiment)
+    space.prepare([plan])
+    return run(plan, space)
+
+
+@pytest.fixture(scope="session")
+def finished(database, tmp_path_factory):
+    """The recipe of conftest, run once."""
+    from conftest import recipe
+
+    out = tmp_path_factory.mktemp("finished")
+    return go(recipe(), database, out), out
+
+
+def test_it_learns(finished):
+    result, _ = finished
+    assert result.scores()["macro_f1"] > 0.8
+
+
+def test_every_clip_is_tested_once_by_a_model_that_never_saw_its_person(finished):
+    result, _ = finished
+    assert sorted(result.predictions()["clip"]) == sorted(set(result.predictions()["clip"]))
+    assert len(result.predictions()) == 36
+    for fold in result.folds:
+        tested = set(fold.views.loc[fold.views["part"] == "test", "person"])
+        trained = set(fold.views.loc[fold.views["part"] == "train", "person"])
+        assert len(tested) == 1
+        assert not tested & trained
+
+
+def test_stored_rows_are_enough_to_score_again(finished):
+    result, out = finished
+    views = pd.read_parquet(sorted((out / "results" / result.key).glob("*.views.parquet"))[0])
+    columns = ["experiment", "fold", "seed", "part", "clip", "person", "y_true", "frames", "p_0", "p_1", "p_2"]
+    assert list(views.columns) == columns
+    assert np.allclose(views[["p_0", "p_1", "p_2"]].sum(axis=1), 1)
+    history = pd.read_parquet(sorted((out / "results" / result.key).glob("*.history.parquet"))[0])
+    assert history["epoch"].tolist() == list(range(1, 13))
+
+
+def test_a_second_run_trains_nothing_and_a_lost_fold_is_trained_again_alike(finished, database, monkeypatch):
+    result, out = finished
+    calls = []
+    real = running.run_fold
+    monkeypatch.setattr(
+        running, "run_fold", lambda plan, fold, *rest: calls.append(fold.name) or real(plan, fold, *rest)
+    )
+    again = go(result.experiment, database, out)
+    assert calls == []
+    assert again.predictions().equals(result.predictions())
+    lost = out / "results" / result.key / f"fold-{result.folds[2].name}.views.parquet"
+    before = lost.read_bytes()
+    lost.unlink()
+    go(result.experiment, database, out)
+    assert calls == [result.folds[2].name]
+    first, second = pd.read_parquet(lost), pd.read_parquet(pd.io.common.BytesIO(before))
+    assert first.equals(second)
+
+
+def test_interrupted_between_folds_nothing_is_lost(experiment, database, tmp_path, monkeypatch):
+    real, seen = running.run_fold, []
+
+    def dying(plan, fold, *rest):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(fold.name)
+        return real(plan, fold, *rest)
+
+    monkeypatch.setattr(running, "run_fold", dying)
+    short = experiment.with_values({"training.epochs": 1})
+    with pytest.raises(KeyboardInterrupt):
+        go(short, database, tmp_path)
+    monkeypatch.setattr(running, "run_fold", real)
+    result = go(short, database, tmp_path)
+    assert len(result.folds) == 6
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_shuffled_labels_teach_nothing(experiment, database, tmp_path):
+    scores = [
+        go(experiment.with_values({"shuffled": number}), database, tmp_path).scores()["macro_f1"] for number in (1, 2)
+    ]
+    assert np.mean(scores) < 0.55  # 0.33 is guessing, 36 clips
+
+
+def test_a_changed_database_is_noticed(experiment, tmp_path):
+    from conftest import write_database
+
+    root = write_database(tmp_path / "data", persons=3, clips=3)
+    short = experiment.with_values({"training.epochs": 1})
+    go(short, root, tmp_path / "out")
+    picture = root / "s0" / "c0" / "1.png"
+    picture.write_bytes((root / "s1" / "c1" / "4.png").read_bytes())
+    with pytest.raises(StoreError, match="results of other data"):
+        go(short, root, tmp_path / "out")
+
+
+def test_a_damaged_result_is_told(experiment, database, tmp_path):
+    short = experiment.with_values({"training.epochs": 1})
+    result = go(short, database, tmp_path)
+    file = tmp_path / "results" / result.key / f"fold-{result.folds[0].name}.views.parquet"
+    file.write_bytes(b"PAR1 no more")
+    with pytest.raises(StoreError, match="is damaged; remove it"):
+        go(short, database, tmp_path)
+
+
+def test_faulty_clips_stop_the_run_or_are_left_out(experiment, tmp_path):
+    from conftest import write_database
+
+    root = write_database(tmp_path / "data", persons=3, clips=3)
+    (root / "s0" / "c0" / "4.png").write_bytes(b"")
+    (root / "s1" / "c2" / "4.png").unlink()
+    short = experiment.with_values({"training.epochs": 1})
+    with pytest.raises(DataError) as error:
+        go(short, root, tmp_path / "out")
+    assert len(error.value.faults) == 2
+    assert not (tmp_path / "out").exists()
+    space = workspace(root, tmp_path / "out", skip_invalid=True)
+    plan = space.plan(short)
+    space.prepare([plan])
+    assert len(run(plan, space).predictions()) == 7
+    assert len(plan.data.skipped) == 2
+
+
+def test_validation_is_cut_from_persons(experiment, database, tmp_path):
+    plan = workspace(database, tmp_path).plan(experiment.with_values({"training.patience": 3, "validation": 0.2}))
+    persons = plan.table["person"].to_numpy()
+    for fold in plan.folds():
+        parts = [set(persons[rows]) for rows in (fold.train, fold.val, fold.test)]
+        assert all(parts)
+        assert len(set.union(*parts)) == sum(map(len, parts))
+        assert len(fold.train) + len(fold.val) + len(fold.test) == 36
+
+
+def test_nothing_is_cut_where_nothing_selects(experiment, database, tmp_path):
+    space = workspace(database, tmp_path)
+    assert all(fold.val is None for fold in space.plan(experiment).folds())
+    forest = experiment.with_values({"model": "pca_svm", "training.patience": 5})
+    assert all(fold.val is None for fold in space.plan(forest).folds())
+
+
+def test_too_few_persons_to_cut_from(experiment):
+    table = pd.DataFrame({"person": ["a"] * 4 + ["b"] * 4, "label": [0, 1] * 4})
+    fold = Fold("b", np.arange(4), np.arange(4, 8))
+    with pytest.raises(ConfigError, match="too few persons"):
+        cut_val(fold, table, experiment)
+
+
+def test_everything_wrong_is_found_before_the_first_fold(experiment, database, tmp_path):
+    space = workspace(database, tmp_path / "out")
+    wrong = [
+        ({"datasets": "casme2"}, "where is casme2"),
+        ({"modality": "depth"}, "'depth' is not in manifest; it has colour"),
+        ({"labels": {"contempt": "x"}}, "keeps none of its clips"),
+        ({"sampling": "image"}, "is for ready images"),
+        ({"preprocessing": "m2"}, "works on no clip"),
+        ({"datasets": ["manifest", "casme2"]}, "one database so far"),
+    ]
+    for values, words in wrong:
+        with pytest.raises((ConfigError, DataError), match=words):
+            space.plan(experiment.with_values(values))
+    assert not (tmp_path / "out").exists()
+
+
+def test_cropped_frames_are_refused_unless_allowed(experiment, database, tmp_path, monkeypatch):
+    from microexpr.datasets.manifest import Manifest
+
+    monkeypatch.setattr(Manifest, "facts", lambda self: {"cropped": "yes"})
+    with pytest.raises(DataError, match="--allow-cropped"):
+        workspace(database, tmp_path).plan(experiment)
+    workspace(database, tmp_path, allow_cropped=True).plan(experiment)
+    workspace(database, tmp_path).plan(experiment.with_values({"preprocessing": "as_is"}))
+
+
+def test_facts_of_a_run_are_kept(finished):
+    result, out = finished
+    facts = json.loads((out / "results" / result.key / "experiment.json").read_text())
+    assert facts["clips"] == 36
+    assert len(facts["fingerprint"]) == 64
+    assert {"torch", "threads", "accelerator"} <= set(facts["environment"])
+    assert "/" not in json.dumps(facts["environment"]).replace("+", "")
+    assert result.folds[0].facts["mode"] == "fold by fold"
+
+
+def test_protocols_say_whether_they_share_persons():
+    assert protocols.build("loso", {}).subject_independent
+    assert not protocols.build("paper_holdout", {}).subject_independent

@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import csv
+import os
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import load_file, save_file
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
+
+from microexpr import weights
+from microexpr.contracts import ViewSpec, models
+from microexpr.errors import ConfigError, TrainingError, WeightsError
+from microexpr.models._architectures import ARCHITECTURES
+
+NANOS = ("vit_nano", "swin_nano", "poolformer_nano")
+NETWORKS = (*NANOS, "small_cnn")
+PRETRAINED = tuple(name for name, member in ARCHITECTURES.items() if member.tags)
+RGB = ("r", "g", "b")
+
+
+def view(size: int | tuple[int, int] = 64, channels: tuple[str, ...] = RGB, frames: int = 1) -> ViewSpec:
+    height, width = (size, size) if isinstance(size, int) else size
+    return ViewSpec((frames, height, width, len(channels)), channels)
+
+
+def net(name: str, spec: ViewSpec | None = None, *, seed: int = 0, **params: object) -> nn.Module:
+    torch.manual_seed(seed)
+    built = models.build(name, params)(spec or view(), 5, {})
+    assert isinstance(built, nn.Module)
+    return built
+
+
+def pixels(spec: ViewSpec, rows: int = 2) -> Tensor:
+    t, h, w, c = spec.shape
+    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * 255
+
+
+def lively(module: nn.Module) -> nn.Module:
+    """Move every weight, so that what an initialisation leaves at zero is seen too."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
+    return module.eval()
+
+
+def saved(module: nn.Module, path: Path) -> str:
+    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks: handing them out to threads costs more than it gives where cores are shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+
+# --- what is built ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("spec", [view(64), view(96, ("grey",)), view((64, 96), ("u", "v", "strain"))])
+def test_networks_give_scores_that_train(name: str, spec: ViewSpec) -> None:
+    model = net(name, spec)
+    output = model(pixels(spec))
+    assert output.logits.shape == (2, 5)
+    assert output.aux == {}
+    torch.testing.assert_close(model.eval()(pixels(spec)).logits, model.head(model.body(pixels(spec))))
+    output.logits.logsumexp(1).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_nanos_also_take_the_papers_size(name: str) -> None:
+    with torch.no_grad():
+        assert net(name, view(224))(pixels(view(224), 1)).logits.shape == (1, 5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_callers_seed_decides(name: str) -> None:
+    first, same, other = (net(name, seed=seed).eval()(pixels(view())).logits for seed in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("vit_b32", 87.5),
+        ("vit_s32", 22.5),
+        ("swin_b", 86.8),
+        ("swin_t", 27.5),
+        ("poolformer_m36", 55.4),
+        ("poolformer_m48", 72.7),
+        ("poolformer_s12", 11.4),
+        *((name, 0.5) for name in NANOS),
+        ("small_cnn", 0.1),
+    ],
+)
+def test_parameter_counts(name: str, millions: float) -> None:
+    """The paper gives 56 and 73 million for PoolFormer, with a head for 1,000 classes (0.8 million)."""
+    params = {} if name == "small_cnn" else {"weights": "random"}
+    with torch.device("meta"):
+        model = net(name, view(224), **params)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "head"), [("poolformer_m36", 56), ("poolformer_m48", 73)])
+def test_the_papers_parameter_counts_follow_with_1000_classes(name: str, head: int) -> None:
+    with torch.device("meta"):
+        model = models.build(name, {"weights": "random"})(view(384), 1000, {})
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(head, abs=0.6)
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_labels_and_tags(name: str) -> None:
+    model = models.build(name, {})
+    assert model.label == ARCHITECTURES[name].label
+    assert model.mixing in ("global attention", "hierarchical window attention", "attention-free pooling")
+    for size, tag in ARCHITECTURES[name].tags.items():
+        config = get_pretrained_cfg(tag)
+        assert config.hf_hub_id == f"{weights.OWNER}/{tag}"
+        assert config.input_size == (3, size, size)
+
+
+def test_the_tag_follows_the_size() -> None:
+    vit, swin, pool = (ARCHITECTURES[name] for name in ("vit_b32", "swin_b", "poolformer_m48"))
+    assert vit.tag(view(384)) == "vit_base_patch32_384.augreg_in21k_ft_in1k"
+    assert vit.tag(view(256)) == "vit_base_patch32_224.augreg_in21k_ft_in1k"
+    assert [swin.window(size, size) for size in (224, 384, 256, 96)] == [7, 12, 8, 3]
+    assert swin.tag(view(384)) == "swin_base_patch4_window12_384.ms_in22k_ft_in1k"
+    assert pool.tag(view(384)) == "poolformer_m48.sail_in1k"
+
+
+# --- regularisation and freezing --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("active", [{"dropout": 0.5}, {"dropout": 0.5, "head_units": 16}, {"drop_path": 0.5}, {}])
+@pytest.mark.parametrize("name", NANOS)
+def test_dropout_and_drop_path_are_active_in_training_only(name: str, active: dict[str, float]) -> None:
+    """In timm 0.9.16 to 1.0.22 PoolFormer's drop_rate did nothing."""
+    model, x = lively(net(name, **{"dropout": 0.0, "drop_path": 0.0, **active})), pixels(view(), 6)
+    assert torch.equal(model(x).logits, model(x).logits)
+    model.train()
+    assert torch.equal(model(x).logits, model(x).logits) is (not active)
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_stages_freeze_from_the_stem_up(name: str) -> None:
+    member = ARCHITECTURES[name]
+    free = []
+    for stages in (0, 1, member.stages, -1):
+        model = net(name, frozen_stages=stages).train()
+        free.append({name for name, parameter in model.named_parameters() if parameter.requires_grad})
+        assert all(module.training for module in model.head.modules())
+    assert free[0] > free[1] > free[2] > free[3]
+    stem = {name for name in free[0] - free[1] if f".{member.family.stages}." not in name}
+    assert stem == {name for name in free[0] if name.split(".")[2] in member.family.stem}
+    assert all(name.startswith("head.") for name in free[3])
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_a_frozen_body_gives_the_same_features_in_training(name: str) -> None:
+    model = lively(net(name, frozen_stages=-1, drop_path=0.5)).train()
+    x = pixels(view(), 6)
+    assert torch.equal(model.body(x), model.body(x))
+    assert not model.body(x).requires_grad
+
+
+def test_a_hidden_layer_is_built() -> None:
+    linear, hidden = net("vit_nano").head, net("vit_nano", head_units=7).head
+    assert [type(layer).__name__ for layer in linear] == ["Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in hidden] == ["Dropout", "Linear", "GELU", "Dropout", "Linear"]
+
+
+# --- the view's range and channels ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_range_of_the_view_is_normalised_inside(name: str) -> None:
+    depth = ViewSpec((1, 64, 64, 3), RGB, 1000.0, 9000.0)
+    x = pixels(view())
+    eight, sixteen = lively(net(name)), lively(net(name, depth))
+    torch.testing.assert_close(eight(x).logits, sixteen(1000 + x * 8000 / 255).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_colour_uses_timms_statistics_and_flow_does_not() -> None:
+    config = get_pretrained_cfg("poolformer_m36.sail_in1k")
+    x = pixels(view())
+    body, seen = net("poolformer_nano").body, []
+    body.net = nn.Module()
+    body.net.forward = lambda frame: seen.append(frame) or frame.flatten(1)
+    body(x)
+    expected = (x[:, 0] / 255 - torch.tensor(config.mean).view(3, 1, 1)) / torch.tensor(config.std).view(3, 1, 1)
+    torch.testing.assert_close(seen[0], expected)
+    flow = net("poolformer_nano", ViewSpec((1, 64, 64, 3), ("u", "v", "strain"), -4.0, 4.0)).body
+    assert flow.centre.flatten().tolist() == [0, 0, 0]
+    assert flow.scale.flatten().tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("vit_nano", 1e-5), ("swin_nano", 1e-5), ("poolformer_nano", 0.03)])
+def test_one_grey_channel_gives_the_features_of_grey_in_three(name: str, tolerance: float, tmp_path: Path) -> None:
+    """PoolFormer's stem pads after normalisation: only the ring of its first map differs, see the next test."""
+    rgb = lively(net(name))
+    file = saved(rgb, tmp_path / "rgb.safetensors")
+    grey = pixels(view(64, ("grey",)))
+    in_three = rgb.body(grey.expand(-1, -1, 3, -1, -1))
+    one = net(name, view(64, ("grey",)), weights=file).eval()
+    copied = net(name, view(64, ("grey",)), weights=file, grey="copy").eval()
+    assert (one.body(grey) - in_three).norm() / in_three.norm() < tolerance
+    torch.testing.assert_close(copied.body(grey), in_three)
+
+
+def test_poolformers_first_map_is_exact_inside_its_ring(tmp_path: Path) -> None:
+    rgb = lively(net("poolformer_nano"))
+    one = net("poolformer_nano", view(64, ("grey",)), weights=saved(rgb, tmp_path / "rgb.safetensors"))
+    grey = pixels(view(64, ("grey",)))[:, 0]
+    of_three = rgb.body.net.stem((grey.expand(-1, 3, -1, -1) - rgb.body.centre) * rgb.body.scale)
+    of_one = one.body.net.stem((grey - one.body.centre) * one.body.scale)
+    torch.testing.assert_close(of_one[..., 1:-1, 1:-1], of_three[..., 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
+
+
+def test_flow_in_one_channel_folds_too(tmp_path: Path) -> None:
+    rgb = lively(net("swin_nano", view(64, ("u", "v", "strain"))))
+    file = saved(rgb, tmp_path / "flow.safetensors")
+    one = net("swin_nano", view(64, ("strain",)), weights=file).eval()
+    strain = pixels(view(64, ("strain",)))
+    torch.testing.assert_close(one.body(strain), rgb.body(strain.expand(-1, -1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", NANOS)
+def test_a_model_saved_here_or_a_timm_file_gives_its_body(name: str, tmp_path: Path) -> None:
+    source = lively(net(name))
+    file = saved(source, tmp_path / "own.safetensors")
+    body = {key.removeprefix("body.net."): value for key, value in load_file(file).items() if key.startswith("body.")}
+    head = f"{ARCHITECTURES[name].family.config(None).classifier}.weight"
+    save_file({**body, head: torch.zeros(1000, 4)}, tmp_path / "timms.safetensors")
+    for stem in ("own", "timms"):
+        params = {"weights": str(tmp_path / f"{stem}.safetensors")}
+        model = net(name, seed=3, **params).eval()
+        torch.testing.assert_close(model.body(pixels(view())), source.body(pixels(view())))
+        facts = models.build(name, params).check(view())
+        assert facts == {"weights": stem, "sha256": weights.digest(tmp_path / f"{stem}.safetensors")}
+
+
+def test_position_embeddings_are_resized(tmp_path: Path) -> None:
+    source = lively(net("vit_nano", view(64)))
+    file = saved(source, tmp_path / "at64.safetensors")
+    larger = net("vit_nano", view(96), weights=file).body.net
+    assert larger.pos_embed.shape == (1, 144, 96)
+    corner, same = larger.pos_embed[0, 0], source.body.net.pos_embed[0, 0]
+    assert torch.cosine_similarity(corner, same, dim=0) > 0.8
+    torch.testing.assert_close(larger.blocks[0].attn.qkv.weight, source.body.net.blocks[0].attn.qkv.weight)
+
+
+def test_vit_b32_goes_from_224_to_384() -> None:
+    """timm's own filter, at the paper's sizes, on position embeddings alone: building ViT-B/32 would be slow."""
+    member = ARCHITECTURES["vit_b32"]
+    with torch.device("meta"):
+        large = member.build(view(384), 3, 0.0)
+    state = {"pos_embed": torch.randn(1, 50, 768), "patch_embed.proj.weight": torch.zeros(768, 3, 32, 32)}
+    resized = member.family.checkpoint_filter(state, large)["pos_embed"]
+    assert resized.shape == large.pos_embed.shape == (1, 145, 768)
+    assert torch.equal(resized[:, 0], state["pos_embed"][:, 0])
+
+
+def test_swin_takes_another_window(tmp_path: Path) -> None:
+    source = lively(net("swin_nano", view(64)))
+    file = saved(source, tmp_path / "window4.safetensors")
+    model = net("swin_nano", view(96), weights=file)
+    old, new = (part.body.net.layers[0].blocks[0].attn for part in (source, model))
+    assert (old.window_size, new.window_size) == ((4, 4), (6, 6))
+    assert new.relative_position_bias_table.shape == (11 * 11, 1)
+    torch.testing.assert_close(old.qkv.weight, new.qkv.weight)
+    # The bias of looking at oneself stands in the middle of both tables.
+    torch.testing.assert_close(new.relative_position_bias_table[60], old.relative_position_bias_table[24])
+
+
+@pytest.mark.parametrize("name", NANOS)
+@pytest.mark.parametrize("damage", ["missing", "shape", "other"])
+def test_a_file_of_another_model_is_named(name: str, damage: str, tmp_path: Path) -> None:
+    state = net(name).body.net.state_dict()
+    last = [key for key in state if key.endswith("weight")][-1]
+    if damage == "missing":
+        del state[last]
+    elif damage == "shape":
+        state[last] = torch.zeros(3)
+    else:
+        state = {"layers.9.blocks.0.attn.relative_position_bias_table": torch.zeros(3, 3), "x": torch.zeros(2)}
+    save_file(state, tmp_path / "wrong.safetensors")
+    with pytest.raises(WeightsError, match=rf"wrong\.safetensors holds no weights of {name}"):
+        net(name, weights=str(tmp_path / "wrong.safetensors"))
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_without_weights_a_check_says_so_before_anything_is_built(name: str) -> None:
+    with pytest.raises(WeightsError, match="microexpr weights fetch"):
+        models.build(name, {}).check(view(224))
+    with pytest.raises(WeightsError, match="could not be fetched"):
+        models.build(name, {"weights": "hub"}).check(view(224))
+    assert models.build(name, {"weights": "random"}).check(view(224)) == {"weights": "random"}
+
+
+def test_weights_at_hand_are_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nano model stands in for a published one, under its tag."""
+    tag = "vit_base_patch32_224.augreg_in21k_ft_in1k"
+    monkeypatch.setattr("microexpr.models._architectures.Architecture.tag", lambda self, spec: tag)
+    source = lively(net("vit_nano"))
+    root = tmp_path / "weights"
+    root.mkdir()
+    file = Path(saved(source, root / f"{tag}.safetensors"))
+    weights._record(tag, weights.Entry("timm/x", file.stat().st_size, weights.digest(file), "test"))
+    for way in ("imagenet", "hub"):
+        model = models.build("vit_nano", {"weights": way})
+        assert model.check(view()) == {"weights": tag, "sha256": weights.digest(file)}
+        torch.testing.assert_close(model(view(), 5, {}).eval().body(pixels(view())), source.body(pixels(view())))
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "spec", "problem"),
+    [
+        ("vit_b32", view(224, frames=3), "one frame at a time.*sampling af, kfs or mfs"),
+        ("vit_b32", view(200), "sides that 32 divides.*224 or 384"),
+        ("vit_nano", view(100), "sides that 8 divides"),
+        ("swin_b", view(32), "No attention window"),
+        ("swin_b", view(544), "No attention window"),
+        ("swin_nano", view((64, 72)), "sides that 16 divides"),
+        ("poolformer_m36", view(24), "at least 32 pixels"),
+        ("small_cnn", view(16), "24 pixels a side"),
+    ],
+)
+def test_views_that_do_not_fit_are_refused_early(name: str, spec: ViewSpec, problem: str) -> None:
+    params = {} if name == "small_cnn" else {"weights": "random"}
+    with pytest.raises(ConfigError, match=problem):
+        models.build(name, params).check(spec)
+
+
+def test_parameters_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ConfigError, match="has 4 stages to freeze"):
+        models.build("swin_b", {"frozen_stages": 5, "weights": "random"}).check(view(224))
+    with pytest.raises(ConfigError, match="Nobody has published weights of vit_nano"):
+        models.build("vit_nano", {"weights": "imagenet"}).check(view())
+    with pytest.raises(ConfigError, match="one or three channels"):
+        models.build("vit_b32", {}).check(view(224, ("u", "v")))
+    with pytest.raises(ConfigError, match="'sum' or 'copy'"):
+        models.build("vit_nano", {"grey": "mean"})
+    with pytest.raises(WeightsError, match="can run code"):
+        models.build("vit_b32", {"weights": "model.pt"}).check(view(224))
+    for name in models.names():
+        if name in (*NETWORKS, "majority", "class_frequency", "pca_svm"):
+            with pytest.raises(ConfigError, match="auxiliary outputs"):
+                models.build(name, {})(view(), 5, {"action_units": 4})
+
+
+@pytest.mark.parametrize(("name", "value"), [("drop_path", -0.1), ("dropout", 1.5), ("frozen_stages", -2)])
+def test_ranges_stand_in_the_signature(name: str, value: float) -> None:
+    annotation = typing.get_type_hints(models.get("vit_b32"), include_extras=True)[name]
+    with pytest.raises(ValidationError):
+        TypeAdapter(annotation).validate_python(value)
+
+
+def test_all_names_are_found_without_an_import() -> None:
+    assert {*ARCHITECTURES, "small_cnn", "majority", "class_frequency", "pca_svm"} <= {*models.names()}
+
+
+def test_small_cnn_stacks_frames() -> None:
+    spec = view(32, ("u", "v"), frames=3)
+    assert net("small_cnn", spec, width=4)(pixels(spec)).logits.shape == (2, 5)
+
+
+# --- estimators -------------------------------------------------------------------------------------------------------
+RNG = np.random.default_rng(0)
+Y = np.repeat([0, 1, 3], [30, 15, 5])
+X = (RNG.normal(size=(50, 40)) + 2 * np.eye(40)[Y]).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["majority", "class_frequency", "pca_svm"])
+def test_estimators_predict_their_most_probable_class(name: str) -> None:
+    estimator = models.build(name, {})(view(), 4, {}).fit(X, Y)
+    proba = estimator.predict_proba(X)
+    assert estimator.classes_.tolist() == [0, 1, 3]
+    assert proba.shape == (50, 3)
+    np.testing.assert_allclose(proba.sum(1), 1)
+    assert np.array_equal(estimator.classes_[proba.argmax(1)], estimator.predict(X))
+    again = models.build(name, {})(view(), 4, {}).fit(X, Y)
+    assert np.array_equal(again.predict_proba(X), proba)
+    assert dict(models.build(name, {}).check(view())) == {"weights": "none"}
+
+
+def test_majority_gives_the_shares_of_training() -> None:
+    estimator = models.build("majority", {})(view(), 4, {}).fit(X, Y)
+    np.testing.assert_allclose(estimator.predict_proba(X[:2]), [[0.6, 0.3, 0.1]] * 2)
+
+
+def test_guesses_follow_the_shares_and_differ_by_row_fold_and_seed_but_not_by_batch() -> None:
+    rows = RNG.normal(size=(2000, 3)).astype(np.float32)
+    build = models.build("class_frequency", {})
+    guess = build(view(), 4, {}).fit(X, Y)
+    np.testing.assert_allclose(guess.predict_proba(rows).mean(0), [0.6, 0.3, 0.1], atol=0.04)
+    assert np.array_equal(guess.predict(rows)[:7], guess.predict(rows[:7]))
+    folds = [build(view(), 4, {}).fit(X[k:], Y[k:]).predict(rows[:1])[0] for k in range(20)]
+    assert len(set(folds)) > 1
+    other = models.build("class_frequency", {"seed": 1})(view(), 4, {}).fit(X, Y)
+    assert not np.array_equal(other.predict(rows), guess.predict(rows))
+
+
+def test_pca_svm_learns_caps_its_components_and_takes_two_classes_but_not_one() -> None:
+    svm = models.build("pca_svm", {"components": 1000})(view(), 4, {}).fit(X, Y)
+    assert svm.pipeline_["pca"].n_components_ == 40
+    assert (svm.predict(X) == Y).mean() > 0.9
+    two = models.build("pca_svm", {"C": 1, "gamma": 0.01})(view(), 4, {}).fit(X[:45], Y[:45])
+    assert two.predict_proba(X).shape == (50, 2)
+    assert (two.predict(X[:45]) == Y[:45]).mean() > 0.8
+    with pytest.raises(TrainingError, match="two classes"):
+        models.build("pca_svm", {})(view(), 4, {}).fit(X[:10], Y[:10])
+
+
+def test_pca_svm_on_real_flow() -> None:
+    """UF1 0.7105, UAR 0.7156 over 68 persons and 442 flow images of the MEGC 2019 composite database."""
+    import cv2
+    from sklearn.metrics import f1_score, recall_score
+
+    root = Path(os.environ.get("MICROEXPR_MEGC2019_FLOW", "none"))
+    if not root.is_dir():
+        pytest.skip("set MICROEXPR_MEGC2019_FLOW to the folder of manifest.csv and onset_apex/")
+    rows = list(csv.DictReader((root / "manifest.csv").read_text("utf-8").splitlines()))
+    x = np.stack([cv2.imread(str(root / row["onset_apex"])).ravel() for row in rows]).astype(np.float32)
+    y = np.array([("negative", "positive", "surprise").index(row["emotion"]) for row in rows])
+    persons = np.array([row["dataset"] + row["subject"] for row in rows])
+    predicted = np.empty_like(y)
+    for person in np.unique(persons):
+        test = persons == person
+        estimator = models.build("pca_svm", {})(view(28), 3, {}).fit(x[~test], y[~test])
+        predicted[test] = estimator.predict_proba(x[test]).argmax(1)
+    assert f1_score(y, predicted, average="macro") == pytest.approx(0.7105, abs=0.01)
+    assert recall_score(y, predicted, average="macro") == pytest.approx(0.7156, abs=0.01)

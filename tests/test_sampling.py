@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from microexpr.clip import Clip
+from microexpr.contracts import samplers
+from microexpr.errors import DataError
+
+
+def clip(onset, apex, offset):
+    return Clip(dataset="d", subject="1", namespace="d", video="v", onset=onset, apex=apex, offset=offset)
+
+
+def numbers(name, a_clip, **params):
+    return [view[0] for view in samplers.build(name, params)(a_clip)]
+
+
+def test_key_frames():
+    assert numbers("af", clip(46, 59, 86)) == [59]
+    assert numbers("kfs", clip(46, 59, 86)) == [46, 59, 86]
+    assert numbers("kfs", clip(46, 46, 86)) == [46, 46, 86]  # three views even where the apex is the onset
+
+
+def test_mfs_takes_the_papers_windows():
+    assert numbers("mfs", clip(46, 59, 86)) == [46, 47, 48, 49, 57, 58, 59, 60, 61, 83, 84, 85, 86]
+    assert samplers.build("mfs", {}).nominal == 13
+
+
+def test_mfs_drops_repeats_and_frames_outside_the_clip():
+    assert numbers("mfs", clip(10, 10, 20)) == [10, 11, 12, 13, 17, 18, 19, 20]
+    assert numbers("mfs", clip(10, 10, 20), drop=False) == [10, 11, 12, 13, 8, 9, 10, 11, 12, 17, 18, 19, 20]
+
+
+def test_clips_that_a_sampling_cannot_take():
+    with pytest.raises(DataError, match="no apex"):
+        numbers("af", clip(1, None, 9))
+    with pytest.raises(DataError, match='sampling = "image"'):
+        numbers("kfs", clip(None, None, None))
+    with pytest.raises(DataError, match="take af, kfs or mfs"):
+        numbers("image", clip(1, 2, 3))
+    assert numbers("image", clip(None, None, None)) == [0]
