@@ -11,8 +11,25 @@ __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
     "ActionUnit": "clip",
+    "Bootstrap": "config",
     "Clip": "clip",
+    "Component": "config",
+    "Experiment": "config",
+    "Finished": "api",
     "LabelSet": "labels",
+    "MicroexprError": "errors",
+    "Progress": "progress",
+    "Study": "config",
+    "Training": "config",
+    "clip_table": "labels",
+    "dry_run": "api",
+    "fetch_weights": "api",
+    "fit": "api",
+    "load_model": "api",
+    "make_synthetic": "api",
+    "run": "api",
+    "study": "api",
+    "write_report": "report",
 }
 __all__ = ["__version__", *sorted(_HOME)]
 

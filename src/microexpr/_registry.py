@@ -124,7 +124,7 @@ def _registered_names(file: Path) -> list[str]:
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     source = factory.__init__ if inspect.isclass(factory) else factory
-    hints = typing.get_type_hints(source)
+    hints = typing.get_type_hints(source, include_extras=True)
     return {
         name: (hints.get(name, Any), parameter.default)
         for name, parameter in inspect.signature(factory).parameters.items()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from microexpr import fitting
+from microexpr import fitting, weights
 from microexpr.config import Experiment, Study, load
-from microexpr.contracts import datasets
+from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
 from microexpr.errors import ConfigError, UsageError
 from microexpr.files import make_folder, write_atomically
 from microexpr.plan import Options, Plan, Workspace
-from microexpr.progress import Progress, Silent
+from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report
 from microexpr.report.summary import summarise
 from microexpr.study import planned, run_study
@@ -96,6 +96,11 @@ def fit(
     )
 
 
+def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
+    """Return a model that `fit` kept, ready to predict, and its card; raises StoreError."""
+    return fitting.load(Path(folder))
+
+
 def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials: Any) -> None:
     """Write a synthetic database in CASME II's layout; `dials` are the fields of `SyntheticSpec`."""
     bar = progress or Silent()
@@ -111,6 +116,21 @@ def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials
             bar.stop()
 
     make(Path(out), SyntheticSpec(**dials), progress=told)
+
+
+def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
+    """Fetch the weights of models (``vit_b32``) or tags of timm from its hub, checked; raises WeightsError."""
+    bar = progress or Silent()
+    tags = weights_tags(names)
+    return [path for tag in track(tags, len(tags), "weights", bar) for path in weights.fetch([tag])]
+
+
+def weights_tags(names: Sequence[str]) -> list[str]:
+    """Return timm's tags of the named models, a model having one for each size; a tag stands for itself."""
+    tags: list[str] = []
+    for name in names:
+        tags += [name] if "." in name else list(getattr(models.build(name, {}), "tags", ()))
+    return list(dict.fromkeys(tags))
 
 
 def _study(what: Study | Path | str) -> Study:

@@ -184,6 +184,50 @@ def make_command(
     typer.echo(f"made: {out} ({clips} clips, {subjects} persons, {kind})")
 
 
+NamesArgument = Annotated[list[str], typer.Argument(help="Models (vit_b32 ...) or timm's tags.", metavar="NAME...")]
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle, one .tar file.", metavar="FILE.tar")]
+
+
+@weights_app.command("fetch")
+def fetch_command(names: NamesArgument, quiet: QuietOption = False) -> None:
+    """Fetch pretrained weights from timm's hub into the cache, checked by size and sha256."""
+    from microexpr import api
+
+    for path in api.fetch_weights(names, _progress(quiet)):
+        typer.echo(f"at hand: {path}")
+
+
+@weights_app.command("verify")
+def verify_command() -> None:
+    """Check every file of the cache; exit 1 if one is not what it was."""
+    from microexpr import weights
+
+    states = weights.verify()
+    for tag, state in states:
+        typer.echo(f"{state:8} {tag}")
+    if not states:
+        typer.echo(f"no weights in {weights.folder()}")
+    if any(state != "good" for _, state in states):
+        raise typer.Exit(1)
+
+
+@weights_app.command("bundle")
+def bundle_command(file: BundleArgument, names: NamesArgument) -> None:
+    """Put weights into one file, for a machine without a network."""
+    from microexpr import api, weights
+
+    typer.echo(f"bundle: {weights.bundle(file, api.weights_tags(names))}")
+
+
+@weights_app.command("unbundle")
+def unbundle_command(file: BundleArgument) -> None:
+    """Take weights out of a bundle into the cache, each checked."""
+    from microexpr import weights
+
+    for tag in weights.unbundle(file):
+        typer.echo(f"at hand: {tag}")
+
+
 def main() -> None:
     """Run the command; every error that a user can mend is one message, without a traceback."""
     debug = "--debug" in sys.argv

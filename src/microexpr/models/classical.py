@@ -136,7 +136,7 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(np.unique(y)) < 2:
             raise TrainingError("pca_svm needs two classes in the training rows, and these hold one.")
         components = min(self.components, len(X) - 1, X.shape[1])
-        pca = PCA(components, svd_solver="randomized", random_state=0)
+        pca = PCA(components, svd_solver="full")
         # Votes between pairs of classes can tie; broken by confidence, they agree with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
         self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
