@@ -6,38 +6,59 @@ Everything that the command ``microexpr`` does is one of the calls below; each i
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from microexpr.api import (
+        Finished,
+        dry_run,
+        fetch_weights,
+        fit,
+        load_model,
+        make_synthetic,
+        run_experiment,
+        run_study,
+    )
+    from microexpr.clip import ActionUnit, Clip
+    from microexpr.config import Bootstrap, Component, Experiment, Study, Training
+    from microexpr.errors import MicroexprError
+    from microexpr.labels import LabelSet
+    from microexpr.report import write_report
 
 __version__ = "0.1.0"
+__all__ = [
+    "ActionUnit",
+    "Bootstrap",
+    "Clip",
+    "Component",
+    "Experiment",
+    "Finished",
+    "LabelSet",
+    "MicroexprError",
+    "Study",
+    "Training",
+    "__version__",
+    "dry_run",
+    "fetch_weights",
+    "fit",
+    "load_model",
+    "make_synthetic",
+    "run_experiment",
+    "run_study",
+    "write_report",
+]
 
-_HOME: dict[str, str] = {
-    "ActionUnit": "clip",
-    "Bootstrap": "config",
-    "Clip": "clip",
-    "Component": "config",
-    "Experiment": "config",
-    "Finished": "api",
-    "LabelSet": "labels",
-    "MicroexprError": "errors",
-    "Progress": "progress",
-    "Study": "config",
-    "Training": "config",
-    "clip_table": "labels",
-    "dry_run": "api",
-    "fetch_weights": "api",
-    "fit": "api",
-    "load_model": "api",
-    "make_synthetic": "api",
-    "run": "api",
-    "study": "api",
-    "write_report": "report",
-}
-__all__ = ["__version__", *sorted(_HOME)]
+_HOMES = ("errors", "clip", "labels", "config", "report", "api")
+"""Modules that public names live in, the lightest first."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'microexpr' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"microexpr.{_HOME[name]}"), name)
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"microexpr.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'microexpr' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

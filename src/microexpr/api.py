@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from microexpr import fitting, weights
+from microexpr import study as grids
 from microexpr.config import Experiment, Study, load
 from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
@@ -20,7 +21,6 @@ from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report
 from microexpr.report.summary import summarise
-from microexpr.study import planned, run_study
 
 Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""
@@ -34,7 +34,7 @@ class Finished:
     paths: ReportPaths
 
 
-def study(
+def run_study(
     what: Study | Path | str,
     data: Folders,
     out: Path | str,
@@ -53,7 +53,7 @@ def study(
     """
     grid = _study(what)
     workspace = _workspace(grid.experiment, data, out, progress, skip_invalid, allow_cropped, keep_weights, workers)
-    summary = summarise(run_study(grid, workspace), command)
+    summary = summarise(grids.run(grid, workspace), command)
     write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
     return Finished(summary, write_report(summary, workspace.options.out))
 
@@ -68,15 +68,15 @@ def dry_run(
     """Check a study against its data and return one row a cell with its view counts; trains and writes nothing."""
     grid = _study(what)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
-    parts = planned(grid, Workspace(options), weights=False)
+    parts = grids.planned(grid, Workspace(options), weights=False)
     return [{"part": part, **_row(plan)} for part, plans in parts.items() for plan in plans]
 
 
-def run(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Any) -> Finished:
-    """Run one experiment: a study of one cell. Takes the options of `study`; its scores are ``summary["cells"][0]``."""
+def run_experiment(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Any) -> Finished:
+    """Run one experiment, a study of one cell, with the options of `run_study`: see ``summary["cells"][0]``."""
     experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
     title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
-    return study(Study(name=experiment.name, title=title, experiment=experiment), data, out, **options)
+    return run_study(Study(name=experiment.name, title=title, experiment=experiment), data, out, **options)
 
 
 def fit(

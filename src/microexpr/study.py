@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from microexpr import engine
+from microexpr import experiment as experiments
 from microexpr.config import Experiment, Study
 from microexpr.environment import environment
-from microexpr.experiment import Result, run
+from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
 from microexpr.plan import Plan, Workspace
@@ -64,7 +65,7 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict
     }
 
 
-def run_study(study: Study, workspace: Workspace) -> StudyResult:
+def run(study: Study, workspace: Workspace) -> StudyResult:
     """Run what is missing of a study; a second run trains nothing."""
     parts = planned(study, workspace)
     everything = [plan for plans in parts.values() for plan in plans]
@@ -72,7 +73,7 @@ def run_study(study: Study, workspace: Workspace) -> StudyResult:
     cells: dict[str, list[Cell]] = {part: [] for part in parts}
     owners = [part for part, plans in parts.items() for _ in plans]
     for part, plan in track(zip(owners, everything, strict=True), len(everything), "experiments", workspace.progress):
-        cells[part].append(Cell(plan, run(plan, workspace)))
+        cells[part].append(Cell(plan, experiments.run(plan, workspace)))
     shown = {plan.experiment.preprocessing.label: plan for plan in parts["cells"]}
     return StudyResult(
         study=study,

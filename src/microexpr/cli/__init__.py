@@ -70,7 +70,7 @@ def study_command(
         return
     if out is None:
         raise UsageError("say where the results go: --out DIR.")
-    finished = api.study(
+    finished = api.run_study(
         study,
         folders,
         out,
@@ -104,7 +104,7 @@ def run_command(
     from microexpr import api
     from microexpr.config import Experiment, load, parse_setting
 
-    finished = api.run(
+    finished = api.run_experiment(
         load(Experiment, file, dict(map(parse_setting, settings or []))),
         _folders(data),
         out,
