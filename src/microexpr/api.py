@@ -15,7 +15,7 @@ from microexpr import study as grids
 from microexpr.config import Experiment, Study, load
 from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
-from microexpr.errors import ConfigError, UsageError
+from microexpr.errors import ConfigError, UsageError, WeightsError
 from microexpr.files import make_folder, write_atomically
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
@@ -103,19 +103,19 @@ def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
 
 def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials: Any) -> None:
     """Write a synthetic database in CASME II's layout; `dials` are the fields of `SyntheticSpec`."""
-    bar = progress or Silent()
-    state = {"done": 0}
+    bar, spec, before = progress or Silent(), SyntheticSpec(**dials), 0
 
     def told(done: int, total: int) -> None:
-        if not state["done"]:
-            bar.start("clips", total)
-        for _ in range(done - state["done"]):
+        nonlocal before
+        for _ in range(done - before):
             bar.step()
-        state["done"] = done
-        if done == total:
-            bar.stop()
+        before = done
 
-    make(Path(out), SyntheticSpec(**dials), progress=told)
+    bar.start("clips", spec.clips)
+    try:
+        make(Path(out), spec, progress=told)
+    finally:
+        bar.stop()
 
 
 def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
@@ -127,10 +127,14 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> lis
 
 def weights_tags(names: Sequence[str]) -> list[str]:
     """Return timm's tags of the named models, a model having one for each size; a tag stands for itself."""
-    tags: list[str] = []
-    for name in names:
-        tags += [name] if "." in name else list(getattr(models.build(name, {}), "tags", ()))
-    return list(dict.fromkeys(tags))
+    return list(dict.fromkeys(tag for name in names for tag in ([name] if "." in name else _tags(name))))
+
+
+def _tags(model: str) -> Sequence[str]:
+    tags: Sequence[str] = getattr(models.build(model, {}), "tags", ())
+    if not tags:
+        raise WeightsError(f"there are no published weights of {model}; it is trained from scratch.")
+    return tags
 
 
 def _study(what: Study | Path | str) -> Study:

@@ -29,8 +29,6 @@ BEST_ON_VALIDATION = "best_on_validation"
 """``loss = "best_on_validation"``: both of the paper's losses are trained and validation chooses."""
 PAPERS_LOSSES = ("cross_entropy", "focal")
 
-M = TypeVar("M", bound=BaseModel)
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,7 +98,7 @@ class Experiment(_Strict):
     """One training recipe under one protocol: one cell of a study."""
 
     name: str = "experiment"
-    datasets: Components = (Component(name="casme2"),)
+    datasets: Components = Field((Component(name="casme2"),), min_length=1)
     modality: str | None = None
     labels: str | dict[str, str] = "casme2_7"
     preprocessing: Component = Component(name="m1")
@@ -108,7 +106,7 @@ class Experiment(_Strict):
     representation: Component = Component(name="pixels")
     augmentation: Components = ()
     model: Component = Component(name="vit_b32")
-    loss: Components = tuple(Component(name=name) for name in PAPERS_LOSSES)
+    loss: Components = Field(tuple(Component(name=name) for name in PAPERS_LOSSES), min_length=1)
     vote: Component = Component(name="majority")
     protocol: Component = Component(name="paper_holdout")
     validation: float = Field(0.1, gt=0, lt=0.5)
@@ -189,7 +187,7 @@ class Study(_Strict):
     reduced: str | None = None
     """What was made smaller than in the paper; stamped on the report."""
     experiment: Experiment = Experiment()
-    grid: dict[str, list[Any]] = {}
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted key -> values; every combination is a cell."""
     baselines: Components = ()
     """Models trained on the first preprocessing and sampling of the grid, for comparison."""
@@ -223,6 +221,7 @@ class Study(_Strict):
             cell.check()
 
 
+M = TypeVar("M", Experiment, Study)
 _FIELDS: Mapping[str, Registry[Any]] = {
     "datasets": contracts.datasets,
     "preprocessing": contracts.preprocessors,
@@ -293,7 +292,20 @@ def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> 
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
     for key, value in (values or {}).items():
         _set(content, key, value)
-    return parse(kind, content, str(file))
+    _expect(kind, content, file)
+    found = parse(kind, content, str(file))
+    try:
+        found.check()
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    return found
+
+
+def _expect(kind: type[BaseModel], content: Mapping[str, Any], file: Path) -> None:
+    """Tell a study from an experiment where one is taken for the other."""
+    other, what, command = (Study, "a study", "study") if kind is Experiment else (Experiment, "an experiment", "run")
+    if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
+        raise ConfigError(f"{file} is {what}; `microexpr {command} {file}` takes it.")
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -9,7 +9,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
 """(probabilities, rows of the views) -> the score that chooses; it knows vote and metric, the engine does not."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where views come from (cache.Views)."""
 
@@ -148,6 +149,13 @@ class _Run:
     def go(self, name: str, progress: Progress) -> _Run:
         torch.manual_seed(int(self.generator.initial_seed()))  # dropout alike for every loss
         progress.start(name, self.training.epochs)
+        try:
+            self._train(name, progress)
+        finally:
+            progress.stop()
+        return self
+
+    def _train(self, name: str, progress: Progress) -> None:
         for epoch in range(1, self.training.epochs + 1):
             self._train_epoch(epoch)
             row = self._evaluate(name, epoch)
@@ -156,8 +164,6 @@ class _Run:
                 continue
             if epoch - self.epoch >= self.training.patience:
                 break
-        progress.stop()
-        return self
 
     def history(self) -> pd.DataFrame:
         return pd.DataFrame(self.epochs)

@@ -84,9 +84,12 @@ class Plan:
         """The score that chooses: macro-F1, as in the paper."""
         return contracts.metrics.build("macro_f1", {})
 
-    @cached_property
+    @property
     def table(self) -> pd.DataFrame:
-        """The clip table; its labels are permuted between clips where the experiment says so."""
+        """The clip table; its labels are permuted between clips where the experiment says so.
+
+        Never kept: clips may be left out as long as frames are being read, and rows must follow.
+        """
         table = self.data.table
         if not self.experiment.shuffled:
             return table
@@ -161,6 +164,9 @@ class Workspace:
                         numbers[row] = sorted(shown.union(numbers.get(row, ())))
             faults = data.cache.prepare(list(wanted.values()), data.clips, self.options.workers, self.progress)
             self._leave_out(data, faults)
+            if faults:  # with fewer clips a protocol may be impossible: that is told before anything is trained
+                for plan in plans:
+                    plan.folds()
 
     def _open(self, experiment: Experiment) -> Data:
         if len(experiment.datasets) != 1:

@@ -129,6 +129,14 @@ def bundle(path: Path, tags: Iterable[str]) -> Path:
     """Write the files of `tags` and their entries as one uncompressed tar, for machines without a network."""
     files = {tag: locate(tag) for tag in sorted(set(tags))}
     entries = index()
+    try:
+        _write_bundle(path, files, entries)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be written: {error.strerror}; choose another place.") from None
+    return path
+
+
+def _write_bundle(path: Path, files: Mapping[str, Path], entries: Mapping[str, Entry]) -> None:
     with _replacing(path) as temporary, tarfile.open(temporary, "w") as tar:
         listed = _json({tag: entries[tag] for tag in files})
         head = tarfile.TarInfo(INDEX)
@@ -139,7 +147,6 @@ def bundle(path: Path, tags: Iterable[str]) -> Path:
             member.size = file.stat().st_size
             with file.open("rb") as source:
                 tar.addfile(member, source)
-    return path
 
 
 def unbundle(path: Path) -> tuple[str, ...]:

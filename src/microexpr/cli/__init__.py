@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Make and look at databases.")
 weights_app = typer.Typer(no_args_is_help=True, help="Pretrained weights: fetch, verify, carry between machines.")
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
 
 DataOption = Annotated[
     list[str], typer.Option("--data", help="Folder of the database; NAME=DIR, repeated, for several.", metavar="DIR")
@@ -230,18 +233,21 @@ def unbundle_command(file: BundleArgument) -> None:
 
 def main() -> None:
     """Run the command; every error that a user can mend is one message, without a traceback."""
+    # Threads that spin while they wait bring a shared machine to a standstill (a hundred times slower was measured).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        app()
+        app(prog_name="microexpr")
     except MicroexprError as error:
         if debug:
             raise
         sys.stderr.write(f"microexpr: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmicroexpr: interrupted; the same command goes on where it stopped.\n")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this
+            sys.stderr.write("\nmicroexpr: interrupted; the same command goes on where it stopped.\n")
+        raise
 
 
 @app.callback(invoke_without_command=True)
@@ -255,7 +261,7 @@ def _version(
 
 
 def _folders(data: list[str]) -> Path | dict[str, Path]:
-    named = dict(text.split("=", 1) for text in data if "=" in text)
+    named = dict(text.split("=", 1) for text in data if "=" in text and not Path(text).exists())
     if not named and len(data) == 1:
         return Path(data[0])
     if len(named) != len(data):

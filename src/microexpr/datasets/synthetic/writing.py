@@ -22,6 +22,7 @@ import openpyxl
 from jaxtyping import UInt8
 
 from microexpr.errors import DataError
+from microexpr.files import make_folder
 
 from .face import Face, face
 from .motion import state
@@ -65,6 +66,7 @@ def make(root: Path, spec: SyntheticSpec, *, workers: int | None = None, progres
     if _finished(root, spec):
         report(len(clips), len(clips))
         return
+    make_folder(root)
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
     _put(root / _STARTED, json.dumps(spec.to_json(), indent=2).encode())
     missing = [clip for clip in clips if not all((top / clip.folder).is_dir() for top in _tops(root, spec))]
