@@ -85,10 +85,13 @@ class Registry(Generic[T]):
         self.get(name)
         return self._revisions.get(name, 1)
 
+    def parameters(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """Return annotation and default (`inspect.Parameter.empty`: none) of what a study file may set."""
+        return {key: value for key, value in _parameters(self.get(name)).items() if key not in self.bound}
+
     def bind(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return `params` converted to the factory's types, defaults filled in; raises ConfigError."""
-        factory = self.get(name)
-        offered = {key: value for key, value in _parameters(factory).items() if key not in self.bound}
+        offered = self.parameters(name)
         where = f"{self.kind} {name!r}"
         for key in params:
             if key not in offered:
