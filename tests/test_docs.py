@@ -1,0 +1,97 @@
+"""The documents say what the code does: their blocks run, their commands and files exist, the page is up to date."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+
+import pytest
+import typer
+
+from microexpr.config import Experiment, parse
+from microexpr.docs import components_page
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
+    return [(kind, text) for kind, text in BLOCK.findall(page.read_text("utf-8")) if kind in kinds]
+
+
+def test_the_page_of_components_is_up_to_date():
+    stored = (ROOT / "docs/components.md").read_text("utf-8")
+    assert stored == components_page(), "run `make docs` and commit docs/components.md"
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    names: dict[str, object] = {"__name__": "tutorial"}
+    for kind, text in blocks(ROOT / "docs/tutorial.md", "sh", "python"):
+        if kind == "sh":
+            subprocess.run(["bash", "-euo", "pipefail", "-c", text], env=environment, check=True)
+        else:
+            with warnings.catch_warnings():
+                exec(compile(text, "docs/tutorial.md", "exec"), names)
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    found = []
+    for page in PAGES:
+        for _, text in blocks(page, "sh"):
+            joined = text.replace("\\\n", " ")
+            lines = [line.strip() for line in joined.splitlines()]
+            found += [(page.name, shlex.split(line)) for line in lines if line.startswith("microexpr ")]
+    return found
+
+
+@pytest.mark.parametrize(("page", "words"), commands(), ids=lambda value: str(value)[:60])
+def test_commands_and_their_options_exist(page, words):
+    from microexpr.cli import app
+
+    command = typer.main.get_command(app)
+    rest = words[1:]
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"{page}: no command {rest[0]!r}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in rest if word.startswith("--")} <= known | {"--debug", "--help"}
+    for word in rest:
+        if word.startswith("studies/"):
+            assert (ROOT / word).is_file(), f"{page}: no file {word}"
+
+
+def test_recipes_in_the_documents_are_valid():
+    recipes = [(page, text) for page in PAGES for _, text in blocks(page, "toml")]
+    assert recipes
+    for page, text in recipes:
+        parse(Experiment, tomllib.loads(text), page.name).check()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_named_files_exist(page):
+    text = page.read_text("utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    named = re.findall(r"`((?:src|docs|studies|examples|tests)/[\w./-]+\.\w+)`", text)
+    missing = [link for link in links if not (page.parent / link).exists() and not link.endswith(".png")]
+    assert missing + [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_python_in_the_readme_compiles():
+    for _, text in blocks(ROOT / "README.md", "python"):
+        compile(text, "README.md", "exec")
+
+
+def test_the_citation_names_this_version():
+    import microexpr
+
+    assert f'version: "{microexpr.__version__}"' in (ROOT / "CITATION.cff").read_text("utf-8")
