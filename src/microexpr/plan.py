@@ -210,15 +210,20 @@ class Workspace:
         """Find out what the model will see by preprocessing one view of the first clip that can be."""
         representation = experiment.representation.build(contracts.representations)
         modality = data.dataset.modalities()[data.modality]
+        reason = "no clip is left"
         for clip in data.clips:
             view = sampler(clip)[0]
             try:
                 frames = preprocessor(data.cache.frames(clip), view)
-            except (FrameError, NoFaceError):
+            except (FrameError, NoFaceError) as error:
+                reason = f"{clip.key}: {error}"
                 continue
             shape = representation(frames, view, clip).shape
             return ViewSpec(shape, representation.channels(frames.channels), modality.low, modality.high)
-        raise DataError(f"preprocessing {experiment.preprocessing.label} works on no clip of this database.")
+        raise DataError(
+            f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried is "
+            f"{reason}. Look at its frames, or take another preprocessing: m1 and as_is look for no face."
+        )
 
 
 def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
@@ -271,7 +276,8 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
     try:
         sampler(clip)
     except DataError as error:
-        yield Fault(clip.key, str(error), "or leave the clip out with --skip-invalid", clip.key)
+        problem = str(error).removeprefix(f"{clip.key}: ")
+        yield Fault(clip.key, problem, "or leave the clip out with --skip-invalid", clip.key)
 
 
 def _told(faults: Sequence[Fault], root: Path | None) -> str:

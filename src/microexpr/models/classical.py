@@ -20,6 +20,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from microexpr.contracts import ViewSpec, models
 from microexpr.errors import ConfigError, TrainingError
@@ -139,7 +140,9 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pca = PCA(components, svd_solver="full")
         # Votes between pairs of classes can tie; broken by confidence, they agree with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
-        self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
+        # Threads make a decomposition this small slower, ten times so on a machine that others use too.
+        with threadpool_limits(1):
+            self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
         self.classes_ = svm.classes_
         return self
 
