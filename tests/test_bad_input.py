@@ -275,11 +275,12 @@ def test_clips_without_a_face(faceless, tmp_path):
         assert [name in item["clip"] for (name, _), item in zip(names, summary["data"]["skipped"], strict=True)]
     page = (out / "report.html").read_text("utf-8")
     assert all(name in page for name, _ in names)
-    # Whoever comes after a clip left out keeps its own label and person.
+    # Whoever comes after a clip left out keeps its own name, label and person.
     views = pd.concat(map(pd.read_parquet, out.rglob("*.views.parquet")))
     truth = {clip.key: clip for clip in Casme2(root).clips()}
     classes = LABEL_SETS["casme2_7"].classes
     assert [classes[y] for y in views["y_true"]] == [truth[key].emotion for key in views["clip"]]
+    assert [frames.tolist() for frames in views["frames"]] == [[truth[key].apex] for key in views["clip"]]
     assert views["person"].tolist() == [truth[key].person for key in views["clip"]]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from microexpr.cache import Cache, DatasetFrames
-from microexpr.contracts import datasets, preprocessors, representations, samplers
+from microexpr.contracts import Dataset, datasets, preprocessors, representations, samplers
 from microexpr.errors import DataError
 
 M1 = ("m1", preprocessors.build("m1", {"size": 32}))
@@ -22,6 +22,9 @@ class Counting:
     def frames(self, clip, numbers, modality):
         self.read += [(clip.key, number) for number in numbers]
         return self.dataset.frames(clip, numbers, modality)
+
+
+Dataset.register(Counting)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pty
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import recipe, write_database
-from microexpr import __version__
+from microexpr import __version__, engine, run_experiment
 from microexpr.config import Experiment, load
 from shell import Answer, microexpr
 
@@ -349,6 +350,39 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     assert len(folds[0]) == len(folds[1]) == 8
     for mine, other in zip(*folds, strict=True):
         pd.testing.assert_frame_equal(pd.read_parquet(mine), pd.read_parquet(other), check_exact=True)
+
+
+class Counted:
+    """Progress that counts the bars that are open."""
+
+    def __init__(self) -> None:
+        self.opened = self.open = 0
+
+    def start(self, text: str, total: int) -> None:
+        self.opened += 1
+        self.open += 1
+
+    def step(self, note: str = "") -> None:
+        assert self.open > 0
+
+    def stop(self) -> None:
+        self.open -= 1
+
+
+def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._Run, "_train_epoch", interrupt)
+    bars = Counted()
+    try:
+        run_experiment(recipe(), small, tmp_path / "out", progress=bars)
+    except KeyboardInterrupt:
+        pass
+    else:
+        pytest.fail("it was not interrupted")
+    gc.collect()  # what iterates over a bar ends with its frame
+    assert (bars.opened, bars.open) == (4, 0)
 
 
 def test_interrupted_drawing_leaves_no_database_that_looks_whole(tmp_path):

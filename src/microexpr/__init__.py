@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from microexpr.api import (
         Finished,
+        bundle_weights,
         dry_run,
         fetch_weights,
         fit,
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         make_synthetic,
         run_experiment,
         run_study,
+        unbundle_weights,
+        verify_weights,
     )
     from microexpr.clip import ActionUnit, Clip
     from microexpr.config import Bootstrap, Component, Experiment, Study, Training
@@ -38,6 +41,7 @@ __all__ = [
     "Study",
     "Training",
     "__version__",
+    "bundle_weights",
     "dry_run",
     "fetch_weights",
     "fit",
@@ -45,6 +49,8 @@ __all__ = [
     "make_synthetic",
     "run_experiment",
     "run_study",
+    "unbundle_weights",
+    "verify_weights",
     "write_report",
 ]
 

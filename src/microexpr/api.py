@@ -125,6 +125,21 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> lis
     return [path for tag in track(tags, len(tags), "weights", bar) for path in weights.fetch([tag])]
 
 
+def verify_weights() -> list[tuple[str, str]]:
+    """Return every tag of the cache and whether its file is ``good``, ``missing`` or what is wrong with it."""
+    return weights.verify()
+
+
+def bundle_weights(file: Path | str, names: Sequence[str]) -> Path:
+    """Put the weights of models or tags, which the cache must have, into one file; raises WeightsError."""
+    return weights.bundle(Path(file), weights_tags(names))
+
+
+def unbundle_weights(file: Path | str) -> tuple[str, ...]:
+    """Take weights out of a bundle into the cache, each checked, and return their tags; raises WeightsError."""
+    return weights.unbundle(Path(file))
+
+
 def weights_tags(names: Sequence[str]) -> list[str]:
     """Return timm's tags of the named models, a model having one for each size; a tag stands for itself."""
     return list(dict.fromkeys(tag for name in names for tag in ([name] if "." in name else _tags(name))))

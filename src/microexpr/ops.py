@@ -23,7 +23,7 @@ def centre_square(height: int, width: int, side: int | None = None) -> Box:
     return np.array([x, y, x + side, y + side], float)
 
 
-def expand(box: Box, margin: float) -> Box:
+def expand(box: Box, margin: int) -> Box:
     """Return the box with `margin` pixels more on every side."""
     return np.asarray(box + np.array([-margin, -margin, margin, margin]))
 

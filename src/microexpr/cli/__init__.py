@@ -203,9 +203,9 @@ def fetch_command(names: NamesArgument, quiet: QuietOption = False) -> None:
 @weights_app.command("verify")
 def verify_command() -> None:
     """Check every file of the cache; exit 1 if one is not what it was."""
-    from microexpr import weights
+    from microexpr import api, weights
 
-    states = weights.verify()
+    states = api.verify_weights()
     for tag, state in states:
         typer.echo(f"{state:8} {tag}")
     if not states:
@@ -217,17 +217,17 @@ def verify_command() -> None:
 @weights_app.command("bundle")
 def bundle_command(file: BundleArgument, names: NamesArgument) -> None:
     """Put weights into one file, for a machine without a network."""
-    from microexpr import api, weights
+    from microexpr import api
 
-    typer.echo(f"bundle: {weights.bundle(file, api.weights_tags(names))}")
+    typer.echo(f"bundle: {api.bundle_weights(file, names)}")
 
 
 @weights_app.command("unbundle")
 def unbundle_command(file: BundleArgument) -> None:
     """Take weights out of a bundle into the cache, each checked."""
-    from microexpr import weights
+    from microexpr import api
 
-    for tag in weights.unbundle(file):
+    for tag in api.unbundle_weights(file):
         typer.echo(f"at hand: {tag}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -55,11 +55,20 @@ class _Line:
     done: int = 0
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Where plain lines go."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
 @dataclass
 class Lines:
     """Plain lines for logs: at most one every ten seconds for each level of work."""
 
-    stream: TextIO
+    stream: Stream
     _open: list[_Line] = field(default_factory=list)
 
     def start(self, text: str, total: int) -> None:

@@ -1,0 +1,107 @@
+"""The public calls: complete, importable, documented; what the command does can be called."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+import typer
+
+import microexpr
+from microexpr import api, cli
+
+PACKAGE = Path(microexpr.__file__).parent
+CALLS = {
+    "study": "run_study",
+    "run": "run_experiment",
+    "fit": "fit",
+    "data make": "make_synthetic",
+    "weights fetch": "fetch_weights",
+    "weights verify": "verify_weights",
+    "weights bundle": "bundle_weights",
+    "weights unbundle": "unbundle_weights",
+}
+ONLY_OF_THE_COMMAND = {"help", "settings", "as_json", "quiet", "dry_run", "kind"}
+
+
+def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..., None]]:
+    found = {prefix + str(item.name): item.callback for item in app.registered_commands}
+    for group in app.registered_groups:
+        found |= commands(group.typer_instance, f"{prefix}{group.name} ")
+    return {name: callback for name, callback in found.items() if callback}
+
+
+@pytest.mark.parametrize("name", microexpr.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    thing = getattr(microexpr, name)
+    if name == "__version__":
+        return
+    doc = inspect.getdoc(thing)
+    assert doc, name
+    assert "Usage docs:" not in doc, f"{name} has pydantic's docstring, not its own"
+    assert thing.__module__.startswith("microexpr."), name
+
+
+def test_the_list_is_sorted_and_complete():
+    assert sorted(microexpr.__all__) == microexpr.__all__
+    assert dir(microexpr) == microexpr.__all__
+    offered = {
+        name
+        for name, thing in vars(api).items()
+        if not name.startswith("_") and inspect.isroutine(thing) and thing.__module__ == api.__name__
+    }
+    # Steps of a call that stand in the module for the command's sake.
+    assert offered - set(microexpr.__all__) <= {"weights_tags"}
+
+
+def test_type_checkers_see_every_public_name():
+    """Names are resolved lazily, so an editor knows only those that the TYPE_CHECKING block imports."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(microexpr.__all__) - {"__version__"} <= seen
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'run_studdy'"):
+        microexpr.run_studdy  # noqa: B018
+
+
+def test_star_import_and_import_alone_are_light():
+    code = (
+        "import sys, microexpr; dir(microexpr); microexpr.Clip; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_every_command_has_a_call():
+    assert set(commands(cli.app)) == set(CALLS)
+    assert all(call in microexpr.__all__ for call in CALLS.values())
+    assert "dry_run" in microexpr.__all__
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_every_option_of_a_command_is_a_parameter_of_its_call(command):
+    call = getattr(microexpr, CALLS[command])
+    wanted = set(inspect.signature(commands(cli.app)[command]).parameters) - ONLY_OF_THE_COMMAND
+    if "file" in wanted and "what" in inspect.signature(call).parameters:
+        wanted.remove("file")
+    if command == "data make":
+        offered = {"out", *microexpr.make_synthetic.__annotations__}
+        from microexpr.datasets.synthetic import SyntheticSpec
+
+        offered |= set(inspect.signature(SyntheticSpec).parameters)
+    else:
+        offered = set(inspect.signature(call).parameters)
+        if "options" in offered:
+            offered |= set(inspect.signature(microexpr.run_study).parameters)
+    assert wanted <= offered
+
+
+def test_typed():
+    assert (PACKAGE / "py.typed").is_file()
