@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
 EMOTIONS = ("happiness", "surprise", "disgust")
 SIDE = 48
 _Y, _X = np.mgrid[:SIDE, : SIDE + 16] // 6 % 2
@@ -49,7 +51,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from microexpr.datasets.synthetic import SyntheticSpec, make
 
     root = tmp_path_factory.mktemp("faces")
-    make(root, SyntheticSpec(subjects=4, clips=16, emotions=("others", "disgust", "happiness"), expression_size=3))
+    make(root, SyntheticSpec(subjects=4, clips=16, emotions=("others", "disgust", "happiness"), expression_size=3.0))
     return root
 
 
