@@ -27,6 +27,7 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     holds no test score: nothing is left to test on. `microexpr run` of the same file estimates one.
     """
     plan = workspace.plan(experiment)
+    _refuse_another(workspace.options.out, plan.key)
     workspace.prepare([plan])
     fold = Fold("all", np.arange(len(plan.table)), np.array([], int))
     if experiment.selects and plan.model.trains_in_epochs:
@@ -45,20 +46,41 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     return out / "model.safetensors"
 
 
+def _refuse_another(out: Path, key: str) -> None:
+    file = out / "card.json"
+    if file.is_file() and _read(file).get("key") != key:
+        raise StoreError(f"{out} holds the model of another experiment; choose another --out, or remove it.")
+
+
 def load(folder: Path) -> tuple[Any, dict[str, Any]]:
     """Return a fitted model, ready to predict, and its card; raises StoreError."""
     file = folder / "card.json"
     if not file.is_file():
         raise StoreError(f"{folder} holds no model: card.json is missing. `microexpr fit` makes one.")
-    card = json.loads(file.read_text("utf-8"))
-    experiment = parse(Experiment, card["experiment"], str(file))
-    spec = ViewSpec(tuple(card["view"]["shape"]), tuple(card["view"]["channels"]), *card["view"]["range"])
+    card = _read(file)
+    try:
+        experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
+        spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), *view["range"])
+        num_classes = len(card["classes"])
+    except (KeyError, TypeError):
+        raise _damaged(file) from None
     offered = contracts.models.bind(experiment.model.name, experiment.model.params)
     if "weights" in offered:
         offered["weights"] = "random"  # those of the file replace them
-    model = contracts.models.get(experiment.model.name)(**offered)(spec, len(card["classes"]), {})
+    model = contracts.models.get(experiment.model.name)(**offered)(spec, num_classes, {})
     load_model(model, folder / "model.safetensors")
     return (model.eval() if isinstance(model, nn.Module) else model), card
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise _damaged(file) from None
+
+
+def _damaged(file: Path) -> StoreError:
+    return StoreError(f"{file} is damaged; copy the model again, or remove it and fit it anew.")
 
 
 def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:

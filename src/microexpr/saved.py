@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from microexpr.errors import StoreError
 from microexpr.files import write_atomically
 
+METADATA = "microexpr"
+"""Name of the entry in a file's metadata."""
+
 
 def save_model(model: Any, file: Path, card: Mapping[str, Any]) -> None:
     """Write a torch module or a scikit-learn estimator; `card` goes with it as metadata."""
@@ -25,7 +28,8 @@ def save_model(model: Any, file: Path, card: Mapping[str, Any]) -> None:
         parts = dict(_attributes(model))
         tensors = {key: _tensor(value) for key, value in parts.items() if isinstance(value, np.ndarray)}
         plain = {key: value for key, value in parts.items() if not isinstance(value, np.ndarray)}
-    metadata = {"card": json.dumps(card), "attributes": json.dumps(plain)}
+    # One entry, because safetensors writes several in an order of its own, new every time.
+    metadata = {METADATA: json.dumps({"card": card, "attributes": plain})}
     write_atomically(file, save(tensors, metadata))
 
 
@@ -33,16 +37,16 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
     """Fill a freshly built model from a file and return its card; raises StoreError."""
     try:
         with safe_open(file, "pt") as stored:
-            metadata = stored.metadata() or {}
+            facts = json.loads((stored.metadata() or {}).get(METADATA, "{}"))
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (not a dict)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise StoreError(f"{file} is not a model that microexpr can read: {error}.") from None
     if isinstance(model, nn.Module):
         _load_module(model, tensors, file)
     else:
-        for key, value in {**tensors, **json.loads(metadata.get("attributes", "{}"))}.items():
-            _restore(model, key, value.numpy() if isinstance(value, Tensor) else value)
-    return dict(json.loads(metadata.get("card", "{}")))
+        arrays = {key: value.numpy() for key, value in tensors.items()}
+        _load_estimator(model, arrays | facts.get("attributes", {}), file)
+    return dict(facts.get("card", {}))
 
 
 def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -52,27 +56,44 @@ def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) ->
         raise StoreError(f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()}") from None
 
 
+def _load_estimator(model: Any, values: Mapping[str, object], file: Path) -> None:
+    """Fit it on made-up rows, which gives it all its parts, and put the file's values in their places."""
+    model.fit(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32), np.arange(6) % 2)
+    if set(values) != set(dict(_attributes(model))):  # nothing else of an object is ever set from a file
+        raise StoreError(f"{file} holds the numbers of another model.")
+    for key, value in values.items():
+        _restore(model, key, value)
+
+
 def _attributes(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every fitted attribute of an estimator and of those inside it, by path."""
+    """Yield every attribute of an estimator and of those inside it, by path; raises TypeError for an unknown kind."""
     for name, value in vars(estimator).items():
         if name == "steps":
             for step, inner in value:
                 yield from _attributes(inner, f"{prefix}{step}/")
         elif hasattr(value, "get_params"):
             yield from _attributes(value, f"{prefix}{name}/")
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
-            yield prefix + name, value
         elif isinstance(value, np.generic):
             yield prefix + name, value.item()
-        elif value is None or isinstance(value, bool | int | float | str):
+        elif _is_plain(value):
             yield prefix + name, value
+        else:
+            raise TypeError(f"{type(estimator).__name__}.{name} cannot be kept: {type(value).__name__}")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiub"
+    if isinstance(value, tuple):
+        return all(isinstance(item, int) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _restore(estimator: Any, path: str, value: object) -> None:
     *parts, name = path.split("/")
     for part in parts:
         estimator = estimator.named_steps[part] if hasattr(estimator, "named_steps") else getattr(estimator, part)
-    setattr(estimator, name, value)
+    setattr(estimator, name, tuple(value) if isinstance(value, list) else value)
 
 
 def _tensor(value: np.ndarray) -> Tensor:

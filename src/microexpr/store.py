@@ -71,7 +71,8 @@ class Results:
 
     def missing(self, folds: Sequence[str]) -> list[str]:
         """Return the folds without results."""
-        return [name for name in folds if not self._file(name, "views").is_file()]
+        parts = ("history", "views")
+        return [name for name in folds if not all(self._file(name, part).is_file() for part in parts)]
 
     def write(self, fold: FoldResult) -> None:
         """Write a fold; its views come last and make it count."""

@@ -1,0 +1,214 @@
+"""`fit` keeps a model and its card; what is loaded predicts what was trained, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+import microexpr
+from conftest import recipe
+from microexpr import engine, fitting
+from microexpr.contracts import models
+from microexpr.errors import StoreError
+from microexpr.plan import Options, Workspace
+from microexpr.saved import load_model, save_model
+
+MODELS = ("small_cnn", "vit_nano", "swin_nano", "poolformer_nano", "pca_svm", "majority", "class_frequency")
+
+
+def experiment(model: object, **values: object) -> microexpr.Experiment:
+    return recipe().with_values(
+        {"model": model, "preprocessing.size": 64, "training.epochs": 1, "training.batch": 16, **values}
+    )
+
+
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Models as they leave training."""
+    found: list[object] = []
+    real = fitting.fit_rows
+
+    def fit_rows(*args):
+        fitted = real(*args)
+        found.append(fitted)
+        return fitted
+
+    monkeypatch.setattr(fitting, "fit_rows", fit_rows)
+    return found
+
+
+def predictions(model: object, chosen: microexpr.Experiment, database: Path, out: Path) -> np.ndarray:
+    plan = Workspace(Options({"manifest": database}, out)).plan(chosen)
+    views = plan.views()
+    return engine.predict(model, views, np.arange(len(views)), 3, chosen.training)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_restored_to_the_last_bit(name, database, tmp_path, monkeypatch):
+    trained, chosen = kept(monkeypatch), experiment(name)
+    file = microexpr.fit(chosen, database, tmp_path, workers=1)
+    assert file == tmp_path / "model.safetensors"
+    model, card = microexpr.load_model(tmp_path)
+    (fitted,) = trained
+    before, after = (predictions(each, chosen, database, tmp_path) for each in (fitted.model, model))
+    assert np.array_equal(before, after)
+    assert before.shape == (36, 3)
+    if isinstance(model, nn.Module):
+        assert not model.training
+        assert len(np.unique(before.round(6))) > 3
+    # Whoever builds the network anew has other numbers: those of the file were taken.
+    assert card["experiment"]["model"] == chosen.model.to_toml()
+
+
+def test_the_card_says_what_the_model_is(database, tmp_path):
+    microexpr.fit(experiment("small_cnn"), database, tmp_path, workers=1)
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    assert card["classes"] == ["disgust", "happiness", "surprise"]
+    assert (card["data"]["clips"], card["data"]["persons"], card["data"]["validation clips"]) == (36, 6, 0)
+    assert len(card["data"]["fingerprint"]) == 64
+    assert card["view"] == {"shape": [1, 64, 64, 3], "channels": ["r", "g", "b"], "range": [0.0, 255.0]}
+    assert set(card["scores"]) == {"train_score"}
+    assert "not for judging whether a person lies" in card["intended use"]
+    assert card["test scores"].startswith("not measured")
+    assert card["environment"]["torch"]
+    with safe_open(tmp_path / "model.safetensors", "pt") as stored:
+        assert json.loads(stored.metadata()["microexpr"])["card"] == card
+    # The card is a recipe: what it holds can be run again.
+    again = microexpr.Experiment.model_validate(card["experiment"])
+    assert again.key() == experiment("small_cnn").key()
+
+
+def test_validation_is_cut_from_the_persons_where_it_chooses(database, tmp_path):
+    chosen = experiment("small_cnn", loss="best_on_validation", **{"training.epochs": 3, "training.patience": 2})
+    microexpr.fit(chosen, database, tmp_path, workers=1)
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    assert card["data"]["validation clips"] == 6
+    assert (card["data"]["clips"], card["data"]["persons"]) == (30, 5)
+    assert card["loss"] in ("cross_entropy", "focal")
+    assert set(card["scores"]) == {"train_score", "val_score"}
+
+
+def test_fitting_twice_gives_the_same_file(database, tmp_path):
+    files = [microexpr.fit(experiment("small_cnn"), database, tmp_path / name, workers=1) for name in ("a", "b")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_model_with_parameters_of_its_own_is_rebuilt_with_them(database, tmp_path):
+    chosen = experiment({"name": "vit_nano", "head_units": 8, "drop_path": 0.0})
+    microexpr.fit(chosen, database, tmp_path, workers=1)
+    model, _ = microexpr.load_model(tmp_path)
+    assert [layer.out_features for layer in model.head if isinstance(layer, nn.Linear)] == [8, 3]
+
+
+def test_weights_that_started_it_are_not_needed_to_load_it(database, tmp_path, monkeypatch):
+    first = models.build("vit_nano", {})(fitting.ViewSpec((1, 64, 64, 3), ("r", "g", "b")), 3, {})
+    start = tmp_path / "start.safetensors"
+    save_model(first, start, {})
+    chosen = experiment({"name": "vit_nano", "weights": str(start)})
+    microexpr.fit(chosen, database, tmp_path / "out", workers=1)
+    before = predictions(microexpr.load_model(tmp_path / "out")[0], chosen, database, tmp_path / "out")
+    spare = start.rename(tmp_path / "moved.safetensors")
+    after, _ = microexpr.load_model(tmp_path / "out")
+    spare.rename(start)
+    assert np.array_equal(predictions(after, chosen, database, tmp_path / "out"), before)
+
+
+def test_folds_keep_weights_that_load(database, tmp_path):
+    chosen = experiment("pca_svm")
+    done = microexpr.run_experiment(chosen, database, tmp_path, keep_weights=True, workers=1)
+    files = sorted((tmp_path / "results" / done.summary["cells"][0]["key"]).glob("fold-*.safetensors"))
+    assert len(files) == 6
+    model = models.build("pca_svm", {})(None, 3, {})
+    assert load_model(model, files[0])["fold"] == "own-s0"
+    proba = predictions(model, chosen, database, tmp_path)
+    import pandas as pd
+
+    views = pd.read_parquet(next((tmp_path / "results").rglob("fold-own-s0.views.parquet")))
+    tested = views[views["part"] == "test"][["p_0", "p_1", "p_2"]].to_numpy()
+    assert np.array_equal(proba[:6], tested)
+
+
+# --- files that are not what they should be ---------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def fitted(database, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fitted")
+    microexpr.fit(experiment("small_cnn"), database, out, workers=1)
+    microexpr.fit(experiment("pca_svm"), database, out / "svm", workers=1)
+    return out
+
+
+@pytest.mark.parametrize("which", [".", "svm"])
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("card.json", None, r"holds no model: card\.json is missing\. `microexpr fit`"),
+        ("card.json", b"", r"card\.json is damaged"),
+        ("card.json", b"[]", r"card\.json is damaged"),
+        ("card.json", b"{}", r"card\.json is damaged"),
+        ("card.json", b"\xff\xfe", r"card\.json is damaged"),
+        ("model.safetensors", None, r"model\.safetensors is not a model"),
+        ("model.safetensors", b"", r"model\.safetensors is not a model"),
+        ("model.safetensors", b"no tensors here", r"model\.safetensors is not a model"),
+    ],
+)
+def test_damaged_files_are_told(fitted, tmp_path, which, name, content, words):
+    folder = Path(shutil.copytree(fitted / which, tmp_path / "copy"))
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(StoreError, match=words):
+        microexpr.load_model(folder)
+
+
+@pytest.mark.parametrize("which", [".", "svm"])
+def test_a_cut_off_model_is_told(fitted, tmp_path, which):
+    folder = Path(shutil.copytree(fitted / which, tmp_path / "copy"))
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(StoreError, match="is not a model that microexpr can read"):
+        microexpr.load_model(folder)
+
+
+def test_the_weights_of_another_model_are_told(fitted, tmp_path):
+    for which, other in ((".", "svm"), ("svm", ".")):
+        folder = Path(shutil.copytree(fitted / which, tmp_path / other.strip(".") / "copy", dirs_exist_ok=True))
+        shutil.copy(fitted / other / "model.safetensors", folder / "model.safetensors")
+        with pytest.raises(StoreError, match="of another model"):
+            microexpr.load_model(folder)
+
+
+def test_another_model_is_never_overwritten(fitted, database):
+    before = (fitted / "model.safetensors").read_bytes()
+    with pytest.raises(StoreError, match="holds the model of another experiment; choose another --out"):
+        microexpr.fit(experiment("majority"), database, fitted)
+    assert (fitted / "model.safetensors").read_bytes() == before
+
+
+def test_a_damaged_card_in_the_way_is_told(fitted, database, tmp_path):
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(StoreError, match=r"card\.json is damaged; copy the model again, or remove it"):
+        microexpr.fit(experiment("majority"), database, tmp_path)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(StoreError, match=r"card\.json is missing"):
+        microexpr.load_model(tmp_path / "none")
+
+
+def test_a_file_cannot_set_what_an_estimator_is_made_of(tmp_path):
+    """Attributes come from a file: only those that fitting makes may be restored."""
+    model = models.build("majority", {})(None, 3, {}).fit(np.zeros((4, 2)), np.array([0, 1, 1, 1]))
+    file = tmp_path / "model.safetensors"
+    from safetensors.torch import save_file
+
+    for attributes in ({"predict_proba": "x"}, {"__class__": "x"}, {"fit/__name__": "x"}, {"strategy": "constant"}):
+        save_file({"a": torch.zeros(1)}, file, {"microexpr": json.dumps({"attributes": attributes})})
+        with pytest.raises(StoreError, match="of another model"):
+            load_model(model, file)

@@ -1,0 +1,307 @@
+"""A whole study: its summary, what a second run does, and the paper's own grid counted."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import recipe
+from microexpr import experiment as experiments
+from microexpr import run_study, study
+from microexpr.config import Study, load, parse
+from microexpr.datasets.synthetic import SyntheticSpec, plan
+from microexpr.datasets.synthetic.writing import table
+from microexpr.detection.dlib_hog import DlibHog
+from microexpr.errors import ConfigError
+from microexpr.plan import Options, Workspace
+from shell import microexpr
+from test_casme2 import jpeg
+
+STUDIES = Path(__file__).parents[1] / "studies"
+SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
+
+
+def small_study(**changes: object) -> Study:
+    experiment = recipe().with_values(
+        {"protocol": "paper_holdout", "training.epochs": 4, "training.patience": 2, "loss": "best_on_validation"}
+    )
+    content = {
+        "name": "small",
+        "title": "A small study",
+        "reduced": "everything",
+        "experiment": experiment.to_dict(),
+        "grid": {"preprocessing": SIZES, "sampling": ["af", "kfs"], "model": ["small_cnn", "pca_svm"]},
+        "baselines": ["majority", "class_frequency"],
+        "named_cell": {
+            "set": {
+                "preprocessing": SIZES[0],
+                "model": "small_cnn",
+                "loss": "cross_entropy",
+                "protocol": "loso",
+                "training.epochs": 8,
+                "training.patience": 0,
+                "bootstrap.unit": "person",
+            },
+            "permutations": 199,
+        },
+    }
+    return parse(Study, content | changes, "small")
+
+
+@pytest.fixture(scope="module")
+def finished(database, tmp_path_factory):
+    """The study, killed after three trainings and finished by the same call."""
+    out = tmp_path_factory.mktemp("study")
+    real, done = experiments.run_fold, []
+
+    def dying(plan_, fold, *rest):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append((plan_.key, fold.name))
+        return real(plan_, fold, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "run_fold", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(small_study(), database, out, workers=1)
+        trained: list[tuple[str, str]] = []
+        patch.setattr(experiments, "run_fold", lambda p, f, *rest: trained.append((p.key, f.name)) or real(p, f, *rest))
+        result = run_study(small_study(), database, out, workers=1)
+    return result, out, done, trained
+
+
+@pytest.fixture
+def summary(finished):
+    return copy.deepcopy(finished[0].summary)
+
+
+# --- killed, gone on, run again ---------------------------------------------------------------------------------------
+def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):
+    _, out, before, after = finished
+    assert not set(before) & set(after)
+    # Eight cells, two baselines; the named cell and its shuffled twin under six folds each.
+    assert len(set(before) | set(after)) == 8 + 2 + 6 + 6
+    assert not list(out.rglob("*partial*"))
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_path, monkeypatch):
+    result, out = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
+    monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(study.engine, "latency", lambda *_: pytest.fail("it measured"))
+    report = (out / "report.html").read_bytes()
+    again = run_study(small_study(), database, out)
+    varying = {"created": "", "command": ""}
+    assert again.summary | varying == result.summary | varying
+    assert json.loads((out / "summary.json").read_text()) == json.loads(json.dumps(again.summary))
+    stripped = [
+        text.replace(made.encode(), b"")
+        for text, made in (
+            (report, result.summary["created"]),
+            ((out / "report.html").read_bytes(), again.summary["created"]),
+        )
+    ]
+    assert stripped[0] == stripped[1]
+
+
+def test_another_machine_would_get_the_same_numbers(finished, database, tmp_path):
+    """Nothing but seeds decides: one cell run elsewhere gives what the study gave."""
+    cell = small_study().cells()[0]
+    from microexpr import run_experiment
+
+    alone = run_experiment(cell, database, tmp_path, workers=1).summary["cells"][0]
+    assert alone | {"seconds": 0} == finished[0].summary["cells"][0] | {"seconds": 0}
+
+
+def test_a_wider_grid_trains_only_what_is_new(finished, database, tmp_path, monkeypatch):
+    out = Path(shutil.copytree(finished[1], tmp_path / "out"))
+    real, trained = experiments.run_fold, []
+    monkeypatch.setattr(
+        experiments, "run_fold", lambda p, f, *rest: trained.append(p.experiment.sampling.name) or real(p, f, *rest)
+    )
+    grid = {"preprocessing": SIZES[:1], "sampling": ["af", "mfs"], "model": ["pca_svm"]}
+    run_study(small_study(grid=grid, named_cell=None, latency=False), database, out)
+    assert trained == ["mfs"]
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+def test_every_cell_of_the_grid_is_there_in_order(summary):
+    cells = [(cell["preprocessing"], cell["sampling"], cell["model"]) for cell in summary["cells"]]
+    sizes = ("m1(size=32)", "m1(size=40)")
+    assert cells == [(p, s, m) for p in sizes for s in ("af", "kfs") for m in ("small_cnn", "pca_svm")]
+
+
+def test_cells_have_what_the_report_and_others_read(summary):
+    parts = summary["data"]["parts"]
+    for cell in summary["cells"]:
+        assert cell["n_test"] == sum(parts["test"].values()) == 4
+        assert 0 <= cell["ci_low"] <= cell["macro_f1"] <= cell["ci_high"] <= 1
+        assert all(0 <= cell[name] <= 1 for name in ("uf1", "uar", "accuracy"))
+        assert np.sum(cell["confusion"]) == 4
+        assert cell["train_views"] == sum(parts["train"].values()) * (3 if cell["sampling"] == "kfs" else 1)
+
+
+def test_baselines(summary):
+    assert set(summary["baselines"]) == {"majority", "guessing"}
+    for row in summary["baselines"].values():
+        assert {"macro_f1", "ci_low", "ci_high", "uf1", "uar", "accuracy", "n_test"} <= set(row)
+        assert row["n_test"] == 4
+
+
+def test_the_named_cell_is_judged_on_new_people(summary):
+    named = summary["named_cell"]
+    assert (named["protocol"], named["n_test"], named["n_persons"]) == ("loso", 36, 6)
+    assert 0 <= named["ci_low"] <= named["macro_f1"] <= named["ci_high"] <= 1
+    assert named["interval_unit"] == "person"
+    assert 0.2 < named["permutation_level"] < 0.7
+    assert named["shuffled_macro_f1"] < named["macro_f1"]
+    assert named["permutations"] == 199
+
+
+def test_environment_and_provenance(summary):
+    assert {"python", "torch", "timm", "processor", "accelerator", "threads"} <= set(summary["environment"])
+    assert len(summary["data"]["fingerprint"]) == 64
+    assert summary["seeds"] == {"seed": 0}
+    codes = [stamp["code"] for stamp in summary["stamps"]]
+    assert {"reduced", "shared_subjects", "best_of_cells"} <= set(codes)
+    assert codes[0] == "reduced"
+
+
+def test_the_summary_is_plain_json(finished):
+    def finite(value: object) -> bool:
+        if isinstance(value, dict):
+            return all(map(finite, value.values()))
+        if isinstance(value, list):
+            return all(map(finite, value))
+        return not isinstance(value, float) or math.isfinite(value)
+
+    text = (finished[1] / "summary.json").read_text("utf-8")
+    assert finite(json.loads(text))
+    assert json.loads(json.dumps(finished[0].summary)) == json.loads(text)
+    assert str(finished[1]) not in text
+
+
+def test_best_on_validation_records_both_scores_and_the_choice(summary, finished):
+    for cell in summary["cells"]:
+        if cell["model"] == "small_cnn":
+            scores = cell["loss_scores"]
+            assert set(scores) == {"cross_entropy", "focal"}
+            assert scores[cell["loss"]] == max(scores.values()) == cell["val_macro_f1"]
+            curves = [
+                curve
+                for curve in summary["curves"]
+                if all(curve[key] == cell[key] for key in ("preprocessing", "sampling", "model"))
+            ]
+            assert {curve["loss"]: curve["chosen"] for curve in curves} == {
+                loss: loss == cell["loss"] for loss in scores
+            }
+        else:
+            assert (cell["loss"], cell["loss_scores"]) == ("", {})
+    key = summary["cells"][0]["key"]
+    history = pd.read_parquet(next((finished[1] / "results" / key).glob("*.history.parquet")))
+    assert set(history["loss"]) == {"cross_entropy", "focal"}
+    assert history["chosen"].sum() == 1
+
+
+def test_latency_of_each_network_at_each_size(summary):
+    rows = [(row["model"], row["height"], row["width"], row["channels"]) for row in summary["latency"]]
+    assert rows == [("small_cnn", 32, 32, 3), ("small_cnn", 40, 40, 3)]
+    assert all(row["ms"] > 0 and math.isclose(row["fps"], 1000 / row["ms"]) for row in summary["latency"])
+
+
+# --- the grid ---------------------------------------------------------------------------------------------------------
+def test_axes_multiply_and_names_tell_them_apart():
+    cells = small_study().cells()
+    assert len({cell.key() for cell in cells}) == len(cells) == 8
+    assert small_study(grid={}).cells()[0].key() == small_study().experiment.key()
+
+
+def test_a_grid_may_vary_single_factors():
+    grid = {"preprocessing": ["m2"], "preprocessing.box": ["frame", "onset"], "training.batch": [4, 8]}
+    cells = small_study(grid=grid).cells()
+    assert [(cell.preprocessing.params["box"], cell.training.batch) for cell in cells] == [
+        *(("frame", 4), ("frame", 8)),
+        *(("onset", 4), ("onset", 8)),
+    ]
+    first = small_study(grid=grid).baseline_cells()[0]
+    assert (first.model.name, first.preprocessing.params) == ("majority", {"box": "frame"})
+
+
+def test_everything_is_checked_before_anything_runs(database, tmp_path):
+    wrong = small_study(grid={"sampling": ["af", "image"]})
+    with pytest.raises(Exception, match="is for ready images"):
+        run_study(wrong, database, tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
+    with pytest.raises(ConfigError, match="unknown model"):
+        study.planned(small_study(baselines=["majorty"]), Workspace(Options({"manifest": database})))
+
+
+# --- the paper's ------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def casme2(tmp_path_factory):
+    """All 255 clips as the synthetic database plans them, with small pictures; drawing is another test's work."""
+    root = tmp_path_factory.mktemp("full")
+    clips = plan(SyntheticSpec())
+    (root / "CASME2-coding-20140508.xlsx").write_bytes(table(clips))
+    (root / "picture").write_bytes(jpeg())
+    for clip in clips:
+        folder = root / "CASME2_RAW_selected" / clip.folder
+        folder.mkdir(parents=True)
+        for number in clip.numbers:
+            os.link(root / "picture", folder / f"img{number}.jpg")
+    return root
+
+
+@pytest.fixture
+def rows(casme2, monkeypatch, tmp_path):
+    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setattr(DlibHog, "__call__", lambda self, frame: np.array([[4.0, 2, 20, 14]]))
+    answer = microexpr("study", STUDIES / "paper.toml", "--data", casme2, "--dry-run", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    return json.loads(answer.out)["cells"]
+
+
+def frames_of_mfs(clip) -> int:
+    """Count what PAPER.md defines: 4 frames from the onset, 5 around the apex, 4 to the offset, in the clip, once."""
+    apex = (clip.onset + clip.offset) // 2 if clip.apex is None else clip.apex
+    last = clip.last  # one clip's folder ends before its offset
+    shown = {*range(clip.onset, clip.onset + 4), *range(apex - 2, apex + 3), *range(last - 3, last + 1)}
+    return sum(clip.onset <= number <= last for number in shown)
+
+
+def test_the_papers_study_is_counted_without_training(rows):
+    cells = [row for row in rows if row["part"] == "cells"]
+    models = ("vit_b32", "swin_b", "poolformer_m36", "poolformer_m48")
+    assert [(row["preprocessing"], row["sampling"], row["model"]) for row in cells] == [
+        (preprocessing, sampling, model)
+        for preprocessing in ("m1", "m2")
+        for sampling in ("af", "kfs", "mfs")
+        for model in models
+    ]
+    trained = {(row["sampling"], row["train"]) for row in cells}
+    assert {("af", 201), ("kfs", 603)} < trained
+    assert {(row["val"], row["test"]) for row in cells if row["sampling"] == "af"} == {(26, 28)}
+    assert {row["size"] for row in cells if row["preprocessing"] == "m1"} == {"384x384x3"}
+    assert {row["size"] for row in cells if row["preprocessing"] == "m2"} == {"224x224x1"}
+    assert {row["weights"] for row in cells} == {"not at hand"}
+    assert len({row["key"] for row in cells}) == 24
+
+
+def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):
+    mfs = next(row for row in rows if row["sampling"] == "mfs")
+    counts = {f"{clip.subject}/{clip.filename}": frames_of_mfs(clip) for clip in plan(SyntheticSpec())}
+    assert mfs["views"] == mfs["train"] + mfs["val"] + mfs["test"] == sum(counts.values())
+    grid = load(Study, STUDIES / "paper.toml")
+    cell = next(cell for cell in grid.cells() if cell.sampling.name == "mfs")
+    planned = Workspace(Options({"casme2": casme2})).plan(cell, weights=False)
+    (fold,) = planned.folds()
+    trained = [planned.data.clips[row] for row in fold.train]
+    assert mfs["train"] == sum(counts[f"{clip.subject}/{clip.video}"] for clip in trained)
+    assert 201 * 11 < mfs["train"] < 201 * 13
