@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/microexpr data make synthetic --out $(DEMO)/data --subjects 12 --clips 96 \
-		--emotions others,disgust,happiness,repression,surprise --expression-size 4
+		--emotions disgust,happiness,repression,surprise --expression-size 5 --seed 1
 	$(BIN)/microexpr study studies/demo.toml --data $(DEMO)/data --out $(DEMO)
 
 test: $(READY)

@@ -163,15 +163,17 @@ def test_dry_run_lists_every_cell_and_writes_nothing(study, small, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     answer = microexpr("study", study, "--data", small, "--dry-run")
-    lines = answer.out.splitlines()
+    facts, _, listed = answer.out.partition("part ")
+    lines = f"part {listed}".splitlines()
     assert (answer.code, answer.err) == (0, "")
+    assert "table: manifest.csv" in facts
     assert lines[0].split() == [
         *("part", "preprocessing", "sampling", "model", "protocol"),
         *("train", "val", "test", "size", "weights"),
     ]
     assert [line.split()[2:4] for line in lines[1:3]] == [["af", "majority"], ["kfs", "majority"]]
     assert lines[-1] == "2 experiments; nothing was trained."
-    rows = json.loads(microexpr("study", study, "--data", small, "--dry-run", "--json").out)
+    rows = json.loads(microexpr("study", study, "--data", small, "--dry-run", "--json").out)["cells"]
     assert [row["views"] for row in rows] == [9, 27]
     assert [row["folds"] for row in rows] == [3, 3]
     assert sorted(tmp_path.iterdir()) == before
@@ -190,7 +192,7 @@ def test_settings_reach_into_a_study(study, small):
     setting = 'grid.sampling=["mfs"]'
     rows = json.loads(
         microexpr("study", study, "--data", small, "--dry-run", "--json", "--set", setting).out,
-    )
+    )["cells"]
     assert [row["sampling"] for row in rows] == ["mfs"]
 
 

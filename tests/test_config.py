@@ -131,3 +131,28 @@ def test_random_streams_are_apart_and_repeat():
     assert np.array_equal(first, again)
     assert not np.array_equal(first, rng_for(0, "bootstrap").random(4))
     assert not np.array_equal(first, rng_for(1, "split").random(4))
+
+
+def test_overrides_reach_the_cells_that_match_and_never_the_grid_itself():
+    study = parse(
+        Study,
+        {
+            "name": "s",
+            "title": "t",
+            "grid": {"sampling": ["af", "mfs"], "model": ["small_cnn", "vit_nano"]},
+            "overrides": [
+                {"when": {"sampling": "mfs"}, "set": {"training.epochs": 2}},
+                {"when": {"sampling": "mfs", "model": "vit_nano"}, "set": {"training.batch": 4, "model": "small_cnn"}},
+            ],
+            "named_cell": {"set": {"sampling": "mfs", "bootstrap": {"unit": "person"}}},
+        },
+        "s.toml",
+    )
+    cells = {(cell.sampling.name, cell.model.name): cell.training for cell in study.cells()}
+    assert len(cells) == 4  # the override's model gave way to the grid's
+    assert [cells["af", "small_cnn"].epochs, cells["mfs", "small_cnn"].epochs] == [50, 2]
+    assert [cells["mfs", "small_cnn"].batch, cells["mfs", "vit_nano"].batch] == [16, 4]
+    assert study.named().training.epochs == 2
+    wrong = study.model_copy(update={"overrides": (study.overrides[0].model_copy(update={"when": {"seed": "1"}}),)})
+    with pytest.raises(ConfigError, match=r"when\.seed is no single component"):
+        wrong.cells()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from microexpr import study as grids
 from microexpr.config import Experiment, Study, load
 from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
-from microexpr.errors import ConfigError, UsageError, WeightsError
+from microexpr.errors import ConfigError, MicroexprError, UsageError, WeightsError
 from microexpr.files import make_folder, write_atomically
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report
 from microexpr.report.summary import summarise
+from microexpr.study import StudyResult
 
 Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""
@@ -32,6 +34,8 @@ class Finished:
 
     summary: dict[str, Any]
     paths: ReportPaths
+    result: StudyResult
+    """Cells with their stored predictions: ``result.cells[0].result.predictions()``."""
 
 
 def run_study(
@@ -53,9 +57,14 @@ def run_study(
     """
     grid = _study(what)
     workspace = _workspace(grid.experiment, data, out, progress, skip_invalid, allow_cropped, keep_weights, workers)
-    summary = summarise(grids.run(grid, workspace), command)
+    try:
+        result = grids.run(grid, workspace)
+    except MicroexprError:
+        _remove_if_empty(workspace.options.out)
+        raise
+    summary = summarise(result, command)
     write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
-    return Finished(summary, write_report(summary, workspace.options.out))
+    return Finished(summary, write_report(summary, workspace.options.out), result)
 
 
 def dry_run(
@@ -64,12 +73,22 @@ def dry_run(
     *,
     skip_invalid: bool = False,
     allow_cropped: bool = False,
-) -> list[dict[str, Any]]:
-    """Check a study against its data and return one row a cell with its view counts; trains and writes nothing."""
+) -> dict[str, Any]:
+    """Check a study against its data; trains and writes nothing.
+
+    Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
+    ``corrections`` and ``skipped`` clips.
+    """
     grid = _study(what)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
     parts = grids.planned(grid, Workspace(options), weights=False)
-    return [{"part": part, **_row(plan)} for part, plans in parts.items() for plan in plans]
+    data_found = parts["cells"][0].data
+    return {
+        "cells": [{"part": part, **_row(plan)} for part, plans in parts.items() for plan in plans],
+        "facts": dict(data_found.dataset.facts()),
+        "corrections": [str(correction) for correction in data_found.dataset.applied()],
+        "skipped": [str(fault) for fault in data_found.skipped],
+    }
 
 
 def run_experiment(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Any) -> Finished:
@@ -150,6 +169,11 @@ def _tags(model: str) -> Sequence[str]:
     if not tags:
         raise WeightsError(f"there are no published weights of {model}; it is trained from scratch.")
     return tags
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _study(what: Study | Path | str) -> Study:

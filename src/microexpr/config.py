@@ -169,6 +169,24 @@ class Experiment(_Strict):
             raise UnknownComponentError("label set", self.labels, [*LABEL_SETS, AS_GIVEN])
 
 
+class Override(_Strict):
+    """What some cells of a study do otherwise, for instance the batch of a preprocessing (paper: 4 to 16 for M2)."""
+
+    when: dict[str, str]
+    """Part of an experiment -> name of its component; all must match."""
+    set: dict[str, Any]
+    """Dotted keys."""
+
+    def matches(self, experiment: Experiment) -> bool:
+        """Say whether this is one of its cells; raises ConfigError for a part that has no component."""
+        for part, name in self.when.items():
+            if not isinstance(getattr(experiment, part, None), Component):
+                raise ConfigError(f"overrides: when.{part} is no single component of an experiment.")
+            if getattr(experiment, part).name != name:
+                return False
+        return True
+
+
 class NamedCell(_Strict):
     """The cell that is named beforehand and judged under a subject-independent protocol."""
 
@@ -189,6 +207,8 @@ class Study(_Strict):
     experiment: Experiment = Experiment()
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     """Dotted key -> values; every combination is a cell."""
+    overrides: tuple[Override, ...] = ()
+    """Applied in their order to the cells that they match, named cell and baselines too."""
     baselines: Components = ()
     """Models trained on the first preprocessing and sampling of the grid, for comparison."""
     named_cell: NamedCell | None = None
@@ -212,8 +232,13 @@ class Study(_Strict):
         return self._cell(self.named_cell.set) if self.named_cell else None
 
     def _cell(self, values: Mapping[str, Any]) -> Experiment:
-        name = "-".join(str(value["name"] if isinstance(value, Mapping) else value) for value in values.values())
-        return self.experiment.with_values({"name": name or self.name, **values})
+        words = [value.get("name") if isinstance(value, Mapping) else value for value in values.values()]
+        name = "-".join(str(word) for word in words if word is not None)
+        cell = self.experiment.with_values({"name": name or self.name, **values})
+        for override in self.overrides:
+            if override.matches(cell):
+                cell = cell.with_values({**override.set, **values})
+        return cell
 
     def check(self) -> None:
         """Check every cell; raises ConfigError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +48,8 @@ class Data:
     labels: LabelSet
     clips: list[Clip]
     cache: Cache
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
+    """Clips that the label set leaves out, by emotion."""
     skipped: list[Fault] = field(default_factory=list)
 
     @cached_property
@@ -193,10 +196,11 @@ class Workspace:
             raise ConfigError(f"modality: {modality!r} is not in {chosen.name}; it has {', '.join(modalities)}.")
         labels = label_set(experiment.labels, dataset.clips())
         clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
+        left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
         if not clips:
             raise DataError(f"{chosen.name}: label set {labels.name!r} keeps none of its clips.")
-        fingerprint = dataset.fingerprint()
-        data = Data(dataset, modality, labels, clips, Cache(dataset, modality, self.options.out / "cache", fingerprint))
+        cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint())
+        data = Data(dataset, modality, labels, clips, cache, left_out)
         data.leave_out(faults)
         return data
 
@@ -277,7 +281,7 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
         sampler(clip)
     except DataError as error:
         problem = str(error).removeprefix(f"{clip.key}: ")
-        yield Fault(clip.key, problem, "or leave the clip out with --skip-invalid", clip.key)
+        yield Fault(clip.key, problem, "leave the clip out with --skip-invalid", clip.key)
 
 
 def _told(faults: Sequence[Fault], root: Path | None) -> str:

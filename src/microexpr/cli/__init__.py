@@ -69,7 +69,7 @@ def study_command(
     study = load(Study, file, dict(map(parse_setting, settings or [])))
     folders = _folders(data)
     if dry_run:
-        _print_cells(api.dry_run(study, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped), as_json)
+        _print_plan(api.dry_run(study, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped), as_json)
         return
     if out is None:
         raise UsageError("say where the results go: --out DIR.")
@@ -289,10 +289,16 @@ def _print_json(content: object) -> None:
     typer.echo(json.dumps(content, indent=1))
 
 
-def _print_cells(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print_plan(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        _print_json(rows)
+        _print_json(found)
         return
+    for name, fact in found["facts"].items():
+        typer.echo(f"{name}: {fact}")
+    for word in ("corrections", "skipped"):
+        for item in found[word]:
+            typer.echo(f"{word}: {item}")
+    rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     _print_table([{name: "-" if row[name] is None else row[name] for name in columns} for row in rows])
     typer.echo(f"{len(rows)} experiments; nothing was trained.")

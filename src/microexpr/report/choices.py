@@ -116,13 +116,17 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
             f"The split shares persons between training and test: {shared} of the {tested} test persons were "
             "also trained on. Scores say nothing about new people.",
         )
-    if any(cell.plan.weights.get("weights") == "random" for cell in result.cells):
+    if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
         yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
     if len(result.cells) > 1:
         text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
         yield "best_of_cells", "note", text
     if facts.get("cropped") == "yes":
         yield "cropped", "warning", "Frames were cropped by the owners of the database before any preprocessing here."
+    if plan.data.unlabelled:
+        told = ", ".join(f"{emotion} {count}" for emotion, count in plan.data.unlabelled.items())
+        total, name = sum(plan.data.unlabelled.values()), plan.data.labels.name
+        yield "unlabelled", "note", f"Label set {name} leaves out {total} clips of the database: {told}."
     if plan.data.skipped:
         yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
     if plan.experiment.shuffled:

@@ -15,6 +15,7 @@ from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.environment import environment
 from microexpr.plan import Plan
 from microexpr.report.choices import choices, shared_persons, stamps
+from microexpr.report.examples import examples
 from microexpr.statistics.bootstrap import bootstrap
 from microexpr.statistics.permutation import QUANTILE, permutation_null
 from microexpr.study import Cell, StudyResult
@@ -50,7 +51,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "choices": choices(result),
         "environment": facts,
         "seeds": {"seed": first.experiment.seed},
-        "examples": [],
+        "examples": examples(result),
     }
 
 
