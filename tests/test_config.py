@@ -8,6 +8,7 @@ import pytest
 from microexpr import contracts
 from microexpr.config import Component, Experiment, Study, load, parse, parse_setting, rng_for
 from microexpr.errors import ConfigError, UnknownComponentError
+from microexpr.labels import label_set
 
 STUDIES = Path(__file__).parents[1] / "studies"
 
@@ -133,7 +134,38 @@ def test_random_streams_are_apart_and_repeat():
     assert not np.array_equal(first, rng_for(1, "split").random(4))
 
 
-def test_overrides_reach_the_cells_that_match_and_never_the_grid_itself():
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"when": {"model": "vit_nanoo"}, "set": {}}, "unknown model 'vit_nanoo'"),
+        ({"when": {"model": "vit_b32"}, "set": {}}, "no cell has"),
+        ({"when": {"sampling": "af"}, "set": {"model": "vit_nano"}}, "set.model would change which model"),
+        ({"when": {"sampling": "af"}, "set": {"training.epoch": 1}}, "training.epoch"),
+    ],
+)
+def test_overrides_that_are_wrong(override, words):
+    study = parse(Study, {"name": "s", "title": "t", "grid": {"model": ["small_cnn"]}, "overrides": [override]}, "s")
+    with pytest.raises(ConfigError, match=words):
+        study.check()
+
+
+def test_axes_that_the_report_cannot_compare():
+    study = parse(Study, {"name": "s", "title": "t", "grid": {"seed": [0, 1]}}, "s")
+    with pytest.raises(ConfigError, match="'seed' cannot be an axis"):
+        study.check()
+
+
+def test_own_labels_are_numbered_alike_however_they_are_written():
+    first, second = {"disgust": "negative", "happiness": "positive"}, {"happiness": "positive", "disgust": "negative"}
+    assert label_set(first, []).classes == label_set(second, []).classes == ("negative", "positive")
+
+
+def test_where_weights_come_from_is_no_part_of_the_key():
+    paths = [Experiment().with_values({"model.weights": path}).key(sha256="a") for path in ("a.safetensors", "hub")]
+    assert paths[0] == paths[1]
+
+
+def test_overrides_reach_the_cells_that_match():
     study = parse(
         Study,
         {
@@ -142,14 +174,16 @@ def test_overrides_reach_the_cells_that_match_and_never_the_grid_itself():
             "grid": {"sampling": ["af", "mfs"], "model": ["small_cnn", "vit_nano"]},
             "overrides": [
                 {"when": {"sampling": "mfs"}, "set": {"training.epochs": 2}},
-                {"when": {"sampling": "mfs", "model": "vit_nano"}, "set": {"training.batch": 4, "model": "small_cnn"}},
+                {"when": {"sampling": "mfs", "model": "vit_nano"}, "set": {"training.batch": 4, "model.dropout": 0.3}},
             ],
             "named_cell": {"set": {"sampling": "mfs", "bootstrap": {"unit": "person"}}},
         },
         "s.toml",
     )
     cells = {(cell.sampling.name, cell.model.name): cell.training for cell in study.cells()}
-    assert len(cells) == 4  # the override's model gave way to the grid's
+    assert len(cells) == 4
+    study.check()
+    assert [cell.model.params for cell in study.cells()] == [{}, {}, {}, {"dropout": 0.3}]
     assert [cells["af", "small_cnn"].epochs, cells["mfs", "small_cnn"].epochs] == [50, 2]
     assert [cells["mfs", "small_cnn"].batch, cells["mfs", "vit_nano"].batch] == [16, 4]
     assert study.named().training.epochs == 2

@@ -185,16 +185,6 @@ def test_preprocessing_keeps_time_and_says_what_it_shows(name, channels):
     assert isinstance(preprocessor.wants_raw, bool)
 
 
-@names("preprocessing")
-def test_preprocessing_says_truly_whether_it_needs_faces(name):
-    preprocessor, blind = build("preprocessing", name), Scene(faces=False)
-    if preprocessor.needs_faces:
-        with pytest.raises(NoFaceError):
-            preprocessor(blind, [1])
-    else:
-        preprocessor(blind, [1])
-
-
 CLIPS = [clip(*times) for times in ((1, 5, 9), (40, 62, 97), (3, 3, 20), (3, 20, 20), (5, 6, 7), (5, 6, 6), (8, 8, 8))]
 READY = clip(None, None, None)
 

@@ -7,20 +7,24 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 import microexpr
 from conftest import recipe
 from microexpr import engine, fitting
-from microexpr.contracts import models
+from microexpr.contracts import ViewSpec, models
 from microexpr.errors import StoreError
 from microexpr.plan import Options, Workspace
 from microexpr.saved import load_model, save_model
 
 MODELS = ("small_cnn", "vit_nano", "swin_nano", "poolformer_nano", "pca_svm", "majority", "class_frequency")
+
+VIEW = ViewSpec((1, 64, 64, 3), ("r", "g", "b"))
 
 
 def experiment(model: object, **values: object) -> microexpr.Experiment:
@@ -107,7 +111,7 @@ def test_a_model_with_parameters_of_its_own_is_rebuilt_with_them(database, tmp_p
 
 
 def test_weights_that_started_it_are_not_needed_to_load_it(database, tmp_path, monkeypatch):
-    first = models.build("vit_nano", {})(fitting.ViewSpec((1, 64, 64, 3), ("r", "g", "b")), 3, {})
+    first = models.build("vit_nano", {})(VIEW, 3, {})
     start = tmp_path / "start.safetensors"
     save_model(first, start, {})
     chosen = experiment({"name": "vit_nano", "weights": str(start)})
@@ -124,11 +128,9 @@ def test_folds_keep_weights_that_load(database, tmp_path):
     done = microexpr.run_experiment(chosen, database, tmp_path, keep_weights=True, workers=1)
     files = sorted((tmp_path / "results" / done.summary["cells"][0]["key"]).glob("fold-*.safetensors"))
     assert len(files) == 6
-    model = models.build("pca_svm", {})(None, 3, {})
+    model = models.build("pca_svm", {})(VIEW, 3, {})
     assert load_model(model, files[0])["fold"] == "own-s0"
     proba = predictions(model, chosen, database, tmp_path)
-    import pandas as pd
-
     views = pd.read_parquet(next((tmp_path / "results").rglob("fold-own-s0.views.parquet")))
     tested = views[views["part"] == "test"][["p_0", "p_1", "p_2"]].to_numpy()
     assert np.array_equal(proba[:6], tested)
@@ -204,10 +206,8 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 def test_a_file_cannot_set_what_an_estimator_is_made_of(tmp_path):
     """Attributes come from a file: only those that fitting makes may be restored."""
-    model = models.build("majority", {})(None, 3, {}).fit(np.zeros((4, 2)), np.array([0, 1, 1, 1]))
+    model = models.build("majority", {})(VIEW, 3, {}).fit(np.zeros((4, 2)), np.array([0, 1, 1, 1]))
     file = tmp_path / "model.safetensors"
-    from safetensors.torch import save_file
-
     for attributes in ({"predict_proba": "x"}, {"__class__": "x"}, {"fit/__name__": "x"}, {"strategy": "constant"}):
         save_file({"a": torch.zeros(1)}, file, {"microexpr": json.dumps({"attributes": attributes})})
         with pytest.raises(StoreError, match="of another model"):

@@ -93,13 +93,11 @@ def test_other_packages_add_components_through_entry_points(monkeypatch, things)
 
 
 def test_an_entry_point_that_registers_itself_keeps_its_revision(monkeypatch, things):
-    class Point:
-        name = "own"
-
+    class Point(EntryPoint):
         def load(self):
             return things.register("own", revision=7)(Thing)
 
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [Point()])
+    monkeypatch.setattr(_registry, "entry_points", lambda group: [Point("own", "a:b", group)])
     assert things.get("own") is Thing
     assert things.revision("own") == 7
 

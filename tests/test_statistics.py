@@ -13,6 +13,7 @@ from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
 from microexpr.statistics import bootstrap as bootstrap_module
 from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.guessing import guesses
 from microexpr.statistics.permutation import permutation_null
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
@@ -240,3 +241,13 @@ def test_ten_thousand_permutations_in_two_seconds():
         permutation_null(metrics.build("macro_f1", {}), y_true, y_pred, **arguments(y_true), persons=persons)
         # 0.12 s measured on one core.
         assert time.perf_counter() - start < 2
+
+
+def test_guessing_scores_what_its_shares_give():
+    y_true, shares = np.repeat([0, 1], 50), np.tile([0.75, 0.25], (100, 1))
+    accuracy = {"accuracy": metrics.build("accuracy", {})}
+    drawn = guesses(accuracy, y_true, shares, over=np.array([True, True]), rng=np.random.default_rng(0), n=4000)
+    assert drawn["accuracy"].shape == (4000,)
+    assert abs(drawn["accuracy"].mean() - 0.5) < 0.01  # 0.5 * 0.75 + 0.5 * 0.25
+    sure = guesses(accuracy, y_true, np.eye(2)[y_true], over=np.array([True, True]), rng=np.random.default_rng(0), n=3)
+    assert (sure["accuracy"] == 1).all()

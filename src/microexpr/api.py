@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from microexpr.config import Experiment, Study, load
 from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
 from microexpr.errors import ConfigError, MicroexprError, UsageError, WeightsError
-from microexpr.files import make_folder, write_atomically
+from microexpr.files import held, make_folder, write_atomically
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report
@@ -57,14 +58,11 @@ def run_study(
     """
     grid = _study(what)
     workspace = _workspace(grid.experiment, data, out, progress, skip_invalid, allow_cropped, keep_weights, workers)
-    try:
+    with _working_in(workspace.options.out):
         result = grids.run(grid, workspace)
-    except MicroexprError:
-        _remove_if_empty(workspace.options.out)
-        raise
-    summary = summarise(result, command)
-    write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
-    return Finished(summary, write_report(summary, workspace.options.out), result)
+        summary = summarise(result, command)
+        write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
+        return Finished(summary, write_report(summary, workspace.options.out), result)
 
 
 def dry_run(
@@ -110,9 +108,9 @@ def fit(
 ) -> Path:
     """Train on every clip and keep the model: ``model.safetensors`` and ``card.json`` in `out`."""
     experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
-    return fitting.fit(
-        experiment, _workspace(experiment, data, out, progress, skip_invalid, allow_cropped, False, workers)
-    )
+    workspace = _workspace(experiment, data, out, progress, skip_invalid, allow_cropped, False, workers)
+    with _working_in(workspace.options.out):
+        return fitting.fit(experiment, workspace)
 
 
 def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
@@ -171,9 +169,16 @@ def _tags(model: str) -> Sequence[str]:
     return tags
 
 
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+@contextlib.contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """Hold the folder; one in which nothing could be begun is not left behind."""
+    try:
+        with held(folder):
+            yield
+    except MicroexprError:
+        if [item.name for item in folder.iterdir()] == [".lock"]:
+            shutil.rmtree(folder)
+        raise
 
 
 def _study(what: Study | Path | str) -> Study:

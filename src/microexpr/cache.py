@@ -65,7 +65,7 @@ class DatasetFrames:
         return np.array([self._box(number, detector) for number in numbers], float)
 
     def _box(self, number: int, detector: str) -> tuple[float, ...]:
-        place = (detector, self.clip.key, number)
+        place = (f"{detector}/{detectors.revision(detector)}", self.clip.key, number)
         if place not in self.known:
             found = detectors.build(detector, {})(self.pixels([number])[0])
             self.known[place] = tuple(map(float, found[0])) if len(found) else None
@@ -299,5 +299,5 @@ def _preprocess(
 
 def _mend(error: MicroexprError) -> str:
     if isinstance(error, NoFaceError):
-        return 'leave the clip out with --skip-invalid, or take a preprocessing with box = "onset" or "median"'
+        return 'leave the clip out with --skip-invalid, or take box = "onset" where only that frame needs a face'
     return "copy the file again from the owners' archive, or leave the clip out with --skip-invalid"

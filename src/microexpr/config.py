@@ -27,6 +27,10 @@ from microexpr.labels import AS_GIVEN, LABEL_SETS
 
 BEST_ON_VALIDATION = "best_on_validation"
 """``loss = "best_on_validation"``: both of the paper's losses are trained and validation chooses."""
+METHOD = 1
+"""Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
+AXES = ("preprocessing", "sampling", "model")
+"""What the cells of a study may differ in."""
 PAPERS_LOSSES = ("cross_entropy", "focal")
 
 
@@ -110,7 +114,7 @@ class Experiment(_Strict):
     vote: Component = Component(name="majority")
     protocol: Component = Component(name="paper_holdout")
     validation: float = Field(0.1, gt=0, lt=0.5)
-    """Share of the training persons that choose, where the protocol brings no validation of its own."""
+    """Share of the training clips, whole persons, that choose where the protocol brings no validation of its own."""
     training: Training = Training()
     bootstrap: Bootstrap = Bootstrap()
     seed: int = Field(0, ge=0)
@@ -132,6 +136,7 @@ class Experiment(_Strict):
     def canonical(self) -> dict[str, Any]:
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
         content = self.model_dump(mode="json", exclude={"name", "bootstrap"})
+        content["method"] = METHOD
         for name, registry in _FIELDS.items():
             value = getattr(self, name)
             filled = [_canonical(registry, item) for item in (value if isinstance(value, tuple) else (value,))]
@@ -170,17 +175,20 @@ class Experiment(_Strict):
 
 
 class Override(_Strict):
-    """What some cells of a study do otherwise, for instance the batch of a preprocessing (paper: 4 to 16 for M2)."""
+    """What some cells of a study do otherwise, for instance the batch of a preprocessing (paper: 4 to 16 for M2).
+
+    It may change the parameters of the component it matches, never which one that is.
+    """
 
     when: dict[str, str]
     """Part of an experiment -> name of its component; all must match."""
     set: dict[str, Any]
-    """Dotted keys."""
+    """Dotted keys; parameters of a component, not the component itself."""
 
     def matches(self, experiment: Experiment) -> bool:
         """Say whether this is one of its cells; raises ConfigError for a part that has no component."""
         for part, name in self.when.items():
-            if not isinstance(getattr(experiment, part, None), Component):
+            if part not in _FIELDS or not isinstance(getattr(experiment, part), Component):
                 raise ConfigError(f"overrides: when.{part} is no single component of an experiment.")
             if getattr(experiment, part).name != name:
                 return False
@@ -237,13 +245,26 @@ class Study(_Strict):
         cell = self.experiment.with_values({"name": name or self.name, **values})
         for override in self.overrides:
             if override.matches(cell):
-                cell = cell.with_values({**override.set, **values})
+                cell = cell.with_values(override.set)
         return cell
 
     def check(self) -> None:
         """Check every cell; raises ConfigError."""
-        for cell in (*self.cells(), *self.baseline_cells(), *filter(None, [self.named()])):
+        cells = (*self.cells(), *self.baseline_cells(), *filter(None, [self.named()]))
+        for key in self.grid:
+            if key.split(".")[0] not in AXES:
+                raise ConfigError(
+                    f"grid: {key!r} cannot be an axis; the report compares {', '.join(AXES)} and their parts."
+                )
+        for cell in cells:
             cell.check()
+        for override in self.overrides:
+            for part, name in override.when.items():
+                _FIELDS[part].get(name)
+            for axis in set(AXES) & set(override.set):
+                raise ConfigError(f"overrides: set.{axis} would change which {axis} a cell has; set its parameters.")
+            if not any(override.matches(cell) for cell in cells):
+                raise ConfigError(f"overrides: no cell has {override.when}.")
 
 
 M = TypeVar("M", Experiment, Study)
@@ -263,6 +284,8 @@ _FIELDS: Mapping[str, Registry[Any]] = {
 def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
     params = registry.bind(component.name, component.params)
     content = {"name": component.name, "revision": registry.revision(component.name), "params": params}
+    if registry is contracts.models:
+        params.pop("weights", None)  # which file they come from does not matter; their sha256 joins the key
     if "detector" in params:
         content["detector"] = contracts.detectors.revision(params["detector"])
     return content
@@ -346,5 +369,5 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def rng_for(seed: int, role: str) -> np.random.Generator:
     """Return the generator of one role (``split``, ``training/<fold>`` ...): roles never share a stream."""
-    digest = hashlib.sha256(role.encode()).digest()
-    return np.random.default_rng([seed, *np.frombuffer(digest[:16], np.uint32).tolist()])
+    stream = np.frombuffer(hashlib.sha256(role.encode()).digest()[:16], np.uint32)
+    return np.random.default_rng([seed, *stream.tolist()])

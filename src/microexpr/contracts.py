@@ -193,10 +193,6 @@ class Preprocessor(Protocol):
     def wants_raw(self) -> bool:
         """Whether frames that somebody has cropped already would make it meaningless."""
 
-    @property
-    def needs_faces(self) -> bool:
-        """Whether a detector must run over the frames."""
-
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames: ...
 
 

@@ -75,7 +75,12 @@ def fit(
     augmentations: Sequence[Augmentation] = (),
     progress: Progress | None = None,
 ) -> Fitted:
-    """Train; with several losses each is trained and validation chooses. Raises TrainingError."""
+    """Train; with several losses each is trained and validation chooses. Raises TrainingError.
+
+    Losses that validation scores alike are told apart by the negative log-likelihood of the validation views, which
+    is measured alike for all of them; their own values are not comparable (focal loss is never above cross-entropy).
+    """
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.manual_seed(seed)
     model = build()
     if not isinstance(model, nn.Module):
@@ -85,7 +90,7 @@ def fit(
     for name, loss in losses.items():
         model.load_state_dict(start)
         runs[name] = _Run(model, task, loss, training, seed, augmentations).go(name, progress or Silent())
-    chosen = max(runs, key=lambda name: (runs[name].best, -runs[name].best_loss))
+    chosen = max(runs, key=lambda name: (runs[name].best, -runs[name].best_nll))
     model.load_state_dict(runs[chosen].state)
     history = pd.concat([run.history() for run in runs.values()], ignore_index=True)
     history["chosen"] = (history["loss"] == chosen) & (history["epoch"] == runs[chosen].epoch)
@@ -143,7 +148,7 @@ class _Run:
             trainable, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
         )
         self.epochs: list[dict[str, Any]] = []
-        self.best, self.best_loss, self.epoch = -np.inf, np.inf, 0
+        self.best, self.best_nll, self.epoch = -np.inf, np.inf, 0
         self.state: dict[str, Tensor] = {}
 
     def go(self, name: str, progress: Progress) -> _Run:
@@ -204,16 +209,17 @@ class _Run:
                 logits = _logits(self.model, self.task.views, indices, self.training)
                 batch = Batch(torch.empty(len(indices), 0), _one_hot(self.task, indices), {})
                 row[f"{part}_loss"] = float(self.loss(Output(logits, {}), batch, self.counts).mean())
+                row[f"{part}_nll"] = float(nn.functional.cross_entropy(logits, torch.as_tensor(self.task.y[indices])))
                 row[f"{part}_score"] = self.task.score(torch.softmax(logits.double(), 1).numpy(), indices)
         self.epochs.append(row)
         return row
 
     def _keep(self, row: Mapping[str, Any]) -> bool:
         """Keep this epoch's weights if it is the best so far on validation; without validation always."""
-        score, loss = (row["val_score"], row["val_loss"]) if "val_score" in row else (np.inf, row["train_loss"])
+        score, nll = (row["val_score"], row["val_nll"]) if "val_score" in row else (np.inf, row["train_nll"])
         better = score > self.best or "val_score" not in row or not self.training.patience
         if better:
-            self.best, self.best_loss, self.epoch = score, loss, row["epoch"]
+            self.best, self.best_nll, self.epoch = score, nll, row["epoch"]
             if row["epoch"] == self.training.epochs or self._may_stop:
                 self.state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
         return bool(better)

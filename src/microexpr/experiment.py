@@ -16,6 +16,7 @@ from microexpr.cache import Views
 from microexpr.config import Experiment, rng_for
 from microexpr.contracts import Fold
 from microexpr.environment import environment
+from microexpr.files import digest
 from microexpr.labels import LabelSet
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
@@ -39,9 +40,9 @@ class Result:
 
     def predictions(self, part: str = "test") -> pd.DataFrame:
         """Return one row a clip, voted: clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
-        views = pd.concat([fold.views for fold in self.folds], ignore_index=True)
-        vote = self.experiment.vote.build(contracts.votes)
-        return voted(views[views["part"] == part], vote, len(self.labels.classes))
+        vote, k = self.experiment.vote.build(contracts.votes), len(self.labels.classes)
+        parts = [voted(fold.views[fold.views["part"] == part], vote, k) for fold in self.folds]
+        return pd.concat(parts, ignore_index=True)
 
     def scores(self) -> dict[str, float]:
         """Return every registered metric over the pooled test clips."""
@@ -54,9 +55,9 @@ def run(plan: Plan, workspace: Workspace) -> Result:
     """Train the folds that are missing and return all of them."""
     options, data = workspace.options, plan.data
     results = Results(options.out / "results", plan.key)
-    results.begin(_facts(plan), fixed=("fingerprint", "clips"))
+    results.begin(_facts(plan), fixed=("fingerprint", "classes", "clips"))
     folds = plan.folds()
-    missing = set(results.missing([fold.name for fold in folds]))
+    missing = set(results.missing([fold.name for fold in folds], weights=options.keep_weights))
     todo = [fold for fold in folds if fold.name in missing]
     if todo:
         views = plan.views()
@@ -72,7 +73,8 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "canonical": plan.experiment.canonical(),
         "weights": dict(plan.weights),
         "fingerprint": plan.data.cache.fingerprint,
-        "clips": len(plan.data.clips),
+        "classes": list(plan.data.labels.classes),
+        "clips": digest([clip.key for clip in plan.data.clips]),
         "environment": environment(),
     }
 
@@ -93,7 +95,7 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "loss_scores": dict(fitted.loss_scores),
         "seconds": time.perf_counter() - start,
         "device": str(engine.device()),
-        "threads": environment()["threads"],
+        "environment": environment(),
         "mode": "fold by fold",
     }
     if weights is not None:

@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from microexpr.errors import StoreError
 
@@ -22,6 +25,20 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out.") from None
     return folder
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run at a time; a run that dies lets go. Raises StoreError where another holds it."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StoreError(f"another run works in {folder}; wait for it, or choose another --out.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_atomically(file: Path, content: str | bytes) -> None:

@@ -27,7 +27,7 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     holds no test score: nothing is left to test on. `microexpr run` of the same file estimates one.
     """
     plan = workspace.plan(experiment)
-    _refuse_another(workspace.options.out, plan.key)
+    _refuse_another(workspace.options.out, plan)
     workspace.prepare([plan])
     fold = Fold("all", np.arange(len(plan.table)), np.array([], int))
     if experiment.selects and plan.model.trains_in_epochs:
@@ -37,6 +37,7 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     out = make_folder(workspace.options.out)
     chosen = fitted.history[fitted.history["chosen"]].iloc[0]
     card = _card(plan, fold, views.spec) | {
+        "normalisation": _normalisation(fitted.model),
         "scores": {name: float(chosen[name]) for name in ("train_score", "val_score") if name in chosen},
         "loss": fitted.loss,
         "epoch": fitted.epoch,
@@ -46,9 +47,12 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     return out / "model.safetensors"
 
 
-def _refuse_another(out: Path, key: str) -> None:
+def _refuse_another(out: Path, plan: Plan) -> None:
     file = out / "card.json"
-    if file.is_file() and _read(file).get("key") != key:
+    if not file.is_file():
+        return
+    card = _read(file)
+    if (card.get("key"), card.get("data", {}).get("fingerprint")) != (plan.key, plan.data.cache.fingerprint):
         raise StoreError(f"{out} holds the model of another experiment; choose another --out, or remove it.")
 
 
@@ -83,6 +87,14 @@ def _damaged(file: Path) -> StoreError:
     return StoreError(f"{file} is damaged; copy the model again, or remove it and fit it anew.")
 
 
+def _normalisation(model: Any) -> dict[str, Any] | str:
+    """Return what an image model subtracts and multiplies with, channel by channel, in the view's own units."""
+    body = getattr(model, "body", None)
+    if not hasattr(body, "centre"):
+        return "within the model, from the view's range"
+    return {name: getattr(body, name).flatten().tolist() for name in ("centre", "scale")}
+
+
 def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
     data = plan.data
     return {
@@ -99,7 +111,6 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
             "validation clips": 0 if fold.val is None else len(fold.val),
         },
         "view": {"shape": list(spec.shape), "channels": list(spec.channels), "range": [spec.low, spec.high]},
-        "normalisation": "within the model, from the view's range",
         "weights": dict(plan.weights),
         "test scores": "not measured: every clip was trained on; `microexpr run` of the same experiment measures",
         "environment": environment(),

@@ -22,14 +22,19 @@ class Framing(NamedTuple):
     face_centred: float | None
     box_jitter_px: float | None
     n_frames: int
+    n_searched: int
+    """Frames shown in which a face was looked for; `face_centred` is a share of these."""
 
 
 def framing(plan: Plan) -> Framing:
     """Measure the frames that a plan shows.
 
     `face_centred` is the share of frames in which the centre of the face box that the detector found lies in the
-    middle third of the picture shown, in both directions. (The paper prints 84 % for M1 and 100 % for M2 without a
-    definition.) `box_jitter_px` is the standard deviation, in source pixels, of the window's centre within a clip,
+    middle third of the picture shown, in both directions; a frame without a face counts as not centred. Only frames
+    in which a preprocessing of the study looked for a face are counted, `n_searched` of `n_frames`. (The paper prints
+    84 % for M1 and 100 % for M2 without a definition.)
+
+    `box_jitter_px` is the standard deviation, in source pixels, of the window's centre within a clip,
     both directions joined (`ops.spread`), averaged over the clips with two frames or more: 0 for a window that
     stays, and for a face box the head's own motion joined to the detector's unrest.
     """
@@ -46,20 +51,24 @@ def framing(plan: Plan) -> Framing:
         face_centred=float(np.mean(centred)) if centred else None,
         box_jitter_px=float(np.mean(jitter)) if jitter and plan.preprocessor.wants_raw else None,
         n_frames=len(np.unique(views.places)),
+        n_searched=len(centred),
     )
 
 
 def _centred(plan: Plan, views: Views) -> list[bool]:
-    found = {(clip, frame): box for (_, clip, frame), box in plan.data.cache.boxes.items() if box}
+    found = {(clip, frame): box for (_, clip, frame), box in plan.data.cache.boxes.items()}
     shown = {
         (views.clips[row].key, number): window
         for row, numbers, windows in zip(views.clip_rows, views.numbers, views.windows(), strict=True)
         for number, window in zip(numbers, windows, strict=True)
     }
-    return [_in_middle(np.array(found[place]), window) for place, window in shown.items() if place in found]
+    return [_in_middle(found[place], window) for place, window in shown.items() if place in found]
 
 
-def _in_middle(box: ops.Box, window: ops.Box) -> bool:
+def _in_middle(found: tuple[float, ...] | None, window: ops.Box) -> bool:
+    if found is None:
+        return False
+    box = np.array(found)
     centre = (box[:2] + box[2:]) / 2
     share = (centre - window[:2]) / (window[2:] - window[:2])
     return bool(((share >= 1 / 3) & (share <= 2 / 3)).all())

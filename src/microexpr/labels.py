@@ -63,7 +63,7 @@ def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSe
         unknown = sorted(set(choice) - set(VOCABULARY))
         if unknown:
             raise ConfigError(f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
-        return LabelSet("own", tuple(dict.fromkeys(choice.values())), dict(choice))
+        return LabelSet("own", tuple(sorted(set(choice.values()))), dict(choice))
     if choice == AS_GIVEN:
         present = {clip.emotion for clip in clips}
         return _same(AS_GIVEN, *(word for word in VOCABULARY if word in present))

@@ -18,6 +18,7 @@ from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
 from microexpr.contracts import Dataset, Fold, Preprocessor, Sampler, ViewSpec
 from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, WeightsError
+from microexpr.files import digest
 from microexpr.labels import LabelSet, clip_table, label_set
 from microexpr.progress import Progress, Silent
 
@@ -80,7 +81,9 @@ class Plan:
     @property
     def key(self) -> str:
         """The experiment's key; the weights it starts from are part of it."""
-        return self.experiment.key(**self.weights)
+        facts = {name: self.weights[name] for name in ("sha256",) if name in self.weights}
+        resolved = self.experiment.model_copy(update={"modality": self.data.modality})
+        return resolved.key(**(facts or {"weights": self.weights.get("weights", "none")}))
 
     @property
     def metric(self) -> contracts.Metric:
@@ -131,6 +134,7 @@ class Workspace:
     options: Options
     progress: Progress = field(default_factory=Silent)
     _data: dict[str, Data] = field(default_factory=dict)
+    _specs: dict[tuple[object, ...], ViewSpec] = field(default_factory=dict)
 
     def plan(self, experiment: Experiment, *, weights: bool = True) -> Plan:
         """Check an experiment against its database; raises ConfigError, DataError, SplitError or WeightsError.
@@ -147,9 +151,18 @@ class Workspace:
                 "report then states."
             )
         sampler = experiment.sampling.build(contracts.samplers)
-        self._leave_out(data, [fault for clip in data.clips for fault in _unsampled(clip, sampler)])
+        unsampled = [fault for clip in data.clips for fault in _unsampled(clip, sampler)]
+        if len(unsampled) == len(data.clips):
+            raise ConfigError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
+        self._leave_out(data, unsampled)
         model = experiment.model.build(contracts.models)
-        spec = self._spec(experiment, data, preprocessor, sampler)
+        shown = (
+            id(data),
+            *(part.label for part in (experiment.preprocessing, experiment.sampling, experiment.representation)),
+        )
+        if shown not in self._specs:
+            self._specs[shown] = self._spec(experiment, data, preprocessor, sampler)
+        spec = self._specs[shown]
         plan = Plan(experiment, data, preprocessor, sampler, model, spec, _weights(model, spec, required=weights))
         plan.folds()
         return plan
@@ -260,7 +273,7 @@ def preprocessing_id(component: Component) -> str:
     registry = contracts.preprocessors
     params = registry.bind(component.name, component.params)
     detector = contracts.detectors.revision(params["detector"]) if "detector" in params else 0
-    return f"{component.name}/{registry.revision(component.name)}/{detector}/{sorted(params.items())}"
+    return f"{component.name}/{digest([registry.revision(component.name), detector, params])}"
 
 
 def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Mapping[str, str]:

@@ -53,8 +53,8 @@ class Results:
         for name in fixed:
             if before and before.get(name) != facts.get(name):
                 raise StoreError(
-                    f"{self.folder} holds results of other data (its {name} differs): the database has changed since. "
-                    "Choose another --out, or remove that folder to train anew."
+                    f"{self.folder} holds results of other data (its {name} differs): the database has changed "
+                    "since, or other clips were left out. Choose another --out, or remove that folder to train anew."
                 )
         if not before:
             write_atomically(file, json.dumps(facts, indent=1))
@@ -69,10 +69,14 @@ class Results:
         except json.JSONDecodeError:
             raise StoreError(f"{file} is damaged; remove its folder to train anew.") from None
 
-    def missing(self, folds: Sequence[str]) -> list[str]:
-        """Return the folds without results."""
-        parts = ("history", "views")
-        return [name for name in folds if not all(self._file(name, part).is_file() for part in parts)]
+    def missing(self, folds: Sequence[str], *, weights: bool = False) -> list[str]:
+        """Return the folds without results, or without the weights that are to be kept."""
+
+        def files(name: str) -> list[Path]:
+            kept = [self.weights(name)] if weights else []
+            return [self._file(name, "history"), self._file(name, "views"), *kept]
+
+        return [name for name in folds if not all(file.is_file() for file in files(name))]
 
     def write(self, fold: FoldResult) -> None:
         """Write a fold; its views come last and make it count."""

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from microexpr import engine
+from microexpr import contracts, engine
 from microexpr import experiment as experiments
 from microexpr.config import Experiment, Study
 from microexpr.environment import environment
+from microexpr.errors import TrainingError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
@@ -46,6 +47,8 @@ class StudyResult:
     framings: dict[str, Framing]
     """By the label of the preprocessing."""
     latencies: tuple[dict[str, Any], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+    """Experiments that could not be trained, and why."""
 
 
 def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict[str, list[Plan]]:
@@ -72,9 +75,15 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
     workspace.prepare(everything)
     cells: dict[str, list[Cell]] = {part: [] for part in parts}
     owners = [part for part, plans in parts.items() for _ in plans]
+    failed: list[tuple[str, str]] = []
     for part, plan in track(zip(owners, everything, strict=True), len(everything), "experiments", workspace.progress):
-        cells[part].append(Cell(plan, experiments.run(plan, workspace)))
-    shown = {plan.experiment.preprocessing.label: plan for plan in parts["cells"]}
+        try:
+            cells[part].append(Cell(plan, experiments.run(plan, workspace)))
+        except TrainingError as error:  # the others go on
+            failed.append((plan.experiment.name, str(error)))
+    if not cells["cells"]:
+        raise TrainingError(f"no cell could be trained; the first: {failed[0][1]}")
+    shown = dict.fromkeys(cell.experiment.preprocessing.label for cell in cells["cells"])
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),
@@ -82,6 +91,7 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         named=cells["named"][0] if cells["named"] else None,
         shuffled=tuple(cells["shuffled"]),
         framings={label: _framing(label, parts["cells"]) for label in shown},
+        failed=tuple(failed),
         latencies=_latencies(parts["cells"], workspace) if study.latency else (),
     )
 
@@ -101,7 +111,10 @@ def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, A
 
 def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     facts = environment()
-    machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")}
+    machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
+        "precision": plan.experiment.training.precision,
+        "revision": contracts.models.revision(plan.experiment.model.name),
+    }
     folder = workspace.options.out / "latency"
     model = plan.experiment.model
     file = folder / f"{model.name}-{plan.spec.shape[1]}-{digest([model.label, plan.spec, machine])}.json"

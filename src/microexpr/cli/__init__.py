@@ -88,6 +88,8 @@ def study_command(
         _print_json(finished.summary)
     else:
         _print_summary(finished.summary, finished.paths.html)
+    if finished.result.failed:
+        raise typer.Exit(1)
 
 
 @app.command("run")
@@ -244,6 +246,12 @@ def main() -> None:
             raise
         sys.stderr.write(f"microexpr: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        sys.stderr.write(f"microexpr: {error.strerror or error}{where}: free some space, or choose another --out.\n")
+        sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this
             sys.stderr.write("\nmicroexpr: interrupted; the same command goes on where it stopped.\n")

@@ -17,7 +17,6 @@ class AsIs:
     """Show every frame as it is; all frames of a database must be of one size."""
 
     wants_raw: ClassVar[bool] = False
-    needs_faces: ClassVar[bool] = False
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         pixels = frames.pixels(numbers)

@@ -50,11 +50,6 @@ class Crop:
 
     wants_raw: ClassVar[bool] = True
 
-    @property
-    def needs_faces(self) -> bool:
-        """Whether a detector must run."""
-        return self.crop == "face"
-
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         source = frames.pixels(numbers)
         height, width = source.shape[1:3]

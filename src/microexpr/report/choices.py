@@ -57,6 +57,13 @@ OPEN = (
     Open("size of M2, pixels", "224x224", _crop("face", "size"), 224),
     Open("grey into ImageNet models", "grayscale conversion", _of("model", "grey"), "sum"),
     Open("MFS: frames out of range and repeats dropped", "averaging 13 frames per video", _of("sampler", "drop"), True),
+    Open(
+        "validation where the protocol has none, share of clips",
+        "does not arise",
+        lambda plan: plan.experiment.validation,
+        0.1,
+    ),
+    Open("macro-F1 over classes", "those present in the test set", lambda plan: "present", "present"),
     Open("protocol", "stratified split, 201/26/28", _component("protocol"), "paper_holdout"),
     Open("vote", "majority voting", _component("vote"), "majority"),
     Open("losses tried", "CE and focal, chosen on validation", _losses, "cross_entropy or focal"),
@@ -118,6 +125,14 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         )
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
         yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
+    for name, reason in result.failed:
+        yield "failed", "warning", f"{name} could not be trained and is missing: {reason}"
+    if any(cell.plan.model.trains_in_epochs for cell in result.cells):
+        yield (
+            "one_seed",
+            "note",
+            "One seed, as in the paper: repeat with others (seed = 1, 2 ...) before believing a difference.",
+        )
     if len(result.cells) > 1:
         text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
         yield "best_of_cells", "note", text

@@ -17,11 +17,13 @@ from microexpr.plan import Plan
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.guessing import guesses
 from microexpr.statistics.permutation import QUANTILE, permutation_null
 from microexpr.study import Cell, StudyResult
 
 FORMAT = 1
-SCORES = ("uf1", "uar", "accuracy")
+SCORES = ("uf1", "uar", "accuracy", "macro_f1_all")
+GUESSES = 2000
 
 
 def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
@@ -39,17 +41,17 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "data": _data(first),
         "protocol": _protocol(first),
         "preprocessing": _preprocessing(result),
-        "sampling": {cell.experiment.sampling.label: _sampling(cell.plan) for cell in result.cells},
+        "sampling": _samplings(result),
         "models": _models(result),
         "cells": [_cell(cell) for cell in result.cells],
-        "baselines": {_baseline_name(cell): _scores(cell) for cell in result.baselines},
+        "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
         "intervals": {"method": "percentile bootstrap", **first.experiment.bootstrap.model_dump()},
         "metrics": _metrics(),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],
         "latency": list(result.latencies),
         "choices": choices(result),
-        "environment": facts,
+        "environment": _environment(result),
         "seeds": {"seed": first.experiment.seed},
         "examples": examples(result),
     }
@@ -95,14 +97,29 @@ def _protocol(plan: Plan) -> dict[str, Any]:
 
 def _preprocessing(result: StudyResult) -> dict[str, Any]:
     components = {cell.experiment.preprocessing.label: cell for cell in result.cells}
+    axis = [cell.experiment.preprocessing for cell in components.values()]
     return {
         label: {
-            "label": components[label].experiment.preprocessing.name.upper(),
+            "label": _short(components[label].experiment.preprocessing, axis),
             "description": describe(contracts.preprocessors, components[label].experiment.preprocessing),
             **measured._asdict(),
             "channels": list(measured.channels),
         }
         for label, measured in result.framings.items()
+    }
+
+
+def _short(component: Component, axis: Sequence[Component]) -> str:
+    """Return a component's bare name where it stands once on its axis, else the name with its parameters."""
+    alone = sum(other.name == component.name for other in axis) == 1
+    return component.name.upper() if alone else component.label
+
+
+def _samplings(result: StudyResult) -> dict[str, Any]:
+    plans = {cell.experiment.sampling.label: cell.plan for cell in result.cells}
+    axis = [plan.experiment.sampling for plan in plans.values()]
+    return {
+        label: {"label": _short(plan.experiment.sampling, axis), **_sampling(plan)} for label, plan in plans.items()
     }
 
 
@@ -114,7 +131,6 @@ def _sampling(plan: Plan) -> dict[str, Any]:
         rows = {"train": fold.train, "val": fold.val, "test": fold.test}
         parts |= {part: int(counts[picked].sum()) for part, picked in rows.items() if picked is not None}
     return {
-        "label": plan.experiment.sampling.name.upper(),
         "nominal": plan.sampler.nominal,
         **parts,
         "total": int(counts.sum()),
@@ -255,6 +271,12 @@ def _curves(cell: Cell) -> list[dict[str, Any]]:
     return curves
 
 
+def _environment(result: StudyResult) -> dict[str, str]:
+    """Return what the folds were trained with; values that differ between folds stand side by side."""
+    everything = [fold.facts["environment"] for cell in result.cells for fold in cell.result.folds]
+    return {name: " / ".join(dict.fromkeys(facts[name] for facts in everything)) for name in everything[0]}
+
+
 def _metrics() -> dict[str, dict[str, str]]:
     built = {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
     return {
@@ -269,9 +291,27 @@ def describe(registry: Any, component: Component) -> str:
     return ", ".join(f"{key} {value}" for key, value in params.items()) or "no parameters"
 
 
-def _baseline_name(cell: Cell) -> str:
+def _baseline(cell: Cell) -> tuple[str, dict[str, Any]]:
     name = cell.experiment.model.name
-    return "guessing" if name == "class_frequency" else name
+    return ("guessing", _guessing(cell)) if name == "class_frequency" else (name, _scores(cell))
+
+
+def _guessing(cell: Cell) -> dict[str, Any]:
+    """Score many guesses by the training clips' class shares: one draw alone would be luck."""
+    k = len(cell.plan.data.labels.classes)
+    truth, proba = [], []
+    for fold in cell.result.folds:
+        clips = fold.views.drop_duplicates("clip")
+        labels = {part: clips.loc[clips["part"] == part, "y_true"].to_numpy(int) for part in ("train", "test")}
+        shares = np.bincount(labels["train"], minlength=k) / len(labels["train"])
+        truth.append(labels["test"])
+        proba.append(np.tile(shares, (len(labels["test"]), 1)))
+    y_true, rng = np.concatenate(truth), rng_for(cell.experiment.seed, "guessing")
+    built = {name: contracts.metrics.build(name, {}) for name in ("macro_f1", *SCORES)}
+    drawn = guesses(built, y_true, np.concatenate(proba), over=present(y_true, k), rng=rng, n=GUESSES)
+    low, high = np.quantile(drawn["macro_f1"], [0.025, 0.975])
+    means = {name: float(values.mean()) for name, values in drawn.items()}
+    return {**means, "ci_low": float(low), "ci_high": float(high), "n_test": len(y_true), "draws": GUESSES}
 
 
 def _mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
