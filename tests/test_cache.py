@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from microexpr.cache import Cache, DatasetFrames
-from microexpr.contracts import Dataset, datasets, preprocessors, representations, samplers
+from microexpr.contracts import Dataset, datasets, detectors, preprocessors, representations, samplers
 from microexpr.errors import DataError
 
 M1 = ("m1", preprocessors.build("m1", {"size": 32}))
@@ -115,3 +115,14 @@ def test_clips_without_a_face_are_all_named(database, tmp_path):
     assert [fault.clip for fault in faults] == [clips[0].key, clips[2].key]
     assert "finds no face in frame 4" in faults[0].problem
     assert "--skip-invalid" in faults[0].mend
+
+
+def test_a_detector_of_another_revision_looks_again(faces, tmp_path, monkeypatch):
+    dataset = datasets.get("casme2")(faces)
+    clip = dataset.clips()[0]
+    cache = Cache(dataset, "colour", tmp_path, dataset.fingerprint())
+    before = cache.frames(clip)
+    before.boxes([clip.apex], "dlib_hog")
+    monkeypatch.setitem(detectors._revisions, "dlib_hog", 2)
+    before.boxes([clip.apex], "dlib_hog")
+    assert len(before.known) == 2

@@ -163,3 +163,11 @@ def test_frozen_parameters_stay():
 def test_latency_is_a_positive_median():
     model = models.build("small_cnn", {})(SPEC, 3, {})
     assert 0 < engine.latency(model, SPEC, Training()) < 1000
+
+
+def test_losses_that_validation_scores_alike_are_told_apart_by_one_measure():
+    fitted, _ = fit(task(score=lambda proba, indices: 0.5), names=("focal", "cross_entropy"), epochs=4)
+    last = fitted.history[fitted.history["epoch"] == 4].set_index("loss")["val_nll"]
+    assert fitted.loss == last.idxmin()
+    own = fitted.history[fitted.history["epoch"] == 4].set_index("loss")["val_loss"]
+    assert own["focal"] < own["cross_entropy"]  # by their own values focal would always win

@@ -8,7 +8,7 @@ import pytest
 
 from microexpr import experiment as running
 from microexpr.contracts import Fold, protocols
-from microexpr.errors import ConfigError, DataError, StoreError
+from microexpr.errors import ConfigError, DataError, Fault, StoreError
 from microexpr.experiment import run
 from microexpr.plan import Options, Workspace, cut_val
 
@@ -206,3 +206,27 @@ def test_facts_of_a_run_are_kept(finished):
 def test_protocols_say_whether_they_share_persons():
     assert protocols.build("loso", {}).subject_independent
     assert not protocols.build("paper_holdout", {}).subject_independent
+
+
+def test_weights_can_be_kept_afterwards(experiment, database, tmp_path):
+    short = experiment.with_values({"training.epochs": 1})
+    key = go(short, database, tmp_path).key
+    assert not list((tmp_path / "results" / key).glob("*.safetensors"))
+    go(short, database, tmp_path, keep_weights=True)
+    assert len(list((tmp_path / "results" / key).glob("*.safetensors"))) == 6
+
+
+def test_other_clips_under_the_same_key_are_refused(experiment, database, tmp_path):
+    short = experiment.with_values({"training.epochs": 1})
+    go(short, database, tmp_path)
+    space = workspace(database, tmp_path, skip_invalid=True)
+    plan = space.plan(short)
+    plan.data.leave_out([Fault("x", "y", "z", plan.data.clips[0].key)])
+    space.prepare([plan])
+    with pytest.raises(StoreError, match="other clips were left out"):
+        run(plan, space)
+
+
+def test_the_modality_may_be_named_or_not(experiment, database, tmp_path):
+    space = workspace(database, tmp_path)
+    assert space.plan(experiment).key == space.plan(experiment.with_values({"modality": "colour"})).key

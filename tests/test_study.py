@@ -15,12 +15,13 @@ import pytest
 
 from conftest import recipe
 from microexpr import experiment as experiments
-from microexpr import run_study, study
+from microexpr import run_experiment, run_study, study
 from microexpr.config import Study, load, parse
 from microexpr.datasets.synthetic import SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import table
 from microexpr.detection.dlib_hog import DlibHog
-from microexpr.errors import ConfigError
+from microexpr.errors import ConfigError, StoreError, TrainingError
+from microexpr.files import held
 from microexpr.plan import Options, Workspace
 from shell import microexpr
 from test_casme2 import jpeg
@@ -305,3 +306,33 @@ def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):
     trained = [planned.data.clips[row] for row in fold.train]
     assert mfs["train"] == sum(counts[f"{clip.subject}/{clip.video}"] for clip in trained)
     assert 201 * 11 < mfs["train"] < 201 * 13
+
+
+def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, monkeypatch, experiment):
+    real = experiments.run_fold
+
+    def failing(plan, fold, *rest):
+        if plan.experiment.sampling.name == "kfs":
+            raise TrainingError("the loss is not finite")
+        return real(plan, fold, *rest)
+
+    monkeypatch.setattr(experiments, "run_fold", failing)
+    study = Study(
+        name="s",
+        title="t",
+        experiment=experiment.with_values({"model": "majority"}),
+        grid={"sampling": ["af", "kfs"]},
+        latency=False,
+    )
+    finished = run_study(study, {"manifest": database}, tmp_path)
+    assert [cell["sampling"] for cell in finished.summary["cells"]] == ["af"]
+    assert finished.result.failed == (("kfs", "the loss is not finite"),)
+    assert "kfs could not be trained" in (tmp_path / "report.html").read_text("utf-8")
+    monkeypatch.setattr(experiments, "run_fold", real)
+    again = run_study(study, {"manifest": database}, tmp_path)
+    assert [cell["sampling"] for cell in again.summary["cells"]] == ["af", "kfs"]
+
+
+def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
+    with held(tmp_path), pytest.raises(StoreError, match="another run works in"):
+        run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)
