@@ -305,6 +305,8 @@ def interrupted(words: list[object], folder: Path, pattern: str) -> str:
         stdout=subprocess.PIPE,
         stderr=end,
         start_new_session=True,
+        # A suite started in the background has Ctrl-C ignored, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
     )
     os.close(end)
