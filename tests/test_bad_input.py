@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from microexpr.datasets.casme2 import Casme2
+from microexpr.files import held
 from microexpr.labels import LABEL_SETS
 from shell import Answer, microexpr
 from test_casme2 import TABLE, row, write_table
@@ -212,7 +213,7 @@ def test_data_of_a_database_with_another_name(sound, recipe, tmp_path):
     named = run(recipe, f"casme3={sound}", tmp_path / "out")  # type: ignore[arg-type]
     refused(named, "unknown dataset 'casme3'", "did you mean 'casme2'?", out=tmp_path / "out")
     other = run(recipe, f"manifest={sound}", tmp_path / "out")  # type: ignore[arg-type]
-    refused(other, "where is casme2?", "--data casme2=DIR", out=tmp_path / "out")
+    refused(other, "--data manifest=... is not asked for", "datasets are casme2", code=2, out=tmp_path / "out")
 
 
 def test_a_folder_with_an_equals_sign_in_its_name(sound, recipe, tmp_path):
@@ -480,6 +481,16 @@ def test_usage_that_only_the_file_tells_is_wrong(sound, recipe, tmp_path):
 def test_dials_that_are_wrong(tmp_path, dials, words):
     answer = microexpr("data", "make", "synthetic", "--out", tmp_path / "made", *dials)
     refused(answer, *words, out=tmp_path / "made")
+
+
+def test_two_runs_do_not_draw_into_one_folder(tmp_path):
+    out = tmp_path / "made"
+    out.mkdir()
+    with held(out):
+        answer = microexpr("data", "make", "synthetic", "--out", out, "--subjects", "1", "--clips", "1")
+    refused(answer, f"another run works in {out}")
+    assert microexpr("data", "make", "synthetic", "--out", out, "--subjects", "1", "--clips", "1").code == 0
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
 def test_a_synthetic_database_is_not_put_among_other_things(sound, tmp_path):

@@ -228,7 +228,7 @@ def cache(tmp_path, monkeypatch):
 
     path = folder / f"{TAG}.safetensors"
     save_file({"stem.conv.bias": torch.ones(3)}, path)
-    entry = {"hub": f"timm/{TAG}", "size": path.stat().st_size, "sha256": weights.digest(path), "source": "a test"}
+    entry = {"hub": f"timm/{TAG}", "size": path.stat().st_size, "sha256": weights.sha256(path), "source": "a test"}
     (folder / "weights.json").write_text(json.dumps({TAG: entry}))
     return folder
 

@@ -252,7 +252,7 @@ def test_a_model_saved_here_or_a_timm_file_gives_its_body(name: str, tmp_path: P
         model = net(name, seed=3, **params).eval()
         torch.testing.assert_close(model.body(pixels(view())), source.body(pixels(view())))
         facts = models.build(name, params).check(view())
-        assert facts == {"weights": stem, "sha256": weights.digest(tmp_path / f"{stem}.safetensors")}
+        assert facts == {"weights": stem, "sha256": weights.sha256(tmp_path / f"{stem}.safetensors")}
 
 
 def test_position_embeddings_are_resized(tmp_path: Path) -> None:
@@ -321,10 +321,10 @@ def test_weights_at_hand_are_used_and_named(tmp_path: Path, monkeypatch: pytest.
     root = tmp_path / "weights"
     root.mkdir()
     file = Path(saved(source, root / f"{tag}.safetensors"))
-    weights._record(tag, weights.Entry("timm/x", file.stat().st_size, weights.digest(file), "test"))
+    weights._record(tag, weights.Entry("timm/x", file.stat().st_size, weights.sha256(file), "test"))
     for way in ("imagenet", "hub"):
         model = models.build("vit_nano", {"weights": way})
-        assert model.check(view()) == {"weights": tag, "sha256": weights.digest(file)}
+        assert model.check(view()) == {"weights": tag, "sha256": weights.sha256(file)}
         torch.testing.assert_close(model(view(), 5, {}).eval().body(pixels(view())), source.body(pixels(view())))
 
 

@@ -26,7 +26,7 @@ CALLS = {
     "weights bundle": "bundle_weights",
     "weights unbundle": "unbundle_weights",
 }
-ONLY_OF_THE_COMMAND = {"help", "settings", "as_json", "quiet", "dry_run", "kind"}
+ONLY_OF_THE_COMMAND = {"help", "settings", "json", "quiet", "dry_run", "kind"}
 
 
 def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..., None]]:
@@ -99,7 +99,7 @@ def test_every_option_of_a_command_is_a_parameter_of_its_call(command):
     else:
         offered = set(inspect.signature(call).parameters)
         if "options" in offered:
-            offered |= set(inspect.signature(microexpr.run_study).parameters)
+            offered |= set(microexpr.RunOptions.__annotations__)
     assert wanted <= offered
 
 

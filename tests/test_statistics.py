@@ -6,14 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from scipy.stats import binom, hypergeom, kstest
+from scipy.stats import binom, chi2, hypergeom, kstest
 
 from microexpr.confusion import present
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
 from microexpr.statistics import bootstrap as bootstrap_module
-from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.bootstrap import bootstrap, bootstrap_difference
 from microexpr.statistics.guessing import guesses
+from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.permutation import permutation_null
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
@@ -251,3 +252,44 @@ def test_guessing_scores_what_its_shares_give():
     assert abs(drawn["accuracy"].mean() - 0.5) < 0.01  # 0.5 * 0.75 + 0.5 * 0.25
     sure = guesses(accuracy, y_true, np.eye(2)[y_true], over=np.array([True, True]), rng=np.random.default_rng(0), n=3)
     assert (sure["accuracy"] == 1).all()
+
+
+# --- two classifiers on the same clips --------------------------------------------------------------------------------
+@pytest.mark.parametrize("by_person", [False, True])
+def test_a_difference_is_drawn_on_the_same_resamples(by_person):
+    y_true, y_a, who = predictions(60)
+    y_b = predictions(60, right=0.3, seed=3)[1]
+    metric = metrics.build("macro_f1", {})
+    shared = {"persons": who if by_person else None, "n": 4_000}
+    found = bootstrap_difference(metric, y_true, y_a, y_b, **arguments(y_true), **shared)
+    rng, over = np.random.default_rng(5), present(y_true, 7)
+    units = [np.flatnonzero(who == name) for name in np.unique(who)] if by_person else [[row] for row in range(60)]
+    slow = []
+    for _ in range(1_500):
+        rows = np.concatenate([units[u] for u in rng.integers(len(units), size=len(units))]).astype(int)
+        a, b = (metric(y_true[rows], guess[rows], np.eye(7)[guess[rows]], over) for guess in (y_a, y_b))
+        slow.append(a - b)
+    low, high = np.quantile(slow, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
+    assert found.point == pytest.approx(np.subtract(*(metric(y_true, g, np.eye(7)[g], over) for g in (y_a, y_b))))
+    apart = [bootstrap(metric, y_true, guess, **arguments(y_true), **shared) for guess in (y_a, y_b)]
+    assert found.point == pytest.approx(apart[0].point - apart[1].point)
+
+
+def test_a_classifier_does_not_differ_from_itself():
+    y_true, y_pred, _ = predictions(40)
+    found = bootstrap_difference(metrics.build("uar", {}), y_true, y_pred, y_pred, n=50, **arguments(y_true))
+    assert (found.low, found.point, found.high) == (0, 0, 0)
+    assert mcnemar(y_true, y_pred, y_pred) == (0, 0, 1.0)
+
+
+def test_mcnemar_counts_clips_that_one_alone_has_right():
+    y_true = np.zeros(20, int)
+    y_a, y_b = np.repeat([0, 1], [15, 5]), np.repeat([1, 0, 1], [9, 10, 1])
+    assert mcnemar(y_true, y_a, y_b) == (9, 4, pytest.approx(2 * binom.cdf(4, 13, 0.5)))
+    assert mcnemar(y_true, y_b, y_a).p_value == mcnemar(y_true, y_a, y_b).p_value
+    many = np.arange(4000) % 2  # where there are many, the exact test and McNemar's chi-squared agree
+    y_a, y_b = np.where(np.arange(4000) < 1050, 0, 1 - many), np.where(np.arange(4000) >= 2900, 0, 1 - many)
+    found = mcnemar(np.zeros(4000, int), y_a, y_b)
+    b, c = found.only_a, found.only_b
+    assert found.p_value == pytest.approx(chi2.sf((abs(b - c) - 1) ** 2 / (b + c), 1), abs=2e-3)

@@ -112,6 +112,18 @@ def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_p
     assert stripped[0] == stripped[1]
 
 
+def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
+    assert len(summary["paired"]) == 4  # 2 samplings x 2 models
+    cells = {(c["preprocessing"], c["sampling"], c["model"]): c for c in summary["cells"]}
+    for row in summary["paired"]:
+        a, b = (cells[row[side], row["sampling"], row["model"]] for side in ("a", "b"))
+        assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
+        assert row["ci_low"] <= row["difference"] <= row["ci_high"]
+        right = [sum(c["confusion"][i][i] for i in range(len(c["confusion"]))) for c in (a, b)]
+        assert row["only_a"] - row["only_b"] == right[0] - right[1]
+    assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
+
+
 def test_another_machine_would_get_the_same_numbers(finished, database, tmp_path):
     """Nothing but seeds decides: one cell run elsewhere gives what the study gave."""
     cell = small_study().cells()[0]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from microexpr import weights
+from microexpr import api, weights
 from microexpr.errors import WeightsError
 
 TAG = "poolformer_m36.sail_in1k"
@@ -89,7 +89,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith((".fetching", ".writing"))]
+    return [
+        path.name for path in folder.iterdir() if path.name.startswith(".fetching") or path.name.endswith(".partial")
+    ]
 
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
@@ -107,6 +109,28 @@ def test_a_fetched_file_is_listed_checked_and_not_fetched_again(hub: Hub, cache:
     assert weights.fetch([TAG]) == [path]
     assert len(hub.asked) == asked
     assert not leftovers(cache)
+
+
+def test_a_fetch_tells_how_far_it_is(hub: Hub, cache: Path) -> None:
+    class Told:
+        def __init__(self) -> None:
+            self.bars: list[tuple[str, int]] = []
+            self.steps: list[int] = []
+
+        def start(self, text: str, total: int) -> None:
+            self.bars.append((text, total))
+            self.steps.append(0)
+
+        def step(self, note: str = "") -> None:
+            self.steps[-1 if len(self.steps) > 1 else 0] += 1
+
+        def stop(self) -> None:
+            pass
+
+    told = Told()
+    assert api.fetch_weights([TAG], told) == [cache / f"{TAG}.safetensors"]
+    assert told.bars == [("weights", 1), (f"percent of {TAG}", 100)]
+    assert told.steps[1] >= 100
 
 
 def test_nothing_is_printed(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:

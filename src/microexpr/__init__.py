@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from microexpr.api import (
         Finished,
+        RunOptions,
         bundle_weights,
         dry_run,
         fetch_weights,
@@ -38,6 +39,7 @@ __all__ = [
     "Finished",
     "LabelSet",
     "MicroexprError",
+    "RunOptions",
     "Study",
     "Training",
     "__version__",

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -29,6 +29,20 @@ Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""
 
 
+class RunOptions(TypedDict, total=False):
+    """How to run, as opposed to what; none of it changes a score, except clips left out, which are listed."""
+
+    skip_invalid: bool
+    """Go on without faulty clips (default: refuse them)."""
+    allow_cropped: bool
+    """Take frames that the owners cropped for preprocessings that want raw ones (default: refuse them)."""
+    keep_weights: bool
+    """Keep every fold's weights (default: no)."""
+    workers: int
+    """Processes that read frames and find faces (default 2)."""
+    progress: Progress
+
+
 @dataclass(frozen=True)
 class Finished:
     """A study that is done: its summary (also ``summary.json``) and the report's files."""
@@ -44,12 +58,8 @@ def run_study(
     data: Folders,
     out: Path | str,
     *,
-    skip_invalid: bool = False,
-    allow_cropped: bool = False,
-    keep_weights: bool = False,
-    workers: int = 2,
-    progress: Progress | None = None,
     command: str = "",
+    **options: Unpack[RunOptions],
 ) -> Finished:
     """Run a study (or what is missing of it) and write its report into `out`.
 
@@ -57,7 +67,7 @@ def run_study(
     cannot be written.
     """
     grid = _study(what)
-    workspace = _workspace(grid.experiment, data, out, progress, skip_invalid, allow_cropped, keep_weights, workers)
+    workspace = _workspace(grid.experiment, data, out, **options)
     with _working_in(workspace.options.out):
         result = grids.run(grid, workspace)
         summary = summarise(result, command)
@@ -89,26 +99,20 @@ def dry_run(
     }
 
 
-def run_experiment(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Any) -> Finished:
-    """Run one experiment, a study of one cell, with the options of `run_study`: see ``summary["cells"][0]``."""
+def run_experiment(
+    what: Experiment | Path | str, data: Folders, out: Path | str, *, command: str = "", **options: Unpack[RunOptions]
+) -> Finished:
+    """Run one experiment, a study of one cell: see ``summary["cells"][0]``."""
     experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
     title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
-    return run_study(Study(name=experiment.name, title=title, experiment=experiment), data, out, **options)
+    study = Study(name=experiment.name, title=title, experiment=experiment)
+    return run_study(study, data, out, command=command, **options)
 
 
-def fit(
-    what: Experiment | Path | str,
-    data: Folders,
-    out: Path | str,
-    *,
-    skip_invalid: bool = False,
-    allow_cropped: bool = False,
-    workers: int = 2,
-    progress: Progress | None = None,
-) -> Path:
+def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
     """Train on every clip and keep the model: ``model.safetensors`` and ``card.json`` in `out`."""
     experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
-    workspace = _workspace(experiment, data, out, progress, skip_invalid, allow_cropped, False, workers)
+    workspace = _workspace(experiment, data, out, **options)
     with _working_in(workspace.options.out):
         return fitting.fit(experiment, workspace)
 
@@ -139,7 +143,23 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> lis
     """Fetch the weights of models (``vit_b32``) or tags of timm from its hub, checked; raises WeightsError."""
     bar = progress or Silent()
     tags = weights_tags(names)
-    return [path for tag in track(tags, len(tags), "weights", bar) for path in weights.fetch([tag])]
+    return [_fetched(tag, bar) for tag in track(tags, len(tags), "weights", bar)]
+
+
+def _fetched(tag: str, bar: Progress) -> Path:
+    percent = 0
+
+    def told(_: str, here: int, total: int) -> None:
+        nonlocal percent
+        while percent < 100 * here // total:
+            percent += 1
+            bar.step(f"of {total / 1e6:.0f} MB")
+
+    bar.start(f"percent of {tag}", 100)
+    try:
+        return weights.fetch([tag], told)[0]
+    finally:
+        bar.stop()
 
 
 def verify_weights() -> list[tuple[str, str]]:
@@ -187,9 +207,12 @@ def _study(what: Study | Path | str) -> Study:
 
 def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
     if isinstance(data, Mapping):
-        unknown = sorted(set(data) - set(datasets.names()))
-        if unknown:
-            datasets.get(unknown[0])
+        wanted = {item.name for item in experiment.datasets}
+        for name in sorted(set(data) - wanted):
+            datasets.get(name)  # says so where there is no such database
+            raise UsageError(
+                f"--data {name}=... is not asked for: this experiment's datasets are {', '.join(sorted(wanted))}."
+            )
         return {name: Path(folder) for name, folder in data.items()}
     if len(experiment.datasets) > 1:
         names = ", ".join(f"{item.name}=DIR" for item in experiment.datasets)
@@ -197,27 +220,12 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
     return {experiment.datasets[0].name: Path(data)}
 
 
-def _workspace(
-    experiment: Experiment,
-    data: Folders,
-    out: Path | str,
-    progress: Progress | None,
-    skip_invalid: bool,
-    allow_cropped: bool,
-    keep_weights: bool,
-    workers: int,
-) -> Workspace:
-    if workers < 1:
+def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Workspace:
+    chosen: dict[str, Any] = {"workers": 2, **options}
+    progress = chosen.pop("progress", None) or Silent()
+    if chosen["workers"] < 1:
         raise ConfigError("workers: at least one process is needed.")
-    options = Options(
-        _folders(experiment, data),
-        make_folder(Path(out)),
-        skip_invalid=skip_invalid,
-        allow_cropped=allow_cropped,
-        keep_weights=keep_weights,
-        workers=workers,
-    )
-    return Workspace(options, progress or Silent())
+    return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
 
 
 def _row(plan: Plan) -> dict[str, Any]:

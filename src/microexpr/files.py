@@ -41,16 +41,25 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_atomically(file: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; raises StoreError."""
-    data = content.encode() if isinstance(content, str) else content
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a name beside `file` to write to, which takes its place at the end, or disappears where the block fails."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(data)
+        yield partial
         partial.replace(file)
-    except OSError as error:
+    finally:
         partial.unlink(missing_ok=True)
+
+
+def write_atomically(file: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all; raises StoreError."""
+    try:
+        with replacing(file) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
         raise StoreError(f"{file} cannot be written: {error.strerror}; choose another --out.") from None
+    return file
 
 
 def json_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from microexpr.errors import WeightsError
+from microexpr.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -75,13 +76,13 @@ def load(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from None
 
 
-def digest(path: Path) -> str:
+def sha256(path: Path) -> str:
     """Return a file's sha256, computed once as long as its size and time of change stay."""
     try:
         facts = path.stat()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
-    return _digest(path, facts.st_size, facts.st_mtime_ns)
+    return _sha256(path, facts.st_size, facts.st_mtime_ns)
 
 
 def index() -> dict[str, Entry]:
@@ -130,6 +131,7 @@ def bundle(path: Path, tags: Iterable[str]) -> Path:
     files = {tag: locate(tag) for tag in sorted(set(tags))}
     entries = index()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _write_bundle(path, files, entries)
     except OSError as error:
         raise WeightsError(f"{path} cannot be written: {error.strerror}; choose another place.") from None
@@ -137,7 +139,7 @@ def bundle(path: Path, tags: Iterable[str]) -> Path:
 
 
 def _write_bundle(path: Path, files: Mapping[str, Path], entries: Mapping[str, Entry]) -> None:
-    with _replacing(path) as temporary, tarfile.open(temporary, "w") as tar:
+    with replacing(path) as temporary, tarfile.open(temporary, "w") as tar:
         listed = _json({tag: entries[tag] for tag in files})
         head = tarfile.TarInfo(INDEX)
         head.size = len(listed)
@@ -158,7 +160,7 @@ def unbundle(path: Path) -> tuple[str, ...]:
             entries = _entries(_member(tar, members, INDEX, path).read(), path)
             # Members are asked for by the names that the entries call for: a name in the tar is never a path here.
             for tag, entry in entries.items():
-                with _replacing(_path(tag)) as temporary:
+                with replacing(_path(tag)) as temporary:
                     _copy(_member(tar, members, f"{tag}.safetensors", path), temporary, entry)
                     _check(temporary, entry, f"{tag} in {path}")
                 _record(tag, Entry(entry.hub, entry.size, entry.sha256, f"bundle {path.name}"))
@@ -240,7 +242,7 @@ def _bar(tag: str, total: int, progress: Told | None) -> type[Any]:
 
 # --- files ------------------------------------------------------------------------------------------------------------
 @lru_cache(maxsize=256)
-def _digest(path: Path, size: int, changed: int) -> str:
+def _sha256(path: Path, size: int, changed: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -268,18 +270,18 @@ def _state(tag: str, entry: Entry | None) -> str:
         return "missing"
     if path.stat().st_size != entry.size:
         return f"{path.stat().st_size} bytes where {entry.size} are expected"
-    return "good" if digest(path) == entry.sha256 else "its sha256 is another"
+    return "good" if sha256(path) == entry.sha256 else "its sha256 is another"
 
 
 def _check(path: Path, entry: Entry, what: str) -> None:
-    if path.stat().st_size != entry.size or digest(path) != entry.sha256:
+    if path.stat().st_size != entry.size or sha256(path) != entry.sha256:
         raise WeightsError(f"{what} is not the file that was promised (size or sha256 differs); nothing was kept.")
 
 
 def _record(tag: str, entry: Entry) -> None:
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
-    with WeakFileLock(folder() / ".lock"), _replacing(folder() / INDEX) as temporary:
+    with WeakFileLock(folder() / ".lock"), replacing(folder() / INDEX) as temporary:
         temporary.write_bytes(_json({**index(), tag: entry}))
 
 
@@ -309,17 +311,3 @@ def _copy(source: BufferedReader, target: Path, entry: Entry) -> None:
             out.write(block)
             if out.tell() > entry.size:
                 break
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place at the end, or disappears where the block fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

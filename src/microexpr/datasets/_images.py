@@ -143,7 +143,7 @@ def _look(file: Path) -> tuple[str, str]:
         return "", str(error)
 
 
-def digest(root: Path, table: Path, files: Iterable[Path]) -> str:
+def fingerprint(root: Path, table: Path, files: Iterable[Path]) -> str:
     """Return the sha256 of a table's bytes and of the sorted names (relative to `root`) and sizes of files."""
     total = sha256(table.read_bytes())
     for name, file in sorted((_relative(file, root), file) for file in files):

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from microexpr.clip import Clip
 from microexpr.contracts import Correction, Dataset, DatasetInfo, Modality, datasets
 from microexpr.datasets._frame_folder import FrameFolder
-from microexpr.datasets._images import digest, read_image, stack, to_rgb
+from microexpr.datasets._images import fingerprint, read_image, stack, to_rgb
 from microexpr.datasets._root import entries, find_files, folders, unusable
 from microexpr.datasets._table import Row, RowReader, find_rows
 from microexpr.datasets._workbook import read_sheets
@@ -163,7 +163,7 @@ class Casme2(Dataset):
     def fingerprint(self) -> str:
         places = [self._clip_folder(clip.subject, clip.video).path for clip in self.clips()]
         files = [file for place in places for file in entries(place) if file.is_file()]
-        return digest(self._root, self._table, files)
+        return fingerprint(self._root, self._table, files)
 
     @classmethod
     def write_example(cls, root: Path) -> None:

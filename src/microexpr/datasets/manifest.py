@@ -17,7 +17,7 @@ from microexpr.clip import Clip
 from microexpr.contracts import Dataset, DatasetInfo, Modality, datasets
 from microexpr.datasets._csv import read_csv
 from microexpr.datasets._frame_folder import FrameFolder
-from microexpr.datasets._images import digest, is_picture, read_image, size, stack, to_rgb, unlike
+from microexpr.datasets._images import fingerprint, is_picture, read_image, size, stack, to_rgb, unlike
 from microexpr.datasets._root import entries, find_files, unusable
 from microexpr.datasets._table import Row, RowReader
 from microexpr.errors import DataError, Fault, FrameError
@@ -121,7 +121,7 @@ class Manifest(Dataset):
     def fingerprint(self) -> str:
         places = {path for by_modality in self._reading.places.values() for path in by_modality.values()}
         files = [file for path in places for file in ([path] if self._ready else entries(path)) if file.is_file()]
-        return digest(self._root, self._file, files)
+        return fingerprint(self._root, self._file, files)
 
     @classmethod
     def write_example(cls, root: Path) -> None:

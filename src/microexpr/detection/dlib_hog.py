@@ -22,17 +22,14 @@ def _detector() -> Any:  # dlib has no types
 @detectors.register("dlib_hog")
 @dataclass(frozen=True)
 class DlibHog:
-    """Frontal faces, most certain first.
+    """Frontal faces of 80 pixels and more, most certain first.
 
     dlib searches a pyramid of sizes on a grid, so the boxes of a face that does not move jump by several pixels.
     """
 
-    upsample: int = 0
-    """How often the frame is doubled before the search; faces under 80 pixels need 1."""
-
     def __call__(self, frame: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 4"]:
         image = np.ascontiguousarray(frame[..., 0] if frame.shape[2] == 1 else frame)
-        found, scores, _ = _detector().run(image, self.upsample, 0.0)
+        found, scores, _ = _detector().run(image, 0, 0.0)
         boxes = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found]
         order = np.argsort([-score for score in scores], kind="stable")
         return np.array(boxes, float).reshape(-1, 4)[order]

@@ -67,7 +67,7 @@ class VisionModel:
             tag = self._tag(view)
             return {"weights": tag, "sha256": at_hand.expected(tag).sha256}
         file = self._file(view)
-        return {"weights": file.stem, "sha256": at_hand.digest(file)} if file else {"weights": "random"}
+        return {"weights": file.stem, "sha256": at_hand.sha256(file)} if file else {"weights": "random"}
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from microexpr.errors import StoreError
+from microexpr.files import make_folder, write_atomically
 
 FORMAT = 1
 """The summary format that this report reads."""
@@ -35,15 +35,11 @@ def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
             "microexpr; finished folds are not trained again."
         )
     tables, figures, html = _made(summary)
-    try:
-        written_tables = _write_all(out / "tables", tables)
-        written_figures = _write_all(out / "figures", figures)
-        html_path = _write(out / "report.html", html.encode())
-    except OSError as error:
-        raise StoreError(
-            f"cannot write the report into {out}: {error.strerror or error}. Choose another folder."
-        ) from error
-    return ReportPaths(html_path, written_tables, written_figures)
+    return ReportPaths(
+        tables=_write_all(out / "tables", tables),
+        figures=_write_all(out / "figures", figures),
+        html=write_atomically(make_folder(out) / "report.html", html),
+    )
 
 
 def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
@@ -74,19 +70,8 @@ def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
     """Write files into a folder; an empty content is a file that must not stay from an earlier report."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, content in contents.items():
         if not content:
             (folder / name).unlink(missing_ok=True)
-    return tuple(_write(folder / name, content) for name, content in sorted(contents.items()) if content)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return tuple(write_atomically(folder / name, content) for name, content in sorted(contents.items()) if content)

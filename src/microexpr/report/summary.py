@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +17,9 @@ from microexpr.environment import environment
 from microexpr.plan import Plan
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
-from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.bootstrap import bootstrap, bootstrap_difference
 from microexpr.statistics.guessing import guesses
+from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.permutation import QUANTILE, permutation_null
 from microexpr.study import Cell, StudyResult
 
@@ -44,6 +46,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "sampling": _samplings(result),
         "models": _models(result),
         "cells": [_cell(cell) for cell in result.cells],
+        "paired": [_compare(first, second) for first, second in _pairs(result.cells)],
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
         "intervals": {"method": "percentile bootstrap", **first.experiment.bootstrap.model_dump()},
@@ -207,6 +210,48 @@ def _interval(predictions: pd.DataFrame, k: int, settings: Bootstrap, seed: int)
         persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
     )
     return found.low, found.high
+
+
+def _pairs(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
+    """Yield cells that differ in nothing but their preprocessing."""
+    places: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        places.setdefault((cell.experiment.sampling.label, cell.experiment.model.label), []).append(cell)
+    for there in places.values():
+        yield from itertools.combinations(there, 2)
+
+
+def _compare(first: Cell, second: Cell) -> dict[str, Any]:
+    """Compare two cells on the clips that both have predicted."""
+    k, settings = len(first.plan.data.labels.classes), first.experiment.bootstrap
+    a, b = (cell.result.predictions().set_index("clip") for cell in (first, second))
+    b = b.loc[a.index]
+    y_true, y_a, y_b = (column.to_numpy(int) for column in (a["y_true"], a["y_pred"], b["y_pred"]))
+    metric = contracts.metrics.build("macro_f1", {})
+    assert isinstance(metric, contracts.ConfusionMetric)
+    found = bootstrap_difference(
+        metric,
+        y_true,
+        y_a,
+        y_b,
+        k=k,
+        over=present(y_true, k),
+        rng=rng_for(first.experiment.seed, "bootstrap"),
+        n=settings.n,
+        level=settings.level,
+        persons=a["person"].to_numpy() if settings.unit == "person" else None,
+    )
+    return {
+        "sampling": first.experiment.sampling.label,
+        "model": first.experiment.model.label,
+        "a": first.experiment.preprocessing.label,
+        "b": second.experiment.preprocessing.label,
+        "test": "Exact McNemar test of the clips that one alone has right",
+        "difference": found.point,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        **mcnemar(y_true, y_a, y_b)._asdict(),
+    }
 
 
 def _named(result: StudyResult) -> dict[str, Any] | None:

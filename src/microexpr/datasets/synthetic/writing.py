@@ -22,7 +22,7 @@ import openpyxl
 from jaxtyping import UInt8
 
 from microexpr.errors import DataError
-from microexpr.files import make_folder
+from microexpr.files import held, make_folder, write_atomically
 
 from .face import Face, face
 from .motion import state
@@ -66,17 +66,22 @@ def make(root: Path, spec: SyntheticSpec, *, workers: int | None = None, progres
     if _finished(root, spec):
         report(len(clips), len(clips))
         return
-    make_folder(root)
+    with held(make_folder(root)):
+        write_atomically(root / _STARTED, json.dumps(spec.to_json(), indent=2))
+        _finish(root, spec, clips, workers or os.cpu_count() or 1, report)
+    (root / ".lock").unlink(missing_ok=True)
+
+
+def _finish(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], workers: int, report: Progress) -> None:
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
-    _put(root / _STARTED, json.dumps(spec.to_json(), indent=2).encode())
     missing = [clip for clip in clips if not all((top / clip.folder).is_dir() for top in _tops(root, spec))]
     done = len(clips) - len(missing)
     report(done, len(clips))
-    for count in _draw_all(root, spec, missing, workers or os.cpu_count() or 1):
+    for count in _draw_all(root, spec, missing, workers):
         done += count
         report(done, len(clips))
-    _put(root / f"CASME2-coding-{spec.labels}.xlsx", table(clips))
-    _put(root / MARKER, json.dumps(spec.to_json(), indent=2).encode())
+    write_atomically(root / f"CASME2-coding-{spec.labels}.xlsx", table(clips))
+    write_atomically(root / MARKER, json.dumps(spec.to_json(), indent=2))
     (root / _STARTED).unlink(missing_ok=True)
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
 
@@ -92,17 +97,9 @@ def _finished(root: Path, spec: SyntheticSpec) -> bool:
             if json.loads((root / name).read_text()) != spec.to_json():
                 raise DataError(f"{root} holds a synthetic database of another spec ({name}); name another folder.")
             return name == MARKER
-    if any(path.name != f"{_STARTED}.part" for path in root.iterdir()):
+    if any(not path.name.startswith((".lock", f".{_STARTED}")) for path in root.iterdir()):
         raise DataError(f"{root} holds something that is not a synthetic database; name an empty folder.")
     return False
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def _tops(root: Path, spec: SyntheticSpec) -> list[Path]:

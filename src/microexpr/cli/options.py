@@ -1,0 +1,67 @@
+"""Options that several commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from microexpr.errors import UsageError
+
+if TYPE_CHECKING:
+    from microexpr.progress import Progress
+DataOption = Annotated[
+    list[str], typer.Option("--data", help="Folder of the database; NAME=DIR, repeated, for several.", metavar="DIR")
+]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for results, caches and the report.", metavar="DIR")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one value: key=value, dotted keys.", metavar="KEY=VALUE")
+]
+SkipOption = Annotated[bool, typer.Option("--skip-invalid", help="Go on without faulty clips; the report lists them.")]
+CroppedOption = Annotated[bool, typer.Option("--allow-cropped", help="Take frames the owners have cropped.")]
+KeepOption = Annotated[bool, typer.Option("--keep-weights", help="Keep every fold's weights (safetensors).")]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that read frames and find faces.", min=1)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+StudyArgument = Annotated[
+    Path, typer.Argument(help="Study file, for instance studies/paper.toml.", metavar="STUDY.toml")
+]
+ExperimentArgument = Annotated[Path, typer.Argument(help="Experiment file.", metavar="EXPERIMENT.toml")]
+
+
+def values(settings: list[str] | None) -> dict[str, Any]:
+    """Return --set as dotted keys and values; raises ConfigError."""
+    from microexpr.config import parse_setting
+
+    return dict(map(parse_setting, settings or []))
+
+
+def folders(data: list[str]) -> Path | dict[str, Path]:
+    """Return --data as one folder, or as folders by database."""
+    named = dict(text.split("=", 1) for text in data if "=" in text and not Path(text).exists())
+    if not named and len(data) == 1:
+        return Path(data[0])
+    if len(named) != len(data):
+        raise UsageError("several databases need their names: --data casme2=DIR --data samm=DIR.")
+    return {name: Path(folder) for name, folder in named.items()}
+
+
+def progress(silent: bool) -> Progress:
+    """Return bars on a terminal, lines elsewhere."""
+    from rich.console import Console
+
+    from microexpr.cli.progress import Bars, Lines
+    from microexpr.progress import Silent
+
+    console = Console(stderr=True)
+    if silent:
+        return Silent()
+    return Bars(console) if console.is_terminal else Lines(sys.stderr)
+
+
+def command() -> str:
+    """Return the line that was typed, for the report."""
+    return shlex.join(["microexpr", *sys.argv[1:]])

@@ -1,0 +1,126 @@
+"""``microexpr study``, ``run`` and ``fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microexpr.cli import options, show
+from microexpr.cli.options import (
+    CroppedOption,
+    DataOption,
+    ExperimentArgument,
+    JsonOption,
+    KeepOption,
+    OutOption,
+    QuietOption,
+    SetOption,
+    SkipOption,
+    StudyArgument,
+    WorkersOption,
+)
+from microexpr.errors import UsageError
+
+
+def study(
+    file: StudyArgument,
+    data: DataOption,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for results and the report.", metavar="DIR")] = None,
+    settings: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list the cells, train nothing.")] = False,
+    skip_invalid: SkipOption = False,
+    allow_cropped: CroppedOption = False,
+    keep_weights: KeepOption = False,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a grid of experiments and write its report; a second run trains only what is missing."""
+    from microexpr import api
+    from microexpr.config import Study, load
+
+    grid, folders = load(Study, file, options.values(settings)), options.folders(data)
+    if dry_run:
+        found = api.dry_run(grid, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped)
+        (show.as_json if json else show.plan)(found)
+        return
+    if out is None:
+        raise UsageError("say where the results go: --out DIR.")
+    finished = api.run_study(
+        grid,
+        folders,
+        out,
+        command=options.command(),
+        skip_invalid=skip_invalid,
+        allow_cropped=allow_cropped,
+        keep_weights=keep_weights,
+        workers=workers,
+        progress=options.progress(quiet or json),
+    )
+    if json:
+        show.as_json(finished.summary)
+    else:
+        show.summary(finished.summary, finished.paths.html)
+    if finished.result.failed:
+        raise typer.Exit(1)
+
+
+def run(
+    file: ExperimentArgument,
+    data: DataOption,
+    out: OutOption,
+    settings: SetOption = None,
+    skip_invalid: SkipOption = False,
+    allow_cropped: CroppedOption = False,
+    keep_weights: KeepOption = False,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run one experiment and write its report; --json prints its scores."""
+    from microexpr import api
+    from microexpr.config import Experiment, load
+
+    finished = api.run_experiment(
+        load(Experiment, file, options.values(settings)),
+        options.folders(data),
+        out,
+        command=options.command(),
+        skip_invalid=skip_invalid,
+        allow_cropped=allow_cropped,
+        keep_weights=keep_weights,
+        workers=workers,
+        progress=options.progress(quiet or json),
+    )
+    if json:
+        show.as_json(finished.summary["cells"][0] | {"latency": finished.summary["latency"]})
+    else:
+        show.summary(finished.summary, finished.paths.html)
+
+
+def fit(
+    file: ExperimentArgument,
+    data: DataOption,
+    out: OutOption,
+    settings: SetOption = None,
+    skip_invalid: SkipOption = False,
+    allow_cropped: CroppedOption = False,
+    workers: WorkersOption = 2,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on all clips and keep the model with its card."""
+    from microexpr import api
+    from microexpr.config import Experiment, load
+
+    model = api.fit(
+        load(Experiment, file, options.values(settings)),
+        options.folders(data),
+        out,
+        skip_invalid=skip_invalid,
+        allow_cropped=allow_cropped,
+        workers=workers,
+        progress=options.progress(quiet),
+    )
+    typer.echo(f"model: {model}\ncard:  {model.with_name('card.json')}")
