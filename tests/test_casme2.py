@@ -289,7 +289,7 @@ def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
     (tmp_path / "~$CASME2-coding-20190701.xlsx").write_bytes(b"lock")
     (tmp_path / "CASME2-ObjectiveClasses.xlsx").write_bytes(b"not looked at")
     fault = only(Casme2(tmp_path).faults())
-    says(fault, "2 coding tables", TABLE, other, f"table = {TABLE!r}")
+    says(fault, "2 tables", TABLE, other, f"table = {TABLE!r}")
     assert fault.clip is None
     assert len(Casme2(tmp_path, table=other).clips()) == 1
     says(only(Casme2(tmp_path, table="mine.xlsx").faults()), "holds no coding table mine.xlsx", TABLE)

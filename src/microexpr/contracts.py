@@ -92,7 +92,7 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """Who made a database, and how to ask for it."""
+    """Who made a database, how to ask for it, and what its copies look like."""
 
     title: str
     doi: str
@@ -100,17 +100,31 @@ class DatasetInfo:
     access: str
     n_clips: int | None
     n_subjects: int | None
+    fps: float | None = None
+    """Frames a second; None where clips differ."""
+    family: str = ""
+    """Databases of one laboratory, in which the same people may have taken part under other numbers."""
+    layout: str = ""
+    """The owners' files and folders, one a line."""
+    counted: tuple[tuple[str, str], ...] = ()
+    """How papers count it: a number of clips, and the rule that gives it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A known defect of a released table, mended only where `found` matches (`clip` is 'subject/video')."""
+    """A known defect of a released table, mended only where the values found match.
+
+    `clip` is 'subject/video', or 'subject/video/onset' where several clips share a video; `field` a column, or several
+    with commas between, and then `found` and `used` are tuples.
+    """
 
     clip: str
     field: str
     found: object
     used: object
     source: str
+    folder: bool = False
+    """Whether the folder must agree: it has every frame of the times used, and none that only those found name."""
 
     def __str__(self) -> str:
         return f"{self.clip}: {self.field} {self.found!r} read as {self.used!r} ({self.source})"
@@ -135,8 +149,16 @@ class Dataset(ABC):
         """Return every annotated expression that the table allows to be read, in the table's order."""
 
     @abstractmethod
-    def faults(self) -> Sequence[Fault]:
-        """Return everything wrong with the table and its folder, all at once."""
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
+        """Return everything wrong with table and folder, all at once; `table_only` looks at no picture."""
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        """Return what is unusual and no fault: no apex coded, over 500 ms, frames or folders that no row names."""
+        return ()
+
+    def cropped(self) -> bool:
+        """Whether the frames are faces that the owners have cut out."""
+        return False
 
     @abstractmethod
     def facts(self) -> Mapping[str, str]:

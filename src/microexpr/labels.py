@@ -29,29 +29,116 @@ VOCABULARY = (
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Which of a database's clips count as which class."""
+
+    mapping: Mapping[str, str]
+    """Word -> class; a word that it lacks leaves its clip out."""
+    datasets: tuple[str, ...] = ()
+    """The databases that this is said of; empty: every one."""
+    reads: str = "emotion"
+    """Where the word stands: the clip's emotion, or an entry of `Clip.labels`."""
+    needs_apex: bool = False
+    """Leave out clips whose apex nobody coded, or lies on the onset."""
+
+    def of(self, clip: Clip) -> str | None:
+        """Return the clip's class, None where it is left out."""
+        if self.needs_apex and (clip.apex in (None, clip.onset) or "apex" in clip.labels.get("estimated", ())):
+            return None
+        words = (clip.emotion or "",) if self.reads == "emotion" else clip.labels.get(self.reads, ())
+        return next((self.mapping[word] for word in words if word in self.mapping), None)
+
+
+@dataclass(frozen=True)
 class LabelSet:
-    """Which emotions count as which class; an emotion that `mapping` lacks leaves its clip out."""
+    """The classes of an experiment, and by which rule clips come to them; the first rule for a database counts."""
 
     name: str
     classes: tuple[str, ...]
-    mapping: Mapping[str, str]
+    rules: tuple[Rule, ...]
+    source: str = ""
+    """Where the rule comes from."""
 
     def of(self, clip: Clip) -> str | None:
         """Return the clip's class, or None where this label set leaves the clip out."""
-        return self.mapping.get(clip.emotion) if clip.emotion is not None else None
+        for rule in self.rules:
+            if not rule.datasets or clip.dataset in rule.datasets:
+                return rule.of(clip)
+        return None
 
 
-def _same(name: str, *classes: str) -> LabelSet:
-    return LabelSet(name, classes, {word: word for word in classes})
+def _same(name: str, *classes: str, source: str = "") -> LabelSet:
+    return LabelSet(name, classes, (Rule({word: word for word in classes}),), source)
+
+
+def _to(**classes: Iterable[str]) -> dict[str, str]:
+    return {word: name for name, words in classes.items() for word in words}
 
 
 _CASME2 = ("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear")
+_CASME3 = ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")
+_POOR = ("anger", "contempt", "disgust", "fear", "sadness")
+_THREE = ("negative", "positive", "surprise")
 
 LABEL_SETS: Mapping[str, LabelSet] = {
     labels.name: labels
     for labels in (
-        _same("casme2_7", *_CASME2),
-        _same("casme2_5", *_CASME2[:5]),
+        _same("casme2_7", *_CASME2, source="the seven words of CASME II's table"),
+        _same("casme2_5", *_CASME2[:5], source="Yan et al. (2014): CASME II without sadness and fear"),
+        LabelSet(
+            "megc2019_3",
+            _THREE,
+            (
+                Rule(
+                    _to(negative=("disgust", "repression"), positive=("happiness",), surprise=("surprise",)),
+                    ("casme2",),
+                    needs_apex=True,
+                ),
+                Rule(_to(negative=_POOR, positive=("happiness",), surprise=("surprise",)), ("samm",)),
+                Rule({word: word for word in _THREE}, ("smic",)),
+                Rule({}),
+            ),
+            "See et al. (2019), rebuilt from the organisers' list of 442 clips: CASME II (table of 2014) 145, SAMM "
+            "133, SMIC-HS 164; no other database took part",
+        ),
+        _same(
+            "samm_5",
+            "anger",
+            "happiness",
+            "contempt",
+            "surprise",
+            "others",
+            source="the five words that SAMM's table has more than ten times",
+        ),
+        _same("casme3_7", *_CASME3, source="the seven words of CAS(ME)^3, part A"),
+        LabelSet(
+            "casme3_4",
+            ("negative", "positive", "surprise", "others"),
+            (
+                Rule(
+                    _to(
+                        negative=("negative", *_POOR),
+                        positive=("positive", "happiness"),
+                        surprise=("surprise",),
+                        others=("others",),
+                    )
+                ),
+            ),
+            "Li et al. (2022): CAS(ME)^3 in four classes",
+        ),
+        LabelSet(
+            "objective_7",
+            tuple("1234567"),
+            (Rule({number: number for number in "1234567"}, reads="objective class"),),
+            "Davison et al. (2018): classes by action units alone; CASME II, SAMM and CAS(ME)^3 list them",
+        ),
+        _same("smic_3", *_THREE, source="Li et al. (2013): the three words of SMIC"),
+        LabelSet(
+            "valence_2",
+            ("negative", "positive"),
+            (Rule(_to(negative=("negative", "repression", *_POOR), positive=("positive", "happiness"))),),
+            "pleasant or unpleasant; surprise, tense and others, which are neither, are left out",
+        ),
     )
 }
 AS_GIVEN = "as_given"
@@ -63,7 +150,7 @@ def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSe
         unknown = sorted(set(choice) - set(VOCABULARY))
         if unknown:
             raise ConfigError(f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
-        return LabelSet("own", tuple(sorted(set(choice.values()))), dict(choice))
+        return LabelSet("own", tuple(sorted(set(choice.values()))), (Rule(dict(choice)),))
     if choice == AS_GIVEN:
         present = {clip.emotion for clip in clips}
         return _same(AS_GIVEN, *(word for word in VOCABULARY if word in present))

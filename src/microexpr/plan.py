@@ -144,7 +144,7 @@ class Workspace:
         experiment.check()
         data = self._open(experiment)
         preprocessor = experiment.preprocessing.build(contracts.preprocessors)
-        if preprocessor.wants_raw and data.dataset.facts().get("cropped") == "yes" and not self.options.allow_cropped:
+        if preprocessor.wants_raw and data.dataset.cropped() and not self.options.allow_cropped:
             raise DataError(
                 f"preprocessing {experiment.preprocessing.label} wants raw frames, but this folder holds faces that "
                 "its owners cropped. Point --data at the raw frames, or accept it with --allow-cropped, which the "

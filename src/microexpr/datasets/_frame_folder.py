@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from microexpr.clip import Clip
@@ -21,9 +22,25 @@ class FrameFolder:
     path: Path
     prefixes: tuple[str, ...] = ()
 
-    def listed(self) -> dict[int, Path]:
+    def listed(self) -> Mapping[int, Path]:
         """Return the frames by number; where two files claim one number, the first by name."""
-        return {number: files[0] for number, files in numbered(self.path, self.prefixes).items()}
+        try:
+            return _listed(self, self.path.stat().st_mtime_ns)
+        except OSError:
+            return {}
+
+    def remarks(self, clips: Iterable[Clip]) -> list[str]:
+        """Return what is unusual about a folder whose clips are these: frames outside of all of them, and gaps."""
+        named = [(clip.onset, clip.offset) for clip in clips if clip.onset is not None and clip.offset is not None]
+        found = self.listed()
+        if not named or not found:
+            return []
+        first, last = min(onset for onset, _ in named), max(offset for _, offset in named)
+        outside = [number for number in found if not first <= number <= last]
+        told = [f"has frames that no clip names: {ranges(outside)}"] if outside else []
+        inner = [number for number in range(min(found), max(found)) if number not in found]
+        lacking = [number for number in inner if not any(onset <= number <= offset for onset, offset in named)]
+        return [*told, f"its numbering has gaps: {ranges(lacking)}"] if lacking else told
 
     def fault(self, clip: Clip, where: str) -> Fault | None:
         """Return what is wrong with the frames from onset to offset, all told in one fault."""
@@ -54,6 +71,11 @@ class FrameFolder:
                     "Copy it again from the original."
                 )
         return [found[number] for number in numbers]
+
+
+@lru_cache(maxsize=64)
+def _listed(folder: FrameFolder, changed: int) -> dict[int, Path]:
+    return {number: files[0] for number, files in numbered(folder.path, folder.prefixes).items()}
 
 
 def _few(told: Sequence[str]) -> str:

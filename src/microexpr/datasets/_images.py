@@ -143,9 +143,9 @@ def _look(file: Path) -> tuple[str, str]:
         return "", str(error)
 
 
-def fingerprint(root: Path, table: Path, files: Iterable[Path]) -> str:
-    """Return the sha256 of a table's bytes and of the sorted names (relative to `root`) and sizes of files."""
-    total = sha256(table.read_bytes())
+def fingerprint(root: Path, tables: Iterable[Path], files: Iterable[Path]) -> str:
+    """Return the sha256 of the tables' bytes and of the sorted names (relative to `root`) and sizes of files."""
+    total = sha256(b"".join(table.read_bytes() for table in tables))
     for name, file in sorted((_relative(file, root), file) for file in files):
         total.update(f"\n{name} {file.stat().st_size}".encode())
     return total.hexdigest()

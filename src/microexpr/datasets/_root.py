@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def entries(folder: Path) -> list[Path]:
 def folders(folder: Path) -> Iterator[Path]:
     """Yield the folders in a folder, by name."""
     return (path for path in entries(folder) if path.is_dir())
+
+
+def child(folder: Path, name: str) -> Path:
+    """Return the entry of a folder by name; else in other case, or with other zeros before its numbers; else as named.
+
+    A name that fits two entries in the same way is nobody's: 'sub1' is 'Sub01' unless there is a 'SUB001' as well.
+    """
+    exact = folder / name
+    if exact.exists():
+        return exact
+    for alike in (str.casefold, _unpadded):
+        found = [path for path in entries(folder) if alike(path.name) == alike(name)]
+        if len(found) == 1:
+            return found[0]
+    return exact
+
+
+def _unpadded(name: str) -> str:
+    return re.sub(r"0+(?=\d)", "", re.sub(r"(?<=\d)(?=\D)|(?<=\D)(?=\d)", " ", name.casefold()))
 
 
 def _files(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:

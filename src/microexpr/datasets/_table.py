@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypedDict
 
 from microexpr.datasets._root import unusable
 from microexpr.datasets._workbook import Sheets
 from microexpr.errors import DataError, Fault, suggest
 
+NO_APEX = ("", "/", "\\", "-1", "0")
+"""How tables say that nobody coded an apex."""
 _HEADER_WITHIN = 20
 _LONGEST = 100_000  # frames; more is a slip of the pen
 
@@ -20,6 +24,14 @@ class Row:
 
     number: int
     cells: Mapping[str, object]
+
+
+class Times(TypedDict):
+    """When an expression starts, peaks and ends, in frame numbers."""
+
+    onset: int | None
+    apex: int | None
+    offset: int | None
 
 
 @dataclass(slots=True)
@@ -37,6 +49,10 @@ class RowReader:
     def text(self, column: str) -> str:
         """Return a cell as text, '' where it is empty."""
         return plain(self.row.cells.get(column))
+
+    def labels(self, *columns: str) -> dict[str, tuple[str, ...]]:
+        """Return the cells that are filled, as a clip's labels."""
+        return {name: (text,) for name in columns if (text := self.text(name))}
 
     def required(self, column: str) -> str:
         """Return a cell as text; an empty one is noted."""
@@ -58,6 +74,14 @@ class RowReader:
             pass
         self.note(f"the cell {column} holds {found!r}, not a whole number", "write the frame's number")
         return None
+
+    def times(self, *, unapexed: Iterable[str] = NO_APEX) -> Times:
+        """Return onset, apex and offset; an apex that nobody coded, one of `unapexed`, is None."""
+        return {
+            "onset": self.number("onset"),
+            "apex": self.number("apex", absent=unapexed) if "apex" in self.row.cells else None,
+            "offset": self.number("offset"),
+        }
 
     def emotion(self, column: str, words: Mapping[str, str]) -> str | None:
         """Return the house's word for the emotion; an unknown one is noted with the known ones."""
@@ -98,15 +122,22 @@ def plain(cell: object) -> str:
     return str(cell).strip()
 
 
-def find_rows(file: Path, sheets: Sheets, columns: Mapping[str, Sequence[str]]) -> list[Row]:
+def find_rows(
+    file: Path,
+    sheets: Sheets,
+    columns: Mapping[str, Sequence[str]],
+    optional: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Row]:
     """Return the rows below the first header that has all `columns` (their known spellings, the owners' first).
 
-    Case, spaces and underscores of headers do not count. Rows without a value in any of the columns are left out.
+    Columns in `optional` are read where the header has them. Case, spaces and underscores of headers do not count.
+    Rows without a value in any of the columns are left out.
     """
     for rows in sheets.values():
         for index, header in enumerate(rows[:_HEADER_WITHIN]):
             places = _places(header, columns)
             if len(places) == len(columns):
+                places |= _places(header, optional)
                 below = enumerate(rows[index + 1 :], start=index + 2)
                 found = [Row(number, _cells(cells, places)) for number, cells in below]
                 return [row for row in found if any(map(plain, row.cells.values()))]

@@ -93,11 +93,13 @@ class Manifest(Dataset):
             **{f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()},
         }
 
-    def faults(self) -> Sequence[Fault]:
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
         try:
             reading = self._reading
         except DataError as error:
             return error.faults
+        if table_only:
+            return tuple(reading.faults)
         try:
             kinds = self.modalities()
         except DataError as error:
@@ -121,7 +123,7 @@ class Manifest(Dataset):
     def fingerprint(self) -> str:
         places = {path for by_modality in self._reading.places.values() for path in by_modality.values()}
         files = [file for path in places for file in ([path] if self._ready else entries(path)) if file.is_file()]
-        return fingerprint(self._root, self._file, files)
+        return fingerprint(self._root, [self._file], files)
 
     @classmethod
     def write_example(cls, root: Path) -> None:

@@ -1,0 +1,327 @@
+"""What readers of tables share: rows become clips, the table is held against the folder, known defects are mended.
+
+A reader says how its owners name things: which file the table is, which columns it has, what a row means, and in which
+folder a clip's frames lie. Everything else, reading, checking, correcting, is here.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Num
+
+from microexpr.clip import Clip
+from microexpr.contracts import Correction, Dataset, Modality
+from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._images import fingerprint, read_image, stack, to_rgb
+from microexpr.datasets._root import entries, find_files, folders, unusable
+from microexpr.datasets._table import Row, RowReader, find_rows
+from microexpr.datasets._workbook import read_sheets
+from microexpr.errors import DataError, Fault
+
+MARKER: Final = "microexpr-synthetic.json"
+"""Lies in the root of a folder of made-up pictures."""
+MIDDLE: Final = "the middle of onset and offset"
+"""What a correction uses where it estimates an apex."""
+ESTIMATED: Final = "estimated"
+"""Entry of `Clip.labels` that names the times no coder gave."""
+LONGEST: Final = 0.5
+"""Seconds from onset to offset beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
+
+
+class Line(NamedTuple):
+    """One row and the file that it stands in; `facts` are what the file's name says of all its rows."""
+
+    file: Path
+    row: Row
+    facts: Mapping[str, str] = {}
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one pass over the table gives; clips by key."""
+
+    rows: int = 0
+    clips: dict[str, Clip] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    applied: list[Correction] = field(default_factory=list)
+
+
+class TableDataset(Dataset):
+    """A database whose clips stand in a table, one row each, beside folders of numbered pictures."""
+
+    columns: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Columns that must be there, by our names, each with its known spellings, the owners' first."""
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Columns that are read where they are there."""
+    table_called: ClassVar[str]
+    """The table in messages: 'coding table CASME2-coding-*.xlsx'."""
+    frames_called: ClassVar[str]
+    """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
+    one_clip_a_video: ClassVar[bool] = False
+    """Whether a video in two rows is one row too many."""
+
+    def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
+        self._root = Path(root).expanduser().absolute()
+        self._correct, self._table_name = corrections, table
+
+    # --- what a reader says -------------------------------------------------------------------------------------------
+    @abstractmethod
+    def _is_table(self, name: str) -> bool:
+        """Tell a table by its file name, in any case of letters."""
+
+    @abstractmethod
+    def _frames_root(self) -> Path | None:
+        """Return the folder that the frames of all clips lie in, None where there is none."""
+
+    @abstractmethod
+    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+        """Return the clip of a row, everything wrong with it noted; None for a row that is not asked for."""
+
+    @abstractmethod
+    def _home(self, clip: Clip, modality: str) -> FrameFolder:
+        """Return the folder of a clip's frames, whether it is there or not."""
+
+    def _release(self, reading: Reading) -> str:
+        """Return which release of the table this is, told by its content."""
+        return f"{reading.rows} rows"
+
+    def _lines(self) -> Iterable[Line]:
+        """Return the rows of the table."""
+        rows = find_rows(self._table, read_sheets(self._table), self.columns, self.optional)
+        return (Line(self._table, row) for row in rows)
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+    def modalities(self) -> Mapping[str, Modality]:
+        return {"colour": Modality(("r", "g", "b"))}
+
+    def clips(self) -> Sequence[Clip]:
+        return tuple(self._reading.clips.values())
+
+    def applied(self) -> Sequence[Correction]:
+        return tuple(self._reading.applied)
+
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
+        try:
+            reading = self._reading
+        except DataError as error:
+            return error.faults
+        if table_only:
+            return tuple(reading.faults)
+        if self._place is None:
+            return (self._frameless(), *reading.faults)
+        wanted = [(clip, name) for clip in reading.clips.values() for name in self.modalities()]
+        # Threads, because on a network disk nearly all of the time is spent waiting.
+        with ThreadPoolExecutor(8) as pool:
+            checked = list(pool.map(lambda pair: self._check_frames(*pair), wanted))
+        return (*reading.faults, *(fault for fault in checked if fault))
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        found = [remark for clip in self.clips() for remark in _odd(clip)]
+        return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
+
+    def facts(self) -> Mapping[str, str]:
+        reading, place = self._reading, self._place
+        made = {"synthetic": _dials(self._synthetic)} if self._synthetic is not None else {}
+        return {
+            "table": self._table.name,
+            "label version": self._release(reading),
+            "folder": self._short(place) if place else "none",
+            "cropped": "yes" if self.cropped() else "no",
+            **made,
+        }
+
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
+        kinds = self.modalities()
+        if modality not in kinds:
+            raise DataError(f"{self.info.title} has no modality {modality!r}. Known: {', '.join(kinds)}.")
+        if self._place is None:
+            raise unusable(self._frameless())
+        files = self._home(clip, modality).files(numbers)
+        colour = len(kinds[modality].channels) == 3
+        images = [read_image(file) for file in files]
+        return stack([to_rgb(image) if colour else image for image in images], files)
+
+    def fingerprint(self) -> str:
+        places = {self._home(clip, name).path for clip in self.clips() for name in self.modalities()}
+        pictures = [file for place in places for file in entries(place) if file.is_file()] if self._place else []
+        return fingerprint(self._root, self._tables, pictures)
+
+    # --- where things lie ---------------------------------------------------------------------------------------------
+    @cached_property
+    def _tables(self) -> Sequence[Path]:
+        """The table; a reader of several files has several."""
+        if self._table_name is None:
+            found = find_files(self._root, self._is_table, self.table_called)
+        else:
+            found = find_files(self._root, lambda name: name == self._table_name, f"table {self._table_name}")
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            mend = f"choose one, for instance table = {found[0].name!r}, or move the others away"
+            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
+        return found
+
+    @property
+    def _table(self) -> Path:
+        """The first table, or the only one."""
+        return self._tables[0]
+
+    @cached_property
+    def _place(self) -> Path | None:
+        return self._frames_root()
+
+    def _frameless(self) -> Fault:
+        have = ", ".join(path.name for path in folders(self._root)) or "no folder"
+        problem = f"holds no frames ({self.frames_called}), but {have}"
+        return Fault(str(self._root), problem, f"copy the frames into it as {self.frames_called}")
+
+    def _short(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.as_posix()
+
+    @cached_property
+    def _synthetic(self) -> Mapping[str, object] | None:
+        """What made-up pictures were made with; None for real ones."""
+        marker = self._root / MARKER
+        if not marker.is_file():
+            return None
+        try:
+            spec = json.loads(marker.read_text("utf-8"))["spec"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return spec if isinstance(spec, dict) else {}
+
+    def _namespace(self, name: str) -> str:
+        """Return whose people these are; drawn people are nobody of a real database, and each seed draws others."""
+        if self._synthetic is None:
+            return name
+        return "-".join(["synthetic", *(str(self._synthetic[key]) for key in ("seed",) if key in self._synthetic)])
+
+    # --- the table ----------------------------------------------------------------------------------------------------
+    @cached_property
+    def _reading(self) -> Reading:
+        reading, seen = Reading(), dict[str, Clip]()
+        for line in self._lines():
+            self._read(line, reading, seen)
+        return reading
+
+    def _read(self, line: Line, reading: Reading, seen: dict[str, Clip]) -> None:
+        cells = RowReader(line.file, line.row)
+        clip = self._clip(cells, line.facts)
+        if clip is None:
+            return
+        reading.rows += 1
+        if self._correct:
+            cells, clip = self._corrected(line, cells, clip, reading)
+        cells.check_times(clip.onset, clip.apex, clip.offset)
+        first = seen.setdefault(f"{clip.subject}/{clip.video}" if self.one_clip_a_video else clip.key, clip)
+        if first is not clip:
+            cells.note("this clip is in the table twice", "delete one of its two rows")
+        if not cells.noted:
+            reading.clips[clip.key] = clip
+        # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
+        name = f"{clip.subject or '?'}/{clip.video or '?'}"
+        whole = clip.subject and clip.video and _span(clip) is not None
+        reading.faults += cells.faults(name, first.key if whole else name)
+
+    def _corrected(self, line: Line, cells: RowReader, clip: Clip, reading: Reading) -> tuple[RowReader, Clip]:
+        """Return the row and its clip with the known defects mended whose value is found, and whose folder agrees."""
+        for correction in self.corrections:
+            names, found, used = _values(correction)
+            if correction.clip not in _names(clip) or tuple(map(cells.text, names)) != tuple(map(str, found)):
+                continue
+            if used == (MIDDLE,):
+                used = ((int(cells.text("onset")) + int(cells.text("offset"))) // 2,)
+            other = {**line.row.cells, **dict(zip(names, used, strict=True))}
+            mended = RowReader(line.file, replace(line.row, cells=other))
+            changed = self._clip(mended, line.facts)
+            if changed is None or (correction.folder and not self._agrees(clip, changed)):
+                continue
+            if correction.used == MIDDLE:
+                changed = replace(changed, labels={**changed.labels, ESTIMATED: ("apex",)})
+                correction = replace(correction, used=used[0])
+            reading.applied.append(correction)
+            return mended, changed
+        return cells, clip
+
+    def _agrees(self, found: Clip, used: Clip) -> bool:
+        """Whether the folder has every frame of the times used, and none of those that only the table names."""
+        if self._place is None:
+            return False
+        listed: Collection[int] = self._home(found, next(iter(self.modalities()))).listed()
+        wanted, other = set(_span(used) or ()), set(_span(found) or ())
+        return bool(wanted) and wanted <= set(listed) and not (other - wanted) & set(listed)
+
+    # --- the folder ---------------------------------------------------------------------------------------------------
+    def _check_frames(self, clip: Clip, modality: str) -> Fault | None:
+        folder = self._home(clip, modality)
+        return folder.fault(clip, self._short(folder.path))
+
+    def _unlisted(self) -> Iterator[Fault]:
+        """Yield folders beside those of the clips that no row of the table names."""
+        homes = {self._home(clip, name).path for clip in self.clips() for name in self.modalities()}
+        # A clip with a fault has its own line; its folder is no stranger.
+        faulty = (fault.clip.split("/")[-2] for fault in self._reading.faults if fault.clip)
+        known = {path.name for path in homes}.union(faulty)
+        for parent in sorted({home.parent for home in homes}):
+            for folder in folders(parent):
+                if folder not in homes and folder.name not in known and next(iter(entries(folder)), None):
+                    yield Fault(self._short(folder), "no row of the table names this folder", "nothing: it is not read")
+
+    def _surplus(self) -> Iterator[Fault]:
+        """Yield folders with pictures before the first onset or after the last offset, or with gaps in between."""
+        spans: dict[Path, tuple[FrameFolder, list[Clip]]] = {}
+        for clip in self.clips():
+            for name in self.modalities():
+                home = self._home(clip, name)
+                spans.setdefault(home.path, (home, []))[1].append(clip)
+        for path, (home, clips) in spans.items():
+            told = home.remarks(clips)
+            if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
+                told.append(f"is a link to {path.resolve()}")
+            if told:
+                yield Fault(self._short(path), "; ".join(told), "nothing, if your copy is meant to be so")
+
+
+def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...], tuple[object, ...]]:
+    """Return the columns of a correction, the values found and those used."""
+    names = tuple(name.strip() for name in correction.field.split(","))
+    found, used = (value if isinstance(value, tuple) else (value,) for value in (correction.found, correction.used))
+    return names, found, used
+
+
+def _names(clip: Clip) -> tuple[str, str]:
+    """Return how a correction may name a clip; by its onset where several share a video."""
+    return f"{clip.subject}/{clip.video}", f"{clip.subject}/{clip.video}/{clip.onset}"
+
+
+def _span(clip: Clip) -> range | None:
+    return None if clip.onset is None or clip.offset is None else range(clip.onset, clip.offset + 1)
+
+
+def _odd(clip: Clip) -> Iterator[Fault]:
+    """Yield what is unusual about a clip's times, and no fault."""
+    told = []
+    if clip.apex is None or ESTIMATED in clip.labels:
+        told.append("nobody coded its apex" + (f"; {clip.apex} is used" if clip.apex is not None else ""))
+    elif clip.apex == clip.onset:
+        told.append(f"its apex {clip.apex} is its onset")
+    elif clip.apex == clip.offset:
+        told.append(f"its apex {clip.apex} is its offset")
+    seconds = len(_span(clip) or ()) / clip.fps if clip.fps else 0.0
+    if clip.kind == "micro" and seconds > LONGEST:
+        told.append(f"it lasts {1000 * seconds:.0f} ms, more than {1000 * LONGEST:.0f}")
+    for problem in told:
+        yield Fault(clip.key, problem, "nothing: it is as the owners coded it", clip.key)
+
+
+def _dials(spec: Mapping[str, object]) -> str:
+    told = (f"{name.replace('_', ' ')} {value}" for name, value in spec.items())
+    return ", ".join(told) or f"yes, but {MARKER} cannot be read"
