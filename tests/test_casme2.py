@@ -23,6 +23,7 @@ from microexpr.datasets.synthetic import SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import table
 from microexpr.errors import DataError, Fault, FrameError
 from microexpr.facs import parse_action_units
+from microexpr.labels import LABEL_SETS
 
 TABLE = "CASME2-coding-20140508.xlsx"
 HEADER = (
@@ -287,12 +288,22 @@ def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
     other = "CASME2-coding-20190701.xlsx"
     write_table(tmp_path / other, ROWS[:1])
     (tmp_path / "~$CASME2-coding-20190701.xlsx").write_bytes(b"lock")
-    (tmp_path / "CASME2-ObjectiveClasses.xlsx").write_bytes(b"not looked at")
     fault = only(Casme2(tmp_path).faults())
     says(fault, "2 tables", TABLE, other, f"table = {TABLE!r}")
     assert fault.clip is None
     assert len(Casme2(tmp_path, table=other).clips()) == 1
-    says(only(Casme2(tmp_path, table="mine.xlsx").faults()), "holds no coding table mine.xlsx", TABLE)
+    says(only(Casme2(tmp_path, table="mine.xlsx").faults()), "holds no table mine.xlsx", TABLE)
+
+
+def test_objective_classes_are_labels_where_their_table_lies_beside(tmp_path):
+    build(tmp_path)
+    rows = [(1, "EP02_01f", 1), ("03", "EP01_2", 5)]
+    write_table(tmp_path / "CASME2-ObjectiveClasses.xlsx", rows, ("Subject", "Filename", "Objective Class"))
+    clips = Casme2(tmp_path).clips()
+    assert [clip.labels.get("objective class") for clip in clips] == [("1",), ("5",), None]
+    assert [LABEL_SETS["objective_7"].of(clip) for clip in clips] == ["1", "5", None]
+    (tmp_path / "CASME2-ObjectiveClasses.xlsx").write_bytes(b"broken")
+    says(only(Casme2(tmp_path).faults()), "CASME2-ObjectiveClasses.xlsx", "not an Excel workbook")
 
 
 def test_synthetic_marker_is_stated_and_keeps_its_persons_apart(tmp_path):
