@@ -72,7 +72,7 @@ class MacroF1:
 @metrics.register("macro_f1_all")
 @dataclass(frozen=True)
 class MacroF1All:
-    """Mean F1 over every class of the label set, range 0..1; a class without a true clip counts 0, whatever `over`.
+    """Mean F1 over every class of the label set, range 0..1; a class without a true clip counts 0.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> round(MacroF1All()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3)), 4)
@@ -93,9 +93,7 @@ class MacroF1All:
 @metrics.register("uf1")
 @dataclass(frozen=True)
 class UnweightedF1:
-    """UF1, range 0..1 (See et al., MEGC 2019): TP, FP and FN are summed over all folds, then
-
-        F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c),    UF1 = mean of F1_c over the C classes.
+    """UF1, range 0..1 (See et al., MEGC 2019): mean over the classes of 2 TP / (2 TP + FP + FN), summed over all folds.
 
     It is `macro_f1` of the pooled predictions, under the name that the challenge gave it. C counts the classes that
     occur in the pooled truth; in the challenge that is every class.

@@ -31,10 +31,11 @@ def _strip(cell: Cell) -> dict[str, Any]:
     strip = np.concatenate(pictures, axis=1)
     colour = strip[..., ::-1] if strip.shape[2] == 3 else strip
     clip, experiment = views.clips[0], cell.experiment
-    numbers = ", ".join(str(number) for index in first for number in views.numbers[index])
+    numbers = [str(number) for index in first for number in views.numbers[index]]
+    shown = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
     return {
         "caption": (
-            f"{experiment.preprocessing.name.upper()}, {experiment.sampling.name.upper()}: frames {numbers} of "
+            f"{experiment.preprocessing.name.upper()}, {experiment.sampling.name.upper()}: {shown} of "
             f"{clip.key} (onset {clip.onset}, apex {clip.apex}, offset {clip.offset})"
         ),
         "png_base64": base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(colour))[1].tobytes()).decode(),
