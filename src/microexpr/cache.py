@@ -20,10 +20,10 @@ from joblib import Parallel, delayed
 
 from microexpr.clip import Clip
 from microexpr.contracts import (
-    Dataset,
     Frames,
     Modality,
     Preprocessor,
+    Recordings,
     Representation,
     Sampler,
     View,
@@ -42,7 +42,7 @@ Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
 class DatasetFrames:
     """The frames of one clip as a preprocessor sees them (contracts.ClipFrames), with detections shared."""
 
-    dataset: Dataset
+    dataset: Recordings
     clip: Clip
     modality: str
     known: Boxes = field(default_factory=dict)
@@ -198,7 +198,7 @@ class Views:
 class Cache:
     """The cache of one dataset and modality under `folder`."""
 
-    dataset: Dataset
+    dataset: Recordings
     modality: str
     folder: Path
     fingerprint: str

@@ -162,6 +162,14 @@ class Experiment(_Strict):
             content[name] = [item.to_toml() for item in value] if isinstance(value, tuple) else value.to_toml()
         return content
 
+    def uncorrected(self) -> Experiment:
+        """Return this experiment with every table read raw; raises ConfigError where a reader knows no corrections."""
+        for item in self.datasets:
+            if "corrections" not in contracts.datasets.parameters(item.name):
+                raise ConfigError(f"{item.name} has no corrections to leave out.")
+        raw = [{"name": item.name, **item.params, "corrections": False} for item in self.datasets]
+        return self.with_values({"datasets": raw})
+
     def to_toml(self) -> str:
         """Return this experiment as a file that `microexpr run` takes."""
         return tomli_w.dumps(self.to_dict())
@@ -247,6 +255,10 @@ class Study(_Strict):
             if override.matches(cell):
                 cell = cell.with_values(override.set)
         return cell
+
+    def uncorrected(self) -> Study:
+        """Return this study with every table read raw; raises ConfigError where a reader knows no corrections."""
+        return self.model_copy(update={"experiment": self.experiment.uncorrected()})
 
     def check(self) -> None:
         """Check every cell; raises ConfigError."""

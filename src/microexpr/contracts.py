@@ -130,6 +130,29 @@ class Correction:
         return f"{self.clip}: {self.field} {self.found!r} read as {self.used!r} ({self.source})"
 
 
+@runtime_checkable
+class Recordings(Protocol):
+    """What an experiment reads: one database, or several joined. What each of these returns stands in `Dataset`."""
+
+    def modalities(self) -> Mapping[str, Modality]: ...
+
+    def clips(self) -> Sequence[Clip]: ...
+
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]: ...
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]: ...
+
+    def cropped(self) -> bool: ...
+
+    def facts(self) -> Mapping[str, str]: ...
+
+    def applied(self) -> Sequence[Correction]: ...
+
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]: ...
+
+    def fingerprint(self) -> str: ...
+
+
 class Dataset(ABC):
     """One database on disk, read as its owners ship it. Reading changes nothing and raises DataError."""
 
@@ -405,3 +428,10 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
         launchers,
     )
 }
+
+
+def reader(name: str) -> type[Dataset]:
+    """Return a database's reader, for what it says without a folder: info, emotions, corrections."""
+    found = datasets.get(name)
+    assert isinstance(found, type)
+    return found

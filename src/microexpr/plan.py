@@ -16,9 +16,10 @@ from microexpr import contracts
 from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
-from microexpr.contracts import Dataset, Fold, Preprocessor, Sampler, ViewSpec
+from microexpr.contracts import Dataset, Fold, Preprocessor, Recordings, Sampler, ViewSpec
 from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, WeightsError
 from microexpr.files import digest
+from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
 from microexpr.progress import Progress, Silent
 
@@ -42,9 +43,9 @@ class Options:
 
 @dataclass
 class Data:
-    """One database as one experiment sees it: the clips its label set keeps, and their table."""
+    """The databases as one experiment sees them: the clips its label set keeps, and their table."""
 
-    dataset: Dataset
+    dataset: Recordings
     modality: str
     labels: LabelSet
     clips: list[Clip]
@@ -185,41 +186,47 @@ class Workspace:
                     plan.folds()
 
     def _open(self, experiment: Experiment) -> Data:
-        if len(experiment.datasets) != 1:
-            raise ConfigError("datasets: an experiment takes one database so far.")
-        chosen = experiment.datasets[0]
-        key = f"{chosen.label}|{experiment.modality}|{experiment.labels}"
+        names = " + ".join(chosen.label for chosen in experiment.datasets)
+        key = f"{names}|{experiment.modality}|{experiment.labels}"
         if key not in self._data:
-            self._data[key] = self._read(chosen, experiment)
+            self._data[key] = self._read(names, experiment)
         return self._data[key]
 
-    def _read(self, chosen: Component, experiment: Experiment) -> Data:
-        if chosen.name not in self.options.data:
-            raise ConfigError(f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database.")
-        dataset = contracts.datasets.get(chosen.name)(
-            self.options.data[chosen.name], **contracts.datasets.bind(chosen.name, chosen.params)
-        )
+    def _read(self, names: str, experiment: Experiment) -> Data:
+        readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
+        if len(readers) < len(experiment.datasets):
+            raise ConfigError(f"datasets: one of {names} is listed twice.")
+        dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
         if fatal or (faults and not self.options.skip_invalid):
-            raise DataError(_told(faults, self.options.data[chosen.name]), faults)
+            roots = [str(self.options.data[chosen.name]) for chosen in experiment.datasets]
+            raise DataError(_told(faults, ", ".join(dict.fromkeys(roots))), faults)
         modalities = dataset.modalities()
+        if not modalities:
+            raise ConfigError(f"datasets: {names} record nothing alike; take databases with a modality in common.")
         modality = experiment.modality or next(iter(modalities))
         if modality not in modalities:
-            raise ConfigError(f"modality: {modality!r} is not in {chosen.name}; it has {', '.join(modalities)}.")
+            raise ConfigError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
         labels = label_set(experiment.labels, dataset.clips())
         clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
         if not clips:
-            raise DataError(f"{chosen.name}: label set {labels.name!r} keeps none of its clips.")
+            raise DataError(f"{names}: label set {labels.name!r} keeps none of its clips.")
         cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint())
         data = Data(dataset, modality, labels, clips, cache, left_out)
         data.leave_out(faults)
         return data
 
+    def _reader(self, chosen: Component) -> Dataset:
+        if chosen.name not in self.options.data:
+            raise ConfigError(f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database.")
+        params = contracts.datasets.bind(chosen.name, chosen.params)
+        return contracts.datasets.get(chosen.name)(self.options.data[chosen.name], **params)
+
     def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
         if faults and not self.options.skip_invalid:
-            raise DataError(_told(faults, None), faults)
+            raise DataError(_told(faults, ""), faults)
         if faults:
             data.leave_out(faults)
 
@@ -297,8 +304,8 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
         yield Fault(clip.key, problem, "leave the clip out with --skip-invalid", clip.key)
 
 
-def _told(faults: Sequence[Fault], root: Path | None) -> str:
-    where = f" in {root}" if root else ""
+def _told(faults: Sequence[Fault], roots: str) -> str:
+    where = f" in {roots}" if roots else ""
     return (
         f"{len(faults)} fault{'s' if len(faults) != 1 else ''}{where}; mend them, or go on without the faulty clips "
         "with --skip-invalid:"

@@ -21,6 +21,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one value: key=value, dotted keys.", metavar="KEY=VALUE")
 ]
 SkipOption = Annotated[bool, typer.Option("--skip-invalid", help="Go on without faulty clips; the report lists them.")]
+RawOption = Annotated[
+    bool, typer.Option("--no-corrections", help="Read tables raw: leave their known defects as they are.")
+]
 CroppedOption = Annotated[bool, typer.Option("--allow-cropped", help="Take frames the owners have cropped.")]
 KeepOption = Annotated[bool, typer.Option("--keep-weights", help="Keep every fold's weights (safetensors).")]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that read frames and find faces.", min=1)]

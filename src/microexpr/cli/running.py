@@ -16,6 +16,7 @@ from microexpr.cli.options import (
     KeepOption,
     OutOption,
     QuietOption,
+    RawOption,
     SetOption,
     SkipOption,
     StudyArgument,
@@ -29,6 +30,7 @@ def study(
     data: DataOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results and the report.", metavar="DIR")] = None,
     settings: SetOption = None,
+    no_corrections: RawOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list the cells, train nothing.")] = False,
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
@@ -42,6 +44,7 @@ def study(
     from microexpr.config import Study, load
 
     grid, folders = load(Study, file, options.values(settings)), options.folders(data)
+    grid = grid.uncorrected() if no_corrections else grid
     if dry_run:
         found = api.dry_run(grid, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped)
         (show.as_json if json else show.plan)(found)
@@ -72,6 +75,7 @@ def run(
     data: DataOption,
     out: OutOption,
     settings: SetOption = None,
+    no_corrections: RawOption = False,
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
@@ -83,8 +87,9 @@ def run(
     from microexpr import api
     from microexpr.config import Experiment, load
 
+    experiment = load(Experiment, file, options.values(settings))
     finished = api.run_experiment(
-        load(Experiment, file, options.values(settings)),
+        experiment.uncorrected() if no_corrections else experiment,
         options.folders(data),
         out,
         command=options.command(),
@@ -105,6 +110,7 @@ def fit(
     data: DataOption,
     out: OutOption,
     settings: SetOption = None,
+    no_corrections: RawOption = False,
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
     workers: WorkersOption = 2,
@@ -114,8 +120,9 @@ def fit(
     from microexpr import api
     from microexpr.config import Experiment, load
 
+    experiment = load(Experiment, file, options.values(settings))
     model = api.fit(
-        load(Experiment, file, options.values(settings)),
+        experiment.uncorrected() if no_corrections else experiment,
         options.folders(data),
         out,
         skip_invalid=skip_invalid,

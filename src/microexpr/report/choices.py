@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
+from microexpr import contracts
 from microexpr.config import Training
 from microexpr.plan import Plan
 from microexpr.study import StudyResult
@@ -136,7 +137,10 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
     if len(result.cells) > 1:
         text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
         yield "best_of_cells", "note", text
-    if facts.get("cropped") == "yes":
+    yield from _people(plan)
+    if any(item.params.get("corrections") is False for item in plan.experiment.datasets):
+        yield "uncorrected", "note", "Tables were read raw: their known defects were left as they are."
+    if plan.data.dataset.cropped():
         yield "cropped", "warning", "Frames were cropped by the owners of the database before any preprocessing here."
     if plan.data.unlabelled:
         told = ", ".join(f"{emotion} {count}" for emotion, count in plan.data.unlabelled.items())
@@ -146,6 +150,22 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
     if plan.experiment.shuffled:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
+
+
+def _people(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """Warn of databases of one laboratory: nobody has published whether people took part in several."""
+    family: dict[str, list[str]] = {}
+    for name in dict.fromkeys(item.name for item in plan.experiment.datasets):
+        info = contracts.reader(name).info
+        family.setdefault(info.family or name, []).append(info.title)
+    for titles in family.values():
+        if len(titles) > 1:
+            yield (
+                "persons_unknown",
+                "warning",
+                f"{' and '.join(titles)} come from one laboratory. Whether people took part in several of them is not "
+                "known, so that one may stand in training and test under two numbers.",
+            )
 
 
 def shared_persons(plan: Plan) -> tuple[int, int]:
