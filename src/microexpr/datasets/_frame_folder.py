@@ -17,10 +17,14 @@ _MEND = "copy its folder again from the original"
 
 @dataclass(frozen=True, slots=True)
 class FrameFolder:
-    """Frames by number; `prefixes` are the beginnings of their names where only such files count."""
+    """Frames by number; `prefixes` are the beginnings of their names where only such files count.
+
+    In the folder of a whole `recording`, frames that no clip names are nothing unusual.
+    """
 
     path: Path
     prefixes: tuple[str, ...] = ()
+    recording: bool = False
 
     def listed(self) -> Mapping[int, Path]:
         """Return the frames by number; where two files claim one number, the first by name."""
@@ -36,7 +40,7 @@ class FrameFolder:
         if not named or not found:
             return []
         first, last = min(onset for onset, _ in named), max(offset for _, offset in named)
-        outside = [number for number in found if not first <= number <= last]
+        outside = [number for number in found if not self.recording and not first <= number <= last]
         told = [f"has frames that no clip names: {ranges(outside)}"] if outside else []
         inner = [number for number in range(min(found), max(found)) if number not in found]
         lacking = [number for number in inner if not any(onset <= number <= offset for onset, offset in named)]

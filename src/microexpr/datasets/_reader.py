@@ -309,11 +309,14 @@ def _span(clip: Clip) -> range | None:
 def _odd(clip: Clip) -> Iterator[Fault]:
     """Yield what is unusual about a clip's times, and no fault."""
     told = []
-    if clip.apex is None or ESTIMATED in clip.labels:
+    estimated = clip.labels.get(ESTIMATED, ())
+    if "offset" in estimated:
+        told.append(f"nobody coded its offset; {clip.offset} is used")
+    if clip.apex is None or "apex" in estimated:
         told.append("nobody coded its apex" + (f"; {clip.apex} is used" if clip.apex is not None else ""))
     elif clip.apex == clip.onset:
         told.append(f"its apex {clip.apex} is its onset")
-    elif clip.apex == clip.offset:
+    elif clip.apex == clip.offset and "offset" not in estimated:
         told.append(f"its apex {clip.apex} is its offset")
     seconds = len(_span(clip) or ()) / clip.fps if clip.fps else 0.0
     if clip.kind == "micro" and seconds > LONGEST:
