@@ -28,8 +28,11 @@ class FrameFolder:
 
     def listed(self) -> Mapping[int, Path]:
         """Return the frames by number; where two files claim one number, the first by name."""
+        return {number: files[0] for number, files in self._numbered().items()}
+
+    def _numbered(self) -> Mapping[int, list[Path]]:
         try:
-            return _listed(self, self.path.stat().st_mtime_ns)
+            return _cached(self, self.path.stat().st_mtime_ns)
         except OSError:
             return {}
 
@@ -52,9 +55,9 @@ class FrameFolder:
             return None
         if not self.path.is_dir():
             return Fault(where, "the clip's folder is missing", _MEND, clip.key)
-        found = numbered(self.path, self.prefixes)
+        found = self._numbered()
         needed = range(clip.onset, clip.offset + 1)
-        used = {number: files for number, files in found.items() if number in needed}
+        used = {number: found[number] for number in needed if number in found}
         told = []
         if len(used) < len(needed):
             lacking = ranges(number for number in needed if number not in used)
@@ -67,19 +70,20 @@ class FrameFolder:
 
     def files(self, numbers: Sequence[int]) -> list[Path]:
         """Return the files of these frames; raises FrameError naming the first that is not there."""
-        found = self.listed()
+        found = self._numbered()
         for number in numbers:
             if number not in found:
                 raise FrameError(
                     f"{self.path}: frame {number} is not there; the folder has {ranges(found) or 'no frames'}. "
                     "Copy it again from the original."
                 )
-        return [found[number] for number in numbers]
+        return [found[number][0] for number in numbers]
 
 
 @lru_cache(maxsize=64)
-def _listed(folder: FrameFolder, changed: int) -> dict[int, Path]:
-    return {number: files[0] for number, files in numbered(folder.path, folder.prefixes).items()}
+def _cached(folder: FrameFolder, changed: int) -> dict[int, list[Path]]:
+    # Several clips may lie in one folder of thousands of frames, and views are read one by one.
+    return numbered(folder.path, folder.prefixes)
 
 
 def _few(told: Sequence[str]) -> str:

@@ -68,6 +68,8 @@ class TableDataset(Dataset):
     """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
     one_clip_a_video: ClassVar[bool] = False
     """Whether a video in two rows is one row too many."""
+    whole_recordings: ClassVar[bool] = False
+    """Whether folders hold recordings rather than clips, so that frames outside of every clip are no surprise."""
 
     def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
         self._root = Path(root).expanduser().absolute()
@@ -283,7 +285,7 @@ class TableDataset(Dataset):
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
         for path, (home, clips) in spans.items():
-            told = home.remarks(clips)
+            told = [] if self.whole_recordings else home.remarks(clips)
             if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
                 told.append(f"is a link to {path.resolve()}")
             if told:
