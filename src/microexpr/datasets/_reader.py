@@ -68,8 +68,6 @@ class TableDataset(Dataset):
     """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
     one_clip_a_video: ClassVar[bool] = False
     """Whether a video in two rows is one row too many."""
-    whole_recordings: ClassVar[bool] = False
-    """Whether folders hold recordings rather than clips, so that frames outside of every clip are no surprise."""
 
     def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
         self._root = Path(root).expanduser().absolute()
@@ -101,6 +99,16 @@ class TableDataset(Dataset):
         rows = find_rows(self._table, read_sheets(self._table), self.columns, self.optional)
         return (Line(self._table, row) for row in rows)
 
+    @property
+    def _table_root(self) -> Path:
+        """The folder that the table lies in."""
+        return self._root
+
+    @property
+    def _of_recordings(self) -> bool:
+        """`whole_recordings`, for a reader of which one part has them."""
+        return self.whole_recordings
+
     # --- the contract -------------------------------------------------------------------------------------------------
     def modalities(self) -> Mapping[str, Modality]:
         return {"colour": Modality(("r", "g", "b"))}
@@ -127,14 +135,19 @@ class TableDataset(Dataset):
         return (*reading.faults, *(fault for fault in checked if fault))
 
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        found = [remark for clip in self.clips() for remark in _odd(clip)]
+        clips = self.clips()
+        # Of a database without any apex this is one remark, not one a clip.
+        apexes = not clips or any(clip.apex is not None for clip in clips)
+        found = [remark for clip in clips for remark in _odd(clip, apexes)]
+        if not apexes:
+            found.append(Fault(str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it"))
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
 
     def facts(self) -> Mapping[str, str]:
         reading, place = self._reading, self._place
         made = {"synthetic": _dials(self._synthetic)} if self._synthetic is not None else {}
         return {
-            "table": self._table.name,
+            "table": self._tables[0].name if self._tables else "none",
             "label version": self._release(reading),
             "folder": self._short(place) if place else "none",
             "cropped": "yes" if self.cropped() else "no",
@@ -162,13 +175,13 @@ class TableDataset(Dataset):
     def _tables(self) -> Sequence[Path]:
         """The table; a reader of several files has several."""
         if self._table_name is None:
-            found = find_files(self._root, self._is_table, self.table_called)
+            found = find_files(self._table_root, self._is_table, self.table_called)
         else:
-            found = find_files(self._root, lambda name: name == self._table_name, f"table {self._table_name}")
+            found = find_files(self._table_root, lambda name: name == self._table_name, f"table {self._table_name}")
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             mend = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
+            raise unusable(Fault(str(self._table_root), f"holds {len(found)} tables: {names}", mend))
         return found
 
     @property
@@ -285,7 +298,7 @@ class TableDataset(Dataset):
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
         for path, (home, clips) in spans.items():
-            told = [] if self.whole_recordings else home.remarks(clips)
+            told = [] if self._of_recordings else home.remarks(clips)
             if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
                 told.append(f"is a link to {path.resolve()}")
             if told:
@@ -308,13 +321,13 @@ def _span(clip: Clip) -> range | None:
     return None if clip.onset is None or clip.offset is None else range(clip.onset, clip.offset + 1)
 
 
-def _odd(clip: Clip) -> Iterator[Fault]:
-    """Yield what is unusual about a clip's times, and no fault."""
+def _odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
+    """Yield what is unusual about a clip's times, and no fault; `apexes`: whether the database codes any."""
     told = []
     estimated = clip.labels.get(ESTIMATED, ())
     if "offset" in estimated:
         told.append(f"nobody coded its offset; {clip.offset} is used")
-    if clip.apex is None or "apex" in estimated:
+    if apexes and (clip.apex is None or "apex" in estimated):
         told.append("nobody coded its apex" + (f"; {clip.apex} is used" if clip.apex is not None else ""))
     elif clip.apex == clip.onset:
         told.append(f"its apex {clip.apex} is its onset")
