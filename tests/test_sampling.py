@@ -39,3 +39,16 @@ def test_clips_that_a_sampling_cannot_take():
     with pytest.raises(DataError, match="take af, kfs or mfs"):
         numbers("image", clip(1, 2, 3))
     assert numbers("image", clip(None, None, None)) == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("af", [(14,)]), ("kfs", [(10,), (14,), (19,)]), ("mfs", [(n,) for n in range(10, 20)])]
+)
+def test_the_middle_stands_in_for_an_apex_where_it_is_asked_for(name, shown):
+    without = Clip(dataset="smic", subject="s1", namespace="smic", video="s1_ne_01", onset=10, apex=None, offset=19)
+    with pytest.raises(DataError, match=r'has no apex.*missing_apex = "middle"'):
+        samplers.build(name, {})(without)
+    taken = samplers.build(name, {"missing_apex": "middle"})
+    assert list(taken(without)) == shown
+    with_apex = Clip(dataset="x", subject="1", namespace="x", video="v", onset=10, apex=18, offset=19)
+    assert list(taken(with_apex)) == list(samplers.build(name, {})(with_apex))

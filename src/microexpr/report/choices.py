@@ -138,6 +138,9 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
         yield "best_of_cells", "note", text
     yield from _people(plan)
+    uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)
+    if uncoded and any(getattr(cell.plan.sampler, "missing_apex", "") == "middle" for cell in result.cells):
+        yield "no_apex", "note", f"{uncoded} clips have no coded apex; the middle of onset and offset stands in for it."
     if any(item.params.get("corrections") is False for item in plan.experiment.datasets):
         yield "uncorrected", "note", "Tables were read raw: their known defects were left as they are."
     if plan.data.dataset.cropped():

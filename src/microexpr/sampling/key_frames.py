@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from microexpr.clip import Clip
 from microexpr.contracts import View, samplers
 from microexpr.errors import DataError
 
+Missing: TypeAlias = Literal["refuse", "middle"]
+"""What to do with a clip whose apex nobody coded (all of SMIC): refuse it, or take the middle of onset and offset."""
+
 
 @samplers.register("af")
 @dataclass(frozen=True)
 class ApexFrame:
-    """AF: the apex frame, one view a clip."""
+    """AF: the apex frame, one view a clip. `missing_apex` says what stands in for an apex that nobody coded."""
+
+    missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        return [(_times(clip)[1],)]
+        return [(_times(clip, self.missing_apex)[1],)]
 
 
 @samplers.register("kfs")
 @dataclass(frozen=True)
 class KeyFrameSequence:
-    """KFS: onset, apex and offset, always three views a clip (apex may be onset or offset)."""
+    """KFS: onset, apex and offset, always three views a clip (apex may be onset or offset).
+
+    `missing_apex` says what stands in for an apex that nobody coded.
+    """
+
+    missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 3
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        return [(number,) for number in _times(clip)]
+        return [(number,) for number in _times(clip, self.missing_apex)]
 
 
 @samplers.register("mfs")
@@ -39,13 +49,15 @@ class MultiFrameSampling:
     """MFS: windows around the key frames, 13 frames nominally.
 
     With `drop` (the default) frames outside onset..offset and repeats are left out, so that short clips give
-    fewer; without it every frame of the windows is taken as the paper writes them.
+    fewer; without it every frame of the windows is taken as the paper writes them. `missing_apex` says what stands in
+    for an apex that nobody coded.
     """
 
     onset: tuple[int, ...] = (0, 1, 2, 3)
     apex: tuple[int, ...] = (-2, -1, 0, 1, 2)
     offset: tuple[int, ...] = (-3, -2, -1, 0)
     drop: bool = True
+    missing_apex: Missing = "refuse"
 
     @property
     def nominal(self) -> int:
@@ -53,7 +65,7 @@ class MultiFrameSampling:
         return len(self.onset) + len(self.apex) + len(self.offset)
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        first, peak, last = _times(clip)
+        first, peak, last = _times(clip, self.missing_apex)
         windows = ((first, self.onset), (peak, self.apex), (last, self.offset))
         numbers = [key + step for key, steps in windows for step in steps]
         if self.drop:
@@ -76,11 +88,14 @@ class ReadyImage:
         return [(0,)]
 
 
-def _times(clip: Clip) -> tuple[int, int, int]:
+def _times(clip: Clip, missing: Missing) -> tuple[int, int, int]:
     if clip.onset is None or clip.offset is None:
         raise DataError(f'{clip.key}: a ready image has no onset, apex and offset; take sampling = "image".')
-    if clip.apex is None:
-        raise DataError(
-            f"{clip.key}: the clip has no apex; name one in the table, or let the reader's correction fill it."
-        )
-    return clip.onset, clip.apex, clip.offset
+    if clip.apex is not None:
+        return clip.onset, clip.apex, clip.offset
+    if missing == "middle":
+        return clip.onset, (clip.onset + clip.offset) // 2, clip.offset
+    raise DataError(
+        f"{clip.key}: the clip has no apex; name one in the table, let the reader's correction fill it, or take the "
+        'middle of onset and offset: missing_apex = "middle".'
+    )
