@@ -68,6 +68,8 @@ class TableDataset(Dataset):
     """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
     one_clip_a_video: ClassVar[bool] = False
     """Whether a video in two rows is one row too many."""
+    whole_recordings: ClassVar[bool] = False
+    """Whether folders hold recordings rather than clips, so that frames outside of every clip are no surprise."""
 
     def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
         self._root = Path(root).expanduser().absolute()
@@ -327,8 +329,9 @@ def _odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
     estimated = clip.labels.get(ESTIMATED, ())
     if "offset" in estimated:
         told.append(f"nobody coded its offset; {clip.offset} is used")
-    if apexes and (clip.apex is None or "apex" in estimated):
-        told.append("nobody coded its apex" + (f"; {clip.apex} is used" if clip.apex is not None else ""))
+    if clip.apex is None or "apex" in estimated:
+        used = f"; {clip.apex} is used" if clip.apex is not None else ""
+        told += [f"nobody coded its apex{used}"] if apexes else []
     elif clip.apex == clip.onset:
         told.append(f"its apex {clip.apex} is its onset")
     elif clip.apex == clip.offset and "offset" not in estimated:
