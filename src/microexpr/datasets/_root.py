@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from microexpr.errors import DataError, Fault, suggest
@@ -16,9 +16,23 @@ def unusable(fault: Fault) -> DataError:
     return DataError("The database cannot be read.", [fault])
 
 
+def check_folder(root: Path, what: str) -> None:
+    """Raise DataError with the way out if there is no such folder, or nobody may look into it."""
+    if root.is_file():
+        raise unusable(Fault(str(root), "is a file, not a folder", f"give the folder it lies in, {root.parent}"))
+    if not root.is_dir():
+        near = suggest(root.name, [path.name for path in folders(root.parent)])
+        raise unusable(Fault(str(root), f"does not exist{near}", f"give the folder that holds the {what}"))
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        problem = f"cannot be looked into ({error.strerror})"
+        raise unusable(Fault(str(root), problem, "ask for the right to read it")) from None
+
+
 def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Path]:
     """Return the files directly in `root` whose name is `wanted`, at least one; raises DataError with the way out."""
-    _check_folder(root, what)
+    check_folder(root, what)
     found = _files(root, wanted)
     if found:
         return found
@@ -46,6 +60,11 @@ def folders(folder: Path) -> Iterator[Path]:
     return (path for path in entries(folder) if path.is_dir())
 
 
+def first_with(places: Iterable[Path], wanted: Callable[[str], bool]) -> Path | None:
+    """Return the first of some places that has a folder whose name is `wanted`."""
+    return next((place for place in places if any(wanted(folder.name) for folder in folders(place))), None)
+
+
 def child(folder: Path, name: str) -> Path:
     """Return the entry of a folder by name; else in other case, or with other zeros before its numbers; else as named.
 
@@ -67,16 +86,3 @@ def _unpadded(name: str) -> str:
 
 def _files(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
     return [path for path in entries(folder) if wanted(path.name) and path.is_file()]
-
-
-def _check_folder(root: Path, what: str) -> None:
-    if root.is_file():
-        raise unusable(Fault(str(root), "is a file, not a folder", f"give the folder it lies in, {root.parent}"))
-    if not root.is_dir():
-        near = suggest(root.name, [path.name for path in folders(root.parent)])
-        raise unusable(Fault(str(root), f"does not exist{near}", f"give the folder that holds the {what}"))
-    try:
-        next(root.iterdir(), None)
-    except OSError as error:
-        problem = f"cannot be looked into ({error.strerror})"
-        raise unusable(Fault(str(root), problem, "ask for the right to read it")) from None
