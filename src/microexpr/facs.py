@@ -1,25 +1,49 @@
-"""Action units as coders write them: '4+L10', 'R12+R15', '12B', '4?', '?'."""
+"""Action units as coders write them: '4+L10', 'R12+R15', '12B', '10A/B', '4?', 'AU4(k)', '?'."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, cast
+from collections.abc import Iterator
+from typing import Final, Literal, cast
 
 from microexpr.clip import ActionUnit
 
 _UNIT = re.compile(
-    r"(?<![\dA-Za-z.])(?:(?P<side>[LR])(?=\d)|[TB](?=\d))?(?P<number>\d+)(?:(?P<after>[LR])(?![\dA-Za-z]))?"
-    r"(?P<intensity>[A-E](?:/[A-E])?(?![A-Za-z]))?(?P<doubt>\s*\?)?"
+    r"""(?<![0-9A-Z])(?<![0-9]\.)
+    (?:AU\s*)?
+    (?:(?P<side>[LR])(?=[0-9])|(?P<lip>[TB])(?=[0-9]))?
+    (?P<number>[0-9]{1,2})(?![0-9]|\.[0-9])
+    (?P<intensity>[A-E](?:/[A-E])?(?![A-Z0-9]))?
+    (?P<after>[LR](?![A-Z0-9]))?
+    (?P<doubt>\s*\?)?
+    (?P<still>\s*\(\s*K\s*\))?""",
+    re.IGNORECASE | re.VERBOSE,
 )
-_EITHER = re.compile(r"\bor\b", re.IGNORECASE)
+_EITHER: Final = re.compile(r"\bor\b|(?:(?<=[0-9])|(?<=[0-9][A-E]))\s*/\s*(?=[LR]?[0-9])", re.IGNORECASE)
+_BESIDE: Final = re.compile(r"[^\W_]+(?:[^\w+,?]+[^\W_]+)*")
+_NARROW: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    ord("\u3000"): " ",
+    ord("\u3001"): ",",
+    ord("\u3002"): ".",
+}
+
+
+def narrow(text: str) -> str:
+    """Return a text with the wide digits, letters and signs of Chinese typing as plain ones.
+
+    >>> narrow("\uff11\uff12\uff0bL\uff14\uff0c7")
+    '12+L4,7'
+    """
+    return text.translate(_NARROW).strip()
 
 
 def parse_action_units(text: str) -> tuple[ActionUnit, ...]:
     """Return the action units of one cell, in the coder's order (notation of Ekman & Friesen 1978).
 
     L and R, before the number or after it ('12L'), are the sides of the face, A to E the intensities, '?' a doubt;
-    units joined by 'or' are doubtful too. T and B before the number, one half of the mouth, are passed over. Words
-    without a number ('soft focus'), '?' alone and an empty cell give none: keep the cell beside the result.
+    units joined by 'or' or by a slash are doubtful too, with all the others of their cell. '(k)' (4DME: there
+    throughout, not moving) is no part of a unit: `still_units` tells them. Words without a number ('soft focus'), '?'
+    alone and an empty cell give none. Keep the cell beside the result: `beside_units` tells what no unit holds.
 
     >>> [str(unit) for unit in parse_action_units("4+L10+12B?")]
     ['4', 'L10', '12B?']
@@ -28,13 +52,47 @@ def parse_action_units(text: str) -> tuple[ActionUnit, ...]:
     >>> parse_action_units("?")
     ()
     """
+    text = narrow(text)
     doubted = _EITHER.search(text) is not None
-    return tuple(
-        ActionUnit(
-            number=int(found["number"]),
-            side=cast(Literal["L", "R"] | None, found["side"] or found["after"]),
-            intensity=found["intensity"],
-            doubtful=doubted or found["doubt"] is not None,
-        )
-        for found in _UNIT.finditer(text)
+    return tuple(_unit(found, doubted) for found in _UNIT.finditer(text))
+
+
+def still_units(text: str) -> tuple[ActionUnit, ...]:
+    """Return the units of a cell that its coder marked '(k)'.
+
+    >>> [str(unit) for unit in still_units("AU4(k)+L7")]
+    ['4']
+    """
+    text = narrow(text)
+    doubted = _EITHER.search(text) is not None
+    return tuple(_unit(found, doubted) for found in _UNIT.finditer(text) if found["still"])
+
+
+def beside_units(text: str) -> tuple[str, ...]:
+    """Return the words, letters and numbers of a cell that belong to no unit; T and B are the upper and lower lip.
+
+    >>> beside_units("ref(43) + 12A"), beside_units("A/L12"), beside_units("4 or L7?"), beside_units("123, soft focus")
+    (('ref',), ('A',), (), ('123', 'soft focus'))
+    >>> beside_units("12L+T28")
+    ('T',)
+    """
+    return tuple(_beside(_EITHER.sub("+", narrow(text))))
+
+
+def _beside(text: str) -> Iterator[str]:
+    end = 0
+    for found in _UNIT.finditer(text):
+        yield from _BESIDE.findall(text[end : found.start()])
+        yield from filter(None, [found["lip"]])
+        end = found.end()
+    yield from _BESIDE.findall(text[end:])
+
+
+def _unit(found: re.Match[str], doubted: bool) -> ActionUnit:
+    side, intensity = found["side"] or found["after"], found["intensity"]
+    return ActionUnit(
+        number=int(found["number"]),
+        side=cast(Literal["L", "R"], side.upper()) if side else None,
+        intensity=intensity.upper() if intensity else None,
+        doubtful=doubted or found["doubt"] is not None,
     )

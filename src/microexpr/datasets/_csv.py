@@ -30,6 +30,8 @@ def read_csv(file: Path, known: Sequence[str]) -> tuple[list[str], list[Row]]:
     if twice:
         raise _broken(file, f"has the column {twice[0]!r} more than once", "rename one of them")
     for number, cells in numbered[1:]:
+        while len(cells) > len(headers) and not cells[-1].strip():
+            cells.pop()  # spreadsheets write commas for cells that were empty
         if len(cells) != len(headers):
             problem = f"has {len(cells)} cells in line {number}, but {len(headers)} columns"
             raise _broken(file, problem, "put cells that hold a comma in quotation marks")

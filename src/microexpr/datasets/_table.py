@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypedDict
 
 from microexpr.datasets._root import unusable
-from microexpr.datasets._workbook import Sheets
+from microexpr.datasets._workbook import Formula, Sheets
 from microexpr.errors import DataError, Fault, suggest
+from microexpr.facs import narrow
 
 NO_APEX = ("", "/", "\\", "-1", "0")
 """How tables say that nobody coded an apex."""
+ERRORS = ("#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#DIV/0!", "#ERROR", "#GETTING_DATA")
+"""What a spreadsheet shows where a formula fails."""
 _HEADER_WITHIN = 20
 _LONGEST = 100_000  # frames; more is a slip of the pen
+_LONGEST_NAME = 200  # letters between two slashes; few file systems take more
+_WHOLE = re.compile(r"[+-]?[0-9]{1,12}(?:\.0*)?")
+_UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,8 @@ class Row:
 
     number: int
     cells: Mapping[str, object]
+    place: str = ""
+    """Where it was found, if it is not a row of a table: a folder, say."""
 
 
 class Times(TypedDict):
@@ -43,35 +53,41 @@ class RowReader:
     noted: list[tuple[str, str]] = field(default_factory=list)
 
     def note(self, problem: str, mend: str) -> None:
-        """Remember one thing that is wrong, and its mend."""
-        self.noted.append((problem, mend))
+        """Remember one thing that is wrong, and its mend; the same thing once."""
+        if (problem, mend) not in self.noted:
+            self.noted.append((problem, mend))
 
     def text(self, column: str) -> str:
-        """Return a cell as text, '' where it is empty."""
-        return plain(self.row.cells.get(column))
+        """Return a cell as text, '' where it is empty or holds nothing that an owner wrote, which is noted."""
+        cell = self.row.cells.get(column)
+        wrong = _no_value(cell)
+        if wrong:
+            self.note(f"the cell {column} holds {wrong[0]}", wrong[1])
+        return "" if wrong else plain(cell)
 
     def labels(self, *columns: str) -> dict[str, tuple[str, ...]]:
-        """Return the cells that are filled, as a clip's labels."""
-        return {name: (text,) for name in columns if (text := self.text(name))}
+        """Return the cells that are filled, as a clip's labels: what stands there, right or wrong."""
+        return {name: (text,) for name in columns if (text := plain(self.row.cells.get(name)))}
 
     def required(self, column: str) -> str:
         """Return a cell as text; an empty one is noted."""
         found = self.text(column)
-        if not found:
+        if not plain(self.row.cells.get(column)):
             self.note(f"the cell {column} is empty", "fill it in")
+        if any(len(part) > _LONGEST_NAME for part in found.split("/")):
+            self.note(f"the cell {column} holds {len(found)} letters", "write the name alone")
         return found
 
     def number(self, column: str, *, absent: Iterable[str] = ()) -> int | None:
         """Return a cell as a whole number, None for one of the texts in `absent`; anything else is noted."""
-        found = self.text(column)
+        if _no_value(self.row.cells.get(column)):
+            self.text(column)
+            return None
+        found = narrow(self.text(column))
         if found in absent:
             return None
-        try:
-            value = float(found)
-            if value == int(value):
-                return int(value)
-        except (ValueError, OverflowError):
-            pass
+        if _WHOLE.fullmatch(found):
+            return int(found.partition(".")[0])
         self.note(f"the cell {column} holds {found!r}, not a whole number", "write the frame's number")
         return None
 
@@ -85,15 +101,17 @@ class RowReader:
 
     def emotion(self, column: str, words: Mapping[str, str]) -> str | None:
         """Return the house's word for the emotion; an unknown one is noted with the known ones."""
-        found = self.text(column)
+        found = " ".join(narrow(self.text(column)).split())
         emotion = words.get(found.casefold())
-        if emotion is None:
+        if emotion is None and not _no_value(self.row.cells.get(column)):
             near = suggest(found.casefold(), words)
             self.note(f"unknown emotion {found!r}{near}", f"write one of {', '.join(words)}")
         return emotion
 
     def check_times(self, onset: int | None, apex: int | None, offset: int | None) -> None:
-        """Note an offset before its onset, an apex outside its clip and a clip without end."""
+        """Note a frame before the first, an offset before its onset, an apex outside its clip, a clip without end."""
+        if onset is not None and onset < 0:
+            self.note(f"the onset {onset} lies before the first frame", "correct the number")
         if onset is None or offset is None:
             return
         if offset < onset:
@@ -105,7 +123,7 @@ class RowReader:
 
     def faults(self, name: str, key: str) -> list[Fault]:
         """Return what was noted, of the clip called `name`, whose key is `key`."""
-        where = f"{self.file.name}, row {self.row.number} ({name})"
+        where = self.row.place or f"{self.file.name}, row {self.row.number} ({name})"
         return [Fault(where, problem, mend, key) for problem, mend in self.noted]
 
 
@@ -119,7 +137,23 @@ def plain(cell: object) -> str:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    if isinstance(cell, datetime) and cell.time() == time():
+        return str(cell.date())
+    return str(cell).strip().strip(_UNSEEN).strip()
+
+
+def _no_value(cell: object) -> tuple[str, str] | None:
+    """Return what a cell holds in place of a value, and the mend; None where it holds a value or nothing."""
+    if isinstance(cell, Formula):
+        mend = "open the table in a spreadsheet and save it, so that the value is saved too, or write the value"
+        return f"the formula {cell.text!r}, saved without its value", mend
+    if isinstance(cell, str) and cell.strip().upper() in ERRORS:
+        return f"the error {cell.strip()}", "mend its formula, or write the value"
+    if isinstance(cell, date | time | timedelta):
+        made = f" of something like '{cell.month}-{cell.day}'" if isinstance(cell, date) else ""
+        mend = "format its column as text and write what the owners wrote"
+        return f"the time {plain(cell)}, which a spreadsheet made{made}", mend
+    return None
 
 
 def find_rows(
@@ -131,17 +165,47 @@ def find_rows(
     """Return the rows below the first header that has all `columns` (their known spellings, the owners' first).
 
     Columns in `optional` are read where the header has them. Case, spaces and underscores of headers do not count.
-    Rows without a value in any of the columns are left out.
+    Rows without a value in any of `columns` are left out; a sheet without any other row is passed over.
     """
-    for rows in sheets.values():
+    bare = None
+    for title, rows in sheets.items():
         for index, header in enumerate(rows[:_HEADER_WITHIN]):
             places = _places(header, columns)
             if len(places) == len(columns):
                 places |= _places(header, optional)
+                _check_single(file, title, rows[index:], places)
                 below = enumerate(rows[index + 1 :], start=index + 2)
                 found = [Row(number, _cells(cells, places)) for number, cells in below]
-                return [row for row in found if any(map(plain, row.cells.values()))]
+                found = [row for row in found if _filled(row, columns)]
+                if found:
+                    return found
+                bare = bare or title
+                break
+    if bare is not None:
+        problem = f"sheet {bare!r} has the columns and no row below them"
+        raise unusable(Fault(str(file), problem, "use the table as the owners ship it"))
     raise _no_header(file, sheets, columns)
+
+
+def _filled(row: Row, columns: Iterable[str]) -> bool:
+    """Whether a row says anything; formulas that were filled down to nowhere do not."""
+    cells = [row.cells[column] for column in columns]
+    formulas = [isinstance(cell, Formula) for cell in cells]
+    return all(formulas) or any(plain(cell) for cell, formula in zip(cells, formulas, strict=True) if not formula)
+
+
+def _check_single(file: Path, title: str, rows: Sequence[Sequence[object]], places: Mapping[str, int]) -> None:
+    """Raise DataError where a header stands twice over different cells: nobody can tell which column is meant."""
+    names = [squeeze(cell) for cell in rows[0]]
+    for place in places.values():
+        for other in range(place + 1, len(names)):
+            if names[other] == names[place] and any(_at(row, other) != _at(row, place) for row in rows[1:]):
+                problem = f"sheet {title!r} has the column {plain(rows[0][place])!r} more than once"
+                raise unusable(Fault(str(file), problem, "rename or delete the one that is not the owners'"))
+
+
+def _at(cells: Sequence[object], place: int) -> str:
+    return plain(cells[place]) if place < len(cells) else ""
 
 
 def squeeze(header: object) -> str:
