@@ -26,6 +26,7 @@ from microexpr.datasets._root import entries, find_files, folders, unusable
 from microexpr.datasets._table import Row, RowReader, find_rows
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import DataError, Fault
+from microexpr.facs import beside_units
 
 MARKER: Final = "microexpr-synthetic.json"
 """Lies in the root of a folder of made-up pictures."""
@@ -255,7 +256,9 @@ class TableDataset(Dataset):
             if correction.clip not in _names(clip) or tuple(map(cells.text, names)) != tuple(map(str, found)):
                 continue
             if used == (MIDDLE,):
-                used = ((int(cells.text("onset")) + int(cells.text("offset"))) // 2,)
+                if clip.onset is None or clip.offset is None:
+                    continue
+                used = ((clip.onset + clip.offset) // 2,)
             other = {**line.row.cells, **dict(zip(names, used, strict=True))}
             mended = RowReader(line.file, replace(line.row, cells=other))
             changed = self._clip(mended, line.facts)
@@ -324,7 +327,7 @@ def _span(clip: Clip) -> range | None:
 
 
 def _odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
-    """Yield what is unusual about a clip's times, and no fault; `apexes`: whether the database codes any."""
+    """Yield what is unusual about a clip, and no fault; `apexes`: whether the database codes any."""
     told = []
     estimated = clip.labels.get(ESTIMATED, ())
     if "offset" in estimated:
@@ -339,6 +342,9 @@ def _odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
     seconds = len(_span(clip) or ()) / clip.fps if clip.fps else 0.0
     if clip.kind == "micro" and seconds > LONGEST:
         told.append(f"it lasts {1000 * seconds:.0f} ms, more than {1000 * LONGEST:.0f}")
+    for cell in clip.labels.get("action_units", ()):
+        rest = ", ".join(beside_units(cell))
+        told += [f"its action units {cell!r} say more than units: {rest}"] if rest else []
     for problem in told:
         yield Fault(clip.key, problem, "nothing: it is as the owners coded it", clip.key)
 
