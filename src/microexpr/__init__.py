@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     )
     from microexpr.clip import ActionUnit, Clip
     from microexpr.config import Bootstrap, Component, Experiment, Study, Training
+    from microexpr.doctor import Diagnosis
     from microexpr.errors import MicroexprError
+    from microexpr.inspection import ClipTable, check_data, data_stats, data_table, list_data
     from microexpr.labels import LabelSet
     from microexpr.report import write_report
 
@@ -34,7 +36,9 @@ __all__ = [
     "ActionUnit",
     "Bootstrap",
     "Clip",
+    "ClipTable",
     "Component",
+    "Diagnosis",
     "Experiment",
     "Finished",
     "LabelSet",
@@ -44,9 +48,13 @@ __all__ = [
     "Training",
     "__version__",
     "bundle_weights",
+    "check_data",
+    "data_stats",
+    "data_table",
     "dry_run",
     "fetch_weights",
     "fit",
+    "list_data",
     "load_model",
     "make_synthetic",
     "run_experiment",
@@ -56,7 +64,7 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = ("errors", "clip", "labels", "config", "report", "api")
+_HOMES = ("errors", "clip", "labels", "doctor", "inspection", "config", "report", "api")
 """Modules that public names live in, the lightest first."""
 
 

@@ -1,4 +1,4 @@
-"""What the command does, as calls: studies, single experiments, fitted models, made-up data."""
+"""What the command does, as calls: studies, single experiments, fitted models, made-up data, looks at databases."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
 from microexpr.errors import ConfigError, MicroexprError, UsageError, WeightsError
 from microexpr.files import held, make_folder, write_atomically
+from microexpr.inspection import check_data as check_data
+from microexpr.inspection import data_stats as data_stats
+from microexpr.inspection import data_table as data_table
+from microexpr.inspection import list_data as list_data
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report

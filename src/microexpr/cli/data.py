@@ -2,14 +2,106 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from microexpr.cli import options
-from microexpr.cli.options import OutOption, QuietOption
+from microexpr.cli import options, show
+from microexpr.cli.options import JsonOption, OutOption, QuietOption, RawOption
 
 app = typer.Typer(no_args_is_help=True, help="Make and look at databases.")
+
+NameArgument = Annotated[str, typer.Argument(help="Database, as `microexpr data list` names it.", metavar="NAME")]
+RootOption = Annotated[Path, typer.Option("--root", help="Its folder, as the owners ship it.", metavar="DIR")]
+TableOption = Annotated[bool, typer.Option("--table-only", help="Look at no picture.")]
+LabelsOption = Annotated[
+    str | None, typer.Option("--labels", help='Label set, megc2019_3 say, or {disgust="negative"}.', metavar="SET")
+]
+ReaderOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Set a parameter of the reader: key=value.", metavar="KEY=VALUE")
+]
+
+
+@app.command("check")
+def check(
+    name: NameArgument,
+    root: RootOption,
+    table_only: TableOption = False,
+    no_corrections: RawOption = False,
+    settings: ReaderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell everything that is wrong with a folder, and what it is; exit code 1 with faults, 0 without."""
+    from microexpr import inspection
+
+    found = inspection.check_data(name, root, table_only=table_only, **_parameters(settings, no_corrections))
+    if json:
+        show.as_json(found.to_json())
+    else:
+        show.diagnosis(found)
+    if not found.sound:
+        raise typer.Exit(1)
+
+
+@app.command("table")
+def table(
+    name: NameArgument,
+    root: RootOption,
+    labels: LabelsOption = None,
+    table_only: TableOption = False,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write, .csv or .parquet.", metavar="FILE")] = None,
+    no_corrections: RawOption = False,
+    settings: ReaderOption = None,
+) -> None:
+    """List clips, one a row; with --labels those that the set keeps. Clips with faults are left out and told."""
+    from microexpr import inspection
+
+    parameters = _parameters(settings, no_corrections)
+    found = inspection.data_table(name, root, labels=_set(labels), table_only=table_only, out=out, **parameters)
+    show.left_out(found.left_out)
+    show.clips(found.rows, head=out is None)
+    if out is not None:
+        typer.echo(f"written: {out}")
+
+
+@app.command("stats")
+def stats(
+    name: NameArgument,
+    root: RootOption,
+    labels: LabelsOption = None,
+    table_only: TableOption = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Picture to write, .svg, .png or .pdf.", metavar="FILE")
+    ] = None,
+    no_corrections: RawOption = False,
+    settings: ReaderOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Count a database's clips by class and person, and measure durations and places of the apex."""
+    from microexpr import inspection
+
+    parameters = _parameters(settings, no_corrections)
+    found = inspection.data_stats(name, root, labels=_set(labels), table_only=table_only, out=out, **parameters)
+    if json:
+        show.as_json(found)
+        return
+    show.left_out(found["left_out"])
+    show.stats(found)
+    if out is not None:
+        typer.echo(f"picture: {out}")
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> None:
+    """List every database that can be read: its size, its licence and whom to ask for it."""
+    from microexpr import inspection
+
+    found = inspection.list_data()
+    if json:
+        show.as_json(found)
+    else:
+        show.databases(found)
 
 
 @app.command("make")
@@ -46,3 +138,21 @@ def make(
         emotions=tuple(word.strip() for word in emotions.split(",")) if emotions else None,
     )
     typer.echo(f"made: {out} ({clips} clips, {subjects} persons, {kind})")
+
+
+def _parameters(settings: list[str] | None, no_corrections: bool) -> dict[str, object]:
+    """Return --set and --no-corrections as the reader's parameters."""
+    return options.values(settings) | ({"corrections": False} if no_corrections else {})
+
+
+def _set(labels: str | None) -> str | dict[str, str] | None:
+    """Return --labels as a name or, where it is written as in a study file, as a mapping."""
+    if labels is None or not labels.startswith("{"):
+        return labels
+    from microexpr.config import parse_setting
+    from microexpr.errors import UsageError
+
+    found = parse_setting(f"labels={labels}")[1]
+    if not isinstance(found, dict):
+        raise UsageError(f'--labels takes a name or a mapping such as {{disgust="negative"}}, not {labels}.')
+    return {str(word): str(name) for word, name in found.items()}

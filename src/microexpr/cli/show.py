@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from microexpr.doctor import Diagnosis
+    from microexpr.errors import Fault
+
+WIDTH = 100
+"""Columns of what is meant to be read; what names files is not broken."""
+HEAD = 10
+"""Rows of a table that are shown."""
+_TIED = "\xa0"
 
 
 def as_json(content: object) -> None:
@@ -50,6 +64,143 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
     typer.echo("  ".join(name.ljust(width) for name, width in widths.items()).rstrip())
     for row in rows:
         typer.echo("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())
+
+
+# --- microexpr data ---------------------------------------------------------------------------------------------------
+def diagnosis(found: Diagnosis) -> None:
+    """Print everything that was found of a folder; faults that are alike stand together, each with its place."""
+    typer.echo(f"{found.title} in {found.root}" + (" (the table alone)" if found.table_only else ""))
+    for name, fact in found.facts.items():
+        typer.echo(f"  {name}: {fact}")
+    typer.echo(f"  clips: {found.clips} of {found.persons} person{'s' * (found.persons != 1)}")
+    if found.corrections:
+        typer.echo(f"\n{_count(found.corrections, 'correction')} applied:")
+        for correction in found.corrections:
+            typer.echo(f"  {correction}")
+    _grouped("remark", found.remarks)
+    _grouped("fault", found.faults)
+    if found.sound:
+        typer.echo("\nno fault")
+
+
+def _count(items: Sequence[object], word: str) -> str:
+    return f"{len(items)} {word}{'s' * (len(items) != 1)}"
+
+
+def _grouped(word: str, faults: Sequence[Fault]) -> None:
+    from microexpr.doctor import alike, kind
+
+    if not faults:
+        return
+    typer.echo(f"\n{_count(faults, word)}{', which are no faults' if word == 'remark' else ''}:")
+    number = 0
+    for group in alike(faults):
+        one = len({fault.problem for fault in group}) == 1
+        mends = {fault.mend for fault in group}
+        if len(group) > 1:
+            heading = group[0].problem if one else kind(group[0].problem)
+            typer.echo(f"  {len(group)} times: {heading}")
+        for fault in group:
+            number += 1
+            told = fault.where if one and len(group) > 1 else f"{fault.where}: {fault.problem}"
+            typer.echo(f"  {number:>4}. {told}")
+            if len(mends) > 1:
+                typer.echo(f"        -> {fault.mend}")
+        if len(mends) == 1:
+            typer.echo(f"        -> {group[0].mend}")
+
+
+def left_out(faults: Sequence[object]) -> None:
+    """Tell on the error stream which clips were left out, and why."""
+    for fault in faults:
+        typer.echo(f"left out: {fault}", err=True)
+
+
+def clips(rows: pd.DataFrame, *, head: bool) -> None:
+    """Print how many clips there are of whom and what, after the first of them where `head` asks for it."""
+    if head:
+        columns = ("key", "label", "apex", "action_units", "person")
+        table([{name: _cell(row[name]) for name in columns} for row in rows.head(HEAD).to_dict("records")])
+        if len(rows) > HEAD:
+            typer.echo(f"... {len(rows) - HEAD} more; --out FILE.csv writes all, with {len(rows.columns)} columns")
+        typer.echo("")
+    typer.echo(f"{len(rows)} clips, {rows['person'].nunique()} subjects")
+    _wrapped("class:", _counts(rows["label"]))
+    if head:
+        _wrapped("person:", _counts(rows["person"], by_count=False))
+
+
+def _counts(words: Iterable[str], *, by_count: bool = True) -> str:
+    counts = Counter(words)
+    # No line ends between a name and its number.
+    return ", ".join(
+        f"{word or 'no emotion'}{_TIED}{count}"
+        for word, count in (counts.most_common() if by_count else counts.items())
+    )
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None or value != value or str(value) in ("", "<NA>") else str(value)
+
+
+def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
+    first = f"  {name:<{indent - 2}}"
+    typer.echo(
+        textwrap.fill(
+            text,
+            WIDTH,
+            initial_indent=first,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ).replace(_TIED, " ")
+    )
+
+
+def databases(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print what is known of every database."""
+    for item in found:
+        size = [f"{item[name]} {name}" for name in ("clips", "subjects") if item[name] is not None]
+        size += [f"{item['fps']:g} frames a second"] if item["fps"] is not None else []
+        typer.echo(f"{item['name']}: {item['title']}" + (f" ({', '.join(size)})" if size else ""))
+        _wrapped("emotions", ", ".join(item["emotions"]), indent=12)
+        _wrapped("licence", item["licence"], indent=12)
+        _wrapped("access", item["access"], indent=12)
+        if item["doi"]:
+            _wrapped("doi", item["doi"], indent=12)
+        typer.echo("")
+
+
+def stats(found: Mapping[str, Any]) -> None:
+    """Print counts by class and person, and the smallest, middle and largest of what was measured."""
+    stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""
+    typer.echo(f"{found['title']}{stamp}: {found['clips']} clips of {found['persons']} persons\n")
+    rows = [*found["classes"].items(), ("all", found["all"])]
+    table(
+        [
+            {
+                "class": word or "no emotion",
+                "clips": summary["clips"],
+                "persons": summary["persons"],
+                "frames": _spread(summary["frames"], "g"),
+                "milliseconds": _spread(summary["milliseconds"], ".0f"),
+                "apex (0 onset, 1 offset)": _spread(summary["apex"], ".2f"),
+                "no apex": summary["without_apex"],
+            }
+            for word, summary in rows
+        ]
+    )
+    typer.echo("least / median / most\n")
+    table(
+        [
+            {"person": person, "clips": sum(counts.values()), **{word or "no emotion": n for word, n in counts.items()}}
+            for person, counts in found["by_person"].items()
+        ]
+    )
+
+
+def _spread(values: Mapping[str, float] | None, form: str) -> str:
+    return " / ".join(format(value, form) for value in values.values()) if values else "-"
 
 
 def _short(value: object) -> str:

@@ -62,10 +62,11 @@ class FrameFolder:
         if len(used) < len(needed):
             lacking = ranges(number for number in needed if number not in used)
             told.append(f"lacks the frames {lacking} of {clip.onset}-{clip.offset} (it has {ranges(found) or 'none'})")
-        doubled = [" and ".join(file.name for file in files) for files in used.values() if len(files) > 1]
-        told += [f"one number twice: {_few(doubled)}"] if doubled else []
-        bad = [f"{files[0].name} {problem}" for files in used.values() if (problem := broken(files[0]))]
-        told += [f"broken pictures: {_few(bad)}"] if bad else []
+        doubled = {n: " and ".join(file.name for file in files) for n, files in used.items() if len(files) > 1}
+        told += [f"one number twice: {_all_told(doubled, dict.fromkeys(doubled, 'twice'))}"] if doubled else []
+        bad = {n: problem for n, files in used.items() if (problem := broken(files[0]))}
+        named = {n: f"{used[n][0].name} {problem}" for n, problem in bad.items()}
+        told += [f"broken pictures: {_all_told(named, bad)}"] if bad else []
         return Fault(where, "; ".join(told), _MEND, clip.key) if told else None
 
     def files(self, numbers: Sequence[int]) -> list[Path]:
@@ -86,6 +87,9 @@ def _cached(folder: FrameFolder, changed: int) -> dict[int, list[Path]]:
     return numbered(folder.path, folder.prefixes)
 
 
-def _few(told: Sequence[str]) -> str:
-    more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    return ", ".join(told[:_SHOWN]) + more
+def _all_told(told: Mapping[int, str], problems: Mapping[int, str]) -> str:
+    """Return what is told of each frame; of more than a few, their numbers by problem."""
+    if len(told) <= _SHOWN:
+        return ", ".join(told.values())
+    alike = {problem: [n for n, other in problems.items() if other == problem] for problem in problems.values()}
+    return ", ".join(f"{ranges(numbers)}: {problem}" for problem, numbers in alike.items())

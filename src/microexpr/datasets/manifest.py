@@ -90,8 +90,15 @@ class Manifest(Dataset):
             "table": self._file.name,
             "databases": ", ".join(f"{name} {count}" for name, count in counts.items()),
             "pictures": "ready images" if self._ready else "folders of frames",
-            **{f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()},
+            **self._channel_facts(),
         }
+
+    def _channel_facts(self) -> Mapping[str, str]:
+        # A file alone, without its pictures, has facts too.
+        try:
+            return {f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()}
+        except DataError:
+            return {}
 
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
         try:
@@ -101,6 +108,7 @@ class Manifest(Dataset):
         if table_only:
             return tuple(reading.faults)
         try:
+            self._none_there(reading)
             kinds = self.modalities()
         except DataError as error:
             return (*error.faults, *reading.faults)
@@ -156,7 +164,6 @@ class Manifest(Dataset):
         reading = _Reading(modalities, ready="frames" not in headers)
         for row in rows:
             self._read_row(row, reading)
-        self._none_there(reading)
         return reading
 
     def _columns(self, headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:

@@ -1,0 +1,235 @@
+"""What ``microexpr data`` tells of databases, as calls; light, because no model is needed for it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from microexpr import doctor
+from microexpr.clip import Clip
+from microexpr.contracts import DatasetInfo, datasets, reader
+from microexpr.doctor import Diagnosis
+from microexpr.errors import DataError, Fault, UsageError
+from microexpr.files import make_folder, write_atomically
+from microexpr.labels import LabelSet, label_set
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SYNTHETIC: Final = DatasetInfo(
+    title="Drawn faces in CASME II's layout",
+    doi="",
+    licence="none needed: they are drawn on your machine and show no person",
+    access="microexpr data make synthetic --out DIR, which is then read as casme2",
+    n_clips=255,
+    n_subjects=26,
+    fps=200.0,
+)
+"""What `list_data` says of the database that can be drawn."""
+COLUMNS: Final = (
+    *("key", "dataset", "subject", "person", "video", "fps", "kind", "onset", "apex", "offset"),
+    *("emotion", "label", "action_units"),
+)
+"""Columns of every table of clips; what a reader keeps besides (`Clip.labels`) follows, a column each."""
+AS_WRITTEN: Final = "_as_written"
+"""Ends the name of a label's column where one of ours has its name: action_units_as_written is the raw cell."""
+BETWEEN: Final = "; "
+"""Stands between the values of a label that has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTable:
+    """One row a clip (`rows`), and the faults of the clips that were left out."""
+
+    rows: pd.DataFrame
+    left_out: tuple[Fault, ...]
+    title: str
+    facts: Mapping[str, str]
+
+
+def check_data(name: str, root: Path | str, *, table_only: bool = False, **parameters: Any) -> Diagnosis:
+    """Return everything that is wrong with a database's folder, and what it is; `table_only` looks at no picture.
+
+    `parameters` are those of the reader: ``check_data("casme2", "CASME2", corrections=False)``. Raises only for one
+    that it does not take; a folder that is not there is a fault like any other.
+    """
+    return doctor.check(name, Path(root), parameters, table_only=table_only)
+
+
+def data_table(
+    name: str,
+    root: Path | str,
+    *,
+    labels: str | Mapping[str, str] | None = None,
+    table_only: bool = False,
+    out: Path | str | None = None,
+    **parameters: Any,
+) -> ClipTable:
+    """Return the clips without faults as a table, and write it to `out`, a .csv or .parquet file.
+
+    With a label set only the clips that it keeps are rows, and ``label`` is their class; without one every clip is a
+    row and ``label`` its emotion, empty where it has none. `table_only` looks at no picture; `parameters` are those of
+    the reader. Raises DataError where the table cannot be read or no clip is left.
+    """
+    suffix = _suffix(out, ".csv", ".parquet")
+    dataset, clips, left_out = doctor.usable(name, Path(root), parameters, table_only=table_only)
+    chosen = None if labels is None else label_set(labels, clips)
+    rows = [_row(clip, word) for clip, word in _labelled(clips, chosen)]
+    if not rows:
+        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.")
+    found = ClipTable(_frame(rows), left_out, dataset.info.title, dataset.facts())
+    if out is not None:
+        _write(Path(out), found.rows.to_csv(index=False) if suffix == ".csv" else _parquet(found.rows))
+    return found
+
+
+def data_stats(
+    name: str,
+    root: Path | str,
+    *,
+    labels: str | Mapping[str, str] | None = None,
+    table_only: bool = False,
+    out: Path | str | None = None,
+    **parameters: Any,
+) -> dict[str, Any]:
+    """Return counts by class and person, durations and apex positions, and draw them to `out` (.svg, .png or .pdf).
+
+    A position is 0 on the onset and 1 on the offset; an apex that nobody coded has none. The clips are those of
+    `data_table`, and so are its parameters.
+    """
+    suffix = _suffix(out, ".svg", ".png", ".pdf")
+    found = stats(data_table(name, root, labels=labels, table_only=table_only, **parameters))
+    if out is not None:
+        from microexpr.report.database import picture
+
+        _write(Path(out), picture(found, suffix.removeprefix(".")))
+    return found
+
+
+def list_data() -> list[dict[str, Any]]:
+    """Return what is known of every database that can be read, and of the one that can be drawn."""
+    found = {name: (reader(name).info, reader(name).emotions) for name in datasets.names()}
+    found["synthetic"] = (SYNTHETIC, reader("casme2").emotions)
+    return [
+        {
+            "name": name,
+            "title": info.title,
+            "clips": info.n_clips,
+            "subjects": info.n_subjects,
+            "fps": info.fps,
+            "emotions": list(dict.fromkeys(emotions.values())),
+            "licence": info.licence,
+            "access": info.access,
+            "doi": info.doi,
+        }
+        for name, (info, emotions) in found.items()
+    ]
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+def _labelled(clips: Iterable[Clip], labels: LabelSet | None) -> Iterator[tuple[Clip, str]]:
+    for clip in clips:
+        word = (clip.emotion or "") if labels is None else labels.of(clip)
+        if word is not None:
+            yield clip, word
+
+
+def _row(clip: Clip, label: str) -> dict[str, object]:
+    known = {name: getattr(clip, name) for name in COLUMNS if name not in ("label", "action_units")}
+    known |= {"emotion": clip.emotion or "", "label": label, "action_units": "+".join(map(str, clip.action_units))}
+    own = {name + AS_WRITTEN * (name in COLUMNS): BETWEEN.join(words) for name, words in clip.labels.items()}
+    return {**known, **own}
+
+
+def _frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    import pandas as pd
+
+    own = dict.fromkeys((name for row in rows for name in row if name not in COLUMNS), "")
+    frame = pd.DataFrame([{**own, **row} for row in rows], columns=[*COLUMNS, *own])
+    return frame.astype({"onset": "Int64", "apex": "Int64", "offset": "Int64", "fps": "float64"})
+
+
+def _suffix(out: Path | str | None, *known: str) -> str:
+    """Return the ending of a file to be written; raises UsageError, before anything is read, for an unknown one."""
+    suffix = "" if out is None else Path(out).suffix.casefold()
+    if out is not None and suffix not in known:
+        raise UsageError(f"--out {out}: name a file that ends in {' or '.join(known)}.")
+    return suffix
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    frame.to_parquet(stream, index=False)
+    return stream.getvalue()
+
+
+def _write(file: Path, content: str | bytes) -> None:
+    make_folder(file.absolute().parent)
+    write_atomically(file, content)
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+def stats(found: ClipTable) -> dict[str, Any]:
+    """Return the counts of a table as plain values; ``each`` has frames, milliseconds and apex of every clip."""
+    each = [_measured(row) for row in found.rows.to_dict("records")]
+    classes = _by(each, "label")
+    persons = dict(sorted(_by(each, "person").items(), key=lambda item: _natural(item[0])))
+    order = sorted(classes, key=lambda word: -len(classes[word]))
+    return {
+        "title": found.title,
+        "facts": dict(found.facts),
+        "clips": len(each),
+        "persons": len(persons),
+        "left_out": [str(fault) for fault in found.left_out],
+        "all": _summary(each),
+        "classes": {word: _summary(classes[word]) for word in order},
+        "by_person": {
+            person: {word: sum(row["label"] == word for row in rows) for word in order}
+            for person, rows in persons.items()
+        },
+        "each": each,
+    }
+
+
+def _measured(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a clip's length and the place of its apex, None where they are not known."""
+    import pandas as pd
+
+    onset, apex, offset, fps = (
+        None if pd.isna(row[name]) else float(row[name]) for name in ("onset", "apex", "offset", "fps")
+    )
+    told: dict[str, Any] = {name: row[name] for name in ("key", "person", "kind", "label")}
+    told |= {"frames": None, "milliseconds": None, "apex": None}
+    if onset is None or offset is None:
+        return told
+    told["frames"] = int(offset - onset) + 1
+    if fps is not None:
+        told["milliseconds"] = round(1000 * told["frames"] / fps, 3)
+    if apex is not None and offset > onset and "apex" not in str(row.get("estimated", "")):
+        told["apex"] = round((apex - onset) / (offset - onset), 4)
+    return told
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Return what sorts spNO.2 before spNO.10."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _by(each: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in each:
+        found.setdefault(row[name], []).append(row)
+    return found
+
+
+def _summary(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    told: dict[str, Any] = {"clips": len(each), "persons": len({row["person"] for row in each})}
+    for name in ("frames", "milliseconds", "apex"):
+        known = [row[name] for row in each if row[name] is not None]
+        told[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None
+    return told | {"without_apex": sum(row["apex"] is None for row in each)}

@@ -1,0 +1,166 @@
+"""One picture of a database: clips by class and person, how long they last, where their apex lies."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from microexpr.report.reading import short
+from microexpr.report.style import INK, RULE, SERIES, SHADE, SOFT, WIDTH, render, styled
+
+NAMED = 40
+"""Persons up to this number are named under their column; more are shown by their number of clips."""
+LIMIT = 500.0
+"""Milliseconds beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
+KINDS = {"micro": SHADE, "macro": RULE}
+DPI = 200
+_WIDTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 100000)
+
+
+def picture(stats: Mapping[str, Any], form: str) -> bytes:
+    """Return the picture of what `inspection.stats` counted, as svg, pdf or png."""
+    with styled():
+        figure = database_figure(stats)
+        figure.set_facecolor("white")
+        if form != "png":
+            svg, pdf = render(figure)
+            return svg.encode() if form == "svg" else pdf
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+        return stream.getvalue()
+
+
+def database_figure(stats: Mapping[str, Any]) -> Figure:
+    """Draw four panels: classes, persons, places of the apex, durations."""
+    figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
+    (classes, persons), (apexes, durations) = figure.subplots(
+        2, 2, width_ratios=[1.0, 1.6], height_ratios=[1.15, 1.0], squeeze=False
+    )
+    colours = {word: SERIES[at % len(SERIES)] for at, word in enumerate(stats["classes"])}
+    _classes(classes, stats["classes"], colours)
+    _persons(persons, stats["by_person"], colours)
+    _apexes(apexes, stats["each"])
+    _durations(durations, stats["each"])
+    figure.suptitle(_heading(stats), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    return figure
+
+
+def _heading(stats: Mapping[str, Any]) -> str:
+    people = stats["persons"]
+    told = f"{stats['title']}: {stats['clips']} clips of {people} person{'s' * (people != 1)}"
+    return f"DRAWN FACES in the layout of {told}" if "synthetic" in stats["facts"] else told
+
+
+def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+    counts = [summary["clips"] for summary in classes.values()]
+    axes.barh(range(len(counts)), counts, height=0.68, color=[colours[word] for word in classes])
+    for at, count in enumerate(counts):
+        axes.text(count + 0.015 * max(counts), at, str(count), va="center", fontsize=7.5)
+    axes.set_yticks(range(len(counts)), [short(word or "no emotion", 16) for word in classes])
+    axes.set_ylim(max(len(counts), 3) - 0.4, -0.6)
+    axes.set_xlim(0, 1.15 * max(counts))
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.set_xlabel("clips")
+    axes.set_title("Classes")
+
+
+def _persons(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
+    named = len(people) <= NAMED
+    names = list(people) if named else sorted(people, key=lambda name: -sum(people[name].values()))
+    base = [0] * len(names)
+    for word, colour in colours.items():
+        counts = [people[name][word] for name in names]
+        axes.bar(range(len(names)), counts, bottom=base, width=0.8 if named else 1.0, color=colour, linewidth=0)
+        base = [low + count for low, count in zip(base, counts, strict=True)]
+    axes.set_xlim(-0.7, max(len(names), 6) - 0.3)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(axis="y")
+    axes.set_ylabel("clips")
+    axes.set_title("Persons, by class")
+    if not named:
+        axes.set_xlabel("persons, those with most clips first")
+        return
+    labels = [short(name, 14) for name in _without_namespace(names)]
+    crowded = max(map(len, labels)) * len(labels) > 45
+    axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0, fontsize=6.5)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("person")
+
+
+def _without_namespace(names: Sequence[str]) -> list[str]:
+    """Return persons without the database that they are of, where all are of one."""
+    spaces = {name.rpartition("/")[0] for name in names}
+    return [name.rpartition("/")[2] for name in names] if len(spaces) == 1 else list(names)
+
+
+def _durations(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
+    unit = "milliseconds" if any(row["milliseconds"] is not None for row in each) else "frames"
+    by_kind = {kind: [row[unit] for row in each if row["kind"] == kind and row[unit] is not None] for kind in KINDS}
+    by_kind = {kind: values for kind, values in by_kind.items() if values}
+    axes.set_title("Duration, onset to offset")
+    if not by_kind:
+        _nothing(axes, "these clips have no time")
+        return
+    names = [f"{kind}-expressions" for kind in by_kind]
+    colours = [KINDS[kind] for kind in by_kind]
+    edges = _edges(max(max(values) for values in by_kind.values()))
+    axes.hist(list(by_kind.values()), bins=edges, stacked=True, color=colours, label=names, rwidth=0.92)
+    axes.set_xlim(0.0, edges[-1])
+    if unit == "milliseconds" and edges[-1] >= LIMIT:
+        _line(axes, LIMIT, "500 ms")
+    if len(by_kind) > 1:
+        axes.legend(loc="upper right")
+    lacking = sum(row[unit] is None for row in each)
+    axes.set_xlabel(unit + (f" ({lacking} clips unknown)" if lacking else ""))
+    _count_axis(axes)
+
+
+def _apexes(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
+    places = [row["apex"] for row in each if row["apex"] is not None]
+    axes.set_title("Place of the apex")
+    if not places:
+        _nothing(axes, "nobody coded an apex")
+        return
+    middle = sorted(places)[len(places) // 2]
+    axes.hist(places, bins=20, range=(0.0, 1.0), color=SHADE, rwidth=0.92)
+    axes.set_xlim(0.0, 1.0)
+    _line(axes, middle, f"median {middle:.2f}")
+    axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["onset", "0.25", "0.5", "0.75", "offset"])
+    lacking = len(each) - len(places)
+    axes.set_xlabel(f"{lacking} clip{'s' * (lacking != 1)} without a coded apex" if lacking else "")
+    _count_axis(axes)
+
+
+def _edges(longest: float) -> list[float]:
+    """Return the edges of at most 24 bars of a round width; a value on an edge belongs to the bar before it."""
+    width = next(width for width in _WIDTHS if longest / width <= 24 or width == _WIDTHS[-1])
+    return [0.0, *(width * at + 1e-6 for at in range(1, max(math.ceil(longest / width), 1) + 1))]
+
+
+def _line(axes: Axes, at: float, words: str) -> None:
+    """Draw an upright line and name it on the side that has room."""
+    axes.axvline(at, color=INK, linewidth=0.9, dashes=(4, 2))
+    left = at > 0.75 * axes.get_xlim()[1]
+    place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+    axes.annotate(words, (at, 1.0), (-3 if left else 3, -7), ha="right" if left else "left", **place)
+
+
+def _count_axis(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, 1.12 * high)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(axis="y")
+    axes.set_ylabel("clips")
+
+
+def _nothing(axes: Axes, words: str) -> None:
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=SOFT, style="italic")
+    axes.set_xticks([])
+    axes.set_yticks([])
