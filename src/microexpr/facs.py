@@ -11,7 +11,7 @@ from microexpr.clip import ActionUnit
 _UNIT = re.compile(
     r"""(?<![0-9A-Z])(?<![0-9]\.)
     (?:AU\s*)?
-    (?:(?P<side>[LR])(?=[0-9])|(?P<lip>[TB])(?=[0-9]))?
+    (?:(?P<side>[LR])(?=[0-9])|(?P<lip>[ATB])(?=[0-9]))?
     (?P<number>[0-9]{1,2})(?![0-9]|\.[0-9])
     (?P<intensity>[A-E](?:/[A-E])?(?![A-Z0-9]))?
     (?P<after>[LR](?![A-Z0-9]))?
@@ -69,12 +69,12 @@ def still_units(text: str) -> tuple[ActionUnit, ...]:
 
 
 def beside_units(text: str) -> tuple[str, ...]:
-    """Return the words, letters and numbers of a cell that belong to no unit; T and B are the upper and lower lip.
+    """Return the words, letters and numbers of a cell that belong to no unit: T and B the lips, A asymmetry.
 
     >>> beside_units("ref(43) + 12A"), beside_units("A/L12"), beside_units("4 or L7?"), beside_units("123, soft focus")
     (('ref',), ('A',), (), ('123', 'soft focus'))
-    >>> beside_units("12L+T28")
-    ('T',)
+    >>> beside_units("12L+T28+A15B")
+    ('T', 'A')
     """
     return tuple(_beside(_EITHER.sub("+", narrow(text))))
 
