@@ -239,7 +239,8 @@ class TableDataset(Dataset):
         if self._correct:
             cells, clip = self._corrected(line, cells, clip, reading)
         cells.check_times(clip.onset, clip.apex, clip.offset)
-        first = seen.setdefault(f"{clip.subject}/{clip.video}" if self.one_clip_a_video else clip.key, clip)
+        alone = self.one_clip_a_video and not self._of_recordings
+        first = seen.setdefault(f"{clip.subject}/{clip.video}" if alone else clip.key, clip)
         if first is not clip:
             cells.note("this clip is in the table twice", "delete one of its two rows")
         if not cells.noted:
