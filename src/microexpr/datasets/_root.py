@@ -65,6 +65,26 @@ def first_with(places: Iterable[Path], wanted: Callable[[str], bool]) -> Path | 
     return next((place for place in places if any(wanted(folder.name) for folder in folders(place))), None)
 
 
+def nearest(root: Path, named: re.Pattern[str], without: re.Pattern[str], levels: int = 5) -> Path | None:
+    """Return the folder nearest to the root that holds folders `named` so, casefolded; None if `levels` hold none.
+
+    Folders that begin as `without` does are not looked into.
+    """
+    places = [root]
+    for _ in range(levels):
+        for place in places:
+            if any(named.fullmatch(path.name.casefold()) and path.is_dir() for path in entries(place)):
+                return place
+        places = [path for place in places for path in folders(place) if not without.match(path.name.casefold())]
+    return None
+
+
+def first_folder(places: Iterable[Path]) -> Path:
+    """Return the first of some places that is a folder, else the first place."""
+    wanted = list(places)
+    return next((place for place in wanted if place.is_dir()), wanted[0])
+
+
 def child(folder: Path, name: str) -> Path:
     """Return the entry of a folder by name; else in other case, or with other zeros before its numbers; else as named.
 
