@@ -1,0 +1,388 @@
+"""CAS(ME)^3 (Li et al., TPAMI 2023): micro- and macro-expressions at 30 frames a second, in colour and depth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Final, Literal, NamedTuple
+
+from microexpr.clip import Clip
+from microexpr.contracts import Correction, DatasetInfo, Modality, datasets
+from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._reader import Line, Reading, TableDataset
+from microexpr.datasets._root import check_folder, child, entries, first_folder, folders, nearest, unusable
+from microexpr.datasets._table import RowReader, find_rows, squeeze
+from microexpr.datasets._workbook import read_sheets
+from microexpr.errors import ConfigError, DataError, Fault
+from microexpr.facs import parse_action_units
+
+DEPTH: Final = Modality(("depth",), 0.0, 65535.0)
+ROMAN: Final = {numeral: str(number) for number, numeral in enumerate(("I", "II", "III", "IV", "V", "VI", "VII"), 1)}
+WORDS: Final = {
+    **{word: word for word in ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")},
+    **{"sad": "sadness", "happy": "happiness"},
+}
+"""Part A's words; 'Others' stands beside 'others'."""
+WORDS_C: Final = {word: word for word in ("negative", "positive", "surprise", "others")}
+_V1 = (
+    "v1, which the owners replaced: they list rows of it that are wrongly labelled in "
+    "CAS(ME)3_part_A_wrongly_labeled_me_in_V1.xlsx; use v2"
+)
+_TIMES = {"onset": ("Onset",), "apex": ("Apex",), "offset": ("Offset",), "action_units": ("AU",)}
+_CODED_C = ("onset", "offset", "action_units")
+_OBJECTIVE = {"objective": ("Objective class",)}
+
+
+class _Sort(NamedTuple):
+    """One of the owners' tables; `pattern` is its name without case and signs."""
+
+    called: str
+    pattern: str
+    columns: Mapping[str, tuple[str, ...]]
+    optional: Mapping[str, tuple[str, ...]] = {}
+
+
+_LABELS = _Sort(
+    "label table cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
+    r".*partamelabel.*xls[xm]?$",
+    {"subject": ("Subject",), "video": ("Filename",), **_TIMES, "emotion": ("emotion",)},
+    _OBJECTIVE,
+)
+_ALL = _Sort(
+    "table CAS(ME)3_part_A_v2.xls",
+    r".*parta(v\d+)?xls[xm]?$",
+    {"subject": ("Subject",), "video": ("Filename",), **_TIMES, "type": ("Expression type", "type")},
+    {**_OBJECTIVE, "emotion": ("emotion",)},
+)
+_PART_C = _Sort(
+    "table CAS(ME)3_part_C_ME.xlsx",
+    r".*partcme.*xls[xm]?$",
+    {"subject": ("sub",), "video": ("count",), **{name: _TIMES[name] for name in _CODED_C}, "emotion": ("emotion",)},
+)
+_TABLES = {
+    ("a", "micro"): ((_LABELS,), {860: "v2", 921: "v1"}),
+    ("a", "macro"): ((_ALL,), {3346: "v2"}),
+    ("a", "both"): ((_LABELS, _ALL), {4206: "v2"}),
+    ("c", "micro"): ((_PART_C,), {165: "the owners'"}),
+}
+"""By part and kind: the tables read, and releases by the number of rows they give."""
+_PERSONS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
+_CLIPS = re.compile(r"spno\W*\d+_[a-z]+_\d+")
+_NOT_IN = {"a": re.compile("depth|spno|part_?[bc]"), "c": re.compile("depth|spno|part_?[ab]")}
+_MEND = (
+    "copy its folder again; where the owners' own copy lacks frames (about one clip of ten), leave the clip out with "
+    "--skip-invalid"
+)
+_FRAMES = {"a": "part_A/spNO.1/a/color/355.jpg ...", "c": "part_C/01/a/color/355.jpg ..."}
+
+
+@datasets.register("casme3")
+class Casme3(TableDataset):
+    """CAS(ME)^3 on disk: part A's or part C's table, and the frames in colour and, where they are there, in depth.
+
+    `part` is "a" (emotions while watching films, 94 persons) or "c" (a mock crime; clips are called casme3c, no apex is
+    coded). `kind` says which expressions of part A: "micro" reads the label table, "macro" the macro-expressions of
+    ``CAS(ME)3_part_A_v2.xls``, where no emotion stands, "both" reads both. `depth = false` reads no depth, so that
+    clips that lack depth frames are no fault. `corrections` mends the known defects; `table` chooses where both
+    releases lie side by side. Tables may lie in the root, in ``annotation`` or in ``annotation/partA``. Objective
+    classes, Roman in the table, are `Clip.labels` "objective class" 1 to 7.
+
+    Rests on the counts and columns of the owners' tables, on the folders that the owners' depth code reads
+    (``RGB/spNO.1/a/color``), that MEB reads (``part_A/spNO.1/a/color``), on the smaller copy that has one folder a clip
+    (``Part_A_ME_clip/frame/spNO.1_a_355``), and for part C on public code that reads ``part_C/01/a/color``. Six rows of
+    v2 are impossible or name frames that are not there; public code that stumbles over them tells their clips, and
+    the values used are MEB's. How many frames a full copy lacks is not known here; MEB's issues say about one clip of
+    ten.
+    """
+
+    info: ClassVar[DatasetInfo] = DatasetInfo(
+        title="CAS(ME)^3",
+        doi="10.1109/TPAMI.2022.3174895",
+        licence="for research only, under an agreement signed with the owners; not to be passed on",
+        access="ask the Chinese Academy of Sciences: http://casme.psych.ac.cn/casme/e4; "
+        "the owners publish the tables in jingtingEmmaLi/CAS-ME-3 on GitHub",
+        n_clips=860,
+        n_subjects=94,
+        fps=30.0,
+        family="CASME",
+        layout="""\
+annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx (micro-expressions of part A)
+annotation/CAS(ME)3_part_A_v2.xls (macro-expressions too; only for kind macro or both)
+annotation/CAS(ME)3_part_C_ME.xlsx (part C)
+part_A/spNO.1/a/color/355.jpg ..., part_A/spNO.1/a/depth/355.png ... (16 bits)
+or Part_A_ME_clip/frame/spNO.1_a_355/355.jpg ..., Part_A_ME_clip/depth/spNO.1_a_355/355.png ...
+part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
+        counted=(
+            ("860", "micro-expressions of part A, label table v2 (seven or four classes: casme3_7, casme3_4)"),
+            ("921", "the same, label table v1, with rows that the owners call wrongly labelled"),
+            ("699", "part A v2 without others, in three classes"),
+            ("165", "micro-expressions of part C"),
+            ("3,346", "macro-expressions of part A, v2 (kind macro)"),
+            ("4,206", "micro- and macro-expressions of part A, v2 (kind both)"),
+            ("1,109 and 3,490", "micro- and macro-expressions of parts A and C together, in the owners' paper"),
+        ),
+    )
+    emotions: ClassVar[Mapping[str, str]] = {**WORDS, **WORDS_C}
+    corrections: ClassVar[tuple[Correction, ...]] = (
+        Correction("spNO.149/d/112", "apex", 83, 160, "the apex lies before the onset; the value is MEB's"),
+        Correction("spNO.214/c/5", "offset", 3460, 34, "115 seconds long; the value is MEB's"),
+        Correction("spNO.216/d/3647", "onset", 3647, 2647, "one digit: its apex is 2668; MEB reads it so too"),
+        Correction("spNO.216/e/0", "onset, apex", (0, 0), (1, 1), "frames start at 1; the values are MEB's"),
+        Correction("spNO.40/e/1812", "offset", 0, 1845, "the offset is 0; the value is MEB's"),
+        Correction("spNO.40/e/2327", "offset", 0, 2403, "the offset is 0; the value is MEB's"),
+    )
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = _LABELS.columns
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = _LABELS.optional
+    table_called: ClassVar[str] = _LABELS.called
+    frames_called: ClassVar[str] = _FRAMES["a"]
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        part: Literal["a", "c"] = "a",
+        kind: Literal["micro", "macro", "both"] = "micro",
+        depth: bool = True,
+        corrections: bool = True,
+        table: str | None = None,
+    ) -> None:
+        super().__init__(root, corrections=corrections, table=table)
+        if part == "c" and kind != "micro":
+            raise ConfigError(f"kind: part C's table lists micro-expressions alone; leave kind = {kind!r} out.")
+        self._part, self._kind, self._deep = part, kind, depth
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+    def modalities(self) -> Mapping[str, Modality]:
+        return {**super().modalities(), "depth": DEPTH} if self._has_depth else super().modalities()
+
+    def facts(self) -> Mapping[str, str]:
+        found = super().facts()
+        still = sum(clip.apex == clip.onset for clip in self.clips())
+        told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
+        told["warning"] = _V1 if found["label version"].startswith("v1") else ""
+        return {**found, **{fact: text for fact, text in told.items() if text}}
+
+    @classmethod
+    def write_example(cls, root: Path) -> None:
+        from microexpr.datasets._casme3_example import write
+
+        write(root)
+
+    # --- the tables ---------------------------------------------------------------------------------------------------
+    def _is_table(self, name: str) -> bool:
+        return any(re.match(sort.pattern, squeeze(name)) for sort in self._sorts)
+
+    @property
+    def _sorts(self) -> Sequence[_Sort]:
+        return _TABLES[self._part, self._kind][0]
+
+    @cached_property
+    def _tables(self) -> Sequence[Path]:
+        chosen = tuple(map(self._table_of, self._sorts))
+        if self._table_name is not None and self._table_name not in [file.name for file in chosen]:
+            mend = f"name one of {' and '.join(file.name for file in chosen)}, or none"
+            raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", mend))
+        return chosen
+
+    def _table_of(self, sort: _Sort) -> Path:
+        """Return the table of one sort; where it lies twice, the files must be the same."""
+        chosen = self._table_name
+        alone, called = chosen is not None and len(self._sorts) == 1, sort.called
+
+        def wanted(file: Path) -> bool:
+            named = file.name == chosen if alone else re.match(sort.pattern, squeeze(file.name))
+            return bool(named) and file.is_file()
+
+        def listed(root: Path) -> list[Path]:
+            return [file for place in self._table_places(root) for file in entries(place) if wanted(file)]
+
+        found = listed(self._root)
+        if chosen is not None:  # of two sorts the other one is the table of the same version
+            found = [file for file in found if file.name == chosen] or [
+                file for file in found if _version(file.name) == _version(chosen)
+            ]
+        if not found:
+            raise self._tableless(listed, f"table {chosen}" if alone else called)
+        if len(found) > 1 and not _alike(found):
+            names, newest = ", ".join(map(self._short, found)), max(file.name for file in found)
+            mend = f"choose one, for instance table = {newest!r}, or move the others away"
+            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
+        return found[0]
+
+    def _tableless(self, listed: Callable[[Path], list[Path]], called: str) -> DataError:
+        check_folder(self._root, called)
+        for near in (*list(self._root.parents)[:2], *folders(self._root)):
+            if found := listed(near):
+                mend = f"give {near} instead, where {found[0].relative_to(near).as_posix()} lies"
+                return unusable(Fault(str(self._root), f"holds no {called}", mend))
+        have = ", ".join(path.name for path in entries(self._root)[:6]) or "nothing"
+        mend = f"give the folder that holds the {called}, or holds it in annotation/part{self._part.upper()}"
+        return unusable(Fault(str(self._root), f"holds no {called}, but {have}", mend))
+
+    def _table_places(self, root: Path) -> Iterator[Path]:
+        yield root
+        for name in ("annotation", "PartA_annotation"):
+            yield from (place := child(root, name), child(place, f"part{self._part.upper()}"))
+
+    def _lines(self) -> Iterator[Line]:
+        for sort, file in zip(self._sorts, self._tables, strict=True):
+            rows = find_rows(file, read_sheets(file), sort.columns, sort.optional)
+            yield from (Line(file, row, {"table": sort.called}) for row in rows)
+
+    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+        if facts["table"] == _PART_C.called:
+            return self._clip_of_c(cells)
+        whole = facts["table"] == _ALL.called
+        if whole and cells.text("type").casefold().startswith("micro"):
+            return None
+        return Clip(
+            dataset="casme3",
+            subject=_subject(cells),
+            namespace=self._namespace("casme3"),
+            video=cells.required("video").casefold(),
+            fps=self.info.fps,
+            **cells.times(),
+            emotion=None if whole and not cells.text("emotion") else cells.emotion("emotion", WORDS),
+            action_units=parse_action_units(cells.text("action_units")),
+            kind=_macro(cells) if whole else "micro",
+            labels={**cells.labels("action_units"), **_objective(cells)},
+        )
+
+    def _clip_of_c(self, cells: RowReader) -> Clip:
+        found = cells.required("subject")
+        number = re.fullmatch(r"0*([0-9]{1,3})", found)
+        if found and not number:
+            cells.note(f"the cell subject holds {found!r}", "write the person's number, 1 to 31")
+        return Clip(
+            dataset="casme3c",
+            subject=number[1].zfill(2) if number else "",
+            namespace=self._namespace("casme3c"),
+            video=cells.required("video"),
+            fps=self.info.fps,
+            **cells.times(),
+            emotion=cells.emotion("emotion", WORDS_C),
+            action_units=parse_action_units(cells.text("action_units")),
+            labels=cells.labels("action_units"),
+        )
+
+    def _release(self, reading: Reading) -> str:
+        """Return which release of the table this is, by its rows; the name of the file is only compared."""
+        known = _TABLES[self._part, self._kind][1]
+        version = known.get(reading.rows)
+        if self._synthetic is not None:
+            return f"imitates {next(iter(known.values()))} ({reading.rows} rows)"
+        if version is None:
+            told = " nor ".join(f"{name} ({rows} rows)" for rows, name in known.items())
+            return f"{'neither' if len(known) > 1 else 'not'} {told}: {reading.rows} rows"
+        said = _version(self._table.name)
+        other = f", although the file's name says {said}" if said and said != version else ""
+        return f"{version} ({reading.rows} rows){other}"
+
+    # --- the frames ---------------------------------------------------------------------------------------------------
+    def _frames_root(self) -> Path | None:
+        return self._found[1] if self._found else None
+
+    @cached_property
+    def _found(self) -> tuple[bool, Path] | None:
+        """Whether folders hold one clip each, and where they are; folders of whole videos are preferred."""
+        videos = nearest(self._root, _PERSONS[self._part], _NOT_IN[self._part])
+        if videos is not None:
+            return False, videos
+        clips = nearest(self._root, _CLIPS, _NOT_IN["a"]) if self._part == "a" else None
+        return (True, clips) if clips else None
+
+    @property
+    def _of_clips(self) -> bool:
+        return self._found is not None and self._found[0]
+
+    @property
+    def _beside(self) -> Path:
+        """The folder in which depth may lie beside the colour frames (labeledData/RGB, labeledData/depth)."""
+        place = self._place or self._root
+        return child(self._root if place == self._root else place.parent, "depth")
+
+    @cached_property
+    def _has_depth(self) -> bool:
+        if not self._deep or self._place is None:
+            return False
+        if next(folders(self._beside), None):
+            return True
+        subjects = [] if self._of_clips else folders(self._place)
+        return any(child(video, "depth").is_dir() for subject in subjects for video in folders(subject))
+
+    def _frameless(self) -> Fault:
+        have = ", ".join(path.name for path in folders(self._root)) or "no folder"
+        wanted = _FRAMES[self._part]
+        return Fault(str(self._root), f"holds no frames ({wanted}), but {have}", f"copy the frames into it as {wanted}")
+
+    def _home(self, clip: Clip, modality: str) -> FrameFolder:
+        place = self._place or self._root / f"part_{self._part.upper()}"
+        if self._of_clips:
+            where = place if modality == "colour" else self._beside
+            return FrameFolder(first_folder(child(where, name) for name in self._clip_names(clip)))
+        video = self._video(place, clip)
+        if modality == "colour":
+            return FrameFolder(child(video, "color"), recording=True)
+        other = self._video(self._beside, clip)
+        return FrameFolder(first_folder((child(video, "depth"), child(other, "depth"), other)), recording=True)
+
+    def _clip_names(self, clip: Clip) -> Iterator[str]:
+        """Yield the names of a clip's own folder: it bears the onset of the table, which may have been corrected."""
+        yield f"{clip.subject}_{clip.video}_{clip.onset}"
+        for correction in self.corrections:
+            name, onset = correction.clip.rsplit("/", 1)
+            if name == f"{clip.subject}/{clip.video}" and "onset" in correction.field:
+                yield f"{clip.subject}_{clip.video}_{onset}"
+
+    def _video(self, place: Path, clip: Clip) -> Path:
+        # The owners' depth code knows spNO.210 to spNO.215 without the dot.
+        subject = first_folder(child(place, name) for name in (clip.subject, clip.subject.replace(".", "")))
+        own = child(subject, clip.video)
+        if self._part == "a" or own.is_dir():
+            return own
+        # Part C has one recording a person, of which `count` numbers the expressions.
+        return next(folders(subject), child(subject, "a"))
+
+    def _check_frames(self, clip: Clip, modality: str) -> Fault | None:
+        fault = super()._check_frames(clip, modality)
+        shallow = ", or read no depth (depth = false)" if modality == "depth" else ""
+        return replace(fault, mend=_MEND + shallow) if fault else None
+
+    def _unlisted(self) -> Iterator[Fault]:
+        # Videos without an expression are no surprise.
+        return super()._unlisted() if self._of_clips else iter(())
+
+
+def _version(name: str) -> str:
+    match = re.search(r"_(v[0-9]+)", name.casefold())
+    return match[1] if match else ""
+
+
+def _alike(files: Sequence[Path]) -> bool:
+    try:
+        return len({file.read_bytes() for file in files}) == 1
+    except OSError:
+        return False
+
+
+def _subject(cells: RowReader) -> str:
+    found = cells.required("subject")
+    match = re.fullmatch(r"(?:spno\W*)?0*([0-9]+)", found.casefold())
+    if found and not match:
+        cells.note(f"the cell subject holds {found!r}", "write the person as the owners do, spNO.1 for instance")
+    return f"spNO.{match[1]}" if match else ""
+
+
+def _macro(cells: RowReader) -> Literal["macro"]:
+    found = cells.text("type")
+    if not found.casefold().startswith("macro"):
+        cells.note(f"the cell type holds {found!r}", "write Micro-expression or Macro-expression")
+    return "macro"
+
+
+def _objective(cells: RowReader) -> dict[str, tuple[str, ...]]:
+    found = cells.text("objective")
+    return {"objective class": (ROMAN.get(found.upper(), found),)} if found else {}
