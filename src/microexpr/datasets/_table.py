@@ -21,7 +21,7 @@ ERRORS = ("#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#DIV/0!", "#
 """What a spreadsheet shows where a formula fails."""
 _HEADER_WITHIN = 20
 _LONGEST = 100_000  # frames; more is a slip of the pen
-_LONGEST_NAME = 200  # letters between two slashes; few file systems take more
+_LONGEST_NAME = 200  # bytes between two slashes; few file systems take more
 _WHOLE = re.compile(r"[+-]?[0-9]{1,12}(?:\.0*)?")
 _UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"
 
@@ -74,7 +74,7 @@ class RowReader:
         found = self.text(column)
         if not plain(self.row.cells.get(column)):
             self.note(f"the cell {column} is empty", "fill it in")
-        if any(len(part) > _LONGEST_NAME for part in found.split("/")):
+        if any(len(part.encode()) > _LONGEST_NAME for part in found.split("/")):
             self.note(f"the cell {column} holds {len(found)} letters", "write the name alone")
         return found
 

@@ -1,0 +1,187 @@
+"""DFME's reader against small databases in its layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from microexpr.contracts import datasets
+from microexpr.datasets.dfme import Dfme
+from microexpr.errors import ConfigError, Fault
+
+HEADER = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps", "AU")
+NAMES = {"train": "training_full_with_AU.xlsx", "testA": "testA_full_with_AU.xlsx", "testB": "testB_full_with_AU.xlsx"}
+PLACES = {"train": "train_data/train_data", "testA": "test_data_A/test_data_A", "testB": "test_data_B/test_data_B"}
+COUNTS = {"anger": 241, "contempt": 171, "disgust": 735, "fear": 365, "happiness": 311, "sadness": 359, "surprise": 447}
+ROWS = {
+    "train": (
+        ("sub0001", "sub0001_01", 12, 14, 16, "disgust", 2, 500, "4+9"),
+        ("sub0002", "sub0002_01", "3", "4", "6", "Surprise", "6", "200", "1+2"),
+    ),
+    "testA": ((144, "144_k_289", 5, 6, 8, "fear", 3, 300, "L14"),),
+    "testB": (("216", "216_e_0", 5, 6, 8, "anger", 0, 300, 4),),
+}
+
+
+def write_table(file: Path, rows: Iterable[Sequence[object]], header: Sequence[object] = HEADER) -> None:
+    book = openpyxl.Workbook()
+    for cells in (header, *rows):
+        book.active.append(list(cells))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    book.save(file)
+
+
+def build(root: Path, parts: Sequence[str] = ("train", "testA", "testB"), tables: str = "") -> Path:
+    picture = cv2.imencode(".png", np.full((8, 12, 3), 90, np.uint8))[1].tobytes()
+    for part in parts:
+        write_table(root / tables / NAMES[part], ROWS[part])
+        for _, video, onset, _, offset, *_ in ROWS[part]:
+            folder = root / PLACES[part] / video
+            folder.mkdir(parents=True)
+            for number in range(int(onset), int(offset) + 1):
+                (folder / f"{number:05d}.png").write_bytes(picture)
+    return root
+
+
+def only(faults: Sequence[Fault]) -> Fault:
+    assert len(faults) == 1, list(map(str, faults))
+    return faults[0]
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+def test_the_training_part_is_read_with_each_clips_rate(tmp_path):
+    reader = Dfme(build(tmp_path))
+    assert list(map(str, reader.faults())) == []
+    first, second = reader.clips()
+    assert (first.key, first.apex, first.emotion) == ("dfme/0001/sub0001_01/12-16", 14, "disgust")
+    assert [clip.fps for clip in reader.clips()] == [500.0, 200.0]
+    assert (second.emotion, second.onset, second.person) == ("surprise", 3, "dfme/0002")
+    assert second.labels == {"action_units": ("1+2",), "emotion id": ("6",), "part": ("train",)}
+    assert reader.frames(first, [16, 12], "colour").shape == (2, 8, 12, 3)
+
+
+@pytest.mark.parametrize(("part", "key"), [("testA", "dfme/0144/144_k_289/5-8"), ("testB", "dfme/0216/216_e_0/5-8")])
+def test_each_test_part_is_its_own(tmp_path, part, key):
+    reader = Dfme(build(tmp_path), part=part)
+    assert list(map(str, reader.faults())) == []
+    assert [clip.key for clip in reader.clips()] == [key]
+    assert reader.clips()[0].labels["part"] == (part,)
+    assert reader.facts()["folder"] == PLACES[part]
+
+
+def test_all_parts_together(tmp_path):
+    reader = Dfme(build(tmp_path), part="all")
+    assert list(map(str, reader.faults())) == []
+    assert [clip.labels["part"][0] for clip in reader.clips()] == ["train", "train", "testA", "testB"]
+    assert reader.facts()["part"] == "train, testA, testB"
+    assert reader.frames(reader.clips()[3], [8], "colour").shape == (1, 8, 12, 3)
+    assert Dfme(tmp_path).fingerprint() != reader.fingerprint()
+    with pytest.raises(ConfigError, match="choose a part"):
+        Dfme(tmp_path, part="all", table="training_full_with_AU.xlsx")
+
+
+def test_a_missing_table_or_folder_of_a_part_is_told_by_name(tmp_path):
+    build(tmp_path, ["train", "testA"])
+    assert "holds no table testB_full_with_AU.xlsx" in str(only(Dfme(tmp_path, part="all").faults()))
+    write_table(tmp_path / NAMES["testB"], ROWS["testB"])
+    fault = only(Dfme(tmp_path, part="all").faults())
+    assert "holds no frames of test_data_B/test_data_B, but test_data_A, train_data" in str(fault)
+    assert Dfme(tmp_path).faults() == ()
+    assert Dfme(tmp_path, part="all").faults(table_only=True) == ()
+
+
+def test_two_tables_of_a_part_are_a_question(tmp_path):
+    build(tmp_path)
+    write_table(tmp_path / "train_mine.xlsx", ROWS["train"][:1])
+    assert "2 tables of the part train" in str(only(Dfme(tmp_path).faults()))
+    assert len(Dfme(tmp_path, table="train_mine.xlsx").clips()) == 1
+
+
+@pytest.mark.parametrize("tables", ["", "full_release_annotation", "full_release_annotation/full_release_annotation"])
+def test_tables_where_the_archive_was_unpacked(tmp_path, tables):
+    reader = Dfme(build(tmp_path, tables=tables), part="all")
+    assert (len(reader.clips()), reader.faults()) == (4, ())
+
+
+@pytest.mark.parametrize("place", ["train_data", "DFME_train", "DFME_train/DFME_train"])
+def test_frames_where_the_archive_was_unpacked(tmp_path, place):
+    build(tmp_path, ["train"])
+    (tmp_path / "train_data/train_data").rename(tmp_path / "frames")
+    (tmp_path / "train_data").rmdir()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / "frames").rename(tmp_path / place)
+    assert list(map(str, Dfme(tmp_path).faults())) == []
+
+
+# --- emotions and rates -----------------------------------------------------------------------------------------------
+def test_a_test_table_may_come_without_emotions(tmp_path):
+    build(tmp_path, ["testA"])
+    write_table(tmp_path / NAMES["testA"], [ROWS["testA"][0][:5]], HEADER[:5])
+    reader = Dfme(tmp_path, part="testA")
+    (clip,) = reader.clips()
+    assert (clip.emotion, clip.fps, clip.action_units, reader.faults()) == (None, None, (), ())
+    assert reader.facts()["without emotion"] == "1 clips"
+    write_table(tmp_path / NAMES["testA"], [(*ROWS["testA"][0][:5], None)], HEADER[:6])
+    assert Dfme(tmp_path, part="testA").clips() == (clip,)
+
+
+def test_the_training_table_may_not(tmp_path):
+    build(tmp_path, ["train"])
+    write_table(tmp_path / NAMES["train"], [cells[:5] for cells in ROWS["train"]], HEADER[:5])
+    assert "lacks Emotion" in str(only(Dfme(tmp_path).faults()))
+    write_table(tmp_path / NAMES["train"], [(*ROWS["train"][0][:5], None)], HEADER[:6])
+    assert "unknown emotion ''" in str(only(Dfme(tmp_path).faults()))
+
+
+@pytest.mark.parametrize(("rate", "words"), [("fast", "cell fps holds 'fast'"), (0, "cell fps holds 0"), (None, "fps")])
+def test_rates_that_are_none(tmp_path, rate, words):
+    build(tmp_path, ["train"])
+    cells = list(ROWS["train"][0])
+    cells[7] = rate
+    write_table(tmp_path / NAMES["train"], [cells])
+    assert words in str(only(Dfme(tmp_path).faults()))
+
+
+def test_an_unusual_rate_is_a_remark(tmp_path):
+    build(tmp_path, ["train"])
+    cells = list(ROWS["train"][0])
+    cells[7] = 100
+    write_table(tmp_path / NAMES["train"], [cells])
+    assert Dfme(tmp_path).faults() == ()
+    assert "frame rate is 100, none of 200, 300, 500" in "\n".join(map(str, Dfme(tmp_path).remarks()))
+
+
+def test_the_released_tables_are_told_by_their_rows(tmp_path):
+    words = [word for word, count in COUNTS.items() for _ in range(count)]
+    start = 0
+    for part, count in (("train", 1856), ("testA", 474), ("testB", 299)):
+        rows = (
+            (f"sub{n % 600:04d}", f"v{n}", 1, 2, 3, words[n], 0, (200, 300, 500)[n % 3], "4")
+            for n in range(start, start + count)
+        )
+        write_table(tmp_path / NAMES[part], rows)
+        start += count
+    whole = Dfme(tmp_path, part="all")
+    assert (len(whole.clips()), whole.faults(table_only=True)) == (2629, ())
+    told = ", ".join(f"{word} {count}" for word, count in COUNTS.items())
+    assert whole.facts()["label version"] == f"the release of 2,629 clips (2629 rows: {told})"
+    assert Dfme(tmp_path).facts()["label version"].startswith("the release of 2,629 clips (1856 rows")
+    assert len(Dfme(tmp_path, part="testB").clips()) == 299
+    write_table(tmp_path / NAMES["testB"], [ROWS["testB"][0]])
+    version = Dfme(tmp_path, part="testB").facts()["label version"]
+    assert version == "no release known, which has 299 rows (1 rows: anger 1)"
+
+
+def test_the_example_is_read_in_every_part(tmp_path):
+    assert "dfme" in datasets.names()
+    Dfme.write_example(tmp_path)
+    reader = Dfme(tmp_path)
+    assert list(map(str, reader.faults())) == []
+    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (4, 3)
+    assert len(Dfme(tmp_path, part="all").clips()) == 6
+    assert "synthetic" in reader.clips()[0].namespace
