@@ -386,7 +386,12 @@ def test_colour_and_depth(tmp_path):
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
     assert [remark.where for remark in Casme3(tmp_path).remarks() if "part_A" in remark.where] == []
-    assert reader.fingerprint() == Casme3(tmp_path).fingerprint() != Casme3(tmp_path, depth=False).fingerprint()
+    before = reader.fingerprint()
+    assert before == Casme3(tmp_path).fingerprint() != Casme3(tmp_path, depth=False).fingerprint()
+    (tmp_path / "part_A/spNO.1/a/color/351.jpg").write_bytes(b"no clip names this frame")
+    assert before == Casme3(tmp_path).fingerprint()
+    (tmp_path / "part_A/spNO.1/a/depth/358.png").write_bytes(b"a clip names this one")
+    assert before != Casme3(tmp_path).fingerprint()
 
 
 def test_depth_is_offered_only_where_it_is_there(tmp_path):

@@ -50,7 +50,8 @@ def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Pat
 def entries(folder: Path) -> list[Path]:
     """Return what a folder holds, by name; nothing where it cannot be read."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "~$")))
+        found = (path for path in folder.iterdir() if not path.name.startswith((".", "~$")))
+        return sorted(found, key=lambda path: path.name)
     except OSError:
         return []
 

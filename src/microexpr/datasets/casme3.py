@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Literal, NamedTuple
 from microexpr.clip import Clip
 from microexpr.contracts import Correction, DatasetInfo, Modality, datasets
 from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._images import fingerprint
 from microexpr.datasets._reader import Line, Reading, TableDataset
 from microexpr.datasets._root import check_folder, child, entries, first_folder, folders, nearest, unusable
 from microexpr.datasets._table import RowReader, find_rows, squeeze
@@ -164,6 +165,17 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
         told["warning"] = _V1 if found["label version"].startswith("v1") else ""
         return {**found, **{fact: text for fact, text in told.items() if text}}
+
+    def fingerprint(self) -> str:
+        if self._place is None or self._of_clips:
+            return super().fingerprint()
+        # Of 80 hours of frames only those that clips name: the others are never read.
+        pictures: set[Path] = set()
+        for clip in self.clips():
+            for name in self.modalities():
+                listed = self._home(clip, name).listed()
+                pictures.update(listed[n] for n in range(clip.onset or 0, (clip.offset or 0) + 1) if n in listed)
+        return fingerprint(self._root, self._tables, pictures)
 
     @classmethod
     def write_example(cls, root: Path) -> None:
