@@ -15,10 +15,10 @@ import pytest
 import typer
 
 from microexpr.config import Experiment, parse
-from microexpr.docs import components_page
+from microexpr.docs import components_page, database_pages, main
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -29,6 +29,20 @@ def blocks(page: Path, *kinds: str) -> list[tuple[str, str]]:
 def test_the_page_of_components_is_up_to_date():
     stored = (ROOT / "docs/components.md").read_text("utf-8")
     assert stored == components_page(), "run `make docs` and commit docs/components.md"
+
+
+def test_the_pages_of_databases_are_up_to_date():
+    stored = {page.name: page.read_text("utf-8") for page in (ROOT / "docs/databases").glob("*.md")}
+    assert stored == database_pages(), "run `make docs` and commit docs/databases"
+
+
+def test_a_database_that_went_loses_its_page_and_other_files_stay(tmp_path):
+    (tmp_path / "databases").mkdir()
+    for name, page in (("gone.md", database_pages()["casme2.md"]), ("mine.md", "written by hand")):
+        (tmp_path / "databases" / name).write_text(page, "utf-8")
+    main([str(tmp_path / "components.md")])
+    names = {page.name for page in (tmp_path / "databases").iterdir()}
+    assert names == {*database_pages(), "mine.md"}
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch):

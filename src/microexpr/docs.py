@@ -1,4 +1,7 @@
-"""Write the page of components from their registries: ``python -m microexpr.docs docs/components.md``."""
+"""Write the pages made from the registries: ``python -m microexpr.docs docs/components.md``.
+
+Beside the page of components, `databases/` gets one page a database and an index.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from microexpr._registry import Registry
-from microexpr.contracts import REGISTRIES, DatasetInfo
+from microexpr.contracts import REGISTRIES, Correction, Dataset, DatasetInfo, datasets, reader
 from microexpr.errors import UsageError
-from microexpr.files import write_atomically
+from microexpr.files import make_folder, write_atomically
+from microexpr.labels import AS_GIVEN, LABEL_SETS, LabelSet, Rule
 
 HEAD = """\
 # Components
@@ -24,6 +28,20 @@ Made by `make docs` from the registries; do not edit. A component is chosen by i
 `model = "small_cnn"`, or with parameters, `model = { name = "small_cnn", width = 32 }`. A revision is raised whenever a
 component's output changes; it is part of the key under which results are stored. What a kind of component takes and
 gives stands in `src/microexpr/contracts.py`.
+"""
+MADE = "Made by `make docs` from the registries; do not edit."
+DATABASES = f"""\
+# Databases
+
+{MADE} None is shipped with microexpr: each has a licence of its own, and is
+read as its owners ship it. `microexpr data list` prints this list; `microexpr data check NAME --root DIR` tells what is
+wrong with a copy.
+
+| name | database | clips | persons | frames a second |
+|---|---|---|---|---|"""
+DRAWN = """
+`microexpr data make synthetic --out DIR` draws faces in CASME II's layout, which are read as `casme2`. Scores on them
+say that the software works, and nothing about methods.
 """
 _WORDS = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text", "null": "none"}
 _WORDS |= {"object": "table"}
@@ -51,14 +69,7 @@ def _component(registry: Registry[Any], name: str) -> Iterator[str]:
     info = getattr(factory, "info", None)
     if isinstance(info, DatasetInfo):
         yield from _info(info)
-    parameters = registry.parameters(name)
-    if parameters:
-        yield "| parameter | type | default |"
-        yield "|---|---|---|"
-        yield from (_row(key, annotation, default) for key, (annotation, default) in parameters.items())
-        yield ""
-    else:
-        yield "No parameters.\n"
+    yield from _parameters(registry.parameters(name))
     yield f"Revision {registry.revision(name)}. Source: `{source}.py`.\n"
 
 
@@ -107,11 +118,161 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     yield from (f", {words} {schema[key]:g}" for key, words in said.items() if key in schema)
 
 
+# --- databases --------------------------------------------------------------------------------------------------------
+def database_pages() -> dict[str, str]:
+    """Return the pages of the databases and their index, in Markdown, by file name."""
+    own = [name for name in datasets.names() if reader(name).__module__.startswith("microexpr.")]
+    lines = [_line(name, reader(name).info) for name in own]
+    index = "\n".join([DATABASES, *lines, DRAWN])
+    return {"index.md": index, **{f"{name}.md": "\n".join(_database(name)) for name in own}}
+
+
+def _line(name: str, info: DatasetInfo) -> str:
+    counts = (info.n_clips, info.n_subjects, info.fps and f"{info.fps:g}")
+    return f"| `{name}` | [{info.title}]({name}.md) | {' | '.join(str(count or '') for count in counts)} |"
+
+
+def _database(name: str) -> Iterator[str]:
+    factory = reader(name)
+    info = factory.info
+    yield f"# {info.title}\n"
+    yield f"Reader `{name}`. {MADE} Source: `src/{factory.__module__.replace('.', '/')}.py`.\n"
+    yield _size(info)
+    yield "## How to obtain it\n"
+    yield from _info(info)
+    if info.layout:
+        yield f"## Files\n\n```text\n{info.layout.strip()}\n```\n"
+    yield from _columns(factory)
+    yield from _emotions(factory)
+    yield f"## What the reader does\n\n{_text(factory.__doc__)}\n"
+    yield from _parameters(datasets.parameters(name))
+    yield from _corrections(factory.corrections)
+    if info.counted:
+        yield "## How papers count it\n\n| clips | by which rule |\n|---|---|"
+        yield from (f"| {number} | {_cell(rule)} |" for number, rule in info.counted)
+        yield ""
+    yield from _label_sets(name, factory)
+    yield f"## A copy of yours\n\n```sh\nmicroexpr data check {name} --root DIR"
+    yield f"microexpr data table {name} --root DIR --out clips.csv"
+    yield f"microexpr data stats {name} --root DIR --out {name}.svg\n```\n"
+
+
+def _size(info: DatasetInfo) -> str:
+    counts = ((info.n_clips, "clips"), (info.n_subjects, "persons"), (info.fps, "frames a second"))
+    told = [f"{number:g} {words}" for number, words in counts if number is not None]
+    if info.fps is None and info.n_clips:
+        told.append("a frame rate of its own for each clip")
+    lines = [", ".join(told) + "."] if told else []
+    relatives = [name for name in datasets.names() if info.family and reader(name).info.family == info.family]
+    if len(relatives) > 1:
+        names = ", ".join(f"`{name}`" for name in relatives)
+        lines.append(f"Of the {info.family} family ({names}): the same people may have taken part under other numbers.")
+    return " ".join(lines) + "\n" * bool(lines)
+
+
+def _columns(factory: type[Dataset]) -> Iterator[str]:
+    needed: Mapping[str, Sequence[str]] = getattr(factory, "columns", {})
+    optional: Mapping[str, Sequence[str]] = getattr(factory, "optional", {})
+    if not needed:
+        return
+    yield "## Columns of the table\n"
+    yield "Capitals, spaces and signs of a header do not count.\n"
+    yield "| read as | the owners' header | also | |\n|---|---|---|---|"
+    for columns, word in ((needed, "needed"), (optional, "may be missing")):
+        for name, (first, *others) in columns.items():
+            yield f"| {name} | `{first}` | {', '.join(f'`{other}`' for other in others)} | {word} |"
+    yield ""
+
+
+def _emotions(factory: type[Dataset]) -> Iterator[str]:
+    other = {word: emotion for word, emotion in factory.emotions.items() if word != emotion}
+    told = ", ".join(dict.fromkeys(factory.emotions.values())) + "."
+    read = ", ".join(f"`{word}` as {emotion}" for word, emotion in other.items())
+    yield f"## Emotions\n\n{told}" + (f" Read in these words: {read}." if read else "") + "\n"
+
+
+def _parameters(parameters: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
+    if not parameters:
+        yield "No parameters.\n"
+        return
+    yield "| parameter | type | default |\n|---|---|---|"
+    yield from (_row(key, annotation, default) for key, (annotation, default) in parameters.items())
+    yield ""
+
+
+def _corrections(corrections: Sequence[Correction]) -> Iterator[str]:
+    if not corrections:
+        return
+    yield "## Corrections\n"
+    yield (
+        "Known defects of the table, mended only where the value found matches; where the folder must agree, it has "
+        "every frame of the times used and none that only the table names. `--no-corrections` reads the table raw.\n"
+    )
+    yield "| clip | field | found | used | source | folder must agree |\n|---|---|---|---|---|---|"
+    for item in corrections:
+        values = (item.clip, item.field, _plain(item.found), _plain(item.used), item.source, "yes" * item.folder)
+        yield f"| {' | '.join(map(_cell, values))} |"
+    yield ""
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) or "an empty cell"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _label_sets(name: str, factory: type[Dataset]) -> Iterator[str]:
+    yield "## Label sets\n"
+    yield f"Those of which this database has every class; `{AS_GIVEN}` takes the table's words as they are.\n"
+    yield "| labels | classes | leaves out | rule |\n|---|---|---|---|"
+    for labels in LABEL_SETS.values():
+        if applies(labels, name, factory):
+            left = ", ".join(_left_out(labels, name, factory))
+            yield f"| `{labels.name}` | {', '.join(labels.classes)} | {left} | {_cell(labels.source)} |"
+    yield ""
+
+
+def applies(labels: LabelSet, name: str, factory: type[Dataset]) -> bool:
+    """Whether a database's words reach every class of a label set."""
+    rule = _rule(labels, name)
+    if rule is None:
+        return False
+    if rule.reads != "emotion":
+        # Such words are no part of the registry: a reader's docstring or its columns tell of them.
+        columns = (*getattr(factory, "columns", ()), *getattr(factory, "optional", ()))
+        return rule.reads in columns or rule.reads in _text(factory.__doc__)
+    return {rule.mapping.get(word) for word in factory.emotions.values()} >= set(labels.classes)
+
+
+def _rule(labels: LabelSet, name: str) -> Rule | None:
+    return next((rule for rule in labels.rules if not rule.datasets or name in rule.datasets), None)
+
+
+def _left_out(labels: LabelSet, name: str, factory: type[Dataset]) -> Iterator[str]:
+    rule = _rule(labels, name)
+    if rule is None:
+        return
+    if rule.reads == "emotion":
+        yield from (word for word in dict.fromkeys(factory.emotions.values()) if word not in rule.mapping)
+    if rule.needs_apex:
+        yield "clips whose apex nobody coded or lies on the onset"
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Write the page to the file named."""
+    """Write the page of components to the file named, and those of databases into `databases/` beside it."""
     if len(arguments) != 1:
         raise UsageError("name the file to write: python -m microexpr.docs docs/components.md")
-    write_atomically(Path(arguments[0]), components_page())
+    file = Path(arguments[0])
+    write_atomically(file, components_page())
+    pages = database_pages()
+    folder = make_folder(file.parent / "databases")
+    for old in folder.glob("*.md"):
+        if old.name not in pages and MADE in old.read_text("utf-8"):
+            old.unlink()
+    for name, page in pages.items():
+        write_atomically(folder / name, page)
 
 
 if __name__ == "__main__":

@@ -199,7 +199,7 @@ def stats(found: Mapping[str, Any]) -> None:
     )
 
 
-def _spread(values: Mapping[str, float] | None, form: str) -> str:
+def _spread(values: Mapping[str, float | int] | None, form: str) -> str:
     return " / ".join(format(value, form) for value in values.values()) if values else "-"
 
 

@@ -303,12 +303,29 @@ class TableDataset(Dataset):
             for name in self.modalities():
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
+        meant = "nothing, if your copy is meant to be so"
+        links = {path: self._link(path) for path in spans}
+        for link in dict.fromkeys(filter(None, links.values())):
+            yield Fault(self._short(link), f"is a link to {_target(link)}", meant)
         for path, (home, clips) in spans.items():
             told = [] if self._of_recordings else home.remarks(clips)
-            if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
-                told.append(f"is a link to {path.resolve()}")
+            if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
+                told.append(f"lies outside of {self._root}")
             if told:
-                yield Fault(self._short(path), "; ".join(told), "nothing, if your copy is meant to be so")
+                yield Fault(self._short(path), "; ".join(told), meant)
+
+    def _link(self, path: Path) -> Path | None:
+        """Return the uppermost link on the way from the root to a folder: where all are linked, one is told of."""
+        way = [folder for folder in (path, *path.parents) if folder != self._root and self._root in folder.parents]
+        return next((folder for folder in reversed(way) if folder.is_symlink()), None)
+
+
+def _target(path: Path) -> Path:
+    """Return where a path leads; a link that leads to itself stays as it is."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path
 
 
 def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...], tuple[object, ...]]:

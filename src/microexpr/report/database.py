@@ -19,6 +19,8 @@ NAMED = 40
 LIMIT = 500.0
 """Milliseconds beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
 KINDS = {"micro": SHADE, "macro": RULE}
+COLOURS = (*SERIES, "#8fb3dd", "#e3ae83", "#85c8b7", "#cfa3ca")
+"""One for each word of the vocabulary."""
 DPI = 200
 _WIDTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 100000)
 
@@ -42,7 +44,7 @@ def database_figure(stats: Mapping[str, Any]) -> Figure:
     (classes, persons), (apexes, durations) = figure.subplots(
         2, 2, width_ratios=[1.0, 1.6], height_ratios=[1.15, 1.0], squeeze=False
     )
-    colours = {word: SERIES[at % len(SERIES)] for at, word in enumerate(stats["classes"])}
+    colours = {word: COLOURS[at % len(COLOURS)] for at, word in enumerate(stats["classes"])}
     _classes(classes, stats["classes"], colours)
     _persons(persons, stats["by_person"], colours)
     _apexes(apexes, stats["each"])
@@ -76,9 +78,15 @@ def _persons(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mappi
     names = list(people) if named else sorted(people, key=lambda name: -sum(people[name].values()))
     base = [0] * len(names)
     for word, colour in colours.items():
-        counts = [people[name][word] for name in names]
-        axes.bar(range(len(names)), counts, bottom=base, width=0.8 if named else 1.0, color=colour, linewidth=0)
-        base = [low + count for low, count in zip(base, counts, strict=True)]
+        top = [low + people[name][word] for low, name in zip(base, names, strict=True)]
+        if named:
+            heights = [people[name][word] for name in names]
+            axes.bar(range(len(names)), heights, bottom=base, width=0.8, color=colour, linewidth=0)
+        else:  # one shape a class: thousands of bars take seconds
+            edges = [at - 0.5 for at in range(len(names) + 1)]
+            axes.stairs(top, edges, baseline=base, fill=True, color=colour, linewidth=0)
+        base = top
+    axes.set_ylim(bottom=0)
     axes.set_xlim(-0.7, max(len(names), 6) - 0.3)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y")
