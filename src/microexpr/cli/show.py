@@ -72,9 +72,10 @@ def diagnosis(found: Diagnosis) -> None:
     typer.echo(f"{found.title} in {found.root}" + (" (the table alone)" if found.table_only else ""))
     for name, fact in found.facts.items():
         typer.echo(f"  {name}: {fact}")
-    typer.echo(f"  clips: {found.clips} of {found.persons} person{'s' * (found.persons != 1)}")
+    if found.facts:
+        typer.echo(f"  clips: {found.clips} of {_many(found.persons, 'person')}")
     if found.corrections:
-        typer.echo(f"\n{_count(found.corrections, 'correction')} applied:")
+        typer.echo(f"\n{_many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
             typer.echo(f"  {correction}")
     _grouped("remark", found.remarks)
@@ -83,8 +84,8 @@ def diagnosis(found: Diagnosis) -> None:
         typer.echo("\nno fault")
 
 
-def _count(items: Sequence[object], word: str) -> str:
-    return f"{len(items)} {word}{'s' * (len(items) != 1)}"
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _grouped(word: str, faults: Sequence[Fault]) -> None:
@@ -92,7 +93,7 @@ def _grouped(word: str, faults: Sequence[Fault]) -> None:
 
     if not faults:
         return
-    typer.echo(f"\n{_count(faults, word)}{', which are no faults' if word == 'remark' else ''}:")
+    typer.echo(f"\n{_many(len(faults), word)}{', which are no faults' if word == 'remark' else ''}:")
     number = 0
     for group in alike(faults):
         one = len({fault.problem for fault in group}) == 1
@@ -124,7 +125,7 @@ def clips(rows: pd.DataFrame, *, head: bool) -> None:
         if len(rows) > HEAD:
             typer.echo(f"... {len(rows) - HEAD} more; --out FILE.csv writes all, with {len(rows.columns)} columns")
         typer.echo("")
-    typer.echo(f"{len(rows)} clips, {rows['person'].nunique()} subjects")
+    typer.echo(f"{_many(len(rows), 'clip')}, {_many(rows['person'].nunique(), 'subject')}")
     _wrapped("class:", _counts(rows["label"]))
     if head:
         _wrapped("person:", _counts(rows["person"], by_count=False))
@@ -174,7 +175,7 @@ def databases(found: Sequence[Mapping[str, Any]]) -> None:
 def stats(found: Mapping[str, Any]) -> None:
     """Print counts by class and person, and the smallest, middle and largest of what was measured."""
     stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""
-    typer.echo(f"{found['title']}{stamp}: {found['clips']} clips of {found['persons']} persons\n")
+    typer.echo(f"{found['title']}{stamp}: {_many(found['clips'], 'clip')} of {_many(found['persons'], 'person')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
         [
