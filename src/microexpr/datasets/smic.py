@@ -1,0 +1,400 @@
+"""SMIC (Li et al., IEEE FG 2013): 164 clips of 16 persons at 100 frames a second, other cameras, long recordings."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar, Final, Literal
+
+from microexpr.clip import Clip
+from microexpr.contracts import DatasetInfo, datasets
+from microexpr.datasets import _example
+from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._images import numbered
+from microexpr.datasets._reader import Line, Reading, TableDataset
+from microexpr.datasets._root import check_folder, child, entries, first_with, folders, unusable
+from microexpr.datasets._table import Row, RowReader, find_rows, plain, squeeze
+from microexpr.datasets._workbook import read_sheets
+from microexpr.errors import Fault
+
+Camera = Literal["HS", "VIS", "NIR"]
+FPS: Final = {"HS": 100.0, "VIS": 25.0, "NIR": 25.0}
+PREFIXES: Final = ("image", "reg_image", "reg_", "img", "")
+NAME: Final = re.compile(r"s0*([1-9][0-9]?)_([a-z]+)_[0-9]+", re.IGNORECASE)
+"""A clip: subject, short word for the emotion, number."""
+SHORT: Final = {"ne": "negative", "po": "positive", "sur": "surprise"}
+MISSING: Final = ("s3_ne_03", "s3_ne_20", "s4_ne_05", "s4_ne_06", "s9_sur_02")
+"""Clips of HS whose long recording is not in the owners' download."""
+EXPRESSIONS: Final = (
+    ("onset", "offset", "TotalMF1"),
+    ("Onset2F", "Offset2F", "TotalMF2"),
+    ("Onset3F", "Offset3F", "TotalMF3"),
+)
+"""Columns of a recording's first, second and third expression: begin, end, number of frames."""
+LABELS: Final = {"first frame": "FirstF", "last frame": "LastF", "recording length": "TotalVL"}
+"""Labels of a clip and the columns that they are read from."""
+
+
+@datasets.register("smic")
+class Smic(TableDataset):
+    """SMIC on disk: its short clips, told by their folders alone, or its long recordings and their annotation table.
+
+    `camera` is the fast one (HS) or one of two at 25 frames a second (VIS, in colour, and NIR, infrared), `part` the
+    short clips or the long recordings; the persons are the same. `table` says which annotation table is read where
+    there is more than one; `corrections` changes nothing, for no defect is known.
+
+    A short clip is the folder ``{camera}/{subject}/micro/{emotion}/{clip}``; onset and offset are its first and last
+    frame, and nobody coded an apex. Folders ``non_micro`` are not read. The emotion is that of the folder: s18_sur_03
+    counts as negative in the list of MEGC 2019, and is taken to lie there. The clip keeps its name on disk (s1_ne_01)
+    as video; the name in that list (s01_ne_01) is its label "challenge name".
+
+    A row of the annotation table holds up to three expressions, each of which is a clip. Rows below the clips that hold
+    words are passed over and told. Five clips of HS are known to lack their recording (s3_ne_03, s3_ne_20, s4_ne_05,
+    s4_ne_06, s9_sur_02); their rows are passed over where the folder is not there.
+
+    Rests on the folder and file names that MEB, SLSTT and readers of the cropped release use, on MEAN's folders of the
+    long recordings, on the columns that public readers of ``SMIC-HS-E_annotation.xlsx`` name, and on the organisers'
+    list of 164 clips. No listing of VIS and NIR was seen: they are taken to be built like HS.
+    """
+
+    info: ClassVar[DatasetInfo] = DatasetInfo(
+        title="SMIC",
+        doi="10.1109/FG.2013.6553717",
+        licence="for research only, under an agreement signed with the owners; not to be passed on",
+        access="ask the Center for Machine Vision and Signal Analysis, University of Oulu: https://www.oulu.fi",
+        n_clips=164,
+        n_subjects=16,
+        fps=100.0,
+        layout="""\
+HS/s1/micro/negative/s1_ne_01/image559740.bmp ... (also VIS, NIR; also below SMIC_all_raw or SMIC_all_cropped)
+SMIC-E_raw image/HS_long/SMIC-HS-E_annotation.xlsx (part = "long")
+SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
+        counted=(
+            ("164", "every short clip of HS: negative 70, positive 51, surprise 43 (smic_3, megc2019_3)"),
+            ("71", "the clips of VIS, and as many of NIR, 8 persons each"),
+            ("162 or 157", "rows of the table of HS's recordings, with and without five that are not in the download"),
+        ),
+    )
+    emotions: ClassVar[Mapping[str, str]] = {word: word for word in SHORT.values()}
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "subject": ("Subject",),
+        "video": ("Filename",),
+        "onset": ("OnsetF", "Onset1F"),
+        "offset": ("OffsetF", "Offset1F"),
+    }
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "emotion": ("Emotion",),
+        **{name: (name,) for name in (*chain.from_iterable(EXPRESSIONS[1:]), "TotalMF1", *LABELS.values())},
+    }
+    table_called: ClassVar[str] = "annotation table SMIC-HS-E_annotation.xlsx (or VIS, NIR)"
+    frames_called: ClassVar[str] = "HS/s1/micro/negative/s1_ne_01/image559740.bmp (or VIS, NIR)"
+    one_clip_a_video: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        camera: Camera = "HS",
+        part: Literal["short", "long"] = "short",
+        corrections: bool = True,
+        table: str | None = None,
+    ) -> None:
+        super().__init__(root, corrections=corrections, table=table)
+        self._camera, self._long = camera, part == "long"
+        self._name = "smic" + (f"_{camera.lower()}" if camera != "HS" else "") + ("_long" if self._long else "")
+
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
+        return (self._tableless(),) if table_only and not self._long else super().faults(table_only=table_only)
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        if table_only and not self._long:
+            return ()
+        own = self._passed_over() if self._long else chain(self._misnamed(), self._strangers())
+        return (*super().remarks(table_only=table_only), *own)
+
+    def cropped(self) -> bool:
+        inside = self._place.relative_to(self._root).parts if self._place else ("",)
+        return any("crop" in name.casefold() for name in inside or (self._root.parent.name, self._root.name))
+
+    # --- where things lie ---------------------------------------------------------------------------------------------
+    def _is_table(self, name: str) -> bool:
+        low = name.casefold()
+        named = squeeze(name).startswith(f"smic{self._camera.lower()}") and "annotation" in low
+        return named and low.endswith((".xls", ".xlsx", ".xlsm"))
+
+    @cached_property
+    def _tables(self) -> Sequence[Path]:
+        return super()._tables if self._long else ()
+
+    @property
+    def _table(self) -> Path:
+        if not self._long:
+            raise unusable(self._tableless())
+        return super()._table
+
+    @cached_property
+    def _table_root(self) -> Path:
+        """The folder of the annotation table: HS_long, wherever below the root it lies."""
+        places = [self._root, *(place for long in self._long_folders for place in (long, *folders(long)))]
+        wanted = self._is_table if self._table_name is None else lambda name: name == self._table_name
+        return next((place for place in places if any(wanted(path.name) for path in entries(place))), self._root)
+
+    @property
+    def _long_folders(self) -> Sequence[Path]:
+        return [child(top, f"{self._camera}_long") for top in (self._root, *folders(self._root))]
+
+    @property
+    def _of_recordings(self) -> bool:
+        return self._long
+
+    def _tableless(self) -> Fault:
+        mend = "check it with its pictures, or say part = 'long' for the recordings, which have one"
+        return Fault(str(self._root), "the short clips of SMIC have no table: their folders are the annotation", mend)
+
+    def _frames_root(self) -> Path | None:
+        """Return the folder that holds the subjects; raw frames rather than cropped ones."""
+        if self._long:
+            return self._long_root()
+        below = sorted(folders(self._root), key=lambda path: "crop" in path.name.casefold())
+        tops = [child(top, self._camera) for top in (self._root, *below)]
+        itself = [self._root] if self._root.name.casefold() == self._camera.lower() else []
+        places = [place for top in tops for place in (top, child(top, self._camera))]
+        return first_with([*places, *itself], _is_subject)
+
+    def _long_root(self) -> Path | None:
+        names = (f"SMIC-{self._camera}-E", f"SMIC_{self._camera}_E", self._camera)
+        tops = (self._table_root, *self._long_folders)
+        places = [place for top in tops for place in (*(child(top, name) for name in names), top)]
+        return first_with([inner for place in places for inner in (child(place, self._camera), place)], _is_subject)
+
+    def _frameless(self) -> Fault:
+        have = ", ".join(path.name for path in folders(self._root)) or "no folder"
+        long = f"SMIC-E_raw image/{self._camera}_long/SMIC-{self._camera}-E/s01/s1_ne_01/image000001.jpg"
+        wanted = long if self._long else f"{self._camera}/s1/micro/negative/s1_ne_01/image000001.bmp"
+        mend = f"copy the frames into it as {wanted}"
+        others = [camera for camera in FPS if first_with([child(self._root, camera)], _is_subject)]
+        near = [path for path in self._root.parents[:4] if first_with([child(path, self._camera)], _is_subject)]
+        if others and not self._long:
+            mend = f"choose camera = {others[0]!r}, or {mend}"
+        elif near and not self._long:
+            mend = f"give {near[0]} instead, where {self._camera} lies"
+        return Fault(str(self._root), f"holds no frames of {self._camera} ({wanted} ...), but {have}", mend)
+
+    def _home(self, clip: Clip, modality: str) -> FrameFolder:
+        found = () if self._long else self._found
+        own = (path for path, subject, _ in found if (subject, path.name) == (clip.subject, clip.video))
+        return FrameFolder(next(own, self._recording(clip.subject, clip.video)), PREFIXES)
+
+    def _recording(self, subject: str, video: str) -> Path:
+        return child(child(self._place or self._root, subject), video)
+
+    # --- the short clips ----------------------------------------------------------------------------------------------
+    @cached_property
+    def _found(self) -> Sequence[tuple[Path, str, str]]:
+        """Every clip's folder with its subject and the folder called after its emotion."""
+        subjects = [path for path in folders(self._place or self._root) if _is_subject(path.name)]
+        return [
+            (clip, _subject(folder.name), emotion.name)
+            for folder in sorted(subjects, key=lambda path: int(path.name[1:]))
+            for emotion in _emotions(folder)
+            for clip in folders(emotion)
+        ]
+
+    def _lines(self) -> Iterable[Line]:
+        if self._long:
+            return chain.from_iterable(map(self._expressions, self._rows[0]))
+        check_folder(self._root, f"folder {self._camera}")
+        if self._place is None:
+            raise unusable(self._frameless())
+        return self._folder_lines()
+
+    def _folder_lines(self) -> Iterator[Line]:
+        same: dict[tuple[str, str], list[Path]] = {}
+        for path, subject, _ in self._found:
+            same.setdefault((subject, _spelt(path.name)), []).append(path)
+        for path, subject, emotion in self._found:
+            first, *others = same[subject, _spelt(path.name)]
+            if path != first:
+                continue
+            frames = [*numbered(path, PREFIXES)]
+            onset, offset = (frames[0], frames[-1]) if frames else (None, None)
+            names = {"subject": subject, "video": path.name, "emotion": emotion}
+            cells: dict[str, object] = {**names, "onset": onset, "offset": offset}
+            facts = {"others": ", ".join(map(self._short, others))} if others else {}
+            yield Line(path, Row(0, cells, self._short(path)), facts)
+
+    def _misnamed(self) -> Iterator[Fault]:
+        """Yield clips whose name tells another emotion than their folder."""
+        for clip in self.clips():
+            told = _told(clip.video)
+            if told and told != clip.emotion:
+                problem = f"its name tells {told}, its folder {clip.emotion}, which counts"
+                yield Fault(clip.key, problem, "nothing: the owners ship s18_sur_03 so", clip.key)
+
+    def _strangers(self) -> Iterator[Fault]:
+        for path in folders(self._place or self._root):
+            if not _is_subject(path.name):
+                yield Fault(self._short(path), "is not called like a subject, s1 to s20", "nothing: it is not read")
+
+    # --- the long recordings ------------------------------------------------------------------------------------------
+    @cached_property
+    def _rows(self) -> tuple[Sequence[Row], Sequence[tuple[Row, str]]]:
+        """The rows of clips, and those that are passed over, with the reason."""
+        sheets = read_sheets(self._table)
+        own = {title: rows for title, rows in sheets.items() if self._camera.casefold() in title.casefold()}
+        kept: list[Row] = []
+        passed: list[tuple[Row, str]] = []
+        for row in find_rows(self._table, own or sheets, self.columns, self.optional):
+            name = _spelt(plain(row.cells["video"]))
+            lost = self._camera == "HS" and name in MISSING
+            if _is_text(row):
+                words = " ".join(filter(None, map(plain, row.cells.values())))
+                passed.append((row, f"holds words, not a clip: {words[:60]!r}"))
+            elif lost and not self._recording(name.partition("_")[0], name).is_dir():
+                passed.append((row, f"{name} is a clip whose recording is not in the owners' download"))
+            else:
+                kept.append(row)
+        return kept, passed
+
+    def _expressions(self, row: Row) -> Iterator[Line]:
+        """Yield one line for each of the expressions of a recording."""
+        for number, columns in enumerate(EXPRESSIONS, start=1):
+            onset, offset, length = (row.cells.get(column) for column in columns)
+            if number == 1 or plain(onset) or plain(offset):
+                cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
+                yield Line(self._table, Row(row.number, cells), {"expression": str(number)})
+
+    def _passed_over(self) -> Iterator[Fault]:
+        for row, reason in self._rows[1]:
+            yield Fault(f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+        subject, video = _subject(cells.required("subject")), cells.required("video")
+        if cells.text("subject") and not subject:
+            cells.note(f"the cell subject holds {cells.text('subject')!r}", "write the person's number, 1 to 20")
+        _check_name(cells, subject, video, strict=self._long)
+        if "others" in facts:
+            cells.note(f"this clip has other folders: {facts['others']}", "keep one of them")
+        empty = not self._long and not cells.text("onset")
+        if empty:
+            cells.note("the clip's folder holds no frames", "copy its folder again from the original")
+        return Clip(
+            dataset=self._name,
+            subject=subject,
+            namespace=self._namespace("smic"),
+            video=video,
+            fps=FPS[self._camera],
+            onset=None if empty else cells.number("onset"),
+            offset=None if empty else cells.number("offset"),
+            emotion=self._emotion(cells, video),
+            labels=self._labels(cells, video, facts),
+        )
+
+    def _emotion(self, cells: RowReader, video: str) -> str | None:
+        """Return the emotion of a row; a table without that column tells it in the names alone."""
+        if "emotion" not in cells.row.cells:
+            if _told(video) is None:
+                cells.note(f"the name {video!r} tells no emotion", f"write a name with {', '.join(SHORT)}")
+            return _told(video)
+        found = cells.text("emotion").casefold()
+        if self._long or found in self.emotions:
+            return cells.emotion("emotion", self.emotions)
+        cells.note(f"lies in a folder of no known emotion, {found!r}", f"rename it: {', '.join(self.emotions)}")
+        return None
+
+    def _labels(self, cells: RowReader, video: str, facts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        if self._long:
+            told = {label: cells.text(column) for label, column in (*LABELS.items(), ("length", "length"))}
+            return {label: (text,) for label, text in {**told, **facts}.items() if text}
+        return {"challenge name": (re.sub(r"^s(?=[0-9]_)", "s0", video),)} if self._camera == "HS" else {}
+
+    def _release(self, reading: Reading) -> str:
+        counts = Counter(clip.emotion for clip in reading.clips.values())
+        told = ", ".join(f"{word} {counts[word]}" for word in self.emotions.values())
+        return f"{self._camera}, {'long recordings' if self._long else 'short clips'}: {told}"
+
+    # --- the example --------------------------------------------------------------------------------------------------
+    @classmethod
+    def write_example(cls, root: Path) -> None:
+        _example.mark(root, "smic")
+        for subject, emotion, name, first, suffix in _EXAMPLE:
+            files = {number: f"image{number:06d}{suffix}" for number in range(first, first + 9)}
+            folder = root / f"HS/s{subject}/micro/{emotion}/{name}"
+            _example.draw(folder, files, subject=subject, apex=first + 4)
+        _write_long(root / "SMIC-E_raw image/HS_long")
+
+
+def _is_subject(name: str) -> bool:
+    return name[:1] in ("s", "S") and _subject(name) != ""
+
+
+def _subject(text: str) -> str:
+    """Return 's1' of '1', 's1', 'S01'; '' of anything else."""
+    match = re.fullmatch("[sS]?0*([1-9][0-9]?)", text)
+    return f"s{match[1]}" if match else ""
+
+
+def _spelt(name: str) -> str:
+    """Return a clip's name as it is on disk: 's1_ne_01' of 's01_ne_01'."""
+    return re.sub("^s0+", "s", name.casefold())
+
+
+def _told(video: str) -> str | None:
+    """Return the emotion that a clip's name tells."""
+    match = NAME.fullmatch(video)
+    return SHORT.get(match[2].casefold()) if match else None
+
+
+def _emotions(subject: Path) -> Iterator[Path]:
+    """Yield a subject's folders of emotions; some copies have them in the subject's folder itself."""
+    micro = child(subject, "micro")
+    return folders(micro) if micro.is_dir() else (path for path in folders(subject) if "micro" not in path.name)
+
+
+def _check_name(cells: RowReader, subject: str, video: str, *, strict: bool) -> None:
+    match = NAME.fullmatch(video)
+    if strict and video and not match:
+        cells.note(f"the cell video holds {video!r}", "write a name like s1_ne_01")
+    elif match and subject and f"s{match[1]}" != subject:
+        cells.note(f"{video} is not called after its subject {subject}", "correct the one or the other")
+
+
+def _is_text(row: Row) -> bool:
+    """Whether a row holds words and no clip: no clip's name, no two frame numbers, no emotion."""
+    cells = {name: plain(cell) for name, cell in row.cells.items()}
+    numbers = cells["onset"].isdecimal() and cells["offset"].isdecimal()
+    return not (NAME.fullmatch(cells["video"]) or numbers or cells.get("emotion", "").casefold() in SHORT.values())
+
+
+# --- the example ------------------------------------------------------------------------------------------------------
+_EXAMPLE: Final = (
+    (1, "negative", "s1_ne_01", 559740, ".bmp"),
+    (1, "positive", "s1_po_01", 701843, ".jpg"),
+    (2, "surprise", "s2_sur_01", 90868, ".jpg"),
+    (3, "negative", "s3_ne_01", 17581039, ".jpg"),
+    (3, "negative", "s3_sur_02", 17692849, ".jpg"),
+)
+"""Subject, emotion, name, first frame, format; the last one's name and folder disagree, as those of s18_sur_03 do."""
+
+
+def _write_long(root: Path) -> None:
+    header = ("Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F", "Offset3F", None)
+    lengths = ("FirstF", "LastF", "TotalMF1", "TotalMF2", "TotalMF3", "TotalVL", "Emotion")
+    none = [None] * 5
+    rows: list[Sequence[object]] = [
+        (*header, *lengths),
+        (1, "s1_ne_01", None, 559742, 559746, *none, 559740, 559753, 5, None, None, 14, "negative"),
+        (2, "s2_sur_01", None, 90869, 90873, 90876, 90880, None, None, None, 90868, 90881, 5, 5, None, 14, "surprise"),
+        (3, "s3_ne_03", None, 302900, 302925, *none, "missing", None, 26, None, None, None, "negative"),
+        (),
+        (None, "Made-up rows in the layout of SMIC's table; TotalMF: frames of an expression"),
+    ]
+    _example.xlsx(root / "SMIC-HS-E_annotation.xlsx", {"HS": rows})
+    for subject, name, first in ((1, "s1_ne_01", 559740), (2, "s2_sur_01", 90868)):
+        files = {number: f"image{number:06d}.jpg" for number in range(first, first + 14)}
+        _example.draw(root / f"SMIC-HS-E/s{subject:02d}/{name}", files, subject=subject, apex=first + 4)

@@ -1,0 +1,379 @@
+"""SMIC's reader against folders in its layout, whole and spoiled, and against tables of its long recordings."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from full_tables import picture, smic_clips, smic_folder, smic_folders
+from microexpr.contracts import datasets
+from microexpr.datasets import _example
+from microexpr.datasets.smic import MISSING, Smic
+from microexpr.doctor import usable
+from microexpr.errors import DataError, Fault
+from microexpr.labels import LABEL_SETS
+
+LONG = "SMIC-E_raw image/HS_long"
+HEADER = (
+    *("Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F", "Offset3F", None),
+    *("FirstF", "LastF", "TotalMF1", "TotalMF2", "TotalMF3", "TotalVL", "Emotion"),
+)
+
+
+def row(subject: object, name: object, *ends: object, emotion: object = "negative", first: object = 100) -> list[Any]:
+    own = [*ends, *[None] * (6 - len(ends))]
+    return [subject, name, None, *own, None, first, 130, 4, None, None, 31, emotion]
+
+
+ROWS = (
+    row(1, "s1_ne_01", 103, 106),
+    row("s01", "s1_sur_02", 103, 106.0, "110", 113, 120, 121, emotion="Surprise"),
+    row(12, "s12_po_01", 101, 104, emotion="positive"),
+)
+TEXT = ([], [None, "TotalMF: frames of the expression"], ["Note: the clips are numbered by their emotion", "see below"])
+
+
+def build(root: Path, camera: str = "HS") -> Path:
+    """Write four short clips of two persons."""
+    top = root / camera
+    smic_folder(top, 1, "negative", "s1_ne_01", range(559740, 559745))
+    smic_folder(top, 1, "positive", "s1_po_01")
+    smic_folder(top, 12, "surprise", "s12_sur_01")
+    smic_folder(top, 12, "negative", "s12_ne_03", (17581039, 17581040))
+    return root
+
+
+def write_long(root: Path, rows: Iterable[Sequence[Any]] = ROWS, camera: str = "HS", sheet: str = "HS") -> Path:
+    file = root / f"SMIC-E_raw image/{camera}_long/SMIC-{camera}-E_annotation.xlsx"
+    _example.xlsx(file, {"Notes": [("about SMIC",)], sheet: [HEADER, *rows]})
+    return root
+
+
+def build_long(root: Path, rows: Sequence[Sequence[Any]] = ROWS, place: str = f"{LONG}/SMIC-HS-E") -> Path:
+    for cells in rows:
+        folder = root / place / f"s{int(str(cells[0]).removeprefix('s')):02d}" / str(cells[1])
+        folder.mkdir(parents=True)
+        for number in range(100, 131):
+            (folder / f"image{number:06d}.jpg").write_bytes(picture(".jpg"))
+    return write_long(root, [*rows, *TEXT])
+
+
+def only(faults: Sequence[Fault]) -> Fault:
+    assert len(faults) == 1, list(map(str, faults))
+    return faults[0]
+
+
+def says(fault: Fault, *words: str) -> None:
+    assert all(word in str(fault) for word in words), f"{fault} does not say {words}"
+
+
+# --- the short clips --------------------------------------------------------------------------------------------------
+def test_all_164_clips(tmp_path):
+    reader = Smic(smic_folders(tmp_path))
+    clips = reader.clips()
+    assert list(map(str, reader.faults())) == []
+    assert (len(clips), len({clip.person for clip in clips})) == (164, 16)
+    assert Counter(clip.emotion for clip in clips) == {"negative": 70, "positive": 51, "surprise": 43}
+    assert sum(clip.subject == "s3" for clip in clips) == 39
+    for name in ("megc2019_3", "smic_3"):
+        assert sum(LABEL_SETS[name].of(clip) is not None for clip in clips) == 164
+    assert {clip.labels["challenge name"] for clip in clips if clip.subject == "s1"} == {
+        (name.replace("s1_", "s01_"),) for subject, _, name in smic_clips() if subject == 1
+    }
+    assert reader.facts()["label version"] == "HS, short clips: negative 70, positive 51, surprise 43"
+    assert reader.facts()["table"] == "none"
+
+
+def test_a_clip_is_its_folder_from_its_first_frame_to_its_last(tmp_path):
+    reader = Smic(build(tmp_path))
+    first, second, third, _ = reader.clips()
+    assert (first.key, first.person) == ("smic/s1/s1_ne_01/559740-559744", "smic/s1")
+    assert (first.apex, first.fps, first.emotion) == (None, 100.0, "negative")
+    assert first.labels == {"challenge name": ("s01_ne_01",)}
+    assert (second.video, second.emotion, third.subject) == ("s1_po_01", "positive", "s12")
+    assert third.labels == {"challenge name": ("s12_ne_03",)}
+    assert np.array_equal(reader.frames(first, [559744], "colour"), np.full((1, 2, 3, 3), 90, np.uint8))
+    assert len(reader.fingerprint()) == 64
+
+
+@pytest.mark.parametrize(("camera", "fps"), [("HS", 100.0), ("VIS", 25.0), ("NIR", 25.0)])
+def test_three_cameras_of_the_same_persons(tmp_path, camera, fps):
+    for each in ("HS", "VIS", "NIR"):
+        build(tmp_path, each)
+    reader = Smic(tmp_path, camera=camera)
+    assert reader.faults() == ()
+    clip = reader.clips()[0]
+    assert (clip.fps, clip.person) == (fps, "smic/s1")
+    assert clip.dataset == {"HS": "smic", "VIS": "smic_vis", "NIR": "smic_nir"}[camera]
+    kept = [LABEL_SETS["megc2019_3"].of(each) for each in reader.clips()]
+    assert all(kept) if camera == "HS" else not any(kept)
+
+
+def test_what_the_owners_ship_that_is_odd_is_remarked_and_no_fault(tmp_path):
+    build(tmp_path)
+    smic_folder(tmp_path / "HS", 18, "negative", "s18_sur_03")
+    (tmp_path / "HS/readme").mkdir()
+    non_micro = tmp_path / "HS/s1/non_micro/s1_n1"
+    non_micro.mkdir(parents=True)
+    (non_micro / "image000001.bmp").write_bytes(picture())
+    reader = Smic(tmp_path)
+    assert reader.faults() == ()
+    assert reader.clips()[-1].emotion == "negative"
+    told = list(map(str, reader.remarks()))
+    assert [text for text in told if "its name tells surprise, its folder negative" in text]
+    assert [text for text in told if text.startswith("HS/readme: is not called like a subject")]
+    assert sum("apex" in text for text in told) == 1
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "folder", "cropped"),
+    [
+        ("HS", "HS", "no"),
+        ("HS/HS", "HS/HS", "no"),
+        ("SMIC_all_raw/HS", "SMIC_all_raw/HS", "no"),
+        ("SMIC_all_cropped/hs", "SMIC_all_cropped/hs", "yes"),
+    ],
+)
+def test_frame_folders_as_they_are_unpacked(tmp_path, place, folder, cropped):
+    build(tmp_path / "made")
+    (tmp_path / "root" / place).parent.mkdir(parents=True)
+    shutil.move(tmp_path / "made/HS", tmp_path / "root" / place)
+    reader = Smic(tmp_path / "root")
+    assert reader.faults() == ()
+    assert (reader.facts()["folder"], reader.facts()["cropped"], len(reader.clips())) == (folder, cropped, 4)
+
+
+def test_raw_frames_are_preferred_and_the_camera_may_be_the_root(tmp_path):
+    build(tmp_path / "A_cropped")
+    build(tmp_path / "B_raw")
+    assert Smic(tmp_path).facts()["folder"] == "B_raw/HS"
+    assert (Smic(tmp_path / "A_cropped/HS").faults(), Smic(tmp_path / "A_cropped/HS").cropped()) == ((), True)
+
+
+def test_names_and_folders_that_were_spelt_otherwise(tmp_path):
+    top = tmp_path / "HS"
+    smic_folder(top, 1, "Negative", "s1_ne_01")
+    (top / "s1").rename(top / "S01")
+    (top / "s2/surprise/s2_sur_01").mkdir(parents=True)
+    (top / "s2/surprise/s2_sur_01/reg_image000007.jpg").write_bytes(picture(".jpg"))
+    reader = Smic(tmp_path)
+    assert reader.faults() == ()
+    assert [clip.key for clip in reader.clips()] == ["smic/s1/s1_ne_01/559740-559742", "smic/s2/s2_sur_01/7-7"]
+    assert reader.frames(reader.clips()[1], [7], "colour").shape == (1, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "left"),
+    [
+        (lambda top: (top / "s1/micro/negative/s1_ne_01/image559742.bmp").unlink(), ("lacks the frames 559742",), 4),
+        (lambda top: (top / "s1/micro/positive/s1_po_02").mkdir(), ("s1_po_02", "holds no frames"), 4),
+        (lambda top: smic_folder(top, 1, "angry", "s1_an_01"), ("s1_an_01", "no known emotion, 'angry'", "rename"), 4),
+        (
+            lambda top: smic_folder(top, 1, "positive", "s1_ne_01"),
+            ("negative/s1_ne_01", "other folders: HS/s1/micro/positive/s1_ne_01", "keep one"),
+            3,
+        ),
+        (lambda top: smic_folder(top, 1, "negative", "s01_ne_01"), ("other folders: ", "negative/s1_ne_01"), 3),
+        (lambda top: smic_folder(top, 1, "negative", "s2_ne_09"), ("s2_ne_09 is not called after its subject s1",), 4),
+        (lambda top: (top / "s1/micro/negative/s1_ne_01/image559742.bmp").write_bytes(b""), ("is empty (0 bytes)",), 4),
+        (
+            lambda top: (top / "s1/micro/negative/s1_ne_01/image559742.jpg").write_bytes(picture(".jpg")),
+            ("one number twice: image559742.bmp and image559742.jpg",),
+            4,
+        ),
+        (lambda top: smic_folder(top, 2, "negative", "s2_ne_01", (1, 900_000)), ("would have 900000 frames",), 4),
+    ],
+)
+def test_spoiled_folders(tmp_path, spoil, words, left):
+    spoil(build(tmp_path) / "HS")
+    reader = Smic(tmp_path)
+    fault = only(reader.faults())
+    says(fault, "HS/s", *words)
+    assert fault.clip
+    assert len(reader.clips()) == left
+    assert len(usable("smic", tmp_path, {})[1]) in (left, left - 1)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    top = build(tmp_path) / "HS"
+    (top / "s1/micro/positive/s1_po_02").mkdir()
+    smic_folder(top, 3, "joy", "s3_jo_01")
+    (top / "s12/micro/negative/s12_ne_03/image17581039.bmp").write_bytes(b"BM")
+    (top / "s1/micro/negative/s1_ne_01/image559741.bmp").write_text("<html>")
+    told = "\n".join(map(str, Smic(tmp_path).faults()))
+    for words in ("s1_po_02", "'joy'", "image559741.bmp is not a picture"):
+        assert words in told
+
+
+def test_short_clips_have_no_table(tmp_path):
+    reader = Smic(build(tmp_path))
+    fault = only(reader.faults(table_only=True))
+    says(fault, "the short clips of SMIC have no table", "part = 'long'")
+    assert fault.clip is None
+    assert reader.remarks(table_only=True) == ()
+    with pytest.raises(DataError, match="have no table"):
+        usable("smic", tmp_path, {}, table_only=True)
+
+
+def test_roots_that_are_wrong(tmp_path):
+    root = build(tmp_path / "data/smic")
+    for inside in ("HS/s1", "HS/s1/micro", "HS/s1/micro/negative"):
+        says(only(Smic(root / inside).faults()), "holds no frames of HS", f"give {root} instead, where HS lies")
+    says(only(Smic(root, camera="VIS").faults()), "holds no frames of VIS", "but HS", "choose camera = 'HS'")
+    says(only(Smic(root.parent / "smik").faults()), "does not exist (did you mean 'smic'?)")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no frames of HS"):
+        Smic(tmp_path / "empty").clips()
+
+
+# --- the long recordings ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("place", [f"{LONG}/SMIC-HS-E", f"{LONG}/SMIC-HS-E/HS", f"{LONG}/SMIC_HS_E", LONG])
+def test_a_recording_holds_up_to_three_expressions(tmp_path, place):
+    reader = Smic(build_long(tmp_path, place=place), part="long")
+    assert list(map(str, reader.faults())) == []
+    assert [clip.key for clip in reader.clips()] == [
+        "smic_long/s1/s1_ne_01/103-106",
+        "smic_long/s1/s1_sur_02/103-106",
+        "smic_long/s1/s1_sur_02/110-113",
+        "smic_long/s1/s1_sur_02/120-121",
+        "smic_long/s12/s12_po_01/101-104",
+    ]
+    second = reader.clips()[2]
+    assert (second.emotion, second.apex, second.fps, second.person) == ("surprise", None, 100.0, "smic/s1")
+    assert second.labels == {
+        "first frame": ("100",),
+        "last frame": ("130",),
+        "recording length": ("31",),
+        "expression": ("2",),
+    }
+    assert reader.frames(second, [110, 113], "colour").shape == (2, 2, 3, 3)
+    assert reader.facts()["table"] == "SMIC-HS-E_annotation.xlsx"
+
+
+@pytest.mark.parametrize("root", ["", "SMIC-E_raw image", LONG])
+def test_the_table_is_found_from_three_roots(tmp_path, root):
+    build_long(tmp_path)
+    assert len(Smic(tmp_path / root, part="long").clips()) == 5
+    assert Smic(tmp_path / root, part="long").faults() == ()
+
+
+def test_rows_of_words_are_told_and_no_clips(tmp_path):
+    reader = Smic(write_long(tmp_path, [*ROWS, *TEXT]), part="long")
+    assert (len(reader.clips()), reader.faults(table_only=True)) == (5, ())
+    told = [str(remark) for remark in reader.remarks(table_only=True) if "holds words" in str(remark)]
+    assert told[0].startswith("SMIC-HS-E_annotation.xlsx, row 6: holds words, not a clip: 'TotalMF")
+    assert len(told) == 2
+
+
+def test_recordings_that_the_owners_do_not_ship(tmp_path):
+    lost = [row(int(name[1]), name, 103, 106, first="missing") for name in MISSING]
+    build_long(tmp_path)
+    reader = Smic(write_long(tmp_path, [*ROWS, *lost]), part="long")
+    assert (len(reader.clips()), reader.faults()) == (5, ())
+    assert sum("not in the owners' download" in str(remark) for remark in reader.remarks()) == 5
+    # Whoever has one reads it.
+    shutil.copytree(tmp_path / LONG / "SMIC-HS-E/s01/s1_ne_01", tmp_path / LONG / "SMIC-HS-E/s03/s3_ne_03")
+    reader = Smic(tmp_path, part="long")
+    assert [clip.video for clip in reader.clips()][-1] == "s3_ne_03"
+    assert reader.faults() == ()
+
+
+def test_the_sheet_of_the_camera_is_read(tmp_path):
+    write_long(tmp_path, ROWS, "VIS", "HS")
+    file = write_long(tmp_path, ROWS[:1], "NIR", "HS") / "SMIC-E_raw image/NIR_long/SMIC-NIR-E_annotation.xlsx"
+    _example.xlsx(file, {"HS": [HEADER, *ROWS], "NIR": [HEADER, ROWS[0]]})
+    assert {clip.dataset for clip in Smic(tmp_path, camera="VIS", part="long").clips()} == {"smic_vis_long"}
+    (clip,) = Smic(tmp_path, camera="NIR", part="long").clips()
+    assert (clip.dataset, clip.fps, clip.namespace) == ("smic_nir_long", 25.0, "smic")
+
+
+def test_a_table_without_emotions_tells_them_in_its_names(tmp_path):
+    rows = [HEADER[:-1], *(cells[:-1] for cells in ROWS), row(2, "s2_joy_01", 1, 4)[:-1]]
+    _example.xlsx(tmp_path / "SMIC_VIS_E_annotation.xlsx", {"Sheet1": rows})
+    reader = Smic(tmp_path, camera="VIS", part="long")
+    assert [clip.emotion for clip in reader.clips()] == ["negative", *["surprise"] * 3, "positive"]
+    says(only(reader.faults(table_only=True)), "the name 's2_joy_01' tells no emotion")
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (row("Bob", "s2_ne_01", 103, 106), ("cell subject holds 'Bob'",)),
+        (row(None, "s2_ne_01", 103, 106), ("cell subject is empty",)),
+        (row(3, "s2_ne_01", 103, 106), ("s2_ne_01 is not called after its subject s3",)),
+        (row(2, "first", 103, 106), ("cell video holds 'first'",)),
+        (row(2, "s2_ne_01", "x", 106), ("cell onset holds 'x'",)),
+        (row(2, "s2_ne_01", 106, 103), ("the offset 103 lies before the onset 106",)),
+        (row(2, "s2_ne_01", 103, 106, emotion="joy"), ("unknown emotion 'joy'",)),
+        (row(1, "s1_ne_01", 103, 106), ("in the table twice",)),
+    ],
+)
+def test_rows_of_the_long_table_that_are_wrong(tmp_path, cells, words):
+    reader = Smic(write_long(tmp_path, [*ROWS, cells, *TEXT]), part="long")
+    says(only(reader.faults(table_only=True)), "SMIC-HS-E_annotation.xlsx, row 5", *words)
+    assert len(reader.clips()) == 5
+
+
+def test_a_second_expression_without_its_end(tmp_path):
+    reader = Smic(write_long(tmp_path, [row(1, "s1_ne_01", 103, 106, 110)]), part="long")
+    says(only(reader.faults(table_only=True)), "row 2", "cell offset holds ''")
+    assert [clip.onset for clip in reader.clips()] == [103]
+
+
+def test_recordings_whose_folder_is_wrong(tmp_path):
+    build_long(tmp_path)
+    shutil.rmtree(tmp_path / LONG / "SMIC-HS-E/s12")
+    (tmp_path / LONG / "SMIC-HS-E/s01/s1_ne_01/image000104.jpg").unlink()
+    lacking, missing = Smic(tmp_path, part="long").faults()
+    says(lacking, "s01/s1_ne_01", "lacks the frames 104 of 103-106")
+    says(missing, "s12_po_01", "the clip's folder is missing")
+    shutil.rmtree(tmp_path / LONG / "SMIC-HS-E")
+    says(Smic(tmp_path, part="long").faults()[0], "holds no frames of HS", "HS_long/SMIC-HS-E/s01/s1_ne_01")
+
+
+def test_two_annotation_tables_are_a_question(tmp_path):
+    write_long(tmp_path)
+    _example.xlsx(tmp_path / LONG / "SMIC-HS-E_annotation_orig.xlsx", {"HS": [HEADER, ROWS[0]]})
+    says(only(Smic(tmp_path, part="long").faults()), "2 tables", "table = 'SMIC-HS-E_annotation.xlsx'")
+    assert len(Smic(tmp_path, part="long", table="SMIC-HS-E_annotation_orig.xlsx").clips()) == 1
+    says(only(Smic(tmp_path, part="long", camera="NIR").faults()), "holds no annotation table")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    place=st.integers(0, len(HEADER) - 1),
+    cell=st.none() | st.integers(-5, 10**9) | st.floats(allow_nan=False) | st.text("0123456789_/-,sne?é ", max_size=8),
+)
+def test_a_spoiled_cell_gives_a_message_or_a_right_row(tmp_path, place, cell):
+    wrong = [*ROWS[0][:place], cell, *ROWS[0][place + 1 :]]
+    reader = Smic(write_long(tmp_path, [wrong, *ROWS[1:]]), part="long")
+    kept = [clip for clip in reader.clips() if clip.video not in ("s1_sur_02", "s12_po_01")]
+    assert len(reader.clips()) - len(kept) == 4
+    assert kept or reader.faults(table_only=True)
+    assert all(clip.subject == "s1" and clip.onset <= clip.offset for clip in kept)
+    assert all(clip.emotion == "negative" for clip in kept)
+
+
+# --- the example ------------------------------------------------------------------------------------------------------
+def test_the_registry_finds_and_binds_it():
+    given_ = {"camera": "NIR", "part": "long"}
+    assert datasets.bind("smic", given_) == {**given_, "corrections": True, "table": None}
+
+
+def test_the_example_is_sound(tmp_path):
+    Smic.write_example(tmp_path)
+    for reader in (Smic(tmp_path), Smic(tmp_path, part="long")):
+        assert list(map(str, reader.faults())) == []
+        assert len({clip.person for clip in reader.clips()}) > 1
+        clip = reader.clips()[0]
+        assert reader.frames(clip, [clip.onset], "colour").shape == (1, 240, 320, 3)
+        assert clip.namespace == "synthetic-0"
