@@ -113,7 +113,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
         if table_only and not self._long:
             return ()
-        own = self._passed_over() if self._long else chain(self._misnamed(), self._strangers())
+        own = [*self._passed_over()] if self._long else [*self._misnamed(), *self._strangers()]
         return (*super().remarks(table_only=table_only), *own)
 
     def cropped(self) -> bool:
@@ -232,10 +232,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         for clip in self.clips():
             if (told := _told(clip.video)) not in (None, clip.emotion):
                 problem = f"its name tells {told}, its folder {clip.emotion}, which counts"
-                known = (
-                    "nothing: MEGC 2019 counts it so" if _spelt(clip.video) == "s18_sur_03" else "see which is right"
-                )
-                yield Fault(clip.key, problem, known, clip.key)
+                known = _spelt(clip.video) == "s18_sur_03"
+                mend = "nothing: MEGC 2019 counts it so" if known else "see which is right"
+                yield Fault(clip.key, problem, mend, clip.key)
 
     def _strangers(self) -> Iterator[Fault]:
         for path in folders(self._place or self._root):
@@ -342,8 +341,7 @@ def _subject(text: str) -> str:
 
 
 def _spelt(name: str) -> str:
-    """Return a clip's name as it is on disk: 's1_ne_01' of 's01_ne_01'."""
-    return re.sub("^s0+", "s", name.casefold())
+    return re.sub("^s0+", "s", name.casefold())  # as on disk: 's1_ne_01' of 's01_ne_01'
 
 
 def _told(video: str) -> str | None:
