@@ -210,8 +210,8 @@ def test_data_that_is_not_there(sound, recipe, tmp_path):
 
 
 def test_data_of_a_database_with_another_name(sound, recipe, tmp_path):
-    named = run(recipe, f"casme3={sound}", tmp_path / "out")  # type: ignore[arg-type]
-    refused(named, "unknown dataset 'casme3'", "did you mean 'casme2'?", out=tmp_path / "out")
+    named = run(recipe, f"casme22={sound}", tmp_path / "out")  # type: ignore[arg-type]
+    refused(named, "unknown dataset 'casme22'", "did you mean 'casme2'?", out=tmp_path / "out")
     other = run(recipe, f"manifest={sound}", tmp_path / "out")  # type: ignore[arg-type]
     refused(other, "--data manifest=... is not asked for", "datasets are casme2", code=2, out=tmp_path / "out")
 

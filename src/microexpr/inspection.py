@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from microexpr import doctor
+from microexpr.census import census
 from microexpr.clip import Clip
-from microexpr.contracts import DatasetInfo, datasets, reader
+from microexpr.contracts import Dataset, DatasetInfo, datasets, reader
 from microexpr.doctor import Diagnosis
 from microexpr.errors import DataError, Fault, UsageError
 from microexpr.files import make_folder, write_atomically
@@ -48,8 +47,6 @@ class ClipTable:
 
     rows: pd.DataFrame
     left_out: tuple[Fault, ...]
-    title: str
-    facts: Mapping[str, str]
 
 
 def check_data(name: str, root: Path | str, *, table_only: bool = False, **parameters: Any) -> Diagnosis:
@@ -77,12 +74,8 @@ def data_table(
     the reader. Raises DataError where the table cannot be read or no clip is left.
     """
     suffix = _suffix(out, ".csv", ".parquet")
-    dataset, clips, left_out = doctor.usable(name, Path(root), parameters, table_only=table_only)
-    chosen = None if labels is None else label_set(labels, clips)
-    rows = [_row(clip, word) for clip, word in _labelled(clips, chosen)]
-    if not rows:
-        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.")
-    found = ClipTable(_frame(rows), left_out, dataset.info.title, dataset.facts())
+    _, labelled, left_out = _usable(name, root, labels, table_only, parameters)
+    found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out)
     if out is not None:
         _write(Path(out), found.rows.to_csv(index=False) if suffix == ".csv" else _parquet(found.rows))
     return found
@@ -103,7 +96,9 @@ def data_stats(
     `data_table`, and so are its parameters.
     """
     suffix = _suffix(out, ".svg", ".png", ".pdf")
-    found = stats(data_table(name, root, labels=labels, table_only=table_only, **parameters))
+    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters)
+    told = {"title": dataset.info.title, "facts": dict(dataset.facts()), "left_out": list(map(str, left_out))}
+    found = told | census(labelled)
     if out is not None:
         from microexpr.report.database import picture
 
@@ -129,6 +124,22 @@ def list_data() -> list[dict[str, Any]]:
         }
         for name, (info, emotions) in found.items()
     ]
+
+
+def _usable(
+    name: str,
+    root: Path | str,
+    labels: str | Mapping[str, str] | None,
+    table_only: bool,
+    parameters: Mapping[str, Any],
+) -> tuple[Dataset, list[tuple[Clip, str]], tuple[Fault, ...]]:
+    """Return a reader, the clips that a label set keeps with their classes, and the faults of those left out."""
+    dataset, clips, left_out = doctor.usable(name, Path(root), parameters, table_only=table_only)
+    chosen = None if labels is None else label_set(labels, clips)
+    labelled = list(_labelled(clips, chosen))
+    if not labelled:
+        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.")
+    return dataset, labelled, left_out
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -171,65 +182,3 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 def _write(file: Path, content: str | bytes) -> None:
     make_folder(file.absolute().parent)
     write_atomically(file, content)
-
-
-# --- counts -----------------------------------------------------------------------------------------------------------
-def stats(found: ClipTable) -> dict[str, Any]:
-    """Return the counts of a table as plain values; ``each`` has frames, milliseconds and apex of every clip."""
-    each = [_measured(row) for row in found.rows.to_dict("records")]
-    classes = _by(each, "label")
-    persons = dict(sorted(_by(each, "person").items(), key=lambda item: _natural(item[0])))
-    order = sorted(classes, key=lambda word: -len(classes[word]))
-    return {
-        "title": found.title,
-        "facts": dict(found.facts),
-        "clips": len(each),
-        "persons": len(persons),
-        "left_out": [str(fault) for fault in found.left_out],
-        "all": _summary(each),
-        "classes": {word: _summary(classes[word]) for word in order},
-        "by_person": {
-            person: {word: sum(row["label"] == word for row in rows) for word in order}
-            for person, rows in persons.items()
-        },
-        "each": each,
-    }
-
-
-def _measured(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a clip's length and the place of its apex, None where they are not known."""
-    import pandas as pd
-
-    onset, apex, offset, fps = (
-        None if pd.isna(row[name]) else float(row[name]) for name in ("onset", "apex", "offset", "fps")
-    )
-    told: dict[str, Any] = {name: row[name] for name in ("key", "person", "kind", "label")}
-    told |= {"frames": None, "milliseconds": None, "apex": None}
-    if onset is None or offset is None:
-        return told
-    told["frames"] = int(offset - onset) + 1
-    if fps is not None:
-        told["milliseconds"] = round(1000 * told["frames"] / fps, 3)
-    if apex is not None and offset > onset and "apex" not in str(row.get("estimated", "")):
-        told["apex"] = round((apex - onset) / (offset - onset), 4)
-    return told
-
-
-def _natural(name: str) -> list[tuple[str, int]]:
-    """Return what sorts spNO.2 before spNO.10."""
-    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
-
-
-def _by(each: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in each:
-        found.setdefault(row[name], []).append(row)
-    return found
-
-
-def _summary(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    told: dict[str, Any] = {"clips": len(each), "persons": len({row["person"] for row in each})}
-    for name in ("frames", "milliseconds", "apex"):
-        known = [row[name] for row in each if row[name] is not None]
-        told[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None
-    return told | {"without_apex": sum(row["apex"] is None for row in each)}

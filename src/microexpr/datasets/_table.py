@@ -22,6 +22,7 @@ ERRORS = ("#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#DIV/0!", "#
 _HEADER_WITHIN = 20
 _LONGEST = 100_000  # frames; more is a slip of the pen
 _LONGEST_NAME = 200  # bytes between two slashes; few file systems take more
+_EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,12}(?:\.0*)?")
 _UNSEEN = "\u200b\u200c\u200d\u2060\ufeff"
 
@@ -70,12 +71,13 @@ class RowReader:
         return {name: (text,) for name in columns if (text := plain(self.row.cells.get(name)))}
 
     def required(self, column: str) -> str:
-        """Return a cell as text; an empty one is noted."""
+        """Return a cell as text; an empty one is noted, and one too long for a name, which gives ''."""
         found = self.text(column)
         if not plain(self.row.cells.get(column)):
             self.note(f"the cell {column} is empty", "fill it in")
         if any(len(part.encode()) > _LONGEST_NAME for part in found.split("/")):
             self.note(f"the cell {column} holds {len(found)} letters", "write the name alone")
+            return ""
         return found
 
     def number(self, column: str, *, absent: Iterable[str] = ()) -> int | None:
@@ -135,7 +137,7 @@ def plain(cell: object) -> str:
     """
     if cell is None:
         return ""
-    if isinstance(cell, float) and cell.is_integer():
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
         return str(int(cell))
     if isinstance(cell, datetime) and cell.time() == time():
         return str(cell.date())

@@ -209,7 +209,9 @@ def _contradicted(clip: Clip) -> Fault | None:
 
 def _subject(cells: RowReader) -> str:
     found = cells.required("subject")
-    match = re.fullmatch(r"(?:sub|s)?[ _-]*([0-9]+)", narrow(found).casefold())
+    match = re.fullmatch(r"(?:(?:sub|s)[ _-]*)?([0-9]{1,6})", narrow(found).casefold())
+    if match is None and re.fullmatch(r"[0-9.e+-]+", narrow(found)):
+        cells.note(f"the cell subject holds {found!r}", "write the person's number")
     return f"{int(match[1]):02d}" if match else found
 
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from microexpr.report.database import database_figure
 from microexpr.report.figures import Plot, look, method_entries, pose, reference, whisker
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.records import gap, input_size
@@ -24,8 +25,17 @@ def record_figures(reading: Reading) -> list[Plot]:
         learning(reading, "loss", "loss"),
         overfitting(reading),
         latency(reading),
+        database(reading),
     ]
     return [plot for plot in made if plot is not None]
+
+
+def database(reading: Reading) -> Plot | None:
+    """Draw the clips that were used: their classes, persons, durations and apexes."""
+    census = reading.part("census")
+    if not census.get("each"):
+        return None
+    return Plot("database", "The clips: classes, persons, apexes and durations.", database_figure(census))
 
 
 def forest(reading: Reading) -> Plot | None:

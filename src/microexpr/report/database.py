@@ -26,10 +26,11 @@ _WIDTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000,
 
 
 def picture(stats: Mapping[str, Any], form: str) -> bytes:
-    """Return the picture of what `inspection.stats` counted, as svg, pdf or png."""
+    """Return the picture of what `inspection.data_stats` counted, as svg, pdf or png."""
     with styled():
         figure = database_figure(stats)
         figure.set_facecolor("white")
+        figure.suptitle(_heading(stats), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
         if form != "png":
             svg, pdf = render(figure)
             return svg.encode() if form == "svg" else pdf
@@ -49,7 +50,6 @@ def database_figure(stats: Mapping[str, Any]) -> Figure:
     _persons(persons, stats["by_person"], colours)
     _apexes(apexes, stats["each"])
     _durations(durations, stats["each"])
-    figure.suptitle(_heading(stats), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     return figure
 
 
@@ -118,7 +118,7 @@ def _durations(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
         return
     names = [f"{kind}-expressions" for kind in by_kind]
     colours = [KINDS[kind] for kind in by_kind]
-    edges = _edges(max(max(values) for values in by_kind.values()))
+    edges = _edges(float(max(max(values) for values in by_kind.values())))
     axes.hist(list(by_kind.values()), bins=edges, stacked=True, color=colours, label=names, rwidth=0.92)
     axes.set_xlim(0.0, edges[-1])
     if unit == "milliseconds" and edges[-1] >= LIMIT:

@@ -42,6 +42,7 @@ TABLES = {
 FIGURES = {
     "figure2_quality_performance": "Figure 2",
     "cells": "",
+    "database": "",
     "figure3_phases": "Figure 3",
     "figure4_confusion": "Figure 4",
     "overfitting": "",

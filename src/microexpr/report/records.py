@@ -219,13 +219,38 @@ def counts(reading: Reading) -> Table:
     sums = {key: sum(row[key] or 0 for row in rows) for key in ("all", *parts)}
     if rows:
         rows.append({"class": "All", **sums})
+    census = reading.part("census")
+    measured = {**(census.get("classes") or {}), "all": census.get("all") or {}}
+    for row, name in zip(rows, [*reading.classes, "all"], strict=True) if rows and census else ():
+        row |= _times(measured.get(name) or {})
     titles = {"train": "Training", "val": "Validation", "test": "Test"}
     columns = [Column("Class", "class"), *(Column(titles.get(p, p), p, "count") for p in parts)]
     columns.append(Column("All", "all", "count"))
+    if census:
+        columns += [
+            Column("Persons", "persons", "count", missing=ABSENT),
+            Column("Milliseconds", "milliseconds", missing=ABSENT),
+            Column("Apex", "apex", missing=ABSENT),
+        ]
     missing = sums["all"] - sum(sums[part] for part in parts) if parts else 0
     notes = [f"{missing} clips are in no part."] if missing else []
     notes += [] if parts else ["The protocol divides the clips anew in every fold, so there is one column only."]
+    notes += ["Milliseconds and place of the apex (0 onset, 1 offset): least, median, most."] if census else []
     return Table("classes", "Clips of each class", columns, rows, notes, {len(rows) - 1: "rule"})
+
+
+def _times(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the persons, durations and apexes of one class as the table of classes shows them."""
+
+    def spread(name: str, form: str) -> str | None:
+        found = summary.get(name)
+        return " / ".join(format(found[key], form) for key in ("min", "median", "max")) if found else None
+
+    return {
+        "persons": summary.get("persons"),
+        "milliseconds": spread("milliseconds", ".0f"),
+        "apex": spread("apex", ".2f"),
+    }
 
 
 def choices(reading: Reading) -> Table:

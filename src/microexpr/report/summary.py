@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from microexpr import contracts
+from microexpr.census import census
+from microexpr.clip import Clip
 from microexpr.config import Bootstrap, Component, rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.environment import environment
@@ -41,6 +43,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "stamps": stamps(result),
         "data": _data(first),
+        "census": census(_labelled(first)),
         "protocol": _protocol(first),
         "preprocessing": _preprocessing(result),
         "sampling": _samplings(result),
@@ -79,6 +82,11 @@ def _data(plan: Plan) -> dict[str, Any]:
             for fault in plan.data.skipped
         ],
     }
+
+
+def _labelled(plan: Plan) -> Iterator[tuple[Clip, str]]:
+    for clip in plan.data.clips:
+        yield clip, str(plan.data.labels.of(clip))
 
 
 def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
