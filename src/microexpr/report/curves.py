@@ -35,7 +35,7 @@ def database(reading: Reading) -> Plot | None:
     census = reading.part("census")
     if not census.get("each"):
         return None
-    return Plot("database", "The clips: classes, persons, apexes and durations.", database_figure(census))
+    return Plot("database", "The clips: classes, persons, apexes and durations", database_figure(census))
 
 
 def forest(reading: Reading) -> Plot | None:
