@@ -69,12 +69,11 @@ class TableDataset(Dataset):
     """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
     one_clip_a_video: ClassVar[bool] = False
     """Whether a video in two rows is one row too many."""
-    whole_recordings: ClassVar[bool] = False
-    """Whether folders hold recordings rather than clips, so that frames outside of every clip are no surprise."""
 
     def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
         self._root = Path(root).expanduser().absolute()
         self._correct, self._table_name = corrections, table
+        self._alone = self.one_clip_a_video
 
     # --- what a reader says -------------------------------------------------------------------------------------------
     @abstractmethod
@@ -106,11 +105,6 @@ class TableDataset(Dataset):
     def _table_root(self) -> Path:
         """The folder that the table lies in."""
         return self._root
-
-    @property
-    def _of_recordings(self) -> bool:
-        """`whole_recordings`, for a reader of which one part has them."""
-        return self.whole_recordings
 
     # --- the contract -------------------------------------------------------------------------------------------------
     def modalities(self) -> Mapping[str, Modality]:
@@ -239,8 +233,7 @@ class TableDataset(Dataset):
         if self._correct:
             cells, clip = self._corrected(line, cells, clip, reading)
         cells.check_times(clip.onset, clip.apex, clip.offset)
-        alone = self.one_clip_a_video and not self._of_recordings
-        first = seen.setdefault(f"{clip.subject}/{clip.video}" if alone else clip.key, clip)
+        first = seen.setdefault(f"{clip.subject}/{clip.video}" if self._alone else clip.key, clip)
         if first is not clip:
             cells.note("this clip is in the table twice", "delete one of its two rows")
         if not cells.noted:
@@ -308,7 +301,7 @@ class TableDataset(Dataset):
         for link in dict.fromkeys(filter(None, links.values())):
             yield Fault(self._short(link), f"is a link to {_target(link)}", meant)
         for path, (home, clips) in spans.items():
-            told = [] if self._of_recordings else home.remarks(clips)
+            told = home.remarks(clips)
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
                 told.append(f"lies outside of {self._root}")
             if told:

@@ -119,6 +119,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             raise ConfigError(f"samm: the clips are micro-expressions; for kind = {kind!r} say part = 'long'.")
         super().__init__(root, corrections=corrections, table=table)
         self._part, self._kind = part, kind
+        self._alone = part == "micro"
 
     def cropped(self) -> bool:
         if self._place is None:
@@ -150,11 +151,8 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / RAW[self._part]
         folder = place if self._part == "long" else child(place, clip.subject)
-        return FrameFolder(child(folder, clip.video), (f"{clip.subject}_", f"{clip.video}_", "reg_img", "img", ""))
-
-    @property
-    def _of_recordings(self) -> bool:
-        return self._part == "long"
+        prefixes = (f"{clip.subject}_", f"{clip.video}_", "reg_img", "img", "")
+        return FrameFolder(child(folder, clip.video), prefixes, recording=self._part == "long")
 
     # --- the table ----------------------------------------------------------------------------------------------------
     def _lines(self) -> Iterable[Line]:

@@ -105,6 +105,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     ) -> None:
         super().__init__(root, corrections=corrections, table=table)
         self._camera, self._long = camera, part == "long"
+        self._alone = not self._long
         self._name = "smic" + (f"_{camera.lower()}" if camera != "HS" else "") + ("_long" if self._long else "")
 
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
@@ -147,10 +148,6 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _long_folders(self) -> Sequence[Path]:
         return [child(top, f"{self._camera}_long") for top in (self._root, *folders(self._root))]
 
-    @property
-    def _of_recordings(self) -> bool:
-        return self._long
-
     def _tableless(self) -> Fault:
         mend = "check it with its pictures, or say part = 'long' for the recordings, which have one"
         return Fault(str(self._root), "the short clips of SMIC have no table: their folders are the annotation", mend)
@@ -187,7 +184,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         found = () if self._long else self._found
         own = (path for path, subject, _ in found if (subject, path.name) == (clip.subject, clip.video))
-        return FrameFolder(next(own, self._recording(clip.subject, clip.video)), PREFIXES)
+        return FrameFolder(next(own, self._recording(clip.subject, clip.video)), PREFIXES, recording=self._long)
 
     def _recording(self, subject: str, video: str) -> Path:
         return child(child(self._place or self._root, subject), video)
