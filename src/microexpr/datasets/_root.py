@@ -89,8 +89,11 @@ def first_folder(places: Iterable[Path]) -> Path:
 def child(folder: Path, name: str) -> Path:
     """Return the entry of a folder by name; else in other case, or with other zeros before its numbers; else as named.
 
-    A name that fits two entries in the same way is nobody's: 'sub1' is 'Sub01' unless there is a 'SUB001' as well.
+    A name that fits two entries in the same way is nobody's: 'sub1' is 'Sub01' unless there is a 'SUB001' as well. A
+    name that leads out of the folder ('/', '..') is no entry of it.
     """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        return folder / re.sub(r"[/.]", "_", name)
     exact = folder / name
     if exact.exists():
         return exact

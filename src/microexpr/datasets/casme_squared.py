@@ -225,7 +225,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         """The folder of each person, by their number in the table."""
         rows = [row for rows in self._sheets.values() for row in rows if len(row) > 2]
         named = ((_unpadded(row[2]), plain(row[1]).casefold()) for row in rows)
-        found = {number: folder for number, folder in named if re.fullmatch(r"s\d+", folder)}
+        found = _once((number, folder) for number, folder in named if re.fullmatch(r"s\d+", folder))
         return found or self._unnamed("which folder (s15 ...) is whose", "naming rule1")
 
     @cached_property
@@ -233,11 +233,11 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         """The code of each recording, four digits, by its word."""
         rows = [row for rows in self._sheets.values() for row in rows if len(row) > 1]
         coded = re.compile(r"\d{3,4}")
-        found = {
-            plain(row[1]).casefold(): plain(row[0]).zfill(4)
+        found = _once(
+            (plain(row[1]).casefold(), plain(row[0]).zfill(4))
             for row in rows
             if coded.fullmatch(plain(row[0])) and re.fullmatch(r"[^\W\d_]+\d+", plain(row[1]))
-        }
+        )
         return found or self._unnamed("which recording (0101 ...) a video's word is of", "naming rule2")
 
     def _unnamed(self, what: str, sheet: str) -> Mapping[str, str]:
@@ -281,7 +281,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     def _listed(self, cells: RowReader, what: str, word: str, known: Mapping[str, str]) -> str:
         if word not in known:
-            cells.note(f"the {what} {word!r} is not in the naming sheets", f"write one of {', '.join(known)}")
+            cells.note(f"the {what} {word!r} is not in the naming sheets, or twice", f"write one of {', '.join(known)}")
         return known.get(word, "")
 
     def _release(self, reading: Reading) -> str:
@@ -292,6 +292,14 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         if dict(seen) == PUBLISHED:
             return f"as published ({counts})"
         return f"not as published ({counts}, not {PUBLISHED['micro']} and {PUBLISHED['macro']})"
+
+
+def _once(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Return what the naming sheets tell, without the names of which they tell two things."""
+    found: dict[str, set[str]] = {}
+    for name, meant in pairs:
+        found.setdefault(name, set()).add(meant)
+    return {name: meant.pop() for name, meant in found.items() if len(meant) == 1}
 
 
 class _Row(NamedTuple):

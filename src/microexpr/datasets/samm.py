@@ -15,7 +15,7 @@ from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._reader import MIDDLE, Line, Reading, TableDataset
 from microexpr.datasets._root import child, entries, first_with, folders
-from microexpr.datasets._table import RowReader, find_rows
+from microexpr.datasets._table import RowReader, find_rows, plain
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import ConfigError
 from microexpr.facs import parse_action_units
@@ -191,22 +191,28 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
     def _coded(self, cells: RowReader, name: str, kind: str | None) -> tuple[str | None, str]:
         """Return emotion and objective class of a row: its own, or those of the clip of the same name."""
         if self._part == "long":
-            return self._clips_beside.get(name, (None, "")) if kind == "micro" else (None, "")
+            row = self._clips_beside.get(name) if kind == "micro" else None
+            if row is None:
+                return None, ""
+            coded = row.emotion("emotion", self.emotions), row.text(OBJECTIVE)
+            for problem, mend in row.noted:
+                cells.note(f"{problem} (row {row.row.number} of {row.file.name})", mend)
+            return coded
         objective = cells.text(OBJECTIVE)
         if objective and objective not in CLASSES:
             cells.note(f"the cell {OBJECTIVE} holds {objective!r}", f"write one of {', '.join(CLASSES)}")
         return cells.emotion("emotion", self.emotions), objective
 
     @cached_property
-    def _clips_beside(self) -> Mapping[str, tuple[str | None, str]]:
-        """Emotion and objective class of the clips by name."""
+    def _clips_beside(self) -> Mapping[str, RowReader]:
+        """The rows of the clips by name: they have emotion and objective class."""
         wanted = {column: self.columns[column] for column in ("subject", "video", "emotion")}
         rows = [
             RowReader(file, row)
             for file in self._beside
             for row in find_rows(file, read_sheets(file), wanted, self.optional)
         ]
-        return {row.text("video"): (row.emotion("emotion", self.emotions), row.text(OBJECTIVE)) for row in rows}
+        return {plain(row.row.cells["video"]): row for row in rows}
 
     def _release(self, reading: Reading) -> str:
         clips = reading.clips.values()
