@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,8 @@ import pytest
 from microexpr import check_data, data_stats, data_table, list_data
 from microexpr.contracts import datasets, reader
 from microexpr.datasets._example import xlsx
+from microexpr.datasets._reader import overlaps
+from microexpr.datasets.casme2 import Casme2
 from microexpr.datasets.synthetic import SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import HEADER, table
 from microexpr.docs import applies
@@ -212,7 +215,64 @@ def test_a_linked_folder_of_frames_is_told_once(tmp_path):
     (root / FRAMES).symlink_to(tmp_path / "disk")
     found = check_data("casme2", root)
     assert found.sound
-    assert [(fault.where, fault.problem) for fault in found.remarks] == [(FRAMES, f"is a link to {tmp_path / 'disk'}")]
+    told = f"is a link to {tmp_path / 'disk'}, outside of {root}"
+    assert [(fault.where, fault.problem) for fault in found.remarks] == [(FRAMES, told)]
+
+
+def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
+    root = build(tmp_path / "CASME2")
+    for path in (root / TABLE, root / FRAMES / "sub01/EP01/img1.jpg"):
+        path.rename(tmp_path / path.name)
+        path.symlink_to(tmp_path / path.name)
+    told = [f"{fault.where}: {fault.problem}" for fault in check_data("casme2", root).remarks]
+    assert any(f"{TABLE}: is a link to {tmp_path / TABLE}, outside" in line for line in told)
+    assert any("sub01/EP01: has pictures that are links" in line for line in told)
+
+
+def test_two_rows_do_not_read_one_folder(tmp_path):
+    root = build(tmp_path, [row("01", "EP14_02f"), row("01", "EP14_2f", emotion="fear")])
+    shutil.rmtree(root / FRAMES / "sub01/EP14_2f")
+    found = check_data("casme2", root)
+    assert {fault.clip for fault in found.faults} == {"casme2/01/EP14_02f/1-5", "casme2/01/EP14_2f/1-5"}
+    assert all("reads this folder too" in fault.problem for fault in found.faults)
+
+
+def test_folders_of_pictures_that_no_row_names_are_remarked_wherever_they_lie(tmp_path):
+    root = build(tmp_path, [row("01", "EP01"), row("02", "EP02")])
+    strangers = {f"{FRAMES}/{name}" for name in ("sub01/EP99", "sub02/EP01", "sub77/EP01")}
+    for name in strangers:
+        write_frames(root / name)
+    assert {fault.where for fault in check_data("casme2", root).remarks} == strangers
+
+
+def test_the_folder_of_a_faulty_row_is_no_stranger(tmp_path):
+    root = build(tmp_path, [row("01", "EP01"), row("02", "EP01")])
+    xlsx(root / TABLE, {"Sheet1": [HEADER, row("01", "EP01"), row("02", "EP01", "x")]})
+    found = check_data("casme2", root)
+    assert len(found.faults) == 1
+    assert not found.remarks
+
+
+def test_a_picture_of_another_size_is_a_fault(tmp_path):
+    root = build(tmp_path)
+    small = cv2.imencode(".jpg", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
+    (root / FRAMES / "sub01/EP01/img2.jpg").write_bytes(small)
+    (fault,) = check_data("casme2", root).faults
+    assert "pictures of another size: img2.jpg is 6x4, most are 24x16" in fault.problem
+
+
+def test_expressions_that_share_frames_are_remarked(tmp_path):
+    clip = Casme2(build(tmp_path)).clips()[0]
+    (told,) = overlaps([clip, replace(clip, onset=2), replace(clip, onset=9, offset=12)])
+    assert told.problem == f"it shares frames with {clip.key}"
+
+
+@pytest.mark.parametrize("command", ["check", "table", "stats"])
+@pytest.mark.parametrize("word", ["root", "name", "table_only", "labels", "out"])
+def test_parameters_of_the_reader_never_meet_those_of_the_call(tmp_path, command, word):
+    answer = microexpr("data", command, "casme2", "--root", build(tmp_path), "--set", f"{word}=x")
+    assert answer.code == 1
+    assert f"has no parameter {word!r}" in answer.err
 
 
 def test_a_link_to_itself_is_a_missing_folder(tmp_path):
@@ -253,7 +313,7 @@ def test_of_two_tables_one_can_be_chosen(tmp_path):
     shutil.copy(root / TABLE, root / "CASME2-coding-20190701.xlsx")
     assert "table = 'CASME2-coding-20140508.xlsx'" in microexpr("data", "check", "casme2", "--root", root).out
     assert microexpr("data", "check", "casme2", "--root", root, "--set", f"table={TABLE}").code == 0
-    assert check_data("casme2", root, table=TABLE).sound
+    assert check_data("casme2", root, parameters={"table": TABLE}).sound
 
 
 def test_a_table_without_frames_says_how_it_is_read_alone(tmp_path):
@@ -275,7 +335,7 @@ def test_corrections_are_listed_and_can_be_left_out(tmp_path):
     assert list(data_table("casme2", root).rows["apex"]) == [3, 3]
     raw = microexpr("data", "check", "casme2", "--root", root, "--no-corrections")
     assert (raw.code, "applied:" in raw.out) == (0, False)
-    assert data_table("casme2", root, corrections=False).rows["apex"].isna().tolist() == [True, False]
+    assert data_table("casme2", root, parameters={"corrections": False}).rows["apex"].isna().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("command", ["check", "table", "stats"])
@@ -289,7 +349,7 @@ def test_wrong_names_and_parameters_are_told_with_the_known_ones(tmp_path):
     assert answer.code == 1
     assert "unknown dataset 'casme22' (did you mean 'casme2'?)" in answer.err
     with pytest.raises(ConfigError, match=r"no parameter 'foldr' \(did you mean 'folder'\?\)"):
-        check_data("casme2", tmp_path, foldr="raw")
+        check_data("casme2", tmp_path, parameters={"foldr": "raw"})
     with pytest.raises(UsageError, match="say casme2 instead of synthetic"):
         check_data("synthetic", tmp_path)
     answer = microexpr("data", "table", "casme2", "--root", build(tmp_path), "--labels", "megc2019")

@@ -258,7 +258,7 @@ def test_a_header_without_rows_is_passed_over_or_told(tmp_path):
         rows_of(save(tmp_path / "t.xlsx", {"A": []}))
 
 
-def test_hidden_sheets_come_last(tmp_path):
+def test_hidden_sheets_count_only_where_no_other_has_rows(tmp_path):
     def hide(book):
         book["old"].sheet_state = "hidden"
 
@@ -277,7 +277,31 @@ def test_cells_merged_in_a_column_have_their_value_and_others_have_not(tmp_path)
     found = [RowReader(file, row) for row in rows_of(file)]
     assert [cells.required("subject") for cells in found] == ["01", "01", "01"]
     assert (found[2].number("onset"), found[2].number("offset")) == (5, None)
-    assert "the cell offset holds ''" in found[2].noted[0][0]
+    assert "the cell offset is empty" in found[2].noted[0][0]
+
+
+def test_a_merged_cell_that_is_no_name_is_told(tmp_path):
+    file = save(
+        tmp_path / "t.xlsx", {"S": [HEADER, GOOD, ("02", "EP02", None, 9)]}, lambda b: b["S"].merge_cells("C2:C3")
+    )
+    cells = RowReader(file, rows_of(file)[1])
+    cells.number("onset")
+    assert "the cell onset is merged with the one above" in cells.noted[0][0]
+
+
+def test_two_sheets_with_different_rows_are_refused(tmp_path):
+    one, two = [HEADER, GOOD], [HEADER, ("01", "OLD", 5, 9, "4")]
+    with pytest.raises(DataError, match="sheets 'A' and 'B' both have the columns, with different rows"):
+        rows_of(save(tmp_path / "t.xlsx", {"A": one, "B": two}))
+    assert len(rows_of(save(tmp_path / "t.xlsx", {"A": one, "B": one}))) == 1
+
+
+def test_messages_name_the_tables_own_column(tmp_path):
+    file = save(tmp_path / "t.xlsx", {"S": [HEADER, ("01", "EP01", "x", 9, "4")]})
+    row = replace(rows_of(file)[0], headers={"onset": "OnsetFrame"})
+    cells = RowReader(file, row)
+    cells.number("onset")
+    assert "(column OnsetFrame)" in str(cells.faults("01/EP01", "k")[0])
 
 
 def test_a_header_of_two_rows(tmp_path):

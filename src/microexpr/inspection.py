@@ -47,15 +47,19 @@ class ClipTable:
 
     rows: pd.DataFrame
     left_out: tuple[Fault, ...]
+    empty: tuple[str, ...] = ()
+    """Classes of the label set that no clip has."""
 
 
-def check_data(name: str, root: Path | str, *, table_only: bool = False, **parameters: Any) -> Diagnosis:
+def check_data(
+    name: str, root: Path | str, *, table_only: bool = False, parameters: Mapping[str, Any] | None = None
+) -> Diagnosis:
     """Return everything that is wrong with a database's folder, and what it is; `table_only` looks at no picture.
 
-    `parameters` are those of the reader: ``check_data("casme2", "CASME2", corrections=False)``. Raises only for one
-    that it does not take; a folder that is not there is a fault like any other.
+    `parameters` are those of the reader, ``{"corrections": False}`` say. Raises only for one that it does not take; a
+    folder that is not there is a fault like any other.
     """
-    return doctor.check(name, Path(root), parameters, table_only=table_only)
+    return doctor.check(name, Path(root), parameters or {}, table_only=table_only)
 
 
 def data_table(
@@ -65,7 +69,7 @@ def data_table(
     labels: str | Mapping[str, str] | None = None,
     table_only: bool = False,
     out: Path | str | None = None,
-    **parameters: Any,
+    parameters: Mapping[str, Any] | None = None,
 ) -> ClipTable:
     """Return the clips without faults as a table, and write it to `out`, a .csv or .parquet file.
 
@@ -74,8 +78,11 @@ def data_table(
     the reader. Raises DataError where the table cannot be read or no clip is left.
     """
     suffix = _suffix(out, ".csv", ".parquet")
-    _, labelled, left_out = _usable(name, root, labels, table_only, parameters)
-    found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out)
+    chosen = None if labels is None else label_set(labels, ())
+    _, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
+    words = {word for _, word in labelled}
+    empty = tuple(name for name in chosen.classes if name not in words) if chosen else ()
+    found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out, empty)
     if out is not None:
         _write(Path(out), found.rows.to_csv(index=False) if suffix == ".csv" else _parquet(found.rows))
     return found
@@ -88,7 +95,7 @@ def data_stats(
     labels: str | Mapping[str, str] | None = None,
     table_only: bool = False,
     out: Path | str | None = None,
-    **parameters: Any,
+    parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return counts by class and person, durations and apex positions, and draw them to `out` (.svg, .png or .pdf).
 
@@ -96,7 +103,7 @@ def data_stats(
     `data_table`, and so are its parameters.
     """
     suffix = _suffix(out, ".svg", ".png", ".pdf")
-    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters)
+    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
     told = {"title": dataset.info.title, "facts": dict(dataset.facts()), "left_out": list(map(str, left_out))}
     found = told | census(labelled)
     if out is not None:
@@ -138,7 +145,9 @@ def _usable(
     chosen = None if labels is None else label_set(labels, clips)
     labelled = list(_labelled(clips, chosen))
     if not labelled:
-        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.")
+        unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
+        cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
+        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
     return dataset, labelled, left_out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TypeVar
@@ -42,12 +42,12 @@ class Joined:
         return found
 
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return what is wrong with any of them."""
-        return self._each(lambda member: member.faults(table_only=table_only))
+        """Return what is wrong with any of them; each says of which."""
+        return self._told(lambda member: member.faults(table_only=table_only))
 
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return what is unusual about any of them."""
-        return self._each(lambda member: member.remarks(table_only=table_only))
+        """Return what is unusual about any of them; each says of which."""
+        return self._told(lambda member: member.remarks(table_only=table_only))
 
     def applied(self) -> Sequence[Correction]:
         """Return the corrections that any copy needed."""
@@ -76,6 +76,10 @@ class Joined:
     @cached_property
     def _owners(self) -> Mapping[str, Recordings]:
         return {clip.key: member for member in self.members.values() for clip in member.clips()}
+
+    def _told(self, ask: Callable[[Recordings], Sequence[Fault]]) -> tuple[Fault, ...]:
+        found = ((name, fault) for name, member in self.members.items() for fault in ask(member))
+        return tuple(replace(fault, where=f"{name}: {fault.where}") for name, fault in found)
 
     def _each(self, ask: Callable[[Recordings], Sequence[T]]) -> tuple[T, ...]:
         return tuple(item for member in self.members.values() for item in ask(member))

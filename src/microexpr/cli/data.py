@@ -35,7 +35,7 @@ def check(
     """Tell everything that is wrong with a folder, and what it is; exit code 1 with faults, 0 without."""
     from microexpr import inspection
 
-    found = inspection.check_data(name, root, table_only=table_only, **_parameters(settings, no_corrections))
+    found = inspection.check_data(name, root, table_only=table_only, parameters=_parameters(settings, no_corrections))
     if json:
         show.as_json(found.to_json())
     else:
@@ -58,9 +58,13 @@ def table(
     from microexpr import inspection
 
     parameters = _parameters(settings, no_corrections)
-    found = inspection.data_table(name, root, labels=_set(labels), table_only=table_only, out=out, **parameters)
+    found = inspection.data_table(
+        name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters
+    )
     show.left_out(found.left_out)
     show.clips(found.rows, head=out is None)
+    if found.empty:
+        typer.echo(f"  none:   {', '.join(found.empty)}")
     if out is not None:
         typer.echo(f"written: {out}")
 
@@ -82,7 +86,9 @@ def stats(
     from microexpr import inspection
 
     parameters = _parameters(settings, no_corrections)
-    found = inspection.data_stats(name, root, labels=_set(labels), table_only=table_only, out=out, **parameters)
+    found = inspection.data_stats(
+        name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters
+    )
     if json:
         show.as_json(found)
         return

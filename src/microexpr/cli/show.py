@@ -21,6 +21,8 @@ WIDTH = 100
 """Columns of what is meant to be read; what names files is not broken."""
 HEAD = 10
 """Rows of a table that are shown."""
+LEFT_OUT = 20
+"""Faults that are told beside a table."""
 _TIED = "\xa0"
 
 
@@ -93,7 +95,7 @@ def _grouped(word: str, faults: Sequence[Fault]) -> None:
 
     if not faults:
         return
-    typer.echo(f"\n{_many(len(faults), word)}{', which are no faults' if word == 'remark' else ''}:")
+    typer.echo(f"\n{_many(len(faults), word)}{', no fault' if word == 'remark' else ''}:")
     number = 0
     for group in alike(faults):
         one = len({fault.problem for fault in group}) == 1
@@ -112,9 +114,11 @@ def _grouped(word: str, faults: Sequence[Fault]) -> None:
 
 
 def left_out(faults: Sequence[object]) -> None:
-    """Tell on the error stream which clips were left out, and why."""
-    for fault in faults:
+    """Tell on the error stream which clips were left out, and why; of very many, the first."""
+    for fault in faults[:LEFT_OUT]:
         typer.echo(f"left out: {fault}", err=True)
+    if len(faults) > LEFT_OUT:
+        typer.echo(f"... {len(faults) - LEFT_OUT} more faults; `microexpr data check` lists them all", err=True)
 
 
 def clips(rows: pd.DataFrame, *, head: bool) -> None:

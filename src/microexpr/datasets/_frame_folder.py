@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from microexpr.clip import Clip
-from microexpr.datasets._images import broken, numbered, ranges
+from microexpr.datasets._images import broken, numbered, ranges, unlike_most
 from microexpr.errors import Fault, FrameError
 
 _SHOWN = 3
@@ -49,6 +49,11 @@ class FrameFolder:
         lacking = [number for number in inner if not any(onset <= number <= offset for onset, offset in named)]
         return [*told, f"its numbering has gaps: {ranges(lacking)}"] if lacking else told
 
+    def linked(self) -> bool:
+        """Whether its first frame is a link."""
+        first = next(iter(self.listed().values()), None)
+        return first is not None and first.is_symlink()
+
     def fault(self, clip: Clip, where: str) -> Fault | None:
         """Return what is wrong with the frames from onset to offset, all told in one fault."""
         if clip.onset is None or clip.offset is None:
@@ -67,6 +72,8 @@ class FrameFolder:
         bad = {n: problem for n, files in used.items() if (problem := broken(files[0]))}
         named = {n: f"{used[n][0].name} {problem}" for n, problem in bad.items()}
         told += [f"broken pictures: {_all_told(named, bad)}"] if bad else []
+        odd = unlike_most({n: files[0] for n, files in used.items() if n not in bad})
+        told += [f"pictures of another size: {_all_told(odd, dict.fromkeys(odd, 'other sizes'))}"] if odd else []
         return Fault(where, "; ".join(told), _MEND, clip.key) if told else None
 
     def files(self, numbers: Sequence[int]) -> list[Path]:

@@ -120,6 +120,31 @@ def size(image: Num[np.ndarray, "h w c"]) -> str:
     return f"{width}x{height}, {channels} channel{'s' * (channels != 1)}, {image.dtype}"
 
 
+def unlike_most(files: Mapping[int, Path]) -> dict[int, str]:
+    """Return, by frame number, the pictures whose width and height are not those of most; only headers are read."""
+    sizes = {number: _header(file) for number, file in files.items()}
+    known = Counter(found for found in sizes.values() if found)
+    if len(known) < 2:
+        return {}
+    usual = known.most_common(1)[0][0]
+    return {
+        number: f"{files[number].name} is {found}, most are {usual}"
+        for number, found in sizes.items()
+        if found and found != usual
+    }
+
+
+def _header(file: Path) -> str:
+    """Return width and height of a picture, '' where its header does not tell."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            return f"{image.width}x{image.height}"
+    except (OSError, UnidentifiedImageError, ValueError):
+        return ""
+
+
 def unlike(files: Mapping[str, Path]) -> dict[str, str]:
     """Return, by the keys of `files`, what is wrong with those that are broken or unlike most of the others.
 

@@ -6,6 +6,7 @@ folder a clip's frames lie. Everything else, reading, checking, correcting, is h
 
 from __future__ import annotations
 
+import itertools
 import json
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from jaxtyping import Num
 from microexpr.clip import Clip
 from microexpr.contracts import Correction, Dataset, Modality
 from microexpr.datasets._frame_folder import FrameFolder
-from microexpr.datasets._images import fingerprint, read_image, stack, to_rgb
+from microexpr.datasets._images import fingerprint, is_picture, read_image, stack, to_rgb
 from microexpr.datasets._root import entries, find_files, folders, unusable
 from microexpr.datasets._table import Row, RowReader, find_rows
 from microexpr.datasets._workbook import read_sheets
@@ -52,6 +53,8 @@ class Reading:
 
     rows: int = 0
     clips: dict[str, Clip] = field(default_factory=dict)
+    named: list[Clip] = field(default_factory=list)
+    """The clips of all rows, also of those with faults."""
     faults: list[Fault] = field(default_factory=list)
     applied: list[Correction] = field(default_factory=list)
 
@@ -129,7 +132,7 @@ class TableDataset(Dataset):
         # Threads, because on a network disk nearly all of the time is spent waiting.
         with ThreadPoolExecutor(8) as pool:
             checked = list(pool.map(lambda pair: self._check_frames(*pair), wanted))
-        return (*reading.faults, *(fault for fault in checked if fault))
+        return (*reading.faults, *(fault for fault in checked if fault), *self._shared())
 
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
         clips = self.clips()
@@ -138,6 +141,7 @@ class TableDataset(Dataset):
         found = [remark for clip in clips for remark in _odd(clip, apexes)]
         if not apexes:
             found.append(Fault(str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it"))
+        found += overlaps(clips)
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
 
     def facts(self) -> Mapping[str, str]:
@@ -219,12 +223,12 @@ class TableDataset(Dataset):
     # --- the table ----------------------------------------------------------------------------------------------------
     @cached_property
     def _reading(self) -> Reading:
-        reading, seen = Reading(), dict[str, Clip]()
+        reading, seen = Reading(), dict[str, tuple[Clip, Line]]()
         for line in self._lines():
             self._read(line, reading, seen)
         return reading
 
-    def _read(self, line: Line, reading: Reading, seen: dict[str, Clip]) -> None:
+    def _read(self, line: Line, reading: Reading, seen: dict[str, tuple[Clip, Line]]) -> None:
         cells = RowReader(line.file, line.row)
         clip = self._clip(cells, line.facts)
         if clip is None:
@@ -233,15 +237,21 @@ class TableDataset(Dataset):
         if self._correct:
             cells, clip = self._corrected(line, cells, clip, reading)
         cells.check_times(clip.onset, clip.apex, clip.offset)
-        first = seen.setdefault(f"{clip.subject}/{clip.video}" if self._alone else clip.key, clip)
-        if first is not clip:
-            cells.note("this clip is in the table twice", "delete one of its two rows")
+        name = f"{clip.subject or '?'}/{clip.video or '?'}"
+        key = name
+        if clip.subject and clip.video and _span(clip) is not None:
+            first, where = seen.setdefault(name if self._alone else clip.key, (clip, line))
+            # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
+            key = first.key
+            if first is not clip:
+                file = f"{where.file.name}, " if where.file != line.file else ""
+                problem = f"this clip is in the table twice, first in {file}{_place(where)}"
+                cells.note(problem, "delete one of its two rows")
+        if clip.subject and clip.video:
+            reading.named.append(clip)
         if not cells.noted:
             reading.clips[clip.key] = clip
-        # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
-        name = f"{clip.subject or '?'}/{clip.video or '?'}"
-        whole = clip.subject and clip.video and _span(clip) is not None
-        reading.faults += cells.faults(name, first.key if whole else name)
+        reading.faults += cells.faults(name, key)
 
     def _corrected(self, line: Line, cells: RowReader, clip: Clip, reading: Reading) -> tuple[RowReader, Clip]:
         """Return the row and its clip with the known defects mended whose value is found, and whose folder agrees."""
@@ -278,16 +288,29 @@ class TableDataset(Dataset):
         folder = self._home(clip, modality)
         return folder.fault(clip, self._short(folder.path))
 
+    def _shared(self) -> Iterator[Fault]:
+        """Yield clips of different names that read one folder, which fits both in case or zeros only."""
+        names: dict[Path, dict[tuple[str, str], Clip]] = {}
+        for clip in self.clips():
+            home = self._home(clip, next(iter(self.modalities())))
+            if not home.recording:
+                names.setdefault(_target(home.path), {})[clip.subject, clip.video] = clip
+        for clips in names.values():
+            for clip in clips.values() if len(clips) > 1 else ():
+                others = " and ".join(other.key for other in clips.values() if other is not clip)
+                where = self._short(self._home(clip, next(iter(self.modalities()))).path)
+                yield Fault(where, f"{others} reads this folder too", "give each clip the folder of its name", clip.key)
+
     def _unlisted(self) -> Iterator[Fault]:
-        """Yield folders beside those of the clips that no row of the table names."""
-        homes = {self._home(clip, name).path for clip in self.clips() for name in self.modalities()}
-        # A clip with a fault has its own line; its folder is no stranger.
-        faulty = (fault.clip.split("/")[-2] for fault in self._reading.faults if fault.clip)
-        known = {path.name for path in homes}.union(faulty)
-        for parent in sorted({home.parent for home in homes}):
-            for folder in folders(parent):
-                if folder not in homes and folder.name not in known and next(iter(entries(folder)), None):
-                    yield Fault(self._short(folder), "no row of the table names this folder", "nothing: it is not read")
+        """Yield folders of pictures, as deep as those of the clips, that no row of the table names."""
+        found = [self._home(clip, name) for clip in self._reading.named for name in self.modalities()]
+        homes = {home.path for home in found}
+        if not self._place or any(home.recording for home in found):  # most recordings hold no expression
+            return
+        inside = [home.relative_to(self._place).parts for home in homes if home.is_relative_to(self._place)]
+        for folder in _below(self._place, max(map(len, inside), default=0), homes):
+            if any(is_picture(path.name) for path in entries(folder)):
+                yield Fault(self._short(folder), "no row of the table names this folder", "nothing: it is not read")
 
     def _surplus(self) -> Iterator[Fault]:
         """Yield folders with pictures before the first onset or after the last offset, or with gaps in between."""
@@ -297,11 +320,14 @@ class TableDataset(Dataset):
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
         meant = "nothing, if your copy is meant to be so"
-        links = {path: self._link(path) for path in spans}
+        links = {path: self._link(path) for path in (*spans, *self._tables)}
         for link in dict.fromkeys(filter(None, links.values())):
-            yield Fault(self._short(link), f"is a link to {_target(link)}", meant)
+            outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside of {self._root}"
+            yield Fault(self._short(link), f"is a link to {_target(link)}{outside}", meant)
         for path, (home, clips) in spans.items():
             told = home.remarks(clips)
+            if home.linked():
+                told.append("has pictures that are links")
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
                 told.append(f"lies outside of {self._root}")
             if told:
@@ -311,6 +337,33 @@ class TableDataset(Dataset):
         """Return the uppermost link on the way from the root to a folder: where all are linked, one is told of."""
         way = [folder for folder in (path, *path.parents) if folder != self._root and self._root in folder.parents]
         return next((folder for folder in reversed(way) if folder.is_symlink()), None)
+
+
+def _place(line: Line) -> str:
+    return line.row.place or f"row {line.row.number}"
+
+
+def _below(folder: Path, depth: int, known: Collection[Path]) -> Iterator[Path]:
+    """Yield the folders below one, to a depth, that are not known; known ones are not looked into."""
+    for inner in folders(folder) if depth else ():
+        if inner not in known:
+            yield inner
+            yield from _below(inner, depth - 1, known)
+
+
+def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:
+    """Yield clips of one video that share frames with the one before: one expression may stand there twice."""
+    videos: dict[tuple[str, str, str], list[Clip]] = {}
+    for clip in clips:
+        if _span(clip):
+            videos.setdefault((clip.subject, clip.video, clip.kind), []).append(clip)
+    for many in videos.values():
+        ordered = sorted(many, key=lambda clip: (clip.onset or 0, clip.offset or 0))
+        for before, after in itertools.pairwise(ordered):
+            if (after.onset or 0) <= (before.offset or 0):
+                yield Fault(
+                    after.key, f"it shares frames with {before.key}", "see whether it is coded twice", after.key
+                )
 
 
 def _target(path: Path) -> Path:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TypedDict
 
 from microexpr.datasets._root import unusable
-from microexpr.datasets._workbook import Formula, Sheets
+from microexpr.datasets._workbook import Formula, Merged, Sheets
 from microexpr.errors import DataError, Fault, suggest
 from microexpr.facs import narrow
 
@@ -19,6 +19,8 @@ NO_APEX = ("", "/", "\\", "-1", "0")
 """How tables say that nobody coded an apex."""
 ERRORS = ("#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!", "#DIV/0!", "#ERROR", "#GETTING_DATA")
 """What a spreadsheet shows where a formula fails."""
+NAMES = ("subject", "video")
+"""Columns in which a cell merged with the one above says the same as that."""
 _HEADER_WITHIN = 20
 _LONGEST = 100_000  # frames; more is a slip of the pen
 _LONGEST_NAME = 200  # bytes between two slashes; few file systems take more
@@ -35,6 +37,8 @@ class Row:
     cells: Mapping[str, object]
     place: str = ""
     """Where it was found, if it is not a row of a table: a folder, say."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the table calls each column."""
 
 
 class Times(TypedDict):
@@ -61,6 +65,9 @@ class RowReader:
     def text(self, column: str) -> str:
         """Return a cell as text, '' where it is empty or holds nothing that an owner wrote, which is noted."""
         cell = self.row.cells.get(column)
+        if isinstance(cell, Merged) and column not in NAMES:
+            problem = f"the cell {column} is merged with the one above, so that nobody can tell what it held"
+            self.note(problem, "split the cells and write each value")
         wrong = _no_value(cell)
         if wrong:
             self.note(f"the cell {column} holds {wrong[0]}", wrong[1])
@@ -90,6 +97,9 @@ class RowReader:
             return None
         if _WHOLE.fullmatch(found):
             return int(found.partition(".")[0])
+        if not found:
+            self.note(f"the cell {column} is empty", "write the frame's number")
+            return None
         self.note(f"the cell {column} holds {found!r}, not a whole number", "write the frame's number")
         return None
 
@@ -126,7 +136,13 @@ class RowReader:
     def faults(self, name: str, key: str) -> list[Fault]:
         """Return what was noted, of the clip called `name`, whose key is `key`."""
         where = self.row.place or f"{self.file.name}, row {self.row.number} ({name})"
-        return [Fault(where, problem, mend, key) for problem, mend in self.noted]
+        return [Fault(where, self._named(problem), mend, key) for problem, mend in self.noted]
+
+    def _named(self, problem: str) -> str:
+        """Add what the table calls the column, where that is another word than ours."""
+        ours = problem.removeprefix("the cell ").split(" ")[0] if problem.startswith("the cell ") else ""
+        theirs = self.row.headers.get(ours, ours)
+        return problem if squeeze(theirs) == squeeze(ours) else f"{problem} (column {theirs})"
 
 
 def plain(cell: object) -> str:
@@ -137,6 +153,8 @@ def plain(cell: object) -> str:
     """
     if cell is None:
         return ""
+    if isinstance(cell, Merged):
+        return plain(cell.value)
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
         return str(int(cell))
     if isinstance(cell, datetime) and cell.time() == time():
@@ -167,9 +185,10 @@ def find_rows(
     """Return the rows below the first header that has all `columns` (their known spellings, the owners' first).
 
     Columns in `optional` are read where the header has them. Case, spaces and underscores of headers do not count.
-    Rows without a value in any of `columns` are left out; a sheet without any other row is passed over.
+    Rows without a value in any of `columns` are left out; a sheet without any other row is passed over. Two sheets
+    that both have rows, and different ones, are refused: nobody can tell which counts.
     """
-    bare = None
+    bare, read = None, dict[str, list[Row]]()
     for title, rows in sheets.items():
         for index, header in enumerate(rows[:_HEADER_WITHIN]):
             places = _places(header, columns)
@@ -177,16 +196,34 @@ def find_rows(
                 places |= _places(header, optional)
                 _check_single(file, title, rows[index:], places)
                 below = enumerate(rows[index + 1 :], start=index + 2)
-                found = [Row(number, _cells(cells, places)) for number, cells in below]
+                names = {column: plain(header[place]) for column, place in places.items()}
+                found = [Row(number, _cells(cells, places), headers=names) for number, cells in below]
                 found = [row for row in found if _filled(row, columns)]
                 if found:
-                    return found
-                bare = bare or title
+                    read[title] = found
+                else:
+                    bare = bare or title
                 break
+    if read:
+        return _only(file, read, columns)
     if bare is not None:
         problem = f"sheet {bare!r} has the columns and no row below them"
         raise unusable(Fault(str(file), problem, "use the table as the owners ship it"))
     raise _no_header(file, sheets, columns)
+
+
+def _only(file: Path, read: Mapping[str, list[Row]], columns: Iterable[str]) -> list[Row]:
+    """Return the rows of the first sheet; raises DataError where another sheet has other rows."""
+    (title, rows), *others = read.items()
+
+    def said(rows: Iterable[Row]) -> list[list[str]]:
+        return [[plain(row.cells[column]) for column in columns] for row in rows]
+
+    for name, other in others:
+        if said(rows) != said(other):
+            problem = f"its sheets {title!r} and {name!r} both have the columns, with different rows"
+            raise unusable(Fault(str(file), problem, "delete the sheet that is not the owners' table"))
+    return rows
 
 
 def _filled(row: Row, columns: Iterable[str]) -> bool:
@@ -234,9 +271,14 @@ def _no_header(file: Path, sheets: Sheets, columns: Mapping[str, Sequence[str]])
     for title, rows in sheets.items():
         header = max(rows[:_HEADER_WITHIN], key=lambda row: len(_places(row, columns)), default=())
         have = [plain(cell) for cell in header if plain(cell)]
+        below = any(plain(cell) for row in rows[_HEADER_WITHIN:] for cell in row)
         lacking = [known[0] for column, known in columns.items() if column not in _places(header, columns)]
         told.append(
-            f"sheet {title!r} has {', '.join(have)} and lacks {', '.join(lacking)}" if have else f"{title!r} is empty"
+            f"sheet {title!r} has {', '.join(have)} and lacks {', '.join(lacking)}"
+            if have
+            else f"{title!r} has no header in its first {_HEADER_WITHIN} rows"
+            if below
+            else f"{title!r} is empty"
         )
     wanted = ", ".join(known[0] for known in columns.values())
     problem = f"no sheet has all the columns needed: {'; '.join(told) or 'it has no sheet'}"

@@ -40,11 +40,22 @@ class Formula:
         return self.text
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A cell that is merged with the one above, whose value it shows."""
+
+    value: object
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
 def read_sheets(file: Path) -> Sheets:
     """Return every sheet's rows, the first being spreadsheet row 1; raises DataError that says what is wrong.
 
-    Sheets that are hidden come last. Cells merged within one column all have its value; cells merged across columns
-    have it in the first alone. Formulas give the value that was saved with them, or a `Formula`; dates are dates.
+    Hidden sheets are left out where a visible one has rows. Cells merged within one column all have its value, below
+    the first as `Merged`; cells merged across columns have it in the first alone. Formulas give the value that was
+    saved with them, or a `Formula`; dates are dates.
     """
     data = _read(file)
     if not data:
@@ -83,7 +94,7 @@ def _xlsx(data: bytes) -> Sheets:
     if any(map(_FORMULA.search, parts)):
         formulas, _, _ = _opened(data, values=False, merged=merged)
         sheets = {title: _told(rows, formulas[title]) for title, rows in sheets.items()}
-    return _ordered({title: _spread(rows, blocks.get(title, ())) for title, rows in sheets.items()}, hidden)
+    return _shown({title: _spread(rows, blocks.get(title, ())) for title, rows in sheets.items()}, hidden)
 
 
 def _opened(data: bytes, *, values: bool, merged: bool) -> tuple[Sheets, Mapping[str, list[Block]], set[str]]:
@@ -141,7 +152,7 @@ def _xls(data: bytes) -> Sheets:
     for sheet in book.sheets():
         rows = _trimmed(tuple(_value(cell, book) for cell in sheet.row(n)) for n in range(sheet.nrows))
         sheets[sheet.name] = _spread(rows, [(a, b - 1, c, d - 1) for a, b, c, d in sheet.merged_cells])
-    return _ordered(sheets, {sheet.name for sheet in book.sheets() if sheet.visibility})
+    return _shown(sheets, {sheet.name for sheet in book.sheets() if sheet.visibility})
 
 
 def _value(cell: Any, book: Any) -> object:
@@ -190,13 +201,14 @@ def _spread(rows: list[Cells], blocks: Iterable[Block]) -> list[Cells]:
             continue
         for number in range(first + 1, min(last + 1, len(rows))):
             row = [*rows[number], *[None] * (column + 1 - len(rows[number]))]
-            row[column] = rows[first][column]
+            row[column] = Merged(rows[first][column])
             rows[number] = tuple(row)
     return rows
 
 
-def _ordered(sheets: Sheets, hidden: set[str]) -> Sheets:
-    return {title: sheets[title] for title in sorted(sheets, key=lambda title: title in hidden)}
+def _shown(sheets: Sheets, hidden: set[str]) -> Sheets:
+    visible = {title: rows for title, rows in sheets.items() if title not in hidden}
+    return visible if any(visible.values()) else sheets
 
 
 def _locked(file: Path) -> DataError:
