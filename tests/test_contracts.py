@@ -53,6 +53,11 @@ PROTOCOLS: Mapping[str, type] = {
 LARGE = ("vit_b32", "vit_s32", "swin_b", "swin_t", "poolformer_m36", "poolformer_m48", "poolformer_s12")
 """Models of 11 to 88 million parameters: building one takes seconds. Their layout is checked without weights."""
 K = 3
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "protocols/cross_database": {"train": ("d",), "test": ("e",)},
+    "protocols/from_file": {"file": str(Path(__file__).with_name("folds.json"))},
+}
+"""Parameters that have no default: names and files that somebody must choose."""
 
 
 def names(folder: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator:
@@ -61,8 +66,8 @@ def names(folder: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator
 
 def build(folder: str, name: str) -> Any:
     """Build a component with its defaults, but small pictures."""
-    small = {"size": 32} if "size" in REGISTRIES[folder].bind(name, {}) else {}
-    return REGISTRIES[folder].build(name, small)
+    small = {"size": 32} if "size" in REGISTRIES[folder].parameters(name) else {}
+    return REGISTRIES[folder].build(name, {**NEEDED.get(f"{folder}/{name}", {}), **small})
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -85,12 +90,13 @@ def test_a_component_builds_with_its_defaults_and_is_what_its_registry_promises(
         assert not inspect.isabstract(factory)
         assert all((factory.info.title, factory.info.licence, factory.info.access))
         return
-    component = registry.build(name, {})
+    needed = NEEDED.get(f"{folder}/{name}", {})
+    component = registry.build(name, needed)
     assert isinstance(component, PROTOCOLS[folder])
     if folder != "spotting":  # stateful by nature
         assert dataclasses.is_dataclass(component)
         assert type(component).__dataclass_params__.frozen
-        assert component == registry.build(name, {})
+        assert component == registry.build(name, needed)
     if inspect.isclass(factory):
         # No inheritance between components.
         assert factory.__mro__[1:] == (object,)
@@ -356,7 +362,11 @@ def clip_table() -> pd.DataFrame:
     persons = [f"d/{n:02d}" for n in rng.integers(0, 8, 80)]
     words = np.array(["others", "disgust", "fear"])[labels]
     keys = [f"d/{n}" for n in range(80)]
-    return pd.DataFrame({"key": keys, "person": persons, "label": labels, "emotion": words})
+    # Two persons are in both databases.
+    databases = np.where([who in ("d/00", "d/01", "d/02") for who in persons], "d", "e")
+    databases[[persons.index(who) for who in ("d/03", "d/04")]] = "d"
+    columns = {"key": keys, "dataset": databases, "person": persons, "label": labels, "emotion": words}
+    return pd.DataFrame(columns)
 
 
 @names("protocols")
@@ -393,8 +403,8 @@ def test_metrics_are_shares_and_one_for_what_is_perfect(name):
     found = metric(y_true, y_pred, proba, over)
     assert isinstance(found, float)
     assert 0 < found < 1
-    assert metric(y_true, y_true, np.eye(K)[y_true], over) == 1
-    assert metric(y_true, (y_true + 1) % K, np.eye(K)[(y_true + 1) % K], over) == 0
+    assert metric(y_true, y_true, np.eye(K)[y_true], over) == metric.higher_is_better
+    assert metric(y_true, (y_true + 1) % K, np.eye(K)[(y_true + 1) % K], over) == (not metric.higher_is_better)
     order = np.random.default_rng(1).permutation(60)
     assert metric(y_true[order], y_pred[order], proba[order], over) == found
     assert len(metric.absent_classes) > 20

@@ -26,6 +26,7 @@ class Slow:
 
     name: str
     absent_classes: ClassVar[str] = "those of the metric inside"
+    higher_is_better: ClassVar[bool] = True
 
     def __call__(self, y_true, y_pred, proba, over):
         return metrics.build(self.name, {})(y_true, y_pred, proba, over)

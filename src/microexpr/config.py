@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from microexpr import contracts
 from microexpr._registry import Registry
@@ -52,6 +52,11 @@ class Component(_Strict):
         if isinstance(value, Mapping) and "params" not in value:
             return {"name": value.get("name"), "params": {key: item for key, item in value.items() if key != "name"}}
         return value
+
+    @field_validator("params")
+    @classmethod
+    def _as_in_toml(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {key: str(value) if isinstance(value, Path) else value for key, value in params.items()}
 
     def build(self, registry: Registry[Any]) -> Any:
         """Return the component; raises ConfigError for unknown names and wrong parameters."""
@@ -298,6 +303,10 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
     content = {"name": component.name, "revision": registry.revision(component.name), "params": params}
     if registry is contracts.models:
         params.pop("weights", None)  # which file they come from does not matter; their sha256 joins the key
+    for key, (annotation, _) in registry.parameters(component.name).items():
+        for mark in getattr(annotation, "__metadata__", ()):
+            if isinstance(mark, contracts.ByContent):
+                params[key] = mark.digest(params[key])
     if "detector" in params:
         content["detector"] = contracts.detectors.revision(params["detector"])
     return content

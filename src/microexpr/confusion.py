@@ -58,6 +58,15 @@ def recall_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarr
     return recall
 
 
+def precision_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
+    """Precision of each class, TP / (TP + FP); not a number for a class that is never predicted.
+
+    >>> precision_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]])).round(3)
+    array([1.   , 0.667,   nan])
+    """
+    return recall_per_class(np.swapaxes(confusion, -2, -1))
+
+
 def mean_over(
     values: Float[np.ndarray, "*batch k"], over: Bool[np.ndarray, "#*batch k"]
 ) -> Float[np.ndarray, "*batch"]:

@@ -39,6 +39,16 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True, slots=True)
+class ByContent:
+    """Mark a parameter that names a file: what is in it makes an experiment's key, not where it lies.
+
+    ``file: Annotated[Path, ByContent(digest_of)]``; `digest` raises ConfigError where the file cannot be read.
+    """
+
+    digest: Callable[[Path], str]
+
+
 # --- data -------------------------------------------------------------------------------------------------------------
 class Modality(NamedTuple):
     """What a database records: colour in 0..255, depth in its own units (16 bit kept)."""
@@ -88,6 +98,10 @@ class Fold:
     train: Int[np.ndarray, "n"]
     test: Int[np.ndarray, "m"]
     val: Int[np.ndarray, "v"] | None = None
+    repeat: int = 1
+    """Which division of the clips it belongs to; a clip is tested at most once in each, and each is scored alone."""
+    note: str = ""
+    """What a reader must know of it, for instance who was kept out of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,17 +337,24 @@ class Vote(Protocol):
 class EvalProtocol(Protocol):
     """Say who is trained on and tested on; `table` is the clip table with its column ``label``."""
 
-    subject_independent: ClassVar[bool]
+    @property
+    def subject_independent(self) -> bool:
+        """Whether it promises that nobody tested was trained on: a constant, or read from the folds it was given."""
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]: ...
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """Score predictions; `over` are the classes averaged, fixed by the point estimate so that resamples keep them."""
+    """Score predictions; `over` are the classes averaged, fixed by the point estimate so that resamples keep them.
+
+    The first line of its docstring is the formula, which the report prints.
+    """
 
     absent_classes: ClassVar[str]
     """The rule for classes without a true clip, printed beside every score."""
+    higher_is_better: ClassVar[bool]
+    """Its orientation; every score lies in 0..1."""
 
     def __call__(
         self,

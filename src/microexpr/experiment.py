@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from microexpr.cache import Views
 from microexpr.config import Experiment, rng_for
 from microexpr.contracts import Fold
 from microexpr.environment import environment
+from microexpr.errors import ConfigError, StoreError
 from microexpr.files import digest
+from microexpr.folds import stored
 from microexpr.labels import LabelSet
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
@@ -38,17 +40,49 @@ class Result:
         """Return every epoch of every training, with its fold."""
         return pd.concat([fold.history.assign(fold=fold.name) for fold in self.folds], ignore_index=True)
 
+    @property
+    def repeats(self) -> tuple[int, ...]:
+        """The divisions of the clips that were run; every test clip is in each of them once."""
+        return tuple(sorted({fold.repeat for fold in self.folds}))
+
+    def of_repeat(self, repeat: int) -> Result:
+        """Return the folds of one division alone; raises ConfigError where there is no such repeat."""
+        if repeat not in self.repeats:
+            raise ConfigError(f"there is no repeat {repeat}: this result has {', '.join(map(str, self.repeats))}.")
+        return replace(self, folds=tuple(fold for fold in self.folds if fold.repeat == repeat))
+
     def predictions(self, part: str = "test") -> pd.DataFrame:
-        """Return one row a clip, voted: clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
+        """Return one row a clip, voted: clip, person, fold, y_true, y_pred, p_0 .. p_(k-1).
+
+        Several repeats are refused (ConfigError): pooled, a clip would count once in each. Training clips come once a
+        fold that trained on them.
+        """
+        if len(self.repeats) > 1:
+            raise ConfigError(
+                f"this result has {len(self.repeats)} repeats, and pooled every clip would count {len(self.repeats)} "
+                "times. Take one of them with of_repeat(1); scores() averages over all."
+            )
         vote, k = self.experiment.vote.build(contracts.votes), len(self.labels.classes)
         parts = [voted(fold.views[fold.views["part"] == part], vote, k) for fold in self.folds]
-        return pd.concat(parts, ignore_index=True)
+        for fold, table in zip(self.folds, parts, strict=True):
+            table.insert(2, "fold", fold.name)
+        pooled = pd.concat(parts, ignore_index=True)
+        if part == "test" and (twice := pooled.loc[pooled["clip"].duplicated(), "clip"].tolist()):
+            raise StoreError(f"{len(twice)} clips are tested by two folds of one repeat, for instance {twice[0]!r}.")
+        return pooled
 
     def scores(self) -> dict[str, float]:
-        """Return every registered metric over the pooled test clips."""
-        predictions = self.predictions()
-        names = contracts.metrics.names()
-        return {name: score(contracts.metrics.build(name, {}), predictions) for name in names}
+        """Return every registered metric over the pooled test clips, averaged over repeats where there are several."""
+        return {str(name): float(column.mean()) for name, column in self.scores_by_repeat().items()}
+
+    def scores_by_repeat(self) -> pd.DataFrame:
+        """Return every registered metric, each repeat pooled by itself: one row a repeat, one column a metric."""
+        built = {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
+        rows = []
+        for repeat in self.repeats:
+            predictions = self.of_repeat(repeat).predictions()
+            rows.append({name: score(metric, predictions) for name, metric in built.items()})
+        return pd.DataFrame(rows, index=pd.Index(self.repeats, name="repeat"))
 
 
 def run(plan: Plan, workspace: Workspace) -> Result:
@@ -57,6 +91,7 @@ def run(plan: Plan, workspace: Workspace) -> Result:
     results = Results(options.out / "results", plan.key)
     results.begin(_facts(plan), fixed=("fingerprint", "classes", "clips"))
     folds = plan.folds()
+    results.keep_folds(stored(folds, plan.table, plan.experiment.canonical()["protocol"], plan.experiment.seed))
     missing = set(results.missing([fold.name for fold in folds], weights=options.keep_weights))
     todo = [fold for fold in folds if fold.name in missing]
     if todo:
@@ -97,6 +132,8 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "device": str(engine.device()),
         "environment": environment(),
         "mode": "fold by fold",
+        "repeat": fold.repeat,
+        "note": fold.note,
     }
     if weights is not None:
         save_model(fitted.model, weights, {"key": plan.key, "fold": fold.name})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -272,7 +272,7 @@ def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
             f"fold {fold.name}: too few persons to cut validation from; train a fixed number of epochs with one loss "
             "(training.patience = 0)."
         )
-    return Fold(fold.name, fold.train[~chosen], fold.test, fold.train[chosen])
+    return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])
 
 
 def preprocessing_id(component: Component) -> str:

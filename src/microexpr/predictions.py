@@ -1,12 +1,23 @@
-"""From the predictions of views to those of clips, and their scores."""
+"""From the predictions of views to those of clips, and their scores: pooled, by class, by database, by person.
+
+Predictions of all folds are pooled and scored once. The mean of the folds' scores is another quantity; it is computed
+only where it is asked for by its name, `mean_of_folds`, and says what is wrong with it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
 from microexpr import contracts
+from microexpr.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
+from microexpr.errors import ConfigError
+
+MEAN_OF_FOLDS = "mean_of_folds"
 
 
 def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
@@ -30,3 +41,99 @@ def score(metric: contracts.Metric, predictions: pd.DataFrame, over: Bool[np.nda
     y_true = predictions["y_true"].to_numpy(int)
     over = np.isin(np.arange(proba.shape[1]), y_true) if over is None else over
     return metric(y_true, predictions["y_pred"].to_numpy(int), proba, over)
+
+
+def score_named(name: str, predictions: pd.DataFrame) -> float:
+    """Score by a metric's name, ``uf1``, or by the mean of its folds' scores, ``mean_of_folds(uf1)``."""
+    inner = name.removeprefix(f"{MEAN_OF_FOLDS}(").removesuffix(")")
+    if name == f"{MEAN_OF_FOLDS}({inner})":
+        return mean_of_folds(inner, predictions).score
+    return score(contracts.metrics.build(name, {}), predictions)
+
+
+class FoldMean(NamedTuple):
+    """A mean of the folds' scores; `absent_classes` tells what goes wrong with it and is printed beside it."""
+
+    score: float
+    folds: int
+    incomplete: int
+    """Folds without a clip of some class that other folds test."""
+    absent_classes: str
+
+    @property
+    def stamp(self) -> str:
+        """Return what must stand on top of a report that shows this number."""
+        return (
+            f"Scores are means over {self.folds} folds, not scores of the pooled predictions. {self.incomplete} of the "
+            f"folds lack a class that others test: {self.absent_classes}. They cannot be compared with pooled scores."
+        )
+
+
+def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
+    """Score each fold by itself and take the plain mean; needs the column `fold`.
+
+    A fold of one person has few classes, so its score averages few F1 values, often one; a fold with two clips counts
+    as much as one with forty. Published figures use it without saying so; it is here so that they can be recognised.
+    """
+    if "fold" not in predictions:
+        raise ConfigError("mean_of_folds needs to know each clip's fold, and these predictions do not say it.")
+    built = contracts.metrics.build(metric, {})
+    scores = [score(built, fold) for _, fold in predictions.groupby("fold", sort=True)]
+    classes = predictions.groupby("fold")["y_true"].nunique()
+    return FoldMean(
+        float(np.mean(scores)),
+        len(scores),
+        int((classes < predictions["y_true"].nunique()).sum()),
+        "in every fold the mean is over the classes with a true clip in that fold alone, so each fold averages other "
+        "classes, and small folds count as much as large ones",
+    )
+
+
+def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return one row a class: support (true clips), predicted clips, precision, recall and F1.
+
+    Precision is not a number for a class that is never predicted, recall and F1 for one without a true clip.
+    """
+    k = len(classes)
+    y_true = predictions["y_true"].to_numpy(int)
+    confusion = confusion_matrix(y_true, predictions["y_pred"].to_numpy(int), k)
+    return pd.DataFrame(
+        {
+            "class": list(classes),
+            "support": confusion.sum(1),
+            "predicted": confusion.sum(0),
+            "precision": precision_per_class(confusion),
+            "recall": recall_per_class(confusion),
+            "f1": np.where(present(y_true, k), f1_per_class(confusion), np.nan),
+        }
+    )
+
+
+def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar", "accuracy")) -> pd.DataFrame:
+    """Return one row a database: clips, persons, classes with a true clip in it, and scores over those classes.
+
+    A clip's database is the first part of its key. Databases lack classes, so their scores may average other ones.
+    """
+    database = predictions["clip"].str.split("/", n=1).str[0].rename("database")
+    built = {name: contracts.metrics.build(name, {}) for name in metrics}
+    return pd.DataFrame(
+        {
+            "database": name,
+            "clips": len(rows),
+            "persons": rows["person"].nunique(),
+            "classes": rows["y_true"].nunique(),
+            **{metric: score(each, rows) for metric, each in built.items()},
+        }
+        for name, rows in predictions.groupby(database)
+    )
+
+
+def by_person(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a person: clips, classes with a true clip, clips that are right, accuracy.
+
+    There is no F1 here: it is undefined for the classes that a person does not show, and hardly anybody shows all.
+    """
+    right = predictions["y_true"] == predictions["y_pred"]
+    groups = predictions.assign(right=right).groupby("person", sort=True)
+    table = groups.agg(clips=("clip", "size"), classes=("y_true", "nunique"), right=("right", "sum")).reset_index()
+    return table.assign(accuracy=table["right"] / table["clips"])

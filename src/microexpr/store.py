@@ -1,4 +1,4 @@
-"""Results on disk: per fold one Parquet of views and one of training history, written whole or not at all.
+"""Results on disk: the folds, and per fold one Parquet of views and one of training history, each written whole or not.
 
 A view's row is enough to make every vote, score, interval and test again without training: experiment, fold, seed,
 part (train, val, test), clip, person, true class, frame numbers and the probabilities ``p_0 .. p_(k-1)``.
@@ -17,8 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from microexpr.errors import StoreError
+from microexpr.errors import ConfigError, SplitError, StoreError
 from microexpr.files import make_folder, write_atomically
+from microexpr.folds import FILE as FOLDS
+from microexpr.folds import StoredFolds
+from microexpr.folds import read as read_folds
 
 FORMAT = "1"
 
@@ -31,6 +34,11 @@ class FoldResult:
     views: pd.DataFrame
     history: pd.DataFrame
     facts: Mapping[str, Any]
+
+    @property
+    def repeat(self) -> int:
+        """Which division of the clips it belongs to."""
+        return int(self.facts.get("repeat", 1))
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,22 @@ class Results:
             return dict(json.loads(file.read_text("utf-8")))
         except json.JSONDecodeError:
             raise StoreError(f"{file} is damaged; remove its folder to train anew.") from None
+
+    def keep_folds(self, folds: StoredFolds) -> None:
+        """Write who is trained, chosen and tested on; raises StoreError if results of other folds lie here."""
+        file = self.folder / FOLDS
+        if not file.is_file():
+            write_atomically(file, folds.to_json())
+            return
+        try:
+            same = read_folds(file).content == folds.content
+        except (ConfigError, SplitError):
+            raise StoreError(f"{file} is damaged; remove it, and the next run writes it again.") from None
+        if not same:
+            raise StoreError(
+                f"{self.folder} holds results of other folds than this experiment gives now: {FOLDS} was changed, or "
+                "an older version divided otherwise. Choose another --out, or remove that folder to train anew."
+            )
 
     def missing(self, folds: Sequence[str], *, weights: bool = False) -> list[str]:
         """Return the folds without results, or without the weights that are to be kept."""

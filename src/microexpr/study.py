@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -49,6 +49,20 @@ class StudyResult:
     latencies: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...] = ()
     """Experiments that could not be trained, and why."""
+
+    def first_repeats(self) -> StudyResult:
+        """Return this with the first division of the clips alone, which tests each once; stamps tell of the others."""
+
+        def first(cell: Cell) -> Cell:
+            return replace(cell, result=cell.result.of_repeat(cell.result.repeats[0]))
+
+        return replace(
+            self,
+            cells=tuple(map(first, self.cells)),
+            baselines=tuple(map(first, self.baselines)),
+            named=self.named and first(self.named),
+            shuffled=tuple(map(first, self.shuffled)),
+        )
 
 
 def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict[str, list[Plan]]:

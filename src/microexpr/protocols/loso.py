@@ -11,6 +11,7 @@ import pandas as pd
 
 from microexpr.contracts import Fold, protocols
 from microexpr.errors import SplitError
+from microexpr.protocols._division import file_names, need_classes
 
 
 @protocols.register("loso")
@@ -21,6 +22,9 @@ class LeaveOneSubjectOut:
     A person is one human across databases (`Clip.person`), so combined databases that share people leak nothing.
     The folds' predictions are pooled and scored once. A class that one person alone shows is never trained on
     when that person is tested.
+
+    Over joined databases this is the composite database evaluation (CDE) of the micro-expression challenges, for
+    instance `datasets = ["casme2", "samm", "smic"]` with `labels = "megc2019_3"` (See et al., MEGC 2019).
     """
 
     subject_independent: ClassVar[bool] = True
@@ -34,9 +38,8 @@ class LeaveOneSubjectOut:
                 f"loso leaves one person out, but the table has {found}. "
                 "Add clips of other persons, or use the protocol 'paper_holdout'."
             )
-        names = {each: each.replace("/", "-") for each in persons}
-        if len(set(names.values())) < len(names):
-            raise SplitError("two persons have the same name once '/' is written '-'. Rename a subject or a namespace.")
+        names = file_names(persons, "persons", "Rename a subject or a namespace.")
+        need_classes("loso", table)
         # A list, so that faults are told at the call and not at the first fold.
         return iter(
             [Fold(names[each], np.flatnonzero(person != each), np.flatnonzero(person == each)) for each in persons]

@@ -124,6 +124,10 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
             f"The split shares persons between training and test: {shared} of the {tested} test persons were "
             "also trained on. Scores say nothing about new people.",
         )
+    for note in dict.fromkeys(fold.note for fold in plan.folds() if fold.note):
+        yield "left_out", "note", note
+    if len(result.cells[0].result.repeats) > 1:
+        yield "repeats", "note", _repeats(result)
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
         yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
     for name, reason in result.failed:
@@ -153,6 +157,19 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
     if plan.experiment.shuffled:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
+
+
+def _repeats(result: StudyResult) -> str:
+    """Tell what the numbers are of where all clips were divided several times, and how much the division does."""
+    told = []
+    for cell in result.cells:
+        scores = cell.result.scores_by_repeat()["macro_f1"]
+        told.append(f"{cell.experiment.name} {scores.mean():.3f} ({scores.min():.3f} to {scores.max():.3f})")
+    return (
+        f"The clips were divided into folds {len(result.cells[0].result.repeats)} times. Tables, intervals and tests "
+        "are of the first division alone, so that no clip counts twice. Each division pooled by itself, mean macro-F1 "
+        f"(least to most): {'; '.join(told)}."
+    )
 
 
 def _people(plan: Plan) -> Iterator[tuple[str, str, str]]:

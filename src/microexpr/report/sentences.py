@@ -149,7 +149,7 @@ def shares(protocol: Mapping[str, Any]) -> str:
     """Return what the protocol shares between training and test."""
     if not protocol:
         return "The protocol was not stated."
-    if protocol.get("subject_independent"):
+    if protocol.get("subject_independent") or protocol.get("shared_persons") == 0:
         return f"Protocol {protocol.get('name')}: no person is in both training and test."
     shared, tested = protocol.get("shared_persons"), protocol.get("test_persons")
     many = f"{shared} of the {tested} persons" if isinstance(shared, int) and isinstance(tested, int) else "persons"

@@ -32,6 +32,8 @@ GUESSES = 2000
 
 def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
     """Return the summary of a study: plain numbers, words, lists and dictionaries."""
+    told = stamps(result)
+    result = result.first_repeats()
     first = result.cells[0].plan
     facts = environment()
     return {
@@ -41,7 +43,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "command": command,
         "version": facts["microexpr"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "stamps": stamps(result),
+        "stamps": told,
         "data": _data(first),
         "census": census(_labelled(first)),
         "protocol": _protocol(first),

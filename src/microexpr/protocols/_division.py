@@ -1,0 +1,51 @@
+"""What protocols share: names of folds and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from microexpr.contracts import Fold
+from microexpr.errors import SplitError
+
+
+def file_names(names: Sequence[str], what: str, way_out: str) -> dict[str, str]:
+    """Return names that files can have, since results are stored under the fold's; raises SplitError where two meet.
+
+    >>> file_names(["casme2/01"], "persons", "")
+    {'casme2/01': 'casme2-01'}
+    """
+    called = {each: each.replace("/", "-") for each in names}
+    if len(set(called.values())) < len(called):
+        raise SplitError(f"two {what} have the same name once '/' is written '-'. {way_out}")
+    return called
+
+
+def numbered(repeat: int, fold: int, repeats: int, k: int) -> str:
+    """Return the name of a fold, counted from 0: ``r2-f3``, with zeros before so that names sort.
+
+    >>> numbered(0, 2, 1, 5), numbered(1, 2, 10, 10)
+    ('r1-f3', 'r02-f03')
+    """
+    return f"r{repeat + 1:0{len(str(repeats))}}-f{fold + 1:0{len(str(k))}}"
+
+
+def need_classes(protocol: str, table: pd.DataFrame) -> None:
+    """Raise SplitError where there is nothing to tell apart."""
+    if table["label"].nunique() < 2:
+        found = f"one class only ({len(table)} clips)" if len(table) else "no clip"
+        raise SplitError(
+            f"{protocol}: the table has {found}; a score needs two classes at least. Take another label set."
+        )
+
+
+def need_trainable(protocol: str, folds: Sequence[Fold], label: Int[np.ndarray, "n"], way_out: str) -> None:
+    """Raise SplitError where a fold has clips of fewer than two classes to train on."""
+    for fold in folds:
+        classes = np.unique(label[fold.train]).size
+        if classes < 2:
+            found = "no clip" if not classes else "clips of one class only"
+            raise SplitError(f"{protocol}: fold {fold.name} has {found} to train on. {way_out}")
