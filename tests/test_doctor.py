@@ -229,6 +229,16 @@ def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
     assert any("sub01/EP01: has pictures that are links" in line for line in told)
 
 
+def test_a_label_set_says_where_its_counts_are_not_those_published(tmp_path):
+    file = tmp_path / "CASME2-coding-20190701.xlsx"
+    file.write_bytes(table(plan(SyntheticSpec(labels="20190701"))))
+    answer = microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only", "--labels", "megc2019_3")
+    assert "! label set megc2019_3 keeps 148 clips of casme2, where 145 were published" in answer.out
+    assert "published" not in microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only").out
+    one = microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only", "--labels", "smic_3").out
+    assert "none:   negative, positive" in one
+
+
 def test_two_rows_do_not_read_one_folder(tmp_path):
     root = build(tmp_path, [row("01", "EP14_02f"), row("01", "EP14_2f", emotion="fear")])
     shutil.rmtree(root / FRAMES / "sub01/EP14_2f")

@@ -49,6 +49,8 @@ class ClipTable:
     left_out: tuple[Fault, ...]
     empty: tuple[str, ...] = ()
     """Classes of the label set that no clip has."""
+    unlike: tuple[str, ...] = ()
+    """In what the counts are not those that were published of the label set."""
 
 
 def check_data(
@@ -79,10 +81,11 @@ def data_table(
     """
     suffix = _suffix(out, ".csv", ".parquet")
     chosen = None if labels is None else label_set(labels, ())
-    _, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
+    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
     words = {word for _, word in labelled}
     empty = tuple(name for name in chosen.classes if name not in words) if chosen else ()
-    found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out, empty)
+    unlike = tuple(chosen.unlike(clip for clip, _ in labelled)) if chosen and not _drawn(dataset) else ()
+    found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out, empty, unlike)
     if out is not None:
         _write(Path(out), found.rows.to_csv(index=False) if suffix == ".csv" else _parquet(found.rows))
     return found
@@ -131,6 +134,10 @@ def list_data() -> list[dict[str, Any]]:
         }
         for name, (info, emotions) in found.items()
     ]
+
+
+def _drawn(dataset: Dataset) -> bool:
+    return "synthetic" in dataset.facts()
 
 
 def _usable(

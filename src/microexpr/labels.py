@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from microexpr.clip import Clip
@@ -58,6 +59,8 @@ class LabelSet:
     rules: tuple[Rule, ...]
     source: str = ""
     """Where the rule comes from."""
+    published: Mapping[str, int] = field(default_factory=dict)
+    """Clips of each database that this set is known to keep."""
 
     def of(self, clip: Clip) -> str | None:
         """Return the clip's class, or None where this label set leaves the clip out."""
@@ -65,6 +68,16 @@ class LabelSet:
             if not rule.datasets or clip.dataset in rule.datasets:
                 return rule.of(clip)
         return None
+
+    def unlike(self, clips: Iterable[Clip]) -> list[str]:
+        """Return in what the clips that it keeps are not as many as was published, database by database."""
+        kept = Counter(clip.dataset for clip in clips if self.of(clip) is not None)
+        return [
+            f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another release of "
+            "its table, a changed table, or clips left out"
+            for name, count in self.published.items()
+            if kept[name] not in (0, count)
+        ]
 
 
 def _same(name: str, *classes: str, source: str = "") -> LabelSet:
@@ -100,6 +113,7 @@ LABEL_SETS: Mapping[str, LabelSet] = {
             ),
             "See et al. (2019), rebuilt from the organisers' list of 442 clips: CASME II (table of 2014) 145, SAMM "
             "133, SMIC-HS 164; no other database took part",
+            {"casme2": 145, "samm": 133, "smic": 164},
         ),
         _same(
             "samm_5",

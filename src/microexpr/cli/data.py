@@ -65,6 +65,8 @@ def table(
     show.clips(found.rows, head=out is None)
     if found.empty:
         typer.echo(f"  none:   {', '.join(found.empty)}")
+    for difference in found.unlike:
+        typer.echo(f"! {difference}")
     if out is not None:
         typer.echo(f"written: {out}")
 
