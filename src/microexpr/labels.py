@@ -73,8 +73,8 @@ class LabelSet:
         """Return in what the clips that it keeps are not as many as was published, database by database."""
         kept = Counter(clip.dataset for clip in clips if self.of(clip) is not None)
         return [
-            f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another release of "
-            "its table, a changed table, or clips left out"
+            f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another release "
+            "of its table, a changed table, or clips left out"
             for name, count in self.published.items()
             if kept[name] not in (0, count)
         ]
