@@ -1,4 +1,4 @@
-"""Percentile intervals of a score by resampling clips or persons (Efron & Tibshirani, 1993, chapter 13).
+"""Intervals of a score by resampling clips or persons (Efron & Tibshirani, 1993, chapters 13 and 14).
 
 Scores that follow from a confusion matrix are resampled as matrices: drawing N clips with replacement draws the
 matrix's cells from a multinomial distribution, and drawing persons adds up their matrices. Both are exact.
@@ -6,30 +6,37 @@ matrix's cells from a multinomial distribution, and drawing persons adds up thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.stats import norm, t
 
 from microexpr.confusion import confusion_matrix
 from microexpr.contracts import ConfusionMetric, Metric
 from microexpr.errors import ConfigError
+from microexpr.statistics._units import TIE, Units, freedom_of, units_of
 
 CHUNK = 1_000
 """Resamples scored at once: bounds the memory, never changes a result."""
 
+Method: TypeAlias = Literal["percentile", "bca", "expanded"]
+"""How an interval is read from resamples; `bootstrap` says what each does."""
+
 
 @dataclass(frozen=True, slots=True)
 class BootstrapInterval:
-    """A score and its percentile interval over `n` resamples of `unit`."""
+    """A score and its interval over `n` resamples of `unit`."""
 
     low: float
     high: float
     point: float
     n: int
     unit: Literal["clip", "person"]
+    method: Method = "percentile"
+    stratified: bool = False
 
 
 def bootstrap(
@@ -44,6 +51,8 @@ def bootstrap(
     persons: Shaped[np.ndarray, "n"] | None = None,
     level: float = 0.95,
     proba: Float[np.ndarray, "n k"] | None = None,
+    method: Method = "percentile",
+    stratified: bool = False,
 ) -> BootstrapInterval:
     """Return the score and its interval; clips are resampled, or whole persons where `persons` names each clip's.
 
@@ -51,18 +60,79 @@ def bootstrap(
     does on new people; over persons it answers that. The interval holds the trained model fixed: it knows nothing
     of other seeds or splits. `over` stays the point estimate's, so a resample never changes which classes count.
     A metric without `of_confusion` is called once a resample, and needs `proba`.
+
+    `stratified` draws clips within their true class, so that every resample has the classes' sizes; the interval
+    then holds these sizes fixed.
+
+    `method` says how the interval is read from the resamples. "percentile" takes the percentiles of `level`, as the
+    paper does. "bca" corrects them for bias and for a spread that changes with the score (Efron, 1987), by leaving out
+    each clip or person once. "expanded" moves them outwards as Student's t does from the normal distribution
+    (Hesterberg, 2015), since percentiles over few persons are too narrow; it counts the effective number of persons.
     """
-    _check(y_true, persons, n, level)
     if isinstance(metric, ConfusionMetric):
-        point = float(metric.of_confusion(confusion_matrix(y_true, y_pred, k), over))
-        drawn = _matrices(y_true, [y_pred], k, persons, n, rng)
-        scores = np.concatenate([metric.of_confusion(matrices[:, 0], over) for matrices in drawn])
-    else:
-        if proba is None:
-            raise ValueError("this metric does not follow from a confusion matrix: pass proba")
-        point = metric(y_true, y_pred, proba, over)
-        scores = np.array([metric(y_true[r], y_pred[r], proba[r], over) for r in _rows(y_true.size, persons, n, rng)])
-    return _interval(scores, point, persons, level)
+        return bootstrap_all(
+            {"": metric},
+            y_true,
+            y_pred,
+            k=k,
+            over=over,
+            rng=rng,
+            n=n,
+            persons=persons,
+            level=level,
+            method=method,
+            stratified=stratified,
+        )[""]
+    _check(y_true, persons, n, level, stratified, method)
+    if proba is None:
+        raise ValueError("this metric does not follow from a confusion matrix: pass proba")
+    groups, strata = _groups(y_true, persons, stratified)
+
+    def of_rows(rows: Int[np.ndarray, "m"]) -> float:
+        return metric(y_true[rows], y_pred[rows], proba[rows], over)
+
+    point = metric(y_true, y_pred, proba, over)
+    scores = np.array([of_rows(rows) for rows in _rows(groups, strata, n, rng)])
+    sample = _Sample(
+        lambda: np.array([of_rows(_without(groups, at)) for at in range(len(groups))]),
+        np.ones(len(groups), np.int64),
+        strata,
+        np.array([group.size for group in groups], float),
+    )
+    return _interval(scores, point, persons, level, method, stratified, sample)
+
+
+def bootstrap_all(
+    metrics: Mapping[str, ConfusionMetric],
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    level: float = 0.95,
+    method: Method = "percentile",
+    stratified: bool = False,
+) -> dict[str, BootstrapInterval]:
+    """Return the interval of every metric over the same resamples, each as `bootstrap` gives it."""
+    _check(y_true, persons, n, level, stratified, method)
+    units, confusion = (
+        units_of(y_true, [y_pred], k, persons, stratified=stratified),
+        confusion_matrix(y_true, y_pred, k),
+    )
+    drawn: dict[str, list[Float[np.ndarray, "_"]]] = {name: [] for name in metrics}
+    for matrices in resampled(units, n, rng):
+        for name, metric in metrics.items():
+            drawn[name].append(metric.of_confusion(matrices[:, 0], over))
+
+    def interval(name: str, metric: ConfusionMetric) -> BootstrapInterval:
+        sample = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
+        point = float(metric.of_confusion(confusion, over))
+        return _interval(np.concatenate(drawn[name]), point, persons, level, method, stratified, sample)
+
+    return {name: interval(name, metric) for name, metric in metrics.items()}
 
 
 def bootstrap_difference(
@@ -77,65 +147,187 @@ def bootstrap_difference(
     n: int = 10_000,
     persons: Shaped[np.ndarray, "n"] | None = None,
     level: float = 0.95,
+    method: Method = "percentile",
+    stratified: bool = False,
 ) -> BootstrapInterval:
     """Return the score of predictions `y_a` minus that of `y_b` on the same clips, and its interval.
 
     Both are scored on the same resamples, so what makes a clip hard for both cancels out.
     """
-    _check(y_true, persons, n, level)
+    return difference_and_draws(
+        metric,
+        y_true,
+        y_a,
+        y_b,
+        k=k,
+        over=over,
+        rng=rng,
+        n=n,
+        persons=persons,
+        level=level,
+        method=method,
+        stratified=stratified,
+    )[0]
+
+
+def difference_and_draws(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    y_a: Int[np.ndarray, "n"],
+    y_b: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    level: float = 0.95,
+    method: Method = "percentile",
+    stratified: bool = False,
+) -> tuple[BootstrapInterval, Float[np.ndarray, "draws"]]:
+    """Return what `bootstrap_difference` does, and the resampled differences that the interval is read from."""
+    _check(y_true, persons, n, level, stratified, method)
+
+    def difference(matrices: Float[np.ndarray, "b 2 k k"]) -> Float[np.ndarray, "b"]:
+        scores = metric.of_confusion(matrices, over)
+        return np.asarray(scores[:, 0] - scores[:, 1])
+
     point = np.subtract(*(metric.of_confusion(confusion_matrix(y_true, guess, k), over) for guess in (y_a, y_b)))
-    drawn = _matrices(y_true, [y_a, y_b], k, persons, n, rng)
-    scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in drawn])
-    return _interval(scores[:, 0] - scores[:, 1], float(point), persons, level)
+    units = units_of(y_true, [y_a, y_b], k, persons, stratified=stratified)
+    scores = np.concatenate([difference(matrices) for matrices in resampled(units, n, rng)])
+    sample = _Sample.of(units, difference)
+    return _interval(scores, float(point), persons, level, method, stratified, sample), scores
 
 
-def _check(y_true: Int[np.ndarray, "n"], persons: Shaped[np.ndarray, "n"] | None, n: int, level: float) -> None:
+def resampled(units: Units, n: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "chunk m k k"]]:
+    """Draw units with replacement, each stratum its own number, and add up their confusion matrices."""
+    strata = [np.flatnonzero(units.strata == stratum) for stratum in np.unique(units.strata)]
+    shape, flat = units.matrices.shape[1:], units.matrices.reshape(len(units.counts), -1)
+    sizes = np.array([units.counts[rows].sum() for rows in strata])
+    # Shares of a smaller stratum are filled up in front: the last category of a multinomial gets what is left.
+    share = np.zeros((len(strata), max(map(len, strata))))
+    row = np.zeros(share.shape, np.int64)
+    for at, rows in enumerate(strata):
+        share[at, -len(rows) :] = units.counts[rows] / sizes[at]
+        row[at, -len(rows) :] = rows
+    used = share.ravel() > 0
+    for start in range(0, n, CHUNK):
+        size = min(CHUNK, n - start)
+        drawn = rng.multinomial(sizes, share, size=(size, len(strata))).reshape(size, -1)
+        yield (drawn[:, used] @ flat[row.ravel()[used]]).reshape(size, *shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Units as they were given: the score without one of each row, its number of units, stratum and clips."""
+
+    without: Callable[[], Float[np.ndarray, "u"]]
+    counts: Int[np.ndarray, "u"]
+    strata: Int[np.ndarray, "u"]
+    sizes: Float[np.ndarray, "u"]
+
+    @classmethod
+    def of(cls, units: Units, score: Callable[[Float[np.ndarray, "u m k k"]], Float[np.ndarray, "u"]]) -> _Sample:
+        return cls(lambda: score(units.total() - units.matrices), units.counts, units.strata, units.sizes())
+
+    def expansion(self, level: float) -> float:
+        """Return by how much percentiles move outwards: t over normal quantile, and n over n - 1 of the variance."""
+        number = float(self.counts.sum())
+        if number < 2:
+            raise ConfigError("an expanded interval needs at least two clips. Use percentiles.")
+        half = (1 + level) / 2
+        return float(t.ppf(half, freedom_of(self.sizes, self.counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
+
+    def acceleration(self) -> float:
+        """One sixth of the skewness of the units' influence (Davison & Hinkley, 1997, equation 5.24, by jackknife)."""
+        scores, counts = self.without(), self.counts.astype(float)
+        second = third = 0.0
+        for stratum in np.unique(self.strata):
+            rows = self.strata == stratum
+            weight, size = counts[rows], counts[rows].sum()
+            if size < 2:  # drawn in every resample: it does not vary
+                continue
+            influence = (size - 1) * (np.average(scores[rows], weights=weight) - scores[rows])
+            second += float((weight * influence**2).sum()) / size**2
+            third += float((weight * influence**3).sum()) / size**3
+        return third / (6 * second**1.5) if second > TIE**2 else 0.0
+
+
+def _check(
+    y_true: Int[np.ndarray, "n"],
+    persons: Shaped[np.ndarray, "n"] | None,
+    n: int,
+    level: float,
+    stratified: bool,
+    method: Method,
+) -> None:
     if y_true.size == 0 or n < 1 or not 0 < level < 1:
         raise ConfigError("an interval needs at least one clip, one resample and a level between 0 and 1.")
     if persons is not None and np.unique(persons).size < 2:
         raise ConfigError("an interval over persons needs at least two persons. Resample clips instead.")
+    if persons is not None and stratified:
+        raise ConfigError(
+            "persons show several classes, so resampling them cannot keep the classes' sizes. "
+            "Stratify clips, or resample persons without strata."
+        )
+    if method == "bca" and y_true.size < 2:
+        raise ConfigError("a BCa interval needs at least two clips. Use percentiles.")
 
 
 def _interval(
-    scores: Float[np.ndarray, "n"], point: float, persons: Shaped[np.ndarray, "_"] | None, level: float
+    scores: Float[np.ndarray, "n"],
+    point: float,
+    persons: Shaped[np.ndarray, "_"] | None,
+    level: float,
+    method: Method,
+    stratified: bool,
+    sample: _Sample,
 ) -> BootstrapInterval:
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
-    return BootstrapInterval(float(low), float(high), point, scores.size, "clip" if persons is None else "person")
+    shares = [(1 - level) / 2, (1 + level) / 2]
+    if method == "bca":
+        shares = _corrected(scores, point, shares, sample)
+    elif method == "expanded":
+        shares = [float(share) for share in norm.cdf(norm.ppf(shares) * sample.expansion(level))]
+    low, high = np.quantile(scores, shares)
+    unit: Literal["clip", "person"] = "clip" if persons is None else "person"
+    return BootstrapInterval(float(low), float(high), point, scores.size, unit, method, stratified)
 
 
-def _matrices(
-    y_true: Int[np.ndarray, "n"],
-    guesses: Sequence[Int[np.ndarray, "n"]],
-    k: int,
-    persons: Shaped[np.ndarray, "n"] | None,
-    n: int,
-    rng: np.random.Generator,
-) -> Iterator[Float[np.ndarray, "chunk m k k"]]:
-    """Draw units with replacement and add up their confusion matrices, one for each of m predictions."""
-    codes = np.stack([y_true.astype(np.int64) * k + guess for guess in guesses], axis=1)
-    if persons is None:
-        # Clips with the same codes are one and the same to the matrices, so codes are drawn, by their share.
-        codes, counts = np.unique(codes, axis=0, return_counts=True)
-        number, share, draws = np.arange(len(codes)), counts / y_true.size, y_true.size
-    else:
-        names, number = np.unique(persons, return_inverse=True)
-        share, draws = np.full(names.size, 1 / names.size), names.size
-    units = np.zeros((len(share), len(guesses), k * k))
-    for at in range(len(guesses)):
-        np.add.at(units[:, at], (number, codes[:, at]), 1)
-    for start in range(0, n, CHUNK):
-        size = min(CHUNK, n - start)
-        drawn = rng.multinomial(draws, share, size=size) @ units.reshape(len(share), -1)
-        yield drawn.reshape(size, len(guesses), k, k)
+def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[float], sample: _Sample) -> list[float]:
+    """Move the percentiles by bias and acceleration (Efron & Tibshirani, 1993, equations 14.10 to 14.15)."""
+    below, same = (scores < point - TIE).mean(), (np.abs(scores - point) <= TIE).mean()
+    bias = norm.ppf(below + same / 2)  # half of the ties: a score takes few values
+    if not np.isfinite(bias):
+        raise ConfigError(
+            "a BCa interval cannot be given: all resamples lie on one side of the score. Use percentiles."
+        )
+    acceleration = sample.acceleration()
+    moved = bias + norm.ppf(shares)
+    if (acceleration * moved >= 1).any():
+        raise ConfigError("a BCa interval cannot be given: one clip or person decides the score. Use percentiles.")
+    return [float(share) for share in norm.cdf(bias + moved / (1 - acceleration * moved))]
+
+
+def _groups(
+    y_true: Int[np.ndarray, "n"], persons: Shaped[np.ndarray, "n"] | None, stratified: bool
+) -> tuple[list[Int[np.ndarray, "_"]], Int[np.ndarray, "u"]]:
+    """Return the rows of each unit, and each unit's stratum."""
+    if persons is not None:
+        groups = [np.flatnonzero(persons == name) for name in np.unique(persons)]
+        return groups, np.zeros(len(groups), np.int64)
+    groups = list(np.arange(y_true.size)[:, None])
+    return groups, y_true.astype(np.int64) if stratified else np.zeros(y_true.size, np.int64)
 
 
 def _rows(
-    clips: int, persons: Shaped[np.ndarray, "n"] | None, n: int, rng: np.random.Generator
+    groups: Sequence[Int[np.ndarray, "_"]], strata: Int[np.ndarray, "u"], n: int, rng: np.random.Generator
 ) -> Iterator[Int[np.ndarray, "m"]]:
     """Draw units with replacement and return the rows of their clips."""
-    if persons is None:
-        yield from (rng.integers(clips, size=clips) for _ in range(n))
-        return
-    units = [np.flatnonzero(persons == name) for name in np.unique(persons)]
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     for _ in range(n):
-        yield np.concatenate([units[u] for u in rng.integers(len(units), size=len(units))])
+        drawn = [units[rng.integers(len(units), size=len(units))] for units in members]
+        yield np.concatenate([groups[unit] for unit in np.concatenate(drawn)])
+
+
+def _without(groups: Sequence[Int[np.ndarray, "_"]], left: int) -> Int[np.ndarray, "m"]:
+    return np.concatenate([group for at, group in enumerate(groups) if at != left])
