@@ -6,16 +6,25 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from scipy.stats import binom, chi2, hypergeom, kstest
+import scipy.stats
+from scipy.stats import binom, chi2, hypergeom, kstest, norm
 
 from microexpr.confusion import present
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
 from microexpr.statistics import bootstrap as bootstrap_module
-from microexpr.statistics.bootstrap import bootstrap, bootstrap_difference
+from microexpr.statistics.bootstrap import bootstrap, bootstrap_all, bootstrap_difference
 from microexpr.statistics.guessing import guesses
 from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.permutation import permutation_null
+
+GOLDEN = (
+    ("uf1", False, (0.39772594033457426, 0.5263631727646592), (0.12524511781891007, 0.33778572411959445)),
+    ("uar", False, (0.39880025366036914, 0.5425687665247222), (0.14097030350303777, 0.345428653627879)),
+    ("uf1", True, (0.402497714803805, 0.5271069149886609), (0.14053113113669966, 0.3332689545691619)),
+    ("uar", True, (0.4006788692818213, 0.5430082004123701), (0.15191949554070477, 0.3378976952226673)),
+)
+"""Metric, whether by person, interval of the score, interval of the difference."""
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
 
@@ -294,3 +303,126 @@ def test_mcnemar_counts_clips_that_one_alone_has_right():
     found = mcnemar(np.zeros(4000, int), y_a, y_b)
     b, c = found.only_a, found.only_b
     assert found.p_value == pytest.approx(chi2.sf((abs(b - c) - 1) ** 2 / (b + c), 1), abs=2e-3)
+
+
+# --- ways to read an interval from resamples --------------------------------------------------------------------------
+@pytest.mark.parametrize(("by_person", "stratified"), [(False, False), (False, True), (True, False)])
+def test_bca_is_scipys(by_person, stratified):
+    y_true, y_pred, who = predictions(80, k=3, right=0.9)
+    metric, over = metrics.build("uf1", {}), present(y_true, 3)
+    groups = [np.flatnonzero(who == name) for name in np.unique(who)] if by_person else [[row] for row in range(80)]
+
+    def score(*drawn):
+        rows = np.concatenate([groups[int(unit)] for units in drawn for unit in units])
+        return metric(y_true[rows], y_pred[rows], np.eye(3)[y_pred[rows]], over)
+
+    samples = [np.flatnonzero(y_true == label) for label in range(3)] if stratified else [np.arange(len(groups))]
+    expected = scipy.stats.bootstrap(
+        samples, score, n_resamples=2_000, method="BCa", vectorized=False, rng=np.random.default_rng(3)
+    ).confidence_interval
+    given = {"method": "bca", "stratified": stratified, "persons": who if by_person else None}
+    found = bootstrap(metric, y_true, y_pred, **arguments(y_true, k=3), n=20_000, **given)
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.016)
+    slow = bootstrap(
+        Slow("uf1"), y_true, y_pred, **arguments(y_true, k=3, seed=5), n=1_500, proba=np.eye(3)[y_pred], **given
+    )
+    assert (found.low, found.high) == pytest.approx((slow.low, slow.high), abs=0.025)
+
+
+def test_bca_of_an_accuracy_is_what_theory_gives():
+    """Bias from the binomial distribution, acceleration from its skewness: (1 - 2 p) / (6 sqrt(n p (1 - p)))."""
+    n, right = 400, 380
+    p, y_true = right / n, np.zeros(n, dtype=int)
+    y_pred = (np.arange(n) >= right).astype(int)
+    bias = norm.ppf(binom.cdf(right - 1, n, p) + binom.pmf(right, n, p) / 2)
+    acceleration = (1 - 2 * p) / (6 * np.sqrt(n * p * (1 - p)))
+    moved = bias + norm.ppf([0.025, 0.975])
+    expected = binom.ppf(norm.cdf(bias + moved / (1 - acceleration * moved)), n, p) / n
+    accuracy, shared = metrics.build("accuracy", {}), {**arguments(y_true, k=2), "n": 200_000}
+    found = bootstrap(accuracy, y_true, y_pred, **shared, method="bca")
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    assert expected[0] < binom.ppf(0.025, n, p) / n  # further from 1 than the percentile
+
+
+def test_strata_keep_the_classes_sizes():
+    y_true, y_pred, who = predictions(60, k=3)
+    # Accuracy of a classifier that knows one class only: its share of the clips, which strata hold fixed.
+    shared = {**arguments(y_true, k=3), "n": 500}
+    accuracy, first = metrics.build("accuracy", {}), np.zeros(60, dtype=int)
+    found = bootstrap(accuracy, y_true, first, **shared, stratified=True)
+    assert found.low == found.high == found.point
+    assert found.stratified
+    with pytest.raises(ConfigError, match="persons show several classes"):
+        bootstrap(accuracy, y_true, y_pred, **shared, stratified=True, persons=who)
+    sizes = np.bincount(y_true)
+    recall = np.array([(y_pred[y_true == label] == label).mean() for label in range(3)])
+    spread = np.sqrt((sizes * recall * (1 - recall)).sum()) / 60
+    found = bootstrap(accuracy, y_true, y_pred, **{**shared, "n": 20_000}, stratified=True, level=0.6826895)
+    assert (found.high - found.low) / 2 == pytest.approx(spread, rel=0.15)
+
+
+def test_an_expanded_interval_over_even_persons_is_students():
+    """The mean of normal values, one a person: percentiles moved outwards are the mean -+ t * s / sqrt(n)."""
+    rng = np.random.default_rng(2)
+    who, y_true = np.repeat(np.arange(12), 200), np.tile([0, 1], 1200)
+    right = np.concatenate([np.arange(200) < count for count in rng.normal(100, 12, 12).round()])
+    y_pred, accuracy = np.where(right, y_true, 1 - y_true), metrics.build("accuracy", {})
+    shares = right.reshape(12, 200).mean(axis=1)
+    found = bootstrap(
+        accuracy, y_true, y_pred, **arguments(y_true, k=2), persons=who, n=50_000, method="expanded", level=0.9
+    )
+    low, high = scipy.stats.t.interval(0.9, 11, shares.mean(), scipy.stats.sem(shares))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    plain = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2), persons=who, n=50_000, level=0.9)
+    assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(1.7959 / 1.6449 * 1.0445, rel=0.05)
+
+
+def test_a_person_with_most_clips_leaves_few_to_learn_from():
+    y_true, y_pred, _ = predictions(300, k=3)
+    even, one = np.arange(300) % 12, np.maximum(np.arange(300) - 288, 0)
+    widths = {}
+    for name, who in (("even", even), ("one", one)):
+        shared = {"persons": who, "n": 2_000, **arguments(y_true, k=3)}
+        found = [
+            bootstrap(
+                metrics.build("uf1", {}), y_true, y_pred, **{**shared, "rng": np.random.default_rng(4)}, method=way
+            )
+            for way in ("percentile", "expanded")
+        ]
+        widths[name] = (found[1].high - found[1].low) / (found[0].high - found[0].low)
+    assert widths["one"] > widths["even"] > 1.1
+
+
+def test_every_way_is_refused_where_it_gives_nothing():
+    one = np.array([0])
+    for method in ("bca", "expanded"):
+        with pytest.raises(ConfigError, match="at least two clips"):
+            bootstrap(metrics.build("accuracy", {}), one, one, **arguments(one, k=2), method=method)
+    y_true, y_pred, _ = predictions(60, k=3)
+    found = bootstrap(metrics.build("accuracy", {}), y_true, y_true, **arguments(y_true, k=3), method="bca")
+    assert (found.low, found.high) == (1, 1)  # nothing varies, nothing to correct
+    with pytest.raises(ConfigError, match="one side"):
+        bootstrap(metrics.build("uf1", {}), y_true, y_pred, **arguments(y_true, k=3), method="bca", n=1)
+
+
+def test_all_metrics_at_once_are_each_alone():
+    y_true, y_pred, who = predictions(145)
+    built = {name: metrics.build(name, {}) for name in NAMES}
+    for given in ({}, {"persons": who, "method": "bca"}, {"stratified": True, "method": "expanded"}):
+        together = bootstrap_all(built, y_true, y_pred, **arguments(y_true), n=500, **given)
+        assert together == {
+            name: bootstrap(metric, y_true, y_pred, **arguments(y_true), n=500, **given)
+            for name, metric in built.items()
+        }
+
+
+def test_stored_intervals_stay_what_they_were():
+    """Figures in reports were computed by these calls; the numbers are those of the first version."""
+    y_true, y_pred, who = predictions(255)
+    y_b = predictions(255, seed=9)[1]
+    for name, persons, alone, apart in GOLDEN:
+        shared = {"n": 1000, "persons": who if persons else None}
+        found = bootstrap(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), **shared)
+        assert (found.low, found.high) == pytest.approx(alone, abs=1e-12)
+        found = bootstrap_difference(metrics.build(name, {}), y_true, y_pred, y_b, **arguments(y_true), **shared)
+        assert (found.low, found.high) == pytest.approx(apart, abs=1e-12)

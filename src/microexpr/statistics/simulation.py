@@ -95,7 +95,7 @@ def draw(scenario: Scenario, rng: np.random.Generator, gap: float = 0.0) -> Draw
         wrong = people.mistaken[who, at].copy()
         wrong[np.arange(who.size), y_true] = 0
         guesses.append(np.where(right[:, at], y_true, _choose(wrong / wrong.sum(axis=1, keepdims=True), rng)))
-    return Drawn(y_true, *guesses, who)
+    return Drawn(y_true, guesses[0], guesses[1], who)
 
 
 def population(
