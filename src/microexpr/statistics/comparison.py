@@ -59,7 +59,7 @@ class Comparison:
     """Whether all swappings were scored; else `permutations` were drawn."""
     permutations: int
     differing: int
-    """Persons (or clips) whose predictions differ: only they can tell anything."""
+    """Persons (or clips) whose confusion matrices differ between the two: only they can tell anything."""
     p_holm: float | None
     """The permutation test's p-value adjusted for the family of comparisons (`family`)."""
     family: int

@@ -75,10 +75,10 @@ def _aligned(first: Predictions, other: Predictions) -> Predictions:
     moved = Predictions(
         other.name, other.classes, other.clips[rows], other.persons[rows], other.y_true[rows], other.y_pred[rows]
     )
-    for what, a, b in (("class", first.y_true, moved.y_true), ("person", first.persons, moved.persons)):
+    for what, a, b in (("true class", first.y_true, moved.y_true), ("person", first.persons, moved.persons)):
         if (a != b).any():
             raise ConfigError(
-                f"{first.name} and {other.name} name another true {what} for {_some(first.clips[a != b])}. "
+                f"{first.name} and {other.name} name another {what} for {_some(first.clips[a != b])}. "
                 "They were made from different versions of the annotations."
             )
     return moved

@@ -27,7 +27,7 @@ class SwapTest:
     exact: bool
     """Whether `n` are all swappings there are; else they were drawn at random."""
     units: int
-    """Clips or persons whose predictions differ: all others are the same however they are swapped."""
+    """Clips or persons whose two confusion matrices differ: all others are the same however they are swapped."""
     step: float | None
     """How far the smallest difference that this test would call one lies above the next value that differences take.
 
@@ -93,7 +93,8 @@ def _discordant(units: Units) -> Units:
 
 def _changes(units: Units) -> Float[np.ndarray, "u kk"]:
     """Return what swapping one unit of each row adds to the first classifier's matrix."""
-    return np.asarray(units.matrices[:, 1] - units.matrices[:, 0]).reshape(len(units.counts), -1)
+    k = units.matrices.shape[-1]
+    return np.asarray(units.matrices[:, 1] - units.matrices[:, 0]).reshape(len(units.counts), k * k)
 
 
 def _all_swappings(units: Units, number: int) -> Iterator[Float[np.ndarray, "c k k"]]:
