@@ -1,5 +1,6 @@
 """Protocols: who is trained on and who is tested on."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from microexpr.config import Experiment
 from microexpr.contracts import EvalProtocol, protocols
 from microexpr.errors import ConfigError, SplitError
+from microexpr.plan import cut_val
 from microexpr.protocols.holdout import adams
 
 EMOTIONS = ("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear")
@@ -23,6 +26,7 @@ def clips(counts, persons=26, seed=0):
     return pd.DataFrame(
         {
             "key": [f"casme2/{p:02}/EP{row:03}/1-40" for row, p in enumerate(who)],
+            "dataset": "casme2",
             "subject": [f"{p:02}" for p in who],
             "person": [f"casme2/{p:02}" for p in who],
             "emotion": [EMOTIONS[c] for c in label],
@@ -47,10 +51,20 @@ def check(table, fold):
         assert (np.diff(rows) > 0).all()
 
 
-@pytest.mark.parametrize(("name", "independent"), [("paper_holdout", False), ("loso", True)])
-def test_keeps_its_contract(name, independent):
+@pytest.mark.parametrize(
+    ("name", "params", "independent"),
+    [
+        ("paper_holdout", {}, False),
+        ("loso", {}, True),
+        ("subject_kfold", {}, True),
+        ("clip_kfold", {}, False),
+        ("leave_one_database_out", {}, True),
+        ("cross_database", {"train": ["a"], "test": ["b"]}, True),
+    ],
+)
+def test_keeps_its_contract(name, params, independent):
     assert name in protocols.names()
-    protocol = protocols.build(name, {})
+    protocol = protocols.build(name, params)
     assert isinstance(protocol, EvalProtocol)
     assert protocol.subject_independent is independent
 
@@ -216,3 +230,290 @@ def test_loso_needs_two_persons_with_names_of_their_own(persons, message):
     # Told at the call, before any fold is asked for.
     with pytest.raises(SplitError, match=message):
         protocols.build("loso", {})(pd.DataFrame({"person": persons}), np.random.default_rng(0))
+
+
+def test_loso_needs_two_classes():
+    with pytest.raises(SplitError, match=r"loso: the table has one class only \(40 clips\)"):
+        protocols.build("loso", {})(clips([40]), np.random.default_rng(0))
+
+
+# --- what all the others keep -----------------------------------------------------------------------------------------
+NEW = [
+    ("subject_kfold", {"k": 4}),
+    ("subject_kfold", {"k": 3, "repeats": 3}),
+    ("clip_kfold", {"k": 4}),
+    ("clip_kfold", {"k": 10, "repeats": 2}),
+    ("leave_one_database_out", {}),
+    ("cross_database", {"train": ["casme2", "samm"], "test": ["smic"]}),
+]
+
+
+def composite(seed=0, shared=True):
+    """Clips of three databases; persons 0 and 1 of CASME II are also in SAMM."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for name, numbers, persons in (("casme2", (40, 30, 20), 8), ("samm", (60, 15, 9), 9), ("smic", (20, 20, 20), 7)):
+        label = rng.permutation(np.repeat(np.arange(3), numbers))
+        who = rng.integers(persons, size=label.size)
+        space = [("lab" if shared and name != "smic" and p < 2 else name) for p in who]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "key": [f"{name}/{p}/{row}/1-9" for row, p in enumerate(who)],
+                    "dataset": name,
+                    "person": [f"{s}/{p}" for s, p in zip(space, who, strict=True)],
+                    "emotion": [EMOTIONS[c] for c in label],
+                    "label": label,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def folds_of(name, params, table, seed=0):
+    return list(protocols.build(name, params)(table, np.random.default_rng(seed)))
+
+
+def as_keys(table, folds):
+    key = table["key"].to_numpy()
+    return {fold.name: (fold.repeat, set(key[fold.train]), set(key[fold.test])) for fold in folds}
+
+
+@pytest.mark.parametrize(("name", "params"), NEW)
+def test_folds_are_partitions_and_test_each_clip_at_most_once_a_repeat(name, params):
+    table = composite()
+    folds = folds_of(name, params, table)
+    assert len({fold.name for fold in folds}) == len(folds)
+    for repeat in {fold.repeat for fold in folds}:
+        mine = [fold for fold in folds if fold.repeat == repeat]
+        tested = Counter(row for fold in mine for row in fold.test.tolist())
+        assert max(tested.values()) == 1
+        if name != "cross_database":
+            assert len(tested) == len(table)
+    for fold in folds:
+        assert fold.val is None
+        assert not set(fold.train) & set(fold.test)
+        for rows in (fold.train, fold.test):
+            assert rows.size
+            assert (np.diff(rows) > 0).all()
+        if not fold.note:
+            assert fold.train.size + fold.test.size == len(table)
+
+
+@pytest.mark.parametrize(("name", "params"), NEW)
+def test_who_is_tested_is_trained_on_only_where_it_says_so(name, params):
+    table = composite()
+    person = table["person"].to_numpy()
+    both = [set(person[fold.train]) & set(person[fold.test]) for fold in folds_of(name, params, table)]
+    if protocols.build(name, params).subject_independent:
+        assert not any(both)
+    else:
+        assert all(both)
+
+
+@pytest.mark.parametrize(("name", "params"), NEW)
+def test_the_same_clips_whatever_the_order_of_the_table(name, params):
+    table = composite()
+    expected = as_keys(table, folds_of(name, params, table))
+    for seed in range(5):
+        shuffled = table.sample(frac=1, random_state=seed)  # and its index labels are not its rows
+        assert as_keys(shuffled, folds_of(name, params, shuffled)) == expected
+
+
+@pytest.mark.parametrize(("name", "params"), NEW)
+def test_the_generator_alone_decides(name, params):
+    table = composite()
+    drawn = [as_keys(table, folds_of(name, params, table, seed)) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1]
+    assert (drawn[0] != drawn[2]) == name.endswith("kfold")
+
+
+@pytest.mark.parametrize(("name", "params"), [*NEW, ("loso", {})])
+def test_validation_is_cut_inside_the_training_persons(name, params):
+    table, recipe = composite(), Experiment(validation=0.2)
+    person = table["person"].to_numpy()
+    for fold in folds_of(name, params, table):
+        cut = cut_val(fold, table, recipe)
+        assert (cut.name, cut.repeat, cut.note) == (fold.name, fold.repeat, fold.note)
+        np.testing.assert_array_equal(cut.test, fold.test)
+        np.testing.assert_array_equal(np.sort(np.concatenate([cut.train, cut.val])), fold.train)
+        train, val, test = (set(person[rows]) for rows in (cut.train, cut.val, cut.test))
+        assert train
+        assert val
+        assert not train & val
+        if protocols.build(name, params).subject_independent:
+            assert not test & (train | val)
+
+
+@pytest.mark.parametrize(("name", "params"), NEW)
+def test_one_class_and_no_clip_get_a_sentence(name, params):
+    table = composite()
+    with pytest.raises(SplitError, match=rf"{name}: the table has one class only .*another label set"):
+        folds_of(name, params, table[table["label"] == 0])
+    with pytest.raises(SplitError, match=f"{name}: the table has no clip"):
+        folds_of(name, params, table[:0])
+
+
+# --- k-fold -----------------------------------------------------------------------------------------------------------
+def imbalance(table, folds):
+    """Return the sum of n_fc^2 / n_c over folds and classes, all clips as one class more."""
+    label, k = table["label"].to_numpy(), int(table["label"].max()) + 1
+    tested = np.array([[*np.bincount(label[rows], minlength=k), rows.size] for rows in folds], float)
+    return (tested**2 / tested.sum(0)).sum()
+
+
+def test_every_person_is_tested_once_in_every_repeat():
+    table = clips(CASME2)
+    folds = folds_of("subject_kfold", {"k": 5, "repeats": 4}, table)
+    assert [fold.name for fold in folds] == [f"r{r}-f{f}" for r in range(1, 5) for f in range(1, 6)]
+    divisions = set()
+    for repeat in range(1, 5):
+        tested = [frozenset(table["person"].iloc[fold.test]) for fold in folds if fold.repeat == repeat]
+        assert sum(map(len, tested)) == table["person"].nunique()
+        divisions.add(frozenset(tested))
+    assert len(divisions) == 4
+
+
+def test_names_sort_in_their_order():
+    names = [fold.name for fold in folds_of("clip_kfold", {"k": 10, "repeats": 2}, clips(CASME2))]
+    assert names == sorted(names)
+    assert names[:2] == ["r1-f01", "r1-f02"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_are_shared_out_better_than_by_chance(seed):
+    table = clips(CASME2, seed=seed)
+    rng = np.random.default_rng(seed)
+    person = table["person"].to_numpy()
+    ours = imbalance(table, [fold.test for fold in folds_of("subject_kfold", {"k": 5}, table, seed)])
+    chance = []
+    for _ in range(1_000):
+        fold_of = dict(zip(sorted(set(person)), rng.permutation(np.arange(table["person"].nunique()) % 5), strict=True))
+        number = np.array([fold_of[who] for who in person])
+        chance.append(imbalance(table, [np.flatnonzero(number == f) for f in range(5)]))
+    assert ours < min(chance)
+
+
+def test_few_persons_are_divided_nearly_as_well_as_they_can_be():
+    for seed in range(8):
+        table = clips([30, 20, 10], persons=8, seed=seed)
+        persons, number = np.unique(table["person"], return_inverse=True)
+        best = min(
+            imbalance(table, [np.flatnonzero(np.array(way)[number] == f) for f in range(2)])
+            for way in itertools.product(range(2), repeat=len(persons))
+            if len(set(way)) == 2
+        )
+        ours = imbalance(table, [fold.test for fold in folds_of("subject_kfold", {"k": 2}, table, seed)])
+        assert best <= ours + 1e-9
+        assert ours < best * 1.01
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 12), st.integers(2, 9), st.integers(0, 3))
+def test_no_fold_stays_empty(persons, k, seed):
+    table = clips([25, 10, 4], persons=persons, seed=seed)
+    if (present := table["person"].nunique()) < k:
+        with pytest.raises(SplitError, match=rf"k = {k} folds, but the table has {present}\."):
+            folds_of("subject_kfold", {"k": k}, table, seed)
+        return
+    assert all(fold.test.size for fold in folds_of("subject_kfold", {"k": k}, table, seed))
+
+
+def test_as_many_folds_as_persons_is_loso_and_cannot_be_repeated():
+    table = clips([30, 20], persons=6)
+    tested = {frozenset(fold.test.tolist()) for fold in folds_of("subject_kfold", {"k": 6}, table)}
+    assert tested == {frozenset(fold.test.tolist()) for fold in folds_of("loso", {}, table)}
+    with pytest.raises(SplitError, match="no more than 1 divisions worth having, but repeats = 2"):
+        folds_of("subject_kfold", {"k": 6, "repeats": 2}, table)
+
+
+def test_clips_are_dealt_out_within_one_of_even():
+    table = clips(CASME2)
+    label = table["label"].to_numpy()
+    for fold in folds_of("clip_kfold", {"k": 5, "repeats": 3}, table):
+        assert abs(fold.test.size - 255 / 5) < 1
+        assert (np.abs(np.bincount(label[fold.test], minlength=7) - np.array(CASME2) / 5) < 1).all()
+
+
+def test_clips_are_dealt_out_anew_in_every_repeat():
+    folds = folds_of("clip_kfold", {"k": 2, "repeats": 5}, clips(CASME2))
+    assert len({frozenset(fold.test.tolist()) for fold in folds}) == 10
+
+
+def test_too_little_for_k_folds():
+    with pytest.raises(SplitError, match=r"subject_kfold divides persons into k = 5 folds, but the table has 1\."):
+        folds_of("subject_kfold", {}, clips([10, 10], persons=1))
+    with pytest.raises(SplitError, match="clip_kfold divides clips into k = 5 folds, but the table has 3"):
+        folds_of("clip_kfold", {}, clips([2, 1]))
+    with pytest.raises(SplitError, match=r"r1-f\d has clips of one class only to train on\. Take a larger k"):
+        folds_of("clip_kfold", {"k": 2}, clips([5, 1]))
+    alone = pd.DataFrame({"key": list("abcd"), "person": ["p", "p", "q", "q"], "label": [0, 0, 1, 1]})
+    with pytest.raises(SplitError, match="subject_kfold: fold r1-f1 has clips of one class only to train on"):
+        folds_of("subject_kfold", {"k": 2}, alone)
+    for name in ("subject_kfold", "clip_kfold"):
+        for params in ({"k": 1}, {"repeats": 0}):
+            with pytest.raises(ConfigError, match="is not valid"):
+                protocols.build(name, params)
+
+
+# --- across databases -------------------------------------------------------------------------------------------------
+def test_each_database_is_tested_once_by_all_the_others():
+    table = composite(shared=False)
+    folds = folds_of("leave_one_database_out", {}, table)
+    assert [fold.name for fold in folds] == ["casme2", "samm", "smic"]
+    for fold in folds:
+        assert set(table["dataset"].iloc[fold.test]) == {fold.name}
+        assert set(table["dataset"].iloc[fold.train]) == {"casme2", "samm", "smic"} - {fold.name}
+        assert not fold.note
+
+
+def test_persons_of_the_tested_database_are_kept_out_of_training_and_told():
+    table = composite()
+    casme2, samm, smic = folds_of("leave_one_database_out", {}, table)
+    lost = ((table["dataset"] == "samm") & table["person"].str.startswith("lab/")).sum()
+    assert lost > 0
+    assert casme2.train.size == (table["dataset"] != "casme2").sum() - lost
+    assert f"2 of the persons are also in samm and smic, where their {lost} clips are kept out" in casme2.note
+    assert "(lab/0, lab/1)" in casme2.note
+    assert "are also in casme2 and smic" in samm.note
+    assert not smic.note
+
+
+def test_train_on_one_test_on_another():
+    table = composite()
+    (fold,) = folds_of("cross_database", {"train": ["samm"], "test": ["casme2"]}, table)
+    assert fold.name == "samm-to-casme2"
+    assert set(table["dataset"].iloc[fold.test]) == {"casme2"}
+    assert set(table["dataset"].iloc[fold.train]) == {"samm"}
+    assert "2 of the persons are also in samm" in fold.note
+    assert fold.note.endswith("smic: neither trained on nor tested.")
+    (several,) = folds_of("cross_database", {"train": ["samm", "casme2"], "test": ["smic"]}, table)
+    assert several.name == "samm+casme2-to-smic"
+    assert not several.note
+
+
+def test_databases_that_cannot_be():
+    table = composite()
+    one = table[table["dataset"] == "smic"]
+    with pytest.raises(SplitError, match="needs two databases, but the table has only 'smic'"):
+        folds_of("leave_one_database_out", {}, one)
+    with pytest.raises(
+        SplitError, match=r"test names 'sam', of which there is no clip \(did you mean 'samm'\?\).*casme2"
+    ):
+        folds_of("cross_database", {"train": ["casme2"], "test": ["sam"]}, table)
+    with pytest.raises(SplitError, match="train names 'casme2'"):
+        folds_of("cross_database", {"train": ["casme2"], "test": ["smic"]}, one)
+    with pytest.raises(ConfigError, match="'smic' stands in train and in test"):
+        protocols.build("cross_database", {"train": ["smic", "samm"], "test": ["smic"]})
+    with pytest.raises(ConfigError, match="needs a database in train and one in test"):
+        protocols.build("cross_database", {"train": [], "test": ["smic"]})
+    with pytest.raises(ConfigError, match="needs the parameter 'train'"):
+        protocols.build("cross_database", {"test": ["smic"]})
+    with pytest.raises(SplitError, match=r"fold samm has clips of one class only to train on\. Join other databases"):
+        folds_of("leave_one_database_out", {}, table[(table["dataset"] == "samm") | (table["label"] == 0)])
+    same = table.assign(person="lab/1")
+    with pytest.raises(SplitError, match="fold casme2 has no clip to train on"):
+        folds_of("leave_one_database_out", {}, same)
+    slashed = table.assign(dataset=np.where(table["dataset"] == "smic", "a/b", "a-b"))
+    with pytest.raises(SplitError, match="two databases have the same name"):
+        folds_of("leave_one_database_out", {}, slashed)

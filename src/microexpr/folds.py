@@ -75,8 +75,7 @@ class StoredFolds(_Strict):
     @property
     def content(self) -> str:
         """A digest of who is trained, chosen and tested on, whatever the file's layout."""
-        parts = {fold.name: [fold.repeat, fold.val is None, *map(sorted, fold.parts.values())] for fold in self.folds}
-        return digest(parts)
+        return digest({fold.name: [fold.repeat, *map(sorted, fold.parts.values())] for fold in self.folds})
 
     def to_json(self) -> str:
         """Return the file's text."""
