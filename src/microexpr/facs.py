@@ -12,7 +12,7 @@ _UNIT = re.compile(
     r"""(?<![0-9A-Z])(?<![0-9]\.)
     (?:AU\s*)?
     (?:(?P<side>[LR])(?=[0-9])|(?P<lip>[ATB])(?=[0-9]))?
-    (?P<number>[0-9]{1,2})(?![0-9]|\.[0-9])
+    (?P<number>(?!0+(?![0-9]))[0-9]{1,2})(?![0-9]|\.[0-9])
     (?P<intensity>[A-E](?:/[A-E])?(?![A-Z0-9]))?
     (?P<after>[LR](?![A-Z0-9]))?
     (?P<doubt>\s*\?)?
@@ -43,7 +43,7 @@ def parse_action_units(text: str) -> tuple[ActionUnit, ...]:
     L and R, before the number or after it ('12L'), are the sides of the face, A to E the intensities, '?' a doubt;
     units joined by 'or' or by a slash are doubtful too, with all the others of their cell. '(k)' (4DME: there
     throughout, not moving) is no part of a unit: `still_units` tells them. Words without a number ('soft focus'), '?'
-    alone and an empty cell give none. Keep the cell beside the result: `beside_units` tells what no unit holds.
+    alone, 0 and an empty cell give none. Keep the cell beside the result: `beside_units` tells what no unit holds.
 
     >>> [str(unit) for unit in parse_action_units("4+L10+12B?")]
     ['4', 'L10', '12B?']
@@ -69,12 +69,13 @@ def still_units(text: str) -> tuple[ActionUnit, ...]:
 
 
 def beside_units(text: str) -> tuple[str, ...]:
-    """Return the words, letters and numbers of a cell that belong to no unit: T and B the lips, A asymmetry.
+    """Return the words, letters and numbers of a cell that belong to no unit: T and B the lips, A asymmetry, a second
+    side, 0.
 
     >>> beside_units("ref(43) + 12A"), beside_units("A/L12"), beside_units("4 or L7?"), beside_units("123, soft focus")
     (('ref',), ('A',), (), ('123', 'soft focus'))
-    >>> beside_units("12L+T28+A15B")
-    ('T', 'A')
+    >>> beside_units("12L+T28+A15B"), beside_units("L4R+l0")
+    (('T', 'A'), ('R', 'l0'))
     """
     return tuple(_beside(_EITHER.sub("+", narrow(text))))
 
@@ -84,6 +85,8 @@ def _beside(text: str) -> Iterator[str]:
     for found in _UNIT.finditer(text):
         yield from _BESIDE.findall(text[end : found.start()])
         yield from filter(None, [found["lip"]])
+        if found["side"] and found["after"] and found["side"].upper() != found["after"].upper():
+            yield found["after"]
         end = found.end()
     yield from _BESIDE.findall(text[end:])
 
