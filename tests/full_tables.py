@@ -106,6 +106,6 @@ def smic_folder(root: Path, subject: int, emotion: str, name: str, numbers: Iter
 
 def smic_folders(root: Path) -> Path:
     """Write 164 clips of three frames."""
-    for subject, emotion, name in smic_clips():
-        smic_folder(root / "HS", subject, emotion, name)
+    for index, (subject, emotion, name) in enumerate(smic_clips()):
+        smic_folder(root / "HS", subject, emotion, name, range(559740 + 10 * index, 559743 + 10 * index))
     return root

@@ -302,7 +302,7 @@ def test_missing_frames_and_folders_are_told(tmp_path):
 
 # --- the example ------------------------------------------------------------------------------------------------------
 def test_the_registry_finds_and_binds_it():
-    assert datasets.bind("casme", {"folder": "raw"}) == {"folder": "raw", "corrections": True, "table": None}
+    assert datasets.bind("casme", {"folder": "raw"}) == {"folder": "raw", "table": None}
 
 
 def test_the_example_has_the_owners_layout(tmp_path):

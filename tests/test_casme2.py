@@ -243,11 +243,11 @@ def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
 
 
 # --- label versions ---------------------------------------------------------------------------------------------------
-def full_table(file: Path, surprise: int, sadness: int, uncoded: int) -> Path:
+def full_table(file: Path, surprise: int, sadness: int, uncoded: int, first: Sequence[object] | None = None) -> Path:
     counts = {"others": 99, "disgust": 63, "happiness": 32, "repression": 27, "fear": 2}
     words = [word for word, n in {**counts, "surprise": surprise, "sadness": sadness}.items() for _ in range(n)]
-    rows = (row("01", f"EP{n}", 1, 2, 3, "?" if n < uncoded else 4, word) for n, word in enumerate(words))
-    return write_table(file, rows)
+    rows = [row("01", f"EP{n}", 1, 2, 3, "?" if n < uncoded else 4, word) for n, word in enumerate(words)]
+    return write_table(file, [first or rows[0], *rows[1:]])
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,8 @@ def full_table(file: Path, surprise: int, sadness: int, uncoded: int) -> Path:
         (
             "20140508",
             (25, 7, 0),
-            "neither 2014-05-08 nor 2019-07-01 (255 rows, surprise 25, sadness 7, 0 action-unit cells '?')",
+            "neither 2014-05-08 nor 2019-07-01 (255 rows, surprise 25, sadness 7, 0 action-unit cells '?'); "
+            "nearest to 2014-05-08, but action-unit cells '?' 0, not 5",
         ),
     ],
 )
@@ -280,7 +281,9 @@ def test_a_table_with_an_added_row_is_neither_version(tmp_path):
     book = openpyxl.load_workbook(file)
     book["Sheet1"].append(list(row("24", "EP02_07", 61, 91, 106, 4, "disgust")))
     book.save(file)
-    assert Casme2(tmp_path).facts()["label version"].startswith("neither 2014-05-08 nor 2019-07-01 (256 rows")
+    told = Casme2(tmp_path).facts()["label version"]
+    assert told.startswith("neither 2014-05-08 nor 2019-07-01 (256 rows")
+    assert told.endswith("; nearest to 2014-05-08, but 256 rows, not 255; disgust 64, not 63")
 
 
 def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
@@ -302,8 +305,107 @@ def test_objective_classes_are_labels_where_their_table_lies_beside(tmp_path):
     clips = Casme2(tmp_path).clips()
     assert [clip.labels.get("objective class") for clip in clips] == [("1",), ("5",), None]
     assert [LABEL_SETS["objective_7"].of(clip) for clip in clips] == ["1", "5", None]
-    (tmp_path / "CASME2-ObjectiveClasses.xlsx").write_bytes(b"broken")
-    says(only(Casme2(tmp_path).faults()), "CASME2-ObjectiveClasses.xlsx", "not an Excel workbook")
+
+
+def objective(
+    root: Path, *rows: Sequence[object], header: Sequence[object] = ("Subject", "Filename", "Objective Class")
+):
+    write_table(root / "CASME2-ObjectiveClasses.xlsx", rows, header)
+    return Casme2(root)
+
+
+def test_objective_classes_whose_names_are_in_another_case_are_the_clips(tmp_path):
+    reader = objective(build(tmp_path), ("sub01", "ep02_01F", 1), (3.0, " EP01_2 ", 5.0))
+    assert [clip.labels.get("objective class") for clip in reader.clips()] == [("1",), ("5",), None]
+    assert (reader.faults(), reader.remarks()) == ((), ())
+
+
+@pytest.mark.parametrize("cell", [0, 8, "III", "?", None, 2.5])
+def test_an_objective_class_that_is_none_is_told_with_its_row(tmp_path, cell):
+    reader = objective(build(tmp_path), ("01", "EP02_01f", cell), ("03", "EP01_2", 5))
+    fault = only(reader.faults())
+    says(fault, f"{TABLE}, row 2", "its objective class is '", "row 2 of CASME2-ObjectiveClasses.xlsx", "1, 2, 3, 4, 5")
+    assert fault.clip == "casme2/01/EP02_01f/46-50"
+    assert [clip.video for clip in reader.clips()] == ["EP01_2", "EP09f"]
+
+
+def test_two_objective_classes_of_a_clip_are_told(tmp_path):
+    reader = objective(
+        build(tmp_path), ("01", "EP02_01f", 1), ("01", "EP02_01F", 2), ("03", "EP01_2", 5), (3, "EP01_2", 5)
+    )
+    fault = only(reader.faults())
+    says(fault, "its objective class is '1' in row 2 and '2' in row 3 of CASME2-ObjectiveClasses.xlsx")
+    assert fault.clip == "casme2/01/EP02_01f/46-50"
+    # The same class twice is harmless.
+    assert [clip.labels.get("objective class") for clip in reader.clips()] == [("5",), None]
+
+
+def test_objective_classes_of_no_clip_are_one_remark(tmp_path):
+    lost = [("07", f"EP{n}", 9) for n in range(8)]
+    reader = objective(build(tmp_path), ("01", "EP02_01f", 1), *lost, (None, "EP01_2", 4))
+    assert reader.faults() == ()
+    remark = only(reader.remarks(table_only=True))
+    says(
+        remark, "CASME2-ObjectiveClasses.xlsx: names clips that the coding table has not: row 3 (07/EP0)", "and 3 more"
+    )
+    assert remark.clip is None
+    # A clip whose own row is wrong is none of them.
+    write_table(tmp_path / TABLE, [*ROWS[:2], row("01", "EP9", 5, 2, 4, 4, "joy")])
+    (remark,) = objective(tmp_path, ("01", "EP9", 2), ("02", "EP9", 2)).remarks(table_only=True)
+    says(remark, "row 3 (02/EP9)")
+    assert "row 2" not in str(remark)
+
+
+@pytest.mark.parametrize("spoil", ["broken", "no header", "cut off", "no rows"])
+def test_without_a_readable_table_of_objective_classes_clips_are_read_without_them(tmp_path, spoil):
+    build(tmp_path)
+    file = tmp_path / "CASME2-ObjectiveClasses.xlsx"
+    header = ("Subject", "Filename", "Class") if spoil == "no header" else ("Subject", "Filename", "Objective Class")
+    write_table(file, [] if spoil == "no rows" else [("01", "EP02_01f", 1)], header)
+    if spoil in ("broken", "cut off"):
+        file.write_bytes(b"broken" if spoil == "broken" else file.read_bytes()[:-200])
+    reader = Casme2(tmp_path)
+    assert (len(reader.clips()), reader.faults()) == (3, ())
+    says(only(reader.remarks()), "CASME2-ObjectiveClasses.xlsx: its classes are not read: ")
+
+
+def test_the_scrap_on_the_second_sheet_of_the_objective_classes_is_not_read(tmp_path):
+    build(tmp_path)
+    book = openpyxl.Workbook()
+    for sheet, rows in (
+        (book.active, [("01", "EP02_01f", 1), ("03", "EP01_2", 5)]),
+        (book.create_sheet("Sheet2"), [("01", "EP02_01f", 6)]),
+    ):
+        for cells in (("Subject", "Filename", "Objective Class"), *rows):
+            sheet.append(cells)
+    book.save(tmp_path / "CASME2-ObjectiveClasses.xlsx")
+    reader = Casme2(tmp_path)
+    assert (reader.clips()[0].labels["objective class"], reader.faults()) == (("1",), ())
+
+
+def test_the_fingerprint_follows_the_objective_classes(tmp_path):
+    before = objective(build(tmp_path), ("01", "EP02_01f", 1)).fingerprint()
+    assert objective(tmp_path, ("01", "EP02_01f", 2)).fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("apex", "told"), [("/", ""), (279, ", but somebody has filled in the apex of 04/EP12_01f (279)")]
+)
+def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, told):
+    full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, apex, 325, "?", "others"))
+    assert Casme2(tmp_path).facts()["label version"] == f"2014-05-08 (surprise 25, sadness 7){told}"
+    assert Casme2(tmp_path, corrections=False).facts()["label version"].endswith(told or "sadness 7)")
+
+
+def test_other_differences_from_a_released_table_are_told(tmp_path):
+    full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 291, 325, "?", "disgust"))
+    told = Casme2(tmp_path).facts()["label version"]
+    assert told.endswith(
+        "but others 98, not 99; disgust 64, not 63; somebody has filled in the apex of 04/EP12_01f (291)"
+    )
+    full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 9, 325, "?", "others"))
+    assert "(255 rows, surprise 25, sadness 7, 4 " in Casme2(tmp_path).facts()["label version"]
+    assert "; nearest to 2014-05-08, but 1 rows with faults; others 98, " in Casme2(tmp_path).facts()["label version"]
 
 
 def test_synthetic_marker_is_stated_and_keeps_its_persons_apart(tmp_path):
@@ -428,7 +530,7 @@ GOOD = ROWS[0]
         (row("01", "E", 1, 2, 9_000_000, 4, "fear"), ("would have 9000000 frames",), "casme2/01/E/1-9000000"),
         (row("01", "E", "4b", 46, 50, 4, "fear"), ("cell onset holds '4b'", "write the frame's number"), "01/E"),
         (row("01", "E", 46, 47.5, 50, 4, "fear"), ("cell apex holds '47.5'",), "casme2/01/E/46-50"),
-        (row("01", "E", 46, None, 50, 4, "fear"), ("cell apex holds ''",), "casme2/01/E/46-50"),
+        (row("01", "E", 46, None, 50, 4, "fear"), ("cell apex is empty",), "casme2/01/E/46-50"),
         (row("01", "E", 46, 47, "inf", 4, "fear"), ("cell offset holds 'inf'",), "01/E"),
         (
             row("01", "E", 46, 47, 50, 4, "happyness"),
@@ -655,7 +757,10 @@ def test_the_example_is_sound(tmp_path):
     Casme2.write_example(tmp_path)
     reader = Casme2(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert len({clip.person for clip in reader.clips()}) == 2
+    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (6, 4)
     assert reader.clips()[0].namespace.startswith("synthetic-")
-    assert "expression size 3.0" in reader.facts()["synthetic"]
-    assert reader.frames(reader.clips()[0], [reader.clips()[0].onset], "colour").shape == (1, 480, 640, 3)
+    assert "layout casme2" in reader.facts()["synthetic"]
+    assert [correction.clip for correction in reader.applied()] == ["04/EP12_01f"]
+    assert reader.facts()["without apex"] == "03/EP09f"
+    assert {clip.labels.get("objective class") for clip in reader.clips()} == {("1",), ("3",), ("4",), ("7",), None}
+    assert reader.frames(reader.clips()[0], [reader.clips()[0].onset], "colour").shape == (1, 240, 320, 3)

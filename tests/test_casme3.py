@@ -201,6 +201,20 @@ def test_rows_that_are_wrong(tmp_path, row, words):
 
 
 # --- releases and where tables lie ------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("cell", "number"), [("vii", "7"), ("VII", "7"), (3, "3"), ("4.0", None), ("VIII", None), (0, None), ("x", None)]
+)
+def test_objective_classes_are_one_to_seven(tmp_path, cell, number):
+    build(tmp_path, [(*ROW[:6], cell, *ROW[7:])])
+    reader = Casme3(tmp_path)
+    faults = reader.faults(table_only=True)
+    if number:
+        assert (faults, reader.clips()[0].labels["objective class"]) == ((), (number,))
+    else:
+        says(only(faults), f"the cell objective holds '{cell}'", "write one of I, II, III, IV, V, VI, VII")
+        assert reader.clips() == ()
+
+
 def test_the_first_release_is_read_with_a_warning(tmp_path):
     more = [("spNO.9", "b", 20 * n, 20 * n + 1, 20 * n + 5, 4, "III", "fear") for n in range(1, 62)]
     xls(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", [HEADER, *released(), *more])
@@ -468,7 +482,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("options", "clips"),
-    [({}, 5), ({"kind": "macro"}, 1), ({"kind": "both"}, 6), ({"part": "c"}, 2), ({"depth": False}, 5)],
+    [({}, 6), ({"kind": "macro"}, 1), ({"kind": "both"}, 7), ({"part": "c"}, 2), ({"depth": False}, 6)],
 )
 def test_the_example_is_sound(example, options: dict[str, Any], clips):
     reader = Casme3(example, **options)
@@ -477,6 +491,8 @@ def test_the_example_is_sound(example, options: dict[str, Any], clips):
     assert reader.clips()[0].namespace.startswith("synthetic-")
     assert "imitates" in reader.facts()["label version"]
     assert ("depth" in reader.modalities()) == ("part" not in options and "depth" not in options)
+    mended = "part" not in options and options.get("kind") != "macro"
+    assert [correction.clip for correction in reader.applied()] == (["spNO.216/e/0"] if mended else [])
 
 
 def test_the_registry_finds_and_binds_it():

@@ -118,6 +118,40 @@ def test_frames_where_the_archive_was_unpacked(tmp_path, place):
     assert list(map(str, Dfme(tmp_path).faults())) == []
 
 
+# --- persons and roots ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("sub0002", "sub0001_01 is not called after its subject 0002"),
+        (2, "sub0001_01 is not called after its subject 0002"),
+        ("bob", "the cell subject holds 'bob'"),
+        (None, "the cell subject is empty"),
+    ],
+)
+def test_a_person_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
+    build(tmp_path, ["train"])
+    write_table(tmp_path / NAMES["train"], [(subject, *ROWS["train"][0][1:]), ROWS["train"][1]])
+    assert words in str(only(Dfme(tmp_path).faults(table_only=True)))
+    assert [clip.subject for clip in Dfme(tmp_path).clips()] == ["0002"]
+
+
+@pytest.mark.parametrize("tables", ["", "full_release_annotation", "full_release_annotation/full_release_annotation"])
+@pytest.mark.parametrize("root", ["..", "train_data", "train_data/train_data", "full_release_annotation"])
+def test_roots_that_are_wrong_name_the_right_one(tmp_path, tables, root):
+    right = build(tmp_path / "databases/dfme", ["train"], tables=tables)
+    if root == "full_release_annotation" and not tables:
+        return
+    fault = only(Dfme((right / root).resolve()).faults())
+    assert f"give {right} instead, where " in str(fault)
+
+
+def test_where_nothing_is_near_the_table_is_asked_for(tmp_path):
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    told = str(only(Dfme(tmp_path / "a/b/c").faults()))
+    assert "holds no table training_full_with_AU.xlsx; it holds d" in told
+    assert "does not exist" in str(only(Dfme(tmp_path / "a/b/e").faults()))
+
+
 # --- emotions and rates -----------------------------------------------------------------------------------------------
 def test_a_test_table_may_come_without_emotions(tmp_path):
     build(tmp_path, ["testA"])
@@ -161,7 +195,7 @@ def test_the_released_tables_are_told_by_their_rows(tmp_path):
     start = 0
     for part, count in (("train", 1856), ("testA", 474), ("testB", 299)):
         rows = (
-            (f"sub{n % 600:04d}", f"v{n}", 1, 2, 3, words[n], 0, (200, 300, 500)[n % 3], "4")
+            (f"sub{n % 600:04d}", f"v{n}", 1, 2, 3, words[n], [*COUNTS].index(words[n]), (200, 300, 500)[n % 3], "4")
             for n in range(start, start + count)
         )
         write_table(tmp_path / NAMES[part], rows)
@@ -175,6 +209,28 @@ def test_the_released_tables_are_told_by_their_rows(tmp_path):
     write_table(tmp_path / NAMES["testB"], [ROWS["testB"][0]])
     version = Dfme(tmp_path, part="testB").facts()["label version"]
     assert version == "no release known, which has 299 rows (1 rows: anger 1)"
+
+
+@pytest.mark.parametrize(("number", "word"), [(2, "surprise"), (6, "disgust"), ("4", "Disgust")])
+def test_an_emotions_number_that_contradicts_it_is_told(tmp_path, number, word):
+    build(tmp_path, ["train"])
+    many = [(f"sub{n:04d}", f"v{n}", 1, 2, 3, *pair, 500, "4") for n, pair in enumerate([("disgust", 2)] * 3, 5)]
+    wrong = ("sub0009", "v9", 1, 2, 3, word, number, 500, "4")
+    write_table(
+        tmp_path / NAMES["train"],
+        [
+            wrong,
+            *many,
+            ("sub0010", "v10", 1, 2, 3, "surprise", 6, 500, "1"),
+            ("sub0011", "v11", 1, 2, 3, "surprise", "6", 500, "1"),
+            ("sub0012", "v12", 1, 2, 3, "fear", None, 500, "1"),
+        ],
+    )
+    reader = Dfme(tmp_path)
+    fault = only(reader.faults(table_only=True))
+    assert f"its EmotionId is {number} and its Emotion {word.lower()}, but elsewhere " in str(fault)
+    assert fault.clip == "dfme/0009/v9/1-3"
+    assert len(reader.clips()) == 6
 
 
 def test_the_example_is_read_in_every_part(tmp_path):

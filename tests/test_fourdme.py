@@ -156,6 +156,17 @@ def test_subjects_have_one_spelling(tmp_path):
     assert {clip.subject for clip in FourDme(tmp_path).clips()} == {"01"}
 
 
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [("S02", "S01_1st_001_01 is not called after its subject 02"), ("bob", "the cell subject holds 'bob'")],
+)
+def test_a_person_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
+    write_table(tmp_path, [row(subject, "S01_1st_001_01", "Others", 1, 2, 3, "4"), ROWS[0]])
+    reader = FourDme(tmp_path)
+    assert words in str(only(reader.faults(table_only=True)))
+    assert [clip.video for clip in reader.clips()] == ["a_01"]
+
+
 def test_no_frames_and_a_missing_column_are_told(tmp_path):
     write_table(tmp_path, ROWS)
     fault = only(FourDme(tmp_path).faults())

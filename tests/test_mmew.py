@@ -176,6 +176,31 @@ def test_folders_against_the_table(tmp_path):
         reader.frames(reader.clips()[0], [4], "colour")
 
 
+@pytest.mark.parametrize(
+    ("emotion", "folder", "told"),
+    [
+        ("happiness", "happiness", False),
+        ("happiness", "Happiness", False),
+        ("happiness", "disgust", True),
+        ("Others", "repression", False),
+        ("Others", "others", False),
+        ("Others", "happiness", True),
+        ("happiness", "repression", True),
+        ("happiness", "S01", False),
+    ],
+)
+def test_a_clip_in_another_emotions_folder_is_remarked(tmp_path, emotion, folder, told):
+    frames(tmp_path / "Micro_Expression" / folder / "S01-01-001", range(1, 7))
+    reader = Mmew(build(tmp_path, [(*ROW[:6], emotion, None)]))
+    assert reader.faults() == ()
+    found = [remark for remark in reader.remarks() if "lies in a folder called" in remark.problem]
+    assert bool(found) == told
+    for remark in found:
+        says(remark, f"Micro_Expression/{folder}/S01-01-001", f"but the table calls it {emotion.casefold()}")
+        assert remark.clip == "mmew/S01/S01-01-001/1-6"
+    assert not [remark for remark in reader.remarks(table_only=True) if "folder called" in remark.problem]
+
+
 def test_no_frames_at_all(tmp_path):
     build(tmp_path)
     (tmp_path / "Micro_Expression").mkdir()
@@ -205,7 +230,7 @@ def test_the_example_is_sound(tmp_path):
 
 
 def test_the_registry_finds_and_binds_it():
-    assert datasets.bind("mmew", {}) == {"corrections": True, "table": None}
+    assert datasets.bind("mmew", {}) == {"table": None}
 
 
 LETTERS = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs",)), max_size=6)

@@ -45,7 +45,7 @@ def build(root: Path, camera: str = "HS") -> Path:
     """Write four short clips of two persons."""
     top = root / camera
     smic_folder(top, 1, "negative", "s1_ne_01", range(559740, 559745))
-    smic_folder(top, 1, "positive", "s1_po_01")
+    smic_folder(top, 1, "positive", "s1_po_01", range(701843, 701846))
     smic_folder(top, 12, "surprise", "s12_sur_01")
     smic_folder(top, 12, "negative", "s12_ne_03", (17581039, 17581040))
     return root
@@ -88,7 +88,8 @@ def test_all_164_clips(tmp_path):
     assert {clip.labels["challenge name"] for clip in clips if clip.subject == "s1"} == {
         (name.replace("s1_", "s01_"),) for subject, _, name in smic_clips() if subject == 1
     }
-    assert reader.facts()["label version"] == "HS, short clips: negative 70, positive 51, surprise 43"
+    assert reader.facts()["label version"] == "HS, short clips: as published, negative 70, positive 51, surprise 43"
+    assert len(reader.remarks()) == 2  # no apex is coded, and s18_sur_03
     assert reader.facts()["table"] == "none"
 
 
@@ -201,6 +202,86 @@ def test_spoiled_folders(tmp_path, spoil, words, left):
     assert fault.clip
     assert len(reader.clips()) == left
     assert len(usable("smic", tmp_path, {})[1]) in (left, left - 1)
+
+
+@pytest.mark.parametrize("name", ["s1_ne_01 (1)", "s1_ne_01 - Copy", "s1_ne", "clip"])
+def test_a_folder_that_is_not_called_like_a_clip_is_a_fault_and_no_clip(tmp_path, name):
+    top = build(tmp_path) / "HS"
+    shutil.copytree(top / "s1/micro/negative/s1_ne_01", top / "s1/micro/negative" / name)
+    reader = Smic(tmp_path)
+    says(
+        only(reader.faults()),
+        f"HS/s1/micro/negative/{name}",
+        f"cell video holds {name!r}",
+        "write a name like s1_ne_01",
+    )
+    assert len(reader.clips()) == 4
+
+
+def test_two_folders_with_the_same_frames_are_told_whatever_they_are_called(tmp_path):
+    top = build(tmp_path) / "HS"
+    shutil.copytree(top / "s1/micro/negative/s1_ne_01", top / "s1/micro/positive/s1_po_02")
+    reader = Smic(tmp_path)
+    first, second = reader.faults()
+    says(first, "negative/s1_ne_01: begins with the same frame as HS/s1/micro/positive/s1_po_02 and has as many")
+    says(second, "positive/s1_po_02: begins with the same frame as HS/s1/micro/negative/s1_ne_01")
+    # Nobody can tell which one is right.
+    assert [clip.video for clip in reader.clips()] == ["s1_po_01", "s12_ne_03", "s12_sur_01"]
+    # Another person may have the same numbers, and frames may be counted from 1 in each clip.
+    shutil.rmtree(top / "s1/micro/positive/s1_po_02")
+    smic_folder(top, 2, "negative", "s2_ne_01", range(559740, 559745))
+    for name, shade in (("s3_ne_01", 10), ("s3_ne_02", 20)):
+        folder = smic_folder(top, 3, "negative", name, range(1, 4))
+        (folder / "image000001.bmp").write_bytes(picture(shade=shade))
+    assert Smic(tmp_path).faults() == ()
+    (top / "s3/micro/negative/s3_ne_02/image000001.bmp").write_bytes(picture(shade=10))
+    assert len(Smic(tmp_path).faults()) == 2
+
+
+@pytest.mark.parametrize(
+    ("lost", "version", "gaps"),
+    [
+        (("negative",), "163 of 164: negative 69, not 70; negative 69, positive 51, surprise 43", 1),
+        (("positive", "positive"), "162 of 164: positive 49, not 51; negative 70, positive 49, surprise 43", 2),
+        ((), "as published, negative 70, positive 51, surprise 43", 0),
+    ],
+)
+def test_clips_are_counted_against_those_published(tmp_path, lost, version, gaps):
+    top = smic_folders(tmp_path) / "HS"
+    # Of s3, whose numbers go on after the one that is lost.
+    inner = {word: sorted((top / "s3/micro" / word).iterdir())[1:] for word in lost}
+    for index, word in enumerate(lost):
+        shutil.rmtree(inner[word][2 * index])
+    reader = Smic(tmp_path)
+    assert reader.facts()["label version"] == f"HS, short clips: {version}"
+    # The made-up names of all 164 count over all persons.
+    told = [str(remark) for remark in reader.remarks() if "not there" in str(remark)]
+    assert bool(told) == bool(gaps)
+    for index, word in enumerate(lost):
+        assert any(inner[word][2 * index].name in text for text in told)
+
+
+def test_numbers_that_no_clip_has_are_told_where_clips_are_too_few(tmp_path):
+    top = build(tmp_path) / "HS"
+    smic_folder(top, 1, "negative", "s1_ne_04")
+    reader = Smic(tmp_path)
+    (told,) = [remark for remark in reader.remarks() if "not there" in remark.problem]
+    assert str(told).startswith("s1_ne_01 ... s1_ne_04: s1_ne_02, s1_ne_03 are not there -> see")
+    assert reader.facts()["label version"].startswith(
+        "HS, short clips: 5 of 164: negative 3, not 70, positive 1, not 51"
+    )
+    assert "2 persons, not 16" in reader.facts()["label version"]
+
+
+@pytest.mark.parametrize("camera", ["VIS", "NIR"])
+def test_clips_of_the_slow_cameras_are_counted_too(tmp_path, camera):
+    for index in range(71):
+        smic_folder(tmp_path / camera, index % 8 + 1, "negative", f"s{index % 8 + 1}_ne_{index:02d}", [100 + index])
+    told = f"{camera}, short clips: as published, negative 71, positive 0, surprise 0"
+    assert Smic(tmp_path, camera=camera).facts()["label version"] == told
+    smic_folder(tmp_path / camera, 9, "negative", "s9_ne_01")
+    told = Smic(tmp_path, camera=camera).facts()["label version"]
+    assert told.startswith(f"{camera}, short clips: 72, not 71: 9 persons, not 8; ")
 
 
 def test_all_faults_are_told_at_once(tmp_path):
@@ -323,9 +404,49 @@ def test_rows_of_the_long_table_that_are_wrong(tmp_path, cells, words):
     assert len(reader.clips()) == 5
 
 
+def test_a_row_of_a_person_with_words_for_numbers_is_no_line_of_text(tmp_path):
+    reader = Smic(write_long(tmp_path, [*ROWS, row(2, "about", "see", "below", emotion=None)]), part="long")
+    told = "\n".join(map(str, reader.faults(table_only=True)))
+    assert told.count("row 5 (s2/about)") == 4
+    for words in (
+        "cell video holds 'about'",
+        "cell onset holds 'see'",
+        "cell offset holds 'below'",
+        "unknown emotion ''",
+    ):
+        assert words in told
+    assert len(reader.clips()) == 5
+
+
+def test_what_a_row_tells_twice_and_differently_is_remarked(tmp_path):
+    rows = [
+        row(1, "s1_ne_01", 103, 106, emotion="positive"),
+        row(2, "s2_ne_01", 103, 109),
+        # Frames counted without the first.
+        row(2, "s2_ne_02", 103, 107),
+        [*row(3, "s3_ne_01", 103, 106, 110, 115)[:13], 9, None, 31, "negative"],
+    ]
+    reader = Smic(write_long(tmp_path, rows), part="long")
+    assert reader.faults(table_only=True) == ()
+    told = [str(remark) for remark in reader.remarks(table_only=True) if "apex" not in remark.problem]
+    assert [text.partition(" -> ")[0] for text in told] == [
+        "smic_long/s1/s1_ne_01/103-106: its name tells negative, its row positive, which counts",
+        "smic_long/s2/s2_ne_01/103-109: its TotalMF1 is 4, but 103-109 are 7 frames",
+        "smic_long/s3/s3_ne_01/110-115: its TotalMF2 is 9, but 110-115 are 6 frames",
+    ]
+
+
+def test_the_table_of_another_camera_is_named(tmp_path):
+    write_long(tmp_path)
+    fault = only(Smic(tmp_path, part="long", camera="VIS").faults())
+    says(fault, f"holds no annotation table of VIS, but {LONG}/SMIC-HS-E_annotation.xlsx", "choose camera = 'HS'")
+    write_long(tmp_path, ROWS, "VIS", "VIS")
+    assert len(Smic(tmp_path, part="long", camera="VIS").clips()) == 5
+
+
 def test_a_second_expression_without_its_end(tmp_path):
     reader = Smic(write_long(tmp_path, [row(1, "s1_ne_01", 103, 106, 110)]), part="long")
-    says(only(reader.faults(table_only=True)), "row 2", "cell offset holds ''")
+    says(only(reader.faults(table_only=True)), "row 2", "cell offset is empty (column Offset2F)")
     assert [clip.onset for clip in reader.clips()] == [103]
 
 
@@ -345,7 +466,7 @@ def test_two_annotation_tables_are_a_question(tmp_path):
     _example.xlsx(tmp_path / LONG / "SMIC-HS-E_annotation_orig.xlsx", {"HS": [HEADER, ROWS[0]]})
     says(only(Smic(tmp_path, part="long").faults()), "2 tables", "table = 'SMIC-HS-E_annotation.xlsx'")
     assert len(Smic(tmp_path, part="long", table="SMIC-HS-E_annotation_orig.xlsx").clips()) == 1
-    says(only(Smic(tmp_path, part="long", camera="NIR").faults()), "holds no annotation table")
+    says(only(Smic(tmp_path, part="long", camera="NIR").faults()), "holds no annotation table of NIR")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -366,7 +487,7 @@ def test_a_spoiled_cell_gives_a_message_or_a_right_row(tmp_path, place, cell):
 # --- the example ------------------------------------------------------------------------------------------------------
 def test_the_registry_finds_and_binds_it():
     given_ = {"camera": "NIR", "part": "long"}
-    assert datasets.bind("smic", given_) == {**given_, "corrections": True, "table": None}
+    assert datasets.bind("smic", given_) == {**given_, "table": None}
 
 
 def test_the_example_is_sound(tmp_path):

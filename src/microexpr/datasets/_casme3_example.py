@@ -14,6 +14,8 @@ _EXAMPLE: Final = (
     ("spNO.2", "b", 12, 15, 19, "T28+14", "VII", "sad"),
     ("spNO.3", "J", 5, 5, 12, "L2+L1", "II", "surprise"),
     ("spNO.3", "k", 40, 43, 47, 12, "I", "happy"),
+    # A known defect: frames start at 1.
+    ("spNO.216", "e", 0, 0, 8, "4+7", "III", "anger"),
 )
 _EXAMPLE_MACRO: Final = ("spNO.2", "b", 25, 28, 32, "6+12", "Macro-expression", "I")
 _EXAMPLE_C: Final = ((1, 1, 5, 12, "4，7", "negative"), ("2", 1, 30, 37, 12, "positive"))
@@ -30,7 +32,10 @@ def write(root: Path) -> None:
     xlsx(notes / "CAS(ME)3_part_A_v2.xls", {"AU+Emotion": coded, "eye blink": [("Subject", "Filename", "Onset")]})
     coded = [("sub", "count", "onset", "offset", "au", "emotion"), *_EXAMPLE_C]
     xlsx(notes / "CAS(ME)3_part_C_ME.xlsx", {"Sheet1": coded})
-    shown = [(f"part_A/{row[0]}/{row[1]}", int(row[0][5:]), int(row[2])) for row in (*_EXAMPLE, _EXAMPLE_MACRO)]
+    shown = [
+        (f"part_A/{row[0]}/{row[1]}", min(int(row[0][5:]), 3), max(int(row[2]), 1))
+        for row in (*_EXAMPLE, _EXAMPLE_MACRO)
+    ]
     shown += [(f"part_C/{int(row[0]):02d}/a", int(row[0]), int(row[2])) for row in _EXAMPLE_C]
     for video, subject, onset in shown:
         numbers = range(onset, onset + 8)

@@ -17,6 +17,7 @@ from microexpr.contracts import DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import is_picture
+from microexpr.datasets._naming import is_workbook, kinds, person
 from microexpr.datasets._reader import Reading, TableDataset
 from microexpr.datasets._root import child, entries, folders
 from microexpr.datasets._table import NO_APEX, RowReader, squeeze
@@ -38,8 +39,8 @@ class Casme(TableDataset):
     """CASME on disk: its coding table, an old Excel file, and beside it the raw or the cropped frames.
 
     `folder` says which frames (`auto`: raw where they are there), `table` which table is read where there is more than
-    one. `corrections` changes nothing: none is known whose clip and whose wrong value both are public. MEB changes five
-    rows by their number, to fit them to the frames; a row that does not fit your frames is a fault here.
+    one. There are no corrections: none is known whose clip and whose wrong value both are public. MEB changes five rows
+    by their number, to fit them to the frames; a row that does not fit your frames is a fault here.
 
     A video may bear several expressions. The apex is the first frame of the apex phase; its last frame, the table's
     ApexF2, is kept in `Clip.labels` ("second apex"), as are both durations in milliseconds and, where the frames lie in
@@ -95,10 +96,9 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
         root: Path,
         *,
         folder: Literal["auto", "raw", "cropped"] = "auto",
-        corrections: bool = True,
         table: str | None = None,
     ) -> None:
-        super().__init__(root, corrections=corrections, table=table)
+        super().__init__(root, table=table)
         self._wanted = folder
 
     def facts(self) -> Mapping[str, str]:
@@ -133,9 +133,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
     def _is_table(self, name: str) -> bool:
         # CASME II's and CAS(ME)^2's tables begin alike.
         named = squeeze(Path(name).stem)
-        return re.fullmatch(r"casme1?(cod.*|label.*|)", named) is not None and name.casefold().endswith(
-            (".xls", ".xlsx", ".xlsm")
-        )
+        return re.fullmatch(r"casme1?(cod.*|label.*|)", named) is not None and is_workbook(name)
 
     @cached_property
     def _by_kind(self) -> Mapping[str, Sequence[Path]]:
@@ -147,8 +145,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
 
     @property
     def _kind(self) -> str:
-        kinds = KINDS if self._wanted == "auto" else (self._wanted,)
-        return next((kind for kind in kinds if self._by_kind[kind]), "")
+        return next((kind for kind in kinds(self._wanted, KINDS) if self._by_kind[kind]), "")
 
     @property
     def _places(self) -> Sequence[Path]:
@@ -200,7 +197,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
             labels.pop("second apex", None)
         clip = Clip(
             dataset="casme",
-            subject=_subject(cells),
+            subject=person(cells, 2),
             namespace=self._namespace("casme"),
             video=cells.required("video"),
             fps=self.info.fps,
@@ -319,13 +316,3 @@ def _has(home: FrameFolder, clip: Clip) -> bool:
     return {clip.onset, clip.offset} <= listed.keys() and all(
         number in listed for number in range(clip.onset, clip.offset + 1)
     )
-
-
-def _subject(cells: RowReader) -> str:
-    found = cells.required("subject")
-    digits = found.casefold().removeprefix("sub")
-    if digits.isdecimal():
-        return f"{int(digits):02d}"
-    if found:
-        cells.note(f"the cell subject holds {found!r}", "write the person's number")
-    return ""

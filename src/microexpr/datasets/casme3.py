@@ -18,15 +18,14 @@ from microexpr.datasets._root import check_folder, child, entries, first_folder,
 from microexpr.datasets._table import RowReader, find_rows, squeeze
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import ConfigError, DataError, Fault
-from microexpr.facs import parse_action_units
+from microexpr.facs import narrow, parse_action_units
 
 DEPTH: Final = Modality(("depth",), 0.0, 65535.0)
 ROMAN: Final = {numeral: str(number) for number, numeral in enumerate(("I", "II", "III", "IV", "V", "VI", "VII"), 1)}
 WORDS: Final = {
     **{word: word for word in ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")},
     **{"sad": "sadness", "happy": "happiness"},
-}
-"""Part A's words; 'Others' stands beside 'others'."""
+}  # Part A's; 'Others' stands beside 'others'.
 WORDS_C: Final = {word: word for word in ("negative", "positive", "surprise", "others")}
 _V1 = (
     "v1, which the owners replaced: they list rows of it that are wrongly labelled in "
@@ -369,8 +368,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
 
 
 def _version(name: str) -> str:
-    match = re.search(r"_(v[0-9]+)", name.casefold())
-    return match[1] if match else ""
+    return next(iter(re.findall(r"_(v[0-9]+)", name.casefold())), "")
 
 
 def _alike(files: Sequence[Path]) -> bool:
@@ -389,12 +387,14 @@ def _subject(cells: RowReader) -> str:
 
 
 def _macro(cells: RowReader) -> Literal["macro"]:
-    found = cells.text("type")
-    if not found.casefold().startswith("macro"):
-        cells.note(f"the cell type holds {found!r}", "write Micro-expression or Macro-expression")
+    if not cells.text("type").casefold().startswith("macro"):
+        cells.note(f"the cell type holds {cells.text('type')!r}", "write Micro-expression or Macro-expression")
     return "macro"
 
 
 def _objective(cells: RowReader) -> dict[str, tuple[str, ...]]:
-    found = cells.text("objective")
-    return {"objective class": (ROMAN.get(found.upper(), found),)} if found else {}
+    numeral = narrow(cells.text("objective")).upper()
+    number = ROMAN.get(numeral, numeral)
+    if number and number not in ROMAN.values():
+        cells.note(f"the cell objective holds {cells.text('objective')!r}", f"write one of {', '.join(ROMAN)}")
+    return {"objective class": (number,)} if number else {}

@@ -15,6 +15,7 @@ from microexpr.clip import Clip
 from microexpr.contracts import DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._naming import first_kind, is_workbook, with_subjects
 from microexpr.datasets._reader import ESTIMATED, Line, Reading, TableDataset
 from microexpr.datasets._root import child, folders, unusable
 from microexpr.datasets._table import NO_APEX, Row, RowReader, Times, find_rows, plain, squeeze
@@ -36,7 +37,7 @@ class CasmeSquared(TableDataset):
     """CAS(ME)^2 on disk: its table without a header, and beside it long recordings or the pictures of each expression.
 
     `kind` says which expressions, `folder` which frames (`auto`: ``rawpic``, else ``selectedpic``, else ``cropped``),
-    `table` which table is read where there is more than one; `corrections` changes nothing, for none is known.
+    `table` which table is read where there is more than one.
 
     The first sheet numbers persons from 1 and calls videos anger1_1, the second says in which folder a person lies
     (s15), the third which recording a video's first word is of (0401). A header that somebody has added is read. Where
@@ -97,10 +98,9 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         *,
         kind: Literal["micro", "macro", "both"] = "micro",
         folder: Literal["auto", "raw", "selected", "cropped"] = "auto",
-        corrections: bool = True,
         table: str | None = None,
     ) -> None:
-        super().__init__(root, corrections=corrections, table=table)
+        super().__init__(root, table=table)
         self._kind, self._wanted = kind, folder
 
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
@@ -132,14 +132,15 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
     def _is_table(self, name: str) -> bool:
         named = squeeze(Path(name).stem)
         right = named.startswith(("casme2code", "codefinal")) and "codefinal" in named
-        return right and name.casefold().endswith((".xls", ".xlsx", ".xlsm"))
+        return right and is_workbook(name)
 
     @cached_property
     def _found(self) -> tuple[str, Path] | None:
         """The kind of frames and their folder: the first kind that is wanted and there."""
-        kinds = tuple(FOLDERS) if self._wanted == "auto" else (self._wanted,)
-        found = ((kind, _with_subjects(self._root, FOLDERS[kind])) for kind in kinds)
-        return next(((kind, place) for kind, place in found if place), None)
+        return first_kind(self._wanted, FOLDERS, self._with_subjects)
+
+    def _with_subjects(self, names: Sequence[str]) -> Path | None:
+        return with_subjects(self._root, names, r"s?\d+")
 
     @property
     def _frames(self) -> str:
@@ -150,7 +151,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     def _frameless(self) -> Fault:
         fault = super()._frameless()
-        other = [kind for kind, names in FOLDERS.items() if _with_subjects(self._root, names)]
+        other = [kind for kind, names in FOLDERS.items() if self._with_subjects(names)]
         if not other:
             return fault
         return Fault(fault.where, f"holds no {self._wanted} frames", f"choose folder = {other[0]!r}")
@@ -365,16 +366,6 @@ def _times(cells: RowReader) -> Times:
     if apex is None:
         cells.note("its offset and its apex are both 0", "write the frame's number")
     return {"onset": cells.number("onset"), "apex": apex, "offset": apex}
-
-
-def _with_subjects(root: Path, names: Iterable[str]) -> Path | None:
-    """Return the first folder of these names that has subjects in it, also one level further down (rawpic/rawpic)."""
-    for name in names:
-        place = child(root, name)
-        for folder in (place, *folders(place)):
-            if any(re.fullmatch(r"s?\d+", path.name.casefold()) for path in folders(folder)):
-                return folder
-    return None
 
 
 def _subject_folder(place: Path, subject: str) -> Path:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Literal, NamedTuple
@@ -13,12 +12,13 @@ from microexpr.clip import Clip
 from microexpr.contracts import DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._naming import check_own, is_workbook, person
 from microexpr.datasets._reader import Line, Reading, TableDataset
 from microexpr.datasets._root import child, entries, find_files, folders, unusable
-from microexpr.datasets._table import RowReader, find_rows, squeeze
+from microexpr.datasets._table import Row, RowReader, find_rows, plain, squeeze
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import ConfigError, Fault
-from microexpr.facs import narrow, parse_action_units
+from microexpr.facs import parse_action_units
 
 ROWS: Final = {"train": 1856, "testA": 474, "testB": 299}
 """Rows of each part's table."""
@@ -39,8 +39,8 @@ class Dfme(TableDataset):
 
     `part` says which clips are read: `train`, `testA`, `testB` or `all`; a clip bears its part in `Clip.labels`. The
     tests' tables may come without emotions: such clips have none, and are in no label set. `table` chooses the table of
-    one part where there is more than one. Each clip has its own frame rate. `corrections` changes nothing: no defect of
-    these tables is known.
+    one part where there is more than one. Each clip has its own frame rate. An EmotionId beside which a table has
+    another emotion elsewhere is a fault; which number means which emotion no public source tells.
 
     Rests on the three released tables (columns, rows, times) and on the folders that public scripts read
     (``train_data/train_data/<Filename>/00012.png``, QqXuyujie/Micro-Expression-Datasets). These are 2,629 of the 7,526
@@ -93,10 +93,9 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         root: Path,
         *,
         part: Literal["train", "testA", "testB", "all"] = "train",
-        corrections: bool = True,
         table: str | None = None,
     ) -> None:
-        super().__init__(root, corrections=corrections, table=table)
+        super().__init__(root, table=table)
         if part == "all" and table is not None:
             raise ConfigError(f"table = {table!r} names one table, but part = 'all' reads three: choose a part.")
         self._parts = tuple(ROWS) if part == "all" else (part,)
@@ -137,11 +136,14 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         def wanted(name: str) -> bool:
             return name == self._table_name if self._table_name else _tabled(name, part)
 
-        inner = child(self._root, TABLES)
-        places = [self._root, inner, child(inner, TABLES)]
-        place = next((place for place in places if any(wanted(path.name) for path in entries(place))), self._root)
+        place = _place_of(self._root, wanted)
         called = f"table {self._table_name or _called(part)}"
-        found = find_files(place, wanted, called)
+        for near in (*self._root.parents[:2], *folders(self._root)) if place is None and self._root.is_dir() else ():
+            if elsewhere := _place_of(near, wanted):
+                where = elsewhere.relative_to(near) / next(p.name for p in entries(elsewhere) if wanted(p.name))
+                mend = f"give {near} instead, where {where.as_posix()} lies"
+                raise unusable(Fault(str(self._root), f"holds no {called}", mend))
+        found = find_files(place or self._root, wanted, called)
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             mend = f"choose one, for instance table = {found[0].name!r}, or move the others away"
@@ -164,6 +166,8 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         problem = f"holds no frames of {', '.join(lacking)}, but {have}"
         mend = f"copy the frames into it as {', '.join(f'{place}/<Filename>/00012.png' for place in lacking)}"
+        near = [path for path in self._root.parents[:2] if all(_frames_of(path, part) for part in self._parts)]
+        mend = f"give {near[0]} instead, where they lie" if near else mend
         return Fault(str(self._root), problem, mend)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
@@ -175,15 +179,22 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         for part, file in zip(self._parts, self._tables, strict=True):
             # Only the tests have been given out without emotions.
             named = {"emotion": self.optional["emotion"]} if part == "train" else {}
-            for row in find_rows(file, read_sheets(file), {**self.columns, **named}, self.optional):
-                yield Line(file, row, {"part": part})
+            rows = find_rows(file, read_sheets(file), {**self.columns, **named}, self.optional)
+            usual = _usual(map(_identified, rows))
+            for row in rows:
+                odd = _contradiction(_identified(row), usual)
+                yield Line(file, row, {"part": part, **({"odd": odd} if odd else {})})
 
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+        subject, video = person(cells, 4), cells.required("video")
+        check_own(cells, subject, video)
+        if "odd" in facts:
+            cells.note(facts["odd"], "correct the one or the other")
         return Clip(
             dataset="dfme",
-            subject=_subject(cells),
+            subject=subject,
             namespace=self._namespace("dfme"),
-            video=cells.required("video"),
+            video=video,
             fps=_rate(cells),
             **cells.times(),
             emotion=self._emotion(cells, facts["part"]),
@@ -207,11 +218,43 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
 
 def _tabled(name: str, part: str) -> bool:
     stem = squeeze(Path(name).stem).removeprefix("dfme")
-    return stem.startswith(WORDS[part]) and name.casefold().endswith((".xls", ".xlsx", ".xlsm"))
+    return stem.startswith(WORDS[part]) and is_workbook(name)
 
 
 def _called(part: str) -> str:
     return f"{'training' if part == 'train' else part}_full_with_AU.xlsx"
+
+
+def _place_of(root: Path, wanted: Callable[[str], bool]) -> Path | None:
+    """Return the folder of the tables: the root, or the one that their archive was unpacked to."""
+    inner = child(root, TABLES)
+    places = (root, inner, child(inner, TABLES))
+    return next((place for place in places if any(wanted(path.name) for path in entries(place))), None)
+
+
+def _identified(row: Row) -> tuple[str, str]:
+    """Return a row's number for its emotion, and its emotion."""
+    number, word = (plain(row.cells.get(column)) for column in ("emotion id", "emotion"))
+    return number, word.casefold()
+
+
+def _usual(pairs: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
+    """Return the pair that each number and each emotion is told in most often; of equals the first."""
+    known: dict[str, tuple[str, str]] = {}
+    for pair, _ in Counter(pairs).most_common():
+        for each in pair if pair[0] and pair[1] in Dfme.emotions else ():
+            known.setdefault(each, pair)
+    return known
+
+
+def _contradiction(pair: tuple[str, str], usual: Mapping[str, tuple[str, str]]) -> str:
+    """Return what is wrong with a row whose number or emotion stands with another elsewhere; '' for nothing."""
+    number, word = pair
+    for each in pair if number and word in Dfme.emotions else ():
+        if usual[each] != pair:
+            others = " and ".join(usual[each])
+            return f"its EmotionId is {number} and its Emotion {word}, but elsewhere {others} stand together"
+    return ""
 
 
 def _frames_of(root: Path, part: str) -> Path | None:
@@ -221,14 +264,6 @@ def _frames_of(root: Path, part: str) -> Path | None:
             inner = child(outer, outer.name)
             return inner if inner.is_dir() else outer
     return None
-
-
-def _subject(cells: RowReader) -> str:
-    found = cells.required("subject")
-    match = re.fullmatch(r"(?:(?:sub|s)[ _-]*)?([0-9]{1,6})", narrow(found).casefold())
-    if match is None and re.fullmatch(r"[0-9.e+-]+", narrow(found)):
-        cells.note(f"the cell subject holds {found!r}", "write the person's number")
-    return f"{int(match[1]):04d}" if match else found
 
 
 def _rate(cells: RowReader) -> float | None:

@@ -13,6 +13,7 @@ from microexpr.clip import Clip
 from microexpr.contracts import DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._naming import check_own, first_kind, is_workbook, person
 from microexpr.datasets._reader import Reading, TableDataset
 from microexpr.datasets._root import child, folders
 from microexpr.datasets._table import RowReader, squeeze
@@ -39,7 +40,7 @@ class FourDme(TableDataset):
     the action units and named in `Clip.labels` ("static action units"). `folder` says which frames (`auto`: raw where
     they are there), `table` which table is read where there is more than one.
 
-    `corrections` changes nothing: MEB swaps the action units of the 145th and the 146th row, and no public source tells
+    There are no corrections: MEB swaps the action units of the 145th and the 146th row, and no public source tells
     which clips these are. Compare `action_units` of such clips with their frames where it matters.
 
     Rests on what MEB reads (columns, folders, 267 rows, marks on units). How frames are named is not known; the last
@@ -92,10 +93,9 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         *,
         folder: Literal["auto", "raw", "cropped"] = "auto",
         several: Literal["none", "first"] = "none",
-        corrections: bool = True,
         table: str | None = None,
     ) -> None:
-        super().__init__(root, corrections=corrections, table=table)
+        super().__init__(root, table=table)
         self._wanted, self._several = folder, several
 
     def facts(self) -> Mapping[str, str]:
@@ -128,14 +128,18 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
     def _is_table(self, name: str) -> bool:
         stem = squeeze(Path(name).stem)
         named = stem.startswith("4dme") and "label" in stem and "macro" not in stem
-        return named and name.casefold().endswith((".xls", ".xlsx", ".xlsm"))
+        return named and is_workbook(name)
 
     @cached_property
     def _found(self) -> tuple[str, Path] | None:
         """The kind of frames and their folder: the first kind that is wanted and there."""
-        kinds = tuple(FOLDERS) if self._wanted == "auto" else (self._wanted,)
-        places = ((kind, child(self._root, name)) for kind in kinds for name in FOLDERS[kind])
-        return next(((kind, _unpacked(place)) for kind, place in places if any(folders(place))), None)
+        return first_kind(self._wanted, FOLDERS, self._unpacked)
+
+    def _unpacked(self, names: Sequence[str]) -> Path | None:
+        """Return the first folder of these names that holds folders, or the one of its name that it was unpacked to."""
+        place = next((place for place in (child(self._root, name) for name in names) if any(folders(place))), None)
+        inner = child(place, place.name) if place else None
+        return inner if inner and inner.is_dir() else place
 
     def _frames_root(self) -> Path | None:
         return self._found[1] if self._found else None
@@ -152,11 +156,13 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         units = cells.text("action_units")
         emotion, emotions = self._emotions(cells)
         still = tuple(map(str, still_units(units)))
+        subject, video = person(cells, 2), cells.required("video")
+        check_own(cells, subject, video)
         return Clip(
             dataset="fourdme",
-            subject=_subject(cells),
+            subject=subject,
             namespace=self._namespace("fourdme"),
-            video=cells.required("video"),
+            video=video,
             fps=self.info.fps,
             **cells.times(),
             emotion=emotion,
@@ -188,12 +194,6 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         return f"{'release v1' if reading.rows == FULL else 'not release v1'} ({reading.rows} rows: {told})"
 
 
-def _unpacked(place: Path) -> Path:
-    """Return the folder of the same name inside, where an archive was unpacked into a folder of its name."""
-    inner = child(place, place.name)
-    return inner if inner.is_dir() else place
-
-
 def _marked(cells: RowReader) -> list[str]:
     return [word for word in EMOTIONS if cells.text(word).casefold() not in _UNMARKED]
 
@@ -205,14 +205,6 @@ def _contradicted(clip: Clip) -> Fault | None:
         return None
     problem = f"its Emotion is {clip.emotion}, but the columns mark {', '.join(marked)}"
     return Fault(clip.key, problem, "nothing: its Emotion is used", clip.key)
-
-
-def _subject(cells: RowReader) -> str:
-    found = cells.required("subject")
-    match = re.fullmatch(r"(?:(?:sub|s)[ _-]*)?([0-9]{1,6})", narrow(found).casefold())
-    if match is None and re.fullmatch(r"[0-9.e+-]+", narrow(found)):
-        cells.note(f"the cell subject holds {found!r}", "write the person's number")
-    return f"{int(match[1]):02d}" if match else found
 
 
 _HEADER: Final = (

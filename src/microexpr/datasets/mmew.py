@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final
@@ -33,9 +33,9 @@ class Mmew(TableDataset):
 
     A clip's folder is found by the video's name, whether persons or emotions lie above it: the owners' page describes
     ``S03/happiness/S03-01-002/1.jpg``, most public code reads ``happiness/S03-01-002/1.jpg``, and the clips that the
-    table calls others lie under ``repression`` or under ``others``. `corrections` mends nothing yet (see below);
-    `table` says which table is read where there is more than one. The 900 pictures under ``Macro_Expression`` are
-    single frames that the table does not list, and are not read.
+    table calls others lie under ``repression`` or under ``others``; any other emotion that lies in another's folder is
+    remarked. `table` says which table is read where there is more than one. The 900 pictures under ``Macro_Expression``
+    are single frames that the table does not list, and are not read.
 
     Rests on the owners' page, on the columns that MEB reads, and on a public copy of the 234 rows that are not others
     (HTNet's), where every apex lies in its clip. MEB sets apex and offset of 16 rows anew, by their position; none of
@@ -78,6 +78,13 @@ Macro_Expression/... (single pictures; not read)""",
     table_called: ClassVar[str] = "table MMEW_Micro_Exp.xlsx"
     frames_called: ClassVar[str] = "Micro_Expression/happiness/S03-01-002/1.jpg ..."
     one_clip_a_video: ClassVar[bool] = True
+
+    def __init__(self, root: Path, *, table: str | None = None) -> None:
+        super().__init__(root, table=table)
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        found = super().remarks(table_only=table_only)
+        return found if table_only else (*found, *self._misplaced())
 
     def cropped(self) -> bool:
         return self._narrow
@@ -139,6 +146,16 @@ Macro_Expression/... (single pictures; not read)""",
             others = ", ".join(self._short(place) for place in places[1:])
             return Fault(self._short(places[0]), f"the clip has another folder: {others}", "delete one", clip.key)
         return super()._check_frames(clip, modality)
+
+    def _misplaced(self) -> Iterator[Fault]:
+        """Yield clips that lie in the folder of another emotion than the table's."""
+        for clip in self.clips():
+            for place in self._folders.get(_name(clip.video), [])[:1]:
+                word = place.parent.name.casefold()
+                allowed = (clip.emotion, "repression") if clip.emotion == "others" else (clip.emotion,)
+                if self.emotions.get(word, clip.emotion) not in allowed:
+                    problem = f"lies in a folder called {place.parent.name}, but the table calls it {clip.emotion}"
+                    yield Fault(self._short(place), problem, "see which is right; the table's word is used", clip.key)
 
     # --- the table ----------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:

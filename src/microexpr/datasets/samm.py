@@ -13,11 +13,12 @@ from microexpr.clip import Clip
 from microexpr.contracts import Correction, DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
+from microexpr.datasets._naming import is_workbook, rows_beside
 from microexpr.datasets._reader import MIDDLE, Line, Reading, TableDataset
 from microexpr.datasets._root import child, entries, first_with, folders
 from microexpr.datasets._table import RowReader, find_rows, plain
 from microexpr.datasets._workbook import read_sheets
-from microexpr.errors import ConfigError
+from microexpr.errors import ConfigError, Fault
 from microexpr.facs import parse_action_units
 
 Part = Literal["micro", "long"]
@@ -41,7 +42,8 @@ class Samm(TableDataset):
 
     `part` says which: ``micro`` are the 159 clips, ``long`` the recordings that they were cut from, of which `kind`
     takes the micro-expressions, the macro-expressions or both. The long table names no emotion; where the table of the
-    clips lies beside it, each micro-expression has the emotion and the objective class of the clip of its name.
+    clips lies beside it and can be read, each micro-expression has the emotion and the objective class of the clip
+    of its name.
     `corrections` says whether the known defects of the table are mended, `table` which table is read where there is
     more than one. Persons are the same in both parts.
 
@@ -49,7 +51,8 @@ class Samm(TableDataset):
     which readers expect its header, on the lists of frames of public readers (numbers of four digits or five), on the
     columns that readers of the long videos name, and on the folder names of MEB, MEAN and the challenges of 2019 to
     2022. No table or listing of the long videos was seen. MEB sets the offset of 013_1_9 to 5739, which is what the
-    public copies hold: what another copy holds is not known, so there is no correction for it.
+    public copies hold: what another copy holds is not known, so there is no correction for it. The apex of 032_3_2,
+    5127, lies one frame after its onset; MEB's 5130 is an estimate from motion, so that it stays as it was coded.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -83,7 +86,6 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             "it lies behind the offset; copies mended by hand say 1105, 1113, 1124 or 1134",
         ),
         Correction("032/032_3_1", "apex", 1930, 4930, "it lies before the onset; copies mended by hand say 4930"),
-        Correction("032/032_3_2", "apex", 5127, 5130, "it lies one frame after the onset; MEB's estimate from motion"),
     )
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "subject": ("Subject",),
@@ -120,6 +122,10 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         super().__init__(root, corrections=corrections, table=table)
         self._part, self._kind = part, kind
         self._alone = part == "micro"
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        unread = self._rows_beside[1] if self._part == "long" else ()
+        return (*super().remarks(table_only=table_only), *unread)
 
     def cropped(self) -> bool:
         if self._place is None:
@@ -206,13 +212,13 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
     @cached_property
     def _clips_beside(self) -> Mapping[str, RowReader]:
         """The rows of the clips by name: they have emotion and objective class."""
+        return {plain(row.row.cells["video"]): row for row in self._rows_beside[0]}
+
+    @cached_property
+    def _rows_beside(self) -> tuple[Sequence[RowReader], Sequence[Fault]]:
+        """The rows of the table beside, and a remark where it cannot be read."""
         wanted = {column: self.columns[column] for column in ("subject", "video", "emotion")}
-        rows = [
-            RowReader(file, row)
-            for file in self._beside
-            for row in find_rows(file, read_sheets(file), wanted, self.optional)
-        ]
-        return {plain(row.row.cells["video"]): row for row in rows}
+        return rows_beside(self._beside, wanted, self.optional, "the clips' emotions and objective classes")
 
     def _release(self, reading: Reading) -> str:
         clips = reading.clips.values()
@@ -239,7 +245,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
 
 def _is_table(name: str, part: Part) -> bool:
     low = name.casefold()
-    named = low.startswith("samm") and low.endswith((".xls", ".xlsx", ".xlsm"))
+    named = low.startswith("samm") and is_workbook(name)
     return named and ("long" in low) == (part == "long")
 
 
@@ -273,6 +279,8 @@ _EXAMPLE: Final = (
     ("007", "007_3_1", 2046, 2050, 2055, "20", "Fear", 6, None),
     ("007", "007_6_3", 497, 500, 505, "A/L12", "Happiness", 1, "Eye movement"),
     ("009", "009_3_4", 3334, 3338, 3342, "10A/B", "Disgust", 4, "L12?"),
+    # Its apex lies behind its offset, as it was released; the middle is used.
+    ("028", "028_4_1", 1126, 1143, 1134, 14, "Contempt", 5, None),
 )
 """Subject, name, onset, apex, offset, action units, emotion, objective class, notes."""
 _EXAMPLE_LONG: Final = (
@@ -294,9 +302,9 @@ def _write_clips(root: Path) -> None:
         rows.append((subject, name, int(name[4]), onset, apex, offset, duration, "Micro - 1/2", units, *coding))
         digits = 5 if name[4] == "1" else 4
         files = {number: f"{subject}_{number:0{digits}d}.jpg" for number in range(onset, offset + 1)}
-        moved = re.findall("[LR]?[0-9]+", units)
-        folder = root / "SAMM" / subject / name
-        _example.draw(folder, files, subject=1 + drawn // 2, apex=apex, units=moved, kind="grey")
+        moved = re.findall("[LR]?[0-9]+", str(units))
+        folder, peak = root / "SAMM" / subject / name, apex if apex <= offset else (onset + offset) // 2
+        _example.draw(folder, files, subject=min(1 + drawn // 2, 3), apex=peak, units=moved, kind="grey")
     _example.xlsx(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": rows})
 
 

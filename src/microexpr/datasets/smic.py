@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -12,21 +13,30 @@ from typing import ClassVar, Final, Literal
 
 from microexpr.clip import Clip
 from microexpr.contracts import DatasetInfo, datasets
-from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import numbered
+from microexpr.datasets._naming import alike_folders, left_out
 from microexpr.datasets._reader import Line, Reading, TableDataset
 from microexpr.datasets._root import check_folder, child, entries, first_with, folders, unusable
-from microexpr.datasets._table import Row, RowReader, find_rows, plain, squeeze
+from microexpr.datasets._smic_names import (
+    NAME,
+    PUBLISHED,
+    SHORT,
+    check_name,
+    compared,
+    is_subject,
+    is_table,
+    spelt,
+    subject_of,
+    told_by,
+)
+from microexpr.datasets._table import Row, RowReader, find_rows, plain
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import Fault
 
 Camera = Literal["HS", "VIS", "NIR"]
 FPS: Final = {"HS": 100.0, "VIS": 25.0, "NIR": 25.0}
 PREFIXES: Final = ("image", "reg_image", "reg_", "img", "")
-NAME: Final = re.compile(r"s0*([1-9][0-9]?)_([a-z]+)_[0-9]+", re.IGNORECASE)
-"""A clip: subject, short word for the emotion, number."""
-SHORT: Final = {"ne": "negative", "po": "positive", "sur": "surprise"}
 MISSING: Final = ("s3_ne_03", "s3_ne_20", "s4_ne_05", "s4_ne_06", "s9_sur_02")
 """Clips of HS whose long recording is not in the owners' download."""
 EXPRESSIONS: Final = (
@@ -45,16 +55,19 @@ class Smic(TableDataset):
 
     `camera` is the fast one (HS) or one of two at 25 frames a second (VIS, in colour, and NIR, infrared), `part` the
     short clips or the long recordings; the persons are the same. `table` says which annotation table is read where
-    there is more than one; `corrections` changes nothing, for no defect is known.
+    there is more than one.
 
     A short clip is the folder ``{camera}/{subject}/micro/{emotion}/{clip}``; onset and offset are its first and last
     frame, and nobody coded an apex. Folders ``non_micro`` are not read. The emotion is that of the folder: s18_sur_03
     counts as negative in the list of MEGC 2019, and is taken to lie there. The clip keeps its name on disk (s1_ne_01)
     as video; the name in that list (s01_ne_01) is its label "challenge name".
 
+    Two folders of a person with the same frames are a copy, and faults. Where there are fewer clips than were
+    published, numbers that are left out in the clips' names are remarked.
+
     A row of the annotation table holds up to three expressions, each of which is a clip. Rows below the clips that hold
-    words are passed over and told. Five clips of HS are known to lack their recording (s3_ne_03, s3_ne_20, s4_ne_05,
-    s4_ne_06, s9_sur_02); their rows are passed over where the folder is not there.
+    words and no person are passed over and told. Five clips of HS are known to lack their recording (s3_ne_03,
+    s3_ne_20, s4_ne_05, s4_ne_06, s9_sur_02); their rows are passed over where the folder is not there.
 
     Rests on the folder and file names that MEB, SLSTT and readers of the cropped release use, on MEAN's folders of the
     long recordings, on the columns that public readers of ``SMIC-HS-E_annotation.xlsx`` name, and on the organisers'
@@ -100,10 +113,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         *,
         camera: Camera = "HS",
         part: Literal["short", "long"] = "short",
-        corrections: bool = True,
         table: str | None = None,
     ) -> None:
-        super().__init__(root, corrections=corrections, table=table)
+        super().__init__(root, table=table)
         self._camera, self._long = camera, part == "long"
         self._alone = not self._long
         self._name = "smic" + (f"_{camera.lower()}" if camera != "HS" else "") + ("_long" if self._long else "")
@@ -114,8 +126,8 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
         if table_only and not self._long:
             return ()
-        own = [*self._passed_over()] if self._long else [*self._misnamed(), *self._strangers()]
-        return (*super().remarks(table_only=table_only), *own)
+        own = [*self._passed_over(), *self._miscounted()] if self._long else [*self._gaps(), *self._strangers()]
+        return (*super().remarks(table_only=table_only), *self._misnamed(), *own)
 
     def cropped(self) -> bool:
         inside = self._place.relative_to(self._root).parts if self._place else ("",)
@@ -123,13 +135,19 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     # --- where things lie ---------------------------------------------------------------------------------------------
     def _is_table(self, name: str) -> bool:
-        low = name.casefold()
-        named = squeeze(name).startswith(f"smic{self._camera.lower()}") and "annotation" in low
-        return named and low.endswith((".xls", ".xlsx", ".xlsm"))
+        return is_table(name, self._camera)
 
     @cached_property
     def _tables(self) -> Sequence[Path]:
-        return super()._tables if self._long else ()
+        if not self._long:
+            return ()
+        own = any(self._is_table(path.name) for path in entries(self._table_root))
+        other = next(self._other_tables(), None) if self._table_name is None and not own else None
+        if other is not None:
+            camera, file = other
+            problem = f"holds no annotation table of {self._camera}, but {self._short(file)}"
+            raise unusable(Fault(str(self._root), problem, f"choose camera = {camera!r}, or copy the table into it"))
+        return super()._tables
 
     @property
     def _table(self) -> Path:
@@ -140,13 +158,21 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     @cached_property
     def _table_root(self) -> Path:
         """The folder of the annotation table: HS_long, wherever below the root it lies."""
-        places = [self._root, *(place for long in self._long_folders for place in (long, *folders(long)))]
+        places = self._table_places(self._camera)
         wanted = self._is_table if self._table_name is None else lambda name: name == self._table_name
         return next((place for place in places if any(wanted(path.name) for path in entries(place))), self._root)
 
-    @property
-    def _long_folders(self) -> Sequence[Path]:
-        return [child(top, f"{self._camera}_long") for top in (self._root, *folders(self._root))]
+    def _table_places(self, camera: str) -> Sequence[Path]:
+        return [self._root, *(place for long in self._long_folders(camera) for place in (long, *folders(long)))]
+
+    def _long_folders(self, camera: str) -> Sequence[Path]:
+        return [child(top, f"{camera}_long") for top in (self._root, *folders(self._root))]
+
+    def _other_tables(self) -> Iterator[tuple[str, Path]]:
+        """Yield the annotation tables of other cameras."""
+        for camera in (camera for camera in FPS if camera != self._camera):
+            files = (file for place in self._table_places(camera) for file in entries(place))
+            yield from ((camera, file) for file in files if is_table(file.name, camera))
 
     def _tableless(self) -> Fault:
         mend = "check it with its pictures, or say part = 'long' for the recordings, which have one"
@@ -160,21 +186,21 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         tops = [child(top, self._camera) for top in (self._root, *below)]
         itself = [self._root] if self._root.name.casefold() == self._camera.lower() else []
         places = [place for top in tops for place in (top, child(top, self._camera))]
-        return first_with([*places, *itself], _is_subject)
+        return first_with([*places, *itself], is_subject)
 
     def _long_root(self) -> Path | None:
         names = (f"SMIC-{self._camera}-E", f"SMIC_{self._camera}_E", self._camera)
-        tops = (self._table_root, *self._long_folders)
+        tops = (self._table_root, *self._long_folders(self._camera))
         places = [place for top in tops for place in (*(child(top, name) for name in names), top)]
-        return first_with([inner for place in places for inner in (child(place, self._camera), place)], _is_subject)
+        return first_with([inner for place in places for inner in (child(place, self._camera), place)], is_subject)
 
     def _frameless(self) -> Fault:
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         long = f"SMIC-E_raw image/{self._camera}_long/SMIC-{self._camera}-E/s01/s1_ne_01/image000001.jpg"
         wanted = long if self._long else f"{self._camera}/s1/micro/negative/s1_ne_01/image000001.bmp"
         mend = f"copy the frames into it as {wanted}"
-        others = [camera for camera in FPS if first_with([child(self._root, camera)], _is_subject)]
-        near = [path for path in self._root.parents[:4] if first_with([child(path, self._camera)], _is_subject)]
+        others = [camera for camera in FPS if first_with([child(self._root, camera)], is_subject)]
+        near = [path for path in self._root.parents[:4] if first_with([child(path, self._camera)], is_subject)]
         if others and not self._long:
             mend = f"choose camera = {others[0]!r}, or {mend}"
         elif near and not self._long:
@@ -193,9 +219,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     @cached_property
     def _found(self) -> Sequence[tuple[Path, str, str]]:
         """Every clip's folder with its subject and the folder called after its emotion."""
-        subjects = [path for path in folders(self._place or self._root) if _is_subject(path.name)]
+        subjects = [path for path in folders(self._place or self._root) if is_subject(path.name)]
         return [
-            (clip, _subject(folder.name), emotion.name)
+            (clip, subject_of(folder.name), emotion.name)
             for folder in sorted(subjects, key=lambda path: int(path.name[1:]))
             for emotion in _emotions(folder)
             for clip in folders(emotion)
@@ -212,30 +238,49 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _folder_lines(self) -> Iterator[Line]:
         same: dict[tuple[str, str], list[Path]] = {}
         for path, subject, _ in self._found:
-            same.setdefault((subject, _spelt(path.name)), []).append(path)
+            same.setdefault((subject, spelt(path.name)), []).append(path)
         for path, subject, emotion in self._found:
-            first, *others = same[subject, _spelt(path.name)]
+            first, *others = same[subject, spelt(path.name)]
             if path != first:
                 continue
             frames = [*numbered(path, PREFIXES)]
             onset, offset = (frames[0], frames[-1]) if frames else (None, None)
             names = {"subject": subject, "video": path.name, "emotion": emotion}
             cells: dict[str, object] = {**names, "onset": onset, "offset": offset}
-            facts = {"others": ", ".join(map(self._short, others))} if others else {}
+            told = {"others": others, "copies": [copy for copy in self._copies.get(path, ()) if copy not in others]}
+            facts = {what: ", ".join(map(self._short, paths)) for what, paths in told.items() if paths}
             yield Line(path, Row(0, cells, self._short(path)), facts)
 
+    @cached_property
+    def _copies(self) -> Mapping[Path, Sequence[Path]]:
+        """The clips' folders that hold the same frames as others of their subject, with those others."""
+        named = [(path, subject) for path, subject, _ in self._found if NAME.fullmatch(path.name)]
+        return alike_folders((path, subject, numbered(path, PREFIXES)) for path, subject in named)
+
+    def _gaps(self) -> Iterator[Fault]:
+        """Yield numbers that no clip of a person and a word has, where there are fewer clips than were published."""
+        if len(self._found) < PUBLISHED[self._camera][0] and self._synthetic is None:
+            names = (spelt(path.name) for path, _, _ in self._found if NAME.fullmatch(path.name))
+            for where, lacking in left_out(names):
+                problem = f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not there"
+                yield Fault(where, problem, "see whether your copy lacks them, or the original too")
+
+    def _unlisted(self) -> Iterator[Fault]:
+        return (fault for fault in super()._unlisted() if "non_micro" not in fault.where)
+
     def _misnamed(self) -> Iterator[Fault]:
-        """Yield clips whose name tells another emotion than their folder."""
+        """Yield clips whose name tells another emotion than their folder, or their row."""
+        place = "row" if self._long else "folder"
         for clip in self.clips():
-            if (told := _told(clip.video)) not in (None, clip.emotion):
-                problem = f"its name tells {told}, its folder {clip.emotion}, which counts"
-                known = _spelt(clip.video) == "s18_sur_03"
+            if (told := told_by(clip.video)) not in (None, clip.emotion):
+                problem = f"its name tells {told}, its {place} {clip.emotion}, which counts"
+                known = spelt(clip.video) == "s18_sur_03"
                 mend = "nothing: MEGC 2019 counts it so" if known else "see which is right"
                 yield Fault(clip.key, problem, mend, clip.key)
 
     def _strangers(self) -> Iterator[Fault]:
         for path in folders(self._place or self._root):
-            if not _is_subject(path.name):
+            if not is_subject(path.name):
                 yield Fault(self._short(path), "is not called like a subject, s1 to s20", "nothing: it is not read")
 
     # --- the long recordings ------------------------------------------------------------------------------------------
@@ -247,7 +292,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         kept: list[Row] = []
         passed: list[tuple[Row, str]] = []
         for row in find_rows(self._table, own or sheets, self.columns, self.optional):
-            name = _spelt(plain(row.cells["video"]))
+            name = spelt(plain(row.cells["video"]))
             lost = self._camera == "HS" and name in MISSING
             if _is_text(row):
                 words = " ".join(filter(None, map(plain, row.cells.values())))
@@ -264,20 +309,36 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             onset, offset, length = (row.cells.get(column) for column in columns)
             if number == 1 or plain(onset) or plain(offset):
                 cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
-                yield Line(self._table, Row(row.number, cells), {"expression": str(number)})
+                headers = dict(zip(("onset", "offset"), columns, strict=False)) if number > 1 else {}
+                named = replace(row, cells=cells, headers={**row.headers, **headers})
+                yield Line(self._table, named, {"expression": str(number)})
 
     def _passed_over(self) -> Iterator[Fault]:
         for row, reason in self._rows[1]:
             yield Fault(f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
 
+    def _miscounted(self) -> Iterator[Fault]:
+        """Yield expressions whose number of frames, which the table has as well, is another."""
+        for clip in self.clips():
+            (told,) = clip.labels.get("length", ("",))
+            frames = (clip.offset or 0) - (clip.onset or 0) + 1
+            # Both ways of counting from onset to offset are good.
+            if told.isdecimal() and int(told) not in (frames, frames - 1):
+                column = EXPRESSIONS[int(clip.labels["expression"][0]) - 1][2]
+                problem = f"its {column} is {told}, but {clip.onset}-{clip.offset} are {frames} frames"
+                yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
+
     # --- both ---------------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
-        subject, video = _subject(cells.required("subject")), cells.required("video")
+        subject, video = subject_of(cells.required("subject")), cells.required("video")
         if cells.text("subject") and not subject:
             cells.note(f"the cell subject holds {cells.text('subject')!r}", "write the person's number, 1 to 20")
-        _check_name(cells, subject, video, strict=self._long)
+        check_name(cells, subject, video)
         if "others" in facts:
             cells.note(f"this clip has other folders: {facts['others']}", "keep one of them")
+        if "copies" in facts:
+            problem = f"begins with the same frame as {facts['copies']} and has as many: one is a copy of the other"
+            cells.note(problem, "delete the one that the owners do not ship")
         empty = not self._long and not cells.text("onset")
         if empty:
             cells.note("the clip's folder holds no frames", "copy its folder again from the original")
@@ -296,9 +357,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _emotion(self, cells: RowReader, video: str) -> str | None:
         """Return the emotion of a row; a table without that column tells it in the names alone."""
         if "emotion" not in cells.row.cells:
-            if _told(video) is None:
+            if told_by(video) is None:
                 cells.note(f"the name {video!r} tells no emotion", f"write a name with {', '.join(SHORT)}")
-            return _told(video)
+            return told_by(video)
         found = cells.text("emotion").casefold()
         if self._long or found in self.emotions:
             return cells.emotion("emotion", self.emotions)
@@ -314,37 +375,15 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _release(self, reading: Reading) -> str:
         counts = Counter(clip.emotion for clip in reading.clips.values())
         told = ", ".join(f"{word} {counts[word]}" for word in self.emotions.values())
-        return f"{self._camera}, {'long recordings' if self._long else 'short clips'}: {told}"
+        known = "" if self._long or self._synthetic is not None else compared(self._camera, reading.clips.values())
+        return f"{self._camera}, {'long recordings' if self._long else 'short clips'}: {known}{told}"
 
     # --- the example --------------------------------------------------------------------------------------------------
     @classmethod
     def write_example(cls, root: Path) -> None:
-        _example.mark(root, "smic")
-        for subject, emotion, name, first, suffix in _EXAMPLE:
-            files = {number: f"image{number:06d}{suffix}" for number in range(first, first + 9)}
-            folder = root / f"HS/s{subject}/micro/{emotion}/{name}"
-            _example.draw(folder, files, subject=subject, apex=first + 4)
-        _write_long(root / "SMIC-E_raw image/HS_long")
+        from microexpr.datasets._smic_example import write
 
-
-def _is_subject(name: str) -> bool:
-    return name[:1] in ("s", "S") and _subject(name) != ""
-
-
-def _subject(text: str) -> str:
-    """Return 's1' of '1', 's1', 'S01'; '' of anything else."""
-    match = re.fullmatch("[sS]?0*([1-9][0-9]?)", text)
-    return f"s{match[1]}" if match else ""
-
-
-def _spelt(name: str) -> str:
-    return re.sub("^s0+", "s", name.casefold())  # as on disk: 's1_ne_01' of 's01_ne_01'
-
-
-def _told(video: str) -> str | None:
-    """Return the emotion that a clip's name tells."""
-    match = NAME.fullmatch(video)
-    return SHORT.get(match[2].casefold()) if match else None
+        write(root)
 
 
 def _emotions(subject: Path) -> Iterator[Path]:
@@ -353,45 +392,9 @@ def _emotions(subject: Path) -> Iterator[Path]:
     return folders(micro) if micro.is_dir() else (path for path in folders(subject) if "micro" not in path.name)
 
 
-def _check_name(cells: RowReader, subject: str, video: str, *, strict: bool) -> None:
-    match = NAME.fullmatch(video)
-    if strict and video and not match:
-        cells.note(f"the cell video holds {video!r}", "write a name like s1_ne_01")
-    elif match and subject and f"s{match[1]}" != subject:
-        cells.note(f"{video} is not called after its subject {subject}", "correct the one or the other")
-
-
 def _is_text(row: Row) -> bool:
-    """Whether a row holds words and no clip: no clip's name, no two frame numbers, no emotion."""
+    """Whether a row holds words and no clip: no person, no clip's name, no two frame numbers, no emotion."""
     cells = {name: plain(cell) for name, cell in row.cells.items()}
     numbers = cells["onset"].isdecimal() and cells["offset"].isdecimal()
-    return not (NAME.fullmatch(cells["video"]) or numbers or cells.get("emotion", "").casefold() in SHORT.values())
-
-
-# --- the example ------------------------------------------------------------------------------------------------------
-_EXAMPLE: Final = (
-    (1, "negative", "s1_ne_01", 559740, ".bmp"),
-    (1, "positive", "s1_po_01", 701843, ".jpg"),
-    (2, "surprise", "s2_sur_01", 90868, ".jpg"),
-    (3, "negative", "s3_ne_01", 17581039, ".jpg"),
-    (3, "negative", "s3_sur_02", 17692849, ".jpg"),
-)
-"""Subject, emotion, name, first frame, format; the last one's name and folder disagree, as those of s18_sur_03 do."""
-
-
-def _write_long(root: Path) -> None:
-    header = ("Subject", "Filename", None, "OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F", "Offset3F", None)
-    lengths = ("FirstF", "LastF", "TotalMF1", "TotalMF2", "TotalMF3", "TotalVL", "Emotion")
-    none = [None] * 5
-    rows: list[Sequence[object]] = [
-        (*header, *lengths),
-        (1, "s1_ne_01", None, 559742, 559746, *none, 559740, 559753, 5, None, None, 14, "negative"),
-        (2, "s2_sur_01", None, 90869, 90873, 90876, 90880, None, None, None, 90868, 90881, 5, 5, None, 14, "surprise"),
-        (3, "s3_ne_03", None, 302900, 302925, *none, "missing", None, 26, None, None, None, "negative"),
-        (),
-        (None, "Made-up rows in the layout of SMIC's table; TotalMF: frames of an expression"),
-    ]
-    _example.xlsx(root / "SMIC-HS-E_annotation.xlsx", {"HS": rows})
-    for subject, name, first in ((1, "s1_ne_01", 559740), (2, "s2_sur_01", 90868)):
-        files = {number: f"image{number:06d}.jpg" for number in range(first, first + 14)}
-        _example.draw(root / f"SMIC-HS-E/s{subject:02d}/{name}", files, subject=subject, apex=first + 4)
+    coded = numbers or cells.get("emotion", "").casefold() in SHORT.values()
+    return not (subject_of(cells["subject"]) or NAME.fullmatch(cells["video"]) or coded)
