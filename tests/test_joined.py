@@ -132,5 +132,8 @@ def test_tables_can_be_read_raw(faces, tmp_path):
     assert answer.code == 0
     assert "Tables were read raw" in answer.out
     assert len(list((out / "results").iterdir())) == 2  # another experiment, not the same results
-    with pytest.raises(ConfigError, match="manifest has no corrections"):
-        recipe().uncorrected()
+    # A database whose reader knows no corrections stays as it is beside one that does.
+    both = recipe().with_values({"datasets": ["casme2", "smic"]}).uncorrected()
+    assert [item.params for item in both.datasets] == [{"corrections": False}, {}]
+    with pytest.raises(ConfigError, match=r"manifest \+ smic has no corrections"):
+        recipe().with_values({"datasets": ["manifest", "smic"]}).uncorrected()

@@ -168,11 +168,12 @@ class Experiment(_Strict):
         return content
 
     def uncorrected(self) -> Experiment:
-        """Return this experiment with every table read raw; raises ConfigError where a reader knows no corrections."""
-        for item in self.datasets:
-            if "corrections" not in contracts.datasets.parameters(item.name):
-                raise ConfigError(f"{item.name} has no corrections to leave out.")
-        raw = [{"name": item.name, **item.params, "corrections": False} for item in self.datasets]
+        """Return this experiment with every table read raw; raises ConfigError where no reader knows corrections."""
+        known = {item.name for item in self.datasets if "corrections" in contracts.datasets.parameters(item.name)}
+        if not known:
+            raise ConfigError(f"{' + '.join(item.name for item in self.datasets)} has no corrections to leave out.")
+        left = {name: {"corrections": False} for name in known}
+        raw = [{"name": item.name, **item.params, **left.get(item.name, {})} for item in self.datasets]
         return self.with_values({"datasets": raw})
 
     def to_toml(self) -> str:
