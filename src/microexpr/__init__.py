@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from microexpr.agreement import audit_agreement
     from microexpr.api import (
         Finished,
         RunOptions,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         unbundle_weights,
         verify_weights,
     )
+    from microexpr.audit import audit_log, audit_table
     from microexpr.clip import ActionUnit, Clip
     from microexpr.config import Bootstrap, Component, Experiment, Study, Training
     from microexpr.doctor import Diagnosis
@@ -47,6 +49,9 @@ __all__ = [
     "Study",
     "Training",
     "__version__",
+    "audit_agreement",
+    "audit_log",
+    "audit_table",
     "bundle_weights",
     "check_data",
     "data_stats",
@@ -64,7 +69,7 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = ("errors", "clip", "labels", "doctor", "inspection", "config", "report", "api")
+_HOMES = ("errors", "clip", "labels", "doctor", "inspection", "config", "audit", "agreement", "report", "api")
 """Modules that public names live in, the lightest first."""
 
 

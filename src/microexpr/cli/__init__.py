@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from microexpr import __version__
-from microexpr.cli import data, running, weights
+from microexpr.cli import audit, data, running, weights
 from microexpr.errors import MicroexprError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for command in (running.study, running.run, running.fit):
     app.command(command.__name__)(command)
+app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 INTERRUPTED = 130

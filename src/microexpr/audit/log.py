@@ -1,0 +1,191 @@
+"""A prediction log scored again: every metric, together and by database, with intervals; claims held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from microexpr import contracts
+from microexpr.audit.claims import check_claims
+from microexpr.audit.matching import Predictions, match
+from microexpr.audit.quantities import (
+    ALL,
+    Quantity,
+    databases,
+    one_class,
+    precision_per_class,
+    quantities,
+    rows_of,
+)
+from microexpr.audit.reading import read_log, read_truth
+from microexpr.config import rng_for
+from microexpr.confusion import confusion_matrix, f1_per_class, present, recall_per_class
+from microexpr.errors import ConfigError, DataError, Fault, UsageError
+from microexpr.statistics.bootstrap import bootstrap_all
+
+RESAMPLES = 10_000
+CLIP = "clip"
+"""``persons="clip"``: intervals over clips, whoever is in them."""
+
+
+def audit_log(
+    file: Path | str,
+    *,
+    truth: Path | str | None = None,
+    claims: str | None = None,
+    persons: str | None = None,
+    classes: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    skip_invalid: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score somebody's per-clip predictions again, and say which of their claims hold.
+
+    `truth` is a CSV of dataset, subject, clip and label: with it the order of the log's columns is found out and its
+    clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `persons` says who is resampled: a column of
+    the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no persons; without it
+    the subject. `classes` names the classes in the order of their numbers, `columns` those of a table without a
+    header. `skip_invalid` leaves out unknown and repeated clips. Raises DataError with every fault of the log.
+    """
+    file = Path(file)
+    pattern = persons is not None and "(" in persons
+    column = None if persons == CLIP or pattern else persons
+    log = read_log(file, columns, column)
+    if column is not None and (log.form != "table" or columns is not None):
+        raise UsageError(f"--persons {column}: this log has no named columns; give a pattern for its clips' names.")
+    if truth is not None and log.form == "lists":
+        raise UsageError(f"{file} names no clips, so no truth can be held against it; leave out --truth.")
+    found = match(
+        log,
+        None if truth is None else read_truth(Path(truth)),
+        file,
+        classes=classes,
+        persons=persons if pattern else None,
+        skip_invalid=skip_invalid,
+    )
+    same = one_class(found, ALL)
+    if same is not None:
+        problem = f"every clip is of the class {same}, so no score says anything"
+        raise DataError(f"{file} cannot be scored.", [Fault(file.name, problem, "give a log of several classes")])
+    by_clip = persons == CLIP
+    scored = {scope: _scope(found, scope, by_clip, resamples, seed) for scope in (ALL, *databases(found))}
+    return {
+        "file": str(file),
+        "truth": None if truth is None else str(truth),
+        "form": log.form,
+        "swapped": found.swapped,
+        "classes": list(found.classes),
+        "notes": list(found.notes),
+        "scopes": scored,
+        "claims": check_claims(claims, _claimable(found, scored)) if claims else [],
+        "intervals": {"method": "percentile bootstrap", "level": 0.95, "resamples": resamples, "seed": seed},
+    }
+
+
+def _scope(found: Predictions, scope: str, by_clip: bool, resamples: int, seed: int) -> dict[str, Any]:
+    rows, k = rows_of(found, scope), len(found.classes)
+    y_true, y_pred = found.y_true[rows], found.y_pred[rows]
+    confusion = confusion_matrix(y_true, y_pred, k)
+    persons = [name for name in np.unique(found.person[rows]) if name]
+    per_class = zip(
+        precision_per_class(confusion).tolist(),
+        recall_per_class(confusion).tolist(),
+        f1_per_class(confusion).tolist(),
+        confusion.sum(1).tolist(),
+        confusion.sum(0).tolist(),
+        strict=True,
+    )
+    same = one_class(found, scope)
+    unit, why = _unit(found, rows, persons, by_clip)
+    told: dict[str, Any] = {
+        "clips": int(rows.sum()),
+        "persons": len(persons) or None,
+        "right": int(np.trace(confusion)),
+        "confusion": confusion.tolist(),
+        "per_class": {
+            name: {
+                "precision": precision if predicted else None,
+                "recall": recall if true else None,
+                "f1": f1 if true or predicted else None,
+                "clips": true,
+                "predicted": predicted,
+            }
+            for name, (precision, recall, f1, true, predicted) in zip(found.classes, per_class, strict=True)
+        },
+        "unit": unit,
+        "note": why,
+    }
+    if same is not None:
+        return told | {"metrics": {}, "note": f"every clip is of the class {same}, so no score says anything"}
+    return told | {"metrics": _metrics(found, rows, unit, resamples, seed)}
+
+
+def _unit(
+    found: Predictions, rows: Bool[np.ndarray, "n"], persons: Sequence[str], by_clip: bool
+) -> tuple[str | None, str | None]:
+    """Return what is resampled, None where nothing can be, and the sentence that says so."""
+    if by_clip:
+        return "clip", None
+    if any(not name for name in found.person[rows]):
+        return None, "no intervals: the log does not say who is seen (see --persons; --persons clip resamples clips)"
+    if len(persons) < 2:
+        return None, f"no intervals: all clips are of one person, {persons[0]}"
+    return "person", None
+
+
+def _metrics(
+    found: Predictions, rows: Bool[np.ndarray, "n"], unit: str | None, resamples: int, seed: int
+) -> dict[str, Any]:
+    y_true, y_pred, k = found.y_true[rows], found.y_pred[rows], len(found.classes)
+    over = present(y_true, k)
+    built = {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
+    of_confusion = {name: metric for name, metric in built.items() if isinstance(metric, contracts.ConfusionMetric)}
+    told: dict[str, Any] = {}
+    for name, metric in built.items():
+        told[name] = {"value": None, "low": None, "high": None, "note": None}
+        if name in of_confusion:
+            told[name]["value"] = float(of_confusion[name].of_confusion(confusion_matrix(y_true, y_pred, k), over))
+        elif found.proba is None:
+            told[name]["note"] = "needs the probabilities of every class, which the log does not have"
+        else:
+            told[name]["value"] = float(metric(y_true, y_pred, found.proba[rows], over))
+    if unit is None:
+        return told
+    if resamples < 100:
+        raise ConfigError("an interval needs at least 100 resamples.")
+    intervals = bootstrap_all(
+        of_confusion,
+        y_true,
+        y_pred,
+        k=k,
+        over=over,
+        rng=rng_for(seed, "bootstrap"),
+        n=resamples,
+        persons=found.person[rows] if unit == "person" else None,
+    )
+    for name, interval in intervals.items():
+        told[name] |= {"low": interval.low, "high": interval.high}
+    return told
+
+
+def _claimable(found: Predictions, scored: Mapping[str, Any]) -> list[Quantity]:
+    """Return every quantity that a claim can be of or equal: our own, and registered metrics under new names."""
+    known = quantities(found)
+    have = {(item.scope, item.name) for item in known}
+    others = [
+        Quantity(scope, name, score["value"], f"{name}, all clips pooled")
+        for scope, told in scored.items()
+        for name, score in told["metrics"].items()
+        if score["value"] is not None and (scope, name) not in have and not _again(known, scope, score["value"])
+    ]
+    return known + others
+
+
+def _again(known: Sequence[Quantity], scope: str, value: float) -> bool:
+    """Say whether a number is one that is known already, under another name (macro_f1 is uf1)."""
+    return any(item.scope == scope and abs(item.value - value) < 1e-12 for item in known)

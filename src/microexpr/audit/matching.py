@@ -1,0 +1,372 @@
+"""From a log's lines to predictions that can be scored: clips found in the truth, columns told apart, faults named."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from microexpr.audit.reading import Line, Log, TrueClip
+from microexpr.cells import listed, plain_name, runs, squeeze
+from microexpr.errors import DataError, Fault, UsageError
+
+_DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Predictions of clips, one row each; `epochs` are those of a log that holds several, the last one's first here."""
+
+    classes: tuple[str, ...]
+    y_true: Int[np.ndarray, "n"]
+    y_pred: Int[np.ndarray, "n"]
+    dataset: Shaped[np.ndarray, "n"]
+    person: Shaped[np.ndarray, "n"]
+    fold: Shaped[np.ndarray, "n"]
+    proba: Float[np.ndarray, "n k"] | None = None
+    epochs: Mapping[str, Int[np.ndarray, "n"]] = field(default_factory=dict)
+    swapped: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def match(
+    log: Log,
+    truth: Sequence[TrueClip] | None,
+    file: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    persons: str | None = None,
+    skip_invalid: bool = False,
+) -> Predictions:
+    """Return what can be scored; raises DataError with every fault of the log.
+
+    `skip_invalid` leaves out clips that the truth does not know and lines that repeat a clip. Nothing else can be left
+    out without choosing by whether it was right.
+    """
+    names = _Classes(classes, log, truth)
+    lines, notes = list(log.lines), list[str]()
+    found = _find(lines, truth) if truth is not None else {}
+    faults = [*_unknown(file, lines, found, truth), *_repeated(file, lines, found)]
+    if skip_invalid:
+        lines, left = _without(lines, found, truth)
+        notes += [f"left out: {fault}" for fault in faults] + ([f"{left} lines left out"] if left else [])
+        faults = []
+    faults += names.faults(file, lines)
+    swapped = False
+    if not faults:
+        swapped, faults = _order(file, lines, found, names)
+    if faults or not lines:
+        raise DataError(f"{file} cannot be scored as it stands.", faults or [_nothing(file)])
+    notes = [*_order_note(log, truth, swapped), *notes, *_spelling(lines, found), *_missing(found, truth, lines)]
+    return _rows(lines, found, names, swapped, persons, notes)
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+class _Classes:
+    """The classes of an audit and which words and numbers name them."""
+
+    def __init__(self, given: Sequence[str] | None, log: Log, truth: Sequence[TrueClip] | None) -> None:
+        width = len(log.lines[0].probabilities) if log.lines else 0
+        seen = {_label(word) for line in log.lines for word in line.labels}
+        if given:
+            self.names = tuple(given)
+        elif truth is not None:
+            self.names = _sorted({_label(clip.label) for clip in truth})
+        elif width > 1 and seen <= {str(at) for at in range(width)}:
+            self.names = tuple(str(at) for at in range(width))
+        else:
+            self.names = _sorted(seen)
+        self.number = {_label(name): at for at, name in enumerate(self.names)}
+        if given and len(self.number) < len(self.names):
+            raise UsageError(f"--classes names a class twice: {', '.join(given)}.")
+        for at in range(len(self.names) if given else 0):
+            self.number.setdefault(str(at), at)
+        lacking = sorted({_label(clip.label) for clip in truth or ()} - set(self.number))
+        if lacking:
+            raise UsageError(f"--classes {','.join(self.names)}: the truth also has {', '.join(lacking)}.")
+
+    def of(self, word: str) -> int:
+        return self.number.get(_label(word), -1)
+
+    def faults(self, file: Path, lines: Sequence[Line]) -> Iterator[Fault]:
+        """Yield one fault for every label that is no class."""
+        outside = defaultdict(list)
+        for line in lines:
+            for word in line.labels:
+                if self.of(word) < 0:
+                    outside[_label(word)].append(line.number)
+        for word, numbers in outside.items():
+            yield Fault(
+                f"{file.name}, line {runs(set(numbers))}",
+                f"{word!r} is no class of the truth, which has {', '.join(self.names)}" if word else "has no label",
+                "mend the label; or name every class, in the order of their numbers, with --classes",
+            )
+
+
+def _label(word: str) -> str:
+    """Return a label without case, and a whole number without its decimals (tables write 1 as 1.0)."""
+    word = word.strip().casefold()
+    return word.partition(".")[0] if re.fullmatch(r"\d+\.0+", word) else word
+
+
+def _sorted(words: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(words, key=lambda word: (not word.isdigit(), int(word) if word.isdigit() else 0, word)))
+
+
+# --- clips ------------------------------------------------------------------------------------------------------------
+def _find(lines: Sequence[Line], truth: Sequence[TrueClip]) -> dict[int, TrueClip]:
+    """Return the clip of the truth that each line names, by line number.
+
+    Database and person count where both files tell them; a name must be the same, or else differ in case and zeros
+    alone and be the only one of its kind.
+    """
+    by_dataset = all(line.dataset for line in lines) and all(clip.dataset for clip in truth)
+    by_subject = all(line.subject for line in lines) and all(clip.subject for clip in truth)
+
+    def place(item: Line | TrueClip) -> tuple[str, str]:
+        return (_database(item.dataset) if by_dataset else "", _person(item.subject) if by_subject else "")
+
+    exact, plain = defaultdict(list), defaultdict(list)
+    for clip in truth:
+        exact[*place(clip), clip.clip].append(clip)
+        plain[*place(clip), plain_name(clip.clip)].append(clip)
+    found = {}
+    for line in lines:
+        there = exact[*place(line), line.clip] or plain[*place(line), plain_name(line.clip)]
+        if len(there) == 1:
+            found[line.number] = there[0]
+    return found
+
+
+def _database(name: str) -> str:
+    name = squeeze(name)
+    return _DATABASES.get(name, name)
+
+
+def _person(name: str) -> str:
+    """Return a person's number, so that sub01, s01, 01 and 1 are one; a name without a number stands for itself."""
+    digits = re.findall(r"\d+", name)
+    return str(int(digits[-1])) if digits else name.casefold().strip()
+
+
+def _unknown(
+    file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None
+) -> Iterator[Fault]:
+    unknown = [line for line in lines if line.number not in found] if truth is not None else []
+    if unknown:
+        yield Fault(
+            f"{file.name}, line {runs(line.number for line in unknown)}",
+            f"{_many(len(unknown), 'clip')} that the truth does not know, or knows more than once: "
+            + listed(_called(line) for line in unknown),
+            "mend the names or the truth, or leave these clips out with --skip-invalid",
+        )
+
+
+def _repeated(file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip]) -> Iterator[Fault]:
+    for numbers in _again(lines, found).values():
+        line = next(line for line in lines if line.number == numbers[0])
+        yield Fault(
+            f"{file.name}, line {runs(numbers)}",
+            f"{_called(line)} stands there {len(numbers)} times",
+            "keep one line a clip, or leave repeated clips out with --skip-invalid",
+        )
+
+
+def _again(lines: Sequence[Line], found: Mapping[int, TrueClip]) -> dict[object, list[int]]:
+    places: dict[object, list[int]] = defaultdict(list)
+    for line in lines:
+        places[_identity(line, found)].append(line.number)
+    return {key: numbers for key, numbers in places.items() if len(numbers) > 1 and len(set(numbers)) > 1}
+
+
+def _identity(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
+    if line.clip.startswith("#"):  # lists name no clips, and many stand on one line
+        return ("#", line.number, line.clip)
+    if line.number in found:
+        return (line.epoch, found[line.number].number)
+    return (line.epoch, _database(line.dataset), _person(line.subject), plain_name(line.clip))
+
+
+def _without(
+    lines: Sequence[Line], found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None
+) -> tuple[list[Line], int]:
+    """Leave out unknown clips, and every line of a clip that is repeated: which of them counts, nobody can tell."""
+    again = {number for numbers in _again(lines, found).values() for number in numbers}
+    kept = [line for line in lines if line.number not in again and (truth is None or line.number in found)]
+    return kept, len(lines) - len(kept)
+
+
+def _called(line: Line) -> str:
+    return "/".join(filter(None, (line.dataset, line.subject, line.clip)))
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def _nothing(file: Path) -> Fault:
+    return Fault(file.name, "no line is left that could be scored", "check that log and truth are of the same clips")
+
+
+# --- which column is the truth ----------------------------------------------------------------------------------------
+def _order(
+    file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip], names: _Classes
+) -> tuple[bool, list[Fault]]:
+    """Say whether prediction and truth stand in each other's place, and what speaks against either order."""
+    if not found:
+        return False, []
+    true = np.array([names.of(found[line.number].label) for line in lines])
+    first, second = (np.array([names.of(line.labels[at]) for line in lines]) == true for at in (0, 1))
+    numbers = np.array([line.number for line in lines])
+    only_first, only_second, neither = first & ~second, second & ~first, ~first & ~second
+    faults = []
+    if only_first.any() and only_second.any():
+        faults.append(_mixed(file, numbers, only_first, only_second))
+    if neither.any():
+        faults.append(
+            Fault(
+                f"{file.name}, line {runs(numbers[neither].tolist())}",
+                f"neither label of {_many(int(neither.sum()), 'clip')} is the truth's",
+                "mend the log or the truth: which of them is right cannot be told from here",
+            )
+        )
+    return bool(only_second.any()) and not only_first.any(), faults
+
+
+def _mixed(
+    file: Path,
+    numbers: Int[np.ndarray, "n"],
+    only_first: Bool[np.ndarray, "n"],
+    only_second: Bool[np.ndarray, "n"],
+) -> Fault:
+    fewer, place, other = (
+        (only_second, "second", "first") if only_second.sum() <= only_first.sum() else (only_first, "first", "second")
+    )
+    more = int(only_first.sum() + only_second.sum() - fewer.sum())
+    return Fault(
+        f"{file.name}, line {runs(numbers[fewer].tolist())}",
+        f"the truth stands {place} there and {other} in {_many(more, 'other line')}: the order of the columns is "
+        "mixed, or these labels are not the truth's",
+        "write truth and prediction in one order throughout, and the truth's labels",
+    )
+
+
+def _order_note(log: Log, truth: Sequence[TrueClip] | None, swapped: bool) -> Iterator[str]:
+    if truth is None:
+        how = "its header says" if log.named else "the form's own order"
+        yield f"Which column is the truth was not checked ({how}); give --truth to have it checked."
+    elif swapped:
+        yield (
+            "The columns are swapped: the truth stands where the prediction is expected. They were read the right way "
+            "round. Whoever did not notice took precision for recall."
+        )
+
+
+def _spelling(lines: Sequence[Line], found: Mapping[int, TrueClip]) -> Iterator[str]:
+    other = [line for line in lines if line.number in found and found[line.number].clip != line.clip]
+    if other:
+        first = other[0]
+        yield (
+            f"{_many(len(other), 'clip')} under names that differ from the truth's in case or zeros alone (line "
+            f"{first.number}: {first.clip} is {found[first.number].clip})."
+        )
+
+
+def _missing(found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None, lines: Sequence[Line]) -> Iterator[str]:
+    there = {found[line.number].number for line in lines if line.number in found}
+    missing = [clip for clip in truth or () if clip.number not in there]
+    if missing and truth is not None:
+        named = listed("/".join(filter(None, (clip.dataset, clip.subject, clip.clip))) for clip in missing)
+        yield (
+            f"{_many(len(missing), 'clip')} of the truth's {len(truth)} missing from the log, so its scores are of "
+            f"other clips than those of a whole log: {named}."
+        )
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+def _rows(
+    lines: Sequence[Line],
+    found: Mapping[int, TrueClip],
+    names: _Classes,
+    swapped: bool,
+    persons: str | None,
+    notes: list[str],
+) -> Predictions:
+    epochs = {line.epoch: None for line in lines}
+    tables = {name: {_row_key(line, found): line for line in lines if line.epoch == name} for name in epochs}
+    last = list(tables)[-1]
+    keys = list(tables[last])
+    uneven = [name for name, table in tables.items() if set(table) != set(keys)]
+    if uneven:
+        notes.append(f"Epochs of other clips than the last are passed over: {listed(uneven)}.")
+    if len(tables) > 1:
+        notes.append(f"The log holds {len(tables)} epochs; what is scored is the last, {last}.")
+    used = [tables[last][key] for key in keys]
+    at = 0 if swapped else 1
+    guesses = {
+        name: np.array([names.of(table[key].labels[at]) for key in keys])
+        for name, table in tables.items()
+        if name not in uneven
+    }
+    true = [found[line.number].label if line.number in found else line.labels[0] for line in used]
+    dataset = np.array([_of_truth(line, found, "dataset") for line in used])
+    person = np.array([_of_person(line, found, persons) for line in used])
+    return Predictions(
+        names.names,
+        np.array([names.of(word) for word in true]),
+        guesses[last],
+        dataset,
+        person,
+        np.array([line.fold for line in used]) if all(line.fold for line in used) else person,
+        _probabilities(used, len(names.names)),
+        guesses if len(guesses) > 1 else {},
+        swapped,
+        tuple(notes),
+    )
+
+
+def _row_key(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
+    if line.number in found:
+        return (found[line.number].number,)
+    return (line.dataset, line.subject, line.clip)
+
+
+def _of_truth(line: Line, found: Mapping[int, TrueClip], name: str) -> str:
+    told = str(getattr(line, name))
+    return told or (str(getattr(found[line.number], name)) if line.number in found else "")
+
+
+def _of_person(line: Line, found: Mapping[int, TrueClip], persons: str | None) -> str:
+    """Return who is seen; persons of two databases are never one."""
+    person = _of_truth(line, found, "subject")
+    if persons is not None and "(" in persons:
+        try:
+            named = re.search(persons, line.clip)
+        except re.error as error:
+            raise UsageError(f"--persons {persons} is no pattern: {error}.") from None
+        if named is None or not named.groups():
+            raise UsageError(f"--persons {persons} finds no person in {line.clip} (line {line.number}).")
+        person = named.group(1)
+    return f"{_of_truth(line, found, 'dataset')}/{person}" if person else ""
+
+
+def _probabilities(lines: Sequence[Line], k: int) -> Float[np.ndarray, "n k"] | None:
+    if not lines[0].probabilities or len(lines[0].probabilities) != k:
+        return None
+    try:
+        found = np.array([line.probabilities for line in lines], dtype=float)
+    except ValueError:
+        return None
+    return found if np.allclose(found.sum(1), 1, atol=1e-3) else None
+
+
+def counts(predictions: Predictions) -> dict[str, int]:
+    """Return the true clips of every class."""
+    found = Counter(predictions.y_true.tolist())
+    return {name: found[at] for at, name in enumerate(predictions.classes)}

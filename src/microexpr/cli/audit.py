@@ -1,0 +1,99 @@
+"""``microexpr audit``: other people's numbers, and the agreement of two codings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from microexpr.cli import show, show_audit
+from microexpr.cli.options import JsonOption, SkipOption
+
+app = typer.Typer(no_args_is_help=True, help="Test other people's numbers; measure the agreement of two codings.")
+
+ResamplesOption = Annotated[int, typer.Option("--resamples", help="Resamples for intervals.", min=100)]
+SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same intervals.", min=0)]
+
+
+@app.command("log")
+def log(
+    file: Annotated[Path, typer.Argument(help="Per-clip predictions: MEGC's blocks, or CSV.", metavar="FILE")],
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="CSV of dataset, subject, clip, label.", metavar="FILE.csv")
+    ] = None,
+    claims: Annotated[
+        str | None, typer.Option("--claims", help="What was printed: uf1=0.71,casme2.uar=0.70.", metavar="CLAIMS")
+    ] = None,
+    persons: Annotated[
+        str | None,
+        typer.Option("--persons", help="Column of the persons, a pattern such as '^(\\d+)_', or clip.", metavar="WHO"),
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Names of classes 0, 1, 2 ...: negative,positive,surprise.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Columns of a CSV without a header: subject,clip,truth,prediction.")
+    ] = None,
+    skip_invalid: SkipOption = False,
+    resamples: ResamplesOption = 10_000,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Score a log of predictions again, and say which claims hold; exit code 1 if one does not."""
+    from microexpr.audit import audit_log
+
+    found = audit_log(
+        file,
+        truth=truth,
+        claims=claims,
+        persons=persons,
+        classes=_words(classes),
+        columns=_words(columns),
+        skip_invalid=skip_invalid,
+        resamples=resamples,
+        seed=seed,
+    )
+    (show.as_json if json else show_audit.log)(found)
+    if not all(claim["holds"] for claim in found["claims"]):
+        raise typer.Exit(1)
+
+
+@app.command("table")
+def table(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A published table, for instance studies/audit/paper_table_v.toml.", metavar="TABLE.toml"),
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Find every confusion margin that printed figures can come from; exit code 1 if a column has none."""
+    from microexpr.audit import audit_table
+
+    found = audit_table(file)
+    (show.as_json if json else show_audit.table)(found)
+    if not all(column["fits"] for column in found["columns"]):
+        raise typer.Exit(1)
+
+
+@app.command("agreement")
+def agreement(
+    first: Annotated[Path, typer.Argument(help="One coding, the reference where one is needed.", metavar="A.csv")],
+    second: Annotated[Path, typer.Argument(help="The other coding.", metavar="B.csv")],
+    iou: Annotated[float, typer.Option("--iou", help="Overlap from which two intervals are one.")] = 0.5,
+    all_videos: Annotated[
+        bool, typer.Option("--all-videos", help="Where one file lacks a video, take it as: nothing found.")
+    ] = False,
+    resamples: ResamplesOption = 10_000,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Compare two codings of the same videos: labels, times, intervals, action units."""
+    from microexpr.agreement import audit_agreement
+
+    found = audit_agreement(first, second, iou=iou, all_videos=all_videos, resamples=resamples, seed=seed)
+    (show.as_json if json else show_audit.agreement)(found)
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",")]

@@ -1,0 +1,284 @@
+"""Two codings of the same videos: measures against published examples, brute force and other libraries."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from microexpr import audit_agreement
+from microexpr.agreement import measures
+from microexpr.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
+from microexpr.errors import ConfigError, DataError
+from shell import microexpr
+
+HEADER = "video,onset,apex,offset,label,action_units,person\n"
+A = HEADER + (
+    "v1,10,15,22,happiness,6+12,p1\n"
+    "v1,60,66,80,disgust,4,p1\n"
+    "v2,5,9,14,surprise,1+2,p2\n"
+    "v3,7,12,18,disgust,4+L7,p3\n"
+    "v4,,,,,,p4\n"
+    "v5,3,6,9,happiness,12,p5\n"
+)
+B = HEADER + (
+    "v1,11,15,23,happiness,12,p1\n"
+    "v1,70,76,99,others,4+9,p1\n"
+    "v2,5,10,14,surprise,1+2,p2\n"
+    "V03,7,12,19,disgust,4,p3\n"
+    "v4,3,6,9,happiness,12,p4\n"
+    "v6,3,6,9,happiness,12,p5\n"
+)
+
+
+@pytest.fixture
+def codings(tmp_path):
+    files = tmp_path / "a.csv", tmp_path / "b.csv"
+    for file, text in zip(files, (A, B), strict=True):
+        file.write_text(text, "utf-8")
+    return files
+
+
+def written(tmp_path, text, name="c.csv"):
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_two_codings_counted_by_hand(codings):
+    found = audit_agreement(*codings, resamples=200)
+    assert (found["videos"], found["events"], found["paired"]) == (4, [4, 5], 4)
+    assert (found["only_first"], found["only_second"]) == (["v5"], ["v6"])
+    assert any("Videos in a.csv alone (1), left out: v5" in note for note in found["notes"])
+    assert any("0 expressions of a.csv and 1 of b.csv have no counterpart" in note for note in found["notes"])
+    spotting = found["spotting"]
+    # v1 overlaps by 12 of 14 frames and by 11 of 40; v2 whole; v3 12 of 13; v4 was found by one alone.
+    assert (spotting["tp"], spotting["fp"], spotting["fn"]) == (3, 2, 1)
+    assert spotting["mean_iou"] == pytest.approx((12 / 14 + 1 + 12 / 13) / 3)
+    labels = found["labels"]
+    assert (labels["pairs"], labels["agreed"]) == (4, 3)
+    assert labels["kappa"] == pytest.approx(cohen_kappa_score(["h", "d", "s", "d"], ["h", "o", "s", "d"]))
+    assert labels["unit"] == "person"
+    onset = found["times"]["onset"]
+    assert (onset["mean_difference"], onset["mean_absolute_difference"], onset["same"]) == (2.75, 2.75, 2)
+    units = found["action_units"]
+    assert units["ratio"] == pytest.approx(2 * 5 / (7 + 6))
+    assert units["by_unit"]["4"] == {**units["by_unit"]["4"], "first": 2, "second": 2, "both": 2, "kappa": 1.0}
+    assert units["by_unit"]["7"]["kappa"] == 0
+    assert "one coding has one class alone" in units["by_unit"]["7"]["sentence"]
+
+
+def test_videos_that_one_coding_lacks_can_count_as_nothing_found(codings):
+    found = audit_agreement(*codings, all_videos=True, resamples=200)
+    assert (found["spotting"]["tp"], found["spotting"]["fp"], found["spotting"]["fn"]) == (3, 3, 2)
+    assert any("counted as if the other had found nothing there: v6" in note for note in found["notes"])
+
+
+def test_a_coding_agrees_with_itself(codings):
+    found = audit_agreement(codings[0], codings[0], resamples=200)
+    assert found["labels"]["kappa"] == 1
+    assert found["spotting"]["f1"] == found["spotting"]["mean_iou"] == 1
+    assert found["times"]["apex"]["icc_2_1"] == {"value": 1, "low": 1, "high": 1}
+    assert all(unit["kappa"] == 1 for unit in found["action_units"]["by_unit"].values())
+    assert found["notes"] == []
+
+
+# --- intraclass correlation -------------------------------------------------------------------------------------------
+SHROUT = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)
+
+
+def test_intraclass_correlations_are_those_of_shrout_and_fleiss():
+    """Shrout & Fleiss (1979), tables 2 and 4: ICC(2,1) = .29, .71; intervals as R's psych::ICC gives them."""
+    two, three = intraclass(SHROUT)
+    assert (two.value, three.value) == pytest.approx((0.29, 0.71), abs=0.005)
+    assert (two.low, two.high) == pytest.approx((0.019, 0.76), abs=0.005)
+    assert (three.low, three.high) == pytest.approx((0.34, 0.95), abs=0.005)
+
+
+def left_over(ratings, *factors):
+    """Sum of squares that a linear model of these factors leaves, by least squares."""
+    design = np.column_stack([np.ones(ratings.size), *(np.eye(factor.max() + 1)[factor.ravel()] for factor in factors)])
+    y = ratings.ravel()
+    return float(((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum())
+
+
+def test_intraclass_correlations_follow_from_linear_models():
+    """The mean squares as differences between fitted models, on random ratings."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n, k = int(rng.integers(4, 12)), int(rng.integers(2, 5))
+        ratings = rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, k)) + rng.normal(size=k)
+        rows, raters = np.indices(ratings.shape)
+        both, by_row, by_rater = (left_over(ratings, *factors) for factors in ((rows, raters), (rows,), (raters,)))
+        msr, msc, mse = (by_rater - both) / (n - 1), (by_row - both) / (k - 1), both / ((n - 1) * (k - 1))
+        two, three = intraclass(ratings)
+        assert two.value == pytest.approx((msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n))
+        assert three.value == pytest.approx((msr - mse) / (msr + (k - 1) * mse))
+        assert two.low < two.value < two.high
+        assert three.low < three.value < three.high
+
+
+def test_a_constant_shift_is_consistent_and_not_absolute():
+    ratings = np.array([[1.0, 6.0], [4.0, 9.0], [9.0, 14.0], [11.0, 16.0]])
+    two, three = intraclass(ratings)
+    assert three.value == 1
+    assert two.value < 0.7
+    assert two.low <= two.value <= two.high
+
+
+def test_intervals_of_intraclass_correlations_cover():
+    """Ratings with a known ICC(3,1) of 0.8: about 95 % of 400 intervals hold it."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(400):
+        ratings = rng.normal(size=(30, 1)) * 2 + rng.normal(size=(30, 2)) + [0.0, 1.0]
+        _, three = intraclass(ratings)
+        held += three.low <= 0.8 <= three.high
+    assert 0.92 < held / 400 < 0.98
+
+
+def test_no_correlation_without_two_expressions_that_differ():
+    assert intraclass(np.array([[1.0, 2.0]])) is None
+    assert intraclass(np.ones((4, 2))) is None
+    assert intraclass(np.array([[1.0, 2.0], [1.0, 2.0]])) is None
+    assert intraclass(np.array([[0.0, 1.0], [1.0, 0.0]])) is None
+
+
+def test_random_ratings_of_any_kind_give_finite_values():
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        ratings = rng.integers(0, 4, size=(int(rng.integers(2, 6)), 2)).astype(float)
+        found = intraclass(ratings)
+        assert found is None or all(np.isfinite(icc.value) and icc.value <= 1 + 1e-9 for icc in found)
+
+
+def test_examples_in_the_text_are_true():
+    assert doctest.testmod(measures).failed == 0
+
+
+# --- overlap and spotting ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("tp", "fp", "fn", "f1"),
+    [(18, 327, 39, 0.0896), (91, 348, 209, 0.2463), (41, 323, 118, 0.1568), (60, 231, 273, 0.1923)],
+)
+def test_f1_of_spotting_as_softnet_counts_it(tp, fp, fn, f1):
+    """Liong et al. (2021) print these counts and scores for CAS(ME)^2 and SAMM Long Videos."""
+    scores = spotting_scores(tp, fp, fn)
+    assert scores["f1"] == pytest.approx(f1, abs=5e-5)
+    assert scores["precision"] == tp / (tp + fp)
+    assert scores["recall"] == tp / (tp + fn)
+
+
+def test_nothing_spotted_has_no_score():
+    assert spotting_scores(0, 0, 0) == {"precision": None, "recall": None, "f1": None}
+    assert spotting_scores(0, 0, 3) == {"precision": None, "recall": 0.0, "f1": 0.0}
+
+
+def test_overlap_counts_frames_as_sets_do():
+    rng = np.random.default_rng(0)
+    first, second = (np.sort(rng.integers(0, 30, size=(20, 2)), axis=1).astype(float) for _ in range(2))
+    found = overlap(first, second, frames=True)
+    for (i, a), (j, b) in itertools.product(enumerate(first), enumerate(second)):
+        one, other = (set(range(int(x[0]), int(x[1]) + 1)) for x in (a, b))
+        assert found[i, j] == pytest.approx(len(one & other) / len(one | other))
+    assert overlap(np.array([[0.0, 1.0]]), np.array([[0.5, 1.5]]), frames=False)[0, 0] == pytest.approx(1 / 3)
+
+
+def test_matching_finds_as_many_pairs_as_there_can_be():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        iou = rng.random((int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+        found = matched(iou, 0.5)
+        assert len({r for r, _ in found}) == len({p for _, p in found}) == len(found)
+        assert all(iou[pair] >= 0.5 for pair in found)
+        short, long = sorted(iou.shape)
+        wide = iou if iou.shape[0] == short else iou.T
+        best = max(
+            sum(wide[at, place] >= 0.5 for at, place in enumerate(way))
+            for way in itertools.permutations(range(long), short)
+        )
+        assert len(found) == best
+
+
+def test_an_expression_may_match_once(tmp_path):
+    a = written(tmp_path, "video,onset,offset\nv,10,20\n", "a.csv")
+    b = written(tmp_path, "video,onset,offset\nv,10,19\nv,11,20\n", "b.csv")
+    spotting = audit_agreement(a, b)["spotting"]
+    assert (spotting["tp"], spotting["fp"], spotting["fn"]) == (1, 1, 0)
+    assert audit_agreement(a, b, iou=0.95)["spotting"]["tp"] == 0
+
+
+# --- kappa ------------------------------------------------------------------------------------------------------------
+def test_kappa_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        k = int(rng.integers(2, 5))
+        a, b = rng.integers(k, size=(2, 30))
+        confusion = np.zeros((k, k), dtype=int)
+        np.add.at(confusion, (a, b), 1)
+        assert Kappa().of_confusion(confusion, np.ones(k, dtype=bool)) == pytest.approx(cohen_kappa_score(a, b))
+
+
+def test_the_interval_is_over_videos_where_no_person_is_told(tmp_path):
+    rng = np.random.default_rng(0)
+    first = rng.choice(["x", "y", "z"], size=60)
+    second = np.where(rng.random(60) < 0.7, first, rng.choice(["x", "y", "z"], size=60))
+    files = [
+        written(tmp_path, "video,label\n" + "".join(f"v{n},{word}\n" for n, word in enumerate(words)), name)
+        for name, words in (("a.csv", first), ("b.csv", second))
+    ]
+    found = audit_agreement(*files)
+    labels = found["labels"]
+    assert labels["unit"] == "video"
+    assert labels["low"] < labels["kappa"] < labels["high"]
+    assert (found["spotting"], found["times"], found["action_units"]) == (None, {}, None)
+    assert found == audit_agreement(*files)
+
+
+def test_one_class_and_one_video_get_a_sentence(tmp_path):
+    same = written(tmp_path, "video,label\nv1,x\nv2,x\n", "same.csv")
+    assert audit_agreement(same, same)["labels"]["sentence"] == "one class alone: kappa says nothing"
+    one = written(tmp_path, "video,onset,offset,label\nv1,1,5,x\nv1,9,12,y\n", "one.csv")
+    labels = audit_agreement(one, one)["labels"]
+    assert (labels["kappa"], labels["low"], labels["sentence"]) == (1, None, "no interval: all of it is one video")
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("clip_name,onset\nv,1\n", "has no column 'video'"),
+        ("video\nv\n", "has no column 'video' beside others"),
+        ("video,onset,offset\n,1,2\n", "line 2: names no video"),
+        ("video,onset,offset\nv,9,2\n", r"line 2: ends \(2\) before it begins \(9\)"),
+        ("video,onset,offset\nv,x,2\n", "line 2: its onset is 'x'"),
+        ("video,onset,offset\nv,1,2\nv,1,2\n", "line 2-3: an expression of v stands there twice"),
+        ("video,onset,offset\n", "has a header and nothing below"),
+        ("", "is empty"),
+    ],
+)
+def test_a_file_that_is_no_coding_is_told(codings, tmp_path, text, says):
+    file = written(tmp_path, text)
+    with pytest.raises(DataError, match=says):
+        audit_agreement(codings[0], file)
+    answer = microexpr("audit", "agreement", codings[0], file)
+    assert (answer.code, answer.out) == (1, "")
+
+
+def test_other_videos_and_impossible_overlaps_are_told(codings, tmp_path):
+    with pytest.raises(DataError, match="they share no video: v1, v2, v3 and 2 more against w1"):
+        audit_agreement(codings[0], written(tmp_path, "video,onset,offset\nw1,1,5\n"))
+    with pytest.raises(ConfigError, match="above 0 and at most at 1"):
+        audit_agreement(*codings, iou=0.0)
+
+
+def test_the_command(codings):
+    answer = microexpr("audit", "agreement", *codings, "--resamples", 200)
+    assert (answer.code, answer.err) == (0, "")
+    assert "TP 3, FP 2 (b.csv alone), FN 1: precision 0.600, recall 0.750, F1 0.6667" in answer.out
+    assert "Cohen's kappa 0.6667" in answer.out
+    told = json.loads(microexpr("audit", "agreement", *codings, "--resamples", 200, "--json").out)
+    assert told == audit_agreement(*codings, resamples=200)

@@ -1,0 +1,684 @@
+"""Other people's numbers: logs whose truth is known, tables whose matrices can be counted, and what cannot be."""
+
+from __future__ import annotations
+
+import doctest
+import itertools
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from microexpr import audit_log, audit_table, cells
+from microexpr.audit import claims, table
+from microexpr.audit import margins as solver
+from microexpr.audit import quantities as named
+from microexpr.audit.claims import check_claims, printed
+from microexpr.audit.margins import ANY, ClassFigures, Range, choices, margins
+from microexpr.audit.matching import Predictions
+from microexpr.audit.quantities import quantities
+from microexpr.audit.table import span
+from microexpr.errors import ConfigError, DataError, MicroexprError, UsageError
+from shell import microexpr
+
+TABLE_V = Path(__file__).parents[1] / "studies/audit/paper_table_v.toml"
+MATRICES = {
+    "casme2": [[83, 5, 0], [12, 19, 1], [2, 0, 23]],
+    "smic": [[54, 10, 6], [17, 30, 4], [14, 1, 28]],
+    "samm": [[82, 7, 3], [11, 13, 2], [5, 2, 8]],
+}
+"""Confusion matrices of the log that github.com/christy1206/STSTNet publishes (Liong et al., 2019)."""
+WORDS = ("negative", "positive", "surprise")
+
+
+def rows(matrices=None, persons=5):
+    """One (dataset, subject, clip, truth, prediction) a clip of confusion matrices."""
+    made = []
+    for dataset, matrix in (matrices or MATRICES).items():
+        pairs = [(t, p) for t, line in enumerate(matrix) for p, count in enumerate(line) for _ in range(count)]
+        for at, (t, p) in enumerate(pairs):
+            made.append((dataset, f"sub{at % persons + 1:02}", f"EP{at:03}", str(t), str(p)))
+    return made
+
+
+def blocks(made, file, order=(3, 4)):
+    lines = []
+    for place, group in itertools.groupby(sorted(made, key=lambda row: row[:2]), key=lambda row: row[:2]):
+        lines += [" ".join(place), *(f"{row[2]} {row[order[0]]} {row[order[1]]}" for row in group)]
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    return file
+
+
+def truth_of(made, file, columns=(0, 1, 2, 3)):
+    file.write_text("".join(",".join(row[at] for at in columns) + "\n" for row in made), "utf-8")
+    return file
+
+
+@pytest.fixture
+def log(tmp_path):
+    return blocks(rows(), tmp_path / "log.txt")
+
+
+@pytest.fixture
+def truth(tmp_path):
+    return truth_of(rows(), tmp_path / "truth.csv")
+
+
+def small(tmp_path, text, name="log.txt"):
+    file = tmp_path / name
+    file.write_text(text, "utf-8")
+    return file
+
+
+def audit(file, **options):
+    return audit_log(file, resamples=200, **options)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+def test_every_metric_together_and_by_database_is_scikit_learns(log, truth):
+    found = audit(log, truth=truth)
+    for scope, told in found["scopes"].items():
+        here = [row for row in rows() if scope in ("all", row[0])]
+        true, guess = ([int(row[at]) for row in here] for at in (3, 4))
+        scores = {name: score["value"] for name, score in told["metrics"].items()}
+        assert scores["uf1"] == pytest.approx(sk.f1_score(true, guess, average="macro"))
+        assert scores["uar"] == pytest.approx(sk.balanced_accuracy_score(true, guess))
+        assert scores["accuracy"] == pytest.approx(sk.accuracy_score(true, guess))
+        assert told["confusion"] == sk.confusion_matrix(true, guess).tolist()
+        assert (told["clips"], told["right"]) == (len(here), sum(t == p for t, p in zip(true, guess, strict=True)))
+        precision, recall, f1, clips = sk.precision_recall_fscore_support(true, guess)
+        for at, one in enumerate(told["per_class"].values()):
+            assert (one["precision"], one["recall"], one["f1"]) == pytest.approx((precision[at], recall[at], f1[at]))
+            assert one["clips"] == clips[at]
+        for score in told["metrics"].values():
+            assert score["value"] is None or score["low"] < score["value"] < score["high"]
+    assert list(found["scopes"]) == ["all", "casme2", "samm", "smic"]
+    assert found["scopes"]["all"]["persons"] == 15  # sub01 of two databases is two persons
+
+
+def test_intervals_are_over_persons_and_repeat(log):
+    by_person, again = audit(log, seed=3), audit(log, seed=3)
+    assert by_person == again
+    by_clip = audit(log, persons="clip")
+    assert by_person["scopes"]["all"]["unit"] == "person"
+    assert by_clip["scopes"]["all"]["unit"] == "clip"
+    assert by_person["scopes"]["all"]["metrics"]["uf1"]["low"] != by_clip["scopes"]["all"]["metrics"]["uf1"]["low"]
+
+
+def test_all_forms_of_one_log_score_alike(log, truth, tmp_path):
+    made = rows()
+    header = small(tmp_path, "", "header.csv")
+    header.write_text(
+        "y_pred;Database;Video;sub;Ground Truth\n"
+        + "".join(";".join(row[at] for at in (4, 0, 2, 1, 3)) + "\n" for row in made)
+    )
+    bare = truth_of(made, tmp_path / "bare.csv", (0, 1, 2, 3, 4))
+    placed = truth_of(made, tmp_path / "placed.csv", (4, 3, 2, 1, 0))
+    names = ["prediction", "truth", "clip", "subject", "dataset"]
+    wanted = audit(log)["scopes"]["all"]["metrics"]
+    for file, options in (
+        (header, {}),
+        (bare, {}),
+        (placed, {"columns": names}),
+        (placed, {"columns": names, "truth": truth}),
+    ):
+        found = audit(file, **options)
+        assert (found["form"], found["swapped"]) == ("table", False)
+        assert found["scopes"]["all"]["metrics"]["uf1"]["value"] == wanted["uf1"]["value"]
+
+
+def test_lists_without_names_of_clips_are_read(tmp_path):
+    text = "Subject: 006 \nPredicted   : [0, 1, 2] \nGround Truth: [0, 1, 1] \nUF1: 0.5 | UAR: nan \n"
+    text += "Subject: s01 \nPredicted   : [2, 2] \nGround Truth: [2, 0] \nFinal Evaluation: \n"
+    file = small(tmp_path, text)
+    found = audit(file)
+    assert found["form"] == "lists"
+    assert found["scopes"]["all"]["confusion"] == [[1, 0, 1], [0, 1, 1], [0, 0, 1]]
+    with pytest.raises(UsageError, match="names no clips"):
+        audit(file, truth=file)
+    with pytest.raises(DataError, match="2 predictions of 3 clips in line 3"):
+        audit(small(tmp_path, "Subject: 1\nPredicted: [0, 1]\nGround Truth: [0, 1, 1]\n", "odd.txt"))
+
+
+def test_our_own_results_are_read_with_their_probabilities(tmp_path):
+    text = "clip,person,y_true,y_pred,p_0,p_1\n"
+    text += "casme2/01/EP1/4-9,casme2/01,0,0,0.9,0.1\nsmic/02/EP1/4-9,smic/02,1,0,0.6,0.4\n"
+    text += "smic/02/EP2/4-9,smic/02,1,1,0.2,0.8\nsmic/03/EP2/4-9,smic/03,0,0,0.7,0.3\n"
+    found = audit(small(tmp_path, text, "own.csv"))
+    assert list(found["scopes"]) == ["all", "casme2", "smic"]
+    assert (found["scopes"]["all"]["persons"], found["scopes"]["all"]["right"]) == (3, 3)
+    assert all(score["note"] is None for score in found["scopes"]["all"]["metrics"].values())
+    without = audit(small(tmp_path, "a 1 0\nb 0 0\nc 1 1\n"), persons="clip")["scopes"]["all"]["metrics"]
+    needy = [name for name, score in without.items() if score["value"] is None]
+    assert all("probabilities" in without[name]["note"] for name in needy)
+
+
+def test_who_is_seen_can_be_told(tmp_path):
+    text = "clip,who,y_true,y_pred\n" + "".join(f"{n % 3:03}_{n},w{n % 4},{n % 2},{n % 5 % 2}\n" for n in range(24))
+    file = small(tmp_path, text, "who.csv")
+    unknown = audit(file)["scopes"]["all"]
+    assert unknown["unit"] is None
+    assert "does not say who is seen" in unknown["note"]
+    assert unknown["metrics"]["uf1"]["low"] is None
+    assert audit(file, persons="who")["scopes"]["all"]["persons"] == 4
+    assert audit(file, persons=r"^(\d+)_")["scopes"]["all"]["persons"] == 3
+    for wrong, says in (
+        ("whom", "no such column .did you mean 'who'"),
+        ("(x)", "finds no person in"),
+        ("(", "no pattern"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            audit(file, persons=wrong)
+
+
+# --- the columns' order, and faults -----------------------------------------------------------------------------------
+def test_swapped_columns_are_called_out_and_read_the_right_way_round(truth, tmp_path):
+    swapped = blocks(rows(), tmp_path / "swapped.txt", (4, 3))
+    straight = audit(blocks(rows(), tmp_path / "straight.txt"), truth=truth)
+    found = audit(swapped, truth=truth)
+    assert found["swapped"]
+    assert not straight["swapped"]
+    assert "columns are swapped" in found["notes"][0]
+    assert found["scopes"] == straight["scopes"]
+    blind = audit(swapped)
+    assert "not checked" in blind["notes"][0]
+    assert blind["scopes"]["all"]["confusion"] == np.transpose(straight["scopes"]["all"]["confusion"]).tolist()
+    named = truth_of(rows(), tmp_path / "named.csv", (0, 1, 2, 4, 3))  # the header calls the prediction 'truth'
+    named.write_text("dataset,subject,clip,truth,prediction\n" + named.read_text("utf-8"), "utf-8")
+    assert audit(named, truth=truth)["swapped"]
+
+
+def test_mixed_order_is_refused_with_its_lines(truth, tmp_path):
+    made = rows()
+    straight = blocks(made, tmp_path / "log.txt").read_text("utf-8").splitlines()
+    at = next(n for n, line in enumerate(straight) if len(line.split()) == 3 and line.split()[1] != line.split()[2])
+    clip, a, b = straight[at].split()
+    straight[at] = f"{clip} {b} {a}"
+    with pytest.raises(DataError, match=rf"line {at + 1}: the truth stands second there and first in 101 other lines"):
+        audit(small(tmp_path, "\n".join(straight), "mixed.txt"), truth=truth)
+
+
+def spoilt(tmp_path, change):
+    lines = blocks(rows(), tmp_path / "log.txt").read_text("utf-8").splitlines()
+    return small(tmp_path, "\n".join(change(lines)) + "\n", "spoilt.txt")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda lines: [*lines, "EP999 0 0"], r"spoilt.txt, line 458: 1 clip that the truth does not know.*EP999"),
+        (lambda lines: [*lines, lines[-1]], r"line 457-458: smic/sub05/EP\d+ stands there 2 times"),
+        (lambda lines: [lines[0], "EP000 0 7", *lines[2:]], r"line 2: '7' is no class of the truth, which has 0, 1, 2"),
+        (lambda lines: [lines[0], "EP000 1 2", *lines[2:]], r"line 2: neither label of 1 clip is the truth's"),
+        (
+            lambda lines: [lines[0], "EP000 0 0 0 0", *lines[2:]],
+            r"neither 'dataset subject' nor 'clip truth prediction': 2",
+        ),
+        (lambda lines: [lines[0]], r"neither|no header|has 2 columns"),
+        (lambda lines: [], "is empty"),
+    ],
+)
+def test_every_fault_is_a_sentence_with_its_lines_and_no_number(tmp_path, truth, change, says):
+    file = spoilt(tmp_path, change)
+    with pytest.raises(DataError, match=says):
+        audit(file, truth=truth)
+    answer = microexpr("audit", "log", file, "--truth", truth)
+    assert (answer.code, answer.out) == (1, "")
+    assert "Traceback" not in answer.err
+
+
+def test_all_faults_are_told_at_once_and_unknown_and_repeated_clips_can_be_left_out(truth, tmp_path):
+    def change(lines):
+        return [*lines, "EP999 0 0", lines[-1]]
+
+    file = spoilt(tmp_path, change)
+    with pytest.raises(DataError) as error:
+        audit(file, truth=truth)
+    assert len(error.value.faults) == 2
+    found = audit(file, truth=truth, skip_invalid=True)
+    # The repeated clip is gone with both its lines: nobody can tell which of them counts.
+    assert found["scopes"]["all"]["clips"] == 441
+    assert any("3 lines left out" in note for note in found["notes"])
+    assert any("1 clip of the truth's 442 missing" in note for note in found["notes"])
+
+
+def test_clips_that_are_missing_are_told(truth, tmp_path):
+    found = audit(spoilt(tmp_path, lambda lines: [lines[0], *lines[3:]]), truth=truth)
+    assert found["scopes"]["all"]["clips"] == 440
+    assert "2 clips of the truth's 442 missing" in found["notes"][0]
+    assert "casme2/sub01/EP000, casme2/sub01/EP005" in found["notes"][0]
+
+
+def test_names_may_differ_in_case_and_zeros(truth, tmp_path):
+    made = [
+        (row[0].upper(), row[1].replace("sub0", "S"), "ep" + row[2][2:].lstrip("0").rjust(1, "0"), *row[3:])
+        for row in rows()
+    ]
+    found = audit(blocks(made, tmp_path / "other.txt"), truth=truth)
+    assert found["scopes"]["all"]["clips"] == 442
+    assert (
+        "442 clips under names that differ from the truth's in case or zeros alone (line 2: ep0 is EP000)"
+        in found["notes"][0]
+    )
+
+
+def test_a_truth_with_a_header_with_words_and_with_empty_rows(log, tmp_path):
+    text = "dataset,subject,clip,emotion\n,,,\n"
+    text += "".join(f"{row[0]},{row[1]},{row[2]},{WORDS[int(row[3])].title()}\n,,,\n" for row in rows())
+    truth = small(tmp_path, text, "words.csv")
+    with pytest.raises(DataError, match=r"is no class of the truth, which has negative, positive, surprise.*--classes"):
+        audit(log, truth=truth)
+    found = audit(log, truth=truth, classes=WORDS)
+    assert found["classes"] == list(WORDS)
+    assert found["scopes"]["casme2"]["confusion"] == MATRICES["casme2"]
+    for wrong, says in ((("a", "a"), "names a class twice"), (("a", "b"), "the truth also has negative")):
+        with pytest.raises(UsageError, match=says):
+            audit(log, truth=truth, classes=wrong)
+
+
+def test_clips_of_one_name_need_their_persons(tmp_path):
+    made = [("d", "1", "EP1", "0", "0"), ("d", "2", "EP1", "1", "1"), ("d", "2", "EP2", "1", "0")]
+    truth = truth_of(made, tmp_path / "truth.csv")
+    nameless = truth_of(made, tmp_path / "nameless.csv", (2, 3, 4))
+    with pytest.raises(DataError, match=r"line 1-2: 2 clips that the truth does not know, or knows more than once"):
+        audit(nameless, truth=truth)
+    assert audit(truth_of(made, tmp_path / "full.csv", (0, 1, 2, 3, 4)), truth=truth)["scopes"]["all"]["clips"] == 3
+
+
+def test_one_person_and_one_class_get_a_sentence(tmp_path):
+    one = audit(small(tmp_path, "d s1\na 0 0\nb 1 0\nc 1 1\n"))["scopes"]["all"]
+    assert one["note"] == "no intervals: all clips are of one person, d/s1"
+    assert one["metrics"]["uf1"]["low"] is None
+    assert one["metrics"]["uf1"]["value"] == pytest.approx(2 / 3)
+    with pytest.raises(DataError, match="every clip is of the class 1, so no score says anything"):
+        audit(small(tmp_path, "d s1\na 1 0\nd s2\nb 1 1\n"))
+    two = audit(small(tmp_path, "d s1\na 0 0\nb 1 0\ne s1\na 1 1\nb 1 0\n"))["scopes"]
+    assert two["e"]["metrics"] == {}
+    assert "every clip is of the class 1" in two["e"]["note"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        ("clip,truth\na,1\n", {}, "no column for the prediction"),
+        ("a,b,c,d,e,f\n1,2,3,4,5,6\n", {}, "has 6 columns and no header"),
+        ("clip,truth,prediction\n", {}, "has a header and nothing below"),
+        ("clip,truth,prediction\na,1\n", {}, "too few cells in line 2"),
+        (
+            "a,1,0\nb,0,0\n",
+            {"columns": ["clip", "truth", "predicton"]},
+            "unknown column 'predicton'.*did you mean 'prediction'",
+        ),
+        ("a,1,0\nb,0,0\n", {"columns": ["clip", "truth"]}, "names 2 columns of .* which has 3"),
+        ("d s1\na 0 0\nb 1 1\n", {"persons": "who"}, "no named columns"),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_told(tmp_path, text, options, says):
+    with pytest.raises(MicroexprError, match=says):
+        audit(small(tmp_path, text), **options)
+
+
+def test_files_that_are_none(tmp_path):
+    for file, says in ((tmp_path / "no.txt", "does not exist"), (tmp_path, "is a folder")):
+        with pytest.raises(DataError, match=says):
+            audit(file)
+    binary = tmp_path / "log.bin"
+    binary.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="not a text file"):
+        audit(binary)
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+def test_a_published_recall_that_is_precision(log, truth):
+    """Liong et al. (2019) print UF1 and UAR of their log; what they print as UAR is precision, in all four places."""
+    claims = {"uf1=0.7353": True, "uar=0.7605": False}
+    claims |= {"casme2.uf1=0.8382": True, "casme2.uar=0.8686": False}
+    claims |= {"smic.uf1=0.6801": True, "smic.uar=0.7013": False}
+    claims |= {"samm.uf1=0.6588": True, "samm.uar=0.6810": False}
+    for verdict in audit(log, truth=truth, claims=",".join(claims))["claims"]:
+        assert verdict["holds"] == claims[verdict["claim"]], verdict["sentence"]
+        if not verdict["holds"]:
+            assert [item["name"] for item in verdict["equals"] if item["scope"] == verdict["scope"]] == [
+                "macro_precision"
+            ]
+            assert verdict["by_chance"] < 0.5
+            assert "what recall becomes where truth and prediction are swapped" in verdict["sentence"]
+
+
+def planted():
+    """Predictions of twelve persons in two databases, drawn once."""
+    rng = np.random.default_rng(7)
+    y_true = rng.choice(3, size=120, p=[0.6, 0.25, 0.15])
+    y_pred = np.where(rng.random(120) < 0.6, y_true, rng.choice(3, size=120, p=[0.5, 0.3, 0.2]))
+    dataset = np.repeat(["a", "b"], [80, 40])
+    person = np.array([f"{d}/{n % 6}" for n, d in enumerate(dataset)])
+    return Predictions(WORDS, y_true, y_pred, dataset, person, person)
+
+
+def test_each_false_claim_is_recognised_for_what_it_is():
+    """Quantities computed here by scikit-learn, claimed under another's name to four decimals."""
+    one = planted()
+    true, guess = one.y_true, one.y_pred
+    folds = [one.person == name for name in np.unique(one.person)]
+    halves = [one.dataset == name for name in "ab"]
+
+    def macro(rows, **options):
+        return sk.f1_score(true[rows], guess[rows], average="macro", **options)
+
+    wrong = {
+        ("uar", "macro_precision"): sk.precision_score(true, guess, average="macro"),
+        ("uar", "accuracy"): sk.accuracy_score(true, guess),
+        ("uf1", "weighted_f1"): sk.f1_score(true, guess, average="weighted"),
+        ("uf1", "folds.uf1_either"): np.mean([macro(rows) for rows in folds]),
+        ("uf1", "folds.uf1_all"): np.mean([macro(rows, labels=[0, 1, 2], zero_division=0) for rows in folds]),
+        ("uf1", "databases.uf1"): np.mean([macro(rows) for rows in halves]),
+        ("uf1", "databases_by_size.uf1"): np.average([macro(rows) for rows in halves], weights=[80, 40]),
+        ("accuracy", "folds.accuracy"): np.mean([(true[rows] == guess[rows]).mean() for rows in folds]),
+        ("uf1", "f1.negative"): sk.f1_score(true, guess, average=None)[0],
+        ("accuracy", "kappa"): sk.cohen_kappa_score(true, guess),
+        ("accuracy", "mcc"): sk.matthews_corrcoef(true, guess),
+        ("precision", "weighted_precision"): sk.precision_score(true, guess, average="weighted"),
+        ("weighted_f1", "weighted_f1_swapped"): sk.f1_score(guess, true, average="weighted"),
+        ("accuracy", "class_accuracy"): np.mean([((true == c) == (guess == c)).mean() for c in range(3)]),
+    }
+    found = quantities(one)
+    for (claimed, real), value in wrong.items():
+        (verdict,) = check_claims(f"{claimed}={value:.6f}", found)
+        assert not verdict["holds"], real
+        assert real in [item["name"] for item in verdict["equals"]], (claimed, real, value, verdict)
+
+
+def test_quantities_agree_with_scikit_learn_on_random_cases():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        n, k = int(rng.integers(2, 40)), int(rng.integers(2, 6))
+        true, guess = rng.integers(k, size=n), rng.integers(k, size=n)
+        names = np.array(["d"] * n)
+        one = Predictions(tuple(map(str, range(k))), true, guess, names, names, names)
+        found = {item.name: item.value for item in quantities(one)}
+        there = np.unique(true)
+        options = {"labels": there, "zero_division": 0}
+        assert found["uf1"] == pytest.approx(sk.f1_score(true, guess, average="macro", **options))
+        assert found["macro_precision"] == pytest.approx(sk.precision_score(true, guess, average="macro", **options))
+        assert found["uar"] == pytest.approx(sk.recall_score(true, guess, average="macro", **options))
+        assert found["weighted_f1"] == pytest.approx(sk.f1_score(true, guess, average="weighted", zero_division=0))
+        if there.size > 1 and np.unique(guess).size > 1:
+            assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(true, guess))
+            assert found["kappa"] == pytest.approx(sk.cohen_kappa_score(true, guess))
+
+
+def test_printed_rounding_is_what_counts(log, truth):
+    told = {
+        v["claim"]: v
+        for v in audit(log, truth=truth, claims="uf1=0.74,uf1=0.735,UF1=73.5%,uf1=0.7352,wf1=0.763")["claims"]
+    }
+    assert [v["holds"] for v in told.values()] == [True, True, True, False, True]
+    # 0.76369 cut off, not rounded.
+    assert told["wf1=0.763"]["cut_off"]
+    assert "cut off" in told["wf1=0.763"]["sentence"]
+    assert "none of" in told["uf1=0.7352"]["sentence"] or told["uf1=0.7352"]["equals"]
+    assert printed("0.500").rounded_from(0.5004)
+    assert not printed("0.500").rounded_from(0.5006)
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        ("uf1", "name=value"),
+        ("uf1=high", "no number as papers print it"),
+        ("uff1=0.7", "unknown quantity 'uff1'.*did you mean 'uf1'"),
+        ("casme3.uf1=0.7", "unknown quantity"),
+        ("uf1=71.3", "write per cent as 71.3%"),
+    ],
+)
+def test_a_claim_that_is_none_is_told(log, claims, says):
+    with pytest.raises(UsageError, match=says):
+        audit(log, claims=claims)
+
+
+def test_the_best_epoch_on_the_test_clips_is_found_out(tmp_path):
+    rng = np.random.default_rng(1)
+    lines, runs = ["epoch,subject,clip,truth,prediction"], []
+    true = rng.integers(3, size=60)
+    who = np.arange(60) % 6
+    for epoch in range(8):
+        guess = np.where(rng.random(60) < 0.5, true, rng.integers(3, size=60))
+        runs.append(guess)
+        lines += [f"{epoch},s{who[n]},c{n},{true[n]},{guess[n]}" for n in range(60)]
+    file = small(tmp_path, "\n".join(lines), "epochs.csv")
+    scores = [sk.f1_score(true, guess, average="macro") for guess in runs]
+    picked = runs[-1].copy()
+    for person in range(6):
+        rows = who == person
+        picked[rows] = runs[int(np.argmax([(guess[rows] == true[rows]).mean() for guess in runs]))][rows]
+    chosen = sk.f1_score(true, picked, average="macro")
+    found = audit(file, claims=f"uf1={max(scores):.5f},uf1={chosen:.5f},uf1={scores[-1]:.5f}")
+    best, fold, last = found["claims"]
+    assert [item["name"] for item in best["equals"]] == ["best_epoch.uf1"]
+    assert [item["name"] for item in fold["equals"]] == ["fold_epoch.uf1"]
+    assert last["holds"]
+    assert found["scopes"]["all"]["clips"] == 60
+    assert chosen > max(scores) > scores[-1]
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def test_the_papers_table_v():
+    start = time.perf_counter()
+    found = audit_table(TABLE_V)
+    assert time.perf_counter() - start < 5
+    told = {column["name"]: column for column in found["columns"]}
+    assert told["PoolFormer-m36 M1"]["right"] == [13, 14, 15]
+    assert told["PoolFormer-m36 M2"]["right"] == [12, 13]
+    assert told["ViT-p32 M1"]["right"] == [14, 15]
+    assert told["ViT-p32 M2"]["right"] == [15]
+    headline = found["claims"][0]
+    assert headline["agrees"] == {"relative": True}  # 20.5 % of the printed scores it is
+    assert headline["clips"] == [0, 3]  # and at most three clips of 28
+    assert headline["p_value"] == 0.25
+
+
+def test_the_papers_table_v_against_every_product_of_choices():
+    """The same table counted the slow way, by trying all combinations."""
+    found = {column["name"]: column for column in audit_table(TABLE_V)["columns"]}
+    supports, clips = [10, 7, 4, 3, 3, 1, 0], 28
+    for name, f1, macro in (
+        ("ViT-p32 M1", [0.636, 0.5, 0.333, 0.571, 0.5, 0], 0.4235),
+        ("PoolFormer-m36 M2", [0.455, 0.667, 0.25, 0.4, 0.5, 0], 0.3785),
+    ):
+        each = [
+            [(t, q) for q in range(29) for t in range(min(s, q) + 1) if abs(2 * t / (s + q) - f) < 0.0005 + 1e-9]
+            for s, f in zip(supports[:6], f1, strict=True)
+        ] + [[(0, q) for q in range(29)]]
+        fits = []
+        for way in itertools.product(*each):
+            right = sum(t for t, _ in way)
+            if sum(q for _, q in way) != clips:
+                continue
+            mean = np.mean([2 * t / (s + q) for (t, q), s in zip(way[:6], supports, strict=False)])
+            if abs(mean - macro) < 5e-5 + 1e-9 and all(
+                s + q - 2 * t <= clips - right for (t, q), s in zip(way, supports, strict=True)
+            ):
+                fits.append(right)
+        assert found[name]["margins"] == len(fits)
+        assert found[name]["right"] == sorted(set(fits))
+
+
+def matrices(supports):
+    """Every confusion matrix with these row sums."""
+    k = len(supports)
+    lines = [[line for line in itertools.product(range(s + 1), repeat=k) if sum(line) == s] for s in supports]
+    return [np.array(way) for way in itertools.product(*lines)]
+
+
+@pytest.mark.parametrize("supports", [(3, 2, 1), (2, 2, 2), (4, 3), (3, 0, 2)])
+def test_margins_are_those_of_all_matrices_and_no_others(supports):
+    """Every matrix of a few clips, grouped by what would be printed of it."""
+    groups = {}
+    for matrix in matrices(supports):
+        true, predicted, tp = matrix.sum(1), matrix.sum(0), np.diag(matrix)
+        marked = true + predicted
+        f1 = np.divide(2 * tp, marked, out=np.zeros(len(tp)), where=marked > 0)
+        shown = tuple(np.round(f1 + 1e-12, 2))
+        macro = np.round(f1[true > 0].mean() + 1e-12, 3)
+        groups.setdefault((shown, macro), set()).add((tuple(tp.tolist()), tuple(predicted.tolist())))
+    for (shown, macro), wanted in groups.items():
+        figures = [
+            ClassFigures(s, Range(f - 0.005 + 1e-9, f + 0.005 - 1e-9), averaged=s > 0)
+            for s, f in zip(supports, shown, strict=True)
+        ]
+        found = margins(figures, sum(supports), Range(macro - 0.0005, macro + 0.0005))
+        pairs = {(tuple(t), tuple(q)) for t, q in zip(found.tp.tolist(), found.predicted.tolist(), strict=True)}
+        assert wanted <= pairs
+        # What is found besides would be printed the same and can be a matrix too.
+        for tp, predicted in pairs - wanted:
+            assert any((tp, predicted) in other for other in groups.values())
+        joined = margins(figures, sum(supports), Range(macro - 0.0005, macro + 0.0005), limit=0)
+        assert joined.count is None
+        assert set(found.right) <= set(joined.right)
+
+
+def drawn(supports, decimals, seed=0, right=0.6):
+    rng, k = np.random.default_rng(seed), len(supports)
+    shares = np.where(np.eye(k, dtype=bool), right, (1 - right) / (k - 1))
+    matrix = np.array([rng.multinomial(s, share) for s, share in zip(supports, shares, strict=True)])
+    f1, half = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1)), 0.5 * 10.0**-decimals
+    around = [Range(round(f, decimals) - half, round(f, decimals) + half) for f in [*f1.tolist(), float(f1.mean())]]
+    figures = [ClassFigures(int(s), one) for s, one in zip(supports, around, strict=False)]
+    return int(np.trace(matrix)), margins(figures, int(sum(supports)), around[-1])
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+@pytest.mark.parametrize("supports", [(99, 63, 32, 27, 25, 7), (120, 90, 80, 70, 50, 32)])
+def test_six_classes_take_less_than_five_seconds_and_hold_the_truth(supports, decimals):
+    start = time.perf_counter()
+    right, found = drawn(supports, decimals)
+    assert time.perf_counter() - start < 5
+    assert right in found.right
+    if decimals == 4:
+        assert found.count is not None
+        assert found.right[-1] - found.right[0] < 10
+
+
+def test_joining_loses_no_number_of_right_clips():
+    supports = (20, 12, 9, 5)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        matrix = np.array([rng.multinomial(s, [0.25] * 4) for s in supports])
+        f1 = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1))
+        figures = [ClassFigures(s, Range(f - 0.005, f + 0.005)) for s, f in zip(supports, f1, strict=True)]
+        macro = Range(f1.mean() - 0.005, f1.mean() + 0.005)
+        exact, joined = (margins(figures, 46, macro, limit=limit) for limit in (10**6, 0))
+        assert set(exact.right) <= set(joined.right)
+        assert len(joined.right) <= len(exact.right) + 2
+
+
+def test_precision_recall_and_accuracy_narrow_it():
+    free = choices(ClassFigures(10, Range(0.5, 0.6)), 28)
+    assert len(choices(ClassFigures(10, Range(0.5, 0.6), recall=Range(0.5, 0.5)), 28)) < len(free)
+    (only,) = choices(ClassFigures(10, ANY, Range(0.5, 0.5), Range(0.5, 0.5)), 28).tolist()
+    assert only == [5, 10]
+    figures = [ClassFigures(s, Range(0, 1)) for s in (5, 5)]
+    assert margins(figures, 10, accuracy=Range(0.65, 0.75)).right == (7,)
+
+
+def published(tmp_path, text):
+    return small(tmp_path, 'classes = ["a", "b"]\nsupports = [6, 4]\n' + text, "table.toml")
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (
+            "f1 = [0.999, 0.500]\nmacro_f1 = 0.750",
+            r"no confusion matrix of 10 clips.*no numbers .* give a \(0.999, 6 clips\)",
+        ),
+        ("f1 = [0.667, 0.500]\nmacro_f1 = 0.700", "classes' figures fit together, but not the macro score 0.700"),
+        ("f1 = [0.286, 0.286]\nmacro_f1 = 0.286", "predicted clips cannot add up to 10"),
+        ("f1 = [0.666, 0.500]\nmacro_f1 = 0.583", "they fit if figures were cut off"),
+    ],
+)
+def test_a_table_that_no_matrix_gives_is_told_and_why(tmp_path, column, says):
+    file = published(tmp_path, f'[[columns]]\nname = "m"\n{column}\n')
+    (told,) = audit_table(file)["columns"]
+    assert (told["fits"], told["right"], told["margins"]) == (False, [], 0)
+    assert re.search(says, told["sentence"]), told["sentence"]
+    answer = microexpr("audit", "table", file)
+    assert answer.code == 1
+    assert "no confusion matrix" in answer.out
+
+
+def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
+    per_cent = published(tmp_path, 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 58.3\n')
+    (told,) = audit_table(per_cent)["columns"]
+    assert told["right"] == [6]
+    cut = published(tmp_path, 'rounding = "cut"\n[[columns]]\nname = "m"\nf1 = [0.666, 0.500]\n')
+    (told,) = audit_table(cut)["columns"]
+    assert 6 in told["right"]
+    assert told["listed"][0]["per_class"].keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[columns]]\nname = 'm'\nf1 = [0.5]\n", "f1 has 1 figures for 2 classes"),
+        (
+            "[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\nmacro = 0.5\n",
+            "unknown key 'columns.0.macro'.*did you mean 'macro_f1'",
+        ),
+        ("[[columns]]\nname = 'm'\nf1 = [50.0, 0.5]\n", "percent = true"),
+        ("[[columns]]\nname = 'm'\nf1 = ['x', 0.5]\n", "no number as papers print it"),
+        ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'k'\n", "no column 'k'"),
+        ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n", "stands there twice"),
+        ("columns = [\n", "not valid TOML"),
+        ("title = 'none'\n", "columns: Field required"),
+    ],
+)
+def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
+    with pytest.raises(ConfigError, match=says):
+        audit_table(published(tmp_path, text))
+
+
+@pytest.mark.parametrize("module", [cells, claims, named, solver, table])
+def test_examples_in_the_text_are_true(module):
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+def test_numbers_are_spanned():
+    assert (span([4]), span([4, 5]), span([4, 6]), span([1, 3, 5, 7, 9, 11])) == (
+        "4",
+        "4 to 5",
+        "4 or 6",
+        "1 to 11, with gaps",
+    )
+    with pytest.raises(ConfigError, match="there is no file"):
+        audit_table("no.toml")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+def test_the_command_prints_scores_and_verdicts(log, truth):
+    words = ("audit", "log", log, "--truth", truth, "--resamples", 200, "--classes", ",".join(WORDS))
+    answer = microexpr(*words, "--claims", "uf1=0.7353,uar=0.7605")
+    assert (answer.code, answer.err) == (1, "")
+    assert "all: 442 clips, 15 persons, 340 right" in answer.out
+    assert "holds: uf1=0.7353" in answer.out
+    assert "FALSE: uar=0.7605" in answer.out
+    assert max(map(len, answer.out.splitlines()[1:])) <= 100
+    assert microexpr(*words, "--claims", "uf1=0.7353").code == 0
+    told = json.loads(microexpr(*words, "--json").out)
+    assert told == audit_log(log, truth=truth, resamples=200, classes=WORDS)
+
+
+def test_the_command_prints_the_papers_table():
+    answer = microexpr("audit", "table", TABLE_V)
+    assert (answer.code, answer.err) == (0, "")
+    assert "PoolFormer-m36 M1: 13 to 15 of 28 clips are right" in answer.out
+    assert "PoolFormer-m36 M2: 12 to 13 of 28 clips are right" in answer.out
+    assert "ViT-p32 M1: 14 to 15 of 28" in answer.out
+    assert "ViT-p32 M2: 15 of 28" in answer.out
+    assert "in clips it is 0 to 3 of 28" in " ".join(answer.out.split())
+    assert json.loads(microexpr("audit", "table", TABLE_V, "--json").out) == audit_table(TABLE_V)
