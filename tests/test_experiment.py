@@ -175,7 +175,7 @@ def test_everything_wrong_is_found_before_the_first_fold(experiment, database, t
         ({"labels": {"contempt": "x"}}, "keeps none of its clips"),
         ({"sampling": "image"}, "is for ready images"),
         ({"preprocessing": "m2"}, "works on no clip"),
-        ({"datasets": ["manifest", "casme2"]}, "one database so far"),
+        ({"datasets": ["manifest", "casme2"]}, "where is casme2"),
     ]
     for values, words in wrong:
         with pytest.raises((ConfigError, DataError), match=words):
@@ -186,7 +186,7 @@ def test_everything_wrong_is_found_before_the_first_fold(experiment, database, t
 def test_cropped_frames_are_refused_unless_allowed(experiment, database, tmp_path, monkeypatch):
     from microexpr.datasets.manifest import Manifest
 
-    monkeypatch.setattr(Manifest, "facts", lambda self: {"cropped": "yes"})
+    monkeypatch.setattr(Manifest, "cropped", lambda self: True)
     with pytest.raises(DataError, match="--allow-cropped"):
         workspace(database, tmp_path).plan(experiment)
     workspace(database, tmp_path, allow_cropped=True).plan(experiment)

@@ -108,6 +108,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "canonical": plan.experiment.canonical(),
         "weights": dict(plan.weights),
         "fingerprint": plan.data.cache.fingerprint,
+        "data": dict(plan.data.dataset.facts()),
         "classes": list(plan.data.labels.classes),
         "clips": digest([clip.key for clip in plan.data.clips]),
         "environment": environment(),

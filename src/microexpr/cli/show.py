@@ -14,8 +14,10 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from microexpr.checks import Finding
     from microexpr.doctor import Diagnosis
     from microexpr.errors import Fault
+    from microexpr.statistics.comparison import Comparison
 
 WIDTH = 100
 """Columns of what is meant to be read; what names files is not broken."""
@@ -40,7 +42,10 @@ def plan(found: Mapping[str, Any]) -> None:
             typer.echo(f"{word}: {item}")
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
-    table([{name: "-" if row[name] is None else row[name] for name in columns} for row in rows])
+    further = {name: "-" for row in rows for name in row["further"]}
+    told = [{**row, **further, **row["further"]} for row in rows]
+    order = [*columns[:4], *further, *columns[4:]]
+    table([{name: "-" if row[name] is None else row[name] for name in order} for row in told])
     typer.echo(f"{len(rows)} experiments; nothing was trained.")
 
 
@@ -48,8 +53,19 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
     """Print the scores of a study and where its report lies."""
     for stamp in summary["stamps"]:
         typer.echo(f"! {stamp['text']}")
-    columns = ("preprocessing", "sampling", "model", "loss", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test")
-    table([{name: _short(cell[name]) for name in columns} for cell in summary["cells"]])
+    where, axes = ("preprocessing", "sampling", "model"), summary["axes"]
+    if set(axes) - set(where):  # levels tell more than components with all their parameters
+        told = {axis["part"] for axis in axes.values()}
+        rows = [
+            {**{name: cell[name] for name in where if name not in told}, **cell["factors"]} for cell in summary["cells"]
+        ]
+    else:
+        rows = [{name: cell[name] for name in where} for cell in summary["cells"]]
+    scores = ("loss", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test")
+    told_of = zip(rows, summary["cells"], strict=True)
+    table([{**row, **{name: _short(cell[name]) for name in scores}} for row, cell in told_of])
+    if summary["factors"]:
+        typer.echo(summary["factors"]["verdict"])
     named = summary["named_cell"]
     if named:
         typer.echo(
@@ -210,3 +226,36 @@ def _spread(values: Mapping[str, float | int] | None, form: str) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """Print what a reviewer would object to, warnings first."""
+    for finding in found:
+        _wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
+        _wrapped("", f"-> {finding.mend}", indent=8)
+    warnings = sum(finding.level == "warning" for finding in found)
+    typer.echo(f"{_many(warnings, 'warning')}, {_many(len(found) - warnings, 'note')}")
+
+
+def comparison(found: Comparison) -> None:
+    """Print a comparison: the difference, the tests, and what this test set could have told."""
+    typer.echo(f"a: {found.a}\nb: {found.b}")
+    typer.echo(f"{found.n_clips} clips of {_many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
+    table([
+        {"": "a", found.metric: _short(found.score_a), "only right": found.only_a},
+        {"": "b", found.metric: _short(found.score_b), "only right": found.only_b},
+    ])  # fmt: skip
+    low, high = f"{found.ci_low:+.3f}", f"{found.ci_high:+.3f}"
+    typer.echo(f"\na minus b: {found.difference:+.3f} [{low}, {high}], {100 * found.level:g} % by {found.unit}")
+    exact = "all swappings" if found.p_exact else f"{found.permutations:,} swappings"
+    typer.echo(f"permutation test by {found.unit}: p = {found.p_value:.4f} ({exact})")
+    typer.echo(f"McNemar, exact: p = {found.mcnemar_p:.4f}" + _told("Wilcoxon over persons", found.wilcoxon_p))
+    if found.detectable is not None:
+        typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
+    for remark in found.remarks:
+        _wrapped("-", remark, indent=4)
+    typer.echo("a difference can be told" if found.told else "no difference can be told")
+
+
+def _told(name: str, p_value: float | None) -> str:
+    return "" if p_value is None else f"; {name}: p = {p_value:.4f}"
