@@ -150,9 +150,84 @@ def test_overrides_that_are_wrong(override, words):
 
 
 def test_axes_that_the_report_cannot_compare():
-    study = parse(Study, {"name": "s", "title": "t", "grid": {"seed": [0, 1]}}, "s")
-    with pytest.raises(ConfigError, match="'seed' cannot be an axis"):
+    for axis, values in (("datasets", ["casme2"]), ("bootstrap.n", [100, 200]), ("protocol", ["loso"])):
+        study = parse(Study, {"name": "s", "title": "t", "grid": {axis: values}}, "s")
+        with pytest.raises(ConfigError, match=rf"'{axis}' cannot be an axis; cells may differ in preprocessing"):
+            study.check()
+
+
+FACTORS = {
+    "preprocessing": [
+        {"name": "crop", "crop": "none"},
+        {"name": "crop", "crop": "face", "box": "frame"},
+        {"name": "crop", "crop": "face", "box": "onset"},
+    ],
+    "preprocessing.size": [32, 48],
+    "preprocessing.colour": ["rgb", "grey"],
+    "augmentation": [[], "crop_jitter", [{"name": "crop_jitter", "pixels": 2}, "flip"]],
+    "sampling": ["af"],
+    "training.epochs": [2, 4],
+}
+
+
+def test_a_grid_may_vary_any_part_and_words_tell_its_cells_apart():
+    study = parse(Study, {"name": "s", "title": "t", "grid": FACTORS}, "s")
+    study.check()
+    cells, factors = study.cells(), study.factors()
+    assert len(cells) == len(factors) == 3 * 2 * 2 * 3 * 2
+    assert len({cell.key() for cell in cells}) == len({cell.name for cell in cells}) == len(cells)
+    assert len({tuple(words.items()) for words in factors}) == len(cells)
+    assert factors[0] == {
+        "preprocessing": "none", "size": "32", "colour": "rgb", "augmentation": "none", "epochs": "2",
+    }  # fmt: skip
+    assert {words["preprocessing"] for words in factors} == {"none", "face, frame", "face, onset"}
+    assert {words["augmentation"] for words in factors} == {"none", "crop_jitter", "crop_jitter + flip"}
+    for cell, words in zip(cells, factors, strict=True):
+        assert str(cell.preprocessing.params["size"]) == words["size"]
+        assert cell.preprocessing.params["colour"] == words["colour"]
+        assert ("flip" in words["augmentation"]) == ("flip" in [item.name for item in cell.augmentation])
+        assert str(cell.training.epochs) == words["epochs"]
+
+
+def test_axes_that_end_alike_keep_their_whole_names():
+    grid = {"preprocessing.size": [32, 48], "model.size": [1, 2], "seed": [0, 1]}
+    assert list(parse(Study, {"name": "s", "title": "t", "grid": grid}, "s").factors()[0]) == [
+        "preprocessing.size", "model.size", "seed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"model": ["small_cnn", "small_cnn"]},
+        {"preprocessing": ["m1", {"name": "m1", "size": 384}]},
+        {"preprocessing": ["m1", "m2"], "preprocessing.size": [64], "training.batch": [16, 16]},
+    ],
+)
+def test_cells_that_are_one_experiment_are_refused(grid):
+    study = parse(Study, {"name": "s", "title": "t", "grid": grid}, "s")
+    with pytest.raises(ConfigError, match="are the same experiment; leave one of them out"):
         study.check()
+
+
+def test_baselines_are_not_augmented():
+    content = {"augmentation": "flip", "model": "small_cnn"}
+    study = parse(
+        Study, {"name": "s", "title": "t", "experiment": content, "baselines": ["pca_svm"], "grid": FACTORS}, "s"
+    )
+    assert study.baseline_cells()[0].augmentation == ()
+
+
+def test_sizes_are_the_last_axis_the_largest_first():
+    study = parse(Study, {"name": "s", "title": "t", "grid": {"model": ["small_cnn", "vit_nano"]}}, "s")
+    sized = study.sized("train_clips", [50, 200, 50, None])
+    sized.check()
+    assert [cell.train_clips for cell in sized.cells()][:3] == [None, 200, 50]
+    assert [words["train_clips"] for words in sized.factors()][:3] == ["all", "200", "50"]
+    assert sized.cells()[0].key() == study.cells()[0].key()  # all of them is what there was before
+    assert len({cell.key() for cell in sized.cells()}) == 6
+    with pytest.raises(ConfigError, match="take one of them"):
+        sized.cells()[1].with_values({"train_persons": 3})
 
 
 def test_own_labels_are_numbered_alike_however_they_are_written():

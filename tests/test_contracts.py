@@ -463,6 +463,12 @@ def _represented(name: str, representation: contracts.Representation) -> Any:
     return representation(Frames(scene.pixels(numbers), scene.channels, np.zeros((3, 4))), numbers, scene.clip)
 
 
+def _augmented(name: str, augmentation: contracts.Augmentation) -> Any:
+    batch = Batch(pictures(3), torch.eye(K)[[0, 1, 2, 0, 1, 2]], {})
+    changed = augmentation(batch, ("r", "g", "b"), torch.Generator().manual_seed(0))
+    return changed.x, changed.y
+
+
 def _modelled(name: str, model: contracts.ModelFn) -> Any:
     view = ViewSpec((1, 64, 64, 3), ("r", "g", "b"))
     if name in LARGE:
@@ -488,6 +494,7 @@ OUTPUTS: Mapping[str, Callable[[str, Any], Any]] = {
     "preprocessing": _preprocessed,
     "sampling": _sampled,
     "representation": _represented,
+    "augmentation": _augmented,
     "models": _modelled,
     "losses": lambda name, loss: lose(name, torch.tensor(LOGITS), [0, 1, 0, 1]),
     "voting": lambda name, vote: vote(views_of_a_clip()),

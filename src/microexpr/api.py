@@ -12,9 +12,11 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from microexpr import fitting, weights
+from microexpr import checks, comparing, fitting, weights
 from microexpr import study as grids
-from microexpr.config import Experiment, Study, load
+from microexpr.checks import Finding
+from microexpr.component import titles
+from microexpr.config import COMPARED, Experiment, Study, load
 from microexpr.contracts import datasets, models
 from microexpr.datasets.synthetic import SyntheticSpec, make
 from microexpr.errors import ConfigError, MicroexprError, UsageError, WeightsError
@@ -27,6 +29,7 @@ from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_report
 from microexpr.report.summary import summarise
+from microexpr.statistics.comparison import Comparison, Unit
 from microexpr.study import StudyResult
 
 Folders = Path | str | Mapping[str, Path | str]
@@ -96,7 +99,7 @@ def dry_run(
     parts = grids.planned(grid, Workspace(options), weights=False)
     data_found = parts["cells"][0].data
     return {
-        "cells": [{"part": part, **_row(plan)} for part, plans in parts.items() for plan in plans],
+        "cells": _planned(grid, parts),
         "facts": dict(data_found.dataset.facts()),
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
@@ -166,6 +169,27 @@ def _fetched(tag: str, bar: Progress) -> Path:
         bar.stop()
 
 
+def check_results(out: Path | str) -> tuple[Finding, ...]:
+    """Return what a reviewer would object to in a folder of results, warnings first; raises StoreError."""
+    return checks.check(Path(out))
+
+
+def compare_results(
+    a: Path | str,
+    b: Path | str,
+    *,
+    metric: str = "macro_f1",
+    unit: Unit = "person",
+    n: int = 10_000,
+    permutations: int = 9_999,
+) -> Comparison:
+    """Compare two experiments that were tested on the same clips, each named by its --out or its results/KEY.
+
+    Raises StoreError where a folder holds none or several, ConfigError where clips or label sets differ.
+    """
+    return comparing.compare_results(Path(a), Path(b), metric=metric, unit=unit, n=n, permutations=permutations)
+
+
 def verify_weights() -> list[tuple[str, str]]:
     """Return every tag of the cache and whether its file is ``good``, ``missing`` or what is wrong with it."""
     return weights.verify()
@@ -230,6 +254,18 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     if chosen["workers"] < 1:
         raise ConfigError("workers: at least one process is needed.")
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
+
+
+def _planned(grid: Study, parts: Mapping[str, Sequence[Plan]]) -> list[dict[str, Any]]:
+    """Return a row for each experiment, with its levels of the axes that its components do not tell."""
+    known = {title for key, title in titles(grid.grid).items() if key.split(".")[0] in COMPARED}
+    levels = [{axis: word for axis, word in cell.items() if axis not in known} for cell in grid.factors()]
+    further = {"cells": levels}
+    return [
+        {"part": part, **_row(plan), "further": further.get(part, [{}] * len(plans))[at]}
+        for part, plans in parts.items()
+        for at, plan in enumerate(plans)
+    ]
 
 
 def _row(plan: Plan) -> dict[str, Any]:

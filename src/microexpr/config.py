@@ -17,72 +17,29 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from microexpr import contracts
 from microexpr._registry import Registry
+from microexpr.component import PAPERS_LOSSES, Components, Strict, factors, words
+from microexpr.component import Component as Component
 from microexpr.errors import ConfigError, UnknownComponentError, suggest
 from microexpr.files import digest
 from microexpr.labels import AS_GIVEN, LABEL_SETS
 
-BEST_ON_VALIDATION = "best_on_validation"
-"""``loss = "best_on_validation"``: both of the paper's losses are trained and validation chooses."""
 METHOD = 1
 """Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
-AXES = ("preprocessing", "sampling", "model")
-"""What the cells of a study may differ in."""
-PAPERS_LOSSES = ("cross_entropy", "focal")
+COMPARED = ("preprocessing", "sampling", "model")
+"""What the paper compares, and its tables are laid out by."""
+AXES = (
+    *COMPARED, "modality", "representation", "augmentation", "loss", "vote", "validation", "training", "seed",
+    "train_clips", "train_persons",
+)  # fmt: skip
+"""What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
+SIZES = ("train_clips", "train_persons")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Component(_Strict):
-    """A registered name and its parameters."""
-
-    name: str
-    params: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_toml(cls, value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, Mapping) and "params" not in value:
-            return {"name": value.get("name"), "params": {key: item for key, item in value.items() if key != "name"}}
-        return value
-
-    @field_validator("params")
-    @classmethod
-    def _as_in_toml(cls, params: dict[str, Any]) -> dict[str, Any]:
-        return {key: str(value) if isinstance(value, Path) else value for key, value in params.items()}
-
-    def build(self, registry: Registry[Any]) -> Any:
-        """Return the component; raises ConfigError for unknown names and wrong parameters."""
-        return registry.build(self.name, self.params)
-
-    def to_toml(self) -> str | dict[str, Any]:
-        """Return the shortest form that reads back as this."""
-        return {"name": self.name, **self.params} if self.params else self.name
-
-    @property
-    def label(self) -> str:
-        """The component as one word with its own parameters, for tables."""
-        inner = ", ".join(f"{key}={value}" for key, value in self.params.items())
-        return f"{self.name}({inner})" if inner else self.name
-
-
-def _several(value: object) -> object:
-    if value == BEST_ON_VALIDATION:
-        return PAPERS_LOSSES
-    return (value,) if isinstance(value, str | Mapping | Component) else value
-
-
-Components = Annotated[tuple[Component, ...], BeforeValidator(_several)]
-
-
-class Training(_Strict):
+class Training(Strict):
     """How a network is trained (paper, section II.C); what the paper leaves open has the default named first."""
 
     epochs: int = Field(50, ge=1)
@@ -95,7 +52,7 @@ class Training(_Strict):
     """auto = bf16 where the accelerator has it."""
 
 
-class Bootstrap(_Strict):
+class Bootstrap(Strict):
     """Percentile intervals over the test clips (paper: 1,000 resamples of clips)."""
 
     n: int = Field(1000, ge=100, le=1_000_000)
@@ -103,7 +60,7 @@ class Bootstrap(_Strict):
     level: float = Field(0.95, gt=0.5, lt=1)
 
 
-class Experiment(_Strict):
+class Experiment(Strict):
     """One training recipe under one protocol: one cell of a study."""
 
     name: str = "experiment"
@@ -125,6 +82,16 @@ class Experiment(_Strict):
     seed: int = Field(0, ge=0)
     shuffled: int = Field(0, ge=0)
     """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
+    train_clips: int | None = Field(None, ge=2)
+    """Train on so many of each fold's training clips, drawn at random; larger numbers contain smaller ones."""
+    train_persons: int | None = Field(None, ge=1)
+    """The same with whole persons."""
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Experiment:
+        if self.train_clips is not None and self.train_persons is not None:
+            raise ValueError("train_clips and train_persons both say how much to train on; take one of them")
+        return self
 
     @property
     def selects(self) -> bool:
@@ -142,6 +109,9 @@ class Experiment(_Strict):
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
         content = self.model_dump(mode="json", exclude={"name", "bootstrap"})
         content["method"] = METHOD
+        for size in SIZES:
+            if content[size] is None:  # what was stored before there were sizes keeps its key
+                del content[size]
         for name, registry in _FIELDS.items():
             value = getattr(self, name)
             filled = [_canonical(registry, item) for item in (value if isinstance(value, tuple) else (value,))]
@@ -188,7 +158,7 @@ class Experiment(_Strict):
             raise UnknownComponentError("label set", self.labels, [*LABEL_SETS, AS_GIVEN])
 
 
-class Override(_Strict):
+class Override(Strict):
     """What some cells of a study do otherwise, for instance the batch of a preprocessing (paper: 4 to 16 for M2).
 
     It may change the parameters of the component it matches, never which one that is.
@@ -209,7 +179,7 @@ class Override(_Strict):
         return True
 
 
-class NamedCell(_Strict):
+class NamedCell(Strict):
     """The cell that is named beforehand and judged under a subject-independent protocol."""
 
     set: dict[str, Any]
@@ -219,7 +189,7 @@ class NamedCell(_Strict):
     """How often it is trained again on shuffled labels."""
 
 
-class Study(_Strict):
+class Study(Strict):
     """A grid of experiments and what the report makes of them."""
 
     name: str
@@ -227,8 +197,8 @@ class Study(_Strict):
     reduced: str | None = None
     """What was made smaller than in the paper; stamped on the report."""
     experiment: Experiment = Experiment()
-    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
-    """Dotted key -> values; every combination is a cell."""
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    """Dotted key -> values; every combination is a cell. Tables begin with the first value of each."""
     overrides: tuple[Override, ...] = ()
     """Applied in their order to the cells that they match, named cell and baselines too."""
     baselines: Components = ()
@@ -242,25 +212,43 @@ class Study(_Strict):
             self._cell(dict(zip(self.grid, values, strict=True))) for values in itertools.product(*self.grid.values())
         ]
 
+    def factors(self) -> list[dict[str, str]]:
+        """Return what tells the cells apart, in their order: axis -> level, as words; axes of one level are none."""
+        return factors(self.grid)
+
+    def sized(self, size: str, numbers: Sequence[int | None]) -> Study:
+        """Return this study with `size` (train_clips or train_persons) as its last axis; None = all of a fold."""
+        order = sorted(dict.fromkeys(numbers), key=lambda number: float("inf") if number is None else number)
+        return self.model_copy(update={"grid": {**self.grid, size: order[::-1]}})
+
     def baseline_cells(self) -> list[Experiment]:
         """Return the baselines' experiments."""
         first = {
             key: values[0] for key, values in self.grid.items() if key.split(".")[0] in ("preprocessing", "sampling")
         }
-        return [self._cell({**first, "model": item.to_toml()}) for item in self.baselines]
+        # What a baseline knows must not depend on how networks are trained.
+        return [self._cell({**first, "augmentation": [], "model": item.to_toml()}) for item in self.baselines]
 
     def named(self) -> Experiment | None:
         """Return the experiment named beforehand."""
         return self._cell(self.named_cell.set) if self.named_cell else None
 
     def _cell(self, values: Mapping[str, Any]) -> Experiment:
-        words = [value.get("name") if isinstance(value, Mapping) else value for value in values.values()]
-        name = "-".join(str(word) for word in words if word is not None)
+        name = "-".join(filter(None, (self._word(key, value) for key, value in values.items())))
         cell = self.experiment.with_values({"name": name or self.name, **values})
         for override in self.overrides:
             if override.matches(cell):
                 cell = cell.with_values(override.set)
         return cell
+
+    def _word(self, key: str, value: object) -> str:
+        """Return a cell's value of one axis as it stands in the cell's name."""
+        levels = self.grid.get(key, [])
+        if value in levels and len(levels) > 1:
+            return words(levels)[levels.index(value)]
+        if isinstance(value, Mapping):
+            return str(value.get("name") or "")
+        return "" if value is None or isinstance(value, list) else str(value)
 
     def uncorrected(self) -> Study:
         """Return this study with every table read raw; raises ConfigError where a reader knows no corrections."""
@@ -272,17 +260,30 @@ class Study(_Strict):
         for key in self.grid:
             if key.split(".")[0] not in AXES:
                 raise ConfigError(
-                    f"grid: {key!r} cannot be an axis; the report compares {', '.join(AXES)} and their parts."
+                    f"grid: {key!r} cannot be an axis; cells may differ in {', '.join(AXES)} and their parts."
                 )
         for cell in cells:
             cell.check()
+        self._check_apart()
         for override in self.overrides:
             for part, name in override.when.items():
                 _FIELDS[part].get(name)
-            for axis in set(AXES) & set(override.set):
+            for axis in {*COMPARED, *self.grid} & set(override.set):
                 raise ConfigError(f"overrides: set.{axis} would change which {axis} a cell has; set its parameters.")
             if not any(override.matches(cell) for cell in cells):
                 raise ConfigError(f"overrides: no cell has {override.when}.")
+
+    def _check_apart(self) -> None:
+        """Refuse two cells that are one experiment: an axis that changes nothing, or a level that is listed twice."""
+        levels = [", ".join(f"{axis} {word}" for axis, word in line.items()) for line in self.factors()]
+        seen: dict[tuple[str, object], str] = {}
+        for cell, word in zip(self.cells(), levels, strict=True):
+            # Starting weights join the key as their sha256 only, and they are not looked for here.
+            other = seen.setdefault((cell.key(), cell.model.params.get("weights")), word)
+            if other != word or levels.count(word) > 1:
+                raise ConfigError(
+                    f"grid: the cells ({other}) and ({word}) are the same experiment; leave one of them out."
+                )
 
 
 M = TypeVar("M", Experiment, Study)

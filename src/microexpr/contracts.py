@@ -282,6 +282,9 @@ class Representation(Protocol):
 class Augmentation(Protocol):
     """Change training batches, never those of validation or test."""
 
+    def check(self, channels: tuple[str, ...]) -> None:
+        """Raise ConfigError for channels that it cannot change; asked before anything is trained."""
+
     def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch: ...
 
 

@@ -23,6 +23,8 @@ from microexpr.errors import TrainingError
 from microexpr.progress import Progress, Silent
 
 LATENCY_REPEATS = 30
+AUGMENTING = 0x9E3779B9
+"""Tells the stream of random numbers of augmentations from that of the batches."""
 Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
 """(probabilities, rows of the views) -> the score that chooses; it knows vote and metric, the engine does not."""
 
@@ -142,6 +144,8 @@ class _Run:
         self.model, self.task, self.loss, self.training = model.to(device()), task, loss, training
         self.augmentations = augmentations
         self.generator = torch.Generator().manual_seed(seed)
+        # A stream of their own: with and without augmentation, clips come in the same order.
+        self.augmenting = torch.Generator().manual_seed(seed ^ AUGMENTING)
         self.counts = torch.bincount(torch.as_tensor(task.y[task.train]), minlength=task.num_classes).float()
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -178,7 +182,7 @@ class _Run:
         for indices in self._batches():
             batch = self._batch(indices)
             for augment in self.augmentations:
-                batch = augment(batch, self.task.views.spec.channels, self.generator)
+                batch = augment(batch, self.task.views.spec.channels, self.augmenting)
             with _precision(self.training, device()):
                 output = self.model(batch.x)
             loss = self.loss(_float(output), batch, self.counts.to(device())).mean()

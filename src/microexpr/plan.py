@@ -109,13 +109,16 @@ class Plan:
         return self.table["label"].to_numpy(int)
 
     def folds(self) -> list[Fold]:
-        """Return the protocol's folds, validation cut where this experiment chooses; raises SplitError."""
+        """Return the protocol's folds, validation cut where this experiment chooses, training as small as it asks for.
+
+        Raises SplitError.
+        """
         experiment, table = self.experiment, self.table
         protocol = experiment.protocol.build(contracts.protocols)
         folds = list(protocol(table, rng_for(experiment.seed, "split")))
-        if not (experiment.selects and self.model.trains_in_epochs):
-            return folds
-        return [fold if fold.val is not None else cut_val(fold, table, experiment) for fold in folds]
+        if experiment.selects and self.model.trains_in_epochs:
+            folds = [fold if fold.val is not None else cut_val(fold, table, experiment) for fold in folds]
+        return [keep_train(fold, table, experiment) for fold in folds]
 
     def views(self) -> Views:
         """Return the views of all clips from the cache."""
@@ -164,6 +167,7 @@ class Workspace:
         if shown not in self._specs:
             self._specs[shown] = self._spec(experiment, data, preprocessor, sampler)
         spec = self._specs[shown]
+        _check_augmentation(experiment, model, spec)
         plan = Plan(experiment, data, preprocessor, sampler, model, spec, _weights(model, spec, required=weights))
         plan.folds()
         return plan
@@ -275,12 +279,42 @@ def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
     return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])
 
 
+def keep_train(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
+    """Keep `train_clips` or `train_persons` of a fold's training clips, drawn at random once for all numbers.
+
+    Larger numbers contain smaller ones. Validation was cut before, so that every number is judged by the same clips.
+    """
+    clips, persons = experiment.train_clips, experiment.train_persons
+    wanted = clips if persons is None else persons
+    if wanted is None:
+        return fold
+    units = fold.train if persons is None else table["person"].to_numpy()[fold.train]
+    order = rng_for(experiment.seed, f"size/{fold.name}").permutation(np.unique(units))
+    if wanted > len(order):
+        what = "clips" if persons is None else "persons"
+        raise ConfigError(
+            f"train_{what} = {wanted}: fold {fold.name} has {len(order)} training {what} "
+            f"{'besides validation' if fold.val is not None else 'in all'}; ask for fewer, or for all of them."
+        )
+    return replace(fold, train=fold.train[np.isin(units, order[:wanted])])
+
+
 def preprocessing_id(component: Component) -> str:
     """Return the canonical form of a preprocessing, under which its frames are cached."""
     registry = contracts.preprocessors
     params = registry.bind(component.name, component.params)
     detector = contracts.detectors.revision(params["detector"]) if "detector" in params else 0
     return f"{component.name}/{digest([registry.revision(component.name), detector, params])}"
+
+
+def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: ViewSpec) -> None:
+    if experiment.augmentation and not model.trains_in_epochs:
+        raise ConfigError(
+            f"model {experiment.model.label} is fitted once, on the training clips as they are; leave augmentation "
+            "out, or take a network."
+        )
+    for item in experiment.augmentation:
+        item.build(contracts.augmentations).check(spec.channels)
 
 
 def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Mapping[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,8 @@ class Cell:
 
     plan: Plan
     result: Result
+    factors: Mapping[str, str] = field(default_factory=dict)
+    """Axis of the grid -> level, as words: what tells it from the other cells."""
 
     @property
     def experiment(self) -> Experiment:
@@ -45,7 +47,7 @@ class StudyResult:
     named: Cell | None
     shuffled: tuple[Cell, ...]
     framings: dict[str, Framing]
-    """By the label of the preprocessing."""
+    """By what is shown: the label of the preprocessing, and whatever else decides it (`shown`)."""
     latencies: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...] = ()
     """Experiments that could not be trained, and why."""
@@ -89,31 +91,44 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
     workspace.prepare(everything)
     cells: dict[str, list[Cell]] = {part: [] for part in parts}
     owners = [part for part, plans in parts.items() for _ in plans]
+    factors = [*study.factors(), *[{}] * (len(everything) - len(parts["cells"]))]
     failed: list[tuple[str, str]] = []
-    for part, plan in track(zip(owners, everything, strict=True), len(everything), "experiments", workspace.progress):
+    jobs = zip(owners, everything, factors, strict=True)
+    for part, plan, levels in track(jobs, len(everything), "experiments", workspace.progress):
         try:
-            cells[part].append(Cell(plan, experiments.run(plan, workspace)))
+            cells[part].append(Cell(plan, experiments.run(plan, workspace), levels))
         except TrainingError as error:  # the others go on
             failed.append((plan.experiment.name, str(error)))
     if not cells["cells"]:
         raise TrainingError(f"no cell could be trained; the first: {failed[0][1]}")
-    shown = dict.fromkeys(cell.experiment.preprocessing.label for cell in cells["cells"])
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),
         baselines=tuple(cells["baselines"]),
         named=cells["named"][0] if cells["named"] else None,
         shuffled=tuple(cells["shuffled"]),
-        framings={label: _framing(label, parts["cells"]) for label in shown},
+        framings=_framings([cell.plan for cell in cells["cells"]]),
         failed=tuple(failed),
         latencies=_latencies(parts["cells"], workspace) if study.latency else (),
     )
 
 
-def _framing(label: str, plans: Sequence[Plan]) -> Framing:
-    """Measure the sampling that shows most frames."""
-    mine = [plan for plan in plans if plan.experiment.preprocessing.label == label]
-    return framing(max(mine, key=lambda plan: int(plan.view_counts().sum())))
+def shown(plan: Plan, first: Plan) -> str:
+    """Return what a plan shows: its preprocessing, and its modality and representation where the first's are others."""
+    mine, usual = (
+        (each.experiment.preprocessing.label, each.data.modality, each.experiment.representation.label)
+        for each in (plan, first)
+    )
+    return ", ".join([mine[0], *(word for word, before in zip(mine[1:], usual[1:], strict=True) if word != before)])
+
+
+def _framings(plans: Sequence[Plan]) -> dict[str, Framing]:
+    """Measure whatever is shown, by the sampling that shows most of its frames."""
+    groups: dict[str, list[Plan]] = {}
+    for plan in plans:
+        groups.setdefault(shown(plan, plans[0]), []).append(plan)
+    most = {label: max(mine, key=lambda plan: int(plan.view_counts().sum())) for label, mine in groups.items()}
+    return {label: framing(plan) for label, plan in most.items()}
 
 
 def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:

@@ -27,6 +27,14 @@ RawOption = Annotated[
 CroppedOption = Annotated[bool, typer.Option("--allow-cropped", help="Take frames the owners have cropped.")]
 KeepOption = Annotated[bool, typer.Option("--keep-weights", help="Keep every fold's weights (safetensors).")]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that read frames and find faces.", min=1)]
+SizesOption = Annotated[
+    str | None,
+    typer.Option("--train-sizes", help="Train the same cells on so many clips: 50,100,200 or all.", metavar="N,N,.."),
+]
+PersonsOption = Annotated[
+    str | None,
+    typer.Option("--train-subjects", help="Train the same cells on so many persons: 4,8,12 or all.", metavar="N,N,.."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 StudyArgument = Annotated[
@@ -40,6 +48,15 @@ def values(settings: list[str] | None) -> dict[str, Any]:
     from microexpr.config import parse_setting
 
     return dict(map(parse_setting, settings or []))
+
+
+def sizes(option: str, text: str) -> list[int | None]:
+    """Return numbers with commas between; None for `all`."""
+    words = [word.strip() for word in text.split(",")]
+    wrong = next((word for word in words if word != "all" and not (word.isdecimal() and int(word))), None)
+    if wrong is not None:
+        raise UsageError(f"{option} takes numbers with commas between, or all, not {wrong!r}: {option} 50,100,200.")
+    return [None if word == "all" else int(word) for word in words]
 
 
 def folders(data: list[str]) -> Path | dict[str, Path]:

@@ -15,9 +15,11 @@ from microexpr.cli.options import (
     JsonOption,
     KeepOption,
     OutOption,
+    PersonsOption,
     QuietOption,
     RawOption,
     SetOption,
+    SizesOption,
     SkipOption,
     StudyArgument,
     WorkersOption,
@@ -30,6 +32,8 @@ def study(
     data: DataOption,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results and the report.", metavar="DIR")] = None,
     settings: SetOption = None,
+    train_sizes: SizesOption = None,
+    train_subjects: PersonsOption = None,
     no_corrections: RawOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list the cells, train nothing.")] = False,
     skip_invalid: SkipOption = False,
@@ -45,6 +49,10 @@ def study(
 
     grid, folders = load(Study, file, options.values(settings)), options.folders(data)
     grid = grid.uncorrected() if no_corrections else grid
+    if train_sizes is not None:
+        grid = grid.sized("train_clips", options.sizes("--train-sizes", train_sizes))
+    if train_subjects is not None:
+        grid = grid.sized("train_persons", options.sizes("--train-subjects", train_subjects))
     if dry_run:
         found = api.dry_run(grid, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped)
         (show.as_json if json else show.plan)(found)

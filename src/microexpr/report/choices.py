@@ -132,7 +132,8 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
     for name, reason in result.failed:
         yield "failed", "warning", f"{name} could not be trained and is missing: {reason}"
-    if any(cell.plan.model.trains_in_epochs for cell in result.cells):
+    seeds = {cell.experiment.seed for cell in result.cells}
+    if len(seeds) == 1 and any(cell.plan.model.trains_in_epochs for cell in result.cells):
         yield (
             "one_seed",
             "note",
@@ -149,6 +150,8 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         yield "uncorrected", "note", "Tables were read raw: their known defects were left as they are."
     if plan.data.dataset.cropped():
         yield "cropped", "warning", "Frames were cropped by the owners of the database before any preprocessing here."
+    for difference in () if "synthetic" in facts else plan.data.labels.unlike(plan.data.clips):
+        yield "counts_differ", "warning", f"{difference[:1].upper()}{difference[1:]}."
     if plan.data.unlabelled:
         told = ", ".join(f"{emotion} {count}" for emotion, count in plan.data.unlabelled.items())
         total, name = sum(plan.data.unlabelled.values()), plan.data.labels.name

@@ -11,22 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from microexpr.report.database import database_figure
-from microexpr.report.figures import Plot, look, method_entries, pose, reference, whisker
+from microexpr.report.factors import factor_figures
+from microexpr.report.figures import Plot, look, method_entries, plain, pose, reference, whisker
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.records import gap, input_size
 from microexpr.report.style import INK, SOFT, WIDTH, legend_handles
 
+MOST = 60
+"""Cells that one figure can show."""
+
 
 def record_figures(reading: Reading) -> list[Plot]:
     """Return those of our own figures that the summary has values for."""
-    made = [
-        forest(reading),
-        learning(reading, "macro_f1", "macro-F1"),
-        learning(reading, "loss", "loss"),
-        overfitting(reading),
-        latency(reading),
-        database(reading),
-    ]
+    made = [forest(reading), latency(reading), database(reading), *factor_figures(reading)]
+    if not reading.crowded:
+        about = [learning(reading, "macro_f1", "macro-F1"), learning(reading, "loss", "loss"), overfitting(reading)]
+        made += [plain(reading, plot) for plot in about]
     return [plot for plot in made if plot is not None]
 
 
@@ -42,7 +42,7 @@ def forest(reading: Reading) -> Plot | None:
     """Draw every cell with its interval on one scale, beside the baselines and the named cell."""
     cells = [cell for cell in reading.cells if reading.score(cell) is not None]
     named = reading.part("named_cell")
-    if len(cells) + bool(named) < 2:
+    if len(cells) + bool(named) < 2 or len(cells) > MOST:
         return None
     methods = reading.levels("preprocessing")
     rows: list[tuple[float, str]] = []
@@ -54,7 +54,8 @@ def forest(reading: Reading) -> Plot | None:
         filled = methods.index(cell["preprocessing"]) == 0
         how = look(reading, cell["model"]) | {"markersize": 4.5, "linewidth": 1.1}
         whisker(axes, at, cell, upright=False, filled=filled, **how)
-        rows.append((at, reading.heading(cell, "model", "sampling", "preprocessing")))
+        told = reading.title if reading.crowded else reading.heading
+        rows.append((at, short(told(cell, "model", "sampling", "preprocessing"), 60)))
         at, previous = at + 1, cell["model"]
     if named:
         at += 0.6
@@ -98,7 +99,9 @@ def learning(reading: Reading, what: str, title: str) -> Plot | None:
     curves = [
         curve
         for curve in reading.rows("curves")
-        if curve.get("chosen", True) and any(number(value) is not None for value in curve.get(f"val_{what}") or [])
+        if curve.get("chosen", True)
+        and reading.others(curve) == reading.usual
+        and any(number(value) is not None for value in curve.get(f"val_{what}") or [])
     ]
     if not curves:
         return None

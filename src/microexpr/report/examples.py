@@ -12,19 +12,34 @@ import cv2
 import numpy as np
 
 from microexpr import ops
-from microexpr.study import Cell, StudyResult
+from microexpr.report.factorial import short
+from microexpr.study import Cell, StudyResult, shown
 
 SIDE = 96
 """Pixels of each small picture."""
+MANY = 6
+"""Preprocessings of which every sampling is shown."""
+HIGH = 255.0
+"""Depth and motion are no pictures to look at."""
 
 
 def examples(result: StudyResult) -> list[dict[str, Any]]:
     """Return one strip of pictures for each preprocessing and sampling of a study on synthetic data."""
-    shown = {(cell.experiment.preprocessing.label, cell.experiment.sampling.label): cell for cell in result.cells}
-    return [_strip(cell) for cell in shown.values() if "synthetic" in cell.plan.data.dataset.facts()]
+    drawn: dict[tuple[str, str], Cell] = {}
+    for cell in result.cells:
+        if "synthetic" in cell.plan.data.dataset.facts() and cell.plan.spec.high == HIGH:
+            drawn.setdefault((shown(cell.plan, result.cells[0].plan), cell.experiment.sampling.label), cell)
+    strips = [_strip(result, cell) for cell in drawn.values()]
+    if len({what for what, _ in drawn}) <= MANY:
+        return strips
+    # The samplings show the same pictures again, and one caption says of what they are.
+    sampling = result.cells[0].experiment.sampling.label
+    kept = [(cell, strip) for (place, cell), strip in zip(drawn.items(), strips, strict=True) if place[1] == sampling]
+    named = [{**strip, "caption": short(result, cell, "preprocessing")} for cell, strip in kept[1:]]
+    return [kept[0][1], *named] if kept else []
 
 
-def _strip(cell: Cell) -> dict[str, Any]:
+def _strip(result: StudyResult, cell: Cell) -> dict[str, Any]:
     views = cell.plan.views()
     first = views.of(np.array([0]))
     pictures = [ops.resize(view[0], SIDE, SIDE) for view in views.take(first)]
@@ -32,10 +47,10 @@ def _strip(cell: Cell) -> dict[str, Any]:
     colour = strip[..., ::-1] if strip.shape[2] == 3 else strip
     clip, experiment = views.clips[0], cell.experiment
     numbers = [str(number) for index in first for number in views.numbers[index]]
-    shown = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+    frames = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
     return {
         "caption": (
-            f"{experiment.preprocessing.name.upper()}, {experiment.sampling.name.upper()}: {shown} of "
+            f"{short(result, cell, 'preprocessing')}, {experiment.sampling.name.upper()}: {frames} of "
             f"{clip.key} (onset {clip.onset}, apex {clip.apex}, offset {clip.offset})"
         ),
         "png_base64": base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(colour))[1].tobytes()).decode(),

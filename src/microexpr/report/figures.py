@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -28,8 +28,13 @@ class Plot:
 
 def paper_figures(reading: Reading) -> list[Plot]:
     """Return those of Figures 2, 3 and 4 that the summary gives sense to."""
-    made = [paradox(reading), phases(reading), confusion(reading)]
-    return [plot for plot in made if plot is not None]
+    made = [] if reading.crowded else [plain(reading, paradox(reading)), plain(reading, phases(reading))]
+    return [plot for plot in [*made, confusion(reading)] if plot is not None]
+
+
+def plain(reading: Reading, plot: Plot | None) -> Plot | None:
+    """Say on a figure of the usual cells that these are not all."""
+    return replace(plot, notes=[*plot.notes, reading.plainly]) if plot and reading.plainly else plot
 
 
 def look(reading: Reading, model: str) -> dict[str, Any]:
@@ -225,7 +230,7 @@ def confusion(reading: Reading) -> Plot | None:
     if best is None or not reading.classes:
         return None
     others = [name for name in reading.levels("preprocessing") if name != best["preprocessing"]]
-    twins = [reading.find(name, best["sampling"], best["model"]) for name in others]
+    twins = [] if reading.crowded else [reading.find(name, best["sampling"], best["model"], best) for name in others]
     cells = [cell for cell in [best, *twins] if cell is not None and reading.tested(cell)][:2]
     if not cells:
         return None

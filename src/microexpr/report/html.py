@@ -20,7 +20,10 @@ from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
 
 TABLES = {
     "table3_main_results": "Table III",
+    "effects": "",
+    "crossings": "",
     "table1_dataset": "Table I",
+    "preprocessings": "",
     "classes": "",
     "table2_architectures": "Table II",
     "table4_evolution": "Table IV",
@@ -42,6 +45,9 @@ TABLES = {
 FIGURES = {
     "figure2_quality_performance": "Figure 2",
     "cells": "",
+    "effects": "",
+    "levels": "",
+    "sizes": "",
     "database": "",
     "figure3_phases": "Figure 3",
     "figure4_confusion": "Figure 4",
@@ -55,18 +61,22 @@ FIGURES = {
 _STATED = ("name", "title", "version", "created", "stamps", "curves", "command")
 
 
-def numbered_tables(tables: Sequence[Table]) -> list[Table]:
+def numbered_tables(tables: Sequence[Table], *, crowded: bool = False) -> list[Table]:
     """Return tables in page order: the paper's keep its number, ours are S1, S2 ..."""
     found = {table.name: table for table in tables}
     # Where no model was chosen among several, the table of all cells is the main result and comes first.
-    order = TABLES if "table3_main_results" in found else {"all_cells": "", **TABLES}
+    first = {} if "table3_main_results" in found else {"all_cells": ""}
+    if crowded:  # what the factors do stands before the cells
+        first = {"effects": "", "crossings": "", **first}
+    order = {**first, **TABLES}
     return [replace(found[name], label=label) for name, label in _labels("Table", order, found).items()]
 
 
-def numbered_figures(plots: Sequence[Plot]) -> list[Plot]:
+def numbered_figures(plots: Sequence[Plot], *, crowded: bool = False) -> list[Plot]:
     """Return figures in page order, numbered in the same way."""
     found = {plot.name: plot for plot in plots}
-    return [replace(found[name], label=label) for name, label in _labels("Figure", FIGURES, found).items()]
+    order = {"effects": "", "levels": "", "sizes": "", **FIGURES} if crowded else FIGURES
+    return [replace(found[name], label=label) for name, label in _labels("Figure", order, found).items()]
 
 
 def _labels(kind: str, known: Mapping[str, str], present: Mapping[str, object]) -> dict[str, str]:

@@ -11,6 +11,8 @@ Cell = Mapping[str, Any]
 AXES = ("preprocessing", "sampling", "model")
 PLURAL = {"preprocessing": "preprocessing", "sampling": "sampling", "model": "models"}
 """Where a summary describes the levels of each axis."""
+MANY = 6
+"""Preprocessings that the paper's tables and figures can set side by side."""
 
 
 def number(value: object) -> float | None:
@@ -51,6 +53,37 @@ class Reading:
         order = {axis: {name: at for at, name in enumerate(self.levels(axis))} for axis in AXES}
         return sorted(self.rows("cells"), key=lambda cell: [order[axis][cell[axis]] for axis in reversed(AXES)])
 
+    @cached_property
+    def further(self) -> Sequence[str]:
+        """The axes in which cells of the same preprocessing, sampling and model differ: augmentation, size, seed ..."""
+        return [name for name, axis in self.part("axes").items() if axis.get("part") not in AXES]
+
+    def others(self, cell: Cell) -> dict[str, str]:
+        """Return a cell's levels of the further axes."""
+        levels = cell.get("factors") or {}
+        return {name: str(levels[name]) for name in self.further if name in levels}
+
+    @cached_property
+    def usual(self) -> Mapping[str, str]:
+        """The levels of the further axes that the paper's tables and figures show: those of the first cell."""
+        return self.others(self.rows("cells")[0]) if self.rows("cells") else {}
+
+    @cached_property
+    def plain(self) -> Sequence[Cell]:
+        """The cells with the usual levels: each alone at its preprocessing, sampling and model."""
+        return [cell for cell in self.cells if self.others(cell) == self.usual]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are too many preprocessings to set side by side, as the paper does with its two."""
+        return len(self.levels("preprocessing")) > MANY
+
+    @property
+    def plainly(self) -> str:
+        """Which cells a table of the paper's axes shows; empty where these are all."""
+        told = " and ".join(f"{name} {level}" for name, level in self.usual.items())
+        return f"Only cells with {told}; the table of all cells has the others." if told else ""
+
     def levels(self, axis: str) -> list[str]:
         """Return the names on one axis that have a cell, in the summary's order."""
         used = dict.fromkeys(cell[axis] for cell in self.rows("cells"))
@@ -67,17 +100,21 @@ class Reading:
         return short(self.label(axis, name))
 
     def title(self, cell: Cell, *axes: str) -> str:
-        """Return 'M1 · AF · ViT', or only the named axes of it."""
-        return " · ".join(self.label(axis, cell[axis]) for axis in (axes or AXES))
+        """Return 'M1 · AF · ViT', or only the named axes of it, and what else tells the cell from others."""
+        return " · ".join([*(self.label(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
 
     def heading(self, cell: Cell, *axes: str) -> str:
         """Return `title` with labels short enough for a figure."""
-        return " · ".join(self.brief(axis, cell[axis]) for axis in (axes or AXES))
+        return " · ".join([*(self.brief(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
 
-    def find(self, preprocessing: str, sampling: str, model: str) -> Cell | None:
-        """Return the cell at one place of the grid."""
-        wanted = (preprocessing, sampling, model)
-        return next((cell for cell in self.cells if tuple(cell[axis] for axis in AXES) == wanted), None)
+    def _told(self, cell: Cell) -> list[str]:
+        return [f"{name} {level}" for name, level in self.others(cell).items()]
+
+    def find(self, preprocessing: str, sampling: str, model: str, like: Cell | None = None) -> Cell | None:
+        """Return the cell at one place of the grid, its further axes being the usual ones or those of `like`."""
+        wanted, others = (preprocessing, sampling, model), self.usual if like is None else self.others(like)
+        there = (cell for cell in self.cells if tuple(cell[axis] for axis in AXES) == wanted)
+        return next((cell for cell in there if self.others(cell) == others), None)
 
     def score(self, cell: Mapping[str, Any] | None, key: str = "macro_f1") -> float | None:
         """Return one score of a cell or a baseline."""
@@ -93,7 +130,7 @@ class Reading:
         """Per sampling, the best model under the first preprocessing, as in the paper's Table III."""
         first = self.levels("preprocessing")[:1]
         found = {
-            sampling: self.best([c for c in self.cells if c["sampling"] == sampling and c["preprocessing"] in first])
+            sampling: self.best([c for c in self.plain if c["sampling"] == sampling and c["preprocessing"] in first])
             for sampling in self.levels("sampling")
         }
         return {sampling: cell for sampling, cell in found.items() if cell is not None}

@@ -16,7 +16,7 @@ LOSSES = {"cross_entropy": "cross-entropy", "weighted_cross_entropy": "cross-ent
 
 def record_tables(reading: Reading) -> list[Table]:
     """Return those of our own tables that the summary has rows for."""
-    makers = (
+    makers = [
         all_cells,
         paired,
         losses,
@@ -29,7 +29,9 @@ def record_tables(reading: Reading) -> list[Table]:
         skipped,
         disagreements,
         environment,
-    )
+    ]
+    if reading.crowded:
+        makers.remove(gaps)
     return [table for maker in makers if (table := maker(reading)).rows]
 
 
@@ -43,7 +45,14 @@ def loss_name(loss: object) -> str | None:
 
 
 def _where(reading: Reading, cell: Cell) -> dict[str, Any]:
-    return {axis: reading.label(axis, cell[axis]) for axis in ("preprocessing", "sampling", "model")}
+    return {axis: reading.label(axis, cell[axis]) for axis in ("preprocessing", "sampling", "model")} | {
+        f"factor_{name}": level for name, level in reading.others(cell).items()
+    }
+
+
+def _place(reading: Reading) -> list[Column]:
+    """Return the columns that tell cells apart."""
+    return [*_WHERE, *(Column(name.replace("_", " ").capitalize(), f"factor_{name}") for name in reading.further)]
 
 
 def all_cells(reading: Reading) -> Table:
@@ -61,10 +70,11 @@ def all_cells(reading: Reading) -> Table:
     for at, (name, baseline) in enumerate(reading.part("baselines").items()):
         marks[len(rows)] = "reference" if at else "reference rule"
         blank = dict.fromkeys(("sampling", "preprocessing", "loss", "epochs_run"), ABSENT)
+        blank |= {f"factor_{name}": ABSENT for name in reading.further}
         rows.append({**blank, "model": BLIND.get(name, name), **baseline})
     columns = [
-        *_WHERE,
-        Column("Loss", "loss"),
+        *_place(reading),
+        Column("Loss", "loss", missing=ABSENT),
         Column(f"Macro-F1 [{reading.level}]", ("macro_f1", "ci_low", "ci_high"), "interval"),
         Column("UF1", "uf1", "score"),
         Column("UAR", "uar", "score"),
@@ -89,12 +99,14 @@ def paired(reading: Reading) -> Table:
             **row,
             **{axis: reading.label(axis, str(row.get(axis))) for axis in ("model", "sampling")},
             **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
+            **{f"factor_{name}": level for name, level in reading.others(row).items()},
         }
         for row in reading.rows("paired")
     ]
     columns = [
         Column("Model", "model"),
         Column("Sampling", "sampling"),
+        *_place(reading)[3:],
         Column("A", "a"),
         Column("B", "b"),
         Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
@@ -122,7 +134,7 @@ def losses(reading: Reading) -> Table:
         row["paper_model"] = ABSENT if paper is None else NAMES[paper]
         row["paper"] = ABSENT if paper is None else LOSSES.get(preferred.get(paper), ABSENT)
         rows.append(row)
-    columns = [*_WHERE]
+    columns = _place(reading)
     columns += [Column(LOSSES.get(name, name).capitalize(), name, "score", "validation macro-F1") for name in names]
     columns += [Column("Chosen", "chosen", group="here")]
     if any(row["paper_model"] != ABSENT for row in rows):

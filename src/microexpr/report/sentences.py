@@ -19,7 +19,9 @@ def done(reading: Reading) -> str:
     """Return what was done: cells, clips, persons, protocol."""
     cells = len(reading.cells)
     axes = [(len(reading.levels(axis)), axis) for axis in PLURAL]
-    grid = " × ".join(count(n, axis) for n, axis in axes if n > 1)
+    told = [count(n, axis) for n, axis in axes if n > 1]
+    told += [f"{len(reading.part('axes')[name]['levels'])} of {name.replace('_', ' ')}" for name in reading.further]
+    grid = " × ".join(told)
     what = f"{count(cells, 'cell')} ({grid})" if grid and cells > 1 else "One experiment"
     what = what if cells else "Nothing"
     data = reading.part("data")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +16,14 @@ from microexpr.config import Bootstrap, Component, rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.environment import environment
 from microexpr.plan import Plan
+from microexpr.report import factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.statistics.bootstrap import bootstrap, bootstrap_difference
 from microexpr.statistics.guessing import guesses
 from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.permutation import QUANTILE, permutation_null
-from microexpr.study import Cell, StudyResult
+from microexpr.study import Cell, StudyResult, shown
 
 FORMAT = 1
 SCORES = ("uf1", "uar", "accuracy", "macro_f1_all")
@@ -51,7 +51,10 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "sampling": _samplings(result),
         "models": _models(result),
         "cells": [_cell(cell) for cell in result.cells],
-        "paired": [_compare(first, second) for first, second in _pairs(result.cells)],
+        "axes": factorial.axes(result),
+        "factors": factorial.effects(result),
+        "sizes": factorial.sizes(result),
+        "paired": [_compare(first, second) for first, second in factorial.pairs(result)],
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
         "intervals": {"method": "percentile bootstrap", **first.experiment.bootstrap.model_dump()},
@@ -109,30 +112,26 @@ def _protocol(plan: Plan) -> dict[str, Any]:
 
 
 def _preprocessing(result: StudyResult) -> dict[str, Any]:
-    components = {cell.experiment.preprocessing.label: cell for cell in result.cells}
-    axis = [cell.experiment.preprocessing for cell in components.values()]
-    return {
-        label: {
-            "label": _short(components[label].experiment.preprocessing, axis),
-            "description": describe(contracts.preprocessors, components[label].experiment.preprocessing),
+    first, described = result.cells[0].plan, {}
+    for cell in result.cells:
+        label, component = shown(cell.plan, first), cell.experiment.preprocessing
+        measured = result.framings[label]
+        described[label] = {
+            "label": label.replace(component.label, factorial.short(result, cell, "preprocessing"), 1),
+            "description": describe(contracts.preprocessors, component),
             **measured._asdict(),
             "channels": list(measured.channels),
         }
-        for label, measured in result.framings.items()
-    }
-
-
-def _short(component: Component, axis: Sequence[Component]) -> str:
-    """Return a component's bare name where it stands once on its axis, else the name with its parameters."""
-    alone = sum(other.name == component.name for other in axis) == 1
-    return component.name.upper() if alone else component.label
+    return described
 
 
 def _samplings(result: StudyResult) -> dict[str, Any]:
-    plans = {cell.experiment.sampling.label: cell.plan for cell in result.cells}
-    axis = [plan.experiment.sampling for plan in plans.values()]
+    first: dict[str, Cell] = {}
+    for cell in result.cells:  # of several sizes of training, the largest
+        first.setdefault(cell.experiment.sampling.label, cell)
     return {
-        label: {"label": _short(plan.experiment.sampling, axis), **_sampling(plan)} for label, plan in plans.items()
+        label: {"label": factorial.short(result, cell, "sampling"), **_sampling(cell.plan)}
+        for label, cell in first.items()
     }
 
 
@@ -182,6 +181,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "preprocessing": experiment.preprocessing.label,
         "sampling": experiment.sampling.label,
         "model": experiment.model.label,
+        "factors": dict(cell.factors),
         "key": cell.result.key,
         "loss": "/".join(sorted({str(fact["loss"]) for fact in facts})),
         "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
@@ -193,6 +193,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "train_macro_f1": _mean(chosen, "train_score"),
         "val_macro_f1": _mean(chosen, "val_score"),
         "train_views": int(np.mean([(fold.views["part"] == "train").sum() for fold in cell.result.folds])),
+        **factorial.train_size(cell),
         "seconds": float(sum(fact["seconds"] for fact in facts)),
     }
 
@@ -222,15 +223,6 @@ def _interval(predictions: pd.DataFrame, k: int, settings: Bootstrap, seed: int)
     return found.low, found.high
 
 
-def _pairs(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Cell]]:
-    """Yield cells that differ in nothing but their preprocessing."""
-    places: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        places.setdefault((cell.experiment.sampling.label, cell.experiment.model.label), []).append(cell)
-    for there in places.values():
-        yield from itertools.combinations(there, 2)
-
-
 def _compare(first: Cell, second: Cell) -> dict[str, Any]:
     """Compare two cells on the clips that both have predicted."""
     k, settings = len(first.plan.data.labels.classes), first.experiment.bootstrap
@@ -254,6 +246,7 @@ def _compare(first: Cell, second: Cell) -> dict[str, Any]:
     return {
         "sampling": first.experiment.sampling.label,
         "model": first.experiment.model.label,
+        "factors": dict(first.factors),
         "a": first.experiment.preprocessing.label,
         "b": second.experiment.preprocessing.label,
         "test": "Exact McNemar test of the clips that one alone has right",
@@ -311,6 +304,7 @@ def _curves(cell: Cell) -> list[dict[str, Any]]:
                 "preprocessing": cell.experiment.preprocessing.label,
                 "sampling": cell.experiment.sampling.label,
                 "model": cell.experiment.model.label,
+                "factors": dict(cell.factors),
                 "loss": loss,
                 "fold": fold,
                 "epoch": epochs["epoch"].tolist(),

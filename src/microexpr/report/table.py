@@ -22,7 +22,7 @@ class Column:
     head: str
     keys: str | tuple[str, ...]
     show: str = "text"
-    """text, score (3 digits), published (4 digits, as in the paper), interval, change, percent, count, or ms"""
+    """text, score (3 digits), published (4 digits, as in the paper), interval, change, percent, count, size, p or ms"""
     group: str = ""
     missing: str = NOT_MEASURED
 
@@ -54,6 +54,10 @@ def shown(value: Any, how: str) -> str:
     known = number(value)
     if known is None:
         return NOT_MEASURED
+    if how == "p":
+        return "< 0.001" if known < 0.001 else f"{known:.3f}"
+    if how == "size":
+        return f"{known:,.0f}"
     if how == "count":
         return f"{known:,.0f}" if known == int(known) else f"{known:,.2f}"
     if how == "change":

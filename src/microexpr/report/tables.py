@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from microexpr.report.published import NAMES, sibling
@@ -16,8 +17,13 @@ BLIND = {"guessing": "Guessing", "majority": "Majority class"}
 
 def paper_tables(reading: Reading) -> list[Table]:
     """Return those of Tables III, I, II, IV and V that the summary gives sense to."""
-    makers = (main_results, dataset, architectures, evolution, per_class)
-    return [table for maker in makers if (table := maker(reading)) is not None and table.rows]
+    side_by_side = () if reading.crowded else (main_results, dataset, evolution, per_class)
+    makers = (*side_by_side, architectures)
+    made = [table for maker in makers if (table := maker(reading)) is not None and table.rows]
+    if not reading.plainly:
+        return made
+    about_all = ("table1_dataset", "table2_architectures")
+    return [t if t.name in about_all else replace(t, notes=[*t.notes, reading.plainly]) for t in made]
 
 
 def scores(prefix: str) -> tuple[str, str, str]:

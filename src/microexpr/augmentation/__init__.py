@@ -1,0 +1,1 @@
+"""Augmentations: how training batches are changed; validation and test batches never are."""

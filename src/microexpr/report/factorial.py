@@ -1,0 +1,189 @@
+"""What a grid says about its factors, from stored predictions: axes, pairs of cells, effects, curves over sizes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from microexpr import contracts
+from microexpr.component import titles
+from microexpr.config import COMPARED, SIZES, Component, rng_for
+from microexpr.confusion import present
+from microexpr.errors import ConfigError
+from microexpr.statistics.factors import Factorial, factorial
+from microexpr.statistics.paired import Predictions, align
+from microexpr.statistics.sizes import Crossing, size_curves
+from microexpr.study import Cell, StudyResult
+
+RESAMPLES, PERMUTATIONS = 2_000, 1_999
+SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
+AVERAGED = ("seed",)
+"""Axes that are averaged over and not tested."""
+
+
+def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
+    """Return every axis that tells cells apart: the part of an experiment that it changes, and its levels."""
+    return {
+        title: {"part": key.split(".")[0], "levels": list(dict.fromkeys(cell.factors[title] for cell in result.cells))}
+        for key, title in titles(result.study.grid).items()
+    }
+
+
+def _further(result: StudyResult) -> list[str]:
+    """Return the axes that are neither preprocessing, sampling nor model, nor parts of them."""
+    return [title for title, axis in axes(result).items() if axis["part"] not in COMPARED]
+
+
+def preprocessing_axes(result: StudyResult) -> list[str]:
+    """Return the axes that change the preprocessing."""
+    return [title for title, axis in axes(result).items() if axis["part"] == "preprocessing"]
+
+
+def short(result: StudyResult, cell: Cell, part: str) -> str:
+    """Return a component's name for tables: its levels where a grid takes it apart, else bare where it stands alone."""
+    component: Component = getattr(cell.experiment, part)
+    mine = [title for title, axis in axes(result).items() if axis["part"] == part]
+    if len(mine) > 1:
+        told = [cell.factors[title] for title in mine]
+        return " · ".join(
+            word if not word.isdecimal() else f"{title} {word}" for title, word in zip(mine, told, strict=True)
+        )
+    others = {getattr(other.experiment, part).label: getattr(other.experiment, part) for other in result.cells}
+    alone = sum(other.name == component.name for other in others.values()) == 1
+    return component.name.upper() if alone else component.label
+
+
+def pairs(result: StudyResult) -> Iterator[tuple[Cell, Cell]]:
+    """Yield cells that differ in nothing but their preprocessing, where the grid does not take that apart."""
+    if len(preprocessing_axes(result)) > 1:  # effects are tested in place of hundreds of pairs
+        return
+    places: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in result.cells:
+        others = [cell.factors.get(title, "") for title in _further(result)]
+        place = (cell.experiment.sampling.label, cell.experiment.model.label, *others)
+        places.setdefault(place, []).append(cell)
+    for there in places.values():
+        yield from itertools.combinations(there, 2)
+
+
+def train_size(cell: Cell) -> dict[str, float]:
+    """Return how many clips and persons its folds were trained on, on average."""
+    trained = [fold.views.loc[fold.views["part"] == "train", ["clip", "person"]] for fold in cell.result.folds]
+    return {
+        "train_clips": float(np.mean([rows["clip"].nunique() for rows in trained])),
+        "train_persons": float(np.mean([rows["person"].nunique() for rows in trained])),
+    }
+
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+def effects(result: StudyResult) -> dict[str, Any] | None:
+    """Return main effects, interactions and the verdict; None for a study without a factor."""
+    if len(result.cells) < 2 or not axes(result):
+        return None
+    facts: dict[str, Any] = {
+        "score": SCORE_TITLE,
+        "level": result.cells[0].experiment.bootstrap.level,
+        "averaged": [name for name in AVERAGED if name in axes(result)],
+        "problem": None,
+        "effects": [],
+    }
+    try:
+        found = factorial(**_material(result, "factors"), permutations=PERMUTATIONS)
+    except ConfigError as error:
+        return facts | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
+    told = [*([] if not (joined := _joined(result)) else [joined])]
+    return facts | {
+        "effects": _rows(found),
+        "confounded": [*found.confounded, *told],
+        "verdict": " ".join([found.verdict(SCORE_TITLE), *told]),
+        "persons": found.persons,
+        "n": found.n,
+        "permutations": found.permutations,
+    }
+
+
+def _material(result: StudyResult, role: str) -> dict[str, Any]:
+    """Return what both analyses take; raises ConfigError where the cells were not tested on the same clips."""
+    first = result.cells[0]
+    classes = first.plan.data.labels.classes
+    tables = [Predictions.of(cell.experiment.name, cell.result.predictions(), classes) for cell in result.cells]
+    aligned = align(*tables)
+    return {
+        "metric": contracts.metrics.build(SCORE, {}),
+        "y_true": aligned[0].y_true,
+        "guesses": [table.y_pred for table in aligned],
+        "cells": [cell.factors for cell in result.cells],
+        "k": len(classes),
+        "over": present(aligned[0].y_true, len(classes)),
+        "persons": aligned[0].persons,
+        "rng": rng_for(first.experiment.seed, role),
+        "n": RESAMPLES,
+        "level": first.experiment.bootstrap.level,
+        "averaged": AVERAGED,
+    }
+
+
+def _rows(found: Factorial) -> list[dict[str, Any]]:
+    return [
+        {
+            "effect": effect.name,
+            "factors": list(effect.factors),
+            "blocks": effect.blocks,
+            "p_value": effect.p_value,
+            "p_corrected": effect.p_corrected,
+            "claimed": effect.claimed,
+            "contrasts": [asdict(contrast) for contrast in effect.contrasts],
+        }
+        for effect in found.effects
+    ]
+
+
+def _joined(result: StudyResult) -> str:
+    """Say where levels of the preprocessing differ in several parameters at once, as the paper's M1 and M2 do."""
+    whole = [title for key, title in titles(result.study.grid).items() if key == "preprocessing"]
+    built = {cell.factors[title]: cell.plan.preprocessor for title in whole for cell in result.cells}
+    differ: list[list[str]] = []
+    for a, b in itertools.combinations(built.values(), 2):
+        if type(a) is not type(b) or not is_dataclass(a) or not is_dataclass(b):
+            return ""
+        differ.append([field.name for field in fields(a) if getattr(a, field.name) != getattr(b, field.name)])
+    if not differ or min(map(len, differ)) < 2:
+        return ""
+    names = list(dict.fromkeys(name for each in differ for name in each))
+    return (
+        f"The levels of preprocessing differ in {', '.join(names[:-1])} and {names[-1]} at once: which of these "
+        "matters cannot be told from them."
+    )
+
+
+# --- size of training -------------------------------------------------------------------------------------------------
+def sizes(result: StudyResult) -> dict[str, Any] | None:
+    """Return curves of score against the size of training, and where they cross; None where one size was trained."""
+    axis = next((name for name in SIZES if len(axes(result).get(name, {"levels": []})["levels"]) > 1), None)
+    if axis is None:
+        return None
+    unit = "training clips" if axis == "train_clips" else "training persons"
+    facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "n": RESAMPLES}
+    amounts: dict[str, list[float]] = {}
+    for cell in result.cells:
+        amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[axis])
+    mean = {word: float(np.mean(values)) for word, values in amounts.items()}
+    try:
+        curves, crossings = size_curves(axis=axis, sizes=mean, **_material(result, "sizes"))
+    except ConfigError as error:
+        return facts | {"problem": str(error), "curves": [], "crossings": []}
+    ends = min(mean.values()), max(mean.values())
+    return facts | {
+        "problem": None,
+        "curves": [asdict(curve) for curve in curves],
+        "crossings": [asdict(found) | {"sentence": found.sentence(unit, *ends)} for found in _worth(crossings)],
+    }
+
+
+def _worth(crossings: Sequence[Crossing]) -> list[Crossing]:
+    """Return crossings with those that were found first."""
+    return sorted(crossings, key=lambda found: found.at is None)

@@ -1,0 +1,243 @@
+"""Tables and figures of a study's factors: what each carries, its levels, and scores against the size of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from microexpr.report.figures import Plot
+from microexpr.report.reading import Reading, number, short
+from microexpr.report.style import INK, MARKERS, RULE, SERIES, SOFT, WIDTH, legend_handles
+from microexpr.report.table import ABSENT, Column, Table
+
+IN_ONE_LINE, ACROSS = 4, 3
+"""Panels that stand in one line alone, and in each line where they are more."""
+
+
+def factor_tables(reading: Reading) -> list[Table]:
+    """Return the tables of factors that the summary has rows for."""
+    made = [effects(reading), crossings(reading)]
+    made += [preprocessings(reading)] if reading.crowded else []
+    return [table for table in made if table.rows]
+
+
+def factor_figures(reading: Reading) -> list[Plot | None]:
+    """Return the figures of factors that the summary has values for."""
+    return [contrasts(reading), levels(reading), curves(reading)]
+
+
+def title(name: str) -> str:
+    """Return an axis as a reader sees it.
+
+    >>> title("train_clips")
+    'train clips'
+    """
+    return name.replace("_", " ")
+
+
+def _told(reading: Reading) -> str:
+    facts = reading.part("factors")
+    level, n = number(facts.get("level")), number(facts.get("n"))
+    shown = "" if level is None or n is None else f" {100 * level:.3g} % intervals by person, {int(n):,} resamples."
+    averaged = " and ".join(map(title, facts.get("averaged") or []))
+    return f"Differences of mean {facts.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
+
+
+def effects(reading: Reading) -> Table:
+    """Return main effects with every pair of levels, and interactions with their largest contrast."""
+    facts = reading.part("factors")
+    rows: list[dict[str, Any]] = []
+    marks: dict[int, str] = {}
+    for effect in facts.get("effects") or []:
+        main = len(effect["factors"]) == 1
+        parts = sorted(effect["contrasts"], key=lambda part: -abs(part["value"]))
+        claimed = " best" if effect["claimed"] else ""
+        marks[len(rows)] = f"rule{claimed}" if main or (rows and "×" not in rows[-1]["effect"]) else claimed.strip()
+        for at, part in enumerate(parts if main else parts[:1]):
+            row = {"effect": title(effect["effect"]), "contrast": part["words"], **part}
+            tested = {"p_value": effect["p_value"], "p_corrected": effect["p_corrected"], "blocks": effect["blocks"]}
+            rows.append(row | (tested if at == 0 else dict.fromkeys(tested, "")))
+    columns = [
+        Column("Factor", "effect"),
+        Column("Contrast", "contrast"),
+        Column(f"Difference [{reading.level}]", ("value", "low", "high"), "change"),
+        Column("p", "p_value", "p", missing=" "),
+        Column("p corrected", "p_corrected", "p", missing=" "),
+        Column("Settings", "blocks", "count", missing=" "),
+    ]
+    notes = [_told(reading)] if rows else []
+    if rows:
+        drawn = number(facts.get("permutations"))
+        notes.append(
+            f"p: levels exchanged within persons{'' if drawn is None else f', {int(drawn):,} times'}; corrected by "
+            "Holm over all rows with a p. Bold: claimed. Settings: those of the other factors that were averaged over. "
+            "Of an interaction the largest contrast is shown; summary.json has all."
+        )
+    return Table("effects", "What each factor does, and each pair of them", columns, rows, notes, marks)
+
+
+def crossings(reading: Reading) -> Table:
+    """Return where the curves of two levels cross."""
+    found = reading.part("sizes")
+    rows = [
+        {**row, "factor": title(row["factor"]), "pair": f"{row['a']}, {row['b']}"}
+        | {"at": "do not cross" if row["at"] is None else row["at"], "interval": _interval(row, found)}
+        for row in found.get("crossings") or []
+    ]
+    columns = [
+        Column("Factor", "factor"),
+        Column("Levels", "pair"),
+        Column("Cross at", "at", "size"),
+        Column(f"[{reading.level}]", "interval"),
+        Column("Ahead when small", "small", missing=ABSENT),
+        Column("Ahead when large", "large", missing=ABSENT),
+        Column("Resamples that cross", "share", "percent"),
+    ]
+    notes = [
+        f"In {found.get('unit')}; the last crossing, between sizes by the logarithm. A resample whose curves do not "
+        "cross counts as a crossing beyond the end that it is nearer to."
+    ]
+    return Table("crossings", "Where the curves cross", columns, rows, notes)
+
+
+def _interval(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    if row["at"] is None:
+        return ABSENT
+    sizes = [size for curve in found["curves"] for size in curve["sizes"]]
+    low = f"below {min(sizes):.0f}" if row["low"] is None else f"{row['low']:.0f}"
+    high = f"beyond {max(sizes):.0f}" if row["high"] is None else f"{row['high']:.0f}"
+    return f"{low} to {high}"
+
+
+def preprocessings(reading: Reading) -> Table:
+    """Return what each preprocessing shows, one a line: Table I where they are many."""
+    rows = [
+        {**fact, "name": reading.label("preprocessing", name), "size": f"{fact.get('width')} × {fact.get('height')}"}
+        | {"colours": ", ".join(fact.get("channels") or [])}
+        for name, fact in reading.part("preprocessing").items()
+    ]
+    columns = [
+        Column("Preprocessing", "name"),
+        Column("Size", "size"),
+        Column("Channels", "colours"),
+        Column("Values per image", "values_per_image", "count"),
+        Column("Centred faces", "face_centred", "percent"),
+        Column("Frames searched", "n_searched", "count"),
+        Column("Box jitter (px)", "box_jitter_px", "ms"),
+    ]
+    notes = ["Box jitter: standard deviation of the window's centre within a clip, in pixels of the source."]
+    return Table("preprocessings", "What each preprocessing shows", columns, rows, notes)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+def contrasts(reading: Reading) -> Plot | None:
+    """Draw the main effects: every difference of two levels with its interval."""
+    main = [effect for effect in reading.part("factors").get("effects") or [] if len(effect["factors"]) == 1]
+    rows = [(effect, part) for effect in main for part in effect["contrasts"]]
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.19 * len(rows) + 0.12 * len(main) + 0.75), layout="constrained")
+    axes = figure.subplots()
+    at, ticks, before = 0.0, [], None
+    for effect, part in rows:
+        at += 0.6 if before not in (None, effect["effect"]) else 0.0
+        colour = SERIES[main.index(effect) % len(SERIES)]
+        axes.plot([part["low"], part["high"]], [at, at], color=colour, linewidth=1.3, solid_capstyle="butt", zorder=2)
+        face = colour if effect["claimed"] else "white"
+        axes.plot([part["value"]], [at], color=colour, marker="o", markersize=4.5, markerfacecolor=face, zorder=3)
+        ticks.append((at, f"{title(effect['effect'])}: {short(part['words'], 40)}"))
+        at, before = at + 1, effect["effect"]
+    axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
+    axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks])
+    axes.set_ylim(at - 0.4, -0.6)
+    axes.set_xlabel(f"difference of mean {reading.part('factors').get('score')}")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    notes = [_told(reading), "Filled: claimed after Holm's correction; an interval alone is not corrected."]
+    return Plot("effects", "Main effects of the factors", figure, notes)
+
+
+def levels(reading: Reading) -> Plot | None:
+    """Draw every cell by its level of each factor, and the levels' means."""
+    axes_of = {name: [str(word) for word in axis["levels"]] for name, axis in reading.part("axes").items()}
+    cells = [cell for cell in reading.cells if reading.score(cell) is not None]
+    if len(axes_of) < 2 or len(cells) < 4:
+        return None
+    across = len(axes_of) if len(axes_of) <= IN_ONE_LINE else ACROSS
+    down = -(-len(axes_of) // across)
+    figure = Figure(figsize=(WIDTH, 2.3 * down + 0.1), layout="constrained")
+    ratios = [max(2, len(words)) for words in axes_of.values()] if down == 1 else None
+    panels = figure.subplots(down, across, sharey=True, squeeze=False, width_ratios=ratios).flat
+    for (name, words), axes in zip(axes_of.items(), panels, strict=False):
+        means = []
+        for at, word in enumerate(words):
+            scores = [cell["macro_f1"] for cell in cells if str((cell.get("factors") or {}).get(name)) == word]
+            spread = [at + 0.24 * ((k + 0.5) / len(scores) - 0.5) for k in range(len(scores))]
+            axes.plot(spread, scores, color=SERIES[0], marker="o", markersize=2.2, alpha=0.35, linestyle="none")
+            means.append(sum(scores) / len(scores) if scores else float("nan"))
+        axes.plot(range(len(words)), means, color=INK, marker="_", markersize=13, markeredgewidth=1.6, linewidth=0.8)
+        long = sum(map(len, words)) > 22
+        turn: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
+        axes.set_xticks(range(len(words)), [short(word, 18) for word in words], **turn)
+        axes.set_xlim(-0.5, len(words) - 0.5)
+        axes.set_title(title(name))
+        axes.grid(axis="y")
+    for axes in panels:
+        axes.set_visible(False)
+    for axes in figure.axes[::across]:
+        axes.set_ylabel("macro-F1")
+    notes = ["Dots: cells. Bars: means of all cells at a level, joined by a line; for their intervals see the effects."]
+    return Plot("levels", "The cells by the level of each factor", figure, notes)
+
+
+def curves(reading: Reading) -> Plot | None:
+    """Draw scores against the size of training: one panel a factor, one line a level, and where two lines cross."""
+    found = reading.part("sizes")
+    factors = list(dict.fromkeys(curve["factor"] for curve in found.get("curves") or []))
+    if not factors:
+        return None
+    across = min(ACROSS - 1, len(factors))
+    down = -(-len(factors) // across)
+    figure = Figure(figsize=(WIDTH if across > 1 else 4.6, 2.7 * down), layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+    for factor, axes in zip(factors, panels, strict=False):
+        mine = [curve for curve in found["curves"] if curve["factor"] == factor]
+        _lines(axes, mine, str(found.get("unit")))
+        crossed = [row for row in found.get("crossings") or [] if row["factor"] == factor and row["at"] is not None]
+        if len(mine) == 2:
+            for row in crossed:
+                axes.axvline(row["at"], color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=1)
+        axes.set_title(title(factor) if factor else "all cells")
+    for axes in panels:
+        axes.set_visible(False)
+    for axes in figure.axes[::across]:
+        axes.set_ylabel(str(found.get("score")))
+    notes = [
+        f"{reading.level} intervals by person, {found.get('n'):,} resamples; larger trainings contain smaller ones."
+    ]
+    notes += ["A dashed line marks where two curves cross."] if found.get("crossings") else []
+    return Plot("sizes", "Scores against the size of training", figure, notes)
+
+
+def _lines(axes: Axes, mine: Sequence[Mapping[str, Any]], unit: str) -> None:
+    sizes = mine[0]["sizes"]
+    entries = {}
+    for at, curve in enumerate(mine):
+        # Side by side, so that intervals can be told apart.
+        x = [size * 1.012 ** (at - (len(mine) - 1) / 2) for size in sizes]
+        how: dict[str, Any] = {"color": SERIES[at % len(SERIES)], "marker": MARKERS[at % len(MARKERS)]}
+        axes.vlines(x, curve["low"], curve["high"], color=how["color"], linewidth=1.0, zorder=2)
+        axes.plot(x, curve["scores"], **how, markersize=4.0, linewidth=1.2, zorder=3)
+        entries[short(str(curve["level"]), 18)] = how | {"markersize": 4.0}
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(unit)
+    axes.grid(axis="y", color=RULE)
+    axes.legend(handles=legend_handles(entries), loc="best", fontsize=7.0)

@@ -1,0 +1,249 @@
+"""Augmentations: what each does to a batch, the same bytes from the same seed, and that only training sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import recipe
+from microexpr import engine
+from microexpr import experiment as experiments
+from microexpr.config import Training
+from microexpr.contracts import Batch, Output, augmentations, losses
+from microexpr.errors import ConfigError
+from microexpr.plan import Options, Workspace
+from test_engine import PIXELS, SPEC, Stack, task
+
+RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
+
+
+def batch(rows=6, channels=3, frames=2, side=16):
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randint(0, 256, (rows, frames, channels, side, side), generator=generator).float()
+    y = torch.nn.functional.one_hot(torch.arange(rows) % 3, 3).float()
+    return Batch(x, y, {"au": torch.arange(rows).float()})
+
+
+def change(name, the_batch, channels=RGB, seed=1, **params):
+    generator = torch.Generator().manual_seed(seed)
+    return augmentations.build(name, params)(the_batch, channels, generator)
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+@pytest.mark.parametrize("channels", [RGB, GREY])
+def test_the_generator_alone_decides_and_the_batch_is_left_alone(name, channels):
+    before = batch(channels=len(channels))
+    kept = before.x.clone(), before.y.clone()
+    torch.manual_seed(1)
+    first = change(name, before, channels)
+    torch.manual_seed(2)
+    again, other = change(name, before, channels), change(name, before, channels, seed=9)
+    assert torch.equal(first.x, again.x)
+    assert torch.equal(first.y, again.y)
+    assert not torch.equal(first.x, other.x)
+    assert first.x.shape == before.x.shape
+    assert first.x.dtype == before.x.dtype
+    assert torch.equal(before.x, kept[0])
+    assert torch.equal(before.y, kept[1])
+    assert not torch.equal(first.x, before.x)
+    assert first.x.min() >= 0
+    assert first.x.max() <= 255
+
+
+def test_a_shift_moves_whole_pixels_and_all_frames_of_a_view_together():
+    before = batch()
+    after = change("crop_jitter", before, pixels=3)
+    shifts = set()
+    for old, new in zip(before.x, after.x, strict=True):
+        fits = [
+            (down, across)
+            for down in range(-3, 4)
+            for across in range(-3, 4)
+            if torch.equal(new[..., 3:-3, 3:-3], old.roll((down, across), (-2, -1))[..., 3:-3, 3:-3])
+        ]
+        assert len(fits) == 1
+        shifts.add(fits[0])
+        down, _ = fits[0]
+        if down > 0:  # the border repeats the outermost row
+            assert torch.equal(new[..., 0, 3:-3], new[..., down, 3:-3])
+    assert len(shifts) > 3
+
+
+def test_shifts_reach_both_ends_of_their_range():
+    x = torch.arange(9.0).repeat(2000, 1, 1, 9, 1)
+    moved = change("crop_jitter", Batch(x, torch.eye(2)[torch.zeros(2000, dtype=int)], {}), GREY, pixels=2)
+    centre = moved.x[:, 0, 0, 4, 4]
+    counts = torch.bincount((4 - centre).long() + 2)
+    assert counts.tolist() == pytest.approx([400] * 5, abs=80)
+
+
+def test_a_zoom_keeps_the_middle_and_enlarges_what_it_says():
+    ramp = torch.linspace(-8, 8, 33).repeat(64, 1, 1, 33, 1)
+    moved = change("crop_jitter", Batch(ramp, torch.eye(2)[torch.zeros(64, dtype=int)], {}), GREY, pixels=0, scale=0.2)
+    slope = (moved.x[:, 0, 0, 16, 20] - moved.x[:, 0, 0, 16, 12]) / 4
+    torch.testing.assert_close(moved.x[:, 0, 0, 16, 16], torch.zeros(64), atol=1e-5, rtol=0)
+    assert 0.8 < (1 / slope).min() < 0.85  # the picture's slope is 1 / zoom
+    assert 1.15 < (1 / slope).max() < 1.2
+
+
+def test_without_zoom_and_with_one_of_nothing_shifts_are_alike():
+    from microexpr.augmentation.crop_jitter import _resampled, _shifted
+
+    x, shifts = batch().x.flatten(1, 2), torch.tensor([[0, 0], [1, -2], [3, 3], [-1, 0], [0, 2], [-3, -3]])
+    torch.testing.assert_close(_resampled(x, shifts, torch.ones(6)), _shifted(x, shifts), atol=0.01, rtol=0)
+
+
+def test_flips_mirror_a_share_of_the_views():
+    before = batch(rows=400, side=4)
+    after = change("flip", before, share=0.25)
+    mirrored = (after.x == before.x.flip(-1)).flatten(1).all(1)
+    same = (after.x == before.x).flatten(1).all(1)
+    assert bool((mirrored ^ same).all())
+    assert 70 < int(mirrored.sum()) < 130
+    assert torch.equal(change("flip", before, share=1.0).x, before.x.flip(-1))
+    assert torch.equal(change("flip", before, share=0.0).x, before.x)
+
+
+def test_motion_across_is_not_mirrored_and_motion_is_not_zoomed():
+    with pytest.raises(ConfigError, match="u is horizontal motion, whose sign would have to be turned"):
+        change("flip", batch(), FLOW)
+    with pytest.raises(ConfigError, match=r"u and v as well.*take scale = 0"):
+        change("crop_jitter", batch(), FLOW, scale=0.1)
+    assert change("crop_jitter", batch(), FLOW).x.shape == batch().x.shape
+    assert change("flip", batch(), ("v", "strain", "depth")).x.shape == batch().x.shape
+
+
+def test_light_changes_as_its_formula_says():
+    x = torch.full((1, 1, 3, 2, 2), 100.0)
+    x[0, 0, :, 0, 0] = torch.tensor([10.0, 200.0, 90.0])
+    one = Batch(x, torch.eye(2)[:1], {})
+    draws = 1 + 0.5 * (2 * torch.rand(1, 3, generator=torch.Generator().manual_seed(1)) - 1)[0]
+    light = change("colour", one, brightness=0.5, contrast=0.0, saturation=0.0).x
+    torch.testing.assert_close(light, (x * draws[0]).clamp(0, 255))
+    flat = change("colour", one, brightness=0.0, contrast=0.5, saturation=0.0).x
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+    mean = (x * weights).sum(2).mean()
+    torch.testing.assert_close(flat, (mean + (x - mean) * draws[1]).clamp(0, 255))
+    pale = change("colour", one, brightness=0.0, contrast=0.0, saturation=0.5).x
+    torch.testing.assert_close((pale * weights).sum(2), (x * weights).sum(2), atol=1e-3, rtol=0)  # luma stays
+    grey = Batch(x[:, :, :1], one.y, {})
+    assert torch.equal(change("colour", grey, GREY, brightness=0.0, contrast=0.0).x, grey.x)
+
+
+@pytest.mark.parametrize("channels", [("depth",), FLOW, ("b", "g", "x")])
+def test_what_is_no_colour_gets_no_other_light(channels):
+    with pytest.raises(ConfigError, match=", ".join(channels)):
+        change("colour", batch(), channels)
+
+
+def test_mixup_joins_pictures_and_labels_by_the_same_share():
+    before = batch(rows=500, side=2, frames=1)
+    x = before.x.clone()
+    x[:] = torch.arange(500.0).reshape(-1, 1, 1, 1, 1)
+    y = torch.eye(500)
+    after = change("mixup", Batch(x, y, {"au": torch.arange(500.0)}), alpha=0.4)
+    torch.testing.assert_close(after.y.sum(1), torch.ones(500))
+    torch.testing.assert_close(after.x[:, 0, 0, 0, 0], after.y @ torch.arange(500.0), atol=0.01, rtol=1e-4)
+    torch.testing.assert_close(after.aux["au"], after.x[:, 0, 0, 0, 0], atol=0.01, rtol=1e-4)
+    shares = torch.diagonal(after.y)
+    # Beta(0.4, 0.4): mean 1/2, variance 1/4 / (2 alpha + 1).
+    assert float(shares.mean()) == pytest.approx(0.5, abs=0.06)
+    assert float(shares.var()) == pytest.approx(0.25 / 1.8, abs=0.02)
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_losses_take_soft_labels_as_shares_of_hard_ones(name):
+    loss, counts = losses.build(name, {}), torch.tensor([5.0, 10.0, 20.0])
+    logits = torch.tensor([[1.0, -2.0, 0.3], [0.0, 0.5, -1.0]])
+
+    def of(y):
+        return loss(Output(logits, {}), Batch(torch.empty(2, 0), y, {}), counts)
+
+    first, second = torch.eye(3)[[0, 0]], torch.eye(3)[[2, 1]]
+    torch.testing.assert_close(of(0.3 * first + 0.7 * second), 0.3 * of(first) + 0.7 * of(second))
+
+
+@dataclass
+class Spy:
+    """Remember every batch, and spoil it, so that whoever is shown it would notice."""
+
+    seen: list[torch.Tensor] = field(default_factory=list)
+
+    def check(self, channels):
+        pass
+
+    def __call__(self, batch, channels, generator):
+        self.seen.append(batch.x.clone())
+        return batch._replace(x=torch.zeros_like(batch.x))
+
+
+def test_only_training_batches_pass_through():
+    spy, a_task = Spy(), task()
+    settings = Training(epochs=3, learning_rate=3e-3, batch=8, patience=0)
+    shown: list[float] = []
+
+    def build():
+        from microexpr.contracts import models
+
+        model = models.build("small_cnn", {})(SPEC, 3, {})
+        model.register_forward_pre_hook(
+            lambda module, inputs: None if module.training else shown.append(float(inputs[0].abs().sum()))
+        )
+        return model
+
+    fitted = engine.fit(build, a_task, {"focal": losses.build("focal", {})}, settings, 1, [spy])
+    engine.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
+    rows = torch.cat(spy.seen)
+    assert len(rows) == 3 * len(a_task.train)
+    trained = torch.as_tensor(PIXELS[a_task.train]).movedim(-1, 2).float()
+    held = torch.as_tensor(PIXELS[a_task.val]).movedim(-1, 2).float()
+    for row in rows[: len(a_task.train)]:
+        assert any(torch.equal(row, one) for one in trained)
+        assert not any(torch.equal(row, one) for one in held)
+    assert len(shown) >= 3 * 2 + 1  # every epoch's look at both parts, and the prediction
+    assert min(shown) > 0  # nothing that was evaluated had been spoilt
+
+
+def fitted(augment):
+    settings = Training(epochs=2, learning_rate=3e-3, batch=8, patience=0)
+    from microexpr.contracts import models
+
+    factory = models.build("small_cnn", {})
+    built = {"focal": losses.build("focal", {})}
+    return engine.fit(lambda: factory(SPEC, 3, {}), task(), built, settings, 1, augment)
+
+
+def test_same_seed_same_bytes_with_all_of_them():
+    several = [augmentations.build(name, {}) for name in augmentations.names()]
+    first, again, without = fitted(several), fitted(several), fitted([])
+    for ours, theirs in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert first.history.equals(again.history)
+    assert not first.history["train_loss"].equals(without.history["train_loss"])
+
+
+def test_clips_come_in_the_same_order_with_augmentation_and_without():
+    unchanged = fitted([augmentations.build("flip", {"share": 0.0})])
+    assert unchanged.history.equals(fitted([]).history)
+
+
+def test_none_is_the_default_and_each_moves_the_key(database, tmp_path):
+    assert recipe().augmentation == ()
+    keys = {recipe().with_values({"augmentation": name}).key() for name in augmentations.names()}
+    assert len({*keys, recipe().key()}) == len(augmentations.names()) + 1
+
+
+def test_what_cannot_be_augmented_is_refused_before_training(database, tmp_path):
+    workspace = Workspace(Options({"manifest": database}, tmp_path))
+    with pytest.raises(ConfigError, match=r"pca_svm.*leave augmentation out, or take a network"):
+        workspace.plan(recipe().with_values({"model": "pca_svm", "augmentation": "flip"}))
+    with pytest.raises(ConfigError, match="pixels = -1 is not valid"):
+        workspace.plan(recipe().with_values({"augmentation": {"name": "crop_jitter", "pixels": -1}}))
+    plan = workspace.plan(
+        recipe().with_values({"augmentation": ["crop_jitter", "colour"], "training.epochs": 1, "protocol": "loso"})
+    )
+    workspace.prepare([plan])
+    assert len(experiments.run(plan, workspace).predictions()) == 36
