@@ -280,6 +280,17 @@ def test_a_truth_with_a_header_with_words_and_with_empty_rows(log, tmp_path):
             audit(log, truth=truth, classes=wrong)
 
 
+def test_the_organisers_truth_of_2019_in_its_own_spelling(tmp_path):
+    """SAMM's persons without zeros, SMIC's clips with them, rows of empty cells between, no header."""
+    truth = small(tmp_path, "smic,s01,s01_ne_01,0\n,,,\nsmic,s01,s01_po_01,1\n,,,\nsamm,6,006_1_2,0\n,,,\n", "gt-2.csv")
+    log = small(tmp_path, "smic s1\ns1_ne_01 0 0\ns1_po_01 1 0\nsamm 006\n006_1_2 0 0\n")
+    found = audit(log, truth=truth)
+    assert found["scopes"]["all"]["confusion"] == [[2, 0], [1, 0]]
+    assert "2 clips under names that differ" in found["notes"][0]
+    unnamed = small(tmp_path, "S1_NE_1,0,0\ns1_po_1,1,0\n006_1_2,0,0\n", "clips.csv")
+    assert audit(unnamed, truth=truth)["scopes"]["smic"]["clips"] == 2
+
+
 def test_clips_of_one_name_need_their_persons(tmp_path):
     made = [("d", "1", "EP1", "0", "0"), ("d", "2", "EP1", "1", "1"), ("d", "2", "EP2", "1", "0")]
     truth = truth_of(made, tmp_path / "truth.csv")
@@ -634,6 +645,7 @@ def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
         ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'k'\n", "no column 'k'"),
         ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n", "stands there twice"),
         ("columns = [\n", "not valid TOML"),
+        ("supports = [1]\n", "not valid TOML"),
         ("title = 'none'\n", "columns: Field required"),
     ],
 )
@@ -646,6 +658,12 @@ def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
 def test_examples_in_the_text_are_true(module):
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
+
+
+def test_more_clips_than_can_be_counted_are_told(tmp_path):
+    file = small(tmp_path, 'classes = ["a", "b"]\nsupports = [9000, 1]\n[[columns]]\nname = "m"\nf1 = [0.5, 0.5]\n')
+    with pytest.raises(ConfigError, match="9001 clips are too many"):
+        audit_table(file)
 
 
 def test_numbers_are_spanned():

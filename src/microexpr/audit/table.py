@@ -17,6 +17,8 @@ from microexpr.errors import ConfigError, UsageError, suggest
 
 ABSENT: Final = ("-", "\u2013", "\u2014", "")
 """What tables print where a class has no figure."""
+MOST: Final = 3_000
+"""Clips of a table that can be audited; memory grows with their square."""
 SHOWN: Final = 20
 """Margins that are told one by one."""
 
@@ -127,6 +129,8 @@ def _problems(table: PublishedTable) -> Iterator[str]:
         yield f"supports: {len(table.supports)} numbers for {k} classes"
     if min(table.supports) < 0 or sum(table.supports) < 1:
         yield "supports: clips are counted from 0 up, and there must be some"
+    if sum(table.supports) > MOST:
+        yield f"supports: {sum(table.supports)} clips are too many for their tables to be counted; {MOST} are not"
     for column in table.columns:
         for name in ("f1", "precision", "recall"):
             figures = getattr(column, name)
