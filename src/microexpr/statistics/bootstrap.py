@@ -99,7 +99,7 @@ def bootstrap(
         strata,
         np.array([group.size for group in groups], float),
     )
-    return _interval(scores, point, persons, level, method, stratified, sample)
+    return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
 
 
 def bootstrap_all(
@@ -129,8 +129,8 @@ def bootstrap_all(
 
     def interval(name: str, metric: ConfusionMetric) -> BootstrapInterval:
         sample = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
-        point = float(metric.of_confusion(confusion, over))
-        return _interval(np.concatenate(drawn[name]), point, persons, level, method, stratified, sample)
+        point, scores = float(metric.of_confusion(confusion, over)), np.concatenate(drawn[name])
+        return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
 
     return {name: interval(name, metric) for name, metric in metrics.items()}
 
@@ -154,23 +154,14 @@ def bootstrap_difference(
 
     Both are scored on the same resamples, so what makes a clip hard for both cancels out.
     """
-    return difference_and_draws(
-        metric,
-        y_true,
-        y_a,
-        y_b,
-        k=k,
-        over=over,
-        rng=rng,
-        n=n,
-        persons=persons,
-        level=level,
-        method=method,
-        stratified=stratified,
-    )[0]
+    _check(y_true, persons, n, level, stratified, method)
+    given = (metric, y_true, y_a, y_b)
+    return resample_pair(*given, k=k, over=over, rng=rng, n=n, persons=persons, stratified=stratified)[1].interval(
+        method, level
+    )
 
 
-def difference_and_draws(
+def resample_pair(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
     y_a: Int[np.ndarray, "n"],
@@ -181,22 +172,24 @@ def difference_and_draws(
     rng: np.random.Generator,
     n: int = 10_000,
     persons: Shaped[np.ndarray, "n"] | None = None,
-    level: float = 0.95,
-    method: Method = "percentile",
     stratified: bool = False,
-) -> tuple[BootstrapInterval, Float[np.ndarray, "draws"]]:
-    """Return what `bootstrap_difference` does, and the resampled differences that the interval is read from."""
-    _check(y_true, persons, n, level, stratified, method)
+) -> tuple[Resamples, Resamples]:
+    """Return the resampled scores of `y_a`, and of `y_a` minus `y_b` on the same resamples."""
+    _check(y_true, persons, n, 0.5, stratified, "percentile")
+    points = [float(metric.of_confusion(confusion_matrix(y_true, guess, k), over)) for guess in (y_a, y_b)]
+    units = units_of(y_true, [y_a, y_b], k, persons, stratified=stratified)
+    scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)])
 
     def difference(matrices: Float[np.ndarray, "b 2 k k"]) -> Float[np.ndarray, "b"]:
-        scores = metric.of_confusion(matrices, over)
-        return np.asarray(scores[:, 0] - scores[:, 1])
+        both = metric.of_confusion(matrices, over)
+        return np.asarray(both[:, 0] - both[:, 1])
 
-    point = np.subtract(*(metric.of_confusion(confusion_matrix(y_true, guess, k), over) for guess in (y_a, y_b)))
-    units = units_of(y_true, [y_a, y_b], k, persons, stratified=stratified)
-    scores = np.concatenate([difference(matrices) for matrices in resampled(units, n, rng)])
-    sample = _Sample.of(units, difference)
-    return _interval(scores, float(point), persons, level, method, stratified, sample), scores
+    alone = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
+    apart, unit = _Sample.of(units, difference), _unit(persons)
+    return (
+        Resamples(scores[:, 0], points[0], unit, stratified, alone),
+        Resamples(scores[:, 0] - scores[:, 1], points[0] - points[1], unit, stratified, apart),
+    )
 
 
 def resampled(units: Units, n: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "chunk m k k"]]:
@@ -253,6 +246,29 @@ class _Sample:
         return third / (6 * second**1.5) if second > TIE**2 else 0.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Resamples:
+    """Scores, or differences of scores, of many resamples: what intervals are read from."""
+
+    scores: Float[np.ndarray, "draws"]
+    point: float
+    unit: Literal["clip", "person"]
+    stratified: bool
+    sample: _Sample
+
+    def interval(self, method: Method = "percentile", level: float = 0.95) -> BootstrapInterval:
+        """Read an interval; `bootstrap` says what each method does."""
+        shares = [(1 - level) / 2, (1 + level) / 2]
+        if method == "bca":
+            shares = _corrected(self.scores, self.point, shares, self.sample)
+        elif method == "expanded":
+            shares = [float(share) for share in norm.cdf(norm.ppf(shares) * self.sample.expansion(level))]
+        low, high = np.quantile(self.scores, shares)
+        return BootstrapInterval(
+            float(low), float(high), self.point, self.scores.size, self.unit, method, self.stratified
+        )
+
+
 def _check(
     y_true: Int[np.ndarray, "n"],
     persons: Shaped[np.ndarray, "n"] | None,
@@ -274,23 +290,8 @@ def _check(
         raise ConfigError("a BCa interval needs at least two clips. Use percentiles.")
 
 
-def _interval(
-    scores: Float[np.ndarray, "n"],
-    point: float,
-    persons: Shaped[np.ndarray, "_"] | None,
-    level: float,
-    method: Method,
-    stratified: bool,
-    sample: _Sample,
-) -> BootstrapInterval:
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    if method == "bca":
-        shares = _corrected(scores, point, shares, sample)
-    elif method == "expanded":
-        shares = [float(share) for share in norm.cdf(norm.ppf(shares) * sample.expansion(level))]
-    low, high = np.quantile(scores, shares)
-    unit: Literal["clip", "person"] = "clip" if persons is None else "person"
-    return BootstrapInterval(float(low), float(high), point, scores.size, unit, method, stratified)
+def _unit(persons: Shaped[np.ndarray, "_"] | None) -> Literal["clip", "person"]:
+    return "clip" if persons is None else "person"
 
 
 def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[float], sample: _Sample) -> list[float]:

@@ -13,7 +13,7 @@ from microexpr import contracts
 from microexpr.confusion import confusion_matrix, present
 from microexpr.contracts import ConfusionMetric
 from microexpr.errors import ConfigError
-from microexpr.statistics.bootstrap import Method, difference_and_draws
+from microexpr.statistics.bootstrap import Method, resample_pair
 from microexpr.statistics.mcnemar import McNemar, OddsRatio, matched_odds_ratio, mcnemar
 from microexpr.statistics.multiplicity import holm
 from microexpr.statistics.paired import Predictions, align
@@ -122,7 +122,8 @@ def compare(
     by_unit = {"person": a.persons, "clip": None}
     same = (built, a.y_true, a.y_pred, b.y_pred)
     given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "persons": by_unit[unit]}
-    found, drawn = difference_and_draws(*same, n=n, level=level, method=method, **given)
+    _, drawn = resample_pair(*same, n=n, **given)
+    found = drawn.interval(method, level)
     swapped = swap_test(*same, n=permutations, **given)
     precise = {name: precision(*same, k=k, over=over, persons=who) for name, who in by_unit.items()}
     counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.persons)
@@ -144,7 +145,7 @@ def compare(
         unit=unit,
         method=method,
         resamples=n,
-        percentiles=_percentiles(drawn),
+        percentiles=_percentiles(drawn.scores),
         design_effect=(precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
         p_value=swapped.p_value,
         p_exact=swapped.exact,

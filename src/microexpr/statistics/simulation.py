@@ -28,7 +28,8 @@ class Scenario:
 
     clips: int
     persons: int
-    shares: tuple[float, ...]
+    shares: tuple[int, ...]
+    """Sizes of the classes, in proportion."""
     skill: float = 0.2
     """Logit of getting an average clip right; 0.2 gives about 55 % right."""
     tilt: float = 0.4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from microexpr import contracts
 from microexpr.confusion import present
 from microexpr.contracts import ConfusionMetric
 from microexpr.errors import ConfigError
-from microexpr.statistics.bootstrap import BootstrapInterval, Method, bootstrap_all, bootstrap_difference
+from microexpr.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
 from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.power import LEVEL, POWER, Precision, detectable, precision
 from microexpr.statistics.signed_rank import signed_rank
@@ -28,23 +28,7 @@ BLOCK = 50
 """Test sets drawn from one stream: processes take whole blocks, so their number changes no result."""
 
 
-class Way(NamedTuple):
-    """One way to resample."""
-
-    method: Method
-    unit: Literal["clip", "person"]
-    stratified: bool
-
-    def __str__(self) -> str:
-        return f"{self.method} by {self.unit}" + (", stratified" if self.stratified else "")
-
-
-_METHODS: tuple[Method, ...] = ("percentile", "bca", "expanded")
-WAYS = tuple(
-    way
-    for method in _METHODS
-    for way in (Way(method, "clip", False), Way(method, "clip", True), Way(method, "person", False))
-)
+METHODS: tuple[Method, ...] = ("percentile", "bca", "expanded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,35 +122,30 @@ def _one(
     over = present(sets.y_true, k)
     scores = [true_score(matrix, settings.metric, sets.y_true) for matrix in truth]
     seen = {("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, over, settings, rng).items()}
-    for way in WAYS:
-        alone, apart = _intervals(way, sets, metric, over, settings, rng)
-        seen["holds the score", str(way)] = _holds(alone, scores[0])
-        seen["holds the difference", str(way)] = _holds(apart, scores[0] - scores[1])
-        seen["rejects", str(way)] = 1 - _holds(apart, 0.0)
+    for (unit, stratified), (alone, apart) in _resampled(sets, metric, over, settings, rng).items():
+        for method in METHODS:
+            way, score, difference = _way(method, unit, stratified), _read(alone, method), _read(apart, method)
+            seen["holds the score", way] = _holds(score, scores[0])
+            seen["holds the difference", way] = _holds(difference, scores[0] - scores[1])
+            seen["rejects", way] = 1 - _holds(difference, 0.0)
     return seen
 
 
-def _intervals(
-    way: Way,
-    sets: Drawn,
-    metric: ConfusionMetric,
-    over: Bool[np.ndarray, "k"],
-    settings: Settings,
-    rng: np.random.Generator,
-) -> tuple[BootstrapInterval | None, BootstrapInterval | None]:
-    """Return the interval of the first classifier's score and that of the difference; None where refused."""
-    given: dict[str, Any] = {
-        "k": over.size,
-        "over": over,
-        "rng": rng,
-        "n": settings.resamples,
-        "persons": sets.persons if way.unit == "person" else None,
-        "method": way.method,
-        "stratified": way.stratified,
+def _resampled(
+    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+) -> dict[tuple[str, bool], tuple[Resamples, Resamples]]:
+    """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by person."""
+    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.resamples}
+    labels = (metric, sets.y_true, sets.y_a, sets.y_b)
+    return {
+        ("clip", False): resample_pair(*labels, **given),
+        ("clip", True): resample_pair(*labels, **given, stratified=True),
+        ("person", False): resample_pair(*labels, **given, persons=sets.persons),
     }
-    alone = _given(lambda: bootstrap_all({"": metric}, sets.y_true, sets.y_a, **given)[""])
-    apart = _given(lambda: bootstrap_difference(metric, sets.y_true, sets.y_a, sets.y_b, **given))
-    return alone, apart
+
+
+def _way(method: Method, unit: str, stratified: bool) -> str:
+    return f"{method} by {unit}" + (", stratified" if stratified else "")
 
 
 def _p_values(
@@ -217,9 +196,10 @@ def _rejects(p_value: float | None) -> float:
     return float(p_value is not None and p_value <= LEVEL + 1e-12)
 
 
-def _given(interval: Callable[[], BootstrapInterval]) -> BootstrapInterval | None:
+def _read(drawn: Resamples, method: Method) -> BootstrapInterval | None:
+    """Return the interval, or None where it is refused."""
     try:
-        return interval()
+        return drawn.interval(method)
     except ConfigError:
         return None
 
