@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +11,13 @@ import pytest
 import torch
 
 from conftest import recipe
-from microexpr import engine
+from microexpr import engine, run_study
 from microexpr import experiment as experiments
-from microexpr.config import Training
+from microexpr.config import Study, Training, parse
 from microexpr.contracts import Batch, Output, augmentations, losses
 from microexpr.errors import ConfigError
 from microexpr.plan import Options, Workspace
+from microexpr.report.reading import Reading
 from test_engine import PIXELS, SPEC, Stack, task
 
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
@@ -247,3 +250,94 @@ def test_what_cannot_be_augmented_is_refused_before_training(database, tmp_path)
     )
     workspace.prepare([plan])
     assert len(experiments.run(plan, workspace).predictions()) == 36
+
+
+# --- a study with augmentation as an axis -----------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def study(database, tmp_path_factory):
+    experiment = recipe().with_values(
+        {"protocol": "paper_holdout", "training.epochs": 2, "training.patience": 1, "loss": "best_on_validation"}
+    )
+    content = {
+        "name": "augmented",
+        "title": "Augmented",
+        "experiment": experiment.to_dict(),
+        "grid": {
+            "preprocessing": [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}],
+            "augmentation": [[], {"name": "crop_jitter", "pixels": 3}],
+            "sampling": ["af", "kfs"],
+        },
+        "latency": False,
+    }
+    out = tmp_path_factory.mktemp("augmented")
+    return run_study(parse(Study, content, "augmented"), database, out, workers=1), out
+
+
+def table(out, name):
+    return list(csv.DictReader(io.StringIO((out / "tables" / f"{name}.csv").read_text("utf-8"))))
+
+
+def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
+    finished, out = study
+    summary = finished.summary
+    assert len({cell["key"] for cell in summary["cells"]}) == 8
+    assert [cell["factors"]["augmentation"] for cell in summary["cells"]] == ["none", "none", *["crop_jitter"] * 2] * 2
+    places = {
+        (cell["preprocessing"], cell["sampling"], cell["factors"]["augmentation"]): cell for cell in summary["cells"]
+    }
+    assert len(summary["paired"]) == 4  # 2 samplings x 2 augmentations, never one against the other
+    for row in summary["paired"]:
+        a, b = (places[row[side], row["sampling"], row["factors"]["augmentation"]] for side in ("a", "b"))
+        assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
+    reading = Reading(summary, {})
+    assert reading.further == ["augmentation"]
+    assert len(reading.plain) == 4
+    found = reading.find("m1(size=40)", "kfs", "small_cnn")
+    assert found is not None
+    assert found["factors"]["augmentation"] == "none"
+    jittered = places["m1(size=32)", "kfs", "crop_jitter"]
+    assert reading.find("m1(size=40)", "kfs", "small_cnn", jittered) == places["m1(size=40)", "kfs", "crop_jitter"]
+    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.winners.values())
+    assert "augmentation crop_jitter" in reading.title(jittered)
+    for name in ("all_cells", "losses", "paired"):
+        rows = table(out, name)
+        assert {row["factor_augmentation"] for row in rows} == {"none", "crop_jitter"}
+
+
+def test_the_papers_tables_say_which_cells_they_show(study):
+    page = (study[1] / "report.html").read_text("utf-8")
+    assert page.count("Only cells with augmentation none; the table of all cells has the others.") >= 4
+    rows = table(study[1], "table3_main_results")
+    plain = {cell["macro_f1"] for cell in study[0].summary["cells"] if cell["factors"]["augmentation"] == "none"}
+    assert {float(row["m1(size=32)_macro_f1"]) for row in rows[:2]} <= plain
+
+
+def test_the_factors_are_tested_over_all_cells(study):
+    factors = study[0].summary["factors"]
+    assert [effect["effect"] for effect in factors["effects"]] == [
+        "preprocessing", "augmentation", "sampling",
+        "preprocessing × augmentation", "preprocessing × sampling", "augmentation × sampling",
+    ]  # fmt: skip
+    cells = study[0].summary["cells"]
+    by = {
+        level: np.mean([cell["macro_f1"] for cell in cells if cell["factors"]["augmentation"] == level])
+        for level in ("none", "crop_jitter")
+    }
+    (contrast,) = factors["effects"][1]["contrasts"]
+    assert contrast["words"] == "crop_jitter − none"
+    assert contrast["value"] == pytest.approx(by["crop_jitter"] - by["none"])
+
+
+def test_m1_and_m2_are_said_to_differ_in_several_things(faces, tmp_path):
+    content = {
+        "name": "paper",
+        "title": "Paper",
+        "experiment": recipe().with_values({"datasets": "casme2", "model": "majority"}).to_dict(),
+        "grid": {"preprocessing": [{"name": "m1", "size": 32}, {"name": "m2", "size": 24, "box": "onset"}]},
+        "latency": False,
+    }
+    summary = run_study(parse(Study, content, "paper"), faces, tmp_path, workers=1).summary
+    assert summary["factors"]["confounded"] == [
+        "The levels of preprocessing differ in crop, size, colour and box at once: which of these matters cannot be "
+        "told from them."
+    ]

@@ -180,7 +180,7 @@ def test_a_grid_may_vary_any_part_and_words_tell_its_cells_apart():
     assert factors[0] == {
         "preprocessing": "none", "size": "32", "colour": "rgb", "augmentation": "none", "epochs": "2",
     }  # fmt: skip
-    assert {words["preprocessing"] for words in factors} == {"none", "face, frame", "face, onset"}
+    assert {words["preprocessing"] for words in factors} == {"none", "face frame", "face onset"}
     assert {words["augmentation"] for words in factors} == {"none", "crop_jitter", "crop_jitter + flip"}
     for cell, words in zip(cells, factors, strict=True):
         assert str(cell.preprocessing.params["size"]) == words["size"]
@@ -223,7 +223,7 @@ def test_sizes_are_the_last_axis_the_largest_first():
     sized = study.sized("train_clips", [50, 200, 50, None])
     sized.check()
     assert [cell.train_clips for cell in sized.cells()][:3] == [None, 200, 50]
-    assert [words["train_clips"] for words in sized.factors()][:3] == ["all", "200", "50"]
+    assert [words["train clips"] for words in sized.factors()][:3] == ["all", "200", "50"]
     assert sized.cells()[0].key() == study.cells()[0].key()  # all of them is what there was before
     assert len({cell.key() for cell in sized.cells()}) == 6
     with pytest.raises(ConfigError, match="take one of them"):

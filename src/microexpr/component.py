@@ -82,14 +82,15 @@ def titles(grid: Mapping[str, Sequence[object]]) -> dict[str, str]:
     """Return what each axis of a grid is called: the last part of its key where no other ends so."""
     keys = [key for key, values in grid.items() if len(values) > 1]
     ends = Counter(key.split(".")[-1] for key in keys)
-    return {key: key.split(".")[-1] if ends[key.split(".")[-1]] == 1 else key for key in keys}
+    short = {key: key.split(".")[-1] if ends[key.split(".")[-1]] == 1 else key for key in keys}
+    return {key: title.replace("_", " ") for key, title in short.items()}
 
 
 def words(levels: Sequence[object]) -> list[str]:
     """Return each level of an axis as a word: a component's bare name, or what tells it from others of its name.
 
     >>> words([{"name": "crop", "crop": "none"}, {"name": "crop", "crop": "face", "box": "frame"}])
-    ['none', 'face, frame']
+    ['none', 'face frame']
     >>> words(["m1", {"name": "m2", "box": "onset"}]), words([[], ["crop_jitter"]]), words([384, None])
     (['m1', 'm2'], ['none', 'crop_jitter'], ['384', 'all'])
     """
@@ -109,5 +110,5 @@ def _word(parts: Sequence[tuple[str, Mapping[str, object]]], *, bare: bool, name
     words = []
     for name, params in parts:
         told = [] if bare else [str(v) if isinstance(v, str) else f"{key} {v}" for key, v in params.items()]
-        words.append(", ".join([*([name] if named or not told else []), *told]))
+        words.append(" ".join([*([name] if named or not told else []), *told]))
     return " + ".join(words) or "none"

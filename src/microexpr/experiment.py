@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class Result:
         """Return the folds of one division alone; raises ConfigError where there is no such repeat."""
         if repeat not in self.repeats:
             raise ConfigError(f"there is no repeat {repeat}: this result has {', '.join(map(str, self.repeats))}.")
+        if len(self.repeats) == 1:
+            return self
         return replace(self, folds=tuple(fold for fold in self.folds if fold.repeat == repeat))
 
     def predictions(self, part: str = "test") -> pd.DataFrame:
@@ -62,6 +65,16 @@ class Result:
                 f"this result has {len(self.repeats)} repeats, and pooled every clip would count {len(self.repeats)} "
                 "times. Take one of them with of_repeat(1); scores() averages over all."
             )
+        if part not in self._voted:
+            self._voted[part] = self._vote(part)
+        return self._voted[part].copy()
+
+    @cached_property
+    def _voted(self) -> dict[str, pd.DataFrame]:
+        """Predictions by part: a report asks for them many times, and voting is slow."""
+        return {}
+
+    def _vote(self, part: str) -> pd.DataFrame:
         vote, k = self.experiment.vote.build(contracts.votes), len(self.labels.classes)
         parts = [voted(fold.views[fold.views["part"] == part], vote, k) for fold in self.folds]
         for fold, table in zip(self.folds, parts, strict=True):

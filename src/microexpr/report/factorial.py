@@ -163,14 +163,15 @@ def _joined(result: StudyResult) -> str:
 # --- size of training -------------------------------------------------------------------------------------------------
 def sizes(result: StudyResult) -> dict[str, Any] | None:
     """Return curves of score against the size of training, and where they cross; None where one size was trained."""
-    axis = next((name for name in SIZES if len(axes(result).get(name, {"levels": []})["levels"]) > 1), None)
-    if axis is None:
+    named = titles(result.study.grid)
+    size = next((key for key in SIZES if key in named), None)
+    if size is None:
         return None
-    unit = "training clips" if axis == "train_clips" else "training persons"
+    axis, unit = named[size], "training clips" if size == "train_clips" else "training persons"
     facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "n": RESAMPLES}
     amounts: dict[str, list[float]] = {}
     for cell in result.cells:
-        amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[axis])
+        amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[size])
     mean = {word: float(np.mean(values)) for word, values in amounts.items()}
     try:
         curves, crossings = size_curves(axis=axis, sizes=mean, **_material(result, "sizes"))

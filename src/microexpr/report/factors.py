@@ -30,20 +30,11 @@ def factor_figures(reading: Reading) -> list[Plot | None]:
     return [contrasts(reading), levels(reading), curves(reading)]
 
 
-def title(name: str) -> str:
-    """Return an axis as a reader sees it.
-
-    >>> title("train_clips")
-    'train clips'
-    """
-    return name.replace("_", " ")
-
-
 def _told(reading: Reading) -> str:
     facts = reading.part("factors")
     level, n = number(facts.get("level")), number(facts.get("n"))
     shown = "" if level is None or n is None else f" {100 * level:.3g} % intervals by person, {int(n):,} resamples."
-    averaged = " and ".join(map(title, facts.get("averaged") or []))
+    averaged = " and ".join(facts.get("averaged") or [])
     return f"Differences of mean {facts.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
 
 
@@ -58,7 +49,7 @@ def effects(reading: Reading) -> Table:
         claimed = " best" if effect["claimed"] else ""
         marks[len(rows)] = f"rule{claimed}" if main or (rows and "×" not in rows[-1]["effect"]) else claimed.strip()
         for at, part in enumerate(parts if main else parts[:1]):
-            row = {"effect": title(effect["effect"]), "contrast": part["words"], **part}
+            row = {"effect": effect["effect"], "contrast": part["words"], **part}
             tested = {"p_value": effect["p_value"], "p_corrected": effect["p_corrected"], "blocks": effect["blocks"]}
             rows.append(row | (tested if at == 0 else dict.fromkeys(tested, "")))
     columns = [
@@ -84,7 +75,7 @@ def crossings(reading: Reading) -> Table:
     """Return where the curves of two levels cross."""
     found = reading.part("sizes")
     rows = [
-        {**row, "factor": title(row["factor"]), "pair": f"{row['a']}, {row['b']}"}
+        {**row, "pair": f"{row['a']}, {row['b']}"}
         | {"at": "do not cross" if row["at"] is None else row["at"], "interval": _interval(row, found)}
         for row in found.get("crossings") or []
     ]
@@ -93,15 +84,24 @@ def crossings(reading: Reading) -> Table:
         Column("Levels", "pair"),
         Column("Cross at", "at", "size"),
         Column(f"[{reading.level}]", "interval"),
-        Column("Ahead when small", "small", missing=ABSENT),
-        Column("Ahead when large", "large", missing=ABSENT),
-        Column("Resamples that cross", "share", "percent"),
+        Column("small", "small", group="ahead of trainings that are", missing=ABSENT),
+        Column("large", "large", group="ahead of trainings that are", missing=ABSENT),
+        Column("Resamples", "share", "percent"),
     ]
     notes = [
         f"In {found.get('unit')}; the last crossing, between sizes by the logarithm. A resample whose curves do not "
-        "cross counts as a crossing beyond the end that it is nearer to."
+        "cross counts as a crossing beyond the end that it is nearer to. Resamples: those in which they cross."
     ]
     return Table("crossings", "Where the curves cross", columns, rows, notes)
+
+
+def crossed(reading: Reading) -> list[str]:
+    """Return what can be said of crossings: those whose place is known on one side at least, and how many are not."""
+    rows = [row for row in reading.part("sizes").get("crossings") or [] if row["at"] is not None]
+    known = [row["sentence"] for row in rows if row["low"] is not None or row["high"] is not None]
+    open_ = len(rows) - len(known)
+    said = f"{open_} pair{'s' * (open_ != 1)} of curves cross{'es' * (open_ == 1)} somewhere, but the interval of the "
+    return [*known, f"{said}crossing reaches beyond both ends of what was trained on."] if open_ else known
 
 
 def _interval(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -149,7 +149,7 @@ def contrasts(reading: Reading) -> Plot | None:
         axes.plot([part["low"], part["high"]], [at, at], color=colour, linewidth=1.3, solid_capstyle="butt", zorder=2)
         face = colour if effect["claimed"] else "white"
         axes.plot([part["value"]], [at], color=colour, marker="o", markersize=4.5, markerfacecolor=face, zorder=3)
-        ticks.append((at, f"{title(effect['effect'])}: {short(part['words'], 40)}"))
+        ticks.append((at, f"{effect['effect']}: {short(part['words'], 40)}"))
         at, before = at + 1, effect["effect"]
     axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks])
@@ -185,7 +185,7 @@ def levels(reading: Reading) -> Plot | None:
         turn: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
         axes.set_xticks(range(len(words)), [short(word, 18) for word in words], **turn)
         axes.set_xlim(-0.5, len(words) - 0.5)
-        axes.set_title(title(name))
+        axes.set_title(name)
         axes.grid(axis="y")
     for axes in panels:
         axes.set_visible(False)
@@ -212,7 +212,7 @@ def curves(reading: Reading) -> Plot | None:
         if len(mine) == 2:
             for row in crossed:
                 axes.axvline(row["at"], color=SOFT, linewidth=0.9, dashes=(3, 2), zorder=1)
-        axes.set_title(title(factor) if factor else "all cells")
+        axes.set_title(factor if factor else "all cells")
     for axes in panels:
         axes.set_visible(False)
     for axes in figure.axes[::across]:
@@ -240,4 +240,4 @@ def _lines(axes: Axes, mine: Sequence[Mapping[str, Any]], unit: str) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(unit)
     axes.grid(axis="y", color=RULE)
-    axes.legend(handles=legend_handles(entries), loc="best", fontsize=7.0)
+    axes.legend(handles=legend_handles(entries), loc="upper left", fontsize=7.0)

@@ -13,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from microexpr.report import sentences
+from microexpr.report.factors import crossed
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading
 from microexpr.report.style import inline
@@ -101,6 +102,7 @@ def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], dra
         | {name: reading.part("data").get(name) for name in ("fingerprint", "facts", "datasets")},
         r=reading,
         say=sentences,
+        crossed=crossed,
         tables={table.name: table for table in tables},
         figures={plot.name: plot for plot in figures},
         drawings={name: Markup(inline(svg, name)) for name, svg in drawings.items()},

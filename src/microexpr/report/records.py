@@ -52,7 +52,7 @@ def _where(reading: Reading, cell: Cell) -> dict[str, Any]:
 
 def _place(reading: Reading) -> list[Column]:
     """Return the columns that tell cells apart."""
-    return [*_WHERE, *(Column(name.replace("_", " ").capitalize(), f"factor_{name}") for name in reading.further)]
+    return [*_WHERE, *(Column(name.capitalize(), f"factor_{name}") for name in reading.further)]
 
 
 def all_cells(reading: Reading) -> Table:
@@ -72,15 +72,16 @@ def all_cells(reading: Reading) -> Table:
         blank = dict.fromkeys(("sampling", "preprocessing", "loss", "epochs_run"), ABSENT)
         blank |= {f"factor_{name}": ABSENT for name in reading.further}
         rows.append({**blank, "model": BLIND.get(name, name), **baseline})
+    networks = any(cell.get("loss") for cell in reading.cells)
     columns = [
         *_place(reading),
-        Column("Loss", "loss", missing=ABSENT),
+        *([Column("Loss", "loss", missing=ABSENT)] if networks else []),
         Column(f"Macro-F1 [{reading.level}]", ("macro_f1", "ci_low", "ci_high"), "interval"),
         Column("UF1", "uf1", "score"),
         Column("UAR", "uar", "score"),
         Column("Accuracy", "accuracy", "score"),
         Column("n", "n_test", "count"),
-        Column("Epochs", "epochs_run", "count"),
+        *([Column("Epochs", "epochs_run", "count")] if networks else []),
     ]
     notes = [f"{reading.test_clips}; {reading.interval}."]
     if len(reading.cells) > 1:

@@ -20,7 +20,7 @@ def done(reading: Reading) -> str:
     cells = len(reading.cells)
     axes = [(len(reading.levels(axis)), axis) for axis in PLURAL]
     told = [count(n, axis) for n, axis in axes if n > 1]
-    told += [f"{len(reading.part('axes')[name]['levels'])} of {name.replace('_', ' ')}" for name in reading.further]
+    told += [f"{len(reading.part('axes')[name]['levels'])} levels of {name}" for name in reading.further]
     grid = " × ".join(told)
     what = f"{count(cells, 'cell')} ({grid})" if grid and cells > 1 else "One experiment"
     what = what if cells else "Nothing"

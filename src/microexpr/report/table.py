@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -106,7 +107,7 @@ class Table:
         """The values with all their digits; what was not measured stays empty."""
         return str(self.frame.to_csv(index=False, lineterminator="\n"))
 
-    @property
+    @cached_property
     def body(self) -> list[list[str]]:
         """Every cell as the reader sees it."""
         return [[column.of(row) for column in self.columns] for row in self.rows]
@@ -122,7 +123,7 @@ class Table:
                 spans.append((column.group, 1))
         return spans if any(group for group, _ in spans) else []
 
-    @property
+    @cached_property
     def prose(self) -> bool:
         """Whether some cell is a sentence, so that the table takes the page's width and breaks lines."""
         return any(len(text) > 48 for row in self.body for text in row)
