@@ -66,14 +66,19 @@ def run_study(
     out: Path | str,
     *,
     command: str = "",
+    train_sizes: Sequence[int | None] = (),
+    train_subjects: Sequence[int | None] = (),
     **options: Unpack[RunOptions],
 ) -> Finished:
     """Run a study (or what is missing of it) and write its report into `out`.
 
+    With `train_sizes` (numbers of clips) or `train_subjects` every cell is trained at each of these sizes, the larger
+    ones containing the smaller; None stands for all.
+
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out`
     cannot be written.
     """
-    grid = _study(what)
+    grid = _sized(_study(what), train_sizes, train_subjects)
     workspace = _workspace(grid.experiment, data, out, **options)
     with _working_in(workspace.options.out):
         result = grids.run(grid, workspace)
@@ -88,13 +93,15 @@ def dry_run(
     *,
     skip_invalid: bool = False,
     allow_cropped: bool = False,
+    train_sizes: Sequence[int | None] = (),
+    train_subjects: Sequence[int | None] = (),
 ) -> dict[str, Any]:
     """Check a study against its data; trains and writes nothing.
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
     ``corrections`` and ``skipped`` clips.
     """
-    grid = _study(what)
+    grid = _sized(_study(what), train_sizes, train_subjects)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
     parts = grids.planned(grid, Workspace(options), weights=False)
     data_found = parts["cells"][0].data
@@ -231,6 +238,11 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 def _study(what: Study | Path | str) -> Study:
     return what if isinstance(what, Study) else load(Study, Path(what))
+
+
+def _sized(grid: Study, clips: Sequence[int | None], persons: Sequence[int | None]) -> Study:
+    grid = grid.sized("train_clips", clips) if clips else grid
+    return grid.sized("train_persons", persons) if persons else grid
 
 
 def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:

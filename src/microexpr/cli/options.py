@@ -50,8 +50,10 @@ def values(settings: list[str] | None) -> dict[str, Any]:
     return dict(map(parse_setting, settings or []))
 
 
-def sizes(option: str, text: str) -> list[int | None]:
+def sizes(option: str, text: str | None) -> list[int | None]:
     """Return numbers with commas between; None for `all`."""
+    if text is None:
+        return []
     words = [word.strip() for word in text.split(",")]
     wrong = next((word for word in words if word != "all" and not (word.isdecimal() and int(word))), None)
     if wrong is not None:

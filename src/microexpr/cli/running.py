@@ -49,12 +49,16 @@ def study(
 
     grid, folders = load(Study, file, options.values(settings)), options.folders(data)
     grid = grid.uncorrected() if no_corrections else grid
-    if train_sizes is not None:
-        grid = grid.sized("train_clips", options.sizes("--train-sizes", train_sizes))
-    if train_subjects is not None:
-        grid = grid.sized("train_persons", options.sizes("--train-subjects", train_subjects))
+    clips, persons = options.sizes("--train-sizes", train_sizes), options.sizes("--train-subjects", train_subjects)
     if dry_run:
-        found = api.dry_run(grid, folders, skip_invalid=skip_invalid, allow_cropped=allow_cropped)
+        found = api.dry_run(
+            grid,
+            folders,
+            skip_invalid=skip_invalid,
+            allow_cropped=allow_cropped,
+            train_sizes=clips,
+            train_subjects=persons,
+        )
         (show.as_json if json else show.plan)(found)
         return
     if out is None:
@@ -64,6 +68,8 @@ def study(
         folders,
         out,
         command=options.command(),
+        train_sizes=clips,
+        train_subjects=persons,
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
