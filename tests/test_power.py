@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats
+from joblib import parallel_config
 
 from microexpr.confusion import confusion_matrix, present
 from microexpr.contracts import metrics
@@ -14,7 +15,7 @@ from microexpr.statistics.power import Precision, detectable, precision
 from microexpr.statistics.simulation import SCENARIOS, draw, gap_for, population, true_score
 from microexpr.statistics.validation import Settings, find_detectable, measure, validate
 
-QUICK = Settings(simulations=200, resamples=200, permutations=199)
+QUICK = Settings(simulations=150, resamples=200, permutations=199)
 STRONG = replace(SCENARIOS[145], suit_sd=1.5)
 
 
@@ -63,11 +64,10 @@ def test_detectable_solves_its_equation():
         precision(metrics.build("uf1", {}), one, one, one, k=2, over=np.ones(2, bool))
 
 
-@pytest.mark.parametrize("metric", ["uf1", "accuracy"])
-def test_what_is_called_detectable_is_found_in_eighty_of_a_hundred(metric):
-    found = find_detectable(SCENARIOS[145], replace(QUICK, metric=metric, simulations=500))
-    # 500 runs: two standard errors are 0.036.
-    assert 0.74 < found["share"] < 0.87
+def test_what_is_called_detectable_is_found_in_eighty_of_a_hundred():
+    found = find_detectable(SCENARIOS[145], replace(QUICK, simulations=300))
+    # 300 runs: two and a half standard errors are 0.058. The slow test below has 2,000.
+    assert 0.74 < found["share"] < 0.86
     assert found["beyond"] == 0
     assert 0.15 < found["stated"] < 0.27
 
@@ -78,7 +78,7 @@ def test_many_sets_have_the_populations_matrix(clips):
     scenario, gap = SCENARIOS[clips], 0.8
     rng, k = np.random.default_rng(0), len(scenario.shares)
     total = np.zeros((2, k, k))
-    for _ in range(120_000 // clips // 4):
+    for _ in range(20_000 // clips):
         sets = draw(scenario, rng, gap)
         assert sets.y_true.size == clips
         for at, guess in enumerate((sets.y_a, sets.y_b)):
@@ -125,9 +125,9 @@ def test_without_person_effects_persons_are_alike():
 # --- size, coverage, power --------------------------------------------------------------------------------------------
 def test_sizes_under_person_effects():
     table = measure(STRONG, QUICK)
-    # 200 sets at 5 %: the exact interval of a valid test reaches to 0.085 or so.
-    assert row(table, "rejects", "permutation by person")["share"] < 0.10
-    assert row(table, "rejects", "Wilcoxon")["share"] < 0.10
+    # 150 sets at 5 %: three standard errors are 0.053.
+    assert row(table, "rejects", "permutation by person")["share"] < 0.11
+    assert row(table, "rejects", "Wilcoxon")["share"] < 0.11
     # Clips count as independent, and are not.
     for way in ("McNemar", "permutation by clip", "percentile by clip"):
         assert row(table, "rejects", way)["low"] > 0.10, way
@@ -136,14 +136,14 @@ def test_sizes_under_person_effects():
     for way in ("percentile", "bca", "expanded"):
         held = row(table, "holds the difference", f"{way} by person")["share"]
         assert held == pytest.approx(1 - row(table, "rejects", f"{way} by person")["share"])
-    assert set(table["n"]) == {200}
+    assert set(table["n"]) == {150}
     assert set(table["planted"]) == {0.0}
 
 
 def test_without_person_effects_clip_tests_are_valid():
     table = measure(SCENARIOS[255].without_person_effects(), replace(QUICK, metric="accuracy"))
     for way in ("permutation by person", "permutation by clip", "McNemar", "Wilcoxon"):
-        assert row(table, "rejects", way)["share"] < 0.10, way
+        assert row(table, "rejects", way)["share"] < 0.11, way
 
 
 def test_a_large_difference_is_found():
@@ -153,13 +153,13 @@ def test_a_large_difference_is_found():
     assert row(table, "holds the difference", "expanded by person")["share"] > 0.85
 
 
-def test_the_table_does_not_depend_on_processes():
-    settings = Settings(simulations=60, resamples=100, permutations=99)
-    tables = [validate(replace(settings, jobs=jobs), {28: SCENARIOS[28]}, (0.0,)) for jobs in (1, 2)]
+def test_the_table_does_not_depend_on_who_computes_it():
+    settings = Settings(simulations=60, resamples=20, permutations=19)
+    with parallel_config(backend="threading"):  # processes take the blocks in the same way, and seconds to start
+        tables = [validate(replace(settings, jobs=jobs), {28: SCENARIOS[28]}, (0.0,)) for jobs in (1, 2)]
     assert tables[0].equals(tables[1])
     assert set(tables[0]["person_sd"]) == {0.0, 0.6}
-    # BCa is not given for every test set of 28 clips, and that is counted.
-    assert row(tables[0], "holds the score", "percentile by person")["n"] == 60
+    assert set(tables[0]["n"]) == {60}
 
 
 @pytest.mark.slow

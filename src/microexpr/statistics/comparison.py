@@ -107,11 +107,16 @@ def compare(
     n: int = 10_000,
     permutations: int = 9_999,
     unit: Unit = "person",
-    method: Method = "percentile",
+    method: Method = "expanded",
     level: float = 0.95,
     power: float = POWER,
 ) -> Comparison:
     """Compare two experiments by a registered metric that follows from confusion matrices.
+
+    The interval is "expanded" by person unless told otherwise: of all ways in `validation` it covers best. On 2,000
+    made-up test sets each of 28, 145, 255 and 442 clips with person effects it held the difference of UF1 in 94.4 to
+    94.7 %, percentiles by person in 90.0 to 93.7 %, BCa by person in 80.8 to 93.2 %, percentiles by clip in 86.5 to
+    90.8 %.
 
     Raises ConfigError where clips, label sets or annotations differ, where there is one person or one class only, and
     where the metric needs more than confusion matrices.

@@ -74,7 +74,7 @@ def find_detectable(scenario: Scenario, settings: Settings = DEFAULT, power: flo
     Each simulation draws a test set without a difference, takes from it the smallest detectable difference, plants one
     of that size and draws another test set, as somebody does who plans by the one and tests by the other.
     """
-    grid, everything = np.linspace(0, 6, 49), np.arange(len(scenario.shares))
+    grid, everything = np.linspace(0, 6, 25), np.arange(len(scenario.shares))
     scores = [[true_score(one, settings.metric, everything) for one in population(scenario, float(g))] for g in grid]
     planted = np.subtract(*np.array(scores).T)
     one = partial(_detect, scenario=scenario, settings=settings, power=power, curve=np.stack([planted, grid]))
