@@ -26,7 +26,7 @@ demo: $(READY)
 	$(BIN)/microexpr study studies/demo.toml --data $(DEMO)/data --out $(DEMO)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600

@@ -20,6 +20,8 @@ CALLS = {
     "study": "run_study",
     "run": "run_experiment",
     "fit": "fit",
+    "check": "check_results",
+    "compare": "compare_results",
     "audit log": "audit_log",
     "audit table": "audit_table",
     "audit agreement": "audit_agreement",
