@@ -487,6 +487,7 @@ def paired() -> dict[str, Any]:
     return {
         "sampling": "af", "model": "vit_nano", "a": "m1", "b": "m2", "test": "exact McNemar test",
         "difference": -0.062, "ci_low": -0.21, "ci_high": 0.11, "only_a": 2, "only_b": 4, "p_value": 0.6875,
+        "p_holm": 0.9, "mcnemar_p": 0.6875,
     }  # fmt: skip
 
 
@@ -494,7 +495,7 @@ def paired() -> dict[str, Any]:
 def test_paired_comparisons_are_shown_where_they_were_made(tmp_path: Path) -> None:
     assert "No paired test was made." in read(write_report(few_cells(), tmp_path)).text
     text = read(write_report({**few_cells(), "paired": [paired()]}, tmp_path)).text
-    assert "−0.062 [−0.21, 0.11] 2 4 0.688" in text
+    assert "−0.062 [−0.21, 0.11] 2 4 0.688 0.900 0.688" in text
     assert "No paired test" not in text
 
 

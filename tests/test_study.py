@@ -121,6 +121,7 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
         assert row["ci_low"] <= row["difference"] <= row["ci_high"]
         right = [sum(c["confusion"][i][i] for i in range(len(c["confusion"]))) for c in (a, b)]
         assert row["only_a"] - row["only_b"] == right[0] - right[1]
+        assert row["p_value"] <= row["p_holm"] <= 1
     assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
 
 

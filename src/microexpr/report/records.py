@@ -114,11 +114,13 @@ def paired(reading: Reading) -> Table:
         Column("Only A right", "only_a", "count"),
         Column("Only B right", "only_b", "count"),
         Column("p", "p_value", "score"),
+        Column("p, Holm", "p_holm", "score"),
+        Column("p, McNemar", "mcnemar_p", "score"),
     ]
     tests = sorted({str(row["test"]) for row in rows if row.get("test")})
     notes = [
-        f"Macro-F1 on the same test clips. {', '.join(tests) or 'The test was not stated'}; not corrected for the "
-        "number of pairs."
+        f"Macro-F1 on the same test clips. {', '.join(tests) or 'The test was not stated'}; p, Holm is corrected for "
+        "the number of pairs; McNemar's exact test counts clips as independent, which those of one person are not."
     ]
     return Table("paired", "Paired comparison of preprocessings", columns, rows, notes)
 
