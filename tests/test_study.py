@@ -125,6 +125,13 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
     assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
 
 
+def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
+    found = {finding["code"]: finding for finding in summary["checks"]}
+    assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares persons, and its best cell is picked
+    assert found["ME001"]["evidence"]
+    assert "What a reviewer would object to" in (finished[1] / "report.html").read_text("utf-8")
+
+
 def test_another_machine_would_get_the_same_numbers(finished, database, tmp_path):
     """Nothing but seeds decides: one cell run elsewhere gives what the study gave."""
     cell = small_study().cells()[0]

@@ -91,9 +91,13 @@ def read(out: Path) -> list[Stored]:
 
 def check(out: Path) -> tuple[Finding, ...]:
     """Return everything to object to in a folder of results, warnings first; raises StoreError."""
-    stored = read(out)
-    findings = [*_of_each(stored), *_of_all(stored), *_of_summary(_summary(out), stored)]
-    return tuple(sorted(findings, key=lambda finding: (finding.level == "note", finding.code)))
+    return findings(read(out), _summary(out))
+
+
+def findings(stored: Sequence[Stored], summary: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return everything to object to in some experiments and the summary of their study, warnings first."""
+    found = [*_of_each(stored), *_of_all(stored), *_of_summary(summary, stored)]
+    return tuple(sorted(found, key=lambda finding: (finding.level == "note", finding.code)))
 
 
 def _begun(folder: Path) -> bool:

@@ -34,6 +34,7 @@ TABLES = {
     "losses": "",
     "overfitting": "",
     "latency": "",
+    "checks": "",
     "choices": "",
     "scores": "",
     "corrections": "",

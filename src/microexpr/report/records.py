@@ -23,6 +23,7 @@ def record_tables(reading: Reading) -> list[Table]:
         gaps,
         latency,
         counts,
+        checked,
         choices,
         formulas,
         corrections,
@@ -266,6 +267,19 @@ def _times(summary: Mapping[str, Any]) -> dict[str, Any]:
         "milliseconds": spread("milliseconds", ".0f"),
         "apex": spread("apex", ".2f"),
     }
+
+
+def checked(reading: Reading) -> Table:
+    """Return what a reviewer would object to, with evidence and mend."""
+    columns = [
+        Column("Code", "code"),
+        Column("", "level"),
+        Column("What", "sentence"),
+        Column("Evidence", "evidence"),
+        Column("Mend", "mend"),
+    ]
+    notes = ["Told from the stored folds and predictions, as `microexpr check` tells them."]
+    return Table("checks", "What a reviewer would object to", columns, list(reading.rows("checks")), notes)
 
 
 def choices(reading: Reading) -> Table:

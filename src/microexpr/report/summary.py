@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from microexpr import contracts
 from microexpr.census import census
+from microexpr.checks import Stored, findings
 from microexpr.clip import Clip
 from microexpr.config import Bootstrap, Component, rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, present
@@ -39,7 +41,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
     result = result.first_repeats()
     first = result.cells[0].plan
     facts = environment()
-    return {
+    summary: dict[str, Any] = {
         "format": FORMAT,
         "name": result.study.name,
         "title": result.study.title,
@@ -69,6 +71,25 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "seeds": {"seed": first.experiment.seed},
         "examples": examples(result),
     }
+    return summary | {"checks": [asdict(found) for found in findings(_stored(result), summary)]}
+
+
+def _stored(result: StudyResult) -> list[Stored]:
+    """Return the cells, and the one named beforehand, as `microexpr check` reads them from disk."""
+    judged = [*result.cells, *([result.named] if result.named else [])]
+    return [
+        Stored(
+            cell.result.key,
+            cell.experiment,
+            {
+                "classes": cell.plan.data.labels.classes,
+                "fingerprint": cell.plan.data.cache.fingerprint,
+                "data": cell.plan.data.dataset.facts(),
+            },
+            cell.result.folds,
+        )
+        for cell in judged
+    ]
 
 
 def _data(plan: Plan) -> dict[str, Any]:
