@@ -21,7 +21,7 @@ import pytest
 from microexpr import check_data, data_stats, data_table, list_data
 from microexpr.contracts import datasets, reader
 from microexpr.datasets._example import xlsx
-from microexpr.datasets._reader import overlaps
+from microexpr.datasets._remarks import overlaps
 from microexpr.datasets.casme2 import Casme2
 from microexpr.datasets.synthetic import SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import HEADER, table

@@ -6,7 +6,6 @@ folder a clip's frames lie. Everything else, reading, checking, correcting, is h
 
 from __future__ import annotations
 
-import itertools
 import json
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,20 +22,16 @@ from microexpr.clip import Clip
 from microexpr.contracts import Correction, Dataset, Modality
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint, is_picture, read_image, stack, to_rgb
+from microexpr.datasets._remarks import ESTIMATED, odd, overlaps, span
 from microexpr.datasets._root import entries, find_files, folders, unusable
 from microexpr.datasets._table import Row, RowReader, find_rows
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import DataError, Fault
-from microexpr.facs import beside_units
 
 MARKER: Final = "microexpr-synthetic.json"
 """Lies in the root of a folder of made-up pictures."""
 MIDDLE: Final = "the middle of onset and offset"
 """What a correction uses where it estimates an apex."""
-ESTIMATED: Final = "estimated"
-"""Entry of `Clip.labels` that names the times no coder gave."""
-LONGEST: Final = 0.5
-"""Seconds from onset to offset beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
 
 
 class Line(NamedTuple):
@@ -138,7 +133,7 @@ class TableDataset(Dataset):
         clips = self.clips()
         # Of a database without any apex this is one remark, not one a clip.
         apexes = not clips or any(clip.apex is not None for clip in clips)
-        found = [remark for clip in clips for remark in _odd(clip, apexes)]
+        found = [remark for clip in clips for remark in odd(clip, apexes)]
         if not apexes:
             found.append(Fault(str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it"))
         found += overlaps(clips)
@@ -239,7 +234,7 @@ class TableDataset(Dataset):
         cells.check_times(clip.onset, clip.apex, clip.offset)
         name = f"{clip.subject or '?'}/{clip.video or '?'}"
         key = name
-        if clip.subject and clip.video and _span(clip) is not None:
+        if clip.subject and clip.video and span(clip) is not None:
             first, where = seen.setdefault(name if self._alone else clip.key, (clip, line))
             # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
             key = first.key
@@ -280,7 +275,7 @@ class TableDataset(Dataset):
         if self._place is None:
             return False
         listed: Collection[int] = self._home(found, next(iter(self.modalities()))).listed()
-        wanted, other = set(_span(used) or ()), set(_span(found) or ())
+        wanted, other = set(span(used) or ()), set(span(found) or ())
         return bool(wanted) and wanted <= set(listed) and not (other - wanted) & set(listed)
 
     # --- the folder ---------------------------------------------------------------------------------------------------
@@ -351,21 +346,6 @@ def _below(folder: Path, depth: int, known: Collection[Path]) -> Iterator[Path]:
             yield from _below(inner, depth - 1, known)
 
 
-def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:
-    """Yield clips of one video that share frames with the one before: one expression may stand there twice."""
-    videos: dict[tuple[str, str, str], list[Clip]] = {}
-    for clip in clips:
-        if _span(clip):
-            videos.setdefault((clip.subject, clip.video, clip.kind), []).append(clip)
-    for many in videos.values():
-        ordered = sorted(many, key=lambda clip: (clip.onset or 0, clip.offset or 0))
-        for before, after in itertools.pairwise(ordered):
-            if (after.onset or 0) <= (before.offset or 0):
-                yield Fault(
-                    after.key, f"it shares frames with {before.key}", "see whether it is coded twice", after.key
-                )
-
-
 def _target(path: Path) -> Path:
     """Return where a path leads; a link that leads to itself stays as it is."""
     try:
@@ -384,33 +364,6 @@ def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...]
 def _names(clip: Clip) -> tuple[str, str]:
     """Return how a correction may name a clip; by its onset where several share a video."""
     return f"{clip.subject}/{clip.video}", f"{clip.subject}/{clip.video}/{clip.onset}"
-
-
-def _span(clip: Clip) -> range | None:
-    return None if clip.onset is None or clip.offset is None else range(clip.onset, clip.offset + 1)
-
-
-def _odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
-    """Yield what is unusual about a clip, and no fault; `apexes`: whether the database codes any."""
-    told = []
-    estimated = clip.labels.get(ESTIMATED, ())
-    if "offset" in estimated:
-        told.append(f"nobody coded its offset; {clip.offset} is used")
-    if clip.apex is None or "apex" in estimated:
-        used = f"; {clip.apex} is used" if clip.apex is not None else ""
-        told += [f"nobody coded its apex{used}"] if apexes else []
-    elif clip.apex == clip.onset:
-        told.append(f"its apex {clip.apex} is its onset")
-    elif clip.apex == clip.offset and "offset" not in estimated:
-        told.append(f"its apex {clip.apex} is its offset")
-    seconds = len(_span(clip) or ()) / clip.fps if clip.fps else 0.0
-    if clip.kind == "micro" and seconds > LONGEST:
-        told.append(f"it lasts {1000 * seconds:.0f} ms, more than {1000 * LONGEST:.0f}")
-    for cell in clip.labels.get("action_units", ()):
-        rest = ", ".join(beside_units(cell))
-        told += [f"its action units {cell!r} say more than units: {rest}"] if rest else []
-    for problem in told:
-        yield Fault(clip.key, problem, "nothing: it is as the owners coded it", clip.key)
 
 
 def _dials(spec: Mapping[str, object]) -> str:

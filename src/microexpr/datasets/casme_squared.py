@@ -16,7 +16,8 @@ from microexpr.contracts import DatasetInfo, datasets
 from microexpr.datasets import _example
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._naming import first_kind, is_workbook, with_subjects
-from microexpr.datasets._reader import ESTIMATED, Line, Reading, TableDataset
+from microexpr.datasets._reader import Line, Reading, TableDataset
+from microexpr.datasets._remarks import ESTIMATED
 from microexpr.datasets._root import child, folders, unusable
 from microexpr.datasets._table import NO_APEX, Row, RowReader, Times, find_rows, plain, squeeze
 from microexpr.datasets._workbook import Sheets, read_sheets
