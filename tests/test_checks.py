@@ -92,6 +92,10 @@ def test_a_study_of_several_cells(database, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": []}))
     assert "ME006" in codes(tmp_path)
+    assert "ME007" not in found
+    raw = [{"p_value": 0.01}, {"p_value": 0.5}]  # as reports before the correction held them
+    (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": raw}))
+    assert "ME007" in codes(tmp_path)
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
         check_results(tmp_path)
@@ -106,6 +110,15 @@ def test_results_on_different_copies_are_told(clean, tmp_path):
         own = {"fingerprint": version * 16, "data": {"label version": version}}
         (folder / "experiment.json").write_text(json.dumps(facts | own))
     assert {"ME011", "ME012"} <= codes(out)
+
+
+def test_a_damaged_experiment_is_an_error(clean, tmp_path):
+    out = Path(shutil.copytree(clean, tmp_path / "out"))
+    (file,) = out.rglob("experiment.json")
+    file.write_text("{}")
+    answer = microexpr("check", out)
+    assert (answer.code, answer.out) == (1, "")
+    assert f"{file} is damaged" in answer.err
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):

@@ -10,11 +10,11 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from microexpr import contracts
 from microexpr.config import Experiment, parse, rng_for
@@ -49,12 +49,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class Stored:
-    """One experiment as its folder holds it."""
+    """The result of one experiment, and what was written beside it: classes, fingerprint, facts of the data."""
 
-    key: str
-    experiment: Experiment
+    result: Result
     facts: Mapping[str, Any]
-    folds: tuple[FoldResult, ...]
+
+    @property
+    def key(self) -> str:
+        """The experiment's key."""
+        return self.result.key
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.result.experiment
+
+    @property
+    def folds(self) -> tuple[FoldResult, ...]:
+        """Its folds, of all repeats."""
+        return self.result.folds
 
     @property
     def name(self) -> str:
@@ -64,11 +77,9 @@ class Stored:
         shuffled = " on shuffled labels" if self.experiment.shuffled else ""
         return f"{what} under {self.experiment.protocol.label}{shuffled} ({self.key})"
 
-    @cached_property
-    def result(self) -> Result:
-        """Its predictions, voted; of several repeats the first."""
-        labels = LabelSet("stored", tuple(self.facts["classes"]), ())
-        return Result(self.experiment, self.key, labels, self.folds).of_repeat(min(fold.repeat for fold in self.folds))
+    def predictions(self) -> pd.DataFrame:
+        """Return its test clips, voted; of several repeats the first, in which every clip stands once."""
+        return self.result.of_repeat(self.result.repeats[0]).predictions()
 
     def persons(self, fold: FoldResult, *parts: str) -> set[str]:
         """Return who stands in some parts of a fold."""
@@ -105,9 +116,12 @@ def _begun(folder: Path) -> bool:
 
 
 def _stored(results: Results) -> Stored:
-    facts = results.facts()
-    experiment = parse(Experiment, facts["experiment"], str(results.folder / "experiment.json"))
-    return Stored(results.key, experiment, facts, tuple(results.folds()))
+    facts, file = results.facts(), results.folder / "experiment.json"
+    if not {"experiment", "classes"} <= set(facts):
+        raise StoreError(f"{file} is damaged; remove its folder to train anew.")
+    experiment = parse(Experiment, facts["experiment"], str(file))
+    labels = LabelSet("stored", tuple(facts["classes"]), ())
+    return Stored(Result(experiment, results.key, labels, tuple(results.folds())), facts)
 
 
 def _summary(out: Path) -> Mapping[str, Any]:
@@ -175,7 +189,7 @@ def _both(of: Any, fold: FoldResult) -> set[str]:
 
 
 def _few(each: Stored) -> Iterator[Finding]:
-    predictions, classes = each.result.predictions(), each.facts["classes"]
+    predictions, classes = each.predictions(), each.facts["classes"]
     counts = np.bincount(predictions["y_true"].to_numpy(int), minlength=len(classes))
     few = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
     if few:
@@ -189,7 +203,7 @@ def _few(each: Stored) -> Iterator[Finding]:
 
 
 def _luck(each: Stored) -> Iterator[Finding]:
-    predictions, k = each.result.predictions(), len(each.facts["classes"])
+    predictions, k = each.predictions(), len(each.facts["classes"])
     y_true = predictions["y_true"].to_numpy(int)
     null = permutation_null(
         contracts.metrics.build("macro_f1", {}),

@@ -80,8 +80,7 @@ def data_table(
     the reader. Raises DataError where the table cannot be read or no clip is left.
     """
     suffix = _suffix(out, ".csv", ".parquet")
-    chosen = None if labels is None else label_set(labels, ())
-    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
+    dataset, labelled, left_out, chosen = _usable(name, root, labels, table_only, parameters or {})
     words = {word for _, word in labelled}
     empty = tuple(name for name in chosen.classes if name not in words) if chosen else ()
     unlike = tuple(chosen.unlike(clip for clip, _ in labelled)) if chosen and not _drawn(dataset) else ()
@@ -106,7 +105,7 @@ def data_stats(
     `data_table`, and so are its parameters.
     """
     suffix = _suffix(out, ".svg", ".png", ".pdf")
-    dataset, labelled, left_out = _usable(name, root, labels, table_only, parameters or {})
+    dataset, labelled, left_out, _ = _usable(name, root, labels, table_only, parameters or {})
     told = {"title": dataset.info.title, "facts": dict(dataset.facts()), "left_out": list(map(str, left_out))}
     found = told | census(labelled)
     if out is not None:
@@ -146,8 +145,8 @@ def _usable(
     labels: str | Mapping[str, str] | None,
     table_only: bool,
     parameters: Mapping[str, Any],
-) -> tuple[Dataset, list[tuple[Clip, str]], tuple[Fault, ...]]:
-    """Return a reader, the clips that a label set keeps with their classes, and the faults of those left out."""
+) -> tuple[Dataset, list[tuple[Clip, str]], tuple[Fault, ...], LabelSet | None]:
+    """Return a reader, the clips that a label set keeps with their classes, the faults of the others, and the set."""
     dataset, clips, left_out = doctor.usable(name, Path(root), parameters, table_only=table_only)
     chosen = None if labels is None else label_set(labels, clips)
     labelled = list(_labelled(clips, chosen))
@@ -155,7 +154,7 @@ def _usable(
         unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
         raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
-    return dataset, labelled, left_out
+    return dataset, labelled, left_out, chosen
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

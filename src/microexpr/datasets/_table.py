@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypedDict
 
+from microexpr.cells import squeeze as squeezed
 from microexpr.datasets._root import unusable
 from microexpr.datasets._workbook import Formula, Merged, Sheets
 from microexpr.errors import DataError, Fault, suggest
@@ -249,7 +250,7 @@ def _at(cells: Sequence[object], place: int) -> str:
 
 def squeeze(header: object) -> str:
     """Return a header without case, spaces and signs, so that 'Apex Frame' is 'ApexFrame'."""
-    return "".join(filter(str.isalnum, plain(header).casefold()))
+    return squeezed(plain(header))
 
 
 def _places(header: Sequence[object], columns: Mapping[str, Sequence[str]]) -> dict[str, int]:

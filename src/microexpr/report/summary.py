@@ -76,14 +76,12 @@ def _stored(result: StudyResult) -> list[Stored]:
     judged = [*result.cells, *([result.named] if result.named else [])]
     return [
         Stored(
-            cell.result.key,
-            cell.experiment,
+            cell.result,
             {
                 "classes": cell.plan.data.labels.classes,
                 "fingerprint": cell.plan.data.cache.fingerprint,
                 "data": cell.plan.data.dataset.facts(),
             },
-            cell.result.folds,
         )
         for cell in judged
     ]
