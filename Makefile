@@ -1,12 +1,13 @@
 # make demo   set up, make a synthetic database, run the study on it and write out/demo/report.html
 # make test   set up, run the tests
+# make validate  measure tests, intervals and whole studies where the truth is known; the tables go to docs/validation.md
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test check slow docs constraints clean
+.PHONY: setup demo test check slow validate docs constraints clean
 
 setup: $(READY)
 
@@ -30,6 +31,9 @@ test: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
+
+validate: $(READY)
+	$(BIN)/python -m microexpr.validating studies/planted.toml out/validate docs/validation.md
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from microexpr import contracts
 from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
-from microexpr.contracts import Dataset, Fold, Preprocessor, Recordings, Sampler, ViewSpec
+from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpec
 from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, WeightsError
 from microexpr.files import digest
 from microexpr.joined import Joined
@@ -28,8 +28,8 @@ from microexpr.progress import Progress, Silent
 class Options:
     """How to run, as opposed to what: none of it changes a result, except clips left out, which are listed."""
 
-    data: Mapping[str, Path]
-    """Folder of each database, by its registered name."""
+    data: Mapping[str, Path | Recordings]
+    """Folder of each database, or recordings that are open already, by its registered name."""
     out: Path = Path()
     """Folder for results and caches; made when there is something to write."""
     skip_invalid: bool = False
@@ -204,7 +204,8 @@ class Workspace:
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
         if fatal or (faults and not self.options.skip_invalid):
-            roots = [str(self.options.data[chosen.name]) for chosen in experiment.datasets]
+            places = [self.options.data[chosen.name] for chosen in experiment.datasets]
+            roots = [str(place) for place in places if isinstance(place, Path)]
             raise DataError(_told(faults, ", ".join(dict.fromkeys(roots))), faults)
         modalities = dataset.modalities()
         if not modalities:
@@ -222,11 +223,11 @@ class Workspace:
         data.leave_out(faults)
         return data
 
-    def _reader(self, chosen: Component) -> Dataset:
+    def _reader(self, chosen: Component) -> Recordings:
         if chosen.name not in self.options.data:
             raise ConfigError(f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database.")
-        params = contracts.datasets.bind(chosen.name, chosen.params)
-        return contracts.datasets.get(chosen.name)(self.options.data[chosen.name], **params)
+        place, params = self.options.data[chosen.name], contracts.datasets.bind(chosen.name, chosen.params)
+        return contracts.datasets.get(chosen.name)(place, **params) if isinstance(place, Path) else place
 
     def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
         if faults and not self.options.skip_invalid:

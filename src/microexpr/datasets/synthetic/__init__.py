@@ -10,6 +10,6 @@ from .face import Face, face
 from .planning import ClipPlan, plan
 from .rendering import render
 from .spec import NOTICE, SyntheticSpec
-from .writing import MARKER, make
+from .writing import MARKER, make, write_table
 
-__all__ = ["MARKER", "NOTICE", "ClipPlan", "Face", "SyntheticSpec", "face", "make", "plan", "render"]
+__all__ = ["MARKER", "NOTICE", "ClipPlan", "Face", "SyntheticSpec", "face", "make", "plan", "render", "write_table"]

@@ -46,7 +46,7 @@ def face(spec: SyntheticSpec, subject: str) -> Face:
     return replace(_drawn(spec.seed, int(subject)), spec=spec)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _drawn(seed: int, subject: int) -> Face:
     person = identity(seed, subject)
     rng = np.random.default_rng([seed, 4, subject])

@@ -58,13 +58,14 @@ def stage(face: Face, clip: ClipPlan) -> Stage:
     shift = place(spec, clip, room(person))
     wall = paint_wall(person, spec.clutter, np.random.default_rng([spec.seed, 7, clip.index]))
     at, cut = face_grid(person, shift)
+    corner = (cut[1].start - shift[0], cut[0].start - shift[1])
     skin = _shifted(face.skin, shift)[cut]
     colour = spec.colour_cue * BLOOD[clip.emotion]
     return Stage(
         rest=wall + _shifted(face.opacity, shift)[..., None] * (_shifted(face.picture, shift) - wall),
         cut=cut,
-        bend=(spec.expression_size * clip.amplitude * displacement(at, person, clip.moved)).astype(np.float32),
-        shading=_shading(at, person, clip, spec.expression_size) * skin,
+        bend=_bend(at, person, clip, spec.expression_size),
+        shading=_shading(at, person, clip, spec.expression_size, corner) * skin,
         blush=_blush(at, skin, colour) if colour else None,
         follow=_follow(person, shift),
         shift=shift,
@@ -98,15 +99,32 @@ def _shifted(picture: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
     return moved
 
 
-def _shading(at: Grid, person: Identity, clip: ClipPlan, size: float) -> Plane:
-    rest, (height, dark) = heights(at, person), wrinkles(at, person, clip.moved)
+def _bend(at: Grid, person: Identity, clip: ClipPlan, size: float) -> Float[np.ndarray, "h w 2"]:
+    if size == 0:
+        return np.zeros((*at.x.shape, 2), np.float32)
+    return (size * clip.amplitude * displacement(at, person, clip.moved)).astype(np.float32)
+
+
+def _shading(at: Grid, person: Identity, clip: ClipPlan, size: float, corner: tuple[int, int]) -> Plane:
+    if size == 0:
+        return np.zeros_like(at.x)
+    rest, before = _at_rest(person, *corner, *at.x.shape[::-1])
+    height, dark = wrinkles(at, person, clip.moved)
     scale = np.float32(clip.amplitude / _USUAL)
-    before, after = (np.maximum(light(z, at, person)[0], 0.05) for z in (rest, rest + scale * height))
+    after = np.maximum(light(rest + scale * height, at, person)[0], 0.05)
     change = size * np.log(after / before)
     # Soft limits, nearly straight at size 1, keep large expressions from burning out or drowning in black.
     limited = np.where(change > 0, 0.2 * np.tanh(change / 0.2), 0.42 * np.tanh(change / 0.42))
     shading: Plane = (limited + 1.5 * np.tanh(size * scale * dark / 1.5)).astype(np.float32)
     return shading
+
+
+@lru_cache(maxsize=2)
+def _at_rest(person: Identity, left: int, top: int, width: int, height: int) -> tuple[Plane, Plane]:
+    """Return relief and brightness of the neutral face: the same in all clips that show it whole."""
+    at = grid(person, left, top, width, height)
+    rest = heights(at, person)
+    return rest, np.maximum(light(rest, at, person)[0], 0.05)
 
 
 def _blush(at: Grid, skin: Plane, colour: float) -> Float[np.ndarray, "h w 3"]:

@@ -80,10 +80,15 @@ def _finish(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], workers:
     for count in _draw_all(root, spec, missing, workers):
         done += count
         report(done, len(clips))
-    write_atomically(root / f"CASME2-coding-{spec.labels}.xlsx", table(clips))
-    write_atomically(root / MARKER, json.dumps(spec.to_json(), indent=2))
+    write_table(root, spec)
     (root / _STARTED).unlink(missing_ok=True)
     shutil.rmtree(root / _PARTIAL, ignore_errors=True)
+
+
+def write_table(root: Path, spec: SyntheticSpec) -> None:
+    """Write what a database has beside its frames: the coding table and the mark that says how it was made."""
+    write_atomically(root / f"CASME2-coding-{spec.labels}.xlsx", table(plan(spec)))
+    write_atomically(root / MARKER, json.dumps(spec.to_json(), indent=2))
 
 
 def _finished(root: Path, spec: SyntheticSpec) -> bool:
@@ -139,7 +144,7 @@ def _draw(root: Path, spec: SyntheticSpec, clips: Iterable[ClipPlan]) -> int:
             for part in parts:
                 cropped = part.relative_to(root / _PARTIAL).parts[0] == "Cropped"
                 name = f"reg_img{number}.jpg" if cropped else f"img{number}.jpg"
-                (part / name).write_bytes(_jpeg(crop(frame, who, clip) if cropped else frame, spec.jpeg_quality))
+                (part / name).write_bytes(jpeg(crop(frame, who, clip) if cropped else frame, spec.jpeg_quality))
         for part, top in zip(parts, _tops(root, spec), strict=True):
             if not (top / clip.folder).is_dir():
                 (top / clip.folder).parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +165,8 @@ def crop(frame: UInt8[np.ndarray, "480 640 3"], who: Face, clip: ClipPlan) -> UI
     return cut
 
 
-def _jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
+def jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int) -> bytes:
+    """Return the bytes of a frame's file."""
     _, coded = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return coded.tobytes()
 
