@@ -89,15 +89,20 @@ def test_what_was_claimed_is_counted(study):
 
 def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeypatch, capsys):
     monkeypatch.setattr(planted, "DIALS", {**SMALL, "subjects": 3, "clips": 9})
-    page = tmp_path / "page.md"
+    monkeypatch.setattr(command, "SCENARIOS", {145: command.SCENARIOS[145]})
+    page, study = tmp_path / "page.md", tmp_path / "study.toml"
     page.write_text((root / "docs" / "validation.md").read_text("utf-8"), "utf-8")
-    asked = [str(root / "studies" / "planted.toml"), str(tmp_path / "out"), str(page)]
+    whole = (root / "studies" / "planted.toml").read_text("utf-8")
+    study.write_text(
+        whole.replace("[32, 48]", "[32]").replace('    { name = "crop", crop = "centre" },\n', ""), "utf-8"
+    )
+    asked = [str(study), str(tmp_path / "out"), str(page)]
     asked += ["--simulations", "2", "--sets", "1", "--jobs", "1"]
     command.main(asked)
     written = page.read_text("utf-8")
     kept = sorted(file.name for file in (tmp_path / "out").iterdir())
     simulated = [json.loads(file.read_text("utf-8")) for file in (tmp_path / "out").glob("simulated-*.json")]
-    assert len(kept) == 13
+    assert len(kept) == 4
     assert "| permutation by person | " in written
     (row,) = [row for row in simulated if row["clips"] == 145 and row.get("person_effects")]
     (share,) = [r["share"] for r in row["rows"] if (r["quantity"], r["way"]) == ("rejects", "McNemar")]
