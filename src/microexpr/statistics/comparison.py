@@ -24,6 +24,17 @@ from microexpr.statistics.swapping import SwapTest, swap_test
 Unit = Literal["clip", "person"]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A clip that one of two experiments has right and the other wrong; classes by their names."""
+
+    clip: str
+    person: str
+    truth: str
+    a: str
+    b: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Experiment `a` against `b` on the same clips, in plain numbers; None stands where `remarks` say why.
@@ -75,8 +86,8 @@ class Comparison:
     detectable: float | None
     """The smallest difference that this test set could have detected with probability `power` at level 0.05."""
     power: float
-    changed: tuple[str, ...]
-    """Clips that one of the two has right and the other wrong."""
+    changed: tuple[Changed, ...]
+    """Clips that one of the two has right and the other wrong, in the order of `a`."""
     remarks: tuple[str, ...]
 
     @property
@@ -169,7 +180,7 @@ def compare(
         wilcoxon_dropped=ranked.dropped,
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
-        changed=tuple(str(clip) for clip in a.clips[(a.y_pred == a.y_true) != (b.y_pred == b.y_true)]),
+        changed=tuple(_changed(a, b)),
         remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit])),
     )
 
@@ -188,6 +199,12 @@ def _built(metric: str) -> ConfusionMetric:
             "Compare by uf1, uar, macro_f1 or accuracy."
         )
     return built
+
+
+def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
+    for at in np.flatnonzero((a.y_pred == a.y_true) != (b.y_pred == b.y_true)):
+        truth, by_a, by_b = (a.classes[int(number[at])] for number in (a.y_true, a.y_pred, b.y_pred))
+        yield Changed(str(a.clips[at]), str(a.persons[at]), truth, by_a, by_b)
 
 
 def _percentiles(scores: Float[np.ndarray, "n"]) -> tuple[float, ...]:
