@@ -153,7 +153,9 @@ def _names(each: Stored, part: str) -> str:
 
 
 def _differing(flat: Sequence[Mapping[str, str]]) -> list[Setting]:
-    names = dict.fromkeys(name for known in flat for name in known)
+    names = list(dict.fromkeys(name for known in flat for name in known))
+    parts = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    names.sort(key=lambda name: parts.index(name.partition(".")[0]))
     rows = [Setting(name, tuple(known.get(name) for known in flat)) for name in names]
     return [row for row in rows if len(set(row.values)) > 1 and not _of_another(row, flat)]
 

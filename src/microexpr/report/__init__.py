@@ -87,7 +87,7 @@ def _comparison(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str,
 
     reading = Reading(summary, {})
     with styled():
-        tables, plots = html.numbered(comparison_tables(reading), comparison_figures(reading))
+        tables, plots = html.numbered_comparison(comparison_tables(reading), comparison_figures(reading))
         drawn = _drawn(plots)
     text = html.comparison_page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
     return _table_files(tables, html.COMPARISON_TABLES), _figure_files(drawn, html.COMPARISON_FIGURES), text

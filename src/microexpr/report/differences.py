@@ -124,14 +124,14 @@ def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, nam
     resamples = {int(n) for pair in drawn if (n := number(pair.row.get("resamples"))) is not None}
     told = f" of {max(resamples):,} resamples" if resamples else ""
     notes += [
-        f"Heights are shares{told}, to one scale; darker where {ahead[1]} is ahead, and right the share of resamples "
-        "in which it is, which is no p-value. Below each, the difference and its interval."
+        f"Heights are shares{told}, to one scale; full colour where {ahead[1]} is ahead, and right the share of "
+        "resamples in which it is, which is no p-value. Below each, the difference and its interval."
     ]
     return Plot(name, f"Distribution of the differences of {score}", figure, notes)
 
 
 def _several(drawn: Sequence[Pair]) -> bool:
-    return any(number(pair.row.get("p_holm")) is not None for pair in drawn)
+    return any(number(pair.row.get("p_holm")) is not None and pair.row.get("family") != 1 for pair in drawn)
 
 
 def _point(axes: Axes, at: float | int, pair: Pair) -> None:
@@ -173,7 +173,7 @@ def _ridge(axes: Axes, at: int, pair: Pair, edges: Float[np.ndarray, "e"], heigh
         axes.plot([pair.percentiles[0]] * 2, [at, at + 0.82], color=pair.colour, linewidth=1.2)
     else:
         centres = (edges[:-1] + edges[1:]) / 2
-        ahead = centres > -(edges[1] - edges[0]) / 4
+        ahead = centres > (edges[1] - edges[0]) / 4
         for side, alpha in ((ahead, 0.75), (~ahead, 0.3)):
             if side.any():
                 own = np.append(edges[:-1][side], edges[1:][side][-1])

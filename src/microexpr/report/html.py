@@ -99,7 +99,7 @@ def numbered_figures(plots: Sequence[Plot], *, crowded: bool = False) -> list[Pl
     return [replace(found[name], label=label) for name, label in _labels("Figure", order, found).items()]
 
 
-def numbered(tables: Sequence[Table], plots: Sequence[Plot]) -> tuple[list[Table], list[Plot]]:
+def numbered_comparison(tables: Sequence[Table], plots: Sequence[Plot]) -> tuple[list[Table], list[Plot]]:
     """Return the tables and figures of a comparison in page order: Table 1, 2 ... and Figure 1, 2 ..."""
     by_name, drawn = {table.name: table for table in tables}, {plot.name: plot for plot in plots}
     there = [name for name in COMPARISON_TABLES if name in by_name]

@@ -8,7 +8,7 @@ from typing import Any
 
 from microexpr.report.differences import Pair, corrected, distributions, forest, how, power
 from microexpr.report.figures import Plot, look
-from microexpr.report.reading import MANY, Reading, number
+from microexpr.report.reading import MANY, Reading, number, short
 from microexpr.report.records import place
 from microexpr.report.style import SERIES
 from microexpr.report.table import ABSENT, Column, Table, shown
@@ -42,9 +42,22 @@ def _rows(reading: Reading) -> list[Mapping[str, Any]]:
 
 def _words(reading: Reading, row: Mapping[str, Any]) -> list[str]:
     """Return what a pair compares and where: its two sides, sampling, model, levels of further axes."""
-    sides = " − ".join(reading.brief("preprocessing", str(row.get(side))) for side in ("a", "b"))
-    where = [reading.brief(axis, str(row.get(axis))) for axis in ("sampling", "model")]
+    sides = " − ".join(_named(reading, "preprocessing", str(row.get(side))) for side in ("a", "b"))
+    where = [_named(reading, axis, str(row.get(axis))) for axis in ("sampling", "model")]
     return [sides, *where, *(f"{name} {level}" for name, level in reading.others(row).items())]
+
+
+def _named(reading: Reading, axis: str, name: str) -> str:
+    """Return a level's short label, or its own name where another level has the same label."""
+    label = reading.brief(axis, name)
+    alike = [level for level in reading.levels(axis) if reading.brief(axis, level) == label]
+    return label if len(alike) < 2 else short(name)
+
+
+def _long(reading: Reading, axis: str, name: str) -> str:
+    """Return the same at full length, for tables."""
+    label = reading.label(axis, name)
+    return label if sum(reading.label(axis, level) == label for level in reading.levels(axis)) < 2 else name
 
 
 def titles(reading: Reading, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -76,7 +89,7 @@ def paired(reading: Reading) -> Table:
     rows = [
         {
             **row,
-            **{axis: reading.label(axis, str(row.get(axis))) for axis in ("model", "sampling")},
+            **{axis: _long(reading, axis, str(row.get(axis))) for axis in ("model", "sampling")},
             **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
             **{f"factor_{name}": level for name, level in reading.others(row).items()},
         }
@@ -87,11 +100,11 @@ def paired(reading: Reading) -> Table:
         Column("A", "a"),
         Column("B", "b"),
         Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
-        Column("Only A right", "only_a", "count"),
-        Column("Only B right", "only_b", "count"),
-        Column("p", "p_value", "p"),
-        Column("p, Holm", "p_holm", "p"),
-        Column("p, McNemar", "mcnemar_p", "p"),
+        Column("only A", "only_a", "count", group="clips right"),
+        Column("only B", "only_b", "count", group="clips right"),
+        Column("p", "p_value", "p", group="swapped"),
+        Column("Holm", "p_holm", "p", group="swapped"),
+        Column("McNemar", "mcnemar_p", "p"),
     ]
     stated = any("detectable" in row for row in found)
     columns += [Column("Detectable", "detectable", "score", missing=ABSENT)] if stated else []
@@ -102,8 +115,8 @@ def paired(reading: Reading) -> Table:
 def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
     ways = how(rows)
     notes = [
-        f"Macro-F1 on the same test clips. {'; '.join(ways) or 'The test was not stated'}; p, Holm is corrected for "
-        "the number of pairs; McNemar's exact test counts clips as independent, which those of one person are not."
+        f"Macro-F1 on the same test clips. {'; '.join(ways) or 'The test was not stated'}; Holm: p corrected for "
+        "the number of pairs. McNemar's exact test counts clips as independent, which those of one person are not."
     ]
     if stated:
         notes.append(
@@ -164,7 +177,7 @@ def often_changed(reading: Reading) -> Table:
             Column(reading.label("preprocessing", level), f"right_{level}", "count", group="right under this one alone")
             for level in levels
         ]
-    columns.append(Column("Taken for, by the one that is wrong", "taken"))
+    columns.append(Column("Taken for, where wrong", "taken"))
     notes = ["Pairs in which one preprocessing has the clip right and the other wrong; summary.json has each pair's."]
     return Table("changed_clips", "Clips that change with the preprocessing", columns, rows, notes)
 
@@ -208,6 +221,8 @@ def verdict(reading: Reading) -> str:
 
 def _detectable(rows: Sequence[Mapping[str, Any]]) -> str:
     least = [value for row in rows if (value := number(row.get("detectable"))) is not None]
+    if not least and all("detectable" in row for row in rows):
+        return "Too few persons are predicted otherwise for any difference to be told with these test clips."
     if not least:
         return ""
     low, high = shown(min(least), "score"), shown(max(least), "score")
@@ -226,4 +241,5 @@ def changing(reading: Reading) -> str:
     tested = max(int(row.get("n_clips") or 0) for row in found)
     where = "" if len(found) == 1 else " in at least one pair"
     of = f" of {tested} test clips" if tested else ""
-    return f"{len(clips)}{of} are right under one preprocessing and wrong under the other{where}."
+    verb = "is" if len(clips) == 1 else "are"
+    return f"{len(clips)}{of} {verb} right under one preprocessing and wrong under the other{where}."

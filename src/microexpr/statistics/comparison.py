@@ -223,7 +223,7 @@ def _remarks(
         yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
     elif swapped.step is None:
         yield (
-            f"Only {swapped.units} {unit}s have predictions that differ: however they are swapped, no p-value falls to "
+            f"Predictions differ for {_many(swapped.units, unit)} only: however they are swapped, no p-value falls to "
             "0.05, so this test set cannot tell any difference."
         )
     elif precise.error == 0:
@@ -238,4 +238,8 @@ def _remarks(
     if ranked.p_value is None:
         yield "All persons have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
     elif ranked.dropped:
-        yield f"Wilcoxon's test drops {ranked.dropped} persons who have the same accuracy under both."
+        yield f"Wilcoxon's test drops {_many(ranked.dropped, 'person')} with the same accuracy under both."
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"
