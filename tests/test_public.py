@@ -21,7 +21,7 @@ CALLS = {
     "run": "run_experiment",
     "fit": "fit",
     "check": "check_results",
-    "compare": "compare_results",
+    "compare": "compare_all",
     "audit log": "audit_log",
     "audit table": "audit_table",
     "audit agreement": "audit_agreement",

@@ -11,7 +11,7 @@ import struct
 import xml.etree.ElementTree as ElementTree
 import zlib
 from html.parser import HTMLParser
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -495,8 +495,66 @@ def paired() -> dict[str, Any]:
 def test_paired_comparisons_are_shown_where_they_were_made(tmp_path: Path) -> None:
     assert "No paired test was made." in read(write_report(few_cells(), tmp_path)).text
     text = read(write_report({**few_cells(), "paired": [paired()]}, tmp_path)).text
-    assert "−0.062 [−0.21, 0.11] 2 4 0.688 0.900 0.688" in text
+    assert "−0.062 [−0.210, 0.110] 2 4 0.688 0.900 0.688" in text
     assert "No paired test" not in text
+
+
+def compared_pairs(places: int, methods: tuple[str, ...] = ("m1", "m2")) -> list[dict[str, Any]]:
+    """Return comparisons as studies write them now, of so many samplings and all pairs of preprocessings."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for place, (a, b) in product(range(places), combinations(methods, 2)):
+        difference = float(rng.normal(0, 0.05))
+        clip = {"clip": f"casme2/0{place}/c", "person": f"casme2/0{place}", "truth": "fear", "a": "fear", "b": "others"}
+        rows.append(paired() | {
+            "sampling": f"s{place}", "a": a, "b": b, "difference": difference, "ci_low": difference - 0.1,
+            "ci_high": difference + 0.1, "p_value": 0.5 / (place + 1), "p_holm": 1.0, "told": False, "power": 0.8,
+            "detectable": 0.12, "n_clips": 28, "resamples": 2000, "permutations": 1999, "p_exact": False,
+            "interval": "95 % intervals: percentiles by person", "changed": [clip, {**clip, "clip": "casme2/09/d"}],
+            "percentiles": np.quantile(rng.normal(difference, 0.05, 2000), np.linspace(0, 1, 101)).tolist(),
+        })  # fmt: skip
+    return rows
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_one_pair_lists_its_clips_and_many_pairs_count_them(tmp_path: Path) -> None:
+    (told,) = compared_pairs(1)
+    told |= {"told": True, "p_holm": 0.01}
+    text = read(write_report({**few_cells(), "paired": [told]}, tmp_path / "one")).text
+    assert "In the one pair of preprocessings a difference can be told: M1 − M2 · s0 · ViT nano" in text
+    assert "casme2/09/d casme2/00 fear fear others M1" in text
+    assert "2 of 28 test clips are right under one preprocessing and wrong under the other." in text
+    text = read(write_report({**few_cells(), "paired": compared_pairs(2)}, tmp_path / "two")).text
+    assert "s1 casme2/01/c casme2/01 fear fear others M1" in text
+    text = read(write_report({**few_cells(), "paired": compared_pairs(4)}, tmp_path / "four")).text
+    assert "Clips that change with the preprocessing" in text
+    assert "casme2/09/d casme2/00 fear 4 4 0 others 4" in text
+    assert "a difference can be told in none of them. That is no proof that there is none." in text
+    assert "would find is 0.120." in text
+
+
+def test_more_pairs_than_a_figure_holds(tmp_path: Path) -> None:
+    rows = compared_pairs(5, ("m1", "m2", "m3", "m4", "m5"))
+    written = write_report({**few_cells(), "paired": rows}, tmp_path)
+    page = read(written)
+    assert "Of 50 pairs the 36 with the smallest p; the table has all." in page.text
+    assert len(list(csv.DictReader(io.StringIO((tmp_path / "tables" / "paired.csv").read_text())))) == 50
+    drawn = ElementTree.parse(tmp_path / "figures" / "differences.svg").getroot()
+    labels = {"".join(element.itertext()).strip() for element in drawn.iter()}
+    assert sum(re.fullmatch(r"\S+ − \S+ · s\d", text) is not None for text in labels) == 36
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_pairs_of_older_summaries_are_still_read(tmp_path: Path) -> None:
+    """They have no percentiles, detectable differences or clips: what they lack is left out, and nothing is zero."""
+    old = [paired(), {**paired(), "sampling": "kfs", "p_holm": 0.02}]
+    written = write_report({**few_cells(), "paired": old}, tmp_path)
+    text = read(written).text
+    assert "a difference can be told in 1 of them: M1 − M2 · KFS" in text
+    assert "exact McNemar test" in text
+    assert "Detectable" not in text
+    assert {"differences.svg"} == {p.name for p in written.figures if "difference" in p.name and p.suffix == ".svg"}
+    assert not [path for path in written.tables if "changed" in path.name]
 
 
 def test_a_summary_without_cells_says_so(tmp_path: Path) -> None:

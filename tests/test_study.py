@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import os
@@ -13,18 +14,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import recipe
+from conftest import EMOTIONS, recipe
 from microexpr import experiment as experiments
 from microexpr import run_experiment, run_study, study
-from microexpr.config import Study, load, parse
+from microexpr.config import Study, load, parse, rng_for
 from microexpr.datasets.synthetic import SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import table
 from microexpr.detection.dlib_hog import DlibHog
 from microexpr.errors import ConfigError, StoreError, TrainingError
 from microexpr.files import held
 from microexpr.plan import Options, Workspace
+from microexpr.report import factorial, write_report
+from microexpr.report.paired import paired
+from microexpr.statistics.comparison import compare, with_family
+from microexpr.statistics.paired import Predictions
 from shell import microexpr
 from test_casme2 import jpeg
+from test_report import Page
 
 STUDIES = Path(__file__).parents[1] / "studies"
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
@@ -123,6 +129,50 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
         assert row["only_a"] - row["only_b"] == right[0] - right[1]
         assert row["p_value"] <= row["p_holm"] <= 1
     assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
+
+
+def test_pairs_are_what_the_statistics_give(finished):
+    result, rows = finished[0].result, finished[0].summary["paired"]
+    pairs = list(factorial.pairs(result))
+    direct = []
+    for a, b in pairs:
+        given = [
+            Predictions.of(cell.experiment.preprocessing.label, cell.result.predictions(), sorted(EMOTIONS))
+            for cell in (a, b)
+        ]
+        how = {"rng": rng_for(0, "paired"), "n": 2_000, "permutations": 1_999}
+        direct.append(compare(*given, "macro_f1", **how))
+    for row, one in zip(rows, with_family(direct), strict=True):
+        assert {name: row[name] for name in dataclasses.asdict(one)} == dataclasses.asdict(one) | {
+            "remarks": list(one.remarks)
+        }
+        assert (row["unit"], row["method"]) == ("person", "expanded")
+        assert len(row["changed"]) == row["only_a"] + row["only_b"]
+
+
+def test_the_report_compares(summary, finished):
+    page = Page((finished[1] / "report.html").read_text("utf-8"))
+    assert "Preprocessings were compared in 4 pairs on the same test clips." in page.text
+    assert {"figure-differences", "figure-difference_distributions"} <= {attrs.get("id") for _, attrs in page.tags}
+    changed = {clip["clip"] for row in summary["paired"] for clip in row["changed"]}
+    assert (
+        f"{len(changed)} of {summary['paired'][0]['n_clips']} test clips are right under one preprocessing" in page.text
+    )
+
+
+def test_test_clips_of_one_person_are_not_compared_and_it_is_said(finished, tmp_path):
+    result = finished[0].result
+
+    def alone(cell):
+        folds = tuple(dataclasses.replace(f, views=f.views.assign(person="own/s0")) for f in cell.result.folds)
+        return dataclasses.replace(cell, result=dataclasses.replace(cell.result, folds=folds))
+
+    rows = paired(dataclasses.replace(result, cells=tuple(map(alone, result.cells))))
+    assert len(rows) == 4
+    assert all("all clips are of one person" in row["problem"] and "p_value" not in row for row in rows)
+    text = Page(write_report(finished[0].summary | {"paired": rows}, tmp_path).html.read_text("utf-8")).text
+    assert "No pair could be compared: all clips are of one person" in text
+    assert not (tmp_path / "figures" / "differences.svg").exists()
 
 
 def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):

@@ -15,6 +15,7 @@ import numpy as np
 from microexpr import checks, comparing, fitting, weights
 from microexpr import study as grids
 from microexpr.checks import Finding
+from microexpr.comparing import Compared
 from microexpr.component import titles
 from microexpr.config import COMPARED, Experiment, Study, load
 from microexpr.contracts import datasets, models
@@ -27,7 +28,8 @@ from microexpr.inspection import data_table as data_table
 from microexpr.inspection import list_data as list_data
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
-from microexpr.report import ReportPaths, write_report
+from microexpr.report import ReportPaths, write_comparison, write_report
+from microexpr.report.compared import summarise_comparison
 from microexpr.report.summary import summarise
 from microexpr.statistics.comparison import Comparison, Unit
 from microexpr.study import StudyResult
@@ -192,9 +194,34 @@ def compare_results(
 ) -> Comparison:
     """Compare two experiments that were tested on the same clips, each named by its --out or its results/KEY.
 
-    Raises StoreError where a folder holds none or several, ConfigError where clips or label sets differ.
+    Raises StoreError where a folder holds none or several, UsageError where both are one, ConfigError where clips or
+    label sets differ.
     """
-    return comparing.compare_results(Path(a), Path(b), metric=metric, unit=unit, n=n, permutations=permutations)
+    return compare_all([a, b], metric=metric, unit=unit, n=n, permutations=permutations).comparisons[0]
+
+
+def compare_all(
+    results: Sequence[Path | str],
+    *,
+    metric: str = "macro_f1",
+    unit: Unit = "person",
+    out: Path | str | None = None,
+    command: str = "",
+    n: int = 10_000,
+    permutations: int = 9_999,
+) -> Compared:
+    """Compare the first of several experiments with each other one, and correct p-values for all of them.
+
+    With `out`, a page is written there: ``comparison.html``, its tables and figures, and ``comparison.json`` with all
+    values. Raises as `compare_results` does.
+    """
+    places = [Path(place) for place in results]
+    found = comparing.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
+    if out is not None:
+        folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
+        write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))
+        write_comparison(summary, folder)
+    return found
 
 
 def verify_weights() -> list[tuple[str, str]]:

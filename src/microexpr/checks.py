@@ -288,7 +288,7 @@ def _of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterato
         f"{len(cells)} cells were scored on the same test clips.",
         "name the cell beforehand, or choose inside the training persons of each fold",
     )
-    paired = summary.get("paired") or []
+    paired = [row for row in summary.get("paired") or [] if row.get("p_value") is not None]
     if not paired:
         yield Finding(
             "ME006",

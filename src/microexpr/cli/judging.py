@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from microexpr.cli import show
+from microexpr.cli import options, show
 from microexpr.cli.options import JsonOption
 
 ResultsArgument = Annotated[Path, typer.Argument(help="What `run --out` or `study --out` wrote.", metavar="RESULTS")]
-OtherArgument = Annotated[Path, typer.Argument(help="The other one's, on the same clips.", metavar="RESULTS")]
+ComparedArgument = Annotated[
+    list[Path],
+    typer.Argument(help="Two results or more, on the same clips: their --out or results/KEY.", metavar="RESULTS..."),
+]
 
 
 def check(out: ResultsArgument, json: JsonOption = False) -> None:
@@ -28,17 +32,23 @@ def check(out: ResultsArgument, json: JsonOption = False) -> None:
 
 
 def compare(
-    a: ResultsArgument,
-    b: OtherArgument,
+    results: ComparedArgument,
     metric: Annotated[str, typer.Option(help="uf1, uar, macro_f1, accuracy ...")] = "macro_f1",
     unit: Annotated[Literal["person", "clip"], typer.Option(help="What is resampled and swapped.")] = "person",
+    out: Annotated[Path | None, typer.Option("--out", help="Write comparison.html into it.", metavar="DIR")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare two experiments on the same clips: difference, interval, tests, and what could have been detected."""
+    """Compare experiments on the same clips, the first with each other one: difference, interval, tests."""
     from microexpr import api
 
-    found = api.compare_results(a, b, metric=metric, unit=unit)
+    found = api.compare_all(results, metric=metric, unit=unit, out=out, command=options.command())
     if json:
-        show.as_json({name: getattr(found, name) for name in found.__dataclass_fields__})
+        told = [dataclasses.asdict(one) for one in found.comparisons]
+        show.as_json(told if len(told) > 1 else told[0])
+        return
+    if len(found.comparisons) > 1:
+        show.comparisons(found)
     else:
-        show.comparison(found)
+        show.comparison(found.comparisons[0])
+    if out is not None:
+        typer.echo(f"page: {out / 'comparison.html'}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from microexpr.checks import Finding
+    from microexpr.comparing import Compared
     from microexpr.doctor import Diagnosis
     from microexpr.errors import Fault
     from microexpr.statistics.comparison import Comparison
@@ -255,6 +256,38 @@ def comparison(found: Comparison) -> None:
     for remark in found.remarks:
         _wrapped("-", remark, indent=4)
     typer.echo("a difference can be told" if found.told else "no difference can be told")
+
+
+def comparisons(found: Compared) -> None:
+    """Print the first of several results against each other one, as one family."""
+    first, letters = found.comparisons[0], found.letters
+    for letter, each in zip(letters, found.stored, strict=True):
+        typer.echo(f"{letter}: {each.name}")
+    typer.echo(f"{first.n_clips} clips of {_many(first.n_persons, 'person')}; classes: {', '.join(first.classes)}\n")
+    scores = [first.score_a, *(one.score_b for one in found.comparisons)]
+    table([{"": letter, first.metric: _short(score)} for letter, score in zip(letters, scores, strict=True)])
+    typer.echo(f"\n{first.metric}, {100 * first.level:g} % by {first.unit}; permutation test by {first.unit}")
+    table(
+        [
+            {
+                "": f"A - {letter}",
+                "difference": f"{one.difference:+.3f} [{one.ci_low:+.3f}, {one.ci_high:+.3f}]",
+                "only A right": one.only_a,
+                "only other": one.only_b,
+                "p": f"{one.p_value:.4f}",
+                "p, Holm": f"{one.p_holm:.4f}",
+                "McNemar": f"{one.mcnemar_p:.4f}",
+                "Wilcoxon": "-" if one.wilcoxon_p is None else f"{one.wilcoxon_p:.4f}",
+                "detectable": "-" if one.detectable is None else f"{one.detectable:.3f}",
+            }
+            for letter, one in zip(letters[1:], found.comparisons, strict=True)
+        ]
+    )
+    told = [f"A - {letter}" for letter, one in zip(letters[1:], found.comparisons, strict=True) if one.told]
+    for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.remarks):
+        mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.remarks]
+        _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
+    typer.echo(f"a difference can be told: {', '.join(told)}" if told else "no difference can be told")
 
 
 def _told(name: str, p_value: float | None) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from microexpr.errors import StoreError
 from microexpr.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from microexpr.report.figures import Plot
+    from microexpr.report.table import Table
 
 FORMAT = 1
 """The summary format that this report reads."""
@@ -34,41 +38,80 @@ def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
             f"summary format {summary['format']!r} is not {FORMAT}: run the study again with this version of "
             "microexpr; finished folds are not trained again."
         )
-    tables, figures, html = _made(summary)
+    return _write(_report(summary), out, "report.html")
+
+
+def write_comparison(summary: Mapping[str, Any], out: Path) -> ReportPaths:
+    """Write `comparison.html`, with its tables and figures, of a comparison's summary into `out`, as `write_report`."""
+    return _write(_comparison(summary), out, "comparison.html")
+
+
+def _write(made: tuple[dict[str, bytes], dict[str, bytes], str], out: Path, page: str) -> ReportPaths:
+    tables, figures, html = made
     return ReportPaths(
         tables=_write_all(out / "tables", tables),
         figures=_write_all(out / "figures", figures),
-        html=write_atomically(make_folder(out) / "report.html", html),
+        html=write_atomically(make_folder(out) / page, html),
     )
 
 
-def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
+def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
     from microexpr.report import html
     from microexpr.report.curves import record_figures
     from microexpr.report.factors import factor_tables
     from microexpr.report.figures import paper_figures
-    from microexpr.report.latex import latex
+    from microexpr.report.pairs import pair_tables
     from microexpr.report.published import paper
     from microexpr.report.reading import Reading
     from microexpr.report.records import record_tables
-    from microexpr.report.style import render, styled
+    from microexpr.report.style import styled
     from microexpr.report.tables import paper_tables
 
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
-        [*paper_tables(reading), *record_tables(reading), *factor_tables(reading)], crowded=reading.crowded
+        [*paper_tables(reading), *record_tables(reading), *pair_tables(reading), *factor_tables(reading)],
+        crowded=reading.crowded,
     )
     with styled():
         plots = html.numbered_figures([*paper_figures(reading), *record_figures(reading)], crowded=reading.crowded)
-        drawn = {plot.name: render(plot.figure) for plot in plots}
-    table_files = {f"{table.name}.csv": table.csv.encode() for table in tables}
-    table_files |= {f"{table.name}.tex": latex(table).encode() for table in tables}
-    figure_files = {f"{name}.svg": svg.encode() for name, (svg, _) in drawn.items()}
-    figure_files |= {f"{name}.pdf": pdf for name, (_, pdf) in drawn.items()}
-    known = {f"{name}{end}": b"" for name in html.TABLES for end in (".csv", ".tex")}
-    stale = {f"{name}{end}": b"" for name in html.FIGURES for end in (".svg", ".pdf")}
+        drawn = _drawn(plots)
     text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
-    return known | table_files, stale | figure_files, text
+    return _table_files(tables, html.TABLES), _figure_files(drawn, html.FIGURES), text
+
+
+def _comparison(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
+    from microexpr.report import html
+    from microexpr.report.comparison import comparison_figures, comparison_tables
+    from microexpr.report.reading import Reading
+    from microexpr.report.style import styled
+
+    reading = Reading(summary, {})
+    with styled():
+        tables, plots = html.numbered_comparison(comparison_tables(reading), comparison_figures(reading))
+        drawn = _drawn(plots)
+    text = html.comparison_page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
+    return _table_files(tables, html.COMPARISON_TABLES), _figure_files(drawn, html.COMPARISON_FIGURES), text
+
+
+def _drawn(plots: Sequence[Plot]) -> dict[str, tuple[str, bytes]]:
+    from microexpr.report.style import render
+
+    return {plot.name: render(plot.figure) for plot in plots}
+
+
+def _table_files(tables: Sequence[Table], known: Iterable[str]) -> dict[str, bytes]:
+    """Return tables as CSV and LaTeX; those that are known and not there are empty."""
+    from microexpr.report.latex import latex
+
+    contents = {f"{name}{end}": b"" for name in known for end in (".csv", ".tex")}
+    contents |= {f"{table.name}.csv": table.csv.encode() for table in tables}
+    return contents | {f"{table.name}.tex": latex(table).encode() for table in tables}
+
+
+def _figure_files(drawn: Mapping[str, tuple[str, bytes]], known: Iterable[str]) -> dict[str, bytes]:
+    contents = {f"{name}{end}": b"" for name in known for end in (".svg", ".pdf")}
+    contents |= {f"{name}.svg": svg.encode() for name, (svg, _) in drawn.items()}
+    return contents | {f"{name}.pdf": pdf for name, (_, pdf) in drawn.items()}
 
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:

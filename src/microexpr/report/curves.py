@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from microexpr.report.database import database_figure
 from microexpr.report.factors import factor_figures
 from microexpr.report.figures import Plot, look, method_entries, plain, pose, reference, whisker
+from microexpr.report.pairs import pair_figures
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.records import gap, input_size
 from microexpr.report.style import INK, SOFT, WIDTH, legend_handles
@@ -24,6 +25,7 @@ MOST = 60
 def record_figures(reading: Reading) -> list[Plot]:
     """Return those of our own figures that the summary has values for."""
     made = [forest(reading), latency(reading), database(reading), *factor_figures(reading)]
+    made += pair_figures(reading)
     if not reading.crowded:
         about = [learning(reading, "macro_f1", "macro-F1"), learning(reading, "loss", "loss"), overfitting(reading)]
         made += [plain(reading, plot) for plot in about]

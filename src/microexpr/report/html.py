@@ -9,10 +9,10 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from microexpr.report import sentences
+from microexpr.report import comparison, pairs, sentences
 from microexpr.report.factors import crossed
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading
@@ -21,6 +21,8 @@ from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
 
 TABLES = {
     "table3_main_results": "Table III",
+    "paired": "",
+    "changed_clips": "",
     "effects": "",
     "crossings": "",
     "table1_dataset": "Table I",
@@ -30,7 +32,6 @@ TABLES = {
     "table4_evolution": "Table IV",
     "table5_per_class": "Table V",
     "all_cells": "",
-    "paired": "",
     "losses": "",
     "overfitting": "",
     "latency": "",
@@ -47,6 +48,8 @@ TABLES = {
 FIGURES = {
     "figure2_quality_performance": "Figure 2",
     "cells": "",
+    "differences": "",
+    "difference_distributions": "",
     "effects": "",
     "levels": "",
     "sizes": "",
@@ -59,6 +62,21 @@ FIGURES = {
     "latency": "",
 }
 """Every figure that a report can have, likewise."""
+
+COMPARISON_TABLES = (
+    "comparison_results",
+    "comparison_settings",
+    "comparison_differences",
+    "comparison_classes",
+    "comparison_clips",
+    "comparison_influence",
+    "comparison_checks",
+    "comparison_environment",
+)
+"""Every table of a comparison's page, in its order."""
+
+COMPARISON_FIGURES = ("comparison_differences", "comparison_distributions", "comparison_influence")
+"""Every figure of it, likewise."""
 
 _STATED = ("name", "title", "version", "created", "stamps", "curves", "command")
 
@@ -81,6 +99,17 @@ def numbered_figures(plots: Sequence[Plot], *, crowded: bool = False) -> list[Pl
     return [replace(found[name], label=label) for name, label in _labels("Figure", order, found).items()]
 
 
+def numbered_comparison(tables: Sequence[Table], plots: Sequence[Plot]) -> tuple[list[Table], list[Plot]]:
+    """Return the tables and figures of a comparison in page order: Table 1, 2 ... and Figure 1, 2 ..."""
+    by_name, drawn = {table.name: table for table in tables}, {plot.name: plot for plot in plots}
+    there = [name for name in COMPARISON_TABLES if name in by_name]
+    there_drawn = [name for name in COMPARISON_FIGURES if name in drawn]
+    return (
+        [replace(by_name[name], label=f"Table {at}") for at, name in enumerate(there, start=1)],
+        [replace(drawn[name], label=f"Figure {at}") for at, name in enumerate(there_drawn, start=1)],
+    )
+
+
 def _labels(kind: str, known: Mapping[str, str], present: Mapping[str, object]) -> dict[str, str]:
     labels, ours = {}, 0
     for name, label in known.items():
@@ -91,26 +120,67 @@ def _labels(kind: str, known: Mapping[str, str], present: Mapping[str, object]) 
 
 
 def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], drawings: Mapping[str, str]) -> str:
-    """Return the page; `drawings` holds the SVG of each figure by its name."""
-    here = files("microexpr.report")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    template = environment.from_string(here.joinpath("report.html").read_text(encoding="utf-8"))
-    return template.render(
-        css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
+    """Return a study's page; `drawings` holds the SVG of each figure by its name."""
+    return _rendered(
+        "report.html",
+        (tables, figures, drawings),
         what={name: reading.summary.get(name) for name in _STATED}
         | {name: reading.part("data").get(name) for name in ("fingerprint", "facts", "datasets")},
         r=reading,
         say=sentences,
+        pairs=pairs,
         crossed=crossed,
+        facts=_strip(reading),
+        examples=_examples(reading),
+    )
+
+
+def comparison_page(
+    reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], drawings: Mapping[str, str]
+) -> str:
+    """Return the page of a comparison."""
+    return _rendered(
+        "comparison.html",
+        (tables, figures, drawings),
+        what={name: reading.summary.get(name) for name in _STATED} | {"title": comparison.heading(reading)},
+        r=reading,
+        say=comparison,
+        facts=_comparison_strip(reading),
+    )
+
+
+def _rendered(
+    template: str, parts: tuple[Sequence[Table], Sequence[Plot], Mapping[str, str]], **context: object
+) -> str:
+    here = files("microexpr.report")
+    environment = Environment(
+        loader=FunctionLoader(lambda name: here.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    tables, figures, drawings = parts
+    return environment.get_template(template).render(
+        css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
         tables={table.name: table for table in tables},
         figures={plot.name: plot for plot in figures},
         drawings={name: Markup(inline(svg, name)) for name, svg in drawings.items()},
-        strip=_strip(reading),
-        examples=_examples(reading),
         quiet=(ABSENT, NOT_MEASURED),
+        **context,
     )
+
+
+def _comparison_strip(reading: Reading) -> dict[str, str]:
+    """Return the few figures of a comparison that a reader looks for first."""
+    data, metric = reading.part("data"), str(reading.summary.get("metric"))
+    strip = {"Clips": shown(data.get("n_clips"), "count"), "Persons": shown(data.get("n_subjects"), "count")}
+    for row in reading.rows("results"):
+        low, high = row["intervals"][metric]
+        value = shown(row["scores"][metric], "score") + interval({"ci_low": low, "ci_high": high})
+        strip[f"{row['letter']}, {comparison.title(reading)}"] = value
+    return strip
 
 
 def _strip(reading: Reading) -> dict[str, str]:

@@ -31,6 +31,16 @@ def short(text: str, most: int = 24) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def score_title(metric: str) -> str:
+    """Return a score's name as people write it.
+
+    >>> score_title("macro_f1"), score_title("weighted_f1")
+    ('macro-F1', 'weighted F1')
+    """
+    known = {"macro_f1": "macro-F1", "macro_f1_all": "macro-F1 over all classes", "uf1": "UF1", "uar": "UAR"}
+    return known.get(metric, metric.replace("_f1", " F1").replace("_", " "))
+
+
 @dataclass(frozen=True)
 class Reading:
     """One summary (`summary.json`) and the paper's published numbers."""

@@ -18,7 +18,6 @@ def record_tables(reading: Reading) -> list[Table]:
     """Return those of our own tables that the summary has rows for."""
     makers = [
         all_cells,
-        paired,
         losses,
         gaps,
         latency,
@@ -51,7 +50,7 @@ def _where(reading: Reading, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _place(reading: Reading) -> list[Column]:
+def place(reading: Reading) -> list[Column]:
     """Return the columns that tell cells apart."""
     return [*_WHERE, *(Column(name.capitalize(), f"factor_{name}") for name in reading.further)]
 
@@ -75,7 +74,7 @@ def all_cells(reading: Reading) -> Table:
         rows.append({**blank, "model": BLIND.get(name, name), **baseline})
     networks = any(cell.get("loss") for cell in reading.cells)
     columns = [
-        *_place(reading),
+        *place(reading),
         *([Column("Loss", "loss", missing=ABSENT)] if networks else []),
         Column(f"Macro-F1 [{reading.level}]", ("macro_f1", "ci_low", "ci_high"), "interval"),
         Column("UF1", "uf1", "score"),
@@ -94,38 +93,6 @@ def all_cells(reading: Reading) -> Table:
     return Table("all_cells", title, columns, rows, notes, marks)
 
 
-def paired(reading: Reading) -> Table:
-    """Return the paired comparisons of two preprocessings on the same test clips."""
-    rows = [
-        {
-            **row,
-            **{axis: reading.label(axis, str(row.get(axis))) for axis in ("model", "sampling")},
-            **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
-            **{f"factor_{name}": level for name, level in reading.others(row).items()},
-        }
-        for row in reading.rows("paired")
-    ]
-    columns = [
-        Column("Model", "model"),
-        Column("Sampling", "sampling"),
-        *_place(reading)[3:],
-        Column("A", "a"),
-        Column("B", "b"),
-        Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
-        Column("Only A right", "only_a", "count"),
-        Column("Only B right", "only_b", "count"),
-        Column("p", "p_value", "score"),
-        Column("p, Holm", "p_holm", "score"),
-        Column("p, McNemar", "mcnemar_p", "score"),
-    ]
-    tests = sorted({str(row["test"]) for row in rows if row.get("test")})
-    notes = [
-        f"Macro-F1 on the same test clips. {', '.join(tests) or 'The test was not stated'}; p, Holm is corrected for "
-        "the number of pairs; McNemar's exact test counts clips as independent, which those of one person are not."
-    ]
-    return Table("paired", "Paired comparison of preprocessings", columns, rows, notes)
-
-
 def losses(reading: Reading) -> Table:
     """Return the validation score of each loss, the choice, and what the paper's model of that family chose."""
     tried = [cell for cell in reading.cells if len(cell.get("loss_scores") or {}) > 1]
@@ -138,7 +105,7 @@ def losses(reading: Reading) -> Table:
         row["paper_model"] = ABSENT if paper is None else NAMES[paper]
         row["paper"] = ABSENT if paper is None else LOSSES.get(preferred.get(paper), ABSENT)
         rows.append(row)
-    columns = _place(reading)
+    columns = place(reading)
     columns += [Column(LOSSES.get(name, name).capitalize(), name, "score", "validation macro-F1") for name in names]
     columns += [Column("Chosen", "chosen", group="here")]
     if any(row["paper_model"] != ABSENT for row in rows):

@@ -43,7 +43,8 @@ class Column:
         if number(value) is None:
             return self.missing
         text = shown(value, "score" if self.show == "interval" else self.show)
-        return text + interval(row, *keys[1:]) if len(keys) > 1 else text
+        digits = 3 if self.show == "change" else 2
+        return text + interval(row, *keys[1:], digits=digits) if len(keys) > 1 else text
 
 
 def shown(value: Any, how: str) -> str:
@@ -70,14 +71,16 @@ def shown(value: Any, how: str) -> str:
     return f"{known:.2f}" if how == "ms" else f"{known:.3f}"
 
 
-def interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high") -> str:
+def interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:
     """Return ' [0.26, 0.71]', or nothing where no interval was computed.
 
     >>> interval({"ci_low": 0.264, "ci_high": 0.71})
     ' [0.26, 0.71]'
     """
     lowest, highest = number(row.get(low)), number(row.get(high))
-    return "" if lowest is None or highest is None else f" [{lowest:.2f}, {highest:.2f}]".replace("-", "−")
+    if lowest is None or highest is None:
+        return ""
+    return f" [{lowest:.{digits}f}, {highest:.{digits}f}]".replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,17 @@ from microexpr.statistics.swapping import SwapTest, swap_test
 Unit = Literal["clip", "person"]
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A clip that one of two experiments has right and the other wrong; classes by their names."""
+
+    clip: str
+    person: str
+    truth: str
+    a: str
+    b: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Experiment `a` against `b` on the same clips, in plain numbers; None stands where `remarks` say why.
@@ -75,8 +86,8 @@ class Comparison:
     detectable: float | None
     """The smallest difference that this test set could have detected with probability `power` at level 0.05."""
     power: float
-    changed: tuple[str, ...]
-    """Clips that one of the two has right and the other wrong."""
+    changed: tuple[Changed, ...]
+    """Clips that one of the two has right and the other wrong, in the order of `a`."""
     remarks: tuple[str, ...]
 
     @property
@@ -169,7 +180,7 @@ def compare(
         wilcoxon_dropped=ranked.dropped,
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
-        changed=tuple(str(clip) for clip in a.clips[(a.y_pred == a.y_true) != (b.y_pred == b.y_true)]),
+        changed=tuple(_changed(a, b)),
         remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit])),
     )
 
@@ -190,6 +201,12 @@ def _built(metric: str) -> ConfusionMetric:
     return built
 
 
+def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
+    for at in np.flatnonzero((a.y_pred == a.y_true) != (b.y_pred == b.y_true)):
+        truth, by_a, by_b = (a.classes[int(number[at])] for number in (a.y_true, a.y_pred, b.y_pred))
+        yield Changed(str(a.clips[at]), str(a.persons[at]), truth, by_a, by_b)
+
+
 def _percentiles(scores: Float[np.ndarray, "n"]) -> tuple[float, ...]:
     return tuple(float(value) for value in np.quantile(scores, np.linspace(0, 1, 101)))
 
@@ -206,7 +223,7 @@ def _remarks(
         yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
     elif swapped.step is None:
         yield (
-            f"Only {swapped.units} {unit}s have predictions that differ: however they are swapped, no p-value falls to "
+            f"Predictions differ for {_many(swapped.units, unit)} only: however they are swapped, no p-value falls to "
             "0.05, so this test set cannot tell any difference."
         )
     elif precise.error == 0:
@@ -221,4 +238,8 @@ def _remarks(
     if ranked.p_value is None:
         yield "All persons have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
     elif ranked.dropped:
-        yield f"Wilcoxon's test drops {ranked.dropped} persons who have the same accuracy under both."
+        yield f"Wilcoxon's test drops {_many(ranked.dropped, 'person')} with the same accuracy under both."
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"

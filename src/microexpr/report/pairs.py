@@ -1,0 +1,245 @@
+"""A study's preprocessings in pairs: the table, the figures, the clips that change, and what can be told of it all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from microexpr.report.differences import Pair, corrected, distributions, forest, how, power
+from microexpr.report.figures import Plot, look
+from microexpr.report.reading import MANY, Reading, number, short
+from microexpr.report.records import place
+from microexpr.report.style import SERIES
+from microexpr.report.table import ABSENT, Column, Table, shown
+
+ONE_BY_ONE = 3
+"""Pairs whose changed clips are listed pair by pair; of more, clips are counted."""
+NAMED = 4
+"""Pairs that a sentence names."""
+
+
+def pair_tables(reading: Reading) -> list[Table]:
+    """Return the tables of pairs that the summary has rows for."""
+    made = [paired(reading), changed(reading) if len(_rows(reading)) <= ONE_BY_ONE else often_changed(reading)]
+    return [table for table in made if table.rows]
+
+
+def pair_figures(reading: Reading) -> list[Plot | None]:
+    """Return the figures of pairs that the summary has values for."""
+    pairs, ahead = _pairs(reading), _ahead(reading)
+    made = (
+        draw(pairs, ahead, "macro-F1", name)
+        for draw, name in ((forest, "differences"), (distributions, "difference_distributions"))
+    )
+    return list(made)
+
+
+def _rows(reading: Reading) -> list[Mapping[str, Any]]:
+    """Return the pairs that could be compared."""
+    return [row for row in reading.rows("paired") if number(row.get("difference")) is not None]
+
+
+def _words(reading: Reading, row: Mapping[str, Any]) -> list[str]:
+    """Return what a pair compares and where: its two sides, sampling, model, levels of further axes."""
+    sides = " − ".join(_named(reading, "preprocessing", str(row.get(side))) for side in ("a", "b"))
+    where = [_named(reading, axis, str(row.get(axis))) for axis in ("sampling", "model")]
+    return [sides, *where, *(f"{name} {level}" for name, level in reading.others(row).items())]
+
+
+def _named(reading: Reading, axis: str, name: str) -> str:
+    """Return a level's short label, or its own name where another level has the same label."""
+    label = reading.brief(axis, name)
+    alike = [level for level in reading.levels(axis) if reading.brief(axis, level) == label]
+    return label if len(alike) < 2 else short(name)
+
+
+def _long(reading: Reading, axis: str, name: str) -> str:
+    """Return the same at full length, for tables."""
+    label = reading.label(axis, name)
+    return label if sum(reading.label(axis, level) == label for level in reading.levels(axis)) < 2 else name
+
+
+def titles(reading: Reading, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of pairs, each as short as tells it from the others."""
+    words = [_words(reading, row) for row in rows]
+    apart = [at for at in range(len(words[0])) if len({each[at] for each in words}) > 1] if words else []
+    return [" · ".join(each[at] for at in apart or [0]) for each in words]
+
+
+def _pairs(reading: Reading) -> list[Pair]:
+    rows, known = _rows(reading), {*reading.part("models"), *reading.levels("model")}
+    colours = [look(reading, row["model"])["color"] if row.get("model") in known else SERIES[0] for row in rows]
+    named = zip(titles(reading, rows), rows, colours, strict=True)
+    return [Pair(title, row, colour) for title, row, colour in named]
+
+
+def _ahead(reading: Reading) -> tuple[str, str]:
+    """Return who is left and right of zero: two preprocessings, or the words for them where they differ by pair."""
+    sides = {(str(row.get("b")), str(row.get("a"))) for row in _rows(reading)}
+    if len(sides) != 1:
+        return "the second", "the first"
+    ((left, right),) = sides
+    return reading.brief("preprocessing", left), reading.brief("preprocessing", right)
+
+
+def paired(reading: Reading) -> Table:
+    """Return the paired comparisons of two preprocessings on the same test clips."""
+    found = reading.rows("paired")
+    rows = [
+        {
+            **row,
+            **{axis: _long(reading, axis, str(row.get(axis))) for axis in ("model", "sampling")},
+            **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
+            **{f"factor_{name}": level for name, level in reading.others(row).items()},
+        }
+        for row in found
+    ]
+    columns = [
+        *(column for column in place(reading) if column.keys != "preprocessing"),
+        Column("A", "a"),
+        Column("B", "b"),
+        Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
+        Column("only A", "only_a", "count", group="clips right"),
+        Column("only B", "only_b", "count", group="clips right"),
+        Column("p", "p_value", "p", group="swapped"),
+        Column("Holm", "p_holm", "p", group="swapped"),
+        Column("McNemar", "mcnemar_p", "p"),
+    ]
+    stated = any("detectable" in row for row in found)
+    columns += [Column("Detectable", "detectable", "score", missing=ABSENT)] if stated else []
+    marks = {at: "best" for at, row in enumerate(found) if row.get("told")}
+    return Table("paired", "Paired comparison of preprocessings", columns, rows, _notes(found, stated=stated), marks)
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
+    ways = how(rows)
+    notes = [
+        f"Macro-F1 on the same test clips. {'; '.join(ways) or 'The test was not stated'}; Holm: p corrected for "
+        "the number of pairs. McNemar's exact test counts clips as independent, which those of one person are not."
+    ]
+    if stated:
+        notes.append(
+            f"Bold: a difference can be told. Detectable: the smallest difference that {power(rows)} of such test sets "
+            f"would find; {ABSENT} where none could, as too few persons are predicted otherwise."
+        )
+    return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
+
+
+# --- clips ------------------------------------------------------------------------------------------------------------
+def changed(reading: Reading) -> Table:
+    """Return, pair by pair, the clips that one preprocessing has right and the other wrong."""
+    rows: list[dict[str, Any]] = []
+    marks: dict[int, str] = {}
+    found = _rows(reading)
+    for title, pair in zip(titles(reading, found), found, strict=True):
+        clips = sorted(pair.get("changed") or [], key=lambda clip: clip["a"] != clip["truth"])
+        names = {side: reading.label("preprocessing", str(pair.get(side))) for side in ("a", "b")}
+        for side in ("a", "b"):
+            mine = [clip for clip in clips if clip[side] == clip["truth"]]
+            marks |= {len(rows): "rule"} if rows and mine else {}
+            rows += [{**clip, "pair": title, "right": names[side]} for clip in mine]
+    one = len(found) == 1
+    heads = [reading.label("preprocessing", str(found[0].get(side))) if one else side.upper() for side in ("a", "b")]
+    columns = [
+        *([] if one else [Column("Pair", "pair")]),
+        Column("Clip", "clip"),
+        Column("Person", "person"),
+        Column("True class", "truth"),
+        *(Column(head, side, group="predicted under") for head, side in zip(heads, ("a", "b"), strict=True)),
+        Column("Right", "right"),
+    ] if found else []  # fmt: skip
+    return Table("changed_clips", "Clips that one has right and the other wrong", columns, rows, [], marks)
+
+
+def often_changed(reading: Reading) -> Table:
+    """Return the clips that change in some pair, those that change in most pairs first."""
+    found = _rows(reading)
+    clips: dict[str, dict[str, Any]] = {}
+    alone: dict[str, Counter[str]] = {}
+    wrong: dict[str, Counter[str]] = {}
+    for pair in found:
+        for clip in pair.get("changed") or []:
+            right, other = ("a", "b") if clip["a"] == clip["truth"] else ("b", "a")
+            clips.setdefault(clip["clip"], {"clip": clip["clip"], "person": clip["person"], "truth": clip["truth"]})
+            alone.setdefault(clip["clip"], Counter())[str(pair.get(right))] += 1
+            wrong.setdefault(clip["clip"], Counter())[clip[other]] += 1
+    rows = [
+        {**facts, "pairs": alone[name].total(), "taken": _counted(wrong[name]), **_by(alone[name], found)}
+        for name, facts in clips.items()
+    ]
+    rows.sort(key=lambda row: (-row["pairs"], row["clip"]))
+    levels = _levels(found)
+    columns = [Column("Clip", "clip"), Column("Person", "person"), Column("True class", "truth")]
+    columns.append(Column(f"Pairs of {len(found)}", "pairs", "count"))
+    if len(levels) <= MANY:
+        columns += [
+            Column(reading.label("preprocessing", level), f"right_{level}", "count", group="right under this one alone")
+            for level in levels
+        ]
+    columns.append(Column("Taken for, where wrong", "taken"))
+    notes = ["Pairs in which one preprocessing has the clip right and the other wrong; summary.json has each pair's."]
+    return Table("changed_clips", "Clips that change with the preprocessing", columns, rows, notes)
+
+
+def _levels(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(str(row.get(side)) for row in found for side in ("a", "b")))
+
+
+def _by(alone: Mapping[str, int], found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {f"right_{level}": alone.get(level, 0) for level in _levels(found)}
+
+
+def _counted(words: Counter[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in words.most_common())
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+def verdict(reading: Reading) -> str:
+    """Return in how many pairs a difference can be told, in which, and what could have been found."""
+    pairs = _pairs(reading)
+    if not pairs:
+        return (
+            f"No pair could be compared: {reading.rows('paired')[0].get('problem')}" if reading.rows("paired") else ""
+        )
+    told = [pair for pair in pairs if pair.told]
+    names = "; ".join(
+        f"{' · '.join(_words(reading, pair.row))} {shown(pair.row['difference'], 'change')} "
+        f"(p {shown(corrected(pair.row), 'p')})"
+        for pair in told[:NAMED]
+    )
+    more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    if len(pairs) == 1:
+        (said,) = [f"In the one pair of preprocessings {'a' if told else 'no'} difference can be told"]
+    else:
+        share = f"in {len(told)} of them" if told else "in none of them"
+        said = f"Preprocessings were compared in {len(pairs)} pairs on the same test clips. Corrected for their number "
+        said += f"(Holm), a difference can be told {share}"
+    said += f": {names}{more}." if told else ". That is no proof that there is none."
+    return " ".join(filter(None, [said, _detectable([pair.row for pair in pairs])]))
+
+
+def _detectable(rows: Sequence[Mapping[str, Any]]) -> str:
+    least = [value for row in rows if (value := number(row.get("detectable"))) is not None]
+    if not least and all("detectable" in row for row in rows):
+        return "Too few persons are predicted otherwise for any difference to be told with these test clips."
+    if not least:
+        return ""
+    low, high = shown(min(least), "score"), shown(max(least), "score")
+    return (
+        f"The smallest difference of macro-F1 that {power(rows)} of such test sets would find is "
+        f"{low if low == high else f'{low} to {high}'}."
+    )
+
+
+def changing(reading: Reading) -> str:
+    """Return how many test clips change in some pair."""
+    found = [row for row in _rows(reading) if row.get("changed") is not None]
+    if not found:
+        return ""
+    clips = {clip["clip"] for row in found for clip in row["changed"]}
+    tested = max(int(row.get("n_clips") or 0) for row in found)
+    where = "" if len(found) == 1 else " in at least one pair"
+    of = f" of {tested} test clips" if tested else ""
+    verb = "is" if len(clips) == 1 else "are"
+    return f"{len(clips)}{of} {verb} right under one preprocessing and wrong under the other{where}."
