@@ -45,6 +45,7 @@ def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
 def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
     from microexpr.report import html
     from microexpr.report.curves import record_figures
+    from microexpr.report.details import detail_figures, detail_tables
     from microexpr.report.factors import factor_tables
     from microexpr.report.figures import paper_figures
     from microexpr.report.latex import latex
@@ -56,10 +57,12 @@ def _made(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes
 
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
-        [*paper_tables(reading), *record_tables(reading), *factor_tables(reading)], crowded=reading.crowded
+        [*paper_tables(reading), *record_tables(reading), *factor_tables(reading), *detail_tables(reading)],
+        crowded=reading.crowded,
     )
     with styled():
-        plots = html.numbered_figures([*paper_figures(reading), *record_figures(reading)], crowded=reading.crowded)
+        drawn_of = [*paper_figures(reading), *record_figures(reading), *filter(None, detail_figures(reading))]
+        plots = html.numbered_figures(drawn_of, crowded=reading.crowded)
         drawn = {plot.name: render(plot.figure) for plot in plots}
     table_files = {f"{table.name}.csv": table.csv.encode() for table in tables}
     table_files |= {f"{table.name}.tex": latex(table).encode() for table in tables}
