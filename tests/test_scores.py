@@ -94,6 +94,7 @@ def test_strata_of_persons_are_refused_where_they_are_written(tmp_path):
     (tmp_path / "e.toml").write_text("[bootstrap]\nstratified = true\n", "utf-8")
     answer = microexpr("run", tmp_path / "e.toml", "--data", tmp_path, "--out", tmp_path / "out")
     assert answer.code == 1
+    assert "bootstrap: persons show several classes" in answer.err
     assert 'set unit = "clip" as well, or leave stratified out' in answer.err
     assert not (tmp_path / "out").exists()
 
@@ -139,10 +140,8 @@ def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
 @pytest.mark.usefixtures("undrawn")
 def test_the_report_states_the_method_and_what_stands_in_for_it(tmp_path):
     summary = few_cells()
-    summary["intervals"] = {"method": "BCa bootstrap, stratified by class", "unit": "clip", "n": 500, "level": 0.9}
-    assert (
-        "90 % intervals: BCa bootstrap, stratified by class by clip, 500" in read(write_report(summary, tmp_path)).text
-    )
+    summary["intervals"] = {"method": "stratified BCa bootstrap", "unit": "clip", "n": 500, "level": 0.9}
+    assert "90 % intervals: stratified BCa bootstrap by clip, 500" in read(write_report(summary, tmp_path)).text
     summary["intervals"]["instead"] = "expanded percentile bootstrap"
     assert "; where that cannot be given, expanded percentile" in read(write_report(summary, tmp_path)).text
 

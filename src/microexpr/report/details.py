@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.records import place, score_title, where
-from microexpr.report.style import INK, MARKERS, RULE, SERIES, SOFT, WIDTH, legend_handles
+from microexpr.report.style import INK, MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
 
 LONG = 12
@@ -22,6 +22,18 @@ INFLUENTIAL = 14
 """Persons whose influence is drawn."""
 SEVERAL = 6
 """Seeds that a table gives a column each."""
+HEADS = {
+    "macro_f1": ("F1", "macro"),
+    "macro_f1_all": ("F1, all classes", "macro"),
+    "macro_precision": ("precision", "macro"),
+    "macro_recall": ("recall", "macro"),
+    "uf1": ("UF1", ""),
+    "uar": ("UAR", ""),
+    "weighted_f1": ("Weighted F1", ""),
+    "accuracy": ("Accuracy", ""),
+    "expected_calibration_error": ("ECE", ""),
+}
+"""Head and group of each metric's column; one that is not here stands behind them under its own name."""
 PARTS = {"seed_variance": "seed", "joint_variance": "both", "unit_variance": "people"}
 """What the variance of one published score is made of."""
 
@@ -135,13 +147,15 @@ def all_scores(reading: Reading) -> Table:
         told = f"{where(reading, named)['model']}, under {str(named.get('protocol')).upper()}"
         blank = {f"factor_{name}": ABSENT for name in reading.further}
         rows.append({**blank, **where(reading, named), "model": told, **named["scores"]})
-    names = list(dict.fromkeys(name for cell in reading.cells for name in cell.get("scores") or ()))
+    given = dict.fromkeys(name for cell in reading.cells for name in cell.get("scores") or ())
+    names = [*(name for name in HEADS if name in given), *(name for name in given if name not in HEADS)]
+    heads = [HEADS.get(name, (score_title(name), "")) for name in names]
     columns = [
         *(place(reading) if len(rows) > 1 else []),
-        *(Column(score_title(name), name, "score") for name in names),
+        *(Column(head, name, "score", group) for name, (head, group) in zip(names, heads, strict=True)),
     ]
     notes = [
-        "Of the pooled test clips. The rules of each stand in the table of scores; of a calibration error 0 is best."
+        "Of the pooled test clips; the table of scores has each one's rule. ECE: expected calibration error, 0 is best."
     ]
     notes += ["The last row is the cell named beforehand."] if marks else []
     return Table("all_scores", "Every metric", columns, rows, notes, marks, folded=len(rows) > LONG)
@@ -314,7 +328,7 @@ def over_seeds(reading: Reading) -> Plot | None:
 
 
 def _colours() -> dict[str, str]:
-    return dict(zip(PARTS.values(), (SERIES[0], SERIES[2], RULE), strict=True))
+    return dict(zip(PARTS.values(), (SERIES[0], SERIES[2], SERIES[5]), strict=True))
 
 
 def _shares(axes: Axes, at: int, row: Mapping[str, Any]) -> None:

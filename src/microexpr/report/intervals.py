@@ -61,6 +61,6 @@ def words(method: Method, *, stratified: bool = False) -> str:
     """Return the name of a method.
 
     >>> words("bca", stratified=True)
-    'BCa bootstrap, stratified by class'
+    'stratified BCa bootstrap'
     """
-    return f"{METHODS[method]}, stratified by class" if stratified else METHODS[method]
+    return f"stratified {METHODS[method]}" if stratified else METHODS[method]
