@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
 from conftest import recipe, write_database
 from microexpr import check_results, run_experiment, run_study
@@ -333,6 +334,16 @@ def test_seeds_that_test_other_clips_are_not_split(database, tmp_path):
     assert row["mean"] == pytest.approx(np.mean(row["scores"]))
     assert "low" not in row
     assert "Each seed was tested on other clips" in page(tmp_path)
+
+
+def test_a_dry_run_lists_the_seeds(database, tmp_path):
+    study = Study(name="s", title="t", experiment=recipe().with_values(FAST), grid={"sampling": ["af", "kfs"]})
+    (tmp_path / "s.toml").write_text(tomli_w.dumps(study.model_dump(mode="json", exclude_none=True)), "utf-8")
+    words = ("study", tmp_path / "s.toml", "--data", database, "--dry-run", "--json", "--seeds", "7,8")
+    rows = json.loads(microexpr(*words).out)["cells"]
+    assert [row["further"] for row in rows] == [{"seed": "7"}, {"seed": "8"}] * 2
+    assert len({row["key"] for row in rows}) == 4
+    assert {cell.seed for cell in study.seeded([7, 8]).cells()} == {7, 8}
 
 
 @pytest.mark.parametrize("text", ["", "0,-1", "0,x", "1.5"])
