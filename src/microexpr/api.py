@@ -70,17 +70,18 @@ def run_study(
     command: str = "",
     train_sizes: Sequence[int | None] = (),
     train_subjects: Sequence[int | None] = (),
+    seeds: Sequence[int] = (),
     **options: Unpack[RunOptions],
 ) -> Finished:
     """Run a study (or what is missing of it) and write its report into `out`.
 
     With `train_sizes` (numbers of clips) or `train_subjects` every cell is trained at each of these sizes, the larger
-    ones containing the smaller; None stands for all.
+    ones containing the smaller; None stands for all. With `seeds` it is trained once with each.
 
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out`
     cannot be written.
     """
-    grid = _sized(_study(what), train_sizes, train_subjects)
+    grid = _grown(_study(what), train_sizes, train_subjects, seeds)
     workspace = _workspace(grid.experiment, data, out, **options)
     with _working_in(workspace.options.out):
         result = grids.run(grid, workspace)
@@ -97,13 +98,14 @@ def dry_run(
     allow_cropped: bool = False,
     train_sizes: Sequence[int | None] = (),
     train_subjects: Sequence[int | None] = (),
+    seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Check a study against its data; trains and writes nothing.
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
     ``corrections`` and ``skipped`` clips.
     """
-    grid = _sized(_study(what), train_sizes, train_subjects)
+    grid = _grown(_study(what), train_sizes, train_subjects, seeds)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
     parts = grids.planned(grid, Workspace(options), weights=False)
     data_found = parts["cells"][0].data
@@ -116,13 +118,19 @@ def dry_run(
 
 
 def run_experiment(
-    what: Experiment | Path | str, data: Folders, out: Path | str, *, command: str = "", **options: Unpack[RunOptions]
+    what: Experiment | Path | str,
+    data: Folders,
+    out: Path | str,
+    *,
+    command: str = "",
+    seeds: Sequence[int] = (),
+    **options: Unpack[RunOptions],
 ) -> Finished:
-    """Run one experiment, a study of one cell: see ``summary["cells"][0]``."""
+    """Run one experiment, a study of one cell: see ``summary["cells"][0]``. With `seeds` it has a cell for each."""
     experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
     title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
     study = Study(name=experiment.name, title=title, experiment=experiment)
-    return run_study(study, data, out, command=command, **options)
+    return run_study(study, data, out, command=command, seeds=seeds, **options)
 
 
 def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
@@ -267,9 +275,11 @@ def _study(what: Study | Path | str) -> Study:
     return what if isinstance(what, Study) else load(Study, Path(what))
 
 
-def _sized(grid: Study, clips: Sequence[int | None], persons: Sequence[int | None]) -> Study:
+def _grown(grid: Study, clips: Sequence[int | None], persons: Sequence[int | None], seeds: Sequence[int] = ()) -> Study:
+    """Return a study with the axes that a call adds to its grid."""
     grid = grid.sized("train_clips", clips) if clips else grid
-    return grid.sized("train_persons", persons) if persons else grid
+    grid = grid.sized("train_persons", persons) if persons else grid
+    return grid.seeded(seeds) if seeds else grid
 
 
 def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:

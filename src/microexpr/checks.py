@@ -22,6 +22,8 @@ from microexpr.confusion import present
 from microexpr.errors import StoreError
 from microexpr.experiment import Result
 from microexpr.labels import LabelSet
+from microexpr.predictions import mean_of_folds, score_named
+from microexpr.settings import metric_of
 from microexpr.statistics.permutation import permutation_null
 from microexpr.store import FoldResult, Results
 
@@ -279,7 +281,8 @@ def _versions(stored: Sequence[Stored]) -> Iterator[Finding]:
 # --- the study --------------------------------------------------------------------------------------------------------
 def _of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[Finding]:
     cells = summary.get("cells") or []
-    if len(cells) < 2:
+    yield from _averaged(cells, stored)
+    if _settings_of(summary) < 2:
         return
     yield Finding(
         "ME003",
@@ -307,6 +310,42 @@ def _of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterato
             "judge them by Holm's correction over the family",
         )
     yield from _confounded(cells, stored)
+
+
+def _settings_of(summary: Mapping[str, Any]) -> int:
+    """Count the cells that differ in something else than their seed: seeds of one experiment are not chosen among."""
+    cells = summary.get("cells") or []
+    seeds = {name for name, axis in (summary.get("axes") or {}).items() if axis["part"] == "seed"}
+    if not seeds:
+        return len(cells)
+    return len({tuple(word for name, word in cell["factors"].items() if name not in seeds) for cell in cells})
+
+
+def _averaged(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Tell means of folds that are shown: in the report, or where there is none, asked for by the experiment."""
+    shown = {cell["key"]: tuple(cell.get("asked") or ()) for cell in cells if "key" in cell}
+    told: dict[str, list[str]] = {}
+    for each in stored:
+        for name in shown.get(each.key, () if shown else each.experiment.scores):
+            metric, averaged = metric_of(name)
+            if averaged:
+                predictions = each.predictions()
+                found = mean_of_folds(metric, predictions)
+                pooled = score_named(metric, predictions)
+                told.setdefault(each.name, []).append(
+                    f"{name} {found.score:.3f}, pooled {pooled:.3f}; {found.incomplete} of {found.folds} folds lack a "
+                    "class that others test"
+                )
+    if told:
+        first = [f"{name}: {'; '.join(scores)}" for name, scores in list(told.items())[:3]]
+        more = f"; and {len(told) - 3} more experiments" if len(told) > 3 else ""
+        yield Finding(
+            "ME009",
+            "warning",
+            "Scores are means over folds, each of which averages the classes that its own few clips show.",
+            f"{'; '.join(first)}{more}.",
+            "print the score of the pooled predictions; compare means of folds with nothing else",
+        )
 
 
 def _confounded(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import tomli_w
@@ -26,6 +26,9 @@ from microexpr.component import Component as Component
 from microexpr.errors import ConfigError, UnknownComponentError, suggest
 from microexpr.files import digest
 from microexpr.labels import AS_GIVEN, LABEL_SETS
+from microexpr.settings import Bootstrap as Bootstrap
+from microexpr.settings import Training as Training
+from microexpr.settings import check_score
 
 METHOD = 1
 """Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
@@ -37,27 +40,6 @@ AXES = (
 )  # fmt: skip
 """What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
 SIZES = ("train_clips", "train_persons")
-
-
-class Training(Strict):
-    """How a network is trained (paper, section II.C); what the paper leaves open has the default named first."""
-
-    epochs: int = Field(50, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(1e-3, ge=0)
-    batch: int = Field(16, ge=1)
-    patience: int = Field(5, ge=0)
-    """Epochs without a better validation score before a training stops; 0 = all epochs, the last one kept."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """auto = bf16 where the accelerator has it."""
-
-
-class Bootstrap(Strict):
-    """Percentile intervals over the test clips (paper: 1,000 resamples of clips)."""
-
-    n: int = Field(1000, ge=100, le=1_000_000)
-    unit: Literal["clip", "person"] = "clip"
-    level: float = Field(0.95, gt=0.5, lt=1)
 
 
 class Experiment(Strict):
@@ -79,6 +61,8 @@ class Experiment(Strict):
     """Share of the training clips, whole persons, that choose where the protocol brings no validation of its own."""
     training: Training = Training()
     bootstrap: Bootstrap = Bootstrap()
+    scores: tuple[str, ...] = ()
+    """Further scores for the table of cells, ``["weighted_f1", "mean_of_folds(uf1)"]``; all metrics have one anyway."""
     seed: int = Field(0, ge=0)
     shuffled: int = Field(0, ge=0)
     """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
@@ -107,7 +91,7 @@ class Experiment(Strict):
 
     def canonical(self) -> dict[str, Any]:
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
-        content = self.model_dump(mode="json", exclude={"name", "bootstrap"})
+        content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores"})
         content["method"] = METHOD
         for size in SIZES:
             if content[size] is None:  # what was stored before there were sizes keeps its key
@@ -156,6 +140,8 @@ class Experiment(Strict):
             registry.bind(component.name, component.params)
         if isinstance(self.labels, str) and self.labels not in (*LABEL_SETS, AS_GIVEN):
             raise UnknownComponentError("label set", self.labels, [*LABEL_SETS, AS_GIVEN])
+        for score in self.scores:
+            check_score(score)
 
 
 class Override(Strict):
@@ -220,6 +206,12 @@ class Study(Strict):
         """Return this study with `size` (train_clips or train_persons) as its last axis; None = all of a fold."""
         order = sorted(dict.fromkeys(numbers), key=lambda number: float("inf") if number is None else number)
         return self.model_copy(update={"grid": {**self.grid, size: order[::-1]}})
+
+    def seeded(self, seeds: Sequence[int]) -> Study:
+        """Return this study with every cell run once with each seed; baselines and the named cell take the first."""
+        unique = list(dict.fromkeys(seeds))
+        first = self.experiment.with_values({"seed": unique[0]})
+        return self.model_copy(update={"experiment": first, "grid": {**self.grid, "seed": unique}})
 
     def baseline_cells(self) -> list[Experiment]:
         """Return the baselines' experiments."""
@@ -339,7 +331,7 @@ def _problem(kind: type[BaseModel], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _known(kind, item["loc"][:-1])
         return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
-    return f"{path}: {item['msg']}"
+    return f"{path}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:

@@ -300,6 +300,24 @@ def keep_train(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
     return replace(fold, train=fold.train[np.isin(units, order[:wanted])])
 
 
+def check_intervals(plan: Plan) -> None:
+    """Raise ConfigError where the test clips cannot give the intervals that were asked for."""
+    settings = plan.experiment.bootstrap
+    tested = np.unique(np.concatenate([fold.test for fold in plan.folds()]))
+    persons = plan.table["person"].to_numpy()[tested]
+    if settings.unit == "person" and len(set(persons)) < 2:
+        raise ConfigError(
+            f'bootstrap.unit = "person": all {len(tested)} test clips are of one person, {persons[0]}, and nothing '
+            'follows from one person for others. Test on several, or set bootstrap.unit = "clip": such an interval '
+            "speaks of further clips of this person alone."
+        )
+    if settings.method != "percentile" and len(tested) < 2:
+        raise ConfigError(
+            f'bootstrap.method = "{settings.method}" needs at least two test clips, and there is one. '
+            'Test on more, or set bootstrap.method = "percentile".'
+        )
+
+
 def preprocessing_id(component: Component) -> str:
     """Return the canonical form of a preprocessing, under which its frames are cached."""
     registry = contracts.preprocessors

@@ -16,8 +16,7 @@ from jaxtyping import Bool
 from microexpr import contracts
 from microexpr.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.errors import ConfigError
-
-MEAN_OF_FOLDS = "mean_of_folds"
+from microexpr.settings import metric_of
 
 
 def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
@@ -45,10 +44,10 @@ def score(metric: contracts.Metric, predictions: pd.DataFrame, over: Bool[np.nda
 
 def score_named(name: str, predictions: pd.DataFrame) -> float:
     """Score by a metric's name, ``uf1``, or by the mean of its folds' scores, ``mean_of_folds(uf1)``."""
-    inner = name.removeprefix(f"{MEAN_OF_FOLDS}(").removesuffix(")")
-    if name == f"{MEAN_OF_FOLDS}({inner})":
-        return mean_of_folds(inner, predictions).score
-    return score(contracts.metrics.build(name, {}), predictions)
+    metric, averaged = metric_of(name)
+    if averaged:
+        return mean_of_folds(metric, predictions).score
+    return score(contracts.metrics.build(metric, {}), predictions)
 
 
 class FoldMean(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from microexpr.errors import TrainingError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
-from microexpr.plan import Plan, Workspace
+from microexpr.plan import Plan, Workspace, check_intervals
 from microexpr.progress import track
 
 
@@ -78,10 +79,13 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict
         "shuffled": [named.with_values({"shuffled": number}) for number in shuffles] if named else [],
     }
     study.check()
-    return {
+    plans = {
         part: [workspace.plan(experiment, weights=weights) for experiment in experiments]
         for part, experiments in parts.items()
     }
+    for plan in itertools.chain(*plans.values()):
+        check_intervals(plan)
+    return plans
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
@@ -89,6 +93,8 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
     parts = planned(study, workspace)
     everything = [plan for plans in parts.values() for plan in plans]
     workspace.prepare(everything)
+    for plan in everything:  # clips may have been left out
+        check_intervals(plan)
     cells: dict[str, list[Cell]] = {part: [] for part in parts}
     owners = [part for part, plans in parts.items() for _ in plans]
     factors = [*study.factors(), *[{}] * (len(everything) - len(parts["cells"]))]

@@ -35,6 +35,9 @@ PersonsOption = Annotated[
     str | None,
     typer.Option("--train-subjects", help="Train the same cells on so many persons: 4,8,12 or all.", metavar="N,N,.."),
 ]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", help="Train the same once with each seed: 0,1,2.", metavar="N,N,..")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 StudyArgument = Annotated[
@@ -59,6 +62,15 @@ def sizes(option: str, text: str | None) -> list[int | None]:
     if wrong is not None:
         raise UsageError(f"{option} takes numbers with commas between, or all, not {wrong!r}: {option} 50,100,200.")
     return [None if word == "all" else int(word) for word in words]
+
+
+def seeds(text: str | None) -> list[int]:
+    """Return the seeds, numbers with commas between; raises UsageError."""
+    words = [word.strip() for word in text.split(",")] if text is not None else []
+    wrong = next((word for word in words if not word.isdecimal()), None)
+    if wrong is not None:
+        raise UsageError(f"--seeds takes numbers with commas between, not {wrong!r}: --seeds 0,1,2.")
+    return [int(word) for word in words]
 
 
 def folders(data: list[str]) -> Path | dict[str, Path]:

@@ -18,6 +18,7 @@ from microexpr.cli.options import (
     PersonsOption,
     QuietOption,
     RawOption,
+    SeedsOption,
     SetOption,
     SizesOption,
     SkipOption,
@@ -34,6 +35,7 @@ def study(
     settings: SetOption = None,
     train_sizes: SizesOption = None,
     train_subjects: PersonsOption = None,
+    seeds: SeedsOption = None,
     no_corrections: RawOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list the cells, train nothing.")] = False,
     skip_invalid: SkipOption = False,
@@ -58,6 +60,7 @@ def study(
             allow_cropped=allow_cropped,
             train_sizes=clips,
             train_subjects=persons,
+            seeds=options.seeds(seeds),
         )
         (show.as_json if json else show.plan)(found)
         return
@@ -70,6 +73,7 @@ def study(
         command=options.command(),
         train_sizes=clips,
         train_subjects=persons,
+        seeds=options.seeds(seeds),
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
@@ -89,6 +93,7 @@ def run(
     data: DataOption,
     out: OutOption,
     settings: SetOption = None,
+    seeds: SeedsOption = None,
     no_corrections: RawOption = False,
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
@@ -97,7 +102,7 @@ def run(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run one experiment and write its report; --json prints its scores."""
+    """Run one experiment and write its report; --json prints its scores, of several seeds those of each."""
     from microexpr import api
     from microexpr.config import Experiment, load
 
@@ -107,6 +112,7 @@ def run(
         options.folders(data),
         out,
         command=options.command(),
+        seeds=options.seeds(seeds),
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
@@ -114,7 +120,9 @@ def run(
         progress=options.progress(quiet or json),
     )
     if json:
-        show.as_json(finished.summary["cells"][0] | {"latency": finished.summary["latency"]})
+        several = {name: finished.summary[name] for name in ("cells", "over_seeds")}
+        one = several if finished.summary["over_seeds"] else several["cells"][0]
+        show.as_json(one | {"latency": finished.summary["latency"]})
     else:
         show.summary(finished.summary, finished.paths.html)
 

@@ -64,7 +64,12 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
         rows = [{name: cell[name] for name in where} for cell in summary["cells"]]
     scores = ("loss", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test")
     told_of = zip(rows, summary["cells"], strict=True)
-    table([{**row, **{name: _short(cell[name]) for name in scores}} for row, cell in told_of])
+    table([
+        {**row, **{name: _short(cell[name]) for name in scores}}
+        | {name: _short(value) for name, value in cell["asked"].items()}
+        for row, cell in told_of
+    ])  # fmt: skip
+    _over_seeds(summary["over_seeds"])
     if summary["factors"]:
         typer.echo(summary["factors"]["verdict"])
     named = summary["named_cell"]
@@ -75,6 +80,19 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
             f"permutation level {named['permutation_level']:.3f}"
         )
     typer.echo(f"report: {report}")
+
+
+def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print the mean over seeds, of several cells one line each."""
+    for row in found:
+        where = ", ".join(f"{axis} {level}" for axis, level in row["factors"].items())
+        where = f"{where}: " if where else ""
+        interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
+        share = row.get("seed_share")
+        told = "" if share is None else f"; {100 * share:.0f} % of the variance of one score comes from the seed"
+        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {_many(len(row['seeds']), 'seed')}{told}")
+    for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
+        typer.echo(problem)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -58,6 +58,7 @@ def _write(made: tuple[dict[str, bytes], dict[str, bytes], str], out: Path, page
 def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
     from microexpr.report import html
     from microexpr.report.curves import record_figures
+    from microexpr.report.details import detail_figures, detail_tables
     from microexpr.report.factors import factor_tables
     from microexpr.report.figures import paper_figures
     from microexpr.report.pairs import pair_tables
@@ -69,11 +70,18 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
 
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
-        [*paper_tables(reading), *record_tables(reading), *pair_tables(reading), *factor_tables(reading)],
+        [
+            *paper_tables(reading),
+            *record_tables(reading),
+            *pair_tables(reading),
+            *factor_tables(reading),
+            *detail_tables(reading),
+        ],
         crowded=reading.crowded,
     )
     with styled():
-        plots = html.numbered_figures([*paper_figures(reading), *record_figures(reading)], crowded=reading.crowded)
+        made = [*paper_figures(reading), *record_figures(reading), *filter(None, detail_figures(reading))]
+        plots = html.numbered_figures(made, crowded=reading.crowded)
         drawn = _drawn(plots)
     text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
     return _table_files(tables, html.TABLES), _figure_files(drawn, html.FIGURES), text

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
 from microexpr import contracts
 from microexpr.config import Training
 from microexpr.plan import Plan
+from microexpr.predictions import mean_of_folds
+from microexpr.report import factorial
+from microexpr.settings import metric_of
 from microexpr.study import StudyResult
 
 
@@ -81,8 +84,12 @@ OPEN = (
     Open("augmentation", "none named", _component("augmentation"), ""),
     Open("seeds", "one, not told", lambda plan: plan.experiment.seed, 0),
     Open("bootstrap resamples", "1,000", lambda plan: plan.experiment.bootstrap.n, 1000),
-    Open("bootstrap unit", "test clips", lambda plan: plan.experiment.bootstrap.unit, "clip"),
+    Open("bootstrap unit", "test clips", lambda plan: plan.experiment.bootstrap.unit, "person"),
+    Open("bootstrap intervals", "percentile", lambda plan: plan.experiment.bootstrap.method, "expanded"),
+    Open("bootstrap stratified by class", "not told", lambda plan: plan.experiment.bootstrap.stratified, False),
 )
+NAMED = 3
+"""Cells whose repeats a stamp can name; of more it tells the range."""
 
 
 def choices(result: StudyResult) -> list[dict[str, Any]]:
@@ -104,12 +111,12 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
-def stamps(result: StudyResult) -> list[dict[str, str]]:
-    """Return what stands on top of the report, the gravest first."""
-    return [{"code": code, "level": level, "text": text} for code, level, text in _stamps(result)]
+def stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
+    """Return what stands on top of the report, the gravest first; `repeats` are the scores of several divisions."""
+    return [{"code": code, "level": level, "text": text} for code, level, text in _stamps(result, repeats)]
 
 
-def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
+def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
     plan = result.cells[0].plan
     facts: Mapping[str, str] = plan.data.dataset.facts()
     if result.study.reduced:
@@ -126,8 +133,9 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         )
     for note in dict.fromkeys(fold.note for fold in plan.folds() if fold.note):
         yield "left_out", "note", note
-    if len(result.cells[0].result.repeats) > 1:
-        yield "repeats", "note", _repeats(result)
+    if repeats:
+        yield "repeats", "note", _repeats(repeats)
+    yield from _averaged(result)
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
         yield "random_weights", "warning", "Networks start from random weights, not from ImageNet as in the paper."
     for name, reason in result.failed:
@@ -139,8 +147,9 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
             "note",
             "One seed, as in the paper: repeat with others (seed = 1, 2 ...) before believing a difference.",
         )
-    if len(result.cells) > 1:
-        text = f"The best of {len(result.cells)} cells is chosen by its test score, as in the paper: it is flattered."
+    if (settings := factorial.settings(result)) > 1:
+        what = f"{settings} cells" if len(seeds) == 1 else f"{settings} settings with {len(seeds)} seeds"
+        text = f"The best of {what} is chosen by its test score, as in the paper: it is flattered."
         yield "best_of_cells", "note", text
     yield from _people(plan)
     uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)
@@ -162,17 +171,35 @@ def _stamps(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
 
 
-def _repeats(result: StudyResult) -> str:
+def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:
     """Tell what the numbers are of where all clips were divided several times, and how much the division does."""
-    told = []
-    for cell in result.cells:
-        scores = cell.result.scores_by_repeat()["macro_f1"]
-        told.append(f"{cell.experiment.name} {scores.mean():.3f} ({scores.min():.3f} to {scores.max():.3f})")
+    if len(rows) <= NAMED:
+        names = [" · ".join(str(row[part]) for part in ("preprocessing", "sampling", "model")) for row in rows]
+        told = [
+            f"{name + ' ' if len(rows) > 1 else ''}{row['mean']:.3f} ({row['least']:.3f} to {row['most']:.3f})"
+            for name, row in zip(names, rows, strict=True)
+        ]
+        spread = f"mean macro-F1 (least to most): {'; '.join(told)}"
+    else:
+        spans = [row["most"] - row["least"] for row in rows]
+        spread = (
+            f"macro-F1 of one of the {len(rows)} cells moves by {min(spans):.3f} to {max(spans):.3f} between the "
+            "divisions (see the table of divisions)"
+        )
     return (
-        f"The clips were divided into folds {len(result.cells[0].result.repeats)} times. Tables, intervals and tests "
-        "are of the first division alone, so that no clip counts twice. Each division pooled by itself, mean macro-F1 "
-        f"(least to most): {'; '.join(told)}."
+        f"The clips were divided into folds {rows[0]['repeats']} times. Tables, intervals and tests are of the first "
+        f"division alone, so that no clip counts twice. Each division pooled by itself, {spread}."
     )
+
+
+def _averaged(result: StudyResult) -> Iterator[tuple[str, str, str]]:
+    """Say what is wrong with means of folds where the experiment asks for them."""
+    cell = result.cells[0]
+    asked = [name for name in cell.experiment.scores if metric_of(name)[1]]
+    if asked:
+        predictions = cell.result.of_repeat(cell.result.repeats[0]).predictions()
+        found = mean_of_folds(metric_of(asked[0])[0], predictions)
+        yield "mean_of_folds", "warning", f"{', '.join(asked)}: {found.stamp}"
 
 
 def _people(plan: Plan) -> Iterator[tuple[str, str, str]]:

@@ -78,7 +78,8 @@ def forest(reading: Reading) -> Plot | None:
     reference(axes, reading, upright=True)
     notes = [
         f"{reading.test_clips}; {reading.interval}, per cell, not corrected for the number of cells. "
-        "First preprocessing filled, the others open."
+        "First preprocessing filled, the others open.",
+        *filter(None, [reading.narrow]),
     ]
     if named:
         notes.append(

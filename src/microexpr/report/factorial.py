@@ -16,6 +16,7 @@ from microexpr.confusion import present
 from microexpr.errors import ConfigError
 from microexpr.statistics.factors import Factorial, factorial
 from microexpr.statistics.paired import Predictions, align
+from microexpr.statistics.seeds import split_seeds
 from microexpr.statistics.sizes import Crossing, size_curves
 from microexpr.study import Cell, StudyResult
 
@@ -23,6 +24,11 @@ RESAMPLES, PERMUTATIONS = 2_000, 1_999
 SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
 AVERAGED = ("seed",)
 """Axes that are averaged over and not tested."""
+OTHER_CLIPS = (
+    "Each seed was tested on other clips, because the protocol draws them by the seed: what varies with seeds cannot "
+    "be told from what varies with clips. Run all seeds on the folds of one: "
+    'protocol = { name = "from_file", file = "OUT/results/KEY/folds.json" }.'
+)
 
 
 def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
@@ -79,10 +85,69 @@ def train_size(cell: Cell) -> dict[str, float]:
     }
 
 
+# --- seeds ------------------------------------------------------------------------------------------------------------
+def settings(result: StudyResult) -> int:
+    """Return how many cells differ in something else than the seed."""
+    return len(_by_setting(result))
+
+
+def over_seeds(result: StudyResult) -> list[dict[str, Any]]:
+    """Return the scores of several seeds, for each cell of the other axes; nothing where one seed was run."""
+    axis = _seed_axis(result)
+    return [] if axis is None else [_seeds(cells, axis) for cells in _by_setting(result) if len(cells) > 1]
+
+
+def _seed_axis(result: StudyResult) -> str | None:
+    return titles(result.study.grid).get("seed")
+
+
+def _by_setting(result: StudyResult) -> list[list[Cell]]:
+    """Return the cells, those together that differ in their seed alone."""
+    axis, groups = _seed_axis(result), dict[tuple[str, ...], list[Cell]]()
+    for cell in result.cells:
+        groups.setdefault(tuple(level for name, level in cell.factors.items() if name != axis), []).append(cell)
+    return list(groups.values())
+
+
+def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
+    """Return the seeds' scores, their mean with its interval, and the variance in seeds and people, or why not."""
+    first, scores = cells[0], [cell.result.scores()[SCORE] for cell in cells]
+    settings, classes = first.experiment.bootstrap, first.plan.data.labels.classes
+    facts: dict[str, Any] = {
+        "preprocessing": first.experiment.preprocessing.label,
+        "sampling": first.experiment.sampling.label,
+        "model": first.experiment.model.label,
+        "factors": {name: level for name, level in first.factors.items() if name != axis},
+        "seeds": [cell.factors[axis] for cell in cells],
+        "scores": scores,
+        "mean": float(np.mean(scores)),
+        "problem": None,
+    }
+    tables = [Predictions.of(f"seed {cell.factors[axis]}", cell.result.predictions(), classes) for cell in cells]
+    if len({frozenset(table.clips) for table in tables}) > 1:
+        return facts | {"problem": OTHER_CLIPS}
+    try:
+        aligned = align(*tables)
+        found = split_seeds(
+            _metric(),
+            aligned[0].y_true,
+            np.stack([table.y_pred for table in aligned]),
+            aligned[0].persons,
+            k=len(classes),
+            over=present(aligned[0].y_true, len(classes)),
+            unit=settings.unit,
+            level=settings.level,
+        )
+    except ConfigError as error:
+        return facts | {"problem": str(error)}
+    freedom = found.freedom if np.isfinite(found.freedom) else None
+    return facts | asdict(found) | {"scores": scores, "freedom": freedom}
+
+
 # --- effects ----------------------------------------------------------------------------------------------------------
 def effects(result: StudyResult) -> dict[str, Any] | None:
     """Return main effects, interactions and the verdict; None for a study without a factor."""
-    if len(result.cells) < 2 or not axes(result):
+    if len(result.cells) < 2 or not set(axes(result)) - set(AVERAGED):
         return None
     facts: dict[str, Any] = {
         "score": SCORE_TITLE,
@@ -113,7 +178,7 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
     tables = [Predictions.of(cell.experiment.name, cell.result.predictions(), classes) for cell in result.cells]
     aligned = align(*tables)
     return {
-        "metric": contracts.metrics.build(SCORE, {}),
+        "metric": _metric(),
         "y_true": aligned[0].y_true,
         "guesses": [table.y_pred for table in aligned],
         "cells": [cell.factors for cell in result.cells],
@@ -125,6 +190,12 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
         "level": first.experiment.bootstrap.level,
         "averaged": AVERAGED,
     }
+
+
+def _metric() -> contracts.ConfusionMetric:
+    metric = contracts.metrics.build(SCORE, {})
+    assert isinstance(metric, contracts.ConfusionMetric)
+    return metric
 
 
 def _rows(found: Factorial) -> list[dict[str, Any]]:

@@ -242,7 +242,7 @@ def confusion(reading: Reading) -> Plot | None:
         f"Rows: true class, columns: predicted. Counts, and share of the row. Clips right: {right} of "
         f"{sum(reading.tested(cells[0]) or [])}. {reading.heading(cells[0], 'sampling', 'model')}."
     ]
-    title = "Confusion of the best cell" if len(reading.cells) > 1 else "Confusion"
+    title = "Confusion" if reading.alone else "Confusion of the best cell"
     title += " and of its twin" if len(cells) > 1 else ""
     return Plot("figure4_confusion", title, figure, notes)
 

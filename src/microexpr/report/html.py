@@ -23,6 +23,7 @@ TABLES = {
     "table3_main_results": "Table III",
     "paired": "",
     "changed_clips": "",
+    "seeds": "",
     "effects": "",
     "crossings": "",
     "table1_dataset": "Table I",
@@ -31,7 +32,12 @@ TABLES = {
     "table2_architectures": "Table II",
     "table4_evolution": "Table IV",
     "table5_per_class": "Table V",
+    "by_class": "",
+    "by_database": "",
+    "by_person": "",
     "all_cells": "",
+    "all_scores": "",
+    "repeats": "",
     "losses": "",
     "overfitting": "",
     "latency": "",
@@ -50,12 +56,15 @@ FIGURES = {
     "cells": "",
     "differences": "",
     "difference_distributions": "",
+    "seeds": "",
     "effects": "",
     "levels": "",
     "sizes": "",
     "database": "",
     "figure3_phases": "Figure 3",
     "figure4_confusion": "Figure 4",
+    "persons": "",
+    "influence": "",
     "overfitting": "",
     "curves_macro_f1": "",
     "curves_loss": "",
@@ -189,11 +198,15 @@ def _strip(reading: Reading) -> dict[str, str]:
     strip = {
         "Clips": shown(data.get("n_clips"), "count"),
         "Persons": shown(data.get("n_subjects"), "count"),
-        "Cells": str(len(reading.cells)),
+        "Seeds" if reading.alone and len(reading.cells) > 1 else "Cells": str(len(reading.cells)),
     }
-    if best is not None:
-        many = len(reading.cells) > 1
-        strip["Best macro-F1" if many else "Macro-F1"] = shown(best["macro_f1"], "score") + interval(best)
+    seeds = reading.rows("over_seeds")
+    if best is not None and reading.alone and seeds:
+        title = f"Macro-F1, mean of {len(seeds[0]['seeds'])} seeds"
+        strip[title] = shown(seeds[0]["mean"], "score") + interval(seeds[0], "low", "high")
+    elif best is not None:
+        title = "Macro-F1" if reading.alone else "Best macro-F1"
+        strip[title] = shown(best["macro_f1"], "score") + interval(best)
     strip["Guessing"] = shown((reading.part("baselines").get("guessing") or {}).get("macro_f1"), "score")
     if named:
         title = f"Named cell, {str(named.get('protocol', '')).upper()}"

@@ -13,6 +13,8 @@ PLURAL = {"preprocessing": "preprocessing", "sampling": "sampling", "model": "mo
 """Where a summary describes the levels of each axis."""
 MANY = 6
 """Preprocessings that the paper's tables and figures can set side by side."""
+FEW_CLIPS = 8
+"""Test clips of a class below which intervals of a score promise too much, however they are made."""
 
 
 def number(value: object) -> float | None:
@@ -94,6 +96,18 @@ class Reading:
         told = " and ".join(f"{name} {level}" for name, level in self.usual.items())
         return f"Only cells with {told}; the table of all cells has the others." if told else ""
 
+    @cached_property
+    def seed_axis(self) -> str | None:
+        """The axis whose levels are seeds of otherwise equal cells, where there is one."""
+        return next((name for name, axis in self.part("axes").items() if axis.get("part") == "seed"), None)
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether all cells are one experiment, run with one seed or several."""
+        return len(self.rows("cells")) == 1 or (
+            bool(self.rows("cells")) and list(self.part("axes")) == [self.seed_axis]
+        )
+
     def levels(self, axis: str) -> list[str]:
         """Return the names on one axis that have a cell, in the summary's order."""
         used = dict.fromkeys(cell[axis] for cell in self.rows("cells"))
@@ -147,8 +161,8 @@ class Reading:
 
     @cached_property
     def champion(self) -> Cell | None:
-        """The best cell of all."""
-        return self.best(self.cells)
+        """The best cell of all; of several seeds of one experiment the first, since nobody chose among them."""
+        return self.best(self.rows("cells")[:1] if self.alone else self.cells)
 
     @cached_property
     def classes(self) -> Sequence[str]:
@@ -180,7 +194,24 @@ class Reading:
         resamples = number(facts.get("n"))
         drawn = "" if resamples is None else f", {int(resamples):,} resamples"
         unit = f" by {facts['unit']}" if facts.get("unit") else ""
-        return f"{self.level} intervals: {facts.get('method', 'method not stated')}{unit}{drawn}"
+        instead = f"; where that cannot be given, {facts['instead']}" if facts.get("instead") else ""
+        return f"{self.level} intervals: {facts.get('method', 'method not stated')}{unit}{drawn}{instead}"
+
+    @cached_property
+    def few(self) -> str:
+        """Classes with too few test clips for intervals of a score, with their clips; empty where there are none."""
+        least: dict[str, int] = {}
+        for cell in self.cells:
+            for name, count in zip(self.classes, self.tested(cell) or (), strict=False):
+                if 0 < count < FEW_CLIPS:
+                    least[name] = min(count, least.get(name, count))
+        return ", ".join(f"{name} {count}" for name, count in least.items())
+
+    @property
+    def narrow(self) -> str:
+        """What must stand beside intervals where a class has few test clips; empty where none has."""
+        told = f"With fewer than {FEW_CLIPS} test clips in a class ({self.few}) no interval covers what it promises."
+        return told if self.few else ""
 
     @property
     def test_clips(self) -> str:

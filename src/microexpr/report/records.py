@@ -9,8 +9,21 @@ from microexpr.report.published import NAMES, sibling
 from microexpr.report.reading import Cell, Reading, number
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.report.tables import BLIND
+from microexpr.settings import metric_of
 
 _WHERE = (Column("Model", "model"), Column("Sampling", "sampling"), Column("Preprocessing", "preprocessing"))
+TITLES = {
+    "macro_f1": "Macro-F1",
+    "macro_f1_all": "Macro-F1, all classes",
+    "uf1": "UF1",
+    "uar": "UAR",
+    "weighted_f1": "Weighted F1",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "expected_calibration_error": "Calibration error",
+}
+SHOWN = ("macro_f1", "uf1", "uar", "accuracy")
+"""Scores that the table of cells always has."""
 LOSSES = {"cross_entropy": "cross-entropy", "weighted_cross_entropy": "cross-entropy", "focal": "focal"}
 
 
@@ -35,6 +48,13 @@ def record_tables(reading: Reading) -> list[Table]:
     return [table for maker in makers if (table := maker(reading)).rows]
 
 
+def score_title(name: str) -> str:
+    """Return a score as a reader knows it: 'UF1', 'Mean of folds: UF1'."""
+    metric, averaged = metric_of(name)
+    title = TITLES.get(metric, metric.replace("_", " ").capitalize())
+    return f"Mean of folds: {title}" if averaged else title
+
+
 def loss_name(loss: object) -> str | None:
     """Return the loss as a reader knows it; folds that chose differently are joined by a stroke.
 
@@ -44,7 +64,8 @@ def loss_name(loss: object) -> str | None:
     return " / ".join(LOSSES.get(name, name) for name in str(loss).split("/")) if loss else None
 
 
-def _where(reading: Reading, cell: Cell) -> dict[str, Any]:
+def where(reading: Reading, cell: Cell) -> dict[str, Any]:
+    """Return the values of `place` for a cell."""
     return {axis: reading.label(axis, cell[axis]) for axis in ("preprocessing", "sampling", "model")} | {
         f"factor_{name}": level for name, level in reading.others(cell).items()
     }
@@ -61,10 +82,11 @@ def all_cells(reading: Reading) -> Table:
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
     for cell in reading.cells:
-        row = {**cell, **_where(reading, cell), "loss": loss_name(cell.get("loss"))}
+        row = {**cell, **where(reading, cell), "loss": loss_name(cell.get("loss"))}
+        row |= {f"asked_{name}": value for name, value in (cell.get("asked") or {}).items()}
         if rows and rows[-1]["model"] != row["model"]:
             marks[len(rows)] = "rule"
-        if cell is champion and len(reading.cells) > 1:
+        if cell is champion and not reading.alone:
             marks[len(rows)] = f"{marks.get(len(rows), '')} best".strip()
         rows.append(row)
     for at, (name, baseline) in enumerate(reading.part("baselines").items()):
@@ -73,6 +95,9 @@ def all_cells(reading: Reading) -> Table:
         blank |= {f"factor_{name}": ABSENT for name in reading.further}
         rows.append({**blank, "model": BLIND.get(name, name), **baseline})
     networks = any(cell.get("loss") for cell in reading.cells)
+    asked = [
+        name for name in dict.fromkeys(n for c in reading.cells for n in c.get("asked") or ()) if name not in SHOWN
+    ]
     columns = [
         *place(reading),
         *([Column("Loss", "loss", missing=ABSENT)] if networks else []),
@@ -82,14 +107,17 @@ def all_cells(reading: Reading) -> Table:
         Column("Accuracy", "accuracy", "score"),
         Column("n", "n_test", "count"),
         *([Column("Epochs", "epochs_run", "count")] if networks else []),
+        *(Column(score_title(name), f"asked_{name}", "score", missing=ABSENT) for name in asked),
     ]
-    notes = [f"{reading.test_clips}; {reading.interval}."]
-    if len(reading.cells) > 1:
+    notes = [f"{reading.test_clips}; {reading.interval}.", *filter(None, [reading.narrow])]
+    if any(metric_of(name)[1] for name in asked):
+        notes.append("A mean of folds is no score of the pooled predictions: see the stamp above.")
+    if not reading.alone:
         notes.append(
             f"Bold: the highest of {len(reading.cells)} macro-F1, chosen on the test set. Intervals are per cell and "
             "not corrected for the number of cells."
         )
-    title = "Every cell" if len(reading.cells) > 1 else "Scores"
+    title = "Scores" if reading.alone else "Every cell"
     return Table("all_cells", title, columns, rows, notes, marks)
 
 
@@ -101,7 +129,7 @@ def losses(reading: Reading) -> Table:
     rows = []
     for cell in tried:
         paper = sibling(cell["model"]) if reading.concerns_paper else None
-        row = {**_where(reading, cell), "chosen": loss_name(cell.get("loss")), **cell["loss_scores"]}
+        row = {**where(reading, cell), "chosen": loss_name(cell.get("loss")), **cell["loss_scores"]}
         row["paper_model"] = ABSENT if paper is None else NAMES[paper]
         row["paper"] = ABSENT if paper is None else LOSSES.get(preferred.get(paper), ABSENT)
         rows.append(row)
@@ -264,8 +292,7 @@ def choices(reading: Reading) -> Table:
 
 def formulas(reading: Reading) -> Table:
     """Return the formula of each score and what it does with classes that have no test clip."""
-    titles = {"macro_f1": "Macro-F1", "uf1": "UF1", "uar": "UAR", "accuracy": "Accuracy"}
-    rows = [{"score": titles.get(name, name), **facts} for name, facts in reading.part("metrics").items()]
+    rows = [{"score": score_title(name), **facts} for name, facts in reading.part("metrics").items()]
     columns = [
         Column("Score", "score"),
         Column("Formula", "formula", missing="not stated"),

@@ -9,6 +9,9 @@ from microexpr.report.reading import PLURAL, Cell, Reading, number
 from microexpr.report.records import gap
 from microexpr.report.table import NOT_MEASURED, interval, shown
 
+MANY = 6
+"""Seeds that a sentence lists."""
+
 
 def count(n: int, word: str) -> str:
     """Return '1 clip' or '3 clips'."""
@@ -22,7 +25,8 @@ def done(reading: Reading) -> str:
     told = [count(n, axis) for n, axis in axes if n > 1]
     told += [f"{len(reading.part('axes')[name]['levels'])} levels of {name}" for name in reading.further]
     grid = " × ".join(told)
-    what = f"{count(cells, 'cell')} ({grid})" if grid and cells > 1 else "One experiment"
+    what = f"{count(cells, 'cell')} ({grid})" if grid and not reading.alone else "One experiment"
+    what += f" with {cells} seeds" if reading.alone and cells > 1 else ""
     what = what if cells else "Nothing"
     data = reading.part("data")
     clips, persons = data.get("n_clips"), data.get("n_subjects")
@@ -31,7 +35,7 @@ def done(reading: Reading) -> str:
     names = ", ".join(map(str, data.get("datasets") or []))
     under = reading.part("protocol").get("name")
     return (
-        f"{what} {'were' if cells > 1 else 'was'} trained and scored{of}"
+        f"{what} {'was' if reading.alone or not cells else 'were'} trained and scored{of}"
         f"{f' ({names})' if names else ''}{f', under the protocol {under}' if under else ''}."
     )
 
@@ -43,14 +47,53 @@ def came_out(reading: Reading) -> str:
         return "No cell has a score yet."
     value = f"{shown(best['macro_f1'], 'score')}{interval(best)}"
     clips = f" on {best['n_test']} test clips" if best.get("n_test") else ""
-    if len(reading.cells) == 1:
+    if reading.alone:
         said = f"{reading.title(best)} reaches a macro-F1 of {value}{clips}."
     else:
         said = (
             f"The highest macro-F1 of the {len(reading.cells)} cells is {value}{clips} ({reading.title(best)}); "
             "it was picked on the test set and is therefore too high by an unknown amount."
         )
-    return " ".join(filter(None, [said, _blind(reading), above_guessing(reading)]))
+    return " ".join(
+        filter(None, [said, seeds(reading) if reading.alone else "", _blind(reading), above_guessing(reading)])
+    )
+
+
+def narrow(reading: Reading) -> str:
+    """Return how far intervals can be trusted where a class has few test clips."""
+    if not reading.few:
+        return ""
+    return (
+        f"{reading.narrow} On made-up test sets of known truth, of 95 % intervals of UF1 at best 84 in 100 held it at "
+        "28 clips, and 88 at 255 clips in seven classes (docs/validation.md)."
+    )
+
+
+def seeds(reading: Reading) -> str:
+    """Return what several seeds of each setting gave, and how much of the variance is theirs."""
+    rows = reading.rows("over_seeds")
+    if not rows:
+        return ""
+    best = reading.best([{**row, "macro_f1": row["mean"]} for row in rows]) or rows[0]
+    many = (
+        f"{len(best['seeds'])} seeds ({', '.join(best['seeds'][:MANY])}{' ...' if len(best['seeds']) > MANY else ''})"
+    )
+    value = f"{shown(best['mean'], 'score')}{interval(best, 'low', 'high')}"
+    spread = f"{shown(min(best['scores']), 'score')} to {shown(max(best['scores']), 'score')}"
+    said = (
+        f"Over {many} the mean is {value}, the seeds' scores go from {spread}."
+        if len(rows) == 1
+        else f"The highest mean over {many} is {value} ({reading.title(best)}), the seeds' scores going from {spread}."
+    )
+    shares = [share for row in rows if (share := number(row.get("seed_share"))) is not None]
+    if all(min(row["scores"]) == max(row["scores"]) for row in rows) and not any(shares):
+        said += " The seed changes nothing here: every one gives the same score."
+    elif shares:
+        part = f"{100 * min(shares):.0f} %" + (f" to {100 * max(shares):.0f} %" if len(shares) > 1 else "")
+        unit = {"person": "the persons", "clip": "the clips"}.get(str(best.get("unit")), "the units")
+        said += f" Of the variance of one published score {part} comes from the seed, the rest from {unit} tested."
+    problems = list(dict.fromkeys(str(row["problem"]) for row in rows if row.get("problem")))
+    return " ".join([said, *problems])
 
 
 def _blind(reading: Reading) -> str:
@@ -87,7 +130,8 @@ def named(reading: Reading) -> str:
     value = f"{shown(cell.get('macro_f1'), 'score')}{interval(cell)}"
     level, low = number(cell.get("permutation_level")), number(cell.get("ci_low"))
     people = f", {count(cell['n_persons'], 'person')}" if cell.get("n_persons") else ""
-    unit = f"; interval by {cell['interval_unit']}" if cell.get("interval_unit") else ""
+    how = f": {cell['interval']}" if cell.get("interval") else ""
+    unit = f"; interval by {cell['interval_unit']}{how}" if cell.get("interval_unit") else ""
     said = (
         f"The cell named beforehand, {reading.title(cell)}, reaches {value} under {str(cell.get('protocol')).upper()} "
         f"({cell.get('n_test', '?')} test clips{people}{unit}); "

@@ -14,15 +14,16 @@ from microexpr import contracts
 from microexpr.census import census
 from microexpr.checks import Stored, findings
 from microexpr.clip import Clip
-from microexpr.config import Bootstrap, Component, rng_for
+from microexpr.config import Component, rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.environment import environment
 from microexpr.plan import Plan
-from microexpr.report import factorial
+from microexpr.predictions import score_named
+from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
+from microexpr.report.intervals import interval, stated, words
 from microexpr.report.paired import paired
-from microexpr.statistics.bootstrap import bootstrap
 from microexpr.statistics.guessing import guesses
 from microexpr.statistics.permutation import QUANTILE, permutation_null
 from microexpr.study import Cell, StudyResult, shown
@@ -34,10 +35,12 @@ GUESSES = 2000
 
 def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
     """Return the summary of a study: plain numbers, words, lists and dictionaries."""
-    told = stamps(result)
+    repeats = cellwise.repeats(result)
+    told = stamps(result, repeats)
     result = result.first_repeats()
     first = result.cells[0].plan
     facts = environment()
+    cells = [_cell(cell) for cell in result.cells]
     summary: dict[str, Any] = {
         "format": FORMAT,
         "name": result.study.name,
@@ -52,23 +55,31 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "preprocessing": _preprocessing(result),
         "sampling": _samplings(result),
         "models": _models(result),
-        "cells": [_cell(cell) for cell in result.cells],
+        "cells": cells,
         "axes": factorial.axes(result),
+        "over_seeds": factorial.over_seeds(result),
+        "repeats": repeats,
         "factors": factorial.effects(result),
         "sizes": factorial.sizes(result),
         "paired": paired(result),
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
-        "intervals": {"method": "percentile bootstrap", **first.experiment.bootstrap.model_dump()},
+        "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],
         "latency": list(result.latencies),
         "choices": choices(result),
         "environment": _environment(result),
-        "seeds": {"seed": first.experiment.seed},
+        "seeds": {"seed": _seeds(result)},
         "examples": examples(result),
     }
+    summary["detail"] = cellwise.details(result, summary)
     return summary | {"checks": [asdict(found) for found in findings(_stored(result), summary)]}
+
+
+def _seeds(result: StudyResult) -> int | list[int]:
+    seeds = list(dict.fromkeys(cell.experiment.seed for cell in result.cells))
+    return seeds if len(seeds) > 1 else seeds[0]
 
 
 def _stored(result: StudyResult) -> list[Stored]:
@@ -205,6 +216,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "loss": "/".join(sorted({str(fact["loss"]) for fact in facts})),
         "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
         **_scores(cell),
+        "asked": {name: score_named(name, predictions) for name in experiment.scores},
         "per_class_f1": {name: _number(value) for name, value in zip(classes, per_class, strict=True)},
         "confusion": confusion.tolist(),
         "epochs_run": int(history["epoch"].max()),
@@ -218,28 +230,18 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _scores(cell: Cell) -> dict[str, Any]:
-    interval = cell.experiment.bootstrap
     predictions = cell.result.predictions()
     by_name = cell.result.scores()
-    low, high = _interval(predictions, len(cell.plan.data.labels.classes), interval, cell.experiment.seed)
-    scores = {name: by_name[name] for name in SCORES}
-    return {"macro_f1": by_name["macro_f1"], "ci_low": low, "ci_high": high, **scores, "n_test": len(predictions)}
-
-
-def _interval(predictions: pd.DataFrame, k: int, settings: Bootstrap, seed: int) -> tuple[float, float]:
-    y_true = predictions["y_true"].to_numpy(int)
-    found = bootstrap(
-        contracts.metrics.build("macro_f1", {}),
-        y_true,
-        predictions["y_pred"].to_numpy(int),
-        k=k,
-        over=present(y_true, k),
-        rng=rng_for(seed, "bootstrap"),
-        n=settings.n,
-        level=settings.level,
-        persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
-    )
-    return found.low, found.high
+    found = interval(predictions, len(cell.plan.data.labels.classes), cell.experiment.bootstrap, cell.experiment.seed)
+    return {
+        "macro_f1": by_name["macro_f1"],
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "interval_method": found.method,
+        **{name: by_name[name] for name in SCORES},
+        "scores": by_name,
+        "n_test": len(predictions),
+    }
 
 
 def _named(result: StudyResult) -> dict[str, Any] | None:
@@ -259,13 +261,15 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         rng=rng_for(experiment.seed, "permutation"),
         persons=predictions["person"].to_numpy(),
     )
+    scores = _scores(cell)
     shuffled = [other.result.scores()["macro_f1"] for other in result.shuffled]
     return {
         "preprocessing": experiment.preprocessing.label,
         "sampling": experiment.sampling.label,
         "model": experiment.model.label,
         "protocol": experiment.protocol.label,
-        **_scores(cell),
+        **scores,
+        "interval": words(scores["interval_method"], stratified=experiment.bootstrap.stratified),
         "interval_unit": experiment.bootstrap.unit,
         "interval_resamples": experiment.bootstrap.n,
         "permutation_level": null.level,

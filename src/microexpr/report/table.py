@@ -94,6 +94,8 @@ class Table:
     notes: Sequence[str] = ()
     marks: Mapping[int, str] | None = None
     """Rows that stand out: 'best', 'reference' (a baseline), 'rule' (a new group begins)."""
+    folded: bool = False
+    """Whether it is shown when asked for: long, and of no interest to most."""
     label: str = ""
     """'Table III' for the paper's, 'Table A' for ours; set when the report is put together."""
 

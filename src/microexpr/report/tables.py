@@ -39,7 +39,7 @@ def scored(prefix: str, cell: Mapping[str, Any] | None) -> dict[str, Any]:
 def main_results(reading: Reading) -> Table | None:
     """Return Table III: the best model of each phase; None where no model was chosen among several."""
     methods = reading.levels("preprocessing")
-    if not reading.winners or len(reading.cells) < 2:
+    if not reading.winners or reading.alone:
         return None
     rows = [_main_row(reading, sampling, cell) for sampling, cell in reading.winners.items()]
     for name, title in BLIND.items():
@@ -67,6 +67,7 @@ def main_results(reading: Reading) -> Table | None:
             Column("M2 F1", "paper_m2_macro_f1", "published", PAPER, ABSENT),
         ]
     notes = [f"Macro-F1; {reading.test_clips}; {'intervals in the table of all cells' if wide else reading.interval}."]
+    notes += [reading.narrow] if reading.narrow else []
     if len(reading.levels("model")) > 1:
         notes.append(
             f"The model of each phase is the one with the highest macro-F1 under {first} on the test set itself, as in "
@@ -240,7 +241,9 @@ def per_class(reading: Reading) -> Table | None:
         if (cell := reading.find(name, winner["sampling"], winner["model"]))
     ]
     tested = next((counts for cell in cells if (counts := reading.tested(cell))), None)
-    if not cells or not reading.classes:
+    # Of one experiment the table of classes says more, and there is no column of the paper's to set beside it.
+    told = reading.alone and bool(reading.rows("detail")) and not reading.concerns_paper
+    if not cells or not reading.classes or told:
         return None
     published = {str(row.get("emotion", "")).lower(): row for row in reading.published("table5")}
     beside = _paper_columns(published, reading) if any(map(reading.method, reading.levels("preprocessing"))) else []

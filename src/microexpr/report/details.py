@@ -1,0 +1,343 @@
+"""Tables and figures of single cells: classes, databases, persons, every metric, seeds, divisions of the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from microexpr.report.figures import Plot
+from microexpr.report.reading import Reading, number, short
+from microexpr.report.records import place, score_title, where
+from microexpr.report.style import INK, MARKERS, SERIES, SOFT, WIDTH, legend_handles
+from microexpr.report.table import ABSENT, Column, Table
+
+LONG = 12
+"""Rows of a table by person or by metric that are shown without asking."""
+MOST = 40
+"""Rows that a figure of seeds can show, and persons that it can name."""
+INFLUENTIAL = 14
+"""Persons whose influence is drawn."""
+SEVERAL = 6
+"""Seeds that a table gives a column each."""
+HEADS = {
+    "macro_f1": ("F1", "macro"),
+    "macro_f1_all": ("F1, all classes", "macro"),
+    "macro_precision": ("precision", "macro"),
+    "macro_recall": ("recall", "macro"),
+    "uf1": ("UF1", ""),
+    "uar": ("UAR", ""),
+    "weighted_f1": ("Weighted F1", ""),
+    "accuracy": ("Accuracy", ""),
+    "expected_calibration_error": ("ECE", ""),
+}
+"""Head and group of each metric's column; one that is not here stands behind them under its own name."""
+PARTS = {"seed_variance": "seed", "joint_variance": "both", "unit_variance": "people"}
+"""What the variance of one published score is made of."""
+
+
+def detail_tables(reading: Reading) -> list[Table]:
+    """Return those tables of single cells that the summary has rows for."""
+    made = [by_class(reading), by_database(reading), by_person(reading), all_scores(reading), seeds(reading)]
+    return [table for table in [*made, repeats(reading)] if table.rows]
+
+
+def detail_figures(reading: Reading) -> list[Plot | None]:
+    """Return those figures of single cells that the summary has values for."""
+    return [persons(reading), influence(reading), over_seeds(reading)]
+
+
+def _about(reading: Reading, detail: Mapping[str, Any]) -> str:
+    """Return which cell a detail is of; empty where there is one experiment."""
+    role = str(detail.get("role") or "")
+    under = f" under {str(detail.get('protocol')).upper()}" if role == "named" else ""
+    return f"{role}: {reading.title(detail)}{under}" if role else ""
+
+
+def _rows(reading: Reading, part: str) -> tuple[list[dict[str, Any]], dict[int, str], list[Column]]:
+    """Return the rows of one part of every detail, where a new cell begins, and the column that says which."""
+    rows: list[dict[str, Any]] = []
+    marks: dict[int, str] = {}
+    for detail in reading.rows("detail"):
+        about = _about(reading, detail)
+        marks |= {len(rows): "rule"} if rows and detail.get(part) else {}
+        rows += [{"about": "" if at else about, **row} for at, row in enumerate(detail.get(part) or [])]
+    several = any(row["about"] for row in rows)
+    return rows, marks, [Column("Cell", "about", missing=" ")] if several else []
+
+
+def _titled(reading: Reading, title: str) -> str:
+    """Return a caption that says of which cells it is, where there is more than one experiment."""
+    words = {"best": "the best cell", "named": "the cell named beforehand"}
+    told = [words[str(detail["role"])] for detail in reading.rows("detail") if detail.get("role")]
+    return f"{title}: {' and '.join(told)}" if told else title
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def by_class(reading: Reading) -> Table:
+    """Return support, predictions, precision, recall and F1 of every class."""
+    rows, marks, about = _rows(reading, "classes")
+    rows = [{**row, "class": row["class"][:1].upper() + row["class"][1:]} for row in rows]
+    columns = [
+        *about,
+        Column("Class", "class"),
+        Column("Test clips", "support", "count"),
+        Column("Predicted", "predicted", "count"),
+        Column("Precision", "precision", "score", missing=ABSENT),
+        Column("Recall", "recall", "score", missing=ABSENT),
+        Column("F1", "f1", "score", missing=ABSENT),
+    ]
+    notes = [
+        "Precision: of the clips that were given the class, the share that are of it. Recall: of the clips that are of "
+        f"it, the share that were given it. {ABSENT}: never predicted, or without a test clip."
+    ]
+    return Table("by_class", _titled(reading, "Classes"), columns, rows, notes, marks)
+
+
+def by_database(reading: Reading) -> Table:
+    """Return the scores within each of several databases."""
+    rows, marks, about = _rows(reading, "databases")
+    columns = [
+        *about,
+        Column("Database", "database"),
+        Column("Clips", "clips", "count"),
+        Column("Persons", "persons", "count"),
+        Column("Classes", "classes", "count"),
+        *(Column(score_title(name), name, "score") for name in ("macro_f1", "uf1", "uar", "accuracy")),
+    ]
+    notes = [
+        "Each over the classes with a test clip in that database. The score of all clips together is not the mean of "
+        "these."
+    ]
+    return Table("by_database", _titled(reading, "Databases"), columns, rows, notes, marks)
+
+
+def by_person(reading: Reading) -> Table:
+    """Return every person's clips, and macro-F1 of all others."""
+    rows, marks, about = _rows(reading, "persons")
+    rows = [{**row, "lost": ", ".join(row.get("lost") or [])} for row in rows]
+    lost = any(row["lost"] for row in rows)
+    columns = [
+        *about,
+        Column("Person", "person"),
+        Column("Clips", "clips", "count"),
+        Column("Classes", "classes", "count"),
+        Column("Right", "right", "count"),
+        Column("Accuracy", "accuracy", "score"),
+        Column("Macro-F1 without", "without", "score"),
+        Column("Change", "change", "change"),
+        *([Column("Shown by nobody else", "lost", missing=ABSENT)] if lost else []),
+    ]
+    notes = [
+        "A person has no F1: it is undefined for the classes that he or she does not show. Macro-F1 without: of all "
+        "other persons' clips, over the same classes; the models are not trained again."
+    ]
+    notes += list(dict.fromkeys(str(d["problem"]) for d in reading.rows("detail") if d.get("problem")))
+    return Table("by_person", _titled(reading, "Persons"), columns, rows, notes, marks, folded=len(rows) > LONG)
+
+
+def all_scores(reading: Reading) -> Table:
+    """Return every registered metric of every cell, and of the cell named beforehand."""
+    rows = [{**where(reading, cell), **(cell.get("scores") or {})} for cell in reading.cells if cell.get("scores")]
+    named, marks = reading.part("named_cell"), {}
+    if rows and named.get("scores"):
+        marks[len(rows)] = "rule"
+        told = f"{where(reading, named)['model']}, under {str(named.get('protocol')).upper()}"
+        blank = {f"factor_{name}": ABSENT for name in reading.further}
+        rows.append({**blank, **where(reading, named), "model": told, **named["scores"]})
+    given = dict.fromkeys(name for cell in reading.cells for name in cell.get("scores") or ())
+    names = [*(name for name in HEADS if name in given), *(name for name in given if name not in HEADS)]
+    heads = [HEADS.get(name, (score_title(name), "")) for name in names]
+    columns = [
+        *(place(reading) if len(rows) > 1 else []),
+        *(Column(head, name, "score", group) for name, (head, group) in zip(names, heads, strict=True)),
+    ]
+    notes = [
+        "Of the pooled test clips; the table of scores has each one's rule. ECE: expected calibration error, 0 is best."
+    ]
+    notes += ["The last row is the cell named beforehand."] if marks else []
+    return Table("all_scores", "Every metric", columns, rows, notes, marks, folded=len(rows) > LONG)
+
+
+def seeds(reading: Reading) -> Table:
+    """Return the scores of every seed, their mean, and what their variance is made of."""
+    found = reading.rows("over_seeds")
+    names = list(dict.fromkeys(str(name) for row in found for name in row["seeds"]))
+    rows = []
+    for row in found:
+        scores = dict(zip(row["seeds"], row["scores"], strict=True))
+        whole = sum(number(row.get(part)) or 0.0 for part in PARTS)
+        rows.append(
+            {
+                **row,
+                **where(reading, row),
+                **{f"seed_{name}": scores.get(name) for name in names},
+                "least": min(row["scores"]),
+                "most": max(row["scores"]),
+                **{f"share_{part}": (row.get(part) or 0.0) / whole if whole else None for part in PARTS},
+            }
+        )
+    each = [Column(name, f"seed_{name}", "score", "seed") for name in names]
+    columns = [
+        *(
+            column
+            for column in (place(reading) if len(rows) > 1 else [])
+            if column.keys != f"factor_{reading.seed_axis}"
+        ),
+        *(each if len(names) <= SEVERAL else [Column("least", "least", "score"), Column("most", "most", "score")]),
+        Column(f"Mean [{reading.level}]", ("mean", "low", "high"), "interval"),
+        Column("SD", "seed_sd", "score", missing=ABSENT),
+        *(Column(word, f"share_{part}", "percent", "share of the variance", ABSENT) for part, word in PARTS.items()),
+    ]
+    unit = next((str(row["unit"]) for row in found if row.get("unit")), "person")
+    notes = [
+        "Macro-F1. SD: between the seeds' scores. Shares: of the variance of one published score, by two-way analysis "
+        f"of variance of seeds and {unit}s (pseudo-values); both: what is peculiar to one seed on some {unit}s. The "
+        f"interval speaks of other seeds and other {unit}s."
+    ]
+    notes += list(dict.fromkeys(str(row["problem"]) for row in found if row.get("problem")))
+    return Table("seeds", f"Scores over {len(names)} seeds", columns, rows, notes)
+
+
+def repeats(reading: Reading) -> Table:
+    """Return macro-F1 of every cell over the divisions of the clips into folds."""
+    rows = [{**row, **where(reading, row)} for row in reading.rows("repeats")]
+    columns = [
+        *(place(reading) if len(rows) > 1 else []),
+        Column("Divisions", "repeats", "count"),
+        Column("Mean", "mean", "score"),
+        Column("SD", "sd", "score"),
+        Column("least", "least", "score"),
+        Column("most", "most", "score"),
+    ]
+    notes = ["Macro-F1, each division pooled by itself. All other tables are of the first division."]
+    return Table("repeats", "Divisions of the clips into folds", columns, rows, notes, folded=len(rows) > LONG)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+def _panels(details: Sequence[Mapping[str, Any]], height: float, *, beside: bool) -> tuple[Figure, list[Axes]]:
+    down, across = (1, len(details)) if beside else (len(details), 1)
+    figure = Figure(figsize=(WIDTH, height * down), layout="constrained")
+    return figure, list(figure.subplots(down, across, squeeze=False).flat)
+
+
+def persons(reading: Reading) -> Plot | None:
+    """Draw the accuracy of every person, the worst first; a dot's area is that of the clips."""
+    details = [detail for detail in reading.rows("detail") if len(detail.get("persons") or []) > 1]
+    if not details:
+        return None
+    figure, panels = _panels(details, 2.5, beside=False)
+    for detail, axes in zip(details, panels, strict=True):
+        rows = sorted(detail["persons"], key=lambda row: (row["accuracy"], row["clips"], row["person"]))
+        databases = list(dict.fromkeys(str(row["person"]).partition("/")[0] for row in detail["persons"]))
+        entries = {}
+        for at, name in enumerate(databases):
+            mine = [(x, row) for x, row in enumerate(rows) if str(row["person"]).partition("/")[0] == name]
+            how: dict[str, Any] = {"color": SERIES[at % len(SERIES)], "marker": MARKERS[at % len(MARKERS)]}
+            sizes = [6 + 5 * row["clips"] for _, row in mine]
+            axes.scatter([x for x, _ in mine], [row["accuracy"] for _, row in mine], s=sizes, alpha=0.65, **how)
+            entries[short(name, 20)] = how | {"linestyle": "none", "markersize": 5}
+        level = number(detail.get("accuracy"))
+        if level is not None:
+            axes.axhline(level, color=SOFT, linewidth=0.9, dashes=(4, 2), zorder=1)
+            axes.annotate("all clips", (1.0, level), (3, 0), xycoords=("axes fraction", "data"), va="center",
+                          textcoords="offset points", fontsize=6.5, color=SOFT)  # fmt: skip
+        few = len(rows) <= MOST
+        names = [short(str(row["person"]).rpartition("/")[2], 10) for row in rows]
+        axes.set_xticks(range(len(rows)) if few else [], names if few else [], rotation=90)
+        axes.set_xlim(-0.8, len(rows) - 0.2)
+        axes.set_ylim(-0.06, 1.08)
+        axes.set_ylabel("accuracy")
+        axes.set_xlabel("" if few else f"{len(rows)} persons, the worst first")
+        axes.grid(axis="y")
+        axes.set_title(short(_about(reading, detail), 90))
+        if len(databases) > 1:
+            axes.legend(handles=legend_handles(entries), loc="lower right")
+    notes = ["One mark a person, its area by the number of clips; a person of few clips is 0 or 1 by chance alone."]
+    return Plot("persons", _titled(reading, "Accuracy of every person"), figure, notes)
+
+
+def influence(reading: Reading) -> Plot | None:
+    """Draw by how much macro-F1 changes without each of the most influential persons."""
+    details = [d for d in reading.rows("detail") if any(number(r.get("change")) for r in d.get("persons") or [])]
+    if not details:
+        return None
+    most = max(min(INFLUENTIAL, len(detail["persons"])) for detail in details)
+    figure, panels = _panels(details, 0.17 * most + 0.75, beside=True)
+    notes = ["The score of all other persons' clips; the models are not trained again."]
+    for detail, axes in zip(details, panels, strict=True):
+        rows = sorted(detail["persons"], key=lambda row: (-abs(row["change"]), row["person"]))
+        for at, row in enumerate(rows[:INFLUENTIAL]):
+            colour = SERIES[0] if row["change"] < 0 else SERIES[1]
+            axes.plot([0, row["change"]], [at, at], color=colour, linewidth=1.3, solid_capstyle="butt")
+            axes.plot([row["change"]], [at], color=colour, marker="o", markersize=4.5)
+        labels = [f"{short(str(row['person']), 18)} ({row['clips']})" for row in rows[:INFLUENTIAL]]
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(most - 0.4, -0.6)
+        axes.axvline(0, color=SOFT, linewidth=0.8)
+        axes.set_xlabel("change of macro-F1 without the person")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        named = f"named cell, {str(detail.get('protocol')).upper()}"
+        axes.set_title({"best": "best cell", "named": short(named, 40)}.get(str(detail["role"]), ""))
+        without = [row["without"] for row in rows]
+        about = {"best": "The best cell: without", "named": "The named cell: without"}.get(detail["role"], "Without")
+        rest = f"; each of the other {len(rows) - INFLUENTIAL} moves it less" if len(rows) > INFLUENTIAL else ""
+        notes.append(
+            f"{about} one person macro-F1 is {min(without):.3f} to {max(without):.3f} in place of "
+            f"{detail['macro_f1']:.3f}{rest}."
+        )
+    return Plot("influence", _titled(reading, "What single persons do to the score"), figure, notes)
+
+
+def over_seeds(reading: Reading) -> Plot | None:
+    """Draw every seed's score, their mean with its interval, and what the variance is made of."""
+    found = [row for row in reading.rows("over_seeds") if len(row["scores"]) > 1]
+    if not found or len(found) > MOST:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.24 * len(found) + 1.0), layout="constrained")
+    scores, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, 1.0])
+    for at, row in enumerate(found):
+        low, high = number(row.get("low")), number(row.get("high"))
+        if low is not None and high is not None:
+            scores.plot([low, high], [at, at], color=INK, linewidth=1.2, solid_capstyle="butt", zorder=2)
+        scores.plot(row["scores"], [at] * len(row["scores"]), color=SERIES[0], marker="o", markersize=4, alpha=0.6,
+                    linestyle="none", zorder=3)  # fmt: skip
+        scores.plot([row["mean"]], [at], color=INK, marker="|", markersize=11, markeredgewidth=1.6, zorder=4)
+        _shares(shares, at, row)
+    titles = [reading.title(row) for row in found] if len(found) > 1 else [""]
+    scores.set_yticks(range(len(found)), [short(title, 48) for title in titles])
+    scores.set_ylim(len(found) - 0.4, -0.6)
+    scores.set_xlabel("macro-F1")
+    scores.grid(axis="x")
+    shares.set_xlim(0, 100)
+    shares.set_xlabel("share of the variance, %")
+    for axes in (scores, shares):
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    entries = {word: {"color": colour, "marker": "s", "linestyle": "none"} for word, colour in _colours().items()}
+    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=len(entries))
+    notes = [
+        f"Dots: seeds. Bar: their mean; line: its {reading.level} interval for other seeds and other people. Right: "
+        "the variance of one published score that comes from the seed, from the people tested, and from both together."
+    ]
+    return Plot("seeds", "Scores over seeds, and what their variance is made of", figure, notes)
+
+
+def _colours() -> dict[str, str]:
+    return dict(zip(PARTS.values(), (SERIES[0], SERIES[2], SERIES[5]), strict=True))
+
+
+def _shares(axes: Axes, at: int, row: Mapping[str, Any]) -> None:
+    parts = {word: number(row.get(part)) or 0.0 for part, word in PARTS.items()}
+    whole, left = sum(parts.values()), 0.0
+    if not whole:
+        axes.text(50, at, "nothing varies" if row.get("unit") else "not split", ha="center", va="center",
+                  color=SOFT, style="italic")  # fmt: skip
+        return
+    for word, value in parts.items():
+        axes.barh(at, 100 * value / whole, left=left, height=0.55, color=_colours()[word])
+        left += 100 * value / whole
