@@ -260,6 +260,10 @@ class Sampler(Protocol):
     """Choose the views of a clip."""
 
     @property
+    def by_coded_times(self) -> bool:
+        """Whether the times that coders marked decide which frames are seen, in test clips too."""
+
+    @property
     def nominal(self) -> int:
         """Views a clip gives at most."""
 

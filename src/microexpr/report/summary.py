@@ -17,6 +17,7 @@ from microexpr.clip import Clip
 from microexpr.config import Component, rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.environment import environment
+from microexpr.folds import stored as divided
 from microexpr.plan import Plan
 from microexpr.predictions import score_named
 from microexpr.report import cellwise, factorial
@@ -93,6 +94,7 @@ def _stored(result: StudyResult) -> list[Stored]:
                 "fingerprint": cell.plan.data.cache.fingerprint,
                 "data": cell.plan.data.dataset.facts(),
             },
+            divided(cell.plan.folds(), cell.plan.table, {}, cell.experiment.seed),
         )
         for cell in judged
     ]
@@ -268,6 +270,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         "sampling": experiment.sampling.label,
         "model": experiment.model.label,
         "protocol": experiment.protocol.label,
+        "key": cell.result.key,
         **scores,
         "interval": words(scores["interval_method"], stratified=experiment.bootstrap.stratified),
         "interval_unit": experiment.bootstrap.unit,

@@ -22,6 +22,7 @@ class ApexFrame:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
+    by_coded_times: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [(_times(clip, self.missing_apex)[1],)]
@@ -38,6 +39,7 @@ class KeyFrameSequence:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 3
+    by_coded_times: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [(number,) for number in _times(clip, self.missing_apex)]
@@ -59,6 +61,8 @@ class MultiFrameSampling:
     drop: bool = True
     missing_apex: Missing = "refuse"
 
+    by_coded_times: ClassVar[bool] = True
+
     @property
     def nominal(self) -> int:
         """Views a clip before anything is dropped."""
@@ -79,6 +83,7 @@ class ReadyImage:
     """The one image of a clip without time."""
 
     nominal: ClassVar[int] = 1
+    by_coded_times: ClassVar[bool] = False
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         if clip.onset is not None:

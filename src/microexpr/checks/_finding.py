@@ -1,0 +1,22 @@
+"""What a check says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a reviewer would object to (`warning`) or must know (`note`)."""
+
+    code: str
+    level: Literal["warning", "note"]
+    sentence: str
+    evidence: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.sentence} {self.evidence}\n      -> {self.mend}"

@@ -1,0 +1,157 @@
+"""What is to object to in one experiment, told of all that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from microexpr import contracts
+from microexpr.config import rng_for
+from microexpr.confusion import present
+from microexpr.checks._finding import LEVEL, Finding
+from microexpr.checks._stored import Stored
+from microexpr.statistics.multiplicity import holm
+from microexpr.statistics.permutation import PermutationNull, permutation_null
+from microexpr.store import FoldResult
+
+FEW = 5
+"""Test clips below which one clip moves a class's F1 by a tenth and more."""
+PERMUTATIONS = 1999
+
+
+def of_each(stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Yield the findings of every experiment; what several share is said once."""
+    luck = _lucky([each for each in stored if each.looks])
+    told: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for each in stored:
+        for finding in [*_one(each), *luck.get(each.key, ())]:
+            told.setdefault((finding.code, finding.level, finding.sentence, finding.mend), []).append(
+                (each.name, finding.evidence)
+            )
+    for (code, level, sentence, mend), where in told.items():
+        evidence = "; ".join(f"{name}: {shown}" for name, shown in where[:3])
+        more = f"; and {len(where) - 3} more experiments" if len(where) > 3 else ""
+        yield Finding(code, "note" if level == "note" else "warning", sentence, f"{evidence}{more}.", mend)
+
+
+def _one(each: Stored) -> Iterator[Finding]:
+    yield from _unfinished(each)
+    yield from _leaks(each)
+    if not each.looks:
+        return
+    yield from _few(each)
+    if each.by_coded_times:
+        yield Finding(
+            "ME010",
+            "note",
+            "Frames were chosen by the apex (and onset, offset) that coders marked, in test clips too.",
+            f"sampling {each.experiment.sampling.label}, modality {each.experiment.modality or 'the usual one'}",
+            "say that scores hold for clips cut and marked by coders; nothing is said of unlabelled video",
+        )
+
+
+def _unfinished(each: Stored) -> Iterator[Finding]:
+    if each.division is None:
+        yield Finding(
+            "ME014",
+            "note",
+            "Which folds there should be is not known, so that some may be missing.",
+            "no folds.json beside the results",
+            "run the same command again: it writes the folds and trains what is missing",
+        )
+    elif each.unfinished:
+        done, whole = len(each.folds), len(each.division.folds)
+        yield Finding(
+            "ME014",
+            "warning",
+            "Some folds have no result: scores are of the clips that happen to be done.",
+            f"{done} of {whole} folds are there",
+            "run the same command again, which trains only what is missing",
+        )
+    if each.untested and each.division is not None:
+        known = len(each.division.known)
+        handmade = each.experiment.protocol.name == "from_file"
+        yield Finding(
+            "ME015",
+            "warning" if handmade else "note",
+            "Not every clip is tested.",
+            f"{known - len(each.untested)} of {known} clips, under {each.experiment.protocol.label}",
+            "say who chose the clips that are tested, and how" if handmade else "print the number of test clips",
+        )
+
+
+def _leaks(each: Stored) -> Iterator[Finding]:
+    shared = {person for fold in each.folds for person in _both(each.persons, fold)}
+    if shared:
+        yield Finding(
+            "ME001",
+            "warning",
+            "Persons stand in training and test.",
+            f"{len(shared)} persons, for instance {min(shared)}",
+            "take a protocol that divides persons (loso, subject_kfold), or claim nothing about new people",
+        )
+    chosen = {clip for fold in each.folds for clip in _both(each.clips, fold)}
+    if chosen:
+        yield Finding(
+            "ME002",
+            "warning",
+            "Test clips were trained on, or chose the model.",
+            f"{len(chosen)} clips, for instance {min(chosen)}",
+            "cut validation from the training persons; a score that chose its own model is no score",
+        )
+
+
+def _both(of: Any, fold: FoldResult) -> set[str]:
+    found: set[str] = of(fold, "test") & of(fold, "train", "val")
+    return found
+
+
+def _few(each: Stored) -> Iterator[Finding]:
+    predictions, classes = each.predictions(), each.facts["classes"]
+    counts = np.bincount(predictions["y_true"].to_numpy(int), minlength=len(classes))
+    few = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
+    if few:
+        more = "test every person once (loso), " if each.untested else ""
+        yield Finding(
+            "ME004",
+            "warning",
+            f"A class has fewer than {FEW} test clips, so that one clip decides its F1.",
+            f"{', '.join(few)} of {len(predictions)}",
+            f"join small classes by another label set, {more}or print counts with the score",
+        )
+
+
+def _lucky(judged: Sequence[Stored]) -> dict[str, list[Finding]]:
+    """Return, by key, the experiments that permuted labels reach as well; p-values are corrected for all of them."""
+    nulls = [_null(each) for each in judged]
+    family = f" (Holm, {len(nulls)} experiments)" if len(nulls) > 1 else ""
+    return {
+        each.key: [
+            Finding(
+                "ME005",
+                "warning",
+                "The score is not above what permuted labels give.",
+                f"p = {p_value:.3f}{family}, 95 of 100 permutations within persons stay under {null.level:.3f}",
+                "claim no recognition from it",
+            )
+        ]
+        for each, null, p_value in zip(judged, nulls, holm([null.p_value for null in nulls]), strict=True)
+        if p_value is not None and p_value > LEVEL
+    }
+
+
+def _null(each: Stored) -> PermutationNull:
+    predictions, k = each.predictions(), len(each.facts["classes"])
+    y_true = predictions["y_true"].to_numpy(int)
+    return permutation_null(
+        contracts.metrics.build("macro_f1", {}),
+        y_true,
+        predictions["y_pred"].to_numpy(int),
+        k=k,
+        over=present(y_true, k),
+        rng=rng_for(each.experiment.seed, "check"),
+        n=PERMUTATIONS,
+        persons=predictions["person"].to_numpy(),
+    )
