@@ -51,7 +51,8 @@ def audit_log(
     clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `persons` says who is resampled: a column of
     the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no persons; without it
     the subject. `classes` names the classes in the order of their numbers, also those that are predicted and nobody's
-    truth; `columns` names those of a table without a header. `skip_invalid` leaves out unknown and repeated clips. Raises DataError with every fault of the log.
+    truth; `columns` names those of a table without a header. `skip_invalid` leaves out unknown and repeated clips.
+    Raises DataError with every fault of the log.
     """
     file = Path(file)
     pattern = persons is not None and "(" in persons
