@@ -7,7 +7,9 @@ import itertools
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from microexpr import audit_agreement
@@ -54,7 +56,7 @@ def test_two_codings_counted_by_hand(codings):
     assert (found["videos"], found["events"], found["paired"]) == (4, [4, 5], 4)
     assert (found["only_first"], found["only_second"]) == (["v5"], ["v6"])
     assert any("Videos in a.csv alone (1), left out: v5" in note for note in found["notes"])
-    assert any("0 expressions of a.csv and 1 of b.csv have no counterpart" in note for note in found["notes"])
+    assert any("Expressions without a counterpart: 0 of a.csv, 1 of b.csv" in note for note in found["notes"])
     spotting = found["spotting"]
     # v1 overlaps by 12 of 14 frames and by 11 of 40; v2 whole; v3 12 of 13; v4 was found by one alone.
     assert (spotting["tp"], spotting["fp"], spotting["fn"]) == (3, 2, 1)
@@ -99,27 +101,40 @@ def test_intraclass_correlations_are_those_of_shrout_and_fleiss():
     assert (three.low, three.high) == pytest.approx((0.34, 0.95), abs=0.005)
 
 
-def left_over(ratings, *factors):
-    """Sum of squares that a linear model of these factors leaves, by least squares."""
-    design = np.column_stack([np.ones(ratings.size), *(np.eye(factor.max() + 1)[factor.ravel()] for factor in factors)])
-    y = ratings.ravel()
-    return float(((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum())
-
-
-def test_intraclass_correlations_follow_from_linear_models():
-    """The mean squares as differences between fitted models, on random ratings."""
+def test_intraclass_correlations_follow_from_an_analysis_of_variance():
+    """2,000 random tables in one long frame: sums of squares by pandas, intervals of ICC(3,1) by scipy."""
     rng = np.random.default_rng(0)
-    for _ in range(50):
+    tables = []
+    for _ in range(2_000):
         n, k = int(rng.integers(4, 12)), int(rng.integers(2, 5))
-        ratings = rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, k)) + rng.normal(size=k)
-        rows, raters = np.indices(ratings.shape)
-        both, by_row, by_rater = (left_over(ratings, *factors) for factors in ((rows, raters), (rows,), (raters,)))
-        msr, msc, mse = (by_rater - both) / (n - 1), (by_row - both) / (k - 1), both / ((n - 1) * (k - 1))
-        two, three = intraclass(ratings)
-        assert two.value == pytest.approx((msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n))
-        assert three.value == pytest.approx((msr - mse) / (msr + (k - 1) * mse))
-        assert two.low < two.value < two.high
-        assert three.low < three.value < three.high
+        tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, k)) + rng.normal(size=k))
+    long = pd.concat(
+        [pd.DataFrame(table).melt(ignore_index=False).reset_index() for table in tables], keys=range(2_000)
+    )
+    long = long.set_axis(["target", "rater", "rating"], axis=1).rename_axis(["case", None]).reset_index("case")
+    mean, by_target, by_rater = (
+        long.groupby(keys)["rating"].transform("mean") for keys in (["case"], ["case", "target"], ["case", "rater"])
+    )
+    squares = pd.DataFrame(
+        {
+            "target": (by_target - mean) ** 2,
+            "rater": (by_rater - mean) ** 2,
+            "rest": (long["rating"] - by_target - by_rater + mean) ** 2,
+        }
+    )
+    squares = squares.groupby(long["case"]).sum()
+    n, k = (long.groupby("case")[name].nunique() for name in ("target", "rater"))
+    msr, msc, mse = squares["target"] / (n - 1), squares["rater"] / (k - 1), squares["rest"] / ((n - 1) * (k - 1))
+    absolute = (msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n)
+    consistent = (msr - mse) / (msr + (k - 1) * mse)
+    low = msr / mse / stats.f.ppf(0.975, n - 1, (n - 1) * (k - 1))
+    high = msr / mse * stats.f.ppf(0.975, (n - 1) * (k - 1), n - 1)
+    found = [intraclass(table) for table in tables]
+    assert [two.value for two, _ in found] == pytest.approx(absolute.tolist())
+    assert [three.value for _, three in found] == pytest.approx(consistent.tolist())
+    assert [three.low for _, three in found] == pytest.approx(((low - 1) / (low + k - 1)).tolist())
+    assert [three.high for _, three in found] == pytest.approx(((high - 1) / (high + k - 1)).tolist())
+    assert all(two.low < two.value < two.high for two, _ in found)
 
 
 def test_a_constant_shift_is_consistent_and_not_absolute():
@@ -165,7 +180,7 @@ def test_examples_in_the_text_are_true():
     [(18, 327, 39, 0.0896), (91, 348, 209, 0.2463), (41, 323, 118, 0.1568), (60, 231, 273, 0.1923)],
 )
 def test_f1_of_spotting_as_softnet_counts_it(tp, fp, fn, f1):
-    """Liong et al. (2021) print these counts and scores for CAS(ME)^2 and SAMM Long Videos."""
+    """The authors' code (genbing99/SoftNet-SpotME) states these counts for pre-trained weights."""
     scores = spotting_scores(tp, fp, fn)
     assert scores["f1"] == pytest.approx(f1, abs=5e-5)
     assert scores["precision"] == tp / (tp + fp)
@@ -189,7 +204,7 @@ def test_overlap_counts_frames_as_sets_do():
 
 def test_matching_finds_as_many_pairs_as_there_can_be():
     rng = np.random.default_rng(0)
-    for _ in range(200):
+    for _ in range(2_000):
         iou = rng.random((int(rng.integers(1, 5)), int(rng.integers(1, 5))))
         found = matched(iou, 0.5)
         assert len({r for r, _ in found}) == len({p for _, p in found}) == len(found)
@@ -203,6 +218,27 @@ def test_matching_finds_as_many_pairs_as_there_can_be():
         assert len(found) == best
 
 
+def test_durations_are_compared_and_not_only_places(tmp_path):
+    """Onsets far apart correlate whatever the coders do; durations drawn apart do not."""
+    rng = np.random.default_rng(0)
+    onset = np.arange(40) * 100
+    for name in "ab":
+        lines = [f"v{at},{at},{at + rng.integers(8, 30)}\n" for at in onset]
+        written(tmp_path, "video,onset,offset\n" + "".join(lines), f"{name}.csv")
+    times = audit_agreement(tmp_path / "a.csv", tmp_path / "b.csv")["times"]
+    assert list(times) == ["onset", "offset", "duration"]
+    assert times["offset"]["icc_2_1"]["value"] > 0.99
+    assert times["duration"]["icc_2_1"]["low"] < 0 < times["duration"]["icc_2_1"]["high"]
+    lengths = [
+        [
+            int(line.split(",")[2]) - int(line.split(",")[1])
+            for line in (tmp_path / f"{name}.csv").read_text().split()[1:]
+        ]
+        for name in "ab"
+    ]
+    assert times["duration"]["mean_difference"] == pytest.approx(np.mean(lengths[1]) - np.mean(lengths[0]))
+
+
 def test_an_expression_may_match_once(tmp_path):
     a = written(tmp_path, "video,onset,offset\nv,10,20\n", "a.csv")
     b = written(tmp_path, "video,onset,offset\nv,10,19\nv,11,20\n", "b.csv")
@@ -214,7 +250,7 @@ def test_an_expression_may_match_once(tmp_path):
 # --- kappa ------------------------------------------------------------------------------------------------------------
 def test_kappa_is_scikit_learns():
     rng = np.random.default_rng(0)
-    for _ in range(200):
+    for _ in range(2_000):
         k = int(rng.integers(2, 5))
         a, b = rng.integers(k, size=(2, 30))
         confusion = np.zeros((k, k), dtype=int)
@@ -253,6 +289,8 @@ def test_one_class_and_one_video_get_a_sentence(tmp_path):
         ("clip_name,onset\nv,1\n", "has no column 'video'"),
         ("video\nv\n", "has no column 'video' beside others"),
         ("video,onset,offset\n,1,2\n", "line 2: names no video"),
+        ("video,onset,apex,offset\nv,1,5,10\nw,1,30,10\n", r"line 3: its apex \(30\) lies outside of 1 to 10"),
+        ("video,onset,apex\nv,9,3\n", r"line 2: its apex \(3\) lies outside of 9 to \?"),
         ("video,onset,offset\nv,9,2\n", r"line 2: ends \(2\) before it begins \(9\)"),
         ("video,onset,offset\nv,x,2\n", "line 2: its onset is 'x'"),
         ("video,onset,offset\nv,1,2\nv,1,2\n", "line 2-3: an expression of v stands there twice"),
@@ -280,5 +318,9 @@ def test_the_command(codings):
     assert (answer.code, answer.err) == (0, "")
     assert "TP 3, FP 2 (b.csv alone), FN 1: precision 0.600, recall 0.750, F1 0.6667" in answer.out
     assert "Cohen's kappa 0.6667" in answer.out
+    assert "intervals: expanded percentile bootstrap, 95%, 200 resamples" in answer.out
+    assert "\nduration " in answer.out
+    one = written(codings[0].parent, "video,onset,offset\nv1,1,5\n", "one.csv")
+    assert "1 video, 1 and 1 expression\n" in microexpr("audit", "agreement", one, one).out
     told = json.loads(microexpr("audit", "agreement", *codings, "--resamples", 200, "--json").out)
     assert told == audit_agreement(*codings, resamples=200)

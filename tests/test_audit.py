@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from microexpr import audit_log, audit_table, cells
+from microexpr import audit_log, audit_table, cells, confusion
 from microexpr.audit import claims, table
 from microexpr.audit import margins as solver
 from microexpr.audit import quantities as named
 from microexpr.audit.claims import check_claims, printed
 from microexpr.audit.margins import ANY, ClassFigures, Range, choices, margins
-from microexpr.audit.matching import Predictions
+from microexpr.audit.matching import ClipPredictions
 from microexpr.audit.quantities import quantities
 from microexpr.audit.table import span
 from microexpr.errors import ConfigError, DataError, MicroexprError, UsageError
@@ -333,6 +333,45 @@ def test_a_log_that_cannot_be_read_is_told(tmp_path, text, options, says):
         audit(small(tmp_path, text), **options)
 
 
+def test_a_label_that_is_only_predicted_is_a_fault_unless_it_is_named(tmp_path):
+    text = "d s1\na 0 0\nb 1 {}\nd s2\nc 1 1\ne 0 1\n"
+    for word in ("nan", "0.5", "2"):
+        file = small(tmp_path, text.format(word))
+        with pytest.raises(DataError, match=rf"line 3: '{word}' is predicted and is nobody's truth -> .*--classes"):
+            audit(file)
+    found = audit(file, classes=("0", "1", "2"))  # an honest log may predict a class that nobody shows
+    assert found["classes"] == ["0", "1", "2"]
+    assert found["scopes"]["all"]["averaged"] == ["0", "1"]
+    metrics = found["scopes"]["all"]["metrics"]
+    assert metrics["macro_f1_all"]["value"] == pytest.approx(metrics["uf1"]["value"] * 2 / 3)
+    with pytest.raises(DataError, match=r"line 3: '2' is no class of --classes, which names a, b"):
+        audit(file, classes=("a", "b"))
+    with pytest.raises(DataError, match="line 2: has no label"):
+        audit(small(tmp_path, "d s1\na nan 0\nb 1 1\nc 0 0\n"))
+    many = "d s1\na 0 1\nb 1 0\n" + "".join(f"c{n} 0 x{n}\n" for n in range(20))
+    with pytest.raises(DataError, match="'x0', 'x1', 'x2', 'x3' and 16 more are predicted") as error:
+        audit(small(tmp_path, many))
+    assert len(error.value.faults) == 1
+    with pytest.raises(DataError, match="is JSON, not a log"):
+        audit(small(tmp_path, '{\n "dataset": "samm",\n "clips": 133\n}\n', "experiment.json"))
+
+
+@pytest.mark.parametrize("persons", [("anna1", "ben1"), ("T1S2", "T2S2"), ("s1a", "s1b")])
+def test_persons_of_other_names_are_others(tmp_path, persons):
+    made = [("d", who, clip, label, label) for who in persons for clip, label in (("c1", "0"), ("c2", "1"))]
+    truth = truth_of(made, tmp_path / "truth.csv")
+    for options in ({}, {"truth": truth}, {"truth": truth, "skip_invalid": True}):
+        told = audit(blocks(made, tmp_path / "log.txt"), **options)["scopes"]["all"]
+        assert (told["clips"], told["persons"]) == (4, 2)
+
+
+def test_a_person_may_be_written_in_several_ways(tmp_path):
+    made = [("d", f"sub{n:02}", "c1", str(n % 2), str(n % 2)) for n in range(1, 5)]
+    truth = truth_of(made, tmp_path / "truth.csv")
+    other = [(d, who, *rest) for (d, _, *rest), who in zip(made, ("1", "S02", "subject 3", "p_04"), strict=True)]
+    assert audit(truth_of(other, tmp_path / "log.csv", range(5)), truth=truth)["scopes"]["all"]["clips"] == 4
+
+
 def test_files_that_are_none(tmp_path):
     for file, says in ((tmp_path / "no.txt", "does not exist"), (tmp_path, "is a folder")):
         with pytest.raises(DataError, match=says):
@@ -367,7 +406,7 @@ def planted():
     y_pred = np.where(rng.random(120) < 0.6, y_true, rng.choice(3, size=120, p=[0.5, 0.3, 0.2]))
     dataset = np.repeat(["a", "b"], [80, 40])
     person = np.array([f"{d}/{n % 6}" for n, d in enumerate(dataset)])
-    return Predictions(WORDS, y_true, y_pred, dataset, person, person)
+    return ClipPredictions(WORDS, y_true, y_pred, dataset, person, person)
 
 
 def test_each_false_claim_is_recognised_for_what_it_is():
@@ -404,22 +443,47 @@ def test_each_false_claim_is_recognised_for_what_it_is():
 
 
 def test_quantities_agree_with_scikit_learn_on_random_cases():
-    rng = np.random.default_rng(0)
-    for _ in range(100):
-        n, k = int(rng.integers(2, 40)), int(rng.integers(2, 6))
-        true, guess = rng.integers(k, size=n), rng.integers(k, size=n)
-        names = np.array(["d"] * n)
-        one = Predictions(tuple(map(str, range(k))), true, guess, names, names, names)
-        found = {item.name: item.value for item in quantities(one)}
-        there = np.unique(true)
-        options = {"labels": there, "zero_division": 0}
-        assert found["uf1"] == pytest.approx(sk.f1_score(true, guess, average="macro", **options))
-        assert found["macro_precision"] == pytest.approx(sk.precision_score(true, guess, average="macro", **options))
-        assert found["uar"] == pytest.approx(sk.recall_score(true, guess, average="macro", **options))
-        assert found["weighted_f1"] == pytest.approx(sk.f1_score(true, guess, average="weighted", zero_division=0))
-        if there.size > 1 and np.unique(guess).size > 1:
-            assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(true, guess))
-            assert found["kappa"] == pytest.approx(sk.cohen_kappa_score(true, guess))
+    """2,000 cases; scikit-learn scores all of them in one call, the classes of each case under numbers of their own."""
+    rng, k = np.random.default_rng(0), 5
+    cases = []
+    for _ in range(2_000):
+        n, used = int(rng.integers(2, 40)), int(rng.integers(2, k + 1))
+        cases.append((rng.integers(used, size=n), rng.integers(used, size=n)))
+    true, guess = (np.concatenate([case[at] + k * n for n, case in enumerate(cases)]) for at in (0, 1))
+    scored = sk.precision_recall_fscore_support(true, guess, labels=np.arange(k * len(cases)), zero_division=0)
+    precision, recall, f1, clips = (values.reshape(-1, k) for values in scored)
+    predicted = np.bincount(guess, minlength=k * len(cases)).reshape(-1, k)
+    there, share = clips > 0, clips / clips.sum(1, keepdims=True)
+    marked = there | (predicted > 0)
+    wanted = {
+        "uf1": np.mean(f1, axis=1, where=there),
+        "macro_precision": np.mean(precision, axis=1, where=there),
+        "uar": np.mean(recall, axis=1, where=there),
+        "weighted_f1": (share * f1).sum(1),
+        "weighted_precision": (share * precision).sum(1),
+        "accuracy": (share * recall).sum(1),
+        "uf1_all": f1.mean(1),
+        "uar_all": recall.mean(1),
+    }
+    either = {"uf1_either": np.mean(f1, axis=1, where=marked), "uar_either": np.mean(recall, axis=1, where=marked)}
+    wanted |= either
+    found = {name: np.full(len(cases), np.nan) for name in (*wanted, "mcc", "kappa")}
+    for at, (one_true, one_guess) in enumerate(cases):
+        matrix = confusion.confusion_matrix(one_true, one_guess, k)
+        told = {name: value for name, (value, _) in named._pooled(matrix).items()}
+        told |= {name: named._SCORES[name].of(matrix) for name in either}
+        for name, values in found.items():
+            values[at] = told.get(name, np.nan)
+        assert np.isfinite(told.get("uf1_all", np.nan)) == (not there[at].all())
+    for name, values in wanted.items():
+        rows = ~there.all(1) if name in ("uf1_all", "uar_all") else np.ones(len(cases), dtype=bool)
+        np.testing.assert_allclose(found[name][rows], values[rows], err_msg=name)
+    several = (there.sum(1) > 1) & ((predicted > 0).sum(1) > 1)
+    assert several.sum() > 1_500
+    # Kappa is the function that test_agreement.py holds against scikit-learn on 2,000 cases.
+    for name, score, step in (("mcc", sk.matthews_corrcoef, 1), ("kappa", sk.cohen_kappa_score, 10)):
+        rows = np.flatnonzero(several)[::step]
+        np.testing.assert_allclose(found[name][rows], [score(*cases[at]) for at in rows], err_msg=name, atol=1e-12)
 
 
 def test_printed_rounding_is_what_counts(log, truth):
@@ -436,9 +500,47 @@ def test_printed_rounding_is_what_counts(log, truth):
     assert not printed("0.500").rounded_from(0.5006)
 
 
+def test_a_whole_number_is_meant_exactly(log, truth, tmp_path):
+    zero, one, loose = audit(log, truth=truth, claims="uf1=0,uf1=1,uf1=1.0")["claims"]
+    assert (zero["holds"], one["holds"], loose["holds"]) == (False, False, False)
+    assert one["by_chance"] is None
+    assert "by chance" not in one["sentence"]
+    assert not printed("1").rounded_from(0.9999)
+    assert not printed("0").cut_from(0.3)
+    assert printed("71%").rounded_from(0.7149)
+    right = small(tmp_path, "d s1\na 0 0\nb 1 1\nd s2\nc 0 0\ne 1 1\n")
+    assert [told["holds"] for told in audit(right, claims="uf1=1,uf1=100%,uf1=0")["claims"]] == [True, True, False]
+
+
+def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
+    found = audit(log, truth=truth)
+    metrics = {name: score for name, score in found["scopes"]["all"]["metrics"].items() if score["value"] is not None}
+    assert {"macro_f1", "macro_f1_all", "macro_recall", "uf1"} <= set(metrics)
+    for scope in ("", "smic."):
+        told = found["scopes"][scope.rstrip(".") or "all"]["metrics"]
+        claimed = ",".join(f"{scope}{name}={told[name]['value']:.4f}" for name in metrics)
+        assert all(verdict["holds"] for verdict in audit(log, truth=truth, claims=claimed)["claims"])
+    # A number is told once, whatever names it has.
+    (false,) = audit(log, truth=truth, claims=f"accuracy={metrics['uf1']['value']:.6f}")["claims"]
+    assert [item["name"] for item in false["equals"] if item["scope"] == "all"] == ["uf1"]
+    for name in ("expected_calibration_error", "ece"):
+        with pytest.raises(UsageError, match=f"{name} needs the probabilities of every class, which the log does not"):
+            audit(log, claims=f"{name}=0.1")
+    text = "clip,person,y_true,y_pred,p_0,p_1\n"
+    for n in range(20):
+        p = round(0.05 + 0.047 * n, 3)
+        text += f"c{n},w{n % 4},{n % 2},{int(p > 0.5)},{1 - p:.3f},{p:.3f}\n"
+    found = audit(small(tmp_path, text, "own.csv"), claims="ece=1")
+    score = found["scopes"]["all"]["metrics"]["expected_calibration_error"]
+    assert 0 <= score["low"] < score["value"] < score["high"] <= 1
+    assert found["claims"][0]["quantity"] == "expected_calibration_error"
+
+
 @pytest.mark.parametrize(
     ("claims", "says"),
     [
+        ("uf1=-0.73", "uf1 cannot be -0.73"),
+        ("kappa=-1.2", "kappa cannot be -1.2"),
         ("uf1", "name=value"),
         ("uf1=high", "no number as papers print it"),
         ("uff1=0.7", "unknown quantity 'uff1'.*did you mean 'uf1'"),
@@ -610,6 +712,12 @@ def published(tmp_path, text):
         ("f1 = [0.667, 0.500]\nmacro_f1 = 0.700", "classes' figures fit together, but not the macro score 0.700"),
         ("f1 = [0.286, 0.286]\nmacro_f1 = 0.286", "predicted clips cannot add up to 10"),
         ("f1 = [0.666, 0.500]\nmacro_f1 = 0.583", "they fit if figures were cut off"),
+        ("f1 = [0.727, 0.444]", "can add up to 10, but their row and column sums leave no matrix"),
+        (
+            "f1 = [0.667, 0.500]\naccuracy = 0.75",
+            r"fit together, but not the accuracy 0.75: they leave 6 of 10 clips right, 60.0%",
+        ),
+        ("f1 = [0.667, 0.500]\nmacro_f1 = 0.7\naccuracy = 0.75", "neither the macro score 0.7 nor the accuracy 0.75"),
     ],
 )
 def test_a_table_that_no_matrix_gives_is_told_and_why(tmp_path, column, says):
@@ -620,6 +728,41 @@ def test_a_table_that_no_matrix_gives_is_told_and_why(tmp_path, column, says):
     answer = microexpr("audit", "table", file)
     assert answer.code == 1
     assert "no confusion matrix" in answer.out
+
+
+def test_accuracy_and_macro_score_that_exclude_each_other(tmp_path):
+    """F1 with one decimal leaves several tables; the macro score is of some, the accuracy of others."""
+    text = 'classes = ["a", "b"]\nsupports = [30, 20]\n[[columns]]\nname = "m"\nf1 = [0.7, 0.5]\n'
+    every = audit_table(small(tmp_path, text, "free.toml"))["columns"][0]
+    assert len(every["right"]) > 1
+    means = {}
+    for one in every["listed"]:
+        counts = zip(one["per_class"].values(), (30, 20), strict=True)
+        means.setdefault(one["right"], set()).add(np.mean([2 * c["right"] / (s + c["predicted"]) for c, s in counts]))
+    few, many = min(means), max(means)
+    alone = next(mean for mean in means[few] if min(abs(mean - other) for other in means[many]) > 0.001)
+    text += f"accuracy = {many / 50:.3f}\nmacro_f1 = {alone:.4f}\n"
+    (told,) = audit_table(small(tmp_path, text, "both.toml"))["columns"]
+    assert "exclude each other: the rest fits with either" in told["sentence"]
+
+
+def test_a_fraction_in_a_table_of_per_cents_is_told_as_what_was_read(tmp_path):
+    text = 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 0.586\n'
+    (told,) = audit_table(published(tmp_path, text))["columns"]
+    assert "not the macro score 0.586 %: as printed they average between 58.30 % and 58.40 %" in told["sentence"]
+
+
+def test_what_is_too_coarse_is_refused_soon(tmp_path):
+    text = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [900, 700, 500, 300, 200, 100]\n'
+    text += '[[columns]]\nname = "m"\nf1 = [0.7, 0.6, 0.6, 0.5, 0.4, 0.3]\n'
+    start = time.perf_counter()
+    with pytest.raises(
+        ConfigError, match=r"too coarse to audit\. Accuracy, or the classes' recall or precision, narrow"
+    ):
+        audit_table(small(tmp_path, text, "coarse.toml"))
+    assert time.perf_counter() - start < 5
+    wrong = audit_table(small(tmp_path, text + "macro_f1 = 0.70\naccuracy = 0.90\n", "wrong.toml"))["columns"][0]
+    assert "what stands in the way cannot be told" in wrong["sentence"]
 
 
 def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
@@ -644,6 +787,10 @@ def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
         ("[[columns]]\nname = 'm'\nf1 = ['x', 0.5]\n", "no number as papers print it"),
         ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'k'\n", "no column 'k'"),
         ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n", "stands there twice"),
+        (
+            "[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'm'\nrelative = 'x'\n",
+            r"table.toml is no table:\n.*claims.0: relative: 'x' is no number",
+        ),
         ("columns = [\n", "not valid TOML"),
         ("supports = [1]\n", "not valid TOML"),
         ("title = 'none'\n", "columns: Field required"),
@@ -654,10 +801,16 @@ def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
         audit_table(published(tmp_path, text))
 
 
-@pytest.mark.parametrize("module", [cells, claims, named, solver, table])
+@pytest.mark.parametrize("module", [cells, claims, confusion, solver, table])
 def test_examples_in_the_text_are_true(module):
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
+
+
+def test_a_class_that_stands_there_twice_is_refused(tmp_path):
+    file = small(tmp_path, 'classes = ["a", "a"]\nsupports = [6, 4]\n[[columns]]\nname = "m"\nf1 = [0.5, 0.5]\n')
+    with pytest.raises(ConfigError, match="classes: 'a' stands there twice"):
+        audit_table(file)
 
 
 def test_more_clips_than_can_be_counted_are_told(tmp_path):
@@ -683,12 +836,29 @@ def test_the_command_prints_scores_and_verdicts(log, truth):
     answer = microexpr(*words, "--claims", "uf1=0.7353,uar=0.7605")
     assert (answer.code, answer.err) == (1, "")
     assert "all: 442 clips, 15 persons, 340 right" in answer.out
+    assert f"against {truth}, order checked" in answer.out
+    lines = answer.out.splitlines()
+    assert sum(line.startswith("macro_f1, macro_f1_all, uf1 ") for line in lines) == 4  # one row a scope
+    assert not any(line.startswith(("uf1 ", "macro_f1 ")) for line in lines)
+    rules = " ".join(answer.out[answer.out.index("rules:") :].split())
+    assert "F1 = 2 TP / (2 TP + FP + FN)" in rules
+    assert "over the classes with a true clip (negative, positive, surprise)" in rules
+    assert "intervals: expanded percentile bootstrap, 95%, 200 resamples" in rules
     assert "holds: uf1=0.7353" in answer.out
     assert "FALSE: uar=0.7605" in answer.out
     assert max(map(len, answer.out.splitlines()[1:])) <= 100
     assert microexpr(*words, "--claims", "uf1=0.7353").code == 0
     told = json.loads(microexpr(*words, "--json").out)
     assert told == audit_log(log, truth=truth, resamples=200, classes=WORDS)
+
+
+def test_the_command_speaks_of_intervals_only_where_there_are_some(tmp_path):
+    answer = microexpr("audit", "log", small(tmp_path, "d s1\na 0 0\nb 1 0\nc 1 1\n"))
+    assert answer.code == 0
+    assert "d/s1" in answer.out
+    assert "3 clips, 1 person, 2 right" in answer.out
+    assert "resamples" not in answer.out
+    assert "order checked" not in answer.out
 
 
 def test_the_command_prints_the_papers_table():

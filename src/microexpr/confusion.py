@@ -67,6 +67,20 @@ def precision_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.nd
     return recall_per_class(np.swapaxes(confusion, -2, -1))
 
 
+def kappa(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch"]:
+    """Cohen's kappa, (p_o - p_e) / (1 - p_e); not a number where all is one class, on which nobody can disagree.
+
+    >>> float(kappa(np.array([[20, 5], [10, 15]])).round(3))
+    0.4
+    """
+    total = confusion.sum((-1, -2))
+    agreed = np.trace(confusion, axis1=-2, axis2=-1) / total
+    chance = (confusion.sum(-1) * confusion.sum(-2)).sum(-1) / total**2
+    beyond = np.full(np.shape(agreed), np.nan)
+    np.divide(agreed - chance, 1 - chance, out=beyond, where=chance < 1)
+    return beyond
+
+
 def mean_over(
     values: Float[np.ndarray, "*batch k"], over: Bool[np.ndarray, "#*batch k"]
 ) -> Float[np.ndarray, "*batch"]:

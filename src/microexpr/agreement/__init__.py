@@ -19,11 +19,15 @@ from microexpr.agreement.reading import TIMES, Coding, Event, read_coding
 from microexpr.cells import listed, plain_name
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError, DataError, Fault
-from microexpr.statistics.bootstrap import bootstrap
+from microexpr.statistics.bootstrap import Method, bootstrap
 
+DURATION: Final = "duration"
+"""Offset minus onset: what coders can agree on by more than looking at the same place of a long video."""
 IOU: Final = 0.5
 """The overlap that MEGC's spotting rule asks for."""
 RESAMPLES: Final = 10_000
+METHOD: Final[Method] = "expanded"
+"""How intervals of kappa are read from resamples: so that few persons do not make them too narrow."""
 
 
 def audit_agreement(
@@ -67,9 +71,10 @@ def audit_agreement(
         "unit": "frames, both ends counted" if frames else "as written, ends not counted",
         "notes": list(_notes(a, b, alone, all_videos, events, pairs)),
         "labels": _labels(a, b, pairs, resamples, seed) if "label" in a.has & b.has else None,
-        "times": {name: told for name in TIMES if (told := _times(name, pairs)) is not None},
+        "times": {name: told for name in (*TIMES, DURATION) if (told := _times(name, pairs)) is not None},
         "spotting": _spotting(events, iou, frames) if timed else None,
         "action_units": _units(pairs, resamples, seed) if "action_units" in a.has & b.has else None,
+        "intervals": {"method": f"{METHOD} percentile bootstrap", "level": 0.95, "resamples": resamples, "seed": seed},
     }
 
 
@@ -114,7 +119,7 @@ def _notes(
     lost = [len(one) - len(pairs) for one in events]
     if any(lost):
         yield (
-            f"{lost[0]} expressions of {a.name} and {lost[1]} of {b.name} have no counterpart; labels, times and "
+            f"Expressions without a counterpart: {lost[0]} of {a.name}, {lost[1]} of {b.name}; labels, times and "
             "action units are compared where there is one, so they look better than the codings are."
         )
 
@@ -163,6 +168,7 @@ def _kappa(
         rng=rng_for(seed, "bootstrap"),
         n=resamples,
         persons=units,
+        method=METHOD,
     )
     return told | {"low": found.low, "high": found.high, "unit": unit, "sentence": None}
 
@@ -175,8 +181,7 @@ def _unit(events: Sequence[Event]) -> tuple[str, Shaped[np.ndarray, "n"]]:
 
 # --- times ------------------------------------------------------------------------------------------------------------
 def _times(name: str, pairs: Sequence[tuple[Event, Event]]) -> dict[str, Any] | None:
-    at = TIMES.index(name)
-    rated = [(one.times[at], other.times[at]) for one, other in pairs]
+    rated = [(_of(one, name), _of(other, name)) for one, other in pairs]
     both = np.array([pair for pair in rated if None not in pair], dtype=float).reshape(-1, 2)
     if not len(both):
         return None
@@ -197,6 +202,13 @@ def _times(name: str, pairs: Sequence[tuple[Event, Event]]) -> dict[str, Any] | 
         }
     two, three = ({"value": icc.value, "low": _finite(icc.low), "high": _finite(icc.high)} for icc in found)
     return told | {"icc_2_1": two, "icc_3_1": three, "sentence": None}
+
+
+def _of(event: Event, name: str) -> float | None:
+    """Return one of an event's times, or its duration: an end of the interval not counted, as in every difference."""
+    if name == DURATION:
+        return event.interval[1] - event.interval[0] if event.interval else None
+    return event.times[TIMES.index(name)]
 
 
 def _finite(value: float) -> float | None:

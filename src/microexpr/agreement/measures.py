@@ -11,6 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import f as fisher
 from sklearn.metrics import cohen_kappa_score
 
+from microexpr.confusion import kappa
+
 
 def overlap(
     first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "m 2"], *, frames: bool
@@ -70,12 +72,7 @@ class Kappa:
         self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices."""
-        total = confusion.sum((-1, -2))
-        agreed = np.trace(confusion, axis1=-2, axis2=-1) / total
-        chance = (confusion.sum(-1) * confusion.sum(-2)).sum(-1) / total**2
-        kappa = np.zeros(np.shape(agreed))
-        np.divide(agreed - chance, 1 - chance, out=kappa, where=chance < 1)
-        return kappa
+        return np.asarray(np.nan_to_num(kappa(confusion)))
 
     def __call__(
         self,

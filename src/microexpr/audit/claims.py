@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,9 +25,12 @@ NAMES: Final = {
     "precision": "macro_precision",
     "wf1": "weighted_f1",
     "f1_weighted": "weighted_f1",
+    "ece": "expected_calibration_error",
 }
 """Other names of quantities."""
 TOLERANCE: Final = 1e-9
+SIGNED: Final = ("kappa", "mcc")
+"""Quantities that can lie below 0."""
 NEAR: Final = 0.05
 """How far around a claim quantities are counted, to tell how many would agree with it by chance."""
 
@@ -39,7 +42,7 @@ class Printed:
     text: str
     value: float
     unit: float
-    """One step of its last digit."""
+    """One step of its last digit; 0 where a whole number is meant exactly."""
 
     @property
     def low(self) -> float:
@@ -55,36 +58,52 @@ class Printed:
 
     def cut_from(self, value: float) -> bool:
         """Say whether `value`, its further digits cut off, is printed so."""
-        return self.value - TOLERANCE <= value < self.value + self.unit - TOLERANCE
+        return self.unit > 0 and self.value - TOLERANCE <= value < self.value + self.unit - TOLERANCE
 
 
 def printed(text: str) -> Printed:
     """Read a number with the decimals that it was printed with; per cent is divided by 100.
 
-    >>> printed("0.500").low, printed("71.2 %")
-    (0.4995, Printed(text='71.2 %', value=0.712, unit=0.001))
+    A whole number without a per cent sign, such as 0 or 1, is meant exactly: scores are not rounded to whole numbers.
+
+    >>> printed("0.500").low, printed("71.2 %"), printed("1").low
+    (0.4995, Printed(text='71.2 %', value=0.712, unit=0.001), 1.0)
     """
     found = re.fullmatch(r"\s*(?P<number>[+-]?\d*\.?\d+)\s*(?P<percent>%?)\s*", text)
     if found is None:
         raise UsageError(f"{text!r} is no number as papers print it, such as 0.71 or 71.2%.")
     number = found["number"]
-    unit = 10.0 ** -len(number.partition(".")[2])
     hundred = 100 if found["percent"] else 1
+    unit = 10.0 ** -len(number.partition(".")[2]) if "." in number or found["percent"] else 0.0
     return Printed(text.strip(), round(float(number) / hundred, 12), unit / hundred)
 
 
-def check_claims(text: str, found: Sequence[Quantity]) -> list[dict[str, Any]]:
-    """Return a verdict on each claim of ``uf1=0.71,casme2.uar=0.70``; raises UsageError for what is none."""
-    return [_verdict(part, found) for part in text.split(",") if part.strip()]
+def check_claims(
+    text: str,
+    found: Sequence[Quantity],
+    *,
+    again: Sequence[Quantity] = (),
+    without: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return a verdict on each claim of ``uf1=0.71,casme2.uar=0.70``; raises UsageError for what is none.
+
+    `again` are quantities of `found` under further names, which may be claimed but are not told twice; `without` are
+    names that this log has no number for, and why.
+    """
+    return [_verdict(part, found, [*found, *again], without or {}) for part in text.split(",") if part.strip()]
 
 
-def _verdict(text: str, found: Sequence[Quantity]) -> dict[str, Any]:
+def _verdict(
+    text: str, found: Sequence[Quantity], claimable: Sequence[Quantity], without: Mapping[str, str]
+) -> dict[str, Any]:
     name, sign, number = text.partition("=")
     if not sign:
         raise UsageError(f"--claims takes name=value with commas between, not {text.strip()!r}: uf1=0.71,uar=0.70.")
-    claim, quantity = printed(number), _claimed(name.strip(), found)
+    claim, quantity = printed(number), _claimed(name.strip(), claimable, without)
     if claim.value > 1:
         raise UsageError(f"--claims {text.strip()}: a score lies in 0..1; write per cent as {claim.value:g}%.")
+    if claim.value < (-1 if quantity.name in SIGNED else 0):
+        raise UsageError(f"--claims {text.strip()}: {quantity.name} cannot be {claim.text}; mend the claim.")
     holds = claim.rounded_from(quantity.value)
     cut = not holds and claim.cut_from(quantity.value)
     equals = [] if holds or cut else [item for item in found if claim.rounded_from(item.value)]
@@ -100,12 +119,12 @@ def _verdict(text: str, found: Sequence[Quantity]) -> dict[str, Any]:
         "cut_off": cut,
         "equals": [_plain(item) for item in equals],
         "searched": len(found),
-        "by_chance": near * claim.unit / (2 * NEAR),
+        "by_chance": near * claim.unit / (2 * NEAR) if claim.unit else None,
     }
     return verdict | {"sentence": _sentence(claim, quantity, verdict, equals)}
 
 
-def _claimed(name: str, found: Sequence[Quantity]) -> Quantity:
+def _claimed(name: str, found: Sequence[Quantity], without: Mapping[str, str]) -> Quantity:
     scopes = {squeeze(item.scope): item.scope for item in found}
     first, _, rest = name.partition(".")
     scope, wanted = (scopes[squeeze(first)], rest) if rest and squeeze(first) in scopes else (ALL, name)
@@ -113,6 +132,8 @@ def _claimed(name: str, found: Sequence[Quantity]) -> Quantity:
     wanted = NAMES.get(wanted, wanted)
     here = {item.name.casefold(): item for item in found if item.scope == scope}
     if wanted not in here:
+        if wanted in without:
+            raise UsageError(f"--claims: {name} {without[wanted]}.")
         known = [*here, *NAMES]
         raise UsageError(
             f"--claims: unknown quantity {name!r}{suggest(wanted, known)}. Known: {', '.join(here)}; with a database "
@@ -135,8 +156,10 @@ def _sentence(claim: Printed, quantity: Quantity, verdict: dict[str, Any], equal
         return f"{what}; the claim does not hold, and none of {verdict['searched']} other quantities is {claim.text}."
     said = "; ".join(f"{item.words}{_where(item, quantity)} = {item.value:.6f}" for item in equals[:4])
     more = f"; and {len(equals) - 4} more" if len(equals) > 4 else ""
-    chance = f"about {verdict['by_chance']:.1g} of {verdict['searched']} quantities would agree by chance"
-    return f"{what}; the claim does not hold. {claim.text} is {said}{more} ({chance})."
+    what = f"{what}; the claim does not hold. {claim.text} is {said}{more}"
+    if verdict["by_chance"] is None:
+        return f"{what}."
+    return f"{what} (about {verdict['by_chance']:.1g} of {verdict['searched']} quantities would agree by chance)."
 
 
 def _where(item: Quantity, claimed: Quantity) -> str:

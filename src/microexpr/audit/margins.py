@@ -10,7 +10,7 @@ Classes are joined one after the other; what can no longer reach the sum of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,8 +21,10 @@ from microexpr.errors import ConfigError
 
 LIMIT: Final = 300_000
 """Partial tables kept one by one; beyond, those of the same clips right and predicted are joined."""
-WORK: Final = 2_000_000_000
-"""Steps of joining for one class, beyond which nothing is told."""
+WORK: Final = 2_500_000_000
+"""Steps of joining, beyond which nothing is told: about three seconds."""
+GROWN: Final = 40_000_000
+"""Partial tables tried one by one; beyond, they are joined. About three seconds as well."""
 _BLOCK: Final = 2_000_000
 _EPS: Final = 1e-9
 
@@ -175,29 +177,46 @@ def _one_by_one(every: Sequence[_Choices], order: Sequence[int], wanted: _Wanted
     """Keep every partial table by itself; None where there are too many."""
     picked = np.zeros((1, 0), dtype=np.int32)
     tp, predicted, apart, f1 = (np.zeros(1, dtype=kind) for kind in (np.int64, np.int64, np.int64, float))
+    tried = 0
     for at, item in enumerate(every):
         left, kept = _left(every[at + 1 :]), []
-        step = max(1, _BLOCK // len(item.tp))
-        for start in range(0, len(tp), step):
-            block = slice(start, start + step)
+        for before, choice in _that_reach(predicted, item.predicted, left.predicted, wanted.clips):
+            tried += len(before)
             sums = [
-                (old[block, None] + new).ravel()
-                for old, new in ((tp, item.tp), (predicted, item.predicted), (f1, item.f1))
+                old[before] + new[choice] for old, new in ((tp, item.tp), (predicted, item.predicted), (f1, item.f1))
             ]
-            worst = np.maximum(apart[block, None], item.apart).ravel()
+            worst = np.maximum(apart[before], item.apart[choice])
             rows = np.flatnonzero(_alive(sums[0], sums[1], sums[2], sums[2], worst, wanted, left))
-            before, choice = np.divmod(rows, len(item.tp))
-            grown = np.column_stack([picked[block][before], choice.astype(np.int32)])
+            grown = np.column_stack([picked[before[rows]], choice[rows].astype(np.int32)])
             kept.append((grown, sums[0][rows], sums[1][rows], worst[rows], sums[2][rows]))
-            if sum(len(part[0]) for part in kept) > limit:
+            if sum(len(part[0]) for part in kept) > limit or tried > GROWN:
                 return None
-        picked, tp, predicted, apart, f1 = (np.concatenate(part) for part in zip(*kept, strict=True))
-        if not len(tp):
+        if not any(len(part[0]) for part in kept):
             return _none(len(every))
+        picked, tp, predicted, apart, f1 = (np.concatenate(part) for part in zip(*kept, strict=True))
     place = np.argsort(order)
     found = [np.stack([item[at][picked[:, n]] for n, item in enumerate(every)], axis=1)[:, place] for at in (0, 1)]
     ranked = np.lexsort([*found[1].T[::-1], *found[0].T[::-1], tp])
     return Margins(tuple(int(n) for n in np.unique(tp)), found[0][ranked], found[1][ranked])
+
+
+def _that_reach(
+    predicted: Int[np.ndarray, "n"], more: Int[np.ndarray, "m"], left: Range, clips: int
+) -> Iterator[tuple[Int[np.ndarray, "b"], Int[np.ndarray, "b"]]]:
+    """Yield, in blocks, each partial table with each choice of the next class after which the clips can be reached."""
+    order = np.argsort(more, kind="stable")
+    first = np.searchsorted(more[order], clips - predicted - left.high, "left")
+    last = np.searchsorted(more[order], clips - predicted - left.low, "right")
+    ends = np.cumsum(last - first)
+    start = 0
+    while start < len(predicted):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + _BLOCK, "right")))
+        sizes = (last - first)[start:stop]
+        before = np.repeat(np.arange(start, stop), sizes)
+        within = np.arange(len(before)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        yield before, order[first[before] + within]
+        start = stop
 
 
 def _joined(every: Sequence[_Choices], wanted: _Wanted) -> Margins:
@@ -207,16 +226,16 @@ def _joined(every: Sequence[_Choices], wanted: _Wanted) -> Margins:
     between smallest and largest is taken for possible and Hall's condition is left out.
     """
     n = wanted.clips
+    if _work(every, n) > WORK:
+        raise ConfigError(
+            f"figures printed this coarsely fit too many tables of {n} clips to be told apart: they are too coarse to "
+            "audit. Accuracy, or the classes' recall or precision, narrow it where they are printed."
+        )
     low, high = np.full((n + 1, n + 1), np.inf), np.full((n + 1, n + 1), -np.inf)
     low[0, 0] = high[0, 0] = 0.0
     for at, item in enumerate(every):
         left = _left(every[at + 1 :])
         (t0, t1), (q0, q1) = ((int(where.min()), int(where.max()) + 1) for where in np.nonzero(np.isfinite(low)))
-        if len(item.tp) * (t1 - t0) * (q1 - q0) > WORK:
-            raise ConfigError(
-                f"figures printed this coarsely fit too many tables of {n} clips to be told apart; "
-                "audit the column with more decimals, or with fewer clips."
-            )
         before = low[t0:t1, q0:q1], high[t0:t1, q0:q1]
         new_low, new_high = np.full_like(low, np.inf), np.full_like(high, -np.inf)
         for tp, q, f1 in zip(item.tp.tolist(), item.predicted.tolist(), item.f1.tolist(), strict=True):
@@ -233,3 +252,15 @@ def _joined(every: Sequence[_Choices], wanted: _Wanted) -> Margins:
         if dead.all():
             return _none(len(every))
     return Margins(tuple(int(tp) for tp in np.flatnonzero(np.isfinite(low).any(1))), None, None)
+
+
+def _work(every: Sequence[_Choices], clips: int) -> int:
+    """Return at most how many steps joining takes, before it is tried."""
+    steps = 0
+    for at, item in enumerate(every):
+        (t0, t1), (q0, q1), _ = _left(every[:at])
+        left = _left(every[at:]).predicted
+        rows = min(t1, clips) - t0 + 1
+        places = min(q1, clips - left.low) - max(q0, clips - left.high) + 1
+        steps += int(len(item.tp) * max(rows, 0) * max(places, 0))
+    return steps

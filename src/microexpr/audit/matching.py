@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,14 @@ from microexpr.errors import DataError, Fault, UsageError
 _DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
 
 
+NONE: Final = frozenset({"", "nan"})
+"""What stands where there is no label."""
+MANY: Final = 8
+"""Labels outside the classes that are told one by one."""
+
+
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class ClipPredictions:
     """Predictions of clips, one row each; `epochs` are those of a log that holds several, the last one's first here."""
 
     classes: tuple[str, ...]
@@ -43,7 +49,7 @@ def match(
     classes: Sequence[str] | None = None,
     persons: str | None = None,
     skip_invalid: bool = False,
-) -> Predictions:
+) -> ClipPredictions:
     """Return what can be scored; raises DataError with every fault of the log.
 
     `skip_invalid` leaves out clips that the truth does not know and lines that repeat a clip. Nothing else can be left
@@ -73,15 +79,18 @@ class _Classes:
 
     def __init__(self, given: Sequence[str] | None, log: Log, truth: Sequence[TrueClip] | None) -> None:
         width = len(log.lines[0].probabilities) if log.lines else 0
-        seen = {_label(word) for line in log.lines for word in line.labels}
+        seen, true = ({_label(line.labels[at]) for line in log.lines} - NONE for at in (1, 0))
+        seen |= true
+        self.told = "truth" if truth is not None else "classes" if given else "log"
+        self.unlabelled = {""} | (NONE & {_label(line.labels[0]) for line in log.lines} if truth is None else set())
         if given:
             self.names = tuple(given)
         elif truth is not None:
             self.names = _sorted({_label(clip.label) for clip in truth})
         elif width > 1 and seen <= {str(at) for at in range(width)}:
             self.names = tuple(str(at) for at in range(width))
-        else:
-            self.names = _sorted(seen)
+        else:  # what is only predicted is no class; a truth of one class is told elsewhere
+            self.names = _sorted(true if len(true) > 1 else seen)
         self.number = {_label(name): at for at, name in enumerate(self.names)}
         if given and len(self.number) < len(self.names):
             raise UsageError(f"--classes names a class twice: {', '.join(given)}.")
@@ -95,18 +104,28 @@ class _Classes:
         return self.number.get(_label(word), -1)
 
     def faults(self, file: Path, lines: Sequence[Line]) -> Iterator[Fault]:
-        """Yield one fault for every label that is no class."""
-        outside = defaultdict(list)
+        """Yield one fault for every label that is no class; many in one."""
+        outside = defaultdict(set)
         for line in lines:
             for word in line.labels:
                 if self.of(word) < 0:
-                    outside[_label(word)].append(line.number)
-        for word, numbers in outside.items():
-            yield Fault(
-                f"{file.name}, line {runs(set(numbers))}",
-                f"{word!r} is no class of the truth, which has {', '.join(self.names)}" if word else "has no label",
-                "mend the label; or name every class, in the order of their numbers, with --classes",
-            )
+                    outside[_label(word)].add(line.number)
+        for word in sorted(outside.keys() & self.unlabelled):
+            yield Fault(f"{file.name}, line {runs(outside.pop(word))}", "has no label", "write the label")
+        groups = [list(outside)] if len(outside) > MANY else [[word] for word in outside]
+        for words in filter(None, groups):
+            numbers = set().union(*(outside[word] for word in words))
+            yield Fault(f"{file.name}, line {runs(numbers)}", *self._outside(words))
+
+    def _outside(self, outside: Sequence[str]) -> tuple[str, str]:
+        """Return what is wrong with labels that are no class, and the mend."""
+        words, verb = listed(map(repr, outside), 4), "is" if len(outside) == 1 else "are"
+        if self.told == "log":
+            mend = "mend the log, or name the classes with --classes"
+            return f"{words} {verb} predicted and {verb} nobody's truth", mend
+        has = "the truth, which has" if self.told == "truth" else "--classes, which names"
+        mend = "mend the label; or name every class, in the order of their numbers, with --classes"
+        return f"{words} {verb} no class of {has} {', '.join(self.names)}", mend
 
 
 def _label(word: str) -> str:
@@ -150,9 +169,13 @@ def _database(name: str) -> str:
 
 
 def _person(name: str) -> str:
-    """Return a person's number, so that sub01, s01, 01 and 1 are one; a name without a number stands for itself."""
-    digits = re.findall(r"\d+", name)
-    return str(int(digits[-1])) if digits else name.casefold().strip()
+    """Return a person's number, so that sub01, s01, 01 and 1 are one; any other name stands for itself.
+
+    Of anna1 and ben1, or T1S2 and T2S2, a number alone would make one person.
+    """
+    name = plain_name(name)
+    numbered = re.fullmatch(r"(?:subject|sub|s|p)?[ _-]?(\d+)", name)
+    return numbered[1] if numbered else name
 
 
 def _unknown(
@@ -297,7 +320,7 @@ def _rows(
     swapped: bool,
     persons: str | None,
     notes: list[str],
-) -> Predictions:
+) -> ClipPredictions:
     epochs = {line.epoch: None for line in lines}
     tables = {name: {_row_key(line, found): line for line in lines if line.epoch == name} for name in epochs}
     last = list(tables)[-1]
@@ -317,7 +340,7 @@ def _rows(
     true = [found[line.number].label if line.number in found else line.labels[0] for line in used]
     dataset = np.array([_of_truth(line, found, "dataset") for line in used])
     person = np.array([_of_person(line, found, persons) for line in used])
-    return Predictions(
+    return ClipPredictions(
         names.names,
         np.array([names.of(word) for word in true]),
         guesses[last],
@@ -364,9 +387,3 @@ def _probabilities(lines: Sequence[Line], k: int) -> Float[np.ndarray, "n k"] | 
     except ValueError:
         return None
     return found if np.allclose(found.sum(1), 1, atol=1e-3) else None
-
-
-def counts(predictions: Predictions) -> dict[str, int]:
-    """Return the true clips of every class."""
-    found = Counter(predictions.y_true.tolist())
-    return {name: found[at] for at, name in enumerate(predictions.classes)}

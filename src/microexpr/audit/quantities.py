@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
-from microexpr.audit.matching import Predictions
-from microexpr.confusion import confusion_matrix, f1_per_class, present, recall_per_class
+from microexpr import contracts
+from microexpr.audit.matching import ClipPredictions
+from microexpr.confusion import (
+    confusion_matrix,
+    f1_per_class,
+    kappa,
+    precision_per_class,
+    present,
+    recall_per_class,
+)
 
 ALL: Final = "all"
 """The scope of all databases together."""
@@ -30,37 +39,25 @@ class Quantity:
     words: str
 
 
-def quantities(predictions: Predictions) -> list[Quantity]:
+def quantities(predictions: ClipPredictions) -> list[Quantity]:
     """Return every quantity, those of all databases together first."""
     scopes = [ALL, *databases(predictions)]
     return [item for scope in scopes for item in _of_scope(predictions, scope) if np.isfinite(item.value)]
 
 
-def databases(predictions: Predictions) -> list[str]:
+def databases(predictions: ClipPredictions) -> list[str]:
     """Return the databases of a log that names more than one."""
     names = list(dict.fromkeys(predictions.dataset.tolist()))
     return names if len(names) > 1 else []
 
 
-def rows_of(predictions: Predictions, scope: str) -> Bool[np.ndarray, "n"]:
+def rows_of(predictions: ClipPredictions, scope: str) -> Bool[np.ndarray, "n"]:
     """Return which clips a scope holds."""
     rows: Bool[np.ndarray, "n"] = np.asarray((predictions.dataset == scope) | (scope == ALL))
     return rows
 
 
-def precision_per_class(confusion: Int[np.ndarray, "k k"]) -> Float[np.ndarray, "k"]:
-    """Return TP / (TP + FP) of each class, 0 for one that is never predicted.
-
-    >>> precision_per_class(np.array([[3, 1], [0, 0]]))
-    array([1., 0.])
-    """
-    predicted = confusion.sum(0)
-    precision = np.zeros(len(predicted))
-    np.divide(np.diag(confusion), predicted, out=precision, where=predicted > 0)
-    return precision
-
-
-def _of_scope(predictions: Predictions, scope: str) -> Iterator[Quantity]:
+def _of_scope(predictions: ClipPredictions, scope: str) -> Iterator[Quantity]:
     rows, k = rows_of(predictions, scope), len(predictions.classes)
     y_true, y_pred = predictions.y_true[rows], predictions.y_pred[rows]
     confusion = confusion_matrix(y_true, y_pred, k)
@@ -73,24 +70,25 @@ def _of_scope(predictions: Predictions, scope: str) -> Iterator[Quantity]:
 
 
 def _pooled(confusion: Int[np.ndarray, "k k"]) -> dict[str, tuple[float, str]]:
+    def of(name: str) -> float:
+        return _SCORES[name].of(confusion)
+
     n, true, predicted = confusion.sum(), confusion.sum(1), confusion.sum(0)
     over = true > 0
-    f1, precision, recall = f1_per_class(confusion), precision_per_class(confusion), recall_per_class(confusion)
-    recall = np.where(over, recall, 0.0)
+    f1 = f1_per_class(confusion)
+    precision, recall = map(np.nan_to_num, (precision_per_class(confusion), recall_per_class(confusion)))
     share, share_predicted = true / n, predicted / n
-    p, r = precision[over].mean(), recall[over].mean()
-    chance = float(share @ share_predicted)
-    accuracy = float(np.trace(confusion) / n)
+    p, r = of("macro_precision"), of("uar")
     one_against_rest = (n - true - predicted + 2 * np.diag(confusion)) / n
     rest = n - true
     specificity = np.divide(n - true - predicted + np.diag(confusion), rest, out=np.ones(len(rest)), where=rest > 0)
     found = {
-        "uf1": (f1[over].mean(), "UF1 (macro-F1): mean of the classes' F1, all clips pooled"),
+        "uf1": (of("uf1"), "UF1 (macro-F1): mean of the classes' F1, all clips pooled"),
         "uar": (r, "UAR (macro recall, balanced accuracy): mean of the classes' recall, all clips pooled"),
-        "accuracy": (accuracy, "accuracy (WAR, weighted recall, micro-F1): share of clips that are right"),
+        "accuracy": (of("accuracy"), "accuracy (WAR, weighted recall, micro-F1): share of clips that are right"),
         "macro_precision": (p, "macro precision: mean of the classes' precision, which is what recall becomes where "
                                "truth and prediction are swapped"),
-        "weighted_f1": (share @ f1, "weighted F1: mean of the classes' F1 by their true clips"),
+        "weighted_f1": (of("weighted_f1"), "weighted F1: mean of the classes' F1 by their true clips"),
         "weighted_precision": (share @ precision, "weighted precision: mean of precision by true clips"),
         "f1_of_means": (2 * p * r / (p + r) if p + r else 0.0, "F1 of macro precision and macro recall, not mean F1"),
         "weighted_f1_swapped": (share_predicted @ f1, "weighted F1 with truth and prediction swapped"),
@@ -100,13 +98,13 @@ def _pooled(confusion: Int[np.ndarray, "k k"]) -> dict[str, tuple[float, str]]:
         "class_accuracy": (one_against_rest[over].mean(), "mean over classes of (TP + TN) / N, which counts every "
                                                           "clip of the other classes as right"),
         "specificity": (specificity[over].mean(), "mean specificity over classes"),
-        "kappa": ((accuracy - chance) / (1 - chance) if chance < 1 else np.nan, "Cohen's kappa, all clips pooled"),
+        "kappa": (kappa(confusion), "Cohen's kappa, all clips pooled"),
         "mcc": (_mcc(confusion), "Matthews' correlation, all clips pooled"),
         "largest_class": (share.max(), "share of the largest class: always guessing it"),
     }  # fmt: skip
     if not over.all():
-        found["uf1_all"] = (f1.mean(), "mean F1 over every class, one without a true clip counting 0")
-        found["uar_all"] = (recall.mean(), "mean recall over every class, one without a true clip counting 0")
+        found["uf1_all"] = (of("uf1_all"), "mean F1 over every class, one without a true clip counting 0")
+        found["uar_all"] = (of("uar_all"), "mean recall over every class, one without a true clip counting 0")
     return {name: (float(value), words) for name, (value, words) in found.items()}
 
 
@@ -118,11 +116,8 @@ def _mcc(confusion: Int[np.ndarray, "k k"]) -> float:
 
 
 def _by_class(confusion: Int[np.ndarray, "k k"], classes: tuple[str, ...]) -> dict[str, tuple[float, str]]:
-    values = {
-        "recall": recall_per_class(confusion),
-        "precision": precision_per_class(confusion),
-        "f1": f1_per_class(confusion),
-    }
+    precision, recall = map(np.nan_to_num, (precision_per_class(confusion), recall_per_class(confusion)))
+    values = {"recall": recall, "precision": precision, "f1": f1_per_class(confusion)}
     return {
         f"{name}.{word}": (float(value[at]), f"{name if name != 'f1' else 'F1'} of class {word}")
         for name, value in values.items()
@@ -131,50 +126,67 @@ def _by_class(confusion: Int[np.ndarray, "k k"], classes: tuple[str, ...]) -> di
 
 
 # --- averages that are not pooled -------------------------------------------------------------------------------------
-Score = Callable[[Int[np.ndarray, "k k"]], float]
+def _there(confusion: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, "k"]:
+    return np.asarray(confusion.sum(1) > 0)
 
 
-def _present(values: Float[np.ndarray, "k"], confusion: Int[np.ndarray, "k k"]) -> float:
-    return float(values[confusion.sum(1) > 0].mean())
+def _either(confusion: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, "k"]:
+    """Return the classes true or predicted, which scikit-learn averages."""
+    return np.asarray(confusion.sum(0) + confusion.sum(1) > 0)
 
 
-def _either(values: Float[np.ndarray, "k"], confusion: Int[np.ndarray, "k k"]) -> float:
-    """Average the classes that are true or predicted, as scikit-learn does."""
-    return float(np.nan_to_num(values)[(confusion.sum(0) + confusion.sum(1)) > 0].mean())
+def _every(confusion: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, "k"]:
+    return np.ones(len(confusion), dtype=bool)
 
 
-_SCORES: Final[dict[str, tuple[str, Score]]] = {
-    "accuracy": ("accuracy", lambda c: float(np.trace(c) / c.sum())),
-    "uf1": ("UF1 over the classes that are there", lambda c: _present(f1_per_class(c), c)),
-    "uar": ("UAR over the classes that are there", lambda c: _present(recall_per_class(c), c)),
-    "macro_precision": ("macro precision over those that are there", lambda c: _present(precision_per_class(c), c)),
-    "uf1_either": ("macro-F1 over the classes true or predicted", lambda c: _either(f1_per_class(c), c)),
-    "uar_either": ("macro recall over the classes true or predicted", lambda c: _either(recall_per_class(c), c)),
-    "uf1_all": ("F1 over every class, absent ones counting 0", lambda c: float(f1_per_class(c).mean())),
-    "uar_all": (
-        "recall over every class, absent ones counting 0",
-        lambda c: float(np.nan_to_num(recall_per_class(c)).mean()),
-    ),
-    "weighted_f1": ("weighted F1", lambda c: float(c.sum(1) @ f1_per_class(c) / c.sum())),
+@cache
+def _registered(name: str) -> contracts.ConfusionMetric:
+    metric = contracts.metrics.build(name, {})
+    assert isinstance(metric, contracts.ConfusionMetric)
+    return metric
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """A registered metric over the classes that a rule names, and what that is called."""
+
+    words: str
+    metric: str
+    over: Callable[[Int[np.ndarray, "k k"]], Bool[np.ndarray, "k"]] = _there
+
+    def of(self, confusion: Int[np.ndarray, "k k"]) -> float:
+        return float(_registered(self.metric).of_confusion(confusion, self.over(confusion)))
+
+
+_SCORES: Final = {
+    "accuracy": _Score("accuracy", "accuracy"),
+    "uf1": _Score("UF1 over the classes that are there", "macro_f1"),
+    "uar": _Score("UAR over the classes that are there", "macro_recall"),
+    "macro_precision": _Score("macro precision over those that are there", "macro_precision"),
+    "uf1_either": _Score("macro-F1 over the classes true or predicted", "macro_f1", _either),
+    "uar_either": _Score("macro recall over the classes true or predicted", "macro_recall", _either),
+    "uf1_all": _Score("F1 over every class, absent ones counting 0", "macro_f1", _every),
+    "uar_all": _Score("recall over every class, absent ones counting 0", "macro_recall", _every),
+    "weighted_f1": _Score("weighted F1", "weighted_f1"),
 }
 
 
-def _over_folds(predictions: Predictions, scope: str, rows: Bool[np.ndarray, "n"]) -> Iterator[Quantity]:
+def _over_folds(predictions: ClipPredictions, scope: str, rows: Bool[np.ndarray, "n"]) -> Iterator[Quantity]:
     folds = _matrices(predictions, predictions.fold, rows)
     if len(folds) < 2:
         return
     sizes = np.array([fold.sum() for fold in folds])
-    for name, (words, score) in _SCORES.items():
-        values = np.array([score(fold) for fold in folds])
+    for name, score in _SCORES.items():
+        words, values = score.words, np.array([score.of(fold) for fold in folds])
         yield Quantity(scope, f"folds.{name}", float(values.mean()), f"mean over the {len(folds)} folds of {words}")
         if name != "accuracy":  # which is then the pooled one
             by_size = float(values @ sizes / sizes.sum())
             yield Quantity(scope, f"folds_by_size.{name}", by_size, f"mean over folds, by their clips, of {words}")
-    alone = np.array([_SCORES["accuracy"][1](fold) for fold in folds])
+    alone = np.array([_SCORES["accuracy"].of(fold) for fold in folds])
     yield Quantity(scope, "folds.median_accuracy", float(np.median(alone)), "median over folds of accuracy")
 
 
-def _over_databases(predictions: Predictions) -> Iterator[Quantity]:
+def _over_databases(predictions: ClipPredictions) -> Iterator[Quantity]:
     names = databases(predictions)
     every = np.ones(predictions.y_true.size, dtype=bool)
     parts = _matrices(predictions, predictions.dataset, every)
@@ -182,8 +194,7 @@ def _over_databases(predictions: Predictions) -> Iterator[Quantity]:
         return
     sizes = np.array([part.sum() for part in parts])
     for name in ("accuracy", "uf1", "uar", "macro_precision", "weighted_f1"):
-        words, score = _SCORES[name]
-        values = np.array([score(part) for part in parts])
+        words, values = _SCORES[name].words, np.array([_SCORES[name].of(part) for part in parts])
         yield Quantity(
             ALL, f"databases.{name}", float(values.mean()), f"mean over the {len(names)} databases of {words}"
         )
@@ -195,7 +206,7 @@ def _over_databases(predictions: Predictions) -> Iterator[Quantity]:
 
 
 def _matrices(
-    predictions: Predictions, groups: np.ndarray, rows: Bool[np.ndarray, "n"]
+    predictions: ClipPredictions, groups: np.ndarray, rows: Bool[np.ndarray, "n"]
 ) -> list[Int[np.ndarray, "k k"]]:
     k = len(predictions.classes)
     return [
@@ -205,7 +216,7 @@ def _matrices(
     ]
 
 
-def _over_epochs(predictions: Predictions, scope: str, rows: Bool[np.ndarray, "n"]) -> Iterator[Quantity]:
+def _over_epochs(predictions: ClipPredictions, scope: str, rows: Bool[np.ndarray, "n"]) -> Iterator[Quantity]:
     """Yield what looking at the test clips gives: the best epoch of all, and each fold's own best epoch, pooled."""
     if not predictions.epochs:
         return
@@ -218,17 +229,17 @@ def _over_epochs(predictions: Predictions, scope: str, rows: Bool[np.ndarray, "n
         picked[here] = runs[(runs[:, here] == y_true[here]).mean(1).argmax()][here]
     chosen = confusion_matrix(y_true[rows], picked[rows], k)
     for name in ("uf1", "uar", "accuracy", "macro_precision"):
-        words, score = _SCORES[name]
-        words = words.removesuffix(" over the classes that are there")
-        values = [score(matrix) for matrix in each]
+        score = _SCORES[name]
+        words = score.words.removesuffix(" over the classes that are there")
+        values = [score.of(matrix) for matrix in each]
         yield Quantity(scope, f"best_epoch.{name}", max(values), f"{words} at the epoch that is best on the test clips")
         yield Quantity(scope, f"mean_epoch.{name}", float(np.mean(values)), f"mean over epochs of {words}")
         yield Quantity(
-            scope, f"fold_epoch.{name}", score(chosen), f"{words} with every fold's epoch chosen on its test clips"
+            scope, f"fold_epoch.{name}", score.of(chosen), f"{words} with every fold's epoch chosen on its test clips"
         )
 
 
-def one_class(predictions: Predictions, scope: str) -> str | None:
+def one_class(predictions: ClipPredictions, scope: str) -> str | None:
     """Return the class that all clips of a scope have, None where there are several."""
     seen = np.flatnonzero(present(predictions.y_true[rows_of(predictions, scope)], len(predictions.classes)))
     return predictions.classes[seen[0]] if seen.size == 1 else None

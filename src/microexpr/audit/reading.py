@@ -82,6 +82,8 @@ class TrueClip:
 def read_log(file: Path, names: Sequence[str] | None = None, persons: str | None = None) -> Log:
     """Read a log; `names` are the columns of a table without a header, `persons` the column that names the person."""
     rows = read_cells(file)
+    if rows[0].cells[0].startswith(("{", "[")):
+        raise unreadable(file, "is JSON, not a log of predictions", "give a text or CSV file with one line a clip")
     if names is None and any(_ITEM.match(",".join(row.cells)) for row in rows[:10]):
         return Log(tuple(_from_lists(file, rows)), "lists", named=True)
     widths = {len(row.cells) for row in rows}

@@ -141,8 +141,12 @@ def _problems(table: PublishedTable) -> Iterator[str]:
         for name in ("macro_f1", "accuracy"):
             if (figure := getattr(column, name)) is not None:
                 yield from _bad(f"{column.name}: {name}", figure, table.percent)
-    yield from (f"columns: {name!r} stands there twice" for name in dict.fromkeys(names) if names.count(name) > 1)
-    for claim in table.claims:
+    for what, every in (("classes", list(table.classes)), ("columns", names)):
+        yield from (f"{what}: {name!r} stands there twice" for name in dict.fromkeys(every) if every.count(name) > 1)
+    for at, claim in enumerate(table.claims):
+        for name in ("relative", "difference"):
+            if (figure := getattr(claim, name)) is not None:
+                yield from _unread(f"claims.{at}: {name}", figure, table.percent)
         for name in (claim.first, claim.second):
             if name not in names:
                 yield f"claims: no column {name!r}{suggest(name, names)}"
@@ -151,13 +155,17 @@ def _problems(table: PublishedTable) -> Iterator[str]:
 def _bad(where: str, figure: str, percent: bool) -> Iterator[str]:
     if figure.strip() in ABSENT:
         return
+    unread = list(_unread(where, figure, percent))
+    yield from unread
+    if not unread and not 0 <= _printed(figure, percent).value <= 1:
+        yield f"{where}: {figure} does not lie in 0..1; say percent = true for figures in per cent"
+
+
+def _unread(where: str, figure: str, percent: bool) -> Iterator[str]:
     try:
-        number = _printed(figure, percent)
+        _printed(figure, percent)
     except UsageError as error:
         yield f"{where}: {error}"
-        return
-    if not 0 <= number.value <= 1:
-        yield f"{where}: {figure} does not lie in 0..1; say percent = true for figures in per cent"
 
 
 def _printed(figure: str, percent: bool) -> Printed:
@@ -169,9 +177,7 @@ def _range(figure: str | None, table: PublishedTable, rounding: str) -> Range:
     if figure is None or figure.strip() in ABSENT:
         return ANY
     number = _printed(figure, table.percent)
-    if "." not in figure and number.value in (0, 1):
-        return Range(number.value, number.value)  # a bare 0 or 1 is meant exactly
-    if rounding == "cut":
+    if rounding == "cut" and number.unit:
         return Range(number.value, number.value + number.unit - 1e-8)
     return Range(number.low, number.high)
 
@@ -192,14 +198,13 @@ def _figures(table: PublishedTable, column: Column, rounding: str) -> list[Class
     ]
 
 
-def _fit(table: PublishedTable, column: Column, *, rounding: str | None = None, macro: bool = True) -> Margins:
+def _fit(table: PublishedTable, column: Column, *, rounding: str | None = None, without: Sequence[str] = ()) -> Margins:
+    """Return what fits the printed figures, some of them left out."""
     rounding = rounding or table.rounding
-    return margins(
-        _figures(table, column, rounding),
-        sum(table.supports),
-        _range(column.macro_f1, table, rounding) if macro else ANY,
-        _range(column.accuracy, table, rounding),
+    macro, accuracy = (
+        ANY if name in without else _range(getattr(column, name), table, rounding) for name in ("macro_f1", "accuracy")
     )
+    return margins(_figures(table, column, rounding), sum(table.supports), macro, accuracy)
 
 
 def _told(table: PublishedTable, column: Column, found: Margins) -> dict[str, Any]:
@@ -268,27 +273,76 @@ def _why(table: PublishedTable, column: Column) -> str:
         for at, name in enumerate(table.classes)
         if not len(choices(figures[at], clips))
     ]
+    said = [f"no numbers of right and predicted clips give {listed(alone)}" if alone else _freed(table, column)]
     other = "cut" if table.rounding == "nearest" else "nearest"
-    said = []
-    if alone:
-        said.append(f"no numbers of right and predicted clips give {listed(alone)}")
-    elif column.macro_f1 is not None and _fit(table, column, macro=False).right:
-        low, high = _means(figures)
-        said.append(
-            f"the classes' figures fit together, but not the macro score {column.macro_f1}: "
-            f"as printed they average between {low:.4f} and {high:.4f}"
-        )
-    else:
-        said.append(f"each class's figure is possible, but the predicted clips cannot add up to {clips}")
-    if _fit(table, column, rounding=other).right:
+    if _fits(table, column, rounding=other):
         said.append(f"they fit if figures were {'cut off' if other == 'cut' else 'rounded to the nearest'}")
     return "; ".join(said)
 
 
-def _means(figures: Sequence[ClassFigures]) -> tuple[float, float]:
-    averaged = [item.f1 for item in figures if item.averaged]
-    low, high = (np.mean([np.clip(item[at], 0, 1) for item in averaged]) for at in (0, 1))
-    return float(low), float(high)
+def _fits(
+    table: PublishedTable, column: Column, *, rounding: str | None = None, without: Sequence[str] = ()
+) -> bool | None:
+    """Say whether any table fits; None where too many would have to be tried."""
+    try:
+        return bool(_fit(table, column, rounding=rounding, without=without).right)
+    except ConfigError:
+        return None
+
+
+def _freed(table: PublishedTable, column: Column) -> str:
+    """Say without which of macro score and accuracy the rest fits, or why the classes' figures alone do not."""
+    sign = " %" if table.percent else ""
+    words = {
+        "macro_f1": f"the macro score {column.macro_f1}{sign}",
+        "accuracy": f"the accuracy {column.accuracy}{sign}",
+    }
+    there = [name for name in words if getattr(column, name) not in (None, *ABSENT)]
+    fits = {name: _fits(table, column, without=[name]) for name in there}
+    free = [name for name, fit in fits.items() if fit]
+    means = f"as printed they average between {_means(table, column)}"
+    if len(free) == 2:
+        return f"{words['macro_f1']} and {words['accuracy']} exclude each other: the rest fits with either; {means}"
+    if free == ["macro_f1"]:
+        return f"the classes' figures fit together, but not {words['macro_f1']}: {means}"
+    if free == ["accuracy"]:
+        return f"the classes' figures fit together, but not {words['accuracy']}: {_accuracies(table, column)}"
+    both = len(there) == 2 and _fits(table, column, without=there)
+    if None in (*fits.values(), both) and len(free) < 2:
+        return "what stands in the way cannot be told, since the rest is printed too coarsely to be tried"
+    if both:
+        return f"the classes' figures fit together, but neither {words['macro_f1']} nor {words['accuracy']}: {means}"
+    return _sums(table, column)
+
+
+def _accuracies(table: PublishedTable, column: Column) -> str:
+    clips = sum(table.supports)
+    right = _fit(table, column, without=["accuracy"]).right
+    ends = dict.fromkeys(f"{number / clips:.1%}" for number in (right[0], right[-1]))
+    return f"they leave {span(right)} of {clips} clips right, {' to '.join(ends)}"
+
+
+def _sums(table: PublishedTable, column: Column) -> str:
+    """Say whether the classes' predicted clips can add up; where they can, it is rows and columns that cannot."""
+    clips = sum(table.supports)
+    sums = {0}
+    for figures in _figures(table, column, table.rounding):
+        predicted = np.unique(choices(figures, clips)[:, 1]).tolist()
+        sums = {total + more for total in sums for more in predicted if total + more <= clips}
+    if clips not in sums:
+        return f"each class's figure is possible, but the predicted clips cannot add up to {clips}"
+    return (
+        f"each class's figure is possible, and the predicted clips can add up to {clips}, but their row and column "
+        "sums leave no matrix"
+    )
+
+
+def _means(table: PublishedTable, column: Column) -> str:
+    averaged = [item.f1 for item in _figures(table, column, table.rounding) if item.averaged]
+    low, high = (float(np.mean([np.clip(item[at], 0, 1) for item in averaged])) for at in (0, 1))
+    if table.percent:
+        return f"{100 * low:.2f} % and {100 * high:.2f} %"
+    return f"{low:.4f} and {high:.4f}"
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------

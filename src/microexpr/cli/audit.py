@@ -30,7 +30,8 @@ def log(
         typer.Option("--persons", help="Column of the persons, a pattern such as '^(\\d+)_', or clip.", metavar="WHO"),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="Names of classes 0, 1, 2 ...: negative,positive,surprise.")
+        str | None,
+        typer.Option("--classes", help="Names of classes 0, 1, 2 ..., also of those nobody shows: negative,positive."),
     ] = None,
     columns: Annotated[
         str | None, typer.Option("--columns", help="Columns of a CSV without a header: subject,clip,truth,prediction.")

@@ -13,19 +13,23 @@ from microexpr.cli import show
 
 def log(found: Mapping[str, Any]) -> None:
     """Print the scores of a log, its confusion matrices and the verdicts on claims."""
-    checked = f" against {found['truth']}" if found["truth"] else ""
+    order = "" if found["swapped"] else ", order checked"
+    checked = f" against {found['truth']}{order}" if found["truth"] else ""
     typer.echo(f"{found['file']} ({found['form']}){checked}")
     for note in found["notes"]:
         _said(f"! {note}")
     for scope, told in found["scopes"].items():
-        persons = f", {told['persons']} persons" if told["persons"] else ""
-        typer.echo(f"\n{scope}: {told['clips']} clips{persons}, {told['right']} right")
+        persons = f", {show._many(told['persons'], 'person')}" if told["persons"] else ""
+        typer.echo(f"\n{scope}: {show._many(told['clips'], 'clip')}{persons}, {told['right']} right")
         if told["note"]:
             _said(f"! {told['note']}")
         _scores(told["metrics"], told["unit"])
         _classes(found["classes"], told)
+    typer.echo("")
+    _rules(found)
     settings = found["intervals"]
-    _said(f"\nintervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
+    if any(score["low"] is not None for told in found["scopes"].values() for score in told["metrics"].values()):
+        _said(f"intervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
     if found["claims"]:
         typer.echo("\nclaims:")
     for claim in found["claims"]:
@@ -36,15 +40,38 @@ def _scores(metrics: Mapping[str, Any], unit: str | None) -> None:
     known = {name: score for name, score in metrics.items() if score["value"] is not None}
     if known:
         heading = f"95 % interval by {unit}" if unit else "95 % interval"
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for name, score in known.items():
+            same = tuple(end and round(end, 9) for end in (score["value"], score["low"], score["high"]))
+            alike.setdefault(same, []).append(name)
         show.table(
             [
-                {"metric": name, "score": f"{score['value']:.4f}", heading: _interval(score)}
-                for name, score in known.items()
+                {
+                    "metric": ", ".join(names),
+                    "score": f"{known[names[0]]['value']:.4f}",
+                    heading: _interval(known[names[0]]),
+                }
+                for names in alike.values()
             ]
         )
     for name, score in metrics.items():
         if score["note"]:
             typer.echo(f"{name}: {score['note']}")
+
+
+def _rules(found: Mapping[str, Any]) -> None:
+    """Print in one sentence what the scores are and which classes they average; --json has each metric's own rules."""
+    averaged = {scope: ", ".join(told["averaged"]) for scope, told in found["scopes"].items() if told["metrics"]}
+    if len(set(averaged.values())) == 1:
+        where = averaged.popitem()[1]
+    else:
+        where = "; ".join(f"{scope}: {names}" for scope, names in averaged.items())
+    _said(
+        "rules: clips are pooled before scoring; rows are true classes; precision = TP / (TP + FP), recall = TP / (TP "
+        "+ FN), F1 = 2 TP / (2 TP + FP + FN); means of them are over the classes with a true clip "
+        f"({where}), those of macro_f1_all over every class, one without a true clip counting 0; the precision of a "
+        "class never predicted counts 0 (--json has the rule of each metric)"
+    )
 
 
 def _interval(score: Mapping[str, Any]) -> str:
@@ -92,7 +119,8 @@ def agreement(found: Mapping[str, Any]) -> None:
     """Print how far two codings agree."""
     first, second = found["first"], found["second"]
     typer.echo(
-        f"{first} and {second}: {found['videos']} videos, {found['events'][0]} and {found['events'][1]} expressions"
+        f"{first} and {second}: {show._many(found['videos'], 'video')}, {found['events'][0]} and "
+        f"{show._many(found['events'][1], 'expression')}"
     )
     typer.echo(f"{found['paired']} of them paired; times in {found['unit']}")
     for note in found["notes"]:
@@ -103,11 +131,18 @@ def agreement(found: Mapping[str, Any]) -> None:
     if found["times"]:
         typer.echo("\ntimes (second minus first)")
         show.table([_time(name, told) for name, told in found["times"].items()])
-        _said("Frame numbers of expressions that lie far apart correlate whatever the coders do: read the differences.")
+        _said(
+            "Frame numbers of expressions that lie far apart correlate whatever the coders do: read the differences, "
+            "and the correlation of durations (offset minus onset)."
+        )
     if found["spotting"]:
         _spotting(found["spotting"], second)
     if found["action_units"]:
         _units(found["action_units"])
+    told = [found["labels"] or {}, *(found["action_units"] or {}).get("by_unit", {}).values()]
+    if any(one.get("low") is not None for one in told):
+        settings = found["intervals"]
+        _said(f"\nintervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
 
 
 def _kappa(name: str, told: Mapping[str, Any]) -> None:
@@ -154,7 +189,9 @@ def _units(told: Mapping[str, Any]) -> None:
     if told["sentence"]:
         typer.echo(told["sentence"])
         return
-    typer.echo(f"ratio of agreement, 2 x both / all: {told['ratio']:.3f} over {told['pairs']} expressions")
+    typer.echo(
+        f"ratio of agreement, 2 x both / all: {told['ratio']:.3f} over {show._many(told['pairs'], 'expression')}"
+    )
     show.table(
         [
             {
