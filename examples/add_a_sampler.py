@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +29,9 @@ class Spaced:
     """`count` frames, evenly spaced from onset to offset, each a view of its own."""
 
     count: Annotated[int, Field(ge=1)] = 3
+
+    by_coded_times: ClassVar[bool] = True
+    """Onset and offset are what coders marked."""
 
     @property
     def nominal(self) -> int:

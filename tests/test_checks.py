@@ -91,6 +91,8 @@ def test_a_study_of_several_cells(database, tmp_path):
     assert "colour, size never vary apart" in found["ME008"].evidence
     summary = json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": []}))
+    assert "ME006" not in codes(tmp_path), "the factors were tested"
+    (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": [], "factors": None}))
     assert "ME006" in codes(tmp_path)
     assert "ME007" not in found
     raw = [{"p_value": 0.01}, {"p_value": 0.5}]  # as reports before the correction held them
@@ -167,3 +169,94 @@ def test_what_cannot_be_compared_is_an_error(clean, weak, database, tmp_path):
     run_experiment(recipe().with_values({"labels": labels, "training.epochs": 1}), database, fewer, workers=1)
     with pytest.raises(ConfigError, match="label sets"):
         compare_results(clean, fewer)
+
+
+# --- what is missing, and what was picked -----------------------------------------------------------------------------
+def torn(clean, place):
+    """Copy a result and take one fold's files away, as a kill would leave it."""
+    out = Path(shutil.copytree(clean, place))
+    for file in list(out.rglob("fold-*s0.*.parquet")):
+        file.unlink()
+    return out
+
+
+def test_a_run_that_was_killed_is_not_clean(clean, tmp_path):
+    out = torn(clean, tmp_path / "torn")
+    (found,) = [finding for finding in check_results(out) if finding.code == "ME014"]
+    assert found.level == "warning"
+    assert "5 of 6 folds" in found.evidence
+    assert microexpr("check", out).code == 1
+    with pytest.raises(StoreError, match="5 of 6 folds are there"):
+        compare_results(out, torn(clean, tmp_path / "other"))
+
+
+def test_folds_that_nobody_wrote_are_a_note(clean, tmp_path):
+    out = Path(shutil.copytree(clean, tmp_path / "out"))
+    next(out.rglob("folds.json")).unlink()
+    (found,) = [finding for finding in check_results(out) if finding.code == "ME014"]
+    assert found.level == "note"
+
+
+def test_clips_that_are_left_out_of_the_test_are_told(clean, database, tmp_path):
+    folds = json.loads(next(clean.rglob("folds.json")).read_text())
+    folds["folds"][0]["test"] = folds["folds"][0]["test"][:-1]
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    protocol = {"name": "from_file", "file": str(tmp_path / "folds.json")}
+    done = run_experiment(recipe().with_values({"protocol": protocol}), database, tmp_path / "out", workers=1)
+    (found,) = [finding for finding in check_results(tmp_path / "out") if finding.code == "ME015"]
+    assert found.level == "warning"
+    assert "35 of 36 clips" in found.evidence
+    assert [stamp["code"] for stamp in done.summary["stamps"]].count("untested") == 1
+    assert "ME015" in {row["code"] for row in done.summary["checks"]}
+
+
+def test_picking_the_best_of_several_runs_is_told(database, tmp_path):
+    for components in (2, 3):
+        model = {"name": "pca_svm", "components": components}
+        run_experiment(recipe().with_values({"model": model}), database, tmp_path, workers=1)
+    (found,) = [finding for finding in check_results(tmp_path) if finding.code == "ME003"]
+    assert found.evidence.startswith("2 cells")
+    one = recipe().with_values({"model": "pca_svm"})
+    for seed in (0, 1):
+        run_experiment(one.with_values({"seed": seed}), database, tmp_path / "seeds", workers=1)
+    assert "ME003" not in codes(tmp_path / "seeds"), "nobody picks among seeds of one experiment"
+
+
+def test_a_cell_that_was_named_beforehand_makes_the_best_of_several_a_note(database, tmp_path):
+    grid = {"model": ["pca_svm", {"name": "pca_svm", "components": 3}]}
+    named = {"set": {"model": {"name": "pca_svm", "components": 5}}, "permutations": 99, "shuffled_runs": 0}
+    what = Study.model_validate(
+        {"name": "s", "title": "s", "experiment": recipe(), "grid": grid, "named_cell": named, "latency": False}
+    )
+    run_study(what, database, tmp_path, workers=1)
+    (found,) = [finding for finding in check_results(tmp_path) if finding.code == "ME003"]
+    assert found.level == "note"
+    assert found.evidence.startswith("2 cells")
+
+
+def test_classes_that_do_not_fit_the_predictions_are_damage(clean, tmp_path):
+    out = Path(shutil.copytree(clean, tmp_path / "out"))
+    file = next(out.rglob("experiment.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": ["a"]}))
+    answer = microexpr("check", out)
+    assert answer.code == 1
+    assert "one is damaged" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_one_result_can_be_checked_by_its_own_folder(clean):
+    (folder,) = (clean / "results").iterdir()
+    assert {finding.code for finding in check_results(folder)} == codes(clean)
+
+
+def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_path):
+    other = recipe().with_values({"protocol": "clip_kfold", "training.epochs": 1})
+    run_experiment(other, database, tmp_path, workers=1)
+    answer = microexpr("compare", clean, tmp_path)
+    assert answer.code == 0
+    shown = " ".join(answer.out.split())
+    assert "Trained under different protocols" in shown
+    assert "Persons stand in training and test." in shown
+    (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
+    assert isinstance(told["told"], bool)
+    assert any("different protocols" in stamp["text"] for stamp in told["stamps"])

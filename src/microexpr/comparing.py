@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from microexpr.checks import Stored, read
+from microexpr.checks import BLIND, Finding, Stored, findings, read
 from microexpr.config import COMPARED, rng_for
 from microexpr.errors import StoreError, UsageError
 from microexpr.statistics.comparison import Comparison, Unit, compare, with_family
@@ -17,6 +18,8 @@ from microexpr.statistics.paired import Predictions, align
 
 PARTS = ("datasets", *COMPARED, "representation", "augmentation", "loss", "vote", "protocol")
 """The components of an experiment, by which people call it."""
+GRAVE = ("ME001", "ME002", "ME011")
+"""Findings that must be read before the numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,24 @@ class Compared:
     def letters(self) -> str:
         """What the experiments are called for short: A, B ..."""
         return ascii_uppercase[: len(self.stored)]
+
+    @cached_property
+    def checks(self) -> tuple[Finding, ...]:
+        """What a reviewer would object to in any of them; that copies of the data differ is among the stamps."""
+        return tuple(finding for finding in findings(self.stored, {}) if finding.code not in ("ME003", "ME012"))
+
+    @cached_property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """What makes the comparison weaker than it looks."""
+        grave = (finding for finding in self.checks if finding.code in GRAVE)
+        return (*_stamps(self), *(Stamp("warning", f"{finding.sentence} {finding.evidence}") for finding in grave))
+
+
+class Stamp(NamedTuple):
+    """What must be read before the numbers."""
+
+    level: Literal["warning", "note"]
+    text: str
 
 
 class Setting(NamedTuple):
@@ -77,7 +98,8 @@ def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
     """Read the experiments; refuse one that is named twice, be it as --out and as its results/KEY."""
     found: dict[Path, Stored] = {}
     for place in results:
-        folder, stored = _only(place)
+        stored = _only(place)
+        folder = (stored.folder or place).resolve()
         if folder in found:
             raise UsageError(
                 f"{place} is named twice, and a result does not differ from itself. Name results of other experiments."
@@ -86,16 +108,62 @@ def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
     return tuple(found.values())
 
 
-def _only(place: Path) -> tuple[Path, Stored]:
-    """Return the one experiment of a folder, and where it lies."""
-    root = place.parent if (place / "experiment.json").is_file() else place
-    found = [each for each in read(root) if root == place or each.key == place.name]
-    judged = [each for each in found if each.experiment.model.name not in ("majority", "class_frequency")]
+def _only(place: Path) -> Stored:
+    """Return the one experiment of a folder; refuse one that is not finished."""
+    judged = [each for each in read(place) if each.experiment.model.name not in BLIND]
     if len(judged) != 1:
         listed = "".join(f"\n  {place}/results/{each.key}: {each.name}" for each in judged)
         raise StoreError(f"{place} holds {len(judged)} experiments; name one of them:{listed or ' there is none.'}")
-    inner = root / "results" if (root / "results").is_dir() else root
-    return (inner / judged[0].key).resolve(), judged[0]
+    (stored,) = judged
+    if stored.division is not None and stored.unfinished:
+        raise StoreError(
+            f"{place} is not finished: {len(stored.folds)} of {len(stored.division.folds)} folds are there. Run the "
+            "same command again, which trains only what is missing."
+        )
+    return stored
+
+
+# --- what must be read first ------------------------------------------------------------------------------------------
+def _stamps(found: Compared) -> Iterator[Stamp]:
+    """Yield what the experiments have in common with a mistake."""
+    for letter, each in zip(found.letters, found.stored, strict=True):
+        yield from _of_one(letter, each)
+    protocols = {each.experiment.protocol.label for each in found.stored}
+    if len(protocols) > 1:
+        yield Stamp(
+            "warning",
+            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may come from who was "
+            "trained on.",
+        )
+    if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
+        yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
+    keys = [each.key for each in found.stored]
+    for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
+        same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
+        yield Stamp("note", f"{same} are one experiment ({key}), run in different places.")
+    if found.comparisons[0].unit == "clip":
+        yield Stamp(
+            "warning",
+            "Resampled and swapped by clip: clips of one person count as independent, which they are not. "
+            "Intervals are too narrow and p-values too small.",
+        )
+    if len(found.stored) > 2:
+        yield Stamp("note", "Each is compared with the first alone; p-values are corrected for all of these (Holm).")
+
+
+def _of_one(letter: str, each: Stored) -> Iterator[Stamp]:
+    drawn = (each.facts.get("data") or {}).get("synthetic")
+    if drawn:
+        yield Stamp("warning", f"{letter}: synthetic faces, no recordings of people: {drawn}")
+    if each.experiment.shuffled:
+        yield Stamp("warning", f"{letter} was trained on labels that were shuffled on purpose.")
+    repeats = len(each.result.repeats)
+    if repeats > 1:
+        yield Stamp(
+            "note",
+            f"{letter} divided the clips into folds {repeats} times. The first division is compared, so that no clip "
+            "counts twice.",
+        )
 
 
 # --- what the experiments differ in -----------------------------------------------------------------------------------

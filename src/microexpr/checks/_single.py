@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from microexpr import contracts
-from microexpr.config import rng_for
-from microexpr.confusion import present
 from microexpr.checks._finding import LEVEL, Finding
 from microexpr.checks._stored import Stored
+from microexpr.config import rng_for
+from microexpr.confusion import present
 from microexpr.statistics.multiplicity import holm
 from microexpr.statistics.permutation import PermutationNull, permutation_null
 from microexpr.store import FoldResult
@@ -77,7 +77,7 @@ def _unfinished(each: Stored) -> Iterator[Finding]:
             "ME015",
             "warning" if handmade else "note",
             "Not every clip is tested.",
-            f"{known - len(each.untested)} of {known} clips, under {each.experiment.protocol.label}",
+            f"{known - len(each.untested)} of {known} clips, under {each.experiment.protocol.name}",
             "say who chose the clips that are tested, and how" if handmade else "print the number of test clips",
         )
 

@@ -13,7 +13,8 @@ from microexpr import contracts
 from microexpr.config import Experiment, parse
 from microexpr.errors import ConfigError, SplitError, StoreError
 from microexpr.experiment import Result
-from microexpr.folds import FILE, StoredFolds, read_folds
+from microexpr.folds import FILE, StoredFolds
+from microexpr.folds import read as read_folds
 from microexpr.labels import LabelSet
 from microexpr.store import FoldResult, Results
 
@@ -29,6 +30,8 @@ class Stored:
     facts: Mapping[str, Any]
     division: StoredFolds | None = None
     """The folds that it is to have, finished or not; None where nobody has written them."""
+    folder: Path | None = None
+    """Where it lies; None for one that was not read from disk."""
 
     @property
     def key(self) -> str:
@@ -124,11 +127,13 @@ def _stored(results: Results) -> Stored:
     odd = [fold.name for fold in folds if f"p_{len(facts['classes'])}" in fold.views or not _fits(fold, facts)]
     if odd:
         raise StoreError(
-            f"{file} names {len(facts['classes'])} classes, and fold {odd[0]} has predictions of another number: one of "
-            "them is damaged; remove the folder to train anew."
+            f"{file} names {len(facts['classes'])} classes, and fold {odd[0]} has predictions of another number: one "
+            "is damaged; remove the folder to train anew."
         )
     labels = LabelSet("stored", tuple(facts["classes"]), ())
-    return Stored(Result(experiment, results.key, labels, folds), facts, _division(results.folder / FILE))
+    return Stored(
+        Result(experiment, results.key, labels, folds), facts, _division(results.folder / FILE), results.folder
+    )
 
 
 def _fits(fold: FoldResult, facts: Mapping[str, Any]) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from microexpr import contracts
-from microexpr.config import Experiment
 from microexpr.checks._finding import LEVEL, Finding
 from microexpr.checks._stored import Stored
+from microexpr.config import Experiment
 from microexpr.predictions import mean_of_folds, score_named
 from microexpr.settings import metric_of
 
@@ -33,8 +33,8 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
     yield from _versions(stored)
     families: dict[str, set[str]] = {}
     for each in stored:
-        names = [name for name in each.databases if name in contracts.datasets.names()]
-        for info in (contracts.reader(name).info for name in names):
+        known = [name for name in each.databases if name in contracts.datasets.names()]
+        for info in (contracts.reader(name).info for name in known):
             families.setdefault(f"{each.key} {info.family or info.title}", set()).add(info.title)
     for titles in dict.fromkeys(frozenset(found) for found in families.values()):
         if len(titles) > 1:
@@ -110,7 +110,8 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
         f"{many} cells were scored on the same test clips{'; one other was named beforehand' if named else ''}.",
         "claim the cell that was named beforehand, whatever the others give"
         if named
-        else "name a cell before anything is trained (named_cell in the study file), and claim that one",
+        else "claim what is chosen on validation in each fold (the report has it for networks), or name a cell "
+        "before anything is trained (named_cell in the study file)",
     )
 
 

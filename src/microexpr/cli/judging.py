@@ -43,12 +43,13 @@ def compare(
 
     found = api.compare_all(results, metric=metric, unit=unit, out=out, command=options.command())
     if json:
-        told = [dataclasses.asdict(one) for one in found.comparisons]
+        stamps = [stamp._asdict() for stamp in found.stamps]
+        told = [dataclasses.asdict(one) | {"told": one.told, "stamps": stamps} for one in found.comparisons]
         show.as_json(told if len(told) > 1 else told[0])
         return
     if len(found.comparisons) > 1:
         show.comparisons(found)
     else:
-        show.comparison(found.comparisons[0])
+        show.comparison(found)
     if out is not None:
         typer.echo(f"page: {out / 'comparison.html'}")

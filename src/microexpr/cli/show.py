@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from microexpr.comparing import Compared
     from microexpr.doctor import Diagnosis
     from microexpr.errors import Fault
-    from microexpr.statistics.comparison import Comparison
 
 WIDTH = 100
 """Columns of what is meant to be read; what names files is not broken."""
@@ -256,8 +255,10 @@ def findings(found: Sequence[Finding]) -> None:
     typer.echo(f"{_many(warnings, 'warning')}, {_many(len(found) - warnings, 'note')}")
 
 
-def comparison(found: Comparison) -> None:
-    """Print a comparison: the difference, the tests, and what this test set could have told."""
+def comparison(compared: Compared) -> None:
+    """Print a comparison of two: the difference, the tests, and what this test set could have told."""
+    _stamped(compared)
+    found = compared.comparisons[0]
     typer.echo(f"a: {found.a}\nb: {found.b}")
     typer.echo(f"{found.n_clips} clips of {_many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
     table([
@@ -269,6 +270,11 @@ def comparison(found: Comparison) -> None:
     exact = "all swappings" if found.p_exact else f"{found.permutations:,} swappings"
     typer.echo(f"permutation test by {found.unit}: p = {found.p_value:.4f} ({exact})")
     typer.echo(f"McNemar, exact: p = {found.mcnemar_p:.4f}" + _told("Wilcoxon over persons", found.wilcoxon_p))
+    if found.odds_ratio is not None:
+        low, high = f"{found.odds_low:.3g}", "no bound" if found.odds_high is None else f"{found.odds_high:.3g}"
+        typer.echo(f"odds of a being the right one where only one is: {found.odds_ratio:.3g} [{low}, {high}]")
+    if found.design_effect is not None:
+        typer.echo(f"variance over persons by that over clips (design effect): {found.design_effect:.2f}")
     if found.detectable is not None:
         typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
     for remark in found.remarks:
@@ -278,6 +284,7 @@ def comparison(found: Comparison) -> None:
 
 def comparisons(found: Compared) -> None:
     """Print the first of several results against each other one, as one family."""
+    _stamped(found)
     first, letters = found.comparisons[0], found.letters
     for letter, each in zip(letters, found.stored, strict=True):
         typer.echo(f"{letter}: {each.name}")
@@ -306,6 +313,11 @@ def comparisons(found: Compared) -> None:
         mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.remarks]
         _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
     typer.echo(f"a difference can be told: {', '.join(told)}" if told else "no difference can be told")
+
+
+def _stamped(found: Compared) -> None:
+    for stamp in found.stamps:
+        _wrapped("!" if stamp.level == "warning" else "-", stamp.text, indent=4)
 
 
 def _told(name: str, p_value: float | None) -> str:

@@ -131,6 +131,14 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
             f"The split shares persons between training and test: {shared} of the {tested} test persons were "
             "also trained on. Scores say nothing about new people.",
         )
+    untested = _untested(plan)
+    if untested and plan.experiment.protocol.name == "from_file":
+        yield (
+            "untested",
+            "warning",
+            f"{untested} of {len(plan.table)} clips are in no test part of the folds that were given: who chose the "
+            "others, and how, decides what the scores are worth.",
+        )
     for note in dict.fromkeys(fold.note for fold in plan.folds() if fold.note):
         yield "left_out", "note", note
     if repeats:
@@ -200,6 +208,11 @@ def _averaged(result: StudyResult) -> Iterator[tuple[str, str, str]]:
         predictions = cell.result.of_repeat(cell.result.repeats[0]).predictions()
         found = mean_of_folds(metric_of(asked[0])[0], predictions)
         yield "mean_of_folds", "warning", f"{', '.join(asked)}: {found.stamp}"
+
+
+def _untested(plan: Plan) -> int:
+    """Count the clips that no fold tests."""
+    return len(plan.table) - len({int(row) for fold in plan.folds() for row in fold.test})
 
 
 def _people(plan: Plan) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from microexpr import contracts
-from microexpr.checks import Stored, findings
 from microexpr.comparing import Compared, settings, surroundings, titles
 from microexpr.config import rng_for
 from microexpr.confusion import confusion_matrix, present
@@ -23,15 +22,11 @@ from microexpr.statistics.influence import influence
 
 FORMAT = 1
 SCORES = ("macro_f1", "uar", "accuracy")
-GRAVE = ("ME001", "ME002", "ME011")
-"""Findings that stand on top of the page."""
 
 
 def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
     """Return a comparison as plain numbers, words, lists and dictionaries."""
     first, stored = found.comparisons[0], found.stored
-    # ME012 speaks of one folder; here the copies have a stamp of their own.
-    checks = [asdict(finding) for finding in findings(stored, {}) if finding.code != "ME012"]
     software = environment()
     return {
         "format": FORMAT,
@@ -55,8 +50,8 @@ def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
         ],
         "changed": list(_changed(found)),
         "influence": [_influence(found, at) for at in range(1, len(stored))],
-        "checks": checks,
-        "stamps": [*_stamps(found), *_grave(checks)],
+        "checks": [asdict(finding) for finding in found.checks],
+        "stamps": [stamp._asdict() for stamp in found.stamps],
         "environment": software,
     }
 
@@ -128,56 +123,3 @@ def _influence(found: Compared, at: int) -> dict[str, Any]:
         return facts | {"problem": str(error), "persons": []}
     named = [asdict(row) | {"lost": [first.classes[number] for number in row.lost]} for row in rows]
     return facts | {"problem": None, "persons": named}
-
-
-# --- what must be read first ------------------------------------------------------------------------------------------
-def _stamps(found: Compared) -> Iterator[dict[str, str]]:
-    """Yield what the experiments have in common with a mistake."""
-    for letter, each in zip(found.letters, found.stored, strict=True):
-        yield from _of_one(letter, each)
-    protocols = {each.experiment.protocol.label for each in found.stored}
-    if len(protocols) > 1:
-        yield _stamp(
-            "warning",
-            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may come from who was "
-            "trained on.",
-        )
-    if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
-        yield _stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
-    keys = [each.key for each in found.stored]
-    for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
-        same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
-        yield _stamp("note", f"{same} are one experiment ({key}), run in different places.")
-    if found.comparisons[0].unit == "clip":
-        yield _stamp(
-            "warning",
-            "Resampled and swapped by clip: clips of one person count as independent, which they are not. "
-            "Intervals are too narrow and p-values too small.",
-        )
-    if len(found.stored) > 2:
-        yield _stamp("note", "Each is compared with the first alone; p-values are corrected for all of these (Holm).")
-
-
-def _of_one(letter: str, each: Stored) -> Iterator[dict[str, str]]:
-    drawn = (each.facts.get("data") or {}).get("synthetic")
-    if drawn:
-        yield _stamp("warning", f"{letter}: synthetic faces, no recordings of people: {drawn}")
-    if each.experiment.shuffled:
-        yield _stamp("warning", f"{letter} was trained on labels that were shuffled on purpose.")
-    repeats = len(each.result.repeats)
-    if repeats > 1:
-        yield _stamp(
-            "note",
-            f"{letter} divided the clips into folds {repeats} times. The first division is compared, so that no clip "
-            "counts twice.",
-        )
-
-
-def _grave(checks: list[dict[str, Any]]) -> Iterator[dict[str, str]]:
-    for finding in checks:
-        if finding["code"] in GRAVE:
-            yield _stamp("warning", f"{finding['sentence']} {finding['evidence']}")
-
-
-def _stamp(level: str, text: str) -> dict[str, str]:
-    return {"level": level, "text": text}

@@ -41,7 +41,7 @@ PARTS = {"seed_variance": "seed", "joint_variance": "both", "unit_variance": "pe
 def detail_tables(reading: Reading) -> list[Table]:
     """Return those tables of single cells that the summary has rows for."""
     made = [by_class(reading), by_database(reading), by_person(reading), all_scores(reading), seeds(reading)]
-    return [table for table in [*made, repeats(reading)] if table.rows]
+    return [table for table in [*made, repeats(reading), nested(reading)] if table.rows]
 
 
 def detail_figures(reading: Reading) -> list[Plot | None]:
@@ -341,3 +341,31 @@ def _shares(axes: Axes, at: int, row: Mapping[str, Any]) -> None:
     for word, value in parts.items():
         axes.barh(at, 100 * value / whole, left=left, height=0.55, color=_colours()[word])
         left += 100 * value / whole
+
+
+def nested(reading: Reading) -> Table:
+    """Return which cells were chosen on validation, in how many folds, and what they give together."""
+    found = reading.part("nested")
+    rows: list[dict[str, Any]] = [
+        {**row, **where(reading, row), "pooled": row["macro_f1"]} for row in found.get("chosen") or []
+    ]
+    notes = []
+    if found:
+        blank = dict.fromkeys(("sampling", "preprocessing", "validation"), ABSENT)
+        blank |= {f"factor_{name}": ABSENT for name in reading.further}
+        pooled = {"times": found["folds"], "pooled": found["macro_f1"]}
+        ends = {name: found[name] for name in ("ci_low", "ci_high")}
+        rows.append({**blank, "model": "what each fold chose, pooled", **pooled, **ends})
+        notes.append(
+            "In each fold the cell with the highest macro-F1 on the fold's validation clips is taken, and what it "
+            f"predicts of the test clips is pooled: no test clip takes part in the choice. {reading.interval}."
+        )
+        if found["left_out"]:
+            notes.append(f"{found['left_out']} cells have no validation clips and could not be chosen.")
+    columns = [
+        *place(reading),
+        Column("Folds", "times", "count"),
+        Column("Mean validation macro-F1", "validation", "score", missing=ABSENT),
+        Column(f"Test macro-F1 [{reading.level}]", ("pooled", "ci_low", "ci_high"), "interval"),
+    ]
+    return Table("nested", "The cell chosen on validation", columns, rows, notes, {len(rows) - 1: "best rule"})

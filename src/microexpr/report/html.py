@@ -21,6 +21,7 @@ from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
 
 TABLES = {
     "table3_main_results": "Table III",
+    "nested": "",
     "paired": "",
     "changed_clips": "",
     "seeds": "",

@@ -55,7 +55,25 @@ def came_out(reading: Reading) -> str:
             "it was picked on the test set and is therefore too high by an unknown amount."
         )
     return " ".join(
-        filter(None, [said, seeds(reading) if reading.alone else "", _blind(reading), above_guessing(reading)])
+        filter(
+            None,
+            [said, seeds(reading) if reading.alone else nested(reading), _blind(reading), above_guessing(reading)],
+        )
+    )
+
+
+def nested(reading: Reading) -> str:
+    """Return what choosing the cell on validation gives, beside the best cell."""
+    found = reading.part("nested")
+    if not found:
+        return ""
+    folds, names = found["folds"], [reading.title(row) for row in found["chosen"]]
+    what = (
+        names[0] if len(names) == 1 else f"{len(names)} cells, {names[0]} in {found['chosen'][0]['times']} of {folds}"
+    )
+    return (
+        f"Chosen on validation in {'the one fold' if folds == 1 else f'each of the {folds} folds'} instead ({what}), "
+        f"without a look at test clips, it is {shown(found['macro_f1'], 'score')}{interval(found)}."
     )
 
 

@@ -24,6 +24,7 @@ from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.report.intervals import interval, stated, words
+from microexpr.report.nested import nested
 from microexpr.report.paired import paired
 from microexpr.statistics.guessing import guesses
 from microexpr.statistics.permutation import QUANTILE, permutation_null
@@ -65,6 +66,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "paired": paired(result),
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
+        "nested": nested(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],

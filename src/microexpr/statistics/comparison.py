@@ -144,6 +144,7 @@ def compare(
     precise = {name: precision(*same, k=k, over=over, persons=who) for name, who in by_unit.items()}
     counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.persons)
     odds = matched_odds_ratio(counted.only_a, counted.only_b, level) if counted.only_a + counted.only_b else None
+    design = (precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None
     scores = [float(built.of_confusion(confusion_matrix(a.y_true, guess, k), over)) for guess in (a.y_pred, b.y_pred)]
     return Comparison(
         a=a.name,
@@ -162,7 +163,7 @@ def compare(
         method=method,
         resamples=n,
         percentiles=_percentiles(drawn.scores),
-        design_effect=(precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
+        design_effect=design,
         p_value=swapped.p_value,
         p_exact=swapped.exact,
         permutations=swapped.n,
@@ -181,7 +182,7 @@ def compare(
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
         changed=tuple(_changed(a, b)),
-        remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit])),
+        remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit], design)),
     )
 
 
@@ -218,6 +219,7 @@ def _remarks(
     odds: OddsRatio | None,
     ranked: SignedRank,
     precise: Precision,
+    design: float | None,
 ) -> Iterator[str]:
     if swapped.units == 0:
         yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
@@ -230,7 +232,8 @@ def _remarks(
         yield "The difference is the same without any one, so what this test set could detect cannot be stated."
     if unit == "clip":
         yield "Resampled and swapped by clip: clips of one person count as independent, which they are not."
-    yield "McNemar's test counts clips as independent: under person effects it rejects too often."
+    here = "" if design is None else f" (design effect here: {design:.2f})"
+    yield f"McNemar's test counts clips as independent: where those of a person go together it rejects too often{here}."
     if odds is None:
         yield "No clip is right for one of the two alone: there is no odds ratio."
     elif odds.ratio is None:
