@@ -215,7 +215,7 @@ def test_every_metric_of_every_cell_is_there(one):
     assert done.summary["cells"][0]["scores"] == scores
     (row,) = table_of(out, "all_scores")
     assert {name: float(value) for name, value in row.items()} == pytest.approx(scores)
-    assert "Calibration error" in page(out)
+    assert "Expected calibration error" in page(out)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -331,7 +331,8 @@ def _problem(kind: type[BaseModel], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _known(kind, item["loc"][:-1])
         return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
-    return f"{path}: {item['msg'].removeprefix('Value error, ')}"
+    said = str(item["msg"]).removeprefix("Value error, ")
+    return f"{path}: {said}" if path else said
 
 
 def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:

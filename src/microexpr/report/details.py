@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
-from microexpr.report.records import place, score_title, where
+from microexpr.report.records import place, score_head, where
 from microexpr.report.style import INK, MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
 
@@ -105,7 +105,7 @@ def by_database(reading: Reading) -> Table:
         Column("Clips", "clips", "count"),
         Column("Persons", "persons", "count"),
         Column("Classes", "classes", "count"),
-        *(Column(score_title(name), name, "score") for name in ("macro_f1", "uf1", "uar", "accuracy")),
+        *(Column(score_head(name), name, "score") for name in ("macro_f1", "uf1", "uar", "accuracy")),
     ]
     notes = [
         "Each over the classes with a test clip in that database. The score of all clips together is not the mean of "
@@ -149,7 +149,7 @@ def all_scores(reading: Reading) -> Table:
         rows.append({**blank, **where(reading, named), "model": told, **named["scores"]})
     given = dict.fromkeys(name for cell in reading.cells for name in cell.get("scores") or ())
     names = [*(name for name in HEADS if name in given), *(name for name in given if name not in HEADS)]
-    heads = [HEADS.get(name, (score_title(name), "")) for name in names]
+    heads = [HEADS.get(name, (score_head(name), "")) for name in names]
     columns = [
         *(place(reading) if len(rows) > 1 else []),
         *(Column(head, name, "score", group) for name, (head, group) in zip(names, heads, strict=True)),

@@ -6,22 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from microexpr.report.published import NAMES, sibling
-from microexpr.report.reading import Cell, Reading, number
+from microexpr.report.reading import Cell, Reading, number, score_title
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.report.tables import BLIND
 from microexpr.settings import metric_of
 
 _WHERE = (Column("Model", "model"), Column("Sampling", "sampling"), Column("Preprocessing", "preprocessing"))
-TITLES = {
-    "macro_f1": "Macro-F1",
-    "macro_f1_all": "Macro-F1, all classes",
-    "uf1": "UF1",
-    "uar": "UAR",
-    "weighted_f1": "Weighted F1",
-    "macro_precision": "Macro precision",
-    "macro_recall": "Macro recall",
-    "expected_calibration_error": "Calibration error",
-}
 SHOWN = ("macro_f1", "uf1", "uar", "accuracy")
 """Scores that the table of cells always has."""
 LOSSES = {"cross_entropy": "cross-entropy", "weighted_cross_entropy": "cross-entropy", "focal": "focal"}
@@ -48,11 +38,11 @@ def record_tables(reading: Reading) -> list[Table]:
     return [table for maker in makers if (table := maker(reading)).rows]
 
 
-def score_title(name: str) -> str:
-    """Return a score as a reader knows it: 'UF1', 'Mean of folds: UF1'."""
+def score_head(name: str) -> str:
+    """Return a score as a column's head: 'UF1', 'Mean of folds: UF1'."""
     metric, averaged = metric_of(name)
-    title = TITLES.get(metric, metric.replace("_", " ").capitalize())
-    return f"Mean of folds: {title}" if averaged else title
+    title = score_title(metric)
+    return f"Mean of folds: {title}" if averaged else title[:1].upper() + title[1:]
 
 
 def loss_name(loss: object) -> str | None:
@@ -107,7 +97,7 @@ def all_cells(reading: Reading) -> Table:
         Column("Accuracy", "accuracy", "score"),
         Column("n", "n_test", "count"),
         *([Column("Epochs", "epochs_run", "count")] if networks else []),
-        *(Column(score_title(name), f"asked_{name}", "score", missing=ABSENT) for name in asked),
+        *(Column(score_head(name), f"asked_{name}", "score", missing=ABSENT) for name in asked),
     ]
     notes = [f"{reading.test_clips}; {reading.interval}.", *filter(None, [reading.narrow])]
     if any(metric_of(name)[1] for name in asked):
@@ -292,7 +282,7 @@ def choices(reading: Reading) -> Table:
 
 def formulas(reading: Reading) -> Table:
     """Return the formula of each score and what it does with classes that have no test clip."""
-    rows = [{"score": score_title(name), **facts} for name, facts in reading.part("metrics").items()]
+    rows = [{"score": score_head(name), **facts} for name, facts in reading.part("metrics").items()]
     columns = [
         Column("Score", "score"),
         Column("Formula", "formula", missing="not stated"),
