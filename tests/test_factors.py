@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 from microexpr.confusion import present
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
+from microexpr.statistics._units import units_of
+from microexpr.statistics.bootstrap import resampled
 from microexpr.statistics.factors import factorial
 from microexpr.statistics.swapping import swap_test
 
@@ -98,10 +100,39 @@ def test_intervals_are_those_of_persons_drawn_one_by_one():
         )
         main = (none_grey + face_grey - none_rgb - face_rgb) / 2
         slow.append([main, face_grey - none_grey - face_rgb + none_rgb])
+    # Nine persons of ten clips each: eight degrees of freedom.
+    outwards = t.ppf(0.975, 8) * np.sqrt(9 / 8)
     for effect, values in zip(found.effects[1:], np.array(slow).T, strict=True):
         (contrast,) = effect.contrasts
-        assert (contrast.low, contrast.high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.02)
+        ends = np.quantile(values, norm.cdf([-outwards, outwards]))
+        assert (contrast.low, contrast.high) == pytest.approx(ends, abs=0.025)
         assert contrast.low < contrast.value < contrast.high
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_few_uneven_persons_widen_intervals_by_their_effective_number(level):
+    """Six persons, one of them with half of the clips: plain percentiles of the same resamples lie inside."""
+    cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
+    y, guesses, _ = simulated(cells, {("colour", "grey"): 0.7}, persons=10, clips=6)
+    clips = np.array([30, 6, 6, 6, 6, 6])
+    who = np.repeat(np.arange(6), clips)
+    found = found_of(cells, (y, guesses, who), n=900, level=level)
+    freedom = clips.sum() ** 2 / (clips**2).sum() - 1
+    outwards = t.ppf((1 + level) / 2, freedom) * np.sqrt(6 / 5)
+    metric, over = metrics.build("macro_f1", {}), present(y, K)
+    matrices = resampled(units_of(y, guesses, K, who), 900, np.random.default_rng(1))
+    none_rgb, none_grey, face_rgb, face_grey = np.concatenate([metric.of_confusion(m, over) for m in matrices]).T
+    drawn = {
+        "crop": (face_rgb + face_grey - none_rgb - none_grey) / 2,
+        "colour": (none_grey + face_grey - none_rgb - face_rgb) / 2,
+        "crop × colour": face_grey - none_grey - face_rgb + none_rgb,
+    }
+    assert [effect.name for effect in found.effects] == list(drawn)
+    for effect in found.effects:
+        (contrast,), values = effect.contrasts, drawn[effect.name]
+        assert (contrast.low, contrast.high) == pytest.approx(np.quantile(values, norm.cdf([-outwards, outwards])))
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        assert contrast.low < low < high < contrast.high
 
 
 def test_two_cells_are_tested_as_a_swap_of_two_classifiers():
@@ -118,7 +149,6 @@ def test_two_cells_are_tested_as_a_swap_of_two_classifiers():
 
 
 def test_an_exchange_permutes_whole_persons_and_leaves_the_sum_of_levels():
-    from microexpr.statistics._units import units_of
     from microexpr.statistics.factors import _exchanged, _partners
 
     cells = grid(crop=["none", "centre", "face"], colour=["rgb", "grey"])

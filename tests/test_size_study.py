@@ -7,12 +7,16 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, t
 
 from conftest import recipe
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
 from microexpr.plan import Options, Workspace
+from microexpr.report.factors import crossings, effects
+from microexpr.report.reading import Reading
+from microexpr.statistics._units import units_of
+from microexpr.statistics.bootstrap import resampled
 from microexpr.statistics.sizes import last_crossing, size_curves
 from shell import microexpr
 
@@ -170,6 +174,33 @@ def test_intervals_of_crossings_hold_the_truth():
     assert binomtest(held, studies, 0.95, alternative="less").pvalue > 0.01, held
 
 
+def test_few_persons_widen_curves_and_crossings():
+    """Six persons of fifteen clips: five degrees of freedom; plain percentiles of the same resamples lie inside."""
+    chances = [0.90, 0.72, 0.54, 0.36, 0.70, 0.66, 0.62, 0.58]
+    curves, (crossing,) = curves_of(chances, persons=6, seed=3)
+    y, guesses, who = simulated(chances, persons=6, seed=3)
+    metric = metrics.build("accuracy", {})
+    drawn = [metric.of_confusion(m, np.ones(3, bool)) for m in resampled(units_of(y, guesses, 3, who), 800, rng())]
+    outwards = t.ppf(0.975, 5) * np.sqrt(6 / 5)
+    expanded = norm.cdf([-outwards, outwards])
+    a, b = np.concatenate(drawn)[:, 3::-1], np.concatenate(drawn)[:, :3:-1]
+    for curve, values in zip(curves, (a, b), strict=True):
+        low, high = np.quantile(values, expanded, axis=0)
+        assert (curve.low, curve.high) == (pytest.approx(low), pytest.approx(high))
+        plain = np.quantile(values, [0.025, 0.975], axis=0)
+        assert (low < plain[0]).all()
+        assert (plain[1] < high).all()
+    at, before, after = last_crossing(X, a - b)
+    assert (before < after).all()  # every resample crosses, and the same way round
+    assert (crossing.low, crossing.high) == pytest.approx(np.quantile(at, expanded, method="inverted_cdf"))
+    low, high = np.quantile(at, [0.025, 0.975], method="inverted_cdf")
+    assert crossing.low < low < high <= crossing.high  # at a trained size, where resamples pile up
+
+
+def rng():
+    return np.random.default_rng(1)
+
+
 def test_one_size_makes_no_curve():
     y, guesses, who = simulated([0.5, 0.6])
     cells = [{"colour": level, "train clips": "10"} for level in "ab"]
@@ -236,7 +267,20 @@ def test_the_report_draws_the_curves(finished):
     assert {"sizes.svg", "effects.svg", "levels.svg"} <= {file.name for file in (finished[2] / "figures").iterdir()}
     assert {"crossings.csv", "effects.csv"} <= {file.name for file in (finished[2] / "tables").iterdir()}
     assert "Scores against the size of training" in page
+    told = "95 % intervals: expanded percentile bootstrap by person, 2,000 resamples"
+    for what in ("effects", "crossings"):
+        assert told in (finished[2] / "tables" / f"{what}.tex").read_text("utf-8").replace("\\", "")
+    assert f"{told}; larger trainings contain smaller ones." in page
     assert "Only cells with train clips 30; the table of all cells has the others." in page
+
+
+def test_a_summary_that_names_no_method_has_percentiles(finished):
+    summary = json.loads((finished[2] / "summary.json").read_text("utf-8"))
+    for part in ("factors", "sizes"):
+        assert summary[part].pop("method") == "expanded percentile bootstrap"
+    for table in (effects, crossings):
+        told = " ".join(table(Reading(summary, {})).notes)
+        assert "95 % intervals: percentile bootstrap by person" in told
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from microexpr.component import titles
 from microexpr.config import COMPARED, SIZES, Component, rng_for
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
+from microexpr.report.intervals import words
 from microexpr.statistics.factors import Factorial, factorial
 from microexpr.statistics.paired import Predictions, align
 from microexpr.statistics.seeds import split_seeds
@@ -22,6 +23,8 @@ from microexpr.study import Cell, StudyResult
 
 RESAMPLES, PERMUTATIONS = 2_000, 1_999
 SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
+METHOD = words("expanded")
+"""How the intervals of effects and curves are read from resamples, whatever the experiment's own are."""
 AVERAGED = ("seed",)
 """Axes that are averaged over and not tested."""
 OTHER_CLIPS = (
@@ -151,6 +154,7 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
         return None
     facts: dict[str, Any] = {
         "score": SCORE_TITLE,
+        "method": METHOD,
         "level": result.cells[0].experiment.bootstrap.level,
         "averaged": [name for name in AVERAGED if name in axes(result)],
         "problem": None,
@@ -239,7 +243,7 @@ def sizes(result: StudyResult) -> dict[str, Any] | None:
     if size is None:
         return None
     axis, unit = named[size], "training clips" if size == "train_clips" else "training persons"
-    facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "n": RESAMPLES}
+    facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "method": METHOD, "n": RESAMPLES}
     amounts: dict[str, list[float]] = {}
     for cell in result.cells:
         amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[size])

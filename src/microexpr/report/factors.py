@@ -32,10 +32,16 @@ def factor_figures(reading: Reading) -> list[Plot | None]:
 
 def _told(reading: Reading) -> str:
     facts = reading.part("factors")
-    level, n = number(facts.get("level")), number(facts.get("n"))
-    shown = "" if level is None or n is None else f" {100 * level:.3g} % intervals by person, {int(n):,} resamples."
+    level = number(facts.get("level"))
+    shown = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', facts)}."
     averaged = " and ".join(facts.get("averaged") or [])
     return f"Differences of mean {facts.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
+
+
+def _intervals(level: str, facts: Mapping[str, Any]) -> str:
+    """Say what the intervals are; summaries that name no method have plain percentiles."""
+    n, method = number(facts.get("n")), facts.get("method") or "percentile bootstrap"
+    return f"{level} intervals: {method} by person{'' if n is None else f', {int(n):,} resamples'}"
 
 
 def effects(reading: Reading) -> Table:
@@ -90,7 +96,8 @@ def crossings(reading: Reading) -> Table:
     ]
     notes = [
         f"In {found.get('unit')}; the last crossing, between sizes by the logarithm. A resample whose curves do not "
-        "cross counts as a crossing beyond the end that it is nearer to. Resamples: those in which they cross."
+        "cross counts as a crossing beyond the end that it is nearer to. Resamples: those in which they cross. "
+        f"{_intervals(reading.level, found)}."
     ]
     return Table("crossings", "Where the curves cross", columns, rows, notes)
 
@@ -217,9 +224,7 @@ def curves(reading: Reading) -> Plot | None:
         axes.set_visible(False)
     for axes in figure.axes[::across]:
         axes.set_ylabel(str(found.get("score")))
-    notes = [
-        f"{reading.level} intervals by person, {found.get('n'):,} resamples; larger trainings contain smaller ones."
-    ]
+    notes = [f"{_intervals(reading.level, found)}; larger trainings contain smaller ones."]
     notes += ["A dashed line marks where two curves cross."] if found.get("crossings") else []
     return Plot("sizes", "Scores against the size of training", figure, notes)
 

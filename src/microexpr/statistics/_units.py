@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy.stats import norm, t
 
 from microexpr.confusion import confusion_matrix
 from microexpr.errors import ConfigError
@@ -45,6 +46,32 @@ def freedom_of(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"]) -> f
     """
     effective = (counts * sizes).sum() ** 2 / (counts * sizes**2).sum()
     return max(float(effective) - 1, 1.0)
+
+
+def expansion(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"], level: float) -> float:
+    """Return by how much percentiles move outwards: t over normal quantile, and n over n - 1 of the variance.
+
+    >>> round(expansion(np.full(6, 5.0), np.ones(6, int), 0.95), 3)
+    1.437
+    """
+    number = float(counts.sum())
+    if number < 2:
+        raise ConfigError("an expanded interval needs at least two clips. Use percentiles.")
+    half = (1 + level) / 2
+    return float(t.ppf(half, freedom_of(sizes, counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
+
+
+def expanded_shares(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"], level: float) -> list[float]:
+    """Return the shares of resamples that lie below the ends of an expanded interval (Hesterberg, 2015).
+
+    Percentiles over few units are too narrow. These count the effective number of units, of which each brings `sizes`
+    clips; `docs/validation.md` has what they cover.
+
+    >>> [round(share, 4) for share in expanded_shares(np.full(6, 5.0), np.ones(6, int), 0.95)]
+    [0.0024, 0.9976]
+    """
+    normal = norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    return [float(share) for share in norm.cdf(normal * expansion(sizes, counts, level))]
 
 
 def units_of(

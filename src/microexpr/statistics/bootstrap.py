@@ -12,12 +12,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from microexpr.confusion import confusion_matrix
 from microexpr.contracts import ConfusionMetric, Metric
 from microexpr.errors import ConfigError
-from microexpr.statistics._units import TIE, Units, freedom_of, units_of
+from microexpr.statistics._units import TIE, Units, expanded_shares, units_of
 
 CHUNK = 1_000
 """Resamples scored at once: bounds the memory, never changes a result."""
@@ -223,14 +223,6 @@ class _Sample:
     def of(cls, units: Units, score: Callable[[Float[np.ndarray, "u m k k"]], Float[np.ndarray, "u"]]) -> _Sample:
         return cls(lambda: score(units.total() - units.matrices), units.counts, units.strata, units.sizes())
 
-    def expansion(self, level: float) -> float:
-        """Return by how much percentiles move outwards: t over normal quantile, and n over n - 1 of the variance."""
-        number = float(self.counts.sum())
-        if number < 2:
-            raise ConfigError("an expanded interval needs at least two clips. Use percentiles.")
-        half = (1 + level) / 2
-        return float(t.ppf(half, freedom_of(self.sizes, self.counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
-
     def acceleration(self) -> float:
         """One sixth of the skewness of the units' influence (Davison & Hinkley, 1997, equation 5.24, by jackknife)."""
         scores, counts = self.without(), self.counts.astype(float)
@@ -262,7 +254,7 @@ class Resamples:
         if method == "bca":
             shares = _corrected(self.scores, self.point, shares, self.sample)
         elif method == "expanded":
-            shares = [float(share) for share in norm.cdf(norm.ppf(shares) * self.sample.expansion(level))]
+            shares = expanded_shares(self.sample.sizes, self.sample.counts, level)
         low, high = np.quantile(self.scores, shares)
         return BootstrapInterval(
             float(low), float(high), self.point, self.scores.size, self.unit, method, self.stratified

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from microexpr.contracts import ConfusionMetric
 from microexpr.errors import ConfigError
-from microexpr.statistics._units import TIE, Units, check_labels, units_of
+from microexpr.statistics._units import TIE, Units, check_labels, expanded_shares, units_of
 from microexpr.statistics.bootstrap import resampled
 from microexpr.statistics.multiplicity import holm
 
@@ -32,7 +32,7 @@ Cell = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference of two levels, or of two such differences, and its percentile interval over persons."""
+    """A difference of two levels, or of two such differences, and its expanded percentile interval over persons."""
 
     words: str
     value: float
@@ -118,7 +118,8 @@ def factorial(
     """Estimate and test every main effect and two-way interaction of the factors of `cells` on a score.
 
     `guesses` holds each cell's predictions of the same clips. Factors in `averaged` (repeats, seeds) are averaged over
-    and not reported. Intervals draw persons with replacement, the same for all cells.
+    and not reported. Intervals draw persons with replacement, the same for all cells, and are percentiles moved
+    outwards for the effective number of persons ("expanded", see `bootstrap`).
 
     The test of a factor exchanges its levels within each person, all cells of a person at once: if the factor made no
     difference, a person's predictions could as well have come from another level. It sums the squared deviations of
@@ -145,9 +146,10 @@ def factorial(
         mine = [d for d in designs if min(d.factors, key=lambda factor: len(levels[factor])) == name]
         exchanged = _exchanged(metric, units, over, _partners(name, cells, factors), permutations, rng)
         p_values |= {design.factors: _p_value(design, point, exchanged) for design in mine}
+    shares = expanded_shares(units.sizes(), units.counts, level)
     corrected = holm([p_values[design.factors] for design in designs])
     effects = [
-        _effect(design, point, drawn, level, p_values[design.factors], p or 0.0)
+        _effect(design, point, drawn, shares, p_values[design.factors], p or 0.0)
         for design, p in zip(designs, corrected, strict=True)
     ]
     fewest = max(math.factorial(len(levels[name])) for name in alone)
@@ -300,11 +302,11 @@ def _effect(
     design: _Design,
     point: Float[np.ndarray, "cells"],
     drawn: Float[np.ndarray, "n cells"],
-    level: float,
+    shares: Sequence[float],
     p_value: float,
     p_corrected: float,
 ) -> Effect:
-    lows, highs = np.quantile(drawn @ design.weights.T, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    lows, highs = np.quantile(drawn @ design.weights.T, shares, axis=0)
     values = design.weights @ point
     contrasts = tuple(
         Contrast(*found) for found in zip(design.words, *map(_floats, (values, lows, highs)), strict=True)

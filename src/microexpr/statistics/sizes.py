@@ -15,14 +15,14 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from microexpr.contracts import ConfusionMetric
 from microexpr.errors import ConfigError
-from microexpr.statistics._units import TIE, check_labels, units_of
+from microexpr.statistics._units import TIE, check_labels, expanded_shares, units_of
 from microexpr.statistics.bootstrap import resampled
 from microexpr.statistics.factors import Cell, level_means
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The score of one level of a factor at growing sizes, with percentile intervals over persons."""
+    """The score of one level of a factor at growing sizes, with expanded percentile intervals over persons."""
 
     factor: str
     level: str
@@ -84,10 +84,12 @@ def size_curves(
     """Return the curves of every level of every factor, and the crossings of every two levels of one.
 
     `axis` is the factor of `cells` that says how much was trained on, and `sizes` what its levels amount to. Where
-    there is no other factor, one curve stands for all. Intervals draw persons with replacement, the same for all cells.
+    there is no other factor, one curve stands for all. Intervals draw persons with replacement, the same for all cells,
+    and are percentiles moved outwards for the effective number of persons ("expanded", see `bootstrap`).
 
-    The interval of a crossing holds the middle of the resampled crossings: a resample whose curves do not cross counts
-    as a crossing beyond the end that it is nearer to, and one whose curves cross the other way round at both ends.
+    The interval of a crossing is read at the same shares, for which the order of the crossings suffices: a resample
+    whose curves do not cross counts as a crossing beyond the end that it is nearer to, and one whose curves cross the
+    other way round at both ends.
     """
     check_labels(y_true, guesses, k, persons)
     if len(sizes) < 2:
@@ -98,7 +100,7 @@ def size_curves(
     x = np.array([sizes[word] for word in order])
     point = metric.of_confusion(units.matrices.sum(axis=0), over)
     drawn = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)])
-    ends = [(1 - level) / 2, (1 + level) / 2]
+    ends = expanded_shares(units.sizes(), units.counts, level)
     curves: list[Curve] = []
     crossings: list[Crossing] = []
     for name in [name for name in factors if name != axis and name not in averaged] or [""]:
