@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from microexpr.audit.reading import Line, Log, TrueClip
 from microexpr.cells import listed, plain_name, runs, squeeze
-from microexpr.errors import DataError, Fault, UsageError
+from microexpr.errors import DataError, Fault, UsageError, many
 
 _DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
 
@@ -185,7 +185,7 @@ def _unknown(
     if unknown:
         yield Fault(
             f"{file.name}, line {runs(line.number for line in unknown)}",
-            f"{_many(len(unknown), 'clip')} that the truth does not know, or knows more than once: "
+            f"{many(len(unknown), 'clip')} that the truth does not know, or knows more than once: "
             + listed(_called(line) for line in unknown),
             "mend the names or the truth, or leave these clips out with --skip-invalid",
         )
@@ -229,10 +229,6 @@ def _called(line: Line) -> str:
     return "/".join(filter(None, (line.dataset, line.subject, line.clip)))
 
 
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
-
-
 def _nothing(file: Path) -> Fault:
     return Fault(file.name, "no line is left that could be scored", "check that log and truth are of the same clips")
 
@@ -255,7 +251,7 @@ def _order(
         faults.append(
             Fault(
                 f"{file.name}, line {runs(numbers[neither].tolist())}",
-                f"neither label of {_many(int(neither.sum()), 'clip')} is the truth's",
+                f"neither label of {many(int(neither.sum()), 'clip')} is the truth's",
                 "mend the log or the truth: which of them is right cannot be told from here",
             )
         )
@@ -274,7 +270,7 @@ def _mixed(
     more = int(only_first.sum() + only_second.sum() - fewer.sum())
     return Fault(
         f"{file.name}, line {runs(numbers[fewer].tolist())}",
-        f"the truth stands {place} there and {other} in {_many(more, 'other line')}: the order of the columns is "
+        f"the truth stands {place} there and {other} in {many(more, 'other line')}: the order of the columns is "
         "mixed, or these labels are not the truth's",
         "write truth and prediction in one order throughout, and the truth's labels",
     )
@@ -296,7 +292,7 @@ def _spelling(lines: Sequence[Line], found: Mapping[int, TrueClip]) -> Iterator[
     if other:
         first = other[0]
         yield (
-            f"{_many(len(other), 'clip')} under names that differ from the truth's in case or zeros alone (line "
+            f"{many(len(other), 'clip')} under names that differ from the truth's in case or zeros alone (line "
             f"{first.number}: {first.clip} is {found[first.number].clip})."
         )
 
@@ -307,7 +303,7 @@ def _missing(found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None, li
     if missing and truth is not None:
         named = listed("/".join(filter(None, (clip.dataset, clip.subject, clip.clip))) for clip in missing)
         yield (
-            f"{_many(len(missing), 'clip')} of the truth's {len(truth)} missing from the log, so its scores are of "
+            f"{many(len(missing), 'clip')} of the truth's {len(truth)} missing from the log, so its scores are of "
             f"other clips than those of a whole log: {named}."
         )
 

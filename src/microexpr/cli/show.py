@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from microexpr.errors import many
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -89,7 +91,7 @@ def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
         interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
         share = row.get("seed_share")
         told = "" if share is None else f"; {100 * share:.0f} % of the variance of one score comes from the seed"
-        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {_many(len(row['seeds']), 'seed')}{told}")
+        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{told}")
     for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
         typer.echo(problem)
 
@@ -109,9 +111,9 @@ def diagnosis(found: Diagnosis) -> None:
     for name, fact in found.facts.items():
         typer.echo(f"  {name}: {fact}")
     if found.facts:
-        typer.echo(f"  clips: {found.clips} of {_many(found.persons, 'person')}")
+        typer.echo(f"  clips: {found.clips} of {many(found.persons, 'person')}")
     if found.corrections:
-        typer.echo(f"\n{_many(len(found.corrections), 'correction')} applied:")
+        typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
             typer.echo(f"  {correction}")
     _grouped("remark", found.remarks)
@@ -120,16 +122,12 @@ def diagnosis(found: Diagnosis) -> None:
         typer.echo("\nno fault")
 
 
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
-
-
 def _grouped(word: str, faults: Sequence[Fault]) -> None:
     from microexpr.doctor import alike, kind
 
     if not faults:
         return
-    typer.echo(f"\n{_many(len(faults), word)}{', no fault' if word == 'remark' else ''}:")
+    typer.echo(f"\n{many(len(faults), word)}{', no fault' if word == 'remark' else ''}:")
     number = 0
     for group in alike(faults):
         one = len({fault.problem for fault in group}) == 1
@@ -163,7 +161,7 @@ def clips(rows: pd.DataFrame, *, head: bool) -> None:
         if len(rows) > HEAD:
             typer.echo(f"... {len(rows) - HEAD} more; --out FILE.csv writes all, with {len(rows.columns)} columns")
         typer.echo("")
-    typer.echo(f"{_many(len(rows), 'clip')}, {_many(rows['person'].nunique(), 'subject')}")
+    typer.echo(f"{many(len(rows), 'clip')}, {many(rows['person'].nunique(), 'subject')}")
     _wrapped("class:", _counts(rows["label"]))
     if head:
         _wrapped("person:", _counts(rows["person"], by_count=False))
@@ -213,7 +211,7 @@ def databases(found: Sequence[Mapping[str, Any]]) -> None:
 def stats(found: Mapping[str, Any]) -> None:
     """Print counts by class and person, and the smallest, middle and largest of what was measured."""
     stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""
-    typer.echo(f"{found['title']}{stamp}: {_many(found['clips'], 'clip')} of {_many(found['persons'], 'person')}\n")
+    typer.echo(f"{found['title']}{stamp}: {many(found['clips'], 'clip')} of {many(found['persons'], 'person')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
         [
@@ -252,7 +250,7 @@ def findings(found: Sequence[Finding]) -> None:
         _wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
         _wrapped("", f"-> {finding.mend}", indent=8)
     warnings = sum(finding.level == "warning" for finding in found)
-    typer.echo(f"{_many(warnings, 'warning')}, {_many(len(found) - warnings, 'note')}")
+    typer.echo(f"{many(warnings, 'warning')}, {many(len(found) - warnings, 'note')}")
 
 
 def comparison(compared: Compared) -> None:
@@ -260,7 +258,7 @@ def comparison(compared: Compared) -> None:
     _stamped(compared)
     found = compared.comparisons[0]
     typer.echo(f"a: {found.a}\nb: {found.b}")
-    typer.echo(f"{found.n_clips} clips of {_many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
+    typer.echo(f"{found.n_clips} clips of {many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
     table([
         {"": "a", found.metric: _short(found.score_a), "only right": found.only_a},
         {"": "b", found.metric: _short(found.score_b), "only right": found.only_b},
@@ -288,7 +286,7 @@ def comparisons(found: Compared) -> None:
     first, letters = found.comparisons[0], found.letters
     for letter, each in zip(letters, found.stored, strict=True):
         typer.echo(f"{letter}: {each.name}")
-    typer.echo(f"{first.n_clips} clips of {_many(first.n_persons, 'person')}; classes: {', '.join(first.classes)}\n")
+    typer.echo(f"{first.n_clips} clips of {many(first.n_persons, 'person')}; classes: {', '.join(first.classes)}\n")
     scores = [first.score_a, *(one.score_b for one in found.comparisons)]
     table([{"": letter, first.metric: _short(score)} for letter, score in zip(letters, scores, strict=True)])
     typer.echo(f"\n{first.metric}, {100 * first.level:g} % by {first.unit}; permutation test by {first.unit}")

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from microexpr.cli import show
+from microexpr.errors import many
 
 
 def log(found: Mapping[str, Any]) -> None:
@@ -19,8 +20,8 @@ def log(found: Mapping[str, Any]) -> None:
     for note in found["notes"]:
         _said(f"! {note}")
     for scope, told in found["scopes"].items():
-        persons = f", {show._many(told['persons'], 'person')}" if told["persons"] else ""
-        typer.echo(f"\n{scope}: {show._many(told['clips'], 'clip')}{persons}, {told['right']} right")
+        persons = f", {many(told['persons'], 'person')}" if told["persons"] else ""
+        typer.echo(f"\n{scope}: {many(told['clips'], 'clip')}{persons}, {told['right']} right")
         if told["note"]:
             _said(f"! {told['note']}")
         _scores(told["metrics"], told["unit"])
@@ -119,8 +120,8 @@ def agreement(found: Mapping[str, Any]) -> None:
     """Print how far two codings agree."""
     first, second = found["first"], found["second"]
     typer.echo(
-        f"{first} and {second}: {show._many(found['videos'], 'video')}, {found['events'][0]} and "
-        f"{show._many(found['events'][1], 'expression')}"
+        f"{first} and {second}: {many(found['videos'], 'video')}, {found['events'][0]} and "
+        f"{many(found['events'][1], 'expression')}"
     )
     typer.echo(f"{found['paired']} of them paired; times in {found['unit']}")
     for note in found["notes"]:
@@ -189,9 +190,7 @@ def _units(told: Mapping[str, Any]) -> None:
     if told["sentence"]:
         typer.echo(told["sentence"])
         return
-    typer.echo(
-        f"ratio of agreement, 2 x both / all: {told['ratio']:.3f} over {show._many(told['pairs'], 'expression')}"
-    )
+    typer.echo(f"ratio of agreement, 2 x both / all: {told['ratio']:.3f} over {many(told['pairs'], 'expression')}")
     show.table(
         [
             {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from microexpr.errors import many
 from microexpr.report.reading import PLURAL, Cell, Reading, number
 from microexpr.report.records import gap
 from microexpr.report.table import NOT_MEASURED, interval, shown
@@ -13,25 +14,20 @@ MANY = 6
 """Seeds that a sentence lists."""
 
 
-def count(n: int, word: str) -> str:
-    """Return '1 clip' or '3 clips'."""
-    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
-
-
 def done(reading: Reading) -> str:
     """Return what was done: cells, clips, persons, protocol."""
     cells = len(reading.cells)
     axes = [(len(reading.levels(axis)), axis) for axis in PLURAL]
-    told = [count(n, axis) for n, axis in axes if n > 1]
+    told = [many(n, axis) for n, axis in axes if n > 1]
     told += [f"{len(reading.part('axes')[name]['levels'])} levels of {name}" for name in reading.further]
     grid = " × ".join(told)
-    what = f"{count(cells, 'cell')} ({grid})" if grid and not reading.alone else "One experiment"
+    what = f"{many(cells, 'cell')} ({grid})" if grid and not reading.alone else "One experiment"
     what += f" with {cells} seeds" if reading.alone and cells > 1 else ""
     what = what if cells else "Nothing"
     data = reading.part("data")
     clips, persons = data.get("n_clips"), data.get("n_subjects")
     of = f" on {clips:,} clips" if isinstance(clips, int) else ""
-    of += f" of {count(persons, 'person')}" if isinstance(persons, int) else ""
+    of += f" of {many(persons, 'person')}" if isinstance(persons, int) else ""
     names = ", ".join(map(str, data.get("datasets") or []))
     under = reading.part("protocol").get("name")
     return (
@@ -147,7 +143,7 @@ def named(reading: Reading) -> str:
         return ""
     value = f"{shown(cell.get('macro_f1'), 'score')}{interval(cell)}"
     level, low = number(cell.get("permutation_level")), number(cell.get("ci_low"))
-    people = f", {count(cell['n_persons'], 'person')}" if cell.get("n_persons") else ""
+    people = f", {many(cell['n_persons'], 'person')}" if cell.get("n_persons") else ""
     how = f": {cell['interval']}" if cell.get("interval") else ""
     unit = f"; interval by {cell['interval_unit']}{how}" if cell.get("interval_unit") else ""
     said = (
@@ -180,7 +176,7 @@ def compared(reading: Reading) -> list[str]:
         said.append(
             f"{reading.label('sampling', sampling)}: {first} and {second} get equally many clips right ({counts[0]})"
             if not difference
-            else f"{reading.label('sampling', sampling)}: {more} gets {count(abs(difference), 'clip')} more right"
+            else f"{reading.label('sampling', sampling)}: {more} gets {many(abs(difference), 'clip')} more right"
             f" ({first} {counts[0]}, {second} {counts[1]})"
         )
     return said

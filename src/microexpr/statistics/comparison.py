@@ -12,7 +12,7 @@ from jaxtyping import Float
 from microexpr import contracts
 from microexpr.confusion import confusion_matrix, present
 from microexpr.contracts import ConfusionMetric
-from microexpr.errors import ConfigError
+from microexpr.errors import ConfigError, many
 from microexpr.statistics.bootstrap import Method, resample_pair
 from microexpr.statistics.mcnemar import McNemar, OddsRatio, matched_odds_ratio, mcnemar
 from microexpr.statistics.multiplicity import holm
@@ -225,7 +225,7 @@ def _remarks(
         yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
     elif swapped.step is None:
         yield (
-            f"Predictions differ for {_many(swapped.units, unit)} only: however they are swapped, no p-value falls to "
+            f"Predictions differ for {many(swapped.units, unit)} only: however they are swapped, no p-value falls to "
             "0.05, so this test set cannot tell any difference."
         )
     elif precise.error == 0:
@@ -241,8 +241,4 @@ def _remarks(
     if ranked.p_value is None:
         yield "All persons have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
     elif ranked.dropped:
-        yield f"Wilcoxon's test drops {_many(ranked.dropped, 'person')} with the same accuracy under both."
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
+        yield f"Wilcoxon's test drops {many(ranked.dropped, 'person')} with the same accuracy under both."
