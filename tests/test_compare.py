@@ -276,7 +276,7 @@ def test_the_command_compares_several_with_the_first(places, tmp_path):
 def test_two_are_told_as_before(places):
     answer = microexpr("compare", *places[:2])
     assert answer.code == 0
-    assert "a minus b: +" in answer.out
+    assert "A minus B: +" in answer.out
     assert "Holm" not in answer.out
     assert json.loads(microexpr("compare", *places[:2], "--json").out)["p_holm"] is None
 

@@ -14,7 +14,7 @@ from microexpr.statistics import validation
 from microexpr.statistics.bootstrap import resample_pair
 from microexpr.statistics.power import Precision, detectable, precision
 from microexpr.statistics.simulation import SCENARIOS, draw, gap_for, population, true_score
-from microexpr.statistics.validation import Settings, find_detectable, measure, validate
+from microexpr.statistics.validation import Settings, find_detectable, measure
 
 QUICK = Settings(simulations=150, resamples=200, permutations=199)
 STRONG = replace(SCENARIOS[145], suit_sd=1.5)
@@ -158,9 +158,9 @@ def test_the_table_does_not_depend_on_who_computes_it(monkeypatch):
     monkeypatch.setattr(validation, "BLOCK", 5)
     settings = Settings(simulations=12, resamples=20, permutations=19)
     with parallel_config(backend="threading"):  # processes take the blocks in the same way, and seconds to start
-        tables = [validate(replace(settings, jobs=jobs), {28: SCENARIOS[28]}, (0.0,)) for jobs in (1, 2)]
+        tables = [measure(SCENARIOS[28], replace(settings, jobs=jobs)) for jobs in (1, 2)]
     assert tables[0].equals(tables[1])
-    assert set(tables[0]["person_sd"]) == {0.0, 0.6}
+    assert set(tables[0]["person_sd"]) == {0.6}
     assert set(tables[0]["n"]) <= set(range(13))
 
 

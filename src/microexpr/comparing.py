@@ -111,9 +111,11 @@ def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
 def _only(place: Path) -> Stored:
     """Return the one experiment of a folder; refuse one that is not finished."""
     judged = [each for each in read(place) if each.experiment.model.name not in BLIND]
-    if len(judged) != 1:
+    if not judged:
+        raise StoreError(f"{place} holds only models that look at no picture; name another result to compare.")
+    if len(judged) > 1:
         listed = "".join(f"\n  {place}/results/{each.key}: {each.name}" for each in judged)
-        raise StoreError(f"{place} holds {len(judged)} experiments; name one of them:{listed or ' there is none.'}")
+        raise StoreError(f"{place} holds {len(judged)} experiments; name one of them:{listed}")
     (stored,) = judged
     if stored.division is not None and stored.unfinished:
         raise StoreError(
@@ -126,8 +128,13 @@ def _only(place: Path) -> Stored:
 # --- what must be read first ------------------------------------------------------------------------------------------
 def _stamps(found: Compared) -> Iterator[Stamp]:
     """Yield what the experiments have in common with a mistake."""
+    drawn: dict[str, list[str]] = {}
     for letter, each in zip(found.letters, found.stored, strict=True):
+        if synthetic := (each.facts.get("data") or {}).get("synthetic"):
+            drawn.setdefault(str(synthetic), []).append(letter)
         yield from _of_one(letter, each)
+    for made, letters in drawn.items():
+        yield Stamp("warning", f"{' and '.join(letters)}: synthetic faces, no recordings of people: {made}")
     protocols = {each.experiment.protocol.label for each in found.stored}
     if len(protocols) > 1:
         yield Stamp(
@@ -152,9 +159,6 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
 
 
 def _of_one(letter: str, each: Stored) -> Iterator[Stamp]:
-    drawn = (each.facts.get("data") or {}).get("synthetic")
-    if drawn:
-        yield Stamp("warning", f"{letter}: synthetic faces, no recordings of people: {drawn}")
     if each.experiment.shuffled:
         yield Stamp("warning", f"{letter} was trained on labels that were shuffled on purpose.")
     repeats = len(each.result.repeats)

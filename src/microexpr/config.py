@@ -40,6 +40,8 @@ AXES = (
 )  # fmt: skip
 """What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
 SIZES = ("train_clips", "train_persons")
+LARGEST = 2**63 - 1
+"""The largest seed that can be stored."""
 
 
 class Experiment(Strict):
@@ -63,7 +65,7 @@ class Experiment(Strict):
     bootstrap: Bootstrap = Bootstrap()
     scores: tuple[str, ...] = ()
     """Further scores for the table of cells, ``["weighted_f1", "mean_of_folds(uf1)"]``; all metrics have one anyway."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST)
     shuffled: int = Field(0, ge=0)
     """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
     train_clips: int | None = Field(None, ge=2)

@@ -50,6 +50,17 @@ def score_named(name: str, predictions: pd.DataFrame) -> float:
     return score(contracts.metrics.build(metric, {}), predictions)
 
 
+def confusion_metric(name: str) -> contracts.ConfusionMetric:
+    """Return a registered metric that follows from confusion matrices; raises ConfigError for another."""
+    built = contracts.metrics.build(name, {})
+    if not isinstance(built, contracts.ConfusionMetric):
+        raise ConfigError(
+            f"{name} does not follow from confusion matrices, so it cannot be resampled here. "
+            "Take uf1, uar, macro_f1 or accuracy."
+        )
+    return built
+
+
 class FoldMean(NamedTuple):
     """A mean of the folds' scores; `absent_classes` tells what goes wrong with it and is printed beside it."""
 
@@ -62,9 +73,10 @@ class FoldMean(NamedTuple):
     @property
     def stamp(self) -> str:
         """Return what must stand on top of a report that shows this number."""
+        lacking = f" {self.incomplete} of the folds lack a class that others test." if self.incomplete else ""
         return (
-            f"Scores are means over {self.folds} folds, not scores of the pooled predictions. {self.incomplete} of the "
-            f"folds lack a class that others test: {self.absent_classes}. They cannot be compared with pooled scores."
+            f"Scores are means over {self.folds} folds, not scores of the pooled predictions.{lacking} "
+            f"{self.absent_classes[:1].upper()}{self.absent_classes[1:]}. They cannot be compared with pooled scores."
         )
 
 
@@ -83,8 +95,8 @@ def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
         float(np.mean(scores)),
         len(scores),
         int((classes < predictions["y_true"].nunique()).sum()),
-        "in every fold the mean is over the classes with a true clip in that fold alone, so each fold averages other "
-        "classes, and small folds count as much as large ones",
+        "in every fold the mean is over the classes with a true clip in that fold alone, and small folds count as much "
+        "as large ones",
     )
 
 

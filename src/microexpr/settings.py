@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from microexpr import contracts
 from microexpr.component import Strict
+from microexpr.errors import ConfigError
 
 MEAN_OF_FOLDS = "mean_of_folds"
 
@@ -62,5 +63,8 @@ def metric_of(score: str) -> tuple[str, bool]:
 
 
 def check_score(score: str) -> None:
-    """Raise UnknownComponentError where a score names no metric."""
-    contracts.metrics.build(metric_of(score)[0], {})
+    """Raise ConfigError where a score is neither a metric nor the mean of one over folds."""
+    metric, _ = metric_of(score)
+    if "(" in metric or ")" in metric:
+        raise ConfigError(f"unknown score {score!r}; write a metric, uf1, or its mean of folds, {MEAN_OF_FOLDS}(uf1).")
+    contracts.metrics.build(metric, {})

@@ -19,7 +19,7 @@ from microexpr.agreement.reading import TIMES, Coding, Event, read_coding
 from microexpr.cells import listed, plain_name
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError, DataError, Fault
-from microexpr.statistics.bootstrap import Method, bootstrap
+from microexpr.statistics.bootstrap import METHODS, Method, bootstrap
 
 DURATION: Final = "duration"
 """Offset minus onset: what coders can agree on by more than looking at the same place of a long video."""
@@ -74,7 +74,7 @@ def audit_agreement(
         "times": {name: told for name in (*TIMES, DURATION) if (told := _times(name, pairs)) is not None},
         "spotting": _spotting(events, iou, frames) if timed else None,
         "action_units": _units(pairs, resamples, seed) if "action_units" in a.has & b.has else None,
-        "intervals": {"method": f"{METHOD} percentile bootstrap", "level": 0.95, "resamples": resamples, "seed": seed},
+        "intervals": {"method": METHODS[METHOD], "level": 0.95, "resamples": resamples, "seed": seed},
     }
 
 

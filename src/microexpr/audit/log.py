@@ -24,7 +24,7 @@ from microexpr.audit.reading import read_log, read_truth
 from microexpr.config import rng_for
 from microexpr.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.errors import ConfigError, DataError, Fault, UsageError
-from microexpr.statistics.bootstrap import Method, bootstrap, bootstrap_all
+from microexpr.statistics.bootstrap import METHODS, Method, bootstrap, bootstrap_all
 
 RESAMPLES = 10_000
 METHOD: Final[Method] = "expanded"
@@ -86,7 +86,7 @@ def audit_log(
         "scopes": scored,
         "rules": _rules(),
         "claims": _verdicts(claims, found, scored) if claims else [],
-        "intervals": {"method": f"{METHOD} percentile bootstrap", "level": 0.95, "resamples": resamples, "seed": seed},
+        "intervals": {"method": METHODS[METHOD], "level": 0.95, "resamples": resamples, "seed": seed},
     }
 
 

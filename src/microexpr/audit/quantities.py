@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from microexpr import contracts
 from microexpr.audit.matching import ClipPredictions
 from microexpr.confusion import (
     confusion_matrix,
@@ -24,6 +22,7 @@ from microexpr.confusion import (
     present,
     recall_per_class,
 )
+from microexpr.predictions import confusion_metric
 
 ALL: Final = "all"
 """The scope of all databases together."""
@@ -139,13 +138,6 @@ def _every(confusion: Int[np.ndarray, "k k"]) -> Bool[np.ndarray, "k"]:
     return np.ones(len(confusion), dtype=bool)
 
 
-@cache
-def _registered(name: str) -> contracts.ConfusionMetric:
-    metric = contracts.metrics.build(name, {})
-    assert isinstance(metric, contracts.ConfusionMetric)
-    return metric
-
-
 @dataclass(frozen=True, slots=True)
 class _Score:
     """A registered metric over the classes that a rule names, and what that is called."""
@@ -155,7 +147,7 @@ class _Score:
     over: Callable[[Int[np.ndarray, "k k"]], Bool[np.ndarray, "k"]] = _there
 
     def of(self, confusion: Int[np.ndarray, "k k"]) -> float:
-        return float(_registered(self.metric).of_confusion(confusion, self.over(confusion)))
+        return float(confusion_metric(self.metric).of_confusion(confusion, self.over(confusion)))
 
 
 _SCORES: Final = {

@@ -11,6 +11,7 @@ from microexpr import contracts
 from microexpr.checks._finding import LEVEL, Finding
 from microexpr.checks._stored import Stored
 from microexpr.config import Experiment
+from microexpr.files import digest
 from microexpr.predictions import mean_of_folds, score_named
 from microexpr.settings import metric_of
 
@@ -98,8 +99,8 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
     groups: dict[frozenset[str], set[str]] = {}
     for each in stored:
         if each.looks and each.key != named.get("key"):
-            alike = each.experiment.model_copy(update={"seed": 0})
-            groups.setdefault(frozenset(each.predictions()["clip"]), set()).add(alike.key())
+            alike = each.experiment.model_dump(mode="json", exclude={"name", "seed", "bootstrap", "scores"})
+            groups.setdefault(frozenset(each.predictions()["clip"]), set()).add(digest(alike))
     many = max([_settings_of(summary), *map(len, groups.values())])
     if many < 2:
         return
@@ -135,9 +136,9 @@ def _averaged(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> I
                 predictions = each.predictions()
                 found = mean_of_folds(metric, predictions)
                 pooled = score_named(metric, predictions)
+                lacking = f"; {found.incomplete} of {found.folds} folds lack a class that others test"
                 told.setdefault(each.name, []).append(
-                    f"{name} {found.score:.3f}, pooled {pooled:.3f}; {found.incomplete} of {found.folds} folds lack a "
-                    "class that others test"
+                    f"{name} {found.score:.3f}, pooled {pooled:.3f}{lacking if found.incomplete else ''}"
                 )
     if told:
         first = [f"{name}: {'; '.join(scores)}" for name, scores in list(told.items())[:3]]
@@ -145,7 +146,7 @@ def _averaged(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> I
         yield Finding(
             "ME009",
             "warning",
-            "Scores are means over folds, each of which averages the classes that its own few clips show.",
+            "Scores are means over folds, each scored on its own few clips and those of its classes alone.",
             f"{'; '.join(first)}{more}.",
             "print the score of the pooled predictions; compare means of folds with nothing else",
         )

@@ -257,20 +257,20 @@ def comparison(compared: Compared) -> None:
     """Print a comparison of two: the difference, the tests, and what this test set could have told."""
     _stamped(compared)
     found = compared.comparisons[0]
-    typer.echo(f"a: {found.a}\nb: {found.b}")
+    typer.echo(f"A: {found.a}\nB: {found.b}")
     typer.echo(f"{found.n_clips} clips of {many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
     table([
-        {"": "a", found.metric: _short(found.score_a), "only right": found.only_a},
-        {"": "b", found.metric: _short(found.score_b), "only right": found.only_b},
+        {"": "A", found.metric: _short(found.score_a), "only right": found.only_a},
+        {"": "B", found.metric: _short(found.score_b), "only right": found.only_b},
     ])  # fmt: skip
     low, high = f"{found.ci_low:+.3f}", f"{found.ci_high:+.3f}"
-    typer.echo(f"\na minus b: {found.difference:+.3f} [{low}, {high}], {100 * found.level:g} % by {found.unit}")
+    typer.echo(f"\nA minus B: {found.difference:+.3f} [{low}, {high}], {100 * found.level:g} % by {found.unit}")
     exact = "all swappings" if found.p_exact else f"{found.permutations:,} swappings"
-    typer.echo(f"permutation test by {found.unit}: p = {found.p_value:.4f} ({exact})")
-    typer.echo(f"McNemar, exact: p = {found.mcnemar_p:.4f}" + _told("Wilcoxon over persons", found.wilcoxon_p))
+    typer.echo(f"permutation test by {found.unit}: p {_equals(found.p_value)} ({exact})")
+    typer.echo(f"McNemar, exact: p {_equals(found.mcnemar_p)}" + _told("Wilcoxon over persons", found.wilcoxon_p))
     if found.odds_ratio is not None:
         low, high = f"{found.odds_low:.3g}", "no bound" if found.odds_high is None else f"{found.odds_high:.3g}"
-        typer.echo(f"odds of a being the right one where only one is: {found.odds_ratio:.3g} [{low}, {high}]")
+        typer.echo(f"odds of A being the right one where only one is: {found.odds_ratio:.3g} [{low}, {high}]")
     if found.design_effect is not None:
         typer.echo(f"variance over persons by that over clips (design effect): {found.design_effect:.2f}")
     if found.detectable is not None:
@@ -297,10 +297,11 @@ def comparisons(found: Compared) -> None:
                 "difference": f"{one.difference:+.3f} [{one.ci_low:+.3f}, {one.ci_high:+.3f}]",
                 "only A right": one.only_a,
                 "only other": one.only_b,
-                "p": f"{one.p_value:.4f}",
-                "p, Holm": f"{one.p_holm:.4f}",
-                "McNemar": f"{one.mcnemar_p:.4f}",
-                "Wilcoxon": "-" if one.wilcoxon_p is None else f"{one.wilcoxon_p:.4f}",
+                "p": _p(one.p_value),
+                "p, Holm": _p(one.p_holm),
+                "McNemar": _p(one.mcnemar_p),
+                "Wilcoxon": _p(one.wilcoxon_p),
+                "design effect": "-" if one.design_effect is None else f"{one.design_effect:.2f}",
                 "detectable": "-" if one.detectable is None else f"{one.detectable:.3f}",
             }
             for letter, one in zip(letters[1:], found.comparisons, strict=True)
@@ -318,5 +319,16 @@ def _stamped(found: Compared) -> None:
         _wrapped("!" if stamp.level == "warning" else "-", stamp.text, indent=4)
 
 
+def _p(p_value: float | None) -> str:
+    if p_value is None:
+        return "-"
+    return "< 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
+
+
+def _equals(p_value: float) -> str:
+    shown = _p(p_value)
+    return shown if shown.startswith("<") else f"= {shown}"
+
+
 def _told(name: str, p_value: float | None) -> str:
-    return "" if p_value is None else f"; {name}: p = {p_value:.4f}"
+    return "" if p_value is None else f"; {name}: p {_equals(p_value)}"

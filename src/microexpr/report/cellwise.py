@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from microexpr import contracts
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
-from microexpr.predictions import by_class, by_database, by_person
+from microexpr.predictions import by_class, by_database, by_person, confusion_metric
 from microexpr.report.reading import Reading
 from microexpr.statistics.influence import influence
 from microexpr.study import Cell, StudyResult
@@ -78,8 +77,7 @@ def _persons(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[list[
     """Return every person's clips, and macro-F1 without each; or why there is no such score."""
     rows = _plain(by_person(predictions))
     y_true = predictions["y_true"].to_numpy(int)
-    metric = contracts.metrics.build("macro_f1", {})
-    assert isinstance(metric, contracts.ConfusionMetric)
+    metric = confusion_metric("macro_f1")
     try:
         found = influence(
             metric,

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from microexpr import contracts
 from microexpr.comparing import Compared, settings, surroundings, titles
 from microexpr.config import rng_for
 from microexpr.confusion import confusion_matrix, present
-from microexpr.contracts import ConfusionMetric
 from microexpr.environment import environment
 from microexpr.errors import ConfigError
+from microexpr.predictions import confusion_metric
 from microexpr.report.paired import as_row
 from microexpr.statistics.bootstrap import bootstrap_all
 from microexpr.statistics.influence import influence
@@ -60,7 +59,7 @@ def _result(found: Compared, at: int) -> dict[str, Any]:
     each, given, first = found.stored[at], found.predictions[at], found.comparisons[0]
     k = len(given.classes)
     intervals = bootstrap_all(
-        {name: _built(name) for name in dict.fromkeys((first.metric, *SCORES))},
+        {name: confusion_metric(name) for name in dict.fromkeys((first.metric, *SCORES))},
         given.y_true,
         given.y_pred,
         k=k,
@@ -86,12 +85,6 @@ def _result(found: Compared, at: int) -> dict[str, Any]:
     }
 
 
-def _built(metric: str) -> ConfusionMetric:
-    built = contracts.metrics.build(metric, {})
-    assert isinstance(built, ConfusionMetric)  # `compare` has refused others
-    return built
-
-
 def _changed(found: Compared) -> Iterator[dict[str, Any]]:
     """Yield clips that the first has right and another wrong, or the other way round, with what each predicts."""
     first = found.predictions[0]
@@ -111,7 +104,7 @@ def _influence(found: Compared, at: int) -> dict[str, Any]:
     k, facts = len(first.classes), {"letter": found.letters[at]}
     try:
         rows = influence(
-            _built(found.comparisons[0].metric),
+            confusion_metric(found.comparisons[0].metric),
             first.y_true,
             first.y_pred,
             first.persons,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from microexpr import contracts
 from microexpr.component import titles
 from microexpr.config import COMPARED, SIZES, Component, rng_for
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
+from microexpr.predictions import confusion_metric
 from microexpr.report.intervals import words
 from microexpr.statistics.factors import Factorial, factorial
 from microexpr.statistics.paired import Predictions, align
@@ -132,7 +132,7 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
     try:
         aligned = align(*tables)
         found = split_seeds(
-            _metric(),
+            confusion_metric(SCORE),
             aligned[0].y_true,
             np.stack([table.y_pred for table in aligned]),
             aligned[0].persons,
@@ -182,7 +182,7 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
     tables = [Predictions.of(cell.experiment.name, cell.result.predictions(), classes) for cell in result.cells]
     aligned = align(*tables)
     return {
-        "metric": _metric(),
+        "metric": confusion_metric(SCORE),
         "y_true": aligned[0].y_true,
         "guesses": [table.y_pred for table in aligned],
         "cells": [cell.factors for cell in result.cells],
@@ -194,12 +194,6 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
         "level": first.experiment.bootstrap.level,
         "averaged": AVERAGED,
     }
-
-
-def _metric() -> contracts.ConfusionMetric:
-    metric = contracts.metrics.build(SCORE, {})
-    assert isinstance(metric, contracts.ConfusionMetric)
-    return metric
 
 
 def _rows(found: Factorial) -> list[dict[str, Any]]:

@@ -10,13 +10,8 @@ from microexpr import contracts
 from microexpr.config import Bootstrap, rng_for
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
-from microexpr.statistics.bootstrap import BootstrapInterval, Method, bootstrap
+from microexpr.statistics.bootstrap import METHODS, BootstrapInterval, Method, bootstrap
 
-METHODS: dict[Method, str] = {
-    "percentile": "percentile bootstrap",
-    "bca": "BCa bootstrap",
-    "expanded": "expanded percentile bootstrap",
-}
 INSTEAD: Method = "expanded"
 """What stands in where a BCa interval cannot be given: all resamples on one side of the score, or one clip decides."""
 

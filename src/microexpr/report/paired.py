@@ -8,6 +8,7 @@ from typing import Any
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError
 from microexpr.report import factorial
+from microexpr.statistics.bootstrap import METHODS
 from microexpr.statistics.comparison import Comparison, compare, with_family
 from microexpr.statistics.paired import Predictions
 from microexpr.study import Cell, StudyResult
@@ -24,14 +25,10 @@ def paired(result: StudyResult) -> list[dict[str, Any]]:
 
 def as_row(found: Comparison) -> dict[str, Any]:
     """Return a comparison in plain words and numbers, with how it was made."""
-    spread = {
-        "expanded": "percentiles, moved outwards for the number of units",
-        "bca": "corrected percentiles (BCa)",
-        "percentile": "percentiles",
-    }[found.method]
     return asdict(found) | {
         "told": found.told,
-        "interval": f"{100 * found.level:.3g} % intervals: {spread}, of {found.resamples:,} resamples by {found.unit}",
+        "interval": f"{100 * found.level:.3g} % intervals: {METHODS[found.method]} by {found.unit}, "
+        f"{found.resamples:,} resamples",
         "test": f"p: permutation test that swaps the two {found.unit} by {found.unit}",
         "remarks": list(found.remarks),
     }

@@ -24,6 +24,12 @@ CHUNK = 1_000
 
 Method: TypeAlias = Literal["percentile", "bca", "expanded"]
 """How an interval is read from resamples; `bootstrap` says what each does."""
+METHODS: Mapping[Method, str] = {
+    "percentile": "percentile bootstrap",
+    "bca": "BCa bootstrap",
+    "expanded": "expanded percentile bootstrap",
+}
+"""What each is called."""
 
 
 @dataclass(frozen=True, slots=True)

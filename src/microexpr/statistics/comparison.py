@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from microexpr import contracts
 from microexpr.confusion import confusion_matrix, present
-from microexpr.contracts import ConfusionMetric
-from microexpr.errors import ConfigError, many
+from microexpr.errors import many
+from microexpr.predictions import confusion_metric
 from microexpr.statistics.bootstrap import Method, resample_pair
 from microexpr.statistics.mcnemar import McNemar, OddsRatio, matched_odds_ratio, mcnemar
 from microexpr.statistics.multiplicity import holm
@@ -133,7 +132,7 @@ def compare(
     where the metric needs more than confusion matrices.
     """
     a, b = align(a, b)
-    built, k = _built(metric), len(a.classes)
+    built, k = confusion_metric(metric), len(a.classes)
     over = present(a.y_true, k)
     by_unit = {"person": a.persons, "clip": None}
     same = (built, a.y_true, a.y_pred, b.y_pred)
@@ -144,7 +143,6 @@ def compare(
     precise = {name: precision(*same, k=k, over=over, persons=who) for name, who in by_unit.items()}
     counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.persons)
     odds = matched_odds_ratio(counted.only_a, counted.only_b, level) if counted.only_a + counted.only_b else None
-    design = (precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None
     scores = [float(built.of_confusion(confusion_matrix(a.y_true, guess, k), over)) for guess in (a.y_pred, b.y_pred)]
     return Comparison(
         a=a.name,
@@ -163,7 +161,7 @@ def compare(
         method=method,
         resamples=n,
         percentiles=_percentiles(drawn.scores),
-        design_effect=design,
+        design_effect=(precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
         p_value=swapped.p_value,
         p_exact=swapped.exact,
         permutations=swapped.n,
@@ -182,7 +180,7 @@ def compare(
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
         changed=tuple(_changed(a, b)),
-        remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit], design)),
+        remarks=tuple(_remarks(unit, swapped, counted, odds, ranked, precise[unit])),
     )
 
 
@@ -190,16 +188,6 @@ def with_family(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Return the comparisons with p-values of the permutation test adjusted for all of them (Holm)."""
     adjusted = holm([one.p_value for one in comparisons])
     return tuple(replace(one, p_holm=p, family=len(comparisons)) for one, p in zip(comparisons, adjusted, strict=True))
-
-
-def _built(metric: str) -> ConfusionMetric:
-    built = contracts.metrics.build(metric, {})
-    if not isinstance(built, ConfusionMetric):
-        raise ConfigError(
-            f"{metric} does not follow from confusion matrices, so its differences cannot be resampled here. "
-            "Compare by uf1, uar, macro_f1 or accuracy."
-        )
-    return built
 
 
 def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
@@ -219,7 +207,6 @@ def _remarks(
     odds: OddsRatio | None,
     ranked: SignedRank,
     precise: Precision,
-    design: float | None,
 ) -> Iterator[str]:
     if swapped.units == 0:
         yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
@@ -232,8 +219,7 @@ def _remarks(
         yield "The difference is the same without any one, so what this test set could detect cannot be stated."
     if unit == "clip":
         yield "Resampled and swapped by clip: clips of one person count as independent, which they are not."
-    here = "" if design is None else f" (design effect here: {design:.2f})"
-    yield f"McNemar's test counts clips as independent: where those of a person go together it rejects too often{here}."
+    yield "McNemar's test counts clips as independent: where those of a person go together it rejects too often."
     if odds is None:
         yield "No clip is right for one of the two alone: there is no odds ratio."
     elif odds.ratio is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,15 +13,15 @@ from jaxtyping import Bool, Float
 from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
-from microexpr import contracts
 from microexpr.confusion import present
 from microexpr.contracts import ConfusionMetric
 from microexpr.errors import ConfigError
+from microexpr.predictions import confusion_metric
 from microexpr.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
 from microexpr.statistics.mcnemar import mcnemar
 from microexpr.statistics.power import LEVEL, POWER, Precision, detectable, precision
 from microexpr.statistics.signed_rank import signed_rank
-from microexpr.statistics.simulation import SCENARIOS, Drawn, Scenario, draw, gap_for, population, true_score
+from microexpr.statistics.simulation import Drawn, Scenario, draw, gap_for, population, true_score
 from microexpr.statistics.swapping import SwapTest, swap_test
 
 BLOCK = 50
@@ -88,17 +88,6 @@ def find_detectable(scenario: Scenario, settings: Settings = DEFAULT, power: flo
     }
 
 
-def validate(
-    settings: Settings = DEFAULT,
-    scenarios: Mapping[int, Scenario] = SCENARIOS,
-    differences: Sequence[float] = (0.0, 0.1),
-) -> pd.DataFrame:
-    """Return `measure` of every scenario and planted difference, and without person effects where none is planted."""
-    tables = [measure(scenario, settings, size) for scenario in scenarios.values() for size in differences]
-    tables += [measure(scenario.without_person_effects(), settings) for scenario in scenarios.values()]
-    return pd.concat(tables, ignore_index=True)
-
-
 def _repeat(one: Callable[[np.random.Generator], dict[Any, float]], settings: Settings) -> list[dict[Any, float]]:
     starts = range(0, settings.simulations, BLOCK)
     blocks = (
@@ -118,7 +107,7 @@ def _one(
     rng: np.random.Generator, scenario: Scenario, settings: Settings, gap: float, truth: Float[np.ndarray, "2 k k"]
 ) -> dict[Any, float]:
     """Draw one test set and say what every test and interval does on it; nan where it gives no number."""
-    sets, metric, k = draw(scenario, rng, gap), _metric(settings.metric), len(scenario.shares)
+    sets, metric, k = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
     over = present(sets.y_true, k)
     scores = [true_score(matrix, settings.metric, sets.y_true) for matrix in truth]
     seen = {("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, over, settings, rng).items()}
@@ -169,7 +158,7 @@ def _detect(
     curve: Float[np.ndarray, "2 g"],
 ) -> dict[Any, float]:
     """State what one test set can detect, plant it, and look for it in another; nan where nothing can be stated."""
-    metric = _metric(settings.metric)
+    metric = confusion_metric(settings.metric)
 
     def test(sets: Drawn) -> tuple[SwapTest, Precision]:
         given: dict[str, Any] = {"k": len(scenario.shares), "persons": sets.persons}
@@ -183,12 +172,6 @@ def _detect(
         return {"stated": np.nan if stated is None else stated, "found": np.nan}
     after, _ = test(draw(scenario, rng, float(np.interp(stated, *curve))))
     return {"stated": stated, "found": _rejects(after.p_value)}
-
-
-def _metric(name: str) -> ConfusionMetric:
-    metric = contracts.metrics.build(name, {})
-    assert isinstance(metric, ConfusionMetric)
-    return metric
 
 
 def _rejects(p_value: float | None) -> float:

@@ -26,10 +26,13 @@ from microexpr.config import Study, load
 from microexpr.errors import ConfigError, MicroexprError
 from microexpr.files import digest, make_folder, write_atomically
 from microexpr.progress import Progress, track
-from microexpr.statistics.simulation import SCENARIOS
+from microexpr.statistics.simulation import SCENARIOS, Scenario
 from microexpr.statistics.validation import Settings, find_detectable, measure
-from microexpr.validating.planted import judge, trials
+from microexpr.validating.planted import check_axes, judge, trials
 
+TABLES = ("rejects", "rejects-independent", "difference", "score", "detectable", "planted")
+REVISION = 1
+"""Raised where a change of the statistics changes what is measured: what was kept before is then measured again."""
 TESTS = ("permutation by person", "Wilcoxon", "McNemar", "permutation by clip")
 INTERVALS = (
     "expanded by person",
@@ -46,12 +49,13 @@ def main(arguments: Sequence[str]) -> None:
     """Measure everything that is not there yet and write the tables into the page."""
     asked = _asked(arguments)
     started = time.perf_counter()
-    study, progress = load(Study, asked.study), Lines(sys.stderr)
+    study, progress, page = load(Study, asked.study), Lines(sys.stderr), _page(asked.page)
+    check_axes(study)
     settings = Settings(simulations=asked.simulations, jobs=asked.jobs)
     folder = make_folder(asked.out)
     simulated = list(_simulated(settings, folder, progress))
     found = trials(study, asked.sets, folder / "planted.jsonl", asked.jobs, progress)
-    tables = {
+    made = {
         "rejects": _by_clips(simulated, "rejects", TESTS, person_effects=True),
         "rejects-independent": _by_clips(simulated, "rejects", TESTS, person_effects=False),
         "difference": _by_clips(simulated, "holds the difference", INTERVALS, person_effects=True),
@@ -59,9 +63,10 @@ def main(arguments: Sequence[str]) -> None:
         "detectable": _detectable(simulated),
         "planted": _planted(judge(found, titles(study.grid))),
     }
+    tables = {name: made[name] for name in TABLES}
     for name, table in tables.items():
         sys.stdout.write(f"{name}\n{table}\n\n")
-    write_atomically(asked.page, filled(asked.page.read_text("utf-8"), tables))
+    write_atomically(asked.page, filled(page, tables))
     sys.stdout.write(f"{asked.page}: {len(tables)} tables, {(time.perf_counter() - started) / 60:.0f} minutes\n")
 
 
@@ -70,24 +75,41 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("study", type=Path, help="the study run on every made-up database")
     parser.add_argument("out", type=Path, help="folder for what was measured")
     parser.add_argument("page", type=Path, help="page whose tables are replaced")
-    parser.add_argument("--simulations", type=int, default=2_000, help="made-up test sets a scenario")
-    parser.add_argument("--sets", type=int, default=50, help="made-up databases a condition")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--simulations", type=_whole, default=2_000, help="made-up test sets a scenario")
+    parser.add_argument("--sets", type=_whole, default=50, help="made-up databases a condition")
+    parser.add_argument("--jobs", type=_whole, default=2, help="processes")
     return parser.parse_args(arguments)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def _page(file: Path) -> str:
+    """Return the page's text; raises ConfigError where it cannot be read or lacks a mark."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
+    filled(text, dict.fromkeys(TABLES, ""))
+    return text
 
 
 # --- simulations ------------------------------------------------------------------------------------------------------
 def _simulated(settings: Settings, folder: Path, progress: Progress) -> Iterator[dict[str, Any]]:
     """Yield what each scenario gives, with and without person effects, and how often what it can detect is found."""
-    jobs: list[tuple[dict[str, Any], Callable[[], list[dict[str, Any]]]]] = []
+    jobs: list[tuple[dict[str, Any], Scenario, Callable[[], list[dict[str, Any]]]]] = []
     for clips, scenario in SCENARIOS.items():
         for person_effects, drawn in ((True, scenario), (False, scenario.without_person_effects())):
             what = {"clips": clips, "person_effects": person_effects}
-            jobs.append((what, partial(_rows, partial(measure, drawn, settings))))
-        jobs.append(({"clips": clips, "detectable": True}, partial(_one, partial(find_detectable, scenario, settings))))
+            jobs.append((what, drawn, partial(_rows, partial(measure, drawn, settings))))
+        find = partial(_one, partial(find_detectable, scenario, settings))
+        jobs.append(({"clips": clips, "detectable": True}, scenario, find))
     decides = {name: value for name, value in asdict(settings).items() if name != "jobs"}
-    for what, run in track(jobs, len(jobs), "simulations", progress):
-        file = folder / f"simulated-{digest([what, decides])}.json"
+    for what, drawn, run in track(jobs, len(jobs), "simulations", progress):
+        file = folder / f"simulated-{digest([REVISION, what, asdict(drawn), decides])}.json"
         if not file.is_file():
             write_atomically(file, json.dumps({**what, "rows": run()}))
         yield dict(json.loads(file.read_text("utf-8")))

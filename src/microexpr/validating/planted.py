@@ -18,6 +18,7 @@ from scipy.stats import binomtest
 from threadpoolctl import threadpool_limits
 
 from microexpr import study as grids
+from microexpr.component import titles
 from microexpr.config import METHOD, Study
 from microexpr.datasets.synthetic import SyntheticSpec
 from microexpr.errors import ConfigError
@@ -27,6 +28,8 @@ from microexpr.progress import Progress, track
 from microexpr.report import factorial
 from microexpr.validating.rendered import Rendered
 
+REVISION: Final = 1
+"""Raised where a change of drawing, training or the analysis changes what is found; kept trials are then run again."""
 FIRST_SEED: Final = 100
 """Databases have this seed and those after it; the dials were chosen on others (9001 to 9008)."""
 DIALS: Final[Mapping[str, Any]] = {
@@ -67,6 +70,16 @@ CONDITIONS: Final = (
 )
 
 
+def check_axes(study: Study, conditions: Sequence[Condition] = CONDITIONS) -> None:
+    """Raise ConfigError where a study does not vary what the conditions plant."""
+    asked = {axis for condition in conditions for axis in (condition.claims, condition.spares) if axis}
+    missing = sorted(asked - set(titles(study.grid)))
+    if missing:
+        raise ConfigError(
+            f"{study.name}: its grid does not vary {', '.join(missing)}, so that no claim of it can be judged."
+        )
+
+
 def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
     """Run one study on one made-up database and return what its analysis of factors says."""
     spec = SyntheticSpec(**{**DIALS, **condition.dials, "seed": seed})
@@ -85,7 +98,9 @@ def trials(
 ) -> list[dict[str, Any]]:
     """Return `sets` trials of every condition; those in the file `kept` are not run again."""
     keys = {
-        (condition.name, seed): digest([study.model_dump(mode="json"), METHOD, dict(DIALS), asdict(condition), seed])
+        (condition.name, seed): digest(
+            [REVISION, study.model_dump(mode="json"), METHOD, dict(DIALS), asdict(condition), seed]
+        )
         for seed in range(FIRST_SEED, FIRST_SEED + sets)
         for condition in conditions
     }
@@ -110,11 +125,11 @@ def _of_seed(study: Study, conditions: Sequence[Condition], seed: int) -> list[d
 
 
 def judge(
-    found: Sequence[Mapping[str, Any]], titles: Mapping[str, str], conditions: Sequence[Condition] = CONDITIONS
+    found: Sequence[Mapping[str, Any]], named: Mapping[str, str], conditions: Sequence[Condition] = CONDITIONS
 ) -> list[dict[str, Any]]:
     """Return, for every condition, in how many databases the report said what it must, and what it claimed.
 
-    `titles` says what each axis of the study is called. Shares have exact 95 % intervals.
+    `named` says what each axis of the study is called. Shares have exact 95 % intervals.
     """
     rows = []
     for condition in conditions:
@@ -124,7 +139,7 @@ def judge(
             yes = sum(map(bool, claims))
             rows.append({"condition": condition.name, "what": "claims anything", **_share(yes, len(mine))})
             continue
-        planted, spared = titles[condition.claims], titles[condition.spares]
+        planted, spared = named[condition.claims], named[condition.spares]
         right = [
             planted in said and _better(trial, planted, condition.contrast)
             for trial, said in zip(mine, claims, strict=True)
