@@ -263,7 +263,7 @@ def test_the_mean_of_folds_is_another_number_and_says_why():
     assert (found.folds, found.incomplete) == (9, 1)
     assert "means over 9 folds" in found.stamp
     assert "1 of the folds lack a class" in found.stamp
-    assert "averages other classes" in found.absent_classes
+    assert "with a true clip in that fold alone" in found.absent_classes
     pooled = score_predictions(metrics.build("uf1", {}), table)
     assert abs(found.score - pooled) > 0.01
     # By its name only: no registered metric is one.
