@@ -545,7 +545,7 @@ def variants(kind: type[Dataset]) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def originals(tmp_path_factory) -> Iterator[Callable[[str], list[Original]]]:
+def originals(tmp_path_factory) -> Callable[[str], list[Original]]:
     """Each reader's example, drawn when it is first asked for: with empty pictures, since nobody looks at them."""
     kept: dict[str, list[Original]] = {}
 
@@ -564,16 +564,18 @@ def originals(tmp_path_factory) -> Iterator[Callable[[str], list[Original]]]:
         if name not in kept:
             source, root = tmp_path_factory.mktemp(f"{name}-example"), tmp_path_factory.mktemp(name)
             kind = datasets.get(name)
-            kind.write_example(source)
+            with pytest.MonkeyPatch.context() as patch:  # others draw in this session too
+                patch.setattr("microexpr.datasets.synthetic.film.film", blank)
+                patch.setattr(
+                    "microexpr.datasets.synthetic.writing.render", lambda *_: np.zeros((480, 640, 3), np.uint8)
+                )
+                kind.write_example(source)
             skeleton(source, root)
             found = [each for parameters in variants(kind) for each in read(root, kind, parameters)]
             kept[name] = [each for each in found if each.tables]
         return kept[name]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("microexpr.datasets.synthetic.film.film", blank)
-        patch.setattr("microexpr.datasets.synthetic.writing.render", lambda *_: np.zeros((480, 640, 3), np.uint8))
-        yield original
+    return original
 
 
 @pytest.fixture
