@@ -14,13 +14,17 @@ from conftest import recipe
 from microexpr import engine, run_study
 from microexpr import experiment as experiments
 from microexpr.config import Study, Training, parse
-from microexpr.contracts import Batch, Output, augmentations, losses
+from microexpr.contracts import Batch, Output, ViewSpec, augmentations, losses
 from microexpr.errors import ConfigError
 from microexpr.plan import Options, Workspace
 from microexpr.report.reading import Reading
 from test_engine import PIXELS, SPEC, Stack, task
 
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
+
+
+def view(channels, low=0.0, high=255.0, scaling=""):
+    return ViewSpec((1, 16, 16, len(channels)), channels, low, high, scaling)
 
 
 def batch(rows=6, channels=3, frames=2, side=16):
@@ -32,11 +36,14 @@ def batch(rows=6, channels=3, frames=2, side=16):
 
 def change(name, the_batch, channels=RGB, seed=1, **params):
     generator = torch.Generator().manual_seed(seed)
-    return augmentations.build(name, params)(the_batch, channels, generator)
+    shown = view(channels, scaling="minmax" if name == "reverse" else "")
+    return augmentations.build(name, params)(the_batch, shown, generator)
 
 
-@pytest.mark.parametrize("name", augmentations.names())
-@pytest.mark.parametrize("channels", [RGB, GREY])
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [(name, (FLOW if name == "reverse" else channels)) for name in augmentations.names() for channels in (RGB, GREY)],
+)
 def test_the_generator_alone_decides_and_the_batch_is_left_alone(name, channels):
     before = batch(channels=len(channels))
     kept = before.x.clone(), before.y.clone()
@@ -110,9 +117,57 @@ def test_flips_mirror_a_share_of_the_views():
     assert torch.equal(change("flip", before, share=0.0).x, before.x)
 
 
-def test_motion_across_is_not_mirrored_and_motion_is_not_zoomed():
-    with pytest.raises(ConfigError, match="u is horizontal motion, whose sign would have to be turned"):
+def grown(low, high):
+    """Return a made-up flow of five rows, and its mirror's, both scaled each channel of each picture by itself."""
+    generator = torch.Generator().manual_seed(3)
+    flow = torch.randn(5, 1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    mirrored = flow.flip(-1)
+    mirrored[:, :, 0] *= -1
+
+    def scaled(x):
+        least, most = x.amin((-1, -2), keepdim=True), x.amax((-1, -2), keepdim=True)
+        return low + (high - low) * (x - least) / (most - least)
+
+    return scaled(flow), scaled(mirrored)
+
+
+def test_the_mirror_of_scaled_flow_is_the_scaled_flow_of_the_mirror():
+    x, mirrored = grown(0, 255)
+    flipped = augmentations.build("flip", {"share": 1.0})(
+        Batch(x, torch.eye(5), {}), view(FLOW, scaling="minmax"), torch.Generator()
+    )
+    torch.testing.assert_close(flipped.x, mirrored)
+
+
+def test_signed_flow_changes_its_sign_and_polar_flow_its_cosine():
+    x = torch.randn(4, 1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    one = Batch(x, torch.eye(4), {})
+    flip = augmentations.build("flip", {"share": 1.0})
+    for channels, turned in ((FLOW, 0), (("magnitude", "cos", "sin"), 1)):
+        signed = view(channels, -4.0, 4.0, "centred")
+        expected = x.flip(-1).clone()
+        expected[:, :, turned] *= -1
+        torch.testing.assert_close(flip(one, signed, torch.Generator()).x, expected)
+
+
+def test_played_backwards_both_directions_turn_and_strain_stays():
+    x = torch.randn(400, 1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    after = augmentations.build("reverse", {})(
+        Batch(x, torch.eye(400), {}), view(FLOW, -4.0, 4.0, "centred"), torch.Generator().manual_seed(2)
+    ).x
+    turned = (after[:, :, :2] == -x[:, :, :2]).flatten(1).all(1)
+    assert bool((turned ^ (after == x).flatten(1).all(1)).all())
+    assert 150 < int(turned.sum()) < 250
+    assert torch.equal(after[:, :, 2], x[:, :, 2])
+
+
+def test_motion_of_unknown_scaling_is_not_turned_and_motion_is_not_zoomed():
+    with pytest.raises(ConfigError, match=r"flip: u must become the opposite.*scaling = \"minmax\""):
         change("flip", batch(), FLOW)
+    with pytest.raises(ConfigError, match="reverse: u and v must become the opposite"):
+        augmentations.build("reverse", {}).check(view(FLOW))
+    with pytest.raises(ConfigError, match="these views hold r, g, b"):
+        augmentations.build("reverse", {}).check(view(RGB))
     with pytest.raises(ConfigError, match=r"u and v as well.*take scale = 0"):
         change("crop_jitter", batch(), FLOW, scale=0.1)
     assert change("crop_jitter", batch(), FLOW).x.shape == batch().x.shape
@@ -220,7 +275,7 @@ def fitted(augment):
 
 
 def test_same_seed_same_bytes_with_all_of_them():
-    several = [augmentations.build(name, {}) for name in augmentations.names()]
+    several = [augmentations.build(name, {}) for name in augmentations.names() if name != "reverse"]
     first, again, without = fitted(several), fitted(several), fitted([])
     for ours, theirs in zip(first.model.state_dict().values(), again.model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)

@@ -37,8 +37,7 @@ def prepare(cache, clips, *numbers):
 
 
 def views(cache, clips, sampling="kfs"):
-    store = cache.store(*M1)
-    return cache.views(store, clips, samplers.build(sampling, {}), representations.build("pixels", {}))
+    return cache.views(M1[0], clips, samplers.build(sampling, {}), representations.build("pixels", {}))
 
 
 def test_every_frame_is_preprocessed_once(cache, database):
@@ -71,7 +70,7 @@ def test_a_kill_while_writing_loses_only_that_frame(cache):
     clips = cache.dataset.clips()
     prepare(cache, clips, 4)
     before = views(cache, clips, "af").take(np.arange(len(clips)))
-    store = cache.store(*M1)
+    store = cache.store(M1[0])
     data, index = store.folder / "data.bin", store.folder / "index.jsonl"
     data.write_bytes(data.read_bytes()[:-1000])
     index.write_text(index.read_text()[:-10])
@@ -84,7 +83,7 @@ def test_a_kill_while_writing_loses_only_that_frame(cache):
 
 def test_images_of_two_sizes_are_told(tmp_path, cache):
     clips = cache.dataset.clips()
-    store = cache.store("as_is", preprocessors.build("as_is", {}))
+    store = cache.store("as_is")
     frames = preprocessors.build("as_is", {})(cache.frames(clips[0]), [1])
     store.add(clips[0], [1], frames)
     with pytest.raises(DataError, match="make them one size"):

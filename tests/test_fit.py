@@ -76,7 +76,7 @@ def test_the_card_says_what_the_model_is(database, tmp_path):
     assert card["classes"] == ["disgust", "happiness", "surprise"]
     assert (card["data"]["clips"], card["data"]["persons"], card["data"]["validation clips"]) == (36, 6, 0)
     assert len(card["data"]["fingerprint"]) == 64
-    assert card["view"] == {"shape": [1, 64, 64, 3], "channels": ["r", "g", "b"], "range": [0.0, 255.0]}
+    assert card["view"] == {"shape": [1, 64, 64, 3], "channels": ["r", "g", "b"], "range": [0.0, 255.0], "scaling": ""}
     assert set(card["scores"]) == {"train_score"}
     assert "not for judging whether a person lies" in card["intended use"]
     assert card["test scores"].startswith("not measured")

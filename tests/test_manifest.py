@@ -158,7 +158,7 @@ def test_ready_images_are_frame_0_of_clips_without_time(tmp_path):
     assert (clip.emotion, clip.labels) == ("negative", {"lab": ("Oulu",)})
     assert reader.modalities() == {"flow": Modality(("r", "g", "b"))}
     assert reader.frames(clip, [0], "flow")[0, 0, 0].tolist() == [RED, GREEN, BLUE]
-    with pytest.raises(FrameError, match=r"two\.png is a ready image, which has frame 0 alone, not frame 3"):
+    with pytest.raises(FrameError, match=r"own/p1/two has ready images \(flow\) with frame 0 alone, not frame 3"):
         reader.frames(clip, [3], "flow")
     with pytest.raises(DataError, match=r"no modality 'colour'.*flow"):
         reader.frames(clip, [0], "colour")
@@ -278,7 +278,7 @@ def test_fingerprint_follows_the_file_and_the_pictures(tmp_path):
 # --- the registry, the example, the real images -----------------------------------------------------------------------
 def test_the_registry_binds_lists_of_a_study_file():
     bound = datasets.bind("manifest", {"channels": {"flow": ["strain", "v", "u"]}})
-    assert bound == {"file": "manifest.csv", "channels": {"flow": ("strain", "v", "u")}}
+    assert bound["channels"] == {"flow": ("strain", "v", "u")}
 
 
 def test_the_example_is_sound(tmp_path):

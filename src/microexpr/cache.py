@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -76,12 +76,12 @@ class DatasetFrames:
 
 
 class FrameStore:
-    """The preprocessed frames of one preprocessing: raw bytes, an index, and what they are."""
+    """The frames of one preprocessing, or the views of one representation: raw bytes, an index, and what they are."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.rows: dict[tuple[str, int], int] = {}
-        self.windows: dict[tuple[str, int], tuple[float, ...]] = {}
+        self.rows: dict[tuple[str, int | View], int] = {}
+        self.windows: dict[tuple[str, int | View], tuple[float, ...]] = {}
         self.meta: dict[str, Any] = {}
         if (folder / "meta.json").is_file():
             self.meta = json.loads((folder / "meta.json").read_text("utf-8"))
@@ -92,17 +92,16 @@ class FrameStore:
         self._know(line for line in json_lines(self.folder / "index.jsonl") if line["row"] < stored)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every frame."""
-        height, width, channels = self.meta["shape"]
-        return height, width, channels
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels of every frame, before them the steps of every view."""
+        return tuple(self.meta["shape"])
 
     @property
     def _frame_bytes(self) -> int:
         return math.prod(self.shape) * int(np.dtype(self.meta["dtype"]).itemsize)
 
-    def add(self, clip: Clip, numbers: Sequence[int], frames: Frames) -> None:
-        """Append the frames of a clip; raises DataError where their size is not that of the frames before."""
+    def add(self, clip: Clip, numbers: Sequence[int] | Sequence[View], frames: Frames) -> None:
+        """Append frames or views of a clip; raises DataError where their size is not that of those before."""
         self._agree(clip, frames)
         with (self.folder / "data.bin").open("ab") as data:
             row = data.tell() // self._frame_bytes
@@ -117,7 +116,8 @@ class FrameStore:
 
     def _know(self, lines: Iterable[Mapping[str, Any]]) -> None:
         for line in lines:
-            place = (line["clip"], line["frame"])
+            number = line["frame"]
+            place = (line["clip"], tuple(number) if isinstance(number, list) else number)
             self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
 
     def _agree(self, clip: Clip, frames: Frames) -> None:
@@ -159,11 +159,13 @@ class Views:
     """Frame numbers of each view."""
     frames: Frames
     """Every frame of the cache, mapped into memory."""
-    places: Int[np.ndarray, "n t"]
+    places: tuple[Int[np.ndarray, "_"], ...]
     """Rows of `frames` that each view shows."""
     representation: Representation
-    low: float
-    high: float
+    shows: Modality
+    """What the frames hold."""
+    computed: Num[np.ndarray, "n t h w c"] | None = None
+    """The model's input, where it was computed before."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -171,24 +173,25 @@ class Views:
     @cached_property
     def spec(self) -> ViewSpec:
         """What a model for these views is built for."""
-        _, *shape = self.take(np.arange(1)).shape
-        time, height, width, channels = shape
-        names = self.representation.channels(self.frames.channels)
-        return ViewSpec((time, height, width, channels), names, self.low, self.high)
+        _, time, height, width, channels = self.take(np.arange(1)).shape
+        return ViewSpec((time, height, width, channels), *self.representation.gives(self.shows))
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
         """Return the model's input of these views."""
-        return np.array([self._one(int(index)) for index in indices])
+        if self.computed is not None:
+            return np.asarray(self.computed[indices])
+        return np.array([self.compute(int(index)) for index in indices])
 
     def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
         """Return the views of these clips."""
         return np.flatnonzero(np.isin(self.clip_rows, clip_rows))
 
-    def windows(self) -> Float[np.ndarray, "n t 4"]:
+    def windows(self) -> list[Float[np.ndarray, "_ 4"]]:
         """Return the source rectangle that each view's frames show."""
-        return np.asarray(self.frames.window[self.places])
+        return [np.asarray(self.frames.window[rows]) for rows in self.places]
 
-    def _one(self, index: int) -> Num[np.ndarray, "t h w c"]:
+    def compute(self, index: int) -> Num[np.ndarray, "t h w c"]:
+        """Return one view from its frames."""
         rows = self.places[index]
         view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
         return self.representation(view, self.numbers[index], self.clips[self.clip_rows[index]])
@@ -220,9 +223,9 @@ class Cache:
     def _boxes_of(self, clip: Clip) -> Boxes:
         return {place: box for place, box in self.boxes.items() if place[1] == clip.key}
 
-    def store(self, preprocessing: str, preprocessor: Preprocessor) -> FrameStore:
-        """Return the store of one preprocessing; `preprocessing` is its canonical form."""
-        return FrameStore(self.folder / f"frames-{digest([self.fingerprint, self.modality, preprocessing])}")
+    def store(self, name: str, kind: Literal["frames", "views"] = "frames") -> FrameStore:
+        """Return the store of one preprocessing or representation; `name` is its canonical form."""
+        return FrameStore(self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name])}")
 
     def prepare(
         self,
@@ -233,7 +236,7 @@ class Cache:
     ) -> list[Fault]:
         """Preprocess what is missing (`wanted`: frame numbers by row of `clips`); return the clips that fail."""
         make_folder(self.folder)
-        stores = [self.store(name, preprocessor) for name, preprocessor, _ in wanted]
+        stores = [self.store(name) for name, _, _ in wanted]
         jobs = []
         for row, clip in enumerate(clips):
             missing = [
@@ -269,21 +272,49 @@ class Cache:
             append_json_lines(self._boxes_file, lines)
 
     def views(
-        self, store: FrameStore, clips: Sequence[Clip], sampler: Sampler, representation: Representation
+        self,
+        preprocessing: str,
+        clips: Sequence[Clip],
+        sampler: Sampler,
+        representation: Representation,
+        represented: str = "",
     ) -> Views:
-        """Return the views of all `clips`, which `prepare` has preprocessed."""
+        """Return the views of all `clips`, which `prepare` has preprocessed, and `represent` computed if it was asked.
+
+        `preprocessing` and `represented` are names under which frames and computed views are kept.
+        """
         shown = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
+        store = self.store(preprocessing)
+        frames = store.open()
         modality: Modality = self.dataset.modalities()[self.modality]
         return Views(
             clips=tuple(clips),
             clip_rows=np.array([row for row, _, _ in shown]),
             numbers=tuple(view for _, _, view in shown),
-            frames=store.open(),
-            places=np.array([[store.rows[clip.key, number] for number in view] for _, clip, view in shown]),
+            frames=frames,
+            places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in shown),
             representation=representation,
-            low=modality.low,
-            high=modality.high,
+            shows=modality._replace(channels=frames.channels),
+            computed=self._computed(represented, [(clip.key, view) for _, clip, view in shown]),
         )
+
+    def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:
+        """Compute the views that are not kept yet."""
+        store = self.store(represented, "views")
+        clips = [views.clips[row] for row in views.clip_rows]
+        places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
+        missing = [at for place, at in places.items() if place not in store.rows]
+        tasks = (delayed(views.compute)(at) for at in missing)
+        run = Parallel(n_jobs=workers if len(missing) > 8 * workers else 1, return_as="generator")
+        channels = views.representation.gives(views.shows).channels
+        for at, made in zip(missing, track(run(tasks), len(missing), "views", progress or Silent()), strict=True):
+            store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+
+    def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> Num[np.ndarray, "n t h w c"] | None:
+        store = self.store(represented, "views") if represented else None
+        if store is None or not all(place in store.rows for place in places):
+            return None
+        return np.asarray(store.open().pixels[[store.rows[place] for place in places]])
 
 
 def _preprocess(

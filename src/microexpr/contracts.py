@@ -50,12 +50,19 @@ class ByContent:
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
+Scaling: TypeAlias = Literal["", "centred", "minmax"]
+"""How channels of motion stand in their range. `centred`: no motion is the middle of it. `minmax`: each channel of each
+picture by its own minimum and maximum, so that no motion has no fixed value. In both the opposite motion of a value is
+``low + high - value``. Empty: nothing is known, or nothing moves."""
+
+
 class Modality(NamedTuple):
-    """What a database records: colour in 0..255, depth in its own units (16 bit kept)."""
+    """What pictures hold: colour in 0..255, depth in its own units (16 bit kept), optical flow in pixels."""
 
     channels: tuple[str, ...]
     low: float = 0.0
     high: float = 255.0
+    scaling: Scaling = ""
 
 
 class Frames(NamedTuple):
@@ -67,12 +74,13 @@ class Frames(NamedTuple):
 
 
 class ViewSpec(NamedTuple):
-    """What a model is built for: shape (t, h, w, c), the channels' names and the range of their values."""
+    """What a model is built for: shape (t, h, w, c), the channels' names, the range and scaling of their values."""
 
     shape: tuple[int, int, int, int]
     channels: tuple[str, ...]
     low: float = 0.0
     high: float = 255.0
+    scaling: Scaling = ""
 
 
 class Batch(NamedTuple):
@@ -272,12 +280,22 @@ class Sampler(Protocol):
 
 @runtime_checkable
 class Representation(Protocol):
-    """Turn one view into what the model eats; a representation that is dear to compute says `cached`."""
+    """Turn one view into what the model eats."""
 
-    cached: ClassVar[bool]
+    @property
+    def cached(self) -> bool:
+        """Whether it is dear, and computed once for all runs."""
 
-    def channels(self, incoming: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the channels' names after this representation."""
+    @property
+    def least(self) -> int:
+        """Frames that a view must have at least."""
+
+    @property
+    def any_length(self) -> bool:
+        """Whether views of different lengths become alike."""
+
+    def gives(self, incoming: Modality) -> Modality:
+        """Return what its pictures hold; raises ConfigError for channels that it cannot take."""
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]: ...
 
@@ -286,10 +304,10 @@ class Representation(Protocol):
 class Augmentation(Protocol):
     """Change training batches, never those of validation or test."""
 
-    def check(self, channels: tuple[str, ...]) -> None:
+    def check(self, view: ViewSpec) -> None:
         """Raise ConfigError for channels that it cannot change; asked before anything is trained."""
 
-    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch: ...
+    def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch: ...
 
 
 @runtime_checkable

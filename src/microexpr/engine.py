@@ -182,7 +182,7 @@ class _Run:
         for indices in self._batches():
             batch = self._batch(indices)
             for augment in self.augmentations:
-                batch = augment(batch, self.task.views.spec.channels, self.augmenting)
+                batch = augment(batch, self.task.views.spec, self.augmenting)
             with _precision(self.training, device()):
                 output = self.model(batch.x)
             loss = self.loss(_float(output), batch, self.counts.to(device())).mean()

@@ -45,6 +45,10 @@ class UnknownComponentError(ConfigError):
         super().__init__(f"unknown {kind} {name!r}{suggest(name, known)}. Known: {', '.join(known) or 'none'}.")
 
 
+class UnfitError(ConfigError):
+    """A method that these data do not allow: it needs frames, channels, times or a size that they do not have."""
+
+
 class DataError(MicroexprError):
     """A database cannot be used as it is."""
 

@@ -64,9 +64,10 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
     card = _read(file)
     try:
         experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
-        spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), *view["range"])
+        low, high = view["range"]
+        spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), low, high, view.get("scaling", ""))
         num_classes = len(card["classes"])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise _damaged(file) from None
     offered = contracts.models.bind(experiment.model.name, experiment.model.params)
     if "weights" in offered:
@@ -110,7 +111,12 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
             "persons": int(plan.table.iloc[fold.train]["person"].nunique()),
             "validation clips": 0 if fold.val is None else len(fold.val),
         },
-        "view": {"shape": list(spec.shape), "channels": list(spec.channels), "range": [spec.low, spec.high]},
+        "view": {
+            "shape": list(spec.shape),
+            "channels": list(spec.channels),
+            "range": [spec.low, spec.high],
+            "scaling": spec.scaling,
+        },
         "weights": dict(plan.weights),
         "test scores": "not measured: every clip was trained on; `microexpr run` of the same experiment measures",
         "environment": environment(),

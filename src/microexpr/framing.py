@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -39,18 +38,21 @@ def framing(plan: Plan) -> Framing:
     stays, and for a face box the head's own motion joined to the detector's unrest.
     """
     views = plan.views()
-    _, height, width, _ = views.spec.shape
+    height, width, channels = views.frames.pixels.shape[1:]
     centred = _centred(plan, views)
-    places = [np.unique(views.places[views.clip_rows == row]) for row in range(len(views.clips))]
+    shown: list[set[int]] = [set() for _ in views.clips]
+    for row, frames in zip(views.clip_rows, views.places, strict=True):
+        shown[row].update(frames.tolist())
+    places = [np.array(sorted(rows), int) for rows in shown]
     jitter = [ops.spread(views.frames.window[rows]) for rows in places if len(rows) > 1]
     return Framing(
         height=height,
         width=width,
-        channels=views.spec.channels,
-        values_per_image=math.prod(views.spec.shape[1:]),
+        channels=views.frames.channels,
+        values_per_image=height * width * channels,
         face_centred=float(np.mean(centred)) if centred else None,
         box_jitter_px=float(np.mean(jitter)) if jitter and plan.preprocessor.wants_raw else None,
-        n_frames=len(np.unique(views.places)),
+        n_frames=sum(map(len, places)),
         n_searched=len(centred),
     )
 

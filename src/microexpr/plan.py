@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
 from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, WeightsError
+from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, UnfitError, WeightsError
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
@@ -122,9 +123,30 @@ class Plan:
 
     def views(self) -> Views:
         """Return the views of all clips from the cache."""
-        store = self.data.cache.store(preprocessing_id(self.experiment.preprocessing), self.preprocessor)
-        representation = self.experiment.representation.build(contracts.representations)
-        return self.data.cache.views(store, self.data.clips, self.sampler, representation)
+        name = preprocessing_id(self.experiment.preprocessing)
+        return self.data.cache.views(name, self.data.clips, self.sampler, self.representation, self._represented)
+
+    def represent(self, workers: int, progress: Progress) -> None:
+        """Compute the representation of every view that the cache lacks, where it is dear."""
+        if self._represented:
+            self.data.cache.represent(self.views(), self._represented, workers, progress)
+
+    @property
+    def representation(self) -> contracts.Representation:
+        """What turns frames into the model's input."""
+        return contracts.representations.build(
+            self.experiment.representation.name, self.experiment.representation.params
+        )
+
+    @property
+    def _represented(self) -> str:
+        """Return the name under which computed views are kept; empty where they are not."""
+        if not self.representation.cached:
+            return ""
+        registry, part = contracts.representations, self.experiment.representation
+        params = registry.bind(part.name, part.params)
+        shown = preprocessing_id(self.experiment.preprocessing)
+        return f"{part.name}/{digest([shown, registry.revision(part.name), params])}"
 
     def view_counts(self) -> Int[np.ndarray, "n"]:
         """Return how many views each clip gives."""
@@ -157,7 +179,7 @@ class Workspace:
         sampler = experiment.sampling.build(contracts.samplers)
         unsampled = [fault for clip in data.clips for fault in _unsampled(clip, sampler)]
         if len(unsampled) == len(data.clips):
-            raise ConfigError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
+            raise UnfitError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
         self._leave_out(data, unsampled)
         model = experiment.model.build(contracts.models)
         shown = (
@@ -167,13 +189,19 @@ class Workspace:
         if shown not in self._specs:
             self._specs[shown] = self._spec(experiment, data, preprocessor, sampler)
         spec = self._specs[shown]
-        _check_augmentation(experiment, model, spec)
-        plan = Plan(experiment, data, preprocessor, sampler, model, spec, _weights(model, spec, required=weights))
+        self._leave_out(data, _misshapen(experiment, data.clips, sampler))
+        with _fitting():
+            _check_augmentation(experiment, model, spec)
+            found = _weights(model, spec, required=weights)
+        plan = Plan(experiment, data, preprocessor, sampler, model, spec, found)
         plan.folds()
         return plan
 
     def prepare(self, plans: Sequence[Plan]) -> None:
-        """Preprocess every frame that the plans need and the cache lacks; raises DataError with all faulty clips."""
+        """Preprocess every frame that the plans need and the cache lacks; raises DataError with all faulty clips.
+
+        Representations that are dear are computed as well.
+        """
         for data in {id(plan.data): plan.data for plan in plans}.values():
             wanted: dict[str, tuple[str, Preprocessor, dict[int, list[int]]]] = {}
             for plan in plans:
@@ -188,6 +216,8 @@ class Workspace:
             if faults:  # with fewer clips a protocol may be impossible: that is told before anything is trained
                 for plan in plans:
                     plan.folds()
+        for plan in plans:
+            plan.represent(self.options.workers, self.progress)
 
     def _open(self, experiment: Experiment) -> Data:
         names = " + ".join(chosen.label for chosen in experiment.datasets)
@@ -247,8 +277,15 @@ class Workspace:
             except (FrameError, NoFaceError) as error:
                 reason = f"{clip.key}: {error}"
                 continue
-            shape = representation(frames, view, clip).shape
-            return ViewSpec(shape, representation.channels(frames.channels), modality.low, modality.high)
+            with _fitting():
+                given = representation.gives(modality._replace(channels=frames.channels))
+            if len(view) >= representation.least:
+                return ViewSpec(representation(frames, view, clip).shape, *given)
+        if reason == "no clip is left" and data.clips:
+            raise UnfitError(
+                f"representation {experiment.representation.label} needs {representation.least} frames, and sampling "
+                f"{experiment.sampling.label} gives fewer in every clip; take another sampling."
+            )
         raise DataError(
             f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried is "
             f"{reason}. Look at its frames, or take another preprocessing: m1 and as_is look for no face."
@@ -326,6 +363,42 @@ def preprocessing_id(component: Component) -> str:
     return f"{component.name}/{digest([registry.revision(component.name), detector, params])}"
 
 
+def _misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -> list[Fault]:
+    """Return the clips too short for the representation; raises UnfitError where lengths differ that must not."""
+    representation = experiment.representation.build(contracts.representations)
+    lengths = {clip.key: [len(view) for view in sampler(clip)] for clip in clips}
+    faults = [
+        Fault(
+            key,
+            f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
+            f"needs {representation.least}",
+            "leave the clip out with --skip-invalid",
+            key,
+        )
+        for key, mine in lengths.items()
+        if min(mine) < representation.least
+    ]
+    kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.least}
+    if len(kept) > 1 and not representation.any_length:
+        raise UnfitError(
+            f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
+            f"{experiment.representation.label} keeps them all; take one that makes clips alike, such as tim or "
+            "dynamic_image, or a sampling of a fixed number."
+        )
+    return faults
+
+
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    """Say of an error in here that the method does not fit these data."""
+    try:
+        yield
+    except UnfitError:
+        raise
+    except ConfigError as error:
+        raise UnfitError(str(error)) from None
+
+
 def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: ViewSpec) -> None:
     if experiment.augmentation and not model.trains_in_epochs:
         raise ConfigError(
@@ -333,7 +406,7 @@ def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: 
             "out, or take a network."
         )
     for item in experiment.augmentation:
-        item.build(contracts.augmentations).check(spec.channels)
+        item.build(contracts.augmentations).check(spec)
 
 
 def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Mapping[str, str]:

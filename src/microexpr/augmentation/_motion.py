@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-ACROSS, DOWN = "u", "v"
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from microexpr.contracts import ViewSpec
+from microexpr.errors import ConfigError
+
+ACROSS, DOWN = ("u", "cos"), ("v", "sin")
+"""Channels whose sign says whether something moves to the right, and downwards."""
 
 
-def named(channels: Sequence[str], *motions: str) -> str:
+def named(channels: Sequence[str], motions: Sequence[str]) -> str:
     """Return the channels that hold one of these motions, as words; empty where none does.
 
-    >>> named(("u", "v", "strain"), ACROSS), named(("r", "g", "b"), ACROSS, DOWN)
+    >>> named(("u", "v", "strain"), ACROSS), named(("r", "g", "b"), ACROSS + DOWN)
     ('u', '')
     """
     return " and ".join(channel for channel in channels if channel in motions)
+
+
+def check_opposite(name: str, view: ViewSpec, motions: Sequence[str]) -> None:
+    """Raise ConfigError where the opposite of these motions is not known."""
+    found = named(view.channels, motions)
+    if found and not view.scaling:
+        raise ConfigError(
+            f"augmentation {name}: {found} must become the opposite motion, and how these pictures were scaled is not "
+            'known. If each was scaled by its own minimum and maximum say scaling = "minmax" of the database, if no '
+            f'motion is the middle of the range "centred"; otherwise leave {name} out.'
+        )
+
+
+def opposite(x: Tensor, view: ViewSpec, motions: Sequence[str], rows: Bool[Tensor, "b"]) -> Tensor:
+    """Return ``[b, t, c, h, w]`` with these motions turned into their opposite in some rows: low + high - value."""
+    turned = torch.tensor([channel in motions for channel in view.channels], device=x.device)
+    chosen = rows.to(x.device)[:, None, None, None, None] & turned[:, None, None]
+    return torch.where(chosen, view.low + view.high - x, x)

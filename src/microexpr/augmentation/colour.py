@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from microexpr.contracts import Batch, augmentations
+from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.errors import ConfigError
 
 Amount = Annotated[float, Field(ge=0, le=1)]
@@ -33,24 +33,24 @@ class Colour:
     contrast: Amount = 0.2
     saturation: Amount = 0.2
 
-    def check(self, channels: tuple[str, ...]) -> None:
+    def check(self, view: ViewSpec) -> None:
         """Raise ConfigError for channels that cannot be changed so."""
-        if channels != ("grey",) and set(channels) != set(LUMA):
+        if view.channels != ("grey",) and set(view.channels) != set(LUMA):
             raise ConfigError(
                 f"augmentation colour: it changes the light of r, g, b or of grey, and these pictures have "
-                f"{', '.join(channels)}; leave it out."
+                f"{', '.join(view.channels)}; leave it out."
             )
 
-    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch:
-        self.check(channels)
+    def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
+        self.check(view)
         amounts = torch.tensor([self.brightness, self.contrast, self.saturation])
         factors = 1 + amounts * (2 * torch.rand(len(batch.x), 3, generator=generator) - 1)
         light, contrast, saturation = factors.to(batch.x).reshape(-1, 3, 1, 1, 1, 1).unbind(1)
         x = (batch.x * light).clamp(0, HIGH)
-        mean = _luma(x, channels).mean(dim=(1, 2, 3, 4), keepdim=True)
+        mean = _luma(x, view.channels).mean(dim=(1, 2, 3, 4), keepdim=True)
         x = (mean + (x - mean) * contrast).clamp(0, HIGH)
-        if channels != ("grey",):
-            own = _luma(x, channels)
+        if view.channels != ("grey",):
+            own = _luma(x, view.channels)
             x = (own + (x - own) * saturation).clamp(0, HIGH)
         return batch._replace(x=x)
 

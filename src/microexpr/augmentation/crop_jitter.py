@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from microexpr.augmentation._motion import ACROSS, DOWN, named
-from microexpr.contracts import Batch, augmentations
+from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.errors import ConfigError
 
 Pixels = Annotated[int, Field(ge=0, le=512)]
@@ -31,17 +31,17 @@ class CropJitter:
     pixels: Pixels = 8
     scale: Scale = 0.0
 
-    def check(self, channels: tuple[str, ...]) -> None:
+    def check(self, view: ViewSpec) -> None:
         """Raise ConfigError for channels that cannot be changed so."""
-        flow = named(channels, ACROSS, DOWN)
+        flow = named(view.channels, ACROSS + DOWN)
         if self.scale and flow:
             raise ConfigError(
                 f"augmentation crop_jitter: a zoom would have to change the values of {flow} as well, which are "
                 "displacements; take scale = 0 for optical flow."
             )
 
-    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch:
-        self.check(channels)
+    def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
+        self.check(view)
         rows, device = len(batch.x), batch.x.device
         shifts = torch.randint(-self.pixels, self.pixels + 1, (rows, 2), generator=generator)
         zooms = 1 + self.scale * (2 * torch.rand(rows, generator=generator) - 1)

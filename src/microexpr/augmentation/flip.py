@@ -8,9 +8,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from microexpr.augmentation._motion import ACROSS, named
-from microexpr.contracts import Batch, augmentations
-from microexpr.errors import ConfigError
+from microexpr.augmentation._motion import ACROSS, check_opposite, opposite
+from microexpr.contracts import Batch, ViewSpec, augmentations
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -20,23 +19,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Flip:
     """Mirror a view left to right with the probability `share`; all its frames together.
 
-    An expression on one side of the face becomes one on the other. Horizontal optical flow would have to change its
-    sign as well, and is refused: which value stands for no motion is not known of stored flow images.
+    An expression on one side of the face becomes one on the other. Horizontal motion becomes its opposite as well,
+    ``low + high - u``: exact for signed flow, and for pictures that were scaled each by its own minimum and maximum,
+    because the minimum of -u is minus the maximum of u. Where the scaling is not known motion is refused.
     """
 
     share: Share = 0.5
 
-    def check(self, channels: tuple[str, ...]) -> None:
-        """Raise ConfigError for channels that cannot be changed so."""
-        flow = named(channels, ACROSS)
-        if flow:
-            raise ConfigError(
-                f"augmentation flip: the channel {flow} is horizontal motion, whose sign would have to be turned with "
-                "the picture; leave flip out for optical flow."
-            )
+    def check(self, view: ViewSpec) -> None:
+        """Raise ConfigError for motion whose opposite is not known."""
+        check_opposite("flip", view, ACROSS)
 
-    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch:
-        self.check(channels)
-        turned = torch.rand(len(batch.x), generator=generator) < self.share
-        turned = turned.to(batch.x.device).reshape(-1, *[1] * (batch.x.ndim - 1))
-        return batch._replace(x=torch.where(turned, batch.x.flip(-1), batch.x))
+    def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
+        self.check(view)
+        mirrored = torch.rand(len(batch.x), generator=generator) < self.share
+        rows = mirrored.to(batch.x.device).reshape(-1, *[1] * (batch.x.ndim - 1))
+        flipped = torch.where(rows, batch.x.flip(-1), batch.x)
+        return batch._replace(x=opposite(flipped, view, ACROSS, mirrored))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from microexpr.contracts import Batch, augmentations
+from microexpr.contracts import Batch, ViewSpec, augmentations
 
 Alpha = Annotated[float, Field(gt=0, le=10)]
 
@@ -25,10 +25,10 @@ class Mixup:
 
     alpha: Alpha = 0.2
 
-    def check(self, channels: tuple[str, ...]) -> None:
+    def check(self, view: ViewSpec) -> None:
         """Any channels can be mixed."""
 
-    def __call__(self, batch: Batch, channels: tuple[str, ...], generator: torch.Generator) -> Batch:
+    def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
         partner = torch.randperm(len(batch.x), generator=generator).to(batch.x.device)
         # torch draws from Beta by its global state only, so that its generator seeds another.
         seed = int(torch.randint(2**62, (), generator=generator))

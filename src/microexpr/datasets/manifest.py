@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Num
 
 from microexpr.clip import Clip
-from microexpr.contracts import Dataset, DatasetInfo, Modality, datasets
+from microexpr.contracts import Dataset, DatasetInfo, Modality, Scaling, datasets
 from microexpr.datasets._csv import read_csv
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint, is_picture, read_image, size, stack, to_rgb, unlike
@@ -60,6 +60,10 @@ class Manifest(Dataset):
     Further columns are kept as text in `Clip.labels`. Pictures of three channels are read as red, green, blue;
     `channels` names them otherwise, and then in the order in which they are STORED AS OPENCV READS THEM (blue, green,
     red), untouched: ``channels = {onset_apex = ["strain", "v", "u"]}`` for strain in blue and u in red.
+
+    `scaling` says how motion stands in ready images (`contracts.Scaling`): ``scaling = {onset_apex = "minmax"}``.
+    `series` joins columns of ready images into one modality, whose images are numbered from 0 in the order given:
+    ``series = {both = ["onset_apex", "apex_offset"]}``; the sampling ``{name = "image", count = 2}`` shows both.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -73,16 +77,23 @@ class Manifest(Dataset):
     emotions: ClassVar[Mapping[str, str]] = {word: word for word in VOCABULARY}
 
     def __init__(
-        self, root: Path, *, file: str = "manifest.csv", channels: dict[str, tuple[str, ...]] | None = None
+        self,
+        root: Path,
+        *,
+        file: str = "manifest.csv",
+        channels: dict[str, tuple[str, ...]] | None = None,
+        scaling: dict[str, Scaling] | None = None,
+        series: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._root = Path(root).expanduser().absolute()
-        self._name, self._channels = file, channels or {}
+        self._name, self._channels, self._scaling, self._series = file, channels or {}, scaling or {}, series or {}
 
     def clips(self) -> Sequence[Clip]:
         return tuple(self._reading.clips.values())
 
     def modalities(self) -> Mapping[str, Modality]:
-        return self._modalities
+        joined = {name: self._joined(name, columns) for name, columns in self._series.items()}
+        return {**self._modalities, **joined}
 
     def facts(self) -> Mapping[str, str]:
         counts = Counter(clip.dataset for clip in self.clips())
@@ -96,7 +107,9 @@ class Manifest(Dataset):
     def _channel_facts(self) -> Mapping[str, str]:
         # A file alone, without its pictures, has facts too.
         try:
-            return {f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()}
+            facts = {f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()}
+            scaled = {f"scaling of {name}": kind.scaling for name, kind in self.modalities().items() if kind.scaling}
+            return {**facts, **scaled}
         except DataError:
             return {}
 
@@ -109,12 +122,12 @@ class Manifest(Dataset):
             return tuple(reading.faults)
         try:
             self._none_there(reading)
-            kinds = self.modalities()
+            self.modalities()
         except DataError as error:
             return (*error.faults, *reading.faults)
         check = self._check_image if self._ready else self._check_folder
         found = list(reading.faults)
-        for name in kinds:
+        for name in reading.modalities:
             found += check(name)
         return tuple(found)
 
@@ -124,9 +137,18 @@ class Manifest(Dataset):
             raise DataError(f"{self._file} has no modality {modality!r}. Known: {', '.join(kinds)}.")
         if clip.key not in self._reading.places:
             raise DataError(f"{self._file} has no clip {clip.key}.")
-        place = self._reading.places[clip.key][modality]
-        files = _ready_files(place, numbers) if self._ready else FrameFolder(place).files(numbers)
-        return stack([self._as_named(read_image(file), file, modality, kinds[modality]) for file in files], files)
+        places = self._reading.places[clip.key]
+        if self._ready:
+            columns = self._series.get(modality, (modality,))
+            shown = [columns[number] for number in _ready_numbers(columns, numbers, clip)]
+        else:
+            shown = [modality for _ in numbers]
+        files = [places[column] for column in shown] if self._ready else FrameFolder(places[modality]).files(numbers)
+        pictures = [
+            self._as_named(read_image(file), file, column, kinds[column])
+            for file, column in zip(files, shown, strict=True)
+        ]
+        return stack(pictures, files)
 
     def fingerprint(self) -> str:
         places = {path for by_modality in self._reading.places.values() for path in by_modality.values()}
@@ -157,14 +179,29 @@ class Manifest(Dataset):
     def _reading(self) -> _Reading:
         headers, rows = read_csv(self._file, KNOWN)
         modalities = self._columns(headers, rows)
-        unknown = sorted(set(self._channels) - set(modalities))
-        if unknown:
-            problem = f"has no pictures {unknown[0]!r}, which `channels` names"
-            raise unusable(Fault(str(self._file), problem, f"name one of {', '.join(modalities)}"))
+        self._check_names(modalities)
         reading = _Reading(modalities, ready="frames" not in headers)
         for row in rows:
             self._read_row(row, reading)
         return reading
+
+    def _check_names(self, modalities: Sequence[str]) -> None:
+        """Raise DataError where a parameter names a column that there is not."""
+        in_series = [name for columns in self._series.values() for name in columns]
+        for parameter, named in (("channels", self._channels), ("scaling", self._scaling), ("series", in_series)):
+            if unknown := sorted(set(named) - set(modalities)):
+                problem = f"has no pictures {unknown[0]!r}, which `{parameter}` names"
+                raise unusable(Fault(str(self._file), problem, f"name one of {', '.join(modalities)}"))
+
+    def _joined(self, name: str, columns: Sequence[str]) -> Modality:
+        """Return what a series holds; raises DataError where its columns are not alike."""
+        kinds = {column: self._modalities[column] for column in columns}
+        if len(set(kinds.values())) != 1 or name in self._modalities:
+            told = "; ".join(f"{column} has {', '.join(kind.channels)}" for column, kind in kinds.items())
+            problem = f"cannot join the series {name!r}: {told or 'it names no column'}"
+            mend = "join columns of one kind of picture (channels, range, scaling) under a name of its own"
+            raise unusable(Fault(str(self._file), problem, mend))
+        return next(iter(kinds.values()))
 
     def _columns(self, headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
         """Return the modalities, told by the columns; raises DataError where a column is missing."""
@@ -254,7 +291,7 @@ class Manifest(Dataset):
         rgb = ("r", "g", "b")
         names = own or {1: ("grey",), 3: rgb, 4: rgb}.get(count) or tuple(f"c{n}" for n in range(count))
         high = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
-        return Modality(tuple(names), 0.0, high)
+        return Modality(tuple(names), 0.0, high, self._scaling.get(modality, ""))
 
     def _as_named(
         self, image: Num[np.ndarray, "h w c"], file: Path, modality: str, kind: Modality
@@ -314,11 +351,12 @@ def _fps(cells: RowReader) -> float | None:
     return None
 
 
-def _ready_files(file: Path, numbers: Sequence[int]) -> list[Path]:
+def _ready_numbers(columns: Sequence[str], numbers: Sequence[int], clip: Clip) -> Sequence[int]:
     for number in numbers:
-        if number != READY:
-            raise FrameError(f"{file} is a ready image, which has frame {READY} alone, not frame {number}.")
-    return [file for _ in numbers]
+        if number not in range(len(columns)):
+            has = f"frame {READY} alone" if len(columns) == 1 else f"the frames {READY} to {len(columns) - 1}"
+            raise FrameError(f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}.")
+    return numbers
 
 
 def _draw(folder: Path, subject: int, clip: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Num
 
 from microexpr.clip import Clip
-from microexpr.contracts import Frames, View, representations
+from microexpr.contracts import Frames, Modality, View, representations
 
 
 @representations.register("pixels")
@@ -18,9 +18,11 @@ class Pixels:
     """The preprocessed frames themselves."""
 
     cached: ClassVar[bool] = False
+    least: ClassVar[int] = 1
+    any_length: ClassVar[bool] = False
 
-    def channels(self, incoming: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the channels unchanged."""
+    def gives(self, incoming: Modality) -> Modality:
+        """Return what the frames hold, unchanged."""
         return incoming
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]:

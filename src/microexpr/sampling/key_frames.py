@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
 
 from microexpr.clip import Clip
 from microexpr.contracts import View, samplers
@@ -80,7 +82,9 @@ class MultiFrameSampling:
 @samplers.register("image")
 @dataclass(frozen=True)
 class ReadyImage:
-    """The one image of a clip without time."""
+    """The image of a clip without time; of a series of images the first `count`, as one view."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 1
 
     nominal: ClassVar[int] = 1
     by_coded_times: ClassVar[bool] = False
@@ -90,7 +94,7 @@ class ReadyImage:
             raise DataError(
                 f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs.'
             )
-        return [(0,)]
+        return [tuple(range(self.count))]
 
 
 def _times(clip: Clip, missing: Missing) -> tuple[int, int, int]:
