@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import recipe, write_database
-from microexpr import __version__, engine, run_experiment
+from microexpr import __version__, run_experiment, training
 from microexpr.config import Experiment, load
 from shell import Answer, microexpr
 
@@ -377,7 +377,7 @@ def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkey
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine._Run, "_train_epoch", interrupt)
+    monkeypatch.setattr(training.Run, "_train_epoch", interrupt)
     bars = Counted()
     try:
         run_experiment(recipe(), small, tmp_path / "out", progress=bars)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr import engine
+from microexpr import engine, training
 from microexpr.config import Training
 from microexpr.contracts import Output, ViewSpec, losses, models
 from microexpr.errors import TrainingError
@@ -22,6 +22,9 @@ class Stack:
 
     pixels: np.ndarray
     spec: ViewSpec
+
+    def __len__(self):
+        return len(self.pixels)
 
     def take(self, indices):
         return self.pixels[indices]
@@ -127,7 +130,7 @@ def test_estimators_are_fitted_once_and_classes_they_never_saw_get_nothing():
 
 
 def test_a_batch_of_one_is_never_left_over():
-    run = engine._Run(nn.Linear(1, 3), task(train=np.arange(17)), losses.build("focal", {}), Training(batch=8), 0, ())
+    run = training.Run(nn.Linear(1, 3), task(train=np.arange(17)), losses.build("focal", {}), Training(batch=8), 0, ())
     assert [len(batch) for batch in run._batches()] == [8, 9]
 
 

@@ -94,7 +94,7 @@ class Experiment(Strict):
     def canonical(self) -> dict[str, Any]:
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
         content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores"})
-        content["method"] = METHOD
+        content["method"], content["training"] = METHOD, self.training.canonical()
         for size in SIZES:
             if content[size] is None:  # what was stored before there were sizes keeps its key
                 del content[size]

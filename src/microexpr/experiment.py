@@ -27,6 +27,9 @@ from microexpr.progress import Progress, track
 from microexpr.saved import save_model
 from microexpr.store import FoldResult, Results
 
+REPEATS = 3
+"""Predictions timed in each fold."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -143,6 +146,8 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "epoch": fitted.epoch,
         "loss_scores": dict(fitted.loss_scores),
         "seconds": time.perf_counter() - start,
+        "ms_a_clip": _milliseconds(plan, fitted.model, views, fold.test[:1]),
+        "parameters": engine.parameters(fitted.model),
         "device": str(engine.device()),
         "environment": environment(),
         "mode": "fold by fold",
@@ -152,6 +157,16 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
     if weights is not None:
         save_model(fitted.model, weights, {"key": plan.key, "fold": fold.name})
     return FoldResult(fold.name, pd.concat(parts, ignore_index=True), fitted.history, facts)
+
+
+def _milliseconds(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"]) -> float:
+    """Return how long it takes to represent and predict one clip from its frames: the median of a few times."""
+    fresh, spent = replace(views, computed=None), []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        engine.predict(model, fresh, fresh.of(rows), len(plan.data.labels.classes), plan.experiment.training)
+        spent.append(time.perf_counter() - start)
+    return 1000 * float(np.median(spent))
 
 
 def fit_rows(
@@ -177,6 +192,7 @@ def fit_rows(
         train=views.of(train),
         val=views.of(val if val is not None else np.array([], int)),
         score=choose,
+        persons=pd.factorize(plan.table["person"].to_numpy(), sort=True)[0][views.clip_rows],
     )
     return engine.fit(
         lambda: plan.model(views.spec, k, {}),

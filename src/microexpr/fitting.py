@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from microexpr import contracts
+from microexpr import contracts, engine
 from microexpr.config import Experiment, parse
 from microexpr.contracts import Fold, ViewSpec
 from microexpr.environment import environment
@@ -72,7 +72,8 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
     offered = contracts.models.bind(experiment.model.name, experiment.model.params)
     if "weights" in offered:
         offered["weights"] = "random"  # those of the file replace them
-    model = contracts.models.get(experiment.model.name)(**offered)(spec, num_classes, {})
+    factory = contracts.models.get(experiment.model.name)(**offered)
+    model = engine.assemble(lambda: factory(spec, num_classes, {}), experiment.training)
     load_model(model, folder / "model.safetensors")
     return (model.eval() if isinstance(model, nn.Module) else model), card
 

@@ -5,7 +5,7 @@ Intervals and scores say what is made of stored predictions, so they are no part
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,17 @@ from microexpr.component import Strict
 from microexpr.errors import ConfigError
 
 MEAN_OF_FOLDS = "mean_of_folds"
+
+
+LATER = {
+    "optimizer": "adamw",
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "draw": "clips",
+    "average_last": 0,
+    "ensemble": 1,
+}
+"""Settings of training that came later, and what they were before: stored results keep their keys."""
 
 
 class Training(Strict):
@@ -27,6 +38,33 @@ class Training(Strict):
     """Epochs without a better validation score before a training stops; 0 = all epochs, the last one kept."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto = bf16 where the accelerator has it."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """sgd has a momentum of 0.9."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: the learning rate falls to 0 along half a cosine over all epochs."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of every label that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
+    draw: Literal["clips", "persons"] = "clips"
+    """clips: every training view once an epoch. persons: as many views, drawn so that every person is as likely."""
+    average_last: int = Field(0, ge=0)
+    """Take the mean of the weights after each of so many last epochs (Izmailov et al. 2018); 0 = those of the last."""
+    ensemble: int = Field(1, ge=1, le=64)
+    """Train so many networks from different seeds and take the mean of their probabilities."""
+
+    @model_validator(mode="after")
+    def _averages_to_the_end(self) -> Training:
+        if self.average_last and self.patience:
+            raise ValueError(
+                "average_last takes the mean of the last epochs, and patience may stop before them; set patience = 0"
+            )
+        if self.average_last > self.epochs:
+            raise ValueError(f"average_last = {self.average_last} is more than there are epochs, {self.epochs}")
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what makes a training what it is; what was added later counts only where it is used."""
+        content = self.model_dump(mode="json")
+        return {name: value for name, value in content.items() if name not in LATER or value != LATER[name]}
 
 
 class Bootstrap(Strict):
