@@ -107,10 +107,11 @@ def dry_run(
     """
     grid = _grown(_study(what), train_sizes, train_subjects, seeds)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
-    parts = grids.planned(grid, Workspace(options), weights=False)
-    data_found = parts["cells"][0].data
+    jobs, left_out = grids.planned(grid, Workspace(options), weights=False)
+    data_found = jobs[0].plan.data
     return {
-        "cells": _planned(grid, parts),
+        "cells": _planned(grid, jobs),
+        "methods_skipped": left_out,
         "facts": dict(data_found.dataset.facts()),
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
@@ -305,15 +306,16 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
 
 
-def _planned(grid: Study, parts: Mapping[str, Sequence[Plan]]) -> list[dict[str, Any]]:
+def _planned(grid: Study, jobs: Sequence[grids.Job]) -> list[dict[str, Any]]:
     """Return a row for each experiment, with its levels of the axes that its components do not tell."""
-    known = {title for key, title in titles(grid.grid).items() if key.split(".")[0] in COMPARED}
-    levels = [{axis: word for axis, word in cell.items() if axis not in known} for cell in grid.factors()]
-    further = {"cells": levels}
+    known = {title for key, title in titles(grid.axes).items() if key.split(".")[0] in COMPARED}
     return [
-        {"part": part, **_row(plan), "further": further.get(part, [{}] * len(plans))[at]}
-        for part, plans in parts.items()
-        for at, plan in enumerate(plans)
+        {
+            "part": job.part,
+            **_row(job.plan),
+            "further": {axis: word for axis, word in job.factors.items() if axis not in known},
+        }
+        for job in jobs
     ]
 
 

@@ -40,6 +40,8 @@ AXES = (
 )  # fmt: skip
 """What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
 SIZES = ("train_clips", "train_persons")
+METHODS = "method"
+"""The axis of a study's methods."""
 LARGEST = 2**63 - 1
 """The largest seed that can be stored."""
 
@@ -177,6 +179,30 @@ class NamedCell(Strict):
     """How often it is trained again on shuffled labels."""
 
 
+class Choice(Strict):
+    """A method chosen among several inside the training persons of each fold, by a rule fixed beforehand.
+
+    The persons are divided into `groups`; every pair of groups is left out once (protocol `group_pairs`). For the
+    persons of one group the method is taken that scores best on all others, each predicted by models that saw neither
+    them nor that group. Of equal scores the first in the list is taken.
+    """
+
+    of: tuple[str, ...] = Field(min_length=2)
+    groups: int = Field(8, ge=4, multiple_of=2)
+
+
+class Leaderboard(Strict):
+    """How a study's methods are set against each other."""
+
+    metric: str = "uf1"
+    """Decides the order, the choice and the paired comparisons; it must follow from confusion matrices."""
+    reference: str | None = None
+    """The method that each is compared with."""
+    contrast: dict[str, tuple[str, ...]] = Field(default_factory=dict, max_length=2)
+    """Two groups of methods by name: the mean of the one is set against that of the other."""
+    choice: Choice | None = None
+
+
 class Study(Strict):
     """A grid of experiments and what the report makes of them."""
 
@@ -187,6 +213,11 @@ class Study(Strict):
     experiment: Experiment = Experiment()
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Dotted key -> values; every combination is a cell. Tables begin with the first value of each."""
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> the dotted keys that make a method, such as model, sampling and representation: the first axis of the
+    grid. A method that the data do not allow is skipped, and the report says why."""
+    leaderboard: Leaderboard = Leaderboard()
+    """Written where there are methods."""
     overrides: tuple[Override, ...] = ()
     """Applied in their order to the cells that they match, named cell and baselines too."""
     baselines: Components = ()
@@ -194,15 +225,28 @@ class Study(Strict):
     named_cell: NamedCell | None = None
     latency: bool = True
 
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """Everything that cells may differ in: the methods, then the grid."""
+        return {**({METHODS: list(self.methods)} if self.methods else {}), **self.grid}
+
     def cells(self) -> list[Experiment]:
         """Return every experiment of the grid, the last axis fastest."""
-        return [
-            self._cell(dict(zip(self.grid, values, strict=True))) for values in itertools.product(*self.grid.values())
-        ]
+        axes = self.axes
+        return [self._cell(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
 
     def factors(self) -> list[dict[str, str]]:
         """Return what tells the cells apart, in their order: axis -> level, as words; axes of one level are none."""
-        return factors(self.grid)
+        return factors(self.axes)
+
+    def judging(self) -> dict[str, Experiment]:
+        """Return by method the experiment that judges it for the choice; empty where nothing is chosen."""
+        choice = self.leaderboard.choice
+        if choice is None:
+            return {}
+        first = {key: values[0] for key, values in self.grid.items()}
+        protocol = {"name": "group_pairs", "groups": choice.groups}
+        return {name: self._cell({METHODS: name, **first, "protocol": protocol}) for name in choice.of}
 
     def sized(self, size: str, numbers: Sequence[int | None]) -> Study:
         """Return this study with `size` (train_clips or train_persons) as its last axis; None = all of a fold."""
@@ -229,7 +273,9 @@ class Study(Strict):
 
     def _cell(self, values: Mapping[str, Any]) -> Experiment:
         name = "-".join(filter(None, (self._word(key, value) for key, value in values.items())))
-        cell = self.experiment.with_values({"name": name or self.name, **values})
+        method = self.methods[values[METHODS]] if METHODS in values else {}
+        own = {key: value for key, value in values.items() if key != METHODS}
+        cell = self.experiment.with_values({"name": name or self.name, **method, **own})
         for override in self.overrides:
             if override.matches(cell):
                 cell = cell.with_values(override.set)
@@ -237,7 +283,7 @@ class Study(Strict):
 
     def _word(self, key: str, value: object) -> str:
         """Return a cell's value of one axis as it stands in the cell's name."""
-        levels = self.grid.get(key, [])
+        levels = self.axes.get(key, [])
         if value in levels and len(levels) > 1:
             return words(levels)[levels.index(value)]
         if isinstance(value, Mapping):
@@ -259,6 +305,7 @@ class Study(Strict):
         for cell in cells:
             cell.check()
         self._check_apart()
+        self._check_leaderboard()
         for override in self.overrides:
             for part, name in override.when.items():
                 _FIELDS[part].get(name)
@@ -266,6 +313,33 @@ class Study(Strict):
                 raise ConfigError(f"overrides: set.{axis} would change which {axis} a cell has; set its parameters.")
             if not any(override.matches(cell) for cell in cells):
                 raise ConfigError(f"overrides: no cell has {override.when}.")
+
+    def _check_leaderboard(self) -> None:
+        """Refuse a leaderboard of methods that there are not, and methods that change more than an axis may."""
+        board, known = self.leaderboard, list(self.methods)
+        for name, values in self.methods.items():
+            for key in values:
+                if key.split(".")[0] not in AXES:
+                    raise ConfigError(
+                        f"methods.{name}: {key!r} is no part of a method; methods may differ in {', '.join(AXES)} and "
+                        "their parts."
+                    )
+        if board != Leaderboard() and not known:
+            raise ConfigError("leaderboard: there are no methods to set against each other; write [methods.NAME].")
+        named = {
+            "reference": [board.reference] if board.reference else [],
+            "choice.of": board.choice.of if board.choice else [],
+            **{f"contrast.{group}": names for group, names in board.contrast.items()},
+        }
+        for part, names in named.items():
+            for name in names:
+                if name not in known:
+                    raise UnknownComponentError(f"method in leaderboard.{part}", name, known)
+        if len(board.contrast) == 1:
+            raise ConfigError("leaderboard.contrast: one group is set against nothing; name two.")
+        shared = set.intersection(*map(set, board.contrast.values())) if board.contrast else set()
+        if shared:
+            raise ConfigError(f"leaderboard.contrast: {sorted(shared)[0]} stands in both groups; take it out of one.")
 
     def _check_apart(self) -> None:
         """Refuse two cells that are one experiment: an axis that changes nothing, or a level that is listed twice."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from microexpr import contracts, engine
 from microexpr import experiment as experiments
-from microexpr.config import Experiment, Study
+from microexpr.config import METHODS, Experiment, Study
 from microexpr.environment import environment
-from microexpr.errors import TrainingError
+from microexpr.errors import TrainingError, UnfitError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
@@ -52,6 +51,10 @@ class StudyResult:
     latencies: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...] = ()
     """Experiments that could not be trained, and why."""
+    judging: tuple[Cell, ...] = ()
+    """What the choice among methods rests on, one cell a method; their repeats are rounds."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Methods that the data do not allow, and why."""
 
     def first_repeats(self) -> StudyResult:
         """Return this with the first division of the clips alone, which tests each once; stamps tell of the others."""
@@ -68,43 +71,69 @@ class StudyResult:
         )
 
 
-def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> dict[str, list[Plan]]:
-    """Check every experiment of a study: the parts cells, baselines, named and shuffled."""
+@dataclass(frozen=True)
+class Job:
+    """One experiment of a study, checked: which part of it, and its levels of the axes."""
+
+    part: Literal["cells", "judging", "baselines", "named", "shuffled"]
+    plan: Plan
+    factors: Mapping[str, str] = field(default_factory=dict)
+
+
+def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[Job], dict[str, str]]:
+    """Check every experiment of a study; return them, and the methods that the data do not allow, with the reason.
+
+    Raises UnfitError where no method is left.
+    """
+    study.check()
+    skipped: dict[str, str] = {}
+    jobs = []
+    for experiment, factors, method in zip(study.cells(), study.factors(), _methods(study), strict=True):
+        if method in skipped:
+            continue
+        try:
+            jobs.append(Job("cells", workspace.plan(experiment, weights=weights), factors))
+        except UnfitError as error:
+            if not study.methods:
+                raise
+            skipped[method] = str(error)
+    if not jobs:
+        listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
+        raise UnfitError(f"these data allow none of the study's methods:{listed}")
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
-    parts: dict[str, Sequence[Experiment]] = {
-        "cells": study.cells(),
-        "baselines": study.baseline_cells(),
-        "named": [named] if named else [],
-        "shuffled": [named.with_values({"shuffled": number}) for number in shuffles] if named else [],
-    }
-    study.check()
-    plans = {
-        part: [workspace.plan(experiment, weights=weights) for experiment in experiments]
-        for part, experiments in parts.items()
-    }
-    for plan in itertools.chain(*plans.values()):
-        check_intervals(plan)
-    return plans
+    judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
+    further: list[tuple[Any, Experiment, Mapping[str, str]]] = [
+        *(("judging", cell, {METHODS: method}) for method, cell in judged.items()),
+        *(("baselines", cell, {}) for cell in study.baseline_cells()),
+        *(("named", cell, {}) for cell in filter(None, [named])),
+        *(("shuffled", named.with_values({"shuffled": number}), {}) for number in shuffles if named),
+    ]
+    jobs += [Job(part, workspace.plan(cell, weights=weights), factors) for part, cell, factors in further]
+    for job in jobs:
+        check_intervals(job.plan)
+    return jobs, skipped
+
+
+def _methods(study: Study) -> list[str]:
+    """Return the method of each cell; empty words where a study has none."""
+    each = len(study.cells()) // max(len(study.methods), 1)
+    return [name for name in study.methods or ("",) for _ in range(each)]
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
     """Run what is missing of a study; a second run trains nothing."""
-    parts = planned(study, workspace)
-    everything = [plan for plans in parts.values() for plan in plans]
-    workspace.prepare(everything)
-    for plan in everything:  # clips may have been left out
-        check_intervals(plan)
-    cells: dict[str, list[Cell]] = {part: [] for part in parts}
-    owners = [part for part, plans in parts.items() for _ in plans]
-    factors = [*study.factors(), *[{}] * (len(everything) - len(parts["cells"]))]
+    jobs, skipped = planned(study, workspace)
+    workspace.prepare([job.plan for job in jobs])
+    for job in jobs:  # clips may have been left out
+        check_intervals(job.plan)
+    cells: dict[str, list[Cell]] = {"cells": [], "judging": [], "baselines": [], "named": [], "shuffled": []}
     failed: list[tuple[str, str]] = []
-    jobs = zip(owners, everything, factors, strict=True)
-    for part, plan, levels in track(jobs, len(everything), "experiments", workspace.progress):
+    for job in track(jobs, len(jobs), "experiments", workspace.progress):
         try:
-            cells[part].append(Cell(plan, experiments.run(plan, workspace), levels))
+            cells[job.part].append(Cell(job.plan, experiments.run(job.plan, workspace), job.factors))
         except TrainingError as error:  # the others go on
-            failed.append((plan.experiment.name, str(error)))
+            failed.append((job.plan.experiment.name, str(error)))
     if not cells["cells"]:
         raise TrainingError(f"no cell could be trained; the first: {failed[0][1]}")
     return StudyResult(
@@ -115,7 +144,9 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         shuffled=tuple(cells["shuffled"]),
         framings=_framings([cell.plan for cell in cells["cells"]]),
         failed=tuple(failed),
-        latencies=_latencies(parts["cells"], workspace) if study.latency else (),
+        judging=tuple(cells["judging"]),
+        skipped=skipped,
+        latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
     )
 
 

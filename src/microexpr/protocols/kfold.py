@@ -67,7 +67,7 @@ class SubjectKFold:
         """Return the fold of each person, once a repeat."""
         taken: dict[bytes, Int[np.ndarray, "p"]] = {}
         for repeat in range(self.repeats):
-            for fold_of in _divided(clips, self.k, rng):
+            for fold_of in divided(clips, self.k, rng):
                 if (alike := _renumbered(fold_of).tobytes()) not in taken:
                     taken[alike] = fold_of
                     break
@@ -115,7 +115,7 @@ class ClipKFold:
         return iter(folds)
 
 
-def _divided(clips: Int[np.ndarray, "p k"], folds: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "p"]]:
+def divided(clips: Int[np.ndarray, "p k"], folds: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "p"]]:
     """Yield the fold of each person by the rule of `SubjectKFold`, the best of the random orders first."""
     clips = np.column_stack([clips, clips.sum(1)])
     total = clips.sum(0)

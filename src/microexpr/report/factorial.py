@@ -38,7 +38,7 @@ def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
     """Return every axis that tells cells apart: the part of an experiment that it changes, and its levels."""
     return {
         title: {"part": key.split(".")[0], "levels": list(dict.fromkeys(cell.factors[title] for cell in result.cells))}
-        for key, title in titles(result.study.grid).items()
+        for key, title in titles(result.study.axes).items()
     }
 
 
@@ -101,7 +101,7 @@ def over_seeds(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def _seed_axis(result: StudyResult) -> str | None:
-    return titles(result.study.grid).get("seed")
+    return titles(result.study.axes).get("seed")
 
 
 def _by_setting(result: StudyResult) -> list[list[Cell]]:
@@ -213,7 +213,7 @@ def _rows(found: Factorial) -> list[dict[str, Any]]:
 
 def _joined(result: StudyResult) -> str:
     """Say where levels of the preprocessing differ in several parameters at once, as the paper's M1 and M2 do."""
-    whole = [title for key, title in titles(result.study.grid).items() if key == "preprocessing"]
+    whole = [title for key, title in titles(result.study.axes).items() if key == "preprocessing"]
     built = {cell.factors[title]: cell.plan.preprocessor for title in whole for cell in result.cells}
     differ: list[list[str]] = []
     for a, b in itertools.combinations(built.values(), 2):
@@ -232,7 +232,7 @@ def _joined(result: StudyResult) -> str:
 # --- size of training -------------------------------------------------------------------------------------------------
 def sizes(result: StudyResult) -> dict[str, Any] | None:
     """Return curves of score against the size of training, and where they cross; None where one size was trained."""
-    named = titles(result.study.grid)
+    named = titles(result.study.axes)
     size = next((key for key in SIZES if key in named), None)
     if size is None:
         return None

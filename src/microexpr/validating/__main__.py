@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         "difference": _by_clips(simulated, "holds the difference", INTERVALS, person_effects=True),
         "score": _by_clips(simulated, "holds the score", INTERVALS, person_effects=True),
         "detectable": _detectable(simulated),
-        "planted": _planted(judge(found, titles(study.grid))),
+        "planted": _planted(judge(found, titles(study.axes))),
     }
     tables = {name: made[name] for name in TABLES}
     for name, table in tables.items():

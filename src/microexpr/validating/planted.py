@@ -73,7 +73,7 @@ CONDITIONS: Final = (
 def check_axes(study: Study, conditions: Sequence[Condition] = CONDITIONS) -> None:
     """Raise ConfigError where a study does not vary what the conditions plant."""
     asked = {axis for condition in conditions for axis in (condition.claims, condition.spares) if axis}
-    missing = sorted(asked - set(titles(study.grid)))
+    missing = sorted(asked - set(titles(study.axes)))
     if missing:
         raise ConfigError(
             f"{study.name}: its grid does not vary {', '.join(missing)}, so that no claim of it can be judged."

@@ -1,0 +1,98 @@
+"""Studies of methods: what makes one, which the data do not allow, and how one is judged for a choice."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import recipe
+from microexpr import study
+from microexpr.config import Study, parse
+from microexpr.contracts import protocols
+from microexpr.errors import ConfigError, SplitError, UnfitError
+from microexpr.plan import Options, Workspace
+
+METHODS = {
+    "pca": {"model": "pca_svm"},
+    "small": {"model": {"name": "pca_svm", "components": 5}},
+    "image": {"model": "pca_svm", "sampling": "image"},
+}
+
+
+def methods(**content):
+    base = {"name": "m", "title": "t", "latency": False, "experiment": recipe().to_dict() | {"protocol": "loso"}}
+    return parse(Study, {**base, "methods": METHODS, **content}, "study")
+
+
+def table(persons=20, clips=3):
+    rows = [
+        {"key": f"d/{p}/{c}", "person": f"d/{p}", "label": (p + c) % 3} for p in range(persons) for c in range(clips)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_methods_are_the_first_axis_of_the_grid():
+    found = methods(grid={"seed": [0, 1]})
+    assert [cell.name for cell in found.cells()][:2] == ["pca-0", "pca-1"]
+    assert found.factors()[3] == {"method": "small", "seed": "1"}
+    assert found.cells()[2].model.params == {"components": 5}
+
+
+def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database):
+    jobs, skipped = study.planned(methods(), Workspace(Options({"manifest": database})))
+    assert [job.factors["method"] for job in jobs] == ["pca", "small"]
+    assert list(skipped) == ["image"]
+    assert "ready images" in skipped["image"]
+    with pytest.raises(UnfitError, match=r"allow none of the study's methods:\n  image: sampling image"):
+        study.planned(methods(methods={"image": METHODS["image"]}), Workspace(Options({"manifest": database})))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"leaderboard": {"reference": "pcb"}}, r"unknown method in leaderboard.reference 'pcb'.*'pca'"),
+        ({"leaderboard": {"contrast": {"a": ["pca"]}}}, "name two"),
+        ({"leaderboard": {"contrast": {"a": ["pca"], "b": ["small", "pca"]}}}, "pca stands in both groups"),
+        ({"leaderboard": {"choice": {"of": ["pca"]}}}, "choice.of"),
+        ({"leaderboard": {"choice": {"of": ["pca", "small"], "groups": 7}}}, "groups"),
+        ({"methods": {"a": {"labels": "casme2_5"}}}, "methods.a: 'labels' is no part of a method"),
+        ({"methods": {}, "leaderboard": {"metric": "uar"}}, "there are no methods"),
+        ({"methods": {"a": {"model": "pca_svm"}, "b": {"model": "pca_svm"}}}, "the same experiment"),
+    ],
+)
+def test_what_is_wrong_with_methods_is_told_before_anything_runs(content, message):
+    with pytest.raises(ConfigError, match=message):
+        methods(**content).check()
+
+
+def test_every_pair_of_groups_is_left_out_once_and_every_round_tests_all():
+    folds = list(protocols.build("group_pairs", {"groups": 6})(table(), np.random.default_rng(0)))
+    assert len(folds) == 15
+    for number, mine in itertools.groupby(folds, key=lambda fold: fold.repeat):
+        tested = np.concatenate([fold.test for fold in mine])
+        assert sorted(tested) == list(range(60)), number
+    rows = table()
+    together = Counter()
+    for fold in folds:
+        persons = sorted(set(rows["person"].iloc[fold.test]))
+        assert not set(persons) & set(rows["person"].iloc[fold.train])
+        together.update(itertools.combinations(persons, 2))
+    # Persons of one group are left out together in every fold that leaves either out, others once.
+    assert set(together.values()) == {1, 5}
+
+
+def test_too_few_persons_for_the_groups_are_told():
+    with pytest.raises(SplitError, match="8 groups, but the table has 5"):
+        protocols.build("group_pairs", {})(table(5), np.random.default_rng(0))
+
+
+def test_methods_are_judged_under_pairs_of_groups(database):
+    found = methods(leaderboard={"choice": {"of": ["pca", "small"], "groups": 4}}, grid={"seed": [3, 4]})
+    judged = found.judging()
+    assert list(judged) == ["pca", "small"]
+    assert {cell.protocol.label for cell in judged.values()} == {"group_pairs(groups=4)"}
+    assert {cell.seed for cell in judged.values()} == {3}
