@@ -230,3 +230,15 @@ def test_other_clips_under_the_same_key_are_refused(experiment, database, tmp_pa
 def test_the_modality_may_be_named_or_not(experiment, database, tmp_path):
     space = workspace(database, tmp_path)
     assert space.plan(experiment).key == space.plan(experiment.with_values({"modality": "colour"})).key
+
+
+def test_folds_trained_at_once_are_those_trained_one_by_one(database, tmp_path):
+    from conftest import recipe
+
+    apart = recipe().with_values({"protocol": "loso", "model": "pca_svm", "loss": "cross_entropy"})
+    several = go(apart, database, tmp_path / "several", jobs=2)
+    single = go(apart, database, tmp_path / "single")
+    assert several.predictions().equals(single.predictions())
+    assert {fold.facts["mode"] for fold in several.folds} == {"2 folds at once"}
+    assert {fold.facts["mode"] for fold in single.folds} == {"fold by fold"}
+    assert all(fold.facts["ms_a_clip"] > 0 for fold in several.folds)

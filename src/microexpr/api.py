@@ -49,6 +49,8 @@ class RunOptions(TypedDict, total=False):
     """Keep every fold's weights (default: no)."""
     workers: int
     """Processes that read frames and find faces (default 2)."""
+    jobs: int
+    """Folds trained at once, each by a process with its share of the cores (default 1)."""
     progress: Progress
 
 
@@ -301,8 +303,9 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
 def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Workspace:
     chosen: dict[str, Any] = {"workers": 2, **options}
     progress = chosen.pop("progress", None) or Silent()
-    if chosen["workers"] < 1:
-        raise ConfigError("workers: at least one process is needed.")
+    for name in ("workers", "jobs"):
+        if chosen.get(name, 1) < 1:
+            raise ConfigError(f"{name}: at least one process is needed.")
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
 
 

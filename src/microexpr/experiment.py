@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float, Int
+from joblib import Parallel, delayed
 
 from microexpr import contracts, engine
 from microexpr.cache import Views
@@ -23,7 +27,7 @@ from microexpr.folds import stored
 from microexpr.labels import LabelSet
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
-from microexpr.progress import Progress, track
+from microexpr.progress import Progress, Silent, track
 from microexpr.saved import save_model
 from microexpr.store import FoldResult, Results
 
@@ -111,11 +115,30 @@ def run(plan: Plan, workspace: Workspace) -> Result:
     missing = set(results.missing([fold.name for fold in folds], weights=options.keep_weights))
     todo = [fold for fold in folds if fold.name in missing]
     if todo:
-        views = plan.views()
-        for fold in track(todo, len(todo), "folds", workspace.progress):
-            weights = results.weights(fold.name) if options.keep_weights else None
-            results.write(run_fold(plan, fold, views, workspace.progress, weights))
+        for fold in track(_trained(plan, todo, results, workspace), len(todo), "folds", workspace.progress):
+            results.write(fold)
     return Result(plan.experiment, plan.key, data.labels, tuple(results.read(fold.name) for fold in folds))
+
+
+def _trained(plan: Plan, folds: Sequence[Fold], results: Results, workspace: Workspace) -> Iterator[FoldResult]:
+    """Yield each fold when it is done; several at once where that was asked for."""
+    options, views = workspace.options, plan.views()
+    kept = [results.weights(fold.name) if options.keep_weights else None for fold in folds]
+    if options.jobs == 1 or len(folds) == 1:
+        for fold, weights in zip(folds, kept, strict=True):
+            yield run_fold(plan, fold, views, workspace.progress, weights)
+        return
+    tasks = (
+        delayed(_run_apart)(plan, fold, views, weights, options.jobs) for fold, weights in zip(folds, kept, strict=True)
+    )
+    yield from Parallel(n_jobs=options.jobs, return_as="generator_unordered")(tasks)
+
+
+def _run_apart(plan: Plan, fold: Fold, views: Views, weights: Path | None, jobs: int) -> FoldResult:
+    """Run a fold in a process of its own, which takes its share of the cores."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    done = run_fold(plan, fold, views, Silent(), weights)
+    return replace(done, facts={**done.facts, "mode": f"{jobs} folds at once"})
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Options:
     keep_weights: bool = False
     workers: int = 1
     """Processes that read frames and find faces."""
+    jobs: int = 1
+    """Folds that are trained at once, each by a process of its own with its share of the cores."""
 
 
 @dataclass

@@ -27,6 +27,9 @@ RawOption = Annotated[
 CroppedOption = Annotated[bool, typer.Option("--allow-cropped", help="Take frames the owners have cropped.")]
 KeepOption = Annotated[bool, typer.Option("--keep-weights", help="Keep every fold's weights (safetensors).")]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Processes that read frames and find faces.", min=1)]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", help="Folds trained at once, each with its share of the cores.", min=1)
+]
 SizesOption = Annotated[
     str | None,
     typer.Option("--train-sizes", help="Train the same cells on so many clips: 50,100,200 or all.", metavar="N,N,.."),

@@ -12,6 +12,7 @@ from microexpr.cli.options import (
     CroppedOption,
     DataOption,
     ExperimentArgument,
+    JobsOption,
     JsonOption,
     KeepOption,
     OutOption,
@@ -42,6 +43,7 @@ def study(
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
     workers: WorkersOption = 2,
+    jobs: JobsOption = 1,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -78,6 +80,7 @@ def study(
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
         workers=workers,
+        jobs=jobs,
         progress=options.progress(quiet or json),
     )
     if json:
@@ -99,6 +102,7 @@ def run(
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
     workers: WorkersOption = 2,
+    jobs: JobsOption = 1,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -117,6 +121,7 @@ def run(
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
         workers=workers,
+        jobs=jobs,
         progress=options.progress(quiet or json),
     )
     if json:
