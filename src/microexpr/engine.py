@@ -18,11 +18,13 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from microexpr.config import Training
-from microexpr.contracts import Augmentation, Batch, LossFn, Output, ViewSpec
+from microexpr.contracts import Augmentation, Batch, LossFn, Output, Seeing, ViewSpec
 from microexpr.errors import TrainingError
 from microexpr.progress import Progress, Silent
 
 LATENCY_REPEATS = 30
+SHOWN = 256
+"""Views that a model is shown at a time."""
 AUGMENTING = 0x9E3779B9
 """Tells the stream of random numbers of augmentations from that of the batches."""
 Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
@@ -87,6 +89,7 @@ def fit(
     model = build()
     if not isinstance(model, nn.Module):
         return _fit_estimator(model, task, training)
+    _show(model, task)
     start = copy.deepcopy(model.state_dict())
     runs: dict[str, _Run] = {}
     for name, loss in losses.items():
@@ -231,6 +234,14 @@ class _Run:
     @property
     def _may_stop(self) -> bool:
         return bool(self.training.patience) and len(self.task.val) > 0
+
+
+def _show(model: nn.Module, task: Task) -> None:
+    """Hand the training views to those parts of the model that measure them, before anything is trained."""
+    for part in model.modules():
+        if isinstance(part, Seeing):
+            starts = range(0, len(task.train), SHOWN)
+            part.see(_tensor(task.views, task.train[start : start + SHOWN]) for start in starts)
 
 
 def _fit_estimator(model: Any, task: Task, training: Training) -> Fitted:
