@@ -1,4 +1,4 @@
-"""What networks for optical flow share: channels found by name, standardised with the statistics of the training views."""
+"""What networks for optical flow share: channels found by name and standardised by the training views."""
 
 from __future__ import annotations
 

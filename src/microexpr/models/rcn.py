@@ -34,17 +34,17 @@ class RecurrentConvolutionalNet:
     dropout, averaged to 5x5, and the classes. 28x28 pixels, three channels, F = 32 and three classes give 15,235
     parameters (the authors': 96 more).
 
-    `variant` ``"attention"`` is their RCN-A, which has no parameters more: each class's weights of the dense layer times
-    the maps x, averaged to 5x5, give the mean over maps, scaled to 0..1 in each picture; its mean over classes
-    multiplies the 5x5 maps before the dense layer.
+    `variant` ``"attention"`` is their RCN-A, which has no parameters more. For each class its weights in the dense
+    layer are multiplied with the maps x, averaged to 5x5; the mean over maps is brought to 0..1 in each picture. The
+    mean of this over the classes multiplies the 5x5 maps before the dense layer.
 
     Departures: channels are standardised by the training views (`MotionInput`) where the authors scale to 0..1;
     convolutions have no bias, since batch normalisation takes it away again; an attention map that is the same
     everywhere is 0 (0/0 in their code). Larger pictures give the same number of parameters. Several steps of a view are
     stacked as channels.
 
-    The authors' code trains with stochastic gradient descent at 5e-4, momentum 0.9, halved every 10 epochs, 20 (with F =
-    32) or 100 epochs (F = 64), in batches of 64, on pictures of about 60x60, and keeps the last epoch.
+    The authors' code trains with stochastic gradient descent at 5e-4, momentum 0.9, halved every 10 epochs, for 20
+    epochs (F = 32) or 100 (F = 64), in batches of 64, and keeps the last epoch. Others feed it 60x60 pixels.
     """
 
     variant: Variant = "plain"
