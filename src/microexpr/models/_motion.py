@@ -51,9 +51,9 @@ class MotionInput(nn.Module):
         chosen = channels or tuple(channel for channel in (*FLOW, *others) if channel in view.channels)
         self.places = [view.channels.index(channel) for channel in chosen]
         self.maps = len(chosen) * view.shape[0]
-        self.middle, self.half = (view.low + view.high) / 2, (view.high - view.low) / 2
+        self.middle, self.reach = (view.low + view.high) / 2, (view.high - view.low) / 2
         self.register_buffer("mean", torch.full((1, self.maps, 1, 1), self.middle))
-        self.register_buffer("std", torch.full((1, self.maps, 1, 1), self.half))
+        self.register_buffer("std", torch.full((1, self.maps, 1, 1), self.reach))
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b m h w"]:
         # Batch normalisation and pooling of few maps are twice as fast on a CPU with the maps of a place side by side.
@@ -69,7 +69,7 @@ class MotionInput(nn.Module):
             total, squares = total + maps.sum(1), squares + maps.square().sum(1)
         mean = total / count
         std = (squares / count - mean.square()).clamp(min=0).sqrt()
-        std = torch.where(std > 1e-6 * self.half, std, self.half)
+        std = torch.where(std > 1e-6 * self.reach, std, self.reach)
         self.mean.copy_((mean + self.middle).view_as(self.mean))
         self.std.copy_(std.view_as(self.std))
 
