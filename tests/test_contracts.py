@@ -54,8 +54,8 @@ LARGE = ("vit_b32", "vit_s32", "swin_b", "swin_t", "poolformer_m36", "poolformer
 """Models of 11 to 88 million parameters: building one takes seconds. Their layout is checked without weights."""
 VIEWS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(("ststnet", "off_apexnet", "sssnet", "rcn"), (("u", "v", "strain"), ("v", "u"))),
-    "lbp_top_svm": (("lbp_top",),),
-    "bi_woof_svm": (("bi_woof",),),
+    "lbp_top_svm": (("xy", "xt", "yt"),),
+    "bi_woof_svm": (("-180", "-90", "0", "90"),),
 }
 """Channels of the views that a model is tested on, where they are not those of colour and of grey pictures."""
 PICTURES = (("r", "g", "b"), ("grey",))

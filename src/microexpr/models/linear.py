@@ -24,6 +24,8 @@ from microexpr.errors import ConfigError
 from microexpr.models._parts import NO_WEIGHTS, confidence, need_two, refuse
 
 Penalty = Annotated[float, Field(gt=0)]
+PLANES = ("xy", "xt", "yt")
+"""Channels of LBP-TOP."""
 
 
 @models.register("lbp_top_svm")
@@ -45,7 +47,7 @@ class LbpTopSvm:
     mixing: ClassVar[str] = "histograms of blocks"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        _check_features("lbp_top_svm", view, "lbp_top", "clip")
+        _check_features("lbp_top_svm", view, PLANES, "lbp_top", "clip")
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
@@ -71,7 +73,7 @@ class BiWoofSvm:
     mixing: ClassVar[str] = "histograms of blocks"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        _check_features("bi_woof_svm", view, "bi_woof", "onset_apex")
+        _check_features("bi_woof_svm", view, _directions(len(view.channels)), "bi_woof", "onset_apex")
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
@@ -103,8 +105,17 @@ class Logistic:
         return LogisticClassifier(self.C)
 
 
-def _check_features(name: str, view: ViewSpec, representation: str, sampling: str) -> None:
-    if not all(channel.startswith(representation) for channel in view.channels):
+def _directions(bins: int) -> tuple[str, ...]:
+    """Return the channels of Bi-WOOF: the degrees at which each bin begins.
+
+    >>> _directions(4)
+    ('-180', '-90', '0', '90')
+    """
+    return tuple(f"{-180 + 360 * number / bins:g}" for number in range(bins))
+
+
+def _check_features(name: str, view: ViewSpec, channels: tuple[str, ...], representation: str, sampling: str) -> None:
+    if view.channels != channels:
         raise ConfigError(
             f"{name} takes the features of {representation}, and these views hold {', '.join(view.channels)}; set "
             f'representation = "{representation}" and sampling = "{sampling}". Ready images have no frames to make '

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import MotionInput, MotionNet, check_motion
+from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
 from microexpr.models._parts import RANDOM_WEIGHTS, refuse
 
 Units = Annotated[int, Field(ge=1, le=4096)]
@@ -74,4 +74,4 @@ class OffApexNet:
 
 
 def _dense(incoming: int, outgoing: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(incoming, outgoing), nn.ReLU(inplace=True), nn.Dropout(dropout)
+    return nn.Linear(incoming, outgoing), nn.ReLU(inplace=True), Dropout(dropout)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec, models
-from microexpr.models._motion import MotionInput, check_motion
+from microexpr.models._motion import Dropout, MotionInput, check_motion
 from microexpr.models._parts import RANDOM_WEIGHTS, refuse
 
 Width = Annotated[int, Field(ge=1, le=512)]
@@ -71,10 +71,10 @@ class RecurrentNet(nn.Module):
         super().__init__()
         seen = MotionInput(view)
         self.attentive = attentive
-        self.stem = nn.Sequential(seen, *_convolution(seen.maps, width, 5), nn.MaxPool2d(2), nn.Dropout(dropout))
+        self.stem = nn.Sequential(seen, *_convolution(seen.maps, width, 5), nn.MaxPool2d(2), Dropout(dropout))
         self.forward_step = nn.Sequential(*_convolution(width, width, 1))
         self.recurrent_step = nn.Sequential(*_convolution(width, width, 3, padding=1))
-        self.pool = nn.Sequential(nn.MaxPool2d(2), nn.Dropout(dropout), nn.AdaptiveAvgPool2d(SIDE))
+        self.pool = nn.Sequential(nn.MaxPool2d(2), Dropout(dropout), nn.AdaptiveAvgPool2d(SIDE))
         self.average = nn.AdaptiveAvgPool2d(SIDE)
         self.head = nn.Linear(width * SIDE**2, num_classes)
         for module in self.modules():

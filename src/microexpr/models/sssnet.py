@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import MotionInput, MotionNet, check_motion
+from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
 from microexpr.models._parts import RANDOM_WEIGHTS, refuse
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -58,7 +58,7 @@ class SingleStreamNet:
             nn.Flatten(),
             nn.Linear(second * height * width, UNITS),
             nn.ReLU(inplace=True),
-            nn.Dropout(self.dropout),
+            Dropout(self.dropout),
         )
         return MotionNet(body, nn.Linear(UNITS, num_classes))
 

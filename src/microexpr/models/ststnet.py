@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import MotionInput, MotionNet, check_motion
+from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
 from microexpr.models._parts import RANDOM_WEIGHTS, refuse
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -58,7 +58,7 @@ class ShallowTripleStreamNet:
             nn.ReLU(inplace=True),
             nn.BatchNorm2d(kernels),
             nn.MaxPool2d(3, stride=3, padding=1),
-            nn.Dropout(self.dropout),
+            Dropout(self.dropout),
             nn.AdaptiveAvgPool2d(SIDE),
             nn.Flatten(),
         )
