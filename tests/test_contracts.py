@@ -52,6 +52,13 @@ PROTOCOLS: Mapping[str, type] = {
 }
 LARGE = ("vit_b32", "vit_s32", "swin_b", "swin_t", "poolformer_m36", "poolformer_m48", "poolformer_s12")
 """Models of 11 to 88 million parameters: building one takes seconds. Their layout is checked without weights."""
+VIEWS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    **dict.fromkeys(("ststnet", "off_apexnet", "sssnet", "rcn"), (("u", "v", "strain"), ("v", "u"))),
+    "lbp_top_svm": (("xy", "xt", "yt"),),
+    "bi_woof_svm": (("-180", "-90", "0", "90"),),
+}
+"""Channels of the views that a model is tested on, where they are not those of colour and of grey pictures."""
+PICTURES = (("r", "g", "b"), ("grey",))
 K = 3
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     "protocols/cross_database": {"train": ("d",), "test": ("e",)},
@@ -271,8 +278,15 @@ def rows_of(x: torch.Tensor) -> np.ndarray:
     return x.movedim(2, -1).reshape(len(x), -1).numpy()
 
 
-@names("models", without=LARGE)
-@pytest.mark.parametrize("channels", [("r", "g", "b"), ("grey",)])
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        (name, channels)
+        for name in contracts.models.names()
+        if name not in LARGE
+        for channels in VIEWS.get(name, PICTURES)
+    ],
+)
 def test_models_classify_and_can_learn(name, channels):
     view = ViewSpec((1, 64, 64, len(channels)), channels)
     model, x, y = small_model(name, view), pictures(len(channels)), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -472,13 +486,14 @@ def _augmented(name: str, augmentation: contracts.Augmentation) -> Any:
 
 
 def _modelled(name: str, model: contracts.ModelFn) -> Any:
-    view = ViewSpec((1, 64, 64, 3), ("r", "g", "b"))
+    channels = VIEWS.get(name, PICTURES)[0]
+    view = ViewSpec((1, 64, 64, len(channels)), channels)
     if name in LARGE:
         # Their numbers need weights that tests do not have, so that only their layout can be held to.
         with torch.device("meta"):
             net = contracts.models.build(name, {"weights": "random"})(ViewSpec((1, 224, 224, 3), view.channels), K, {})
         return {key: list(value.shape) for key, value in net.state_dict().items()}
-    built, x = small_model(name, view), pictures(3)
+    built, x = small_model(name, view), pictures(len(channels))
     if isinstance(built, nn.Module):
         with torch.inference_mode():
             # The layout tells more than numbers that start at random; both together tell what a training starts from.

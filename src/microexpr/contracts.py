@@ -322,7 +322,8 @@ class Target(Protocol):
 class ModelFn(Protocol):
     """Build a torch module ``x -> Output`` or a scikit-learn classifier for one kind of view.
 
-    A module gets ``x`` in the view's own range and normalises it itself.
+    A module gets ``x`` in the view's own range and normalises it itself; those of its parts that are `Seeing` get the
+    training views before training, for statistics.
     """
 
     @property
@@ -341,6 +342,14 @@ class ModelFn(Protocol):
         """Raise ConfigError or WeightsError if it could not be built; return facts of its weights. Builds nothing."""
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Predictor: ...
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A part of a module that measures the training views before training; what it learns is part of its state."""
+
+    def see(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
+        """Take all training views, some at a time, as the module will get them."""
 
 
 @runtime_checkable

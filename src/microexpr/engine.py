@@ -18,13 +18,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from microexpr.config import Training
-from microexpr.contracts import Augmentation, LossFn, Output, ViewSpec
+from microexpr.contracts import Augmentation, LossFn, Output, Seeing, ViewSpec
 from microexpr.progress import Progress, Silent
 from microexpr.training import Run, Source, logits, precision, tensor
 from microexpr.training import Task as Task
 from microexpr.training import device as device
 
 LATENCY_REPEATS = 30
+SHOWN = 256
+"""Views that a module is shown at a time."""
 
 
 class Fitted(NamedTuple):
@@ -126,6 +128,7 @@ def _fit_network(
     augmentations: Sequence[Augmentation],
     progress: Progress,
 ) -> Fitted:
+    _show(model, task)
     start = copy.deepcopy(model.state_dict())
     runs: dict[str, Run] = {}
     for name, loss in losses.items():
@@ -137,6 +140,14 @@ def _fit_network(
     history["chosen"] = (history["loss"] == chosen) & (history["epoch"] == runs[chosen].epoch)
     scores = {name: run.best for name, run in runs.items()} if len(task.val) else {}
     return Fitted(model, history, chosen, runs[chosen].epoch, scores)
+
+
+def _show(model: nn.Module, task: Task) -> None:
+    """Let those parts of a module that measure the training views do so."""
+    seeing = [part for part in model.modules() if isinstance(part, Seeing)]
+    for part in seeing:
+        rows = [task.train[at : at + SHOWN] for at in range(0, len(task.train), SHOWN)]
+        part.see(task.inputs.take(each).cpu() for each in rows)
 
 
 def _fit_estimator(model: Any, task: Task, training: Training) -> Fitted:

@@ -13,7 +13,6 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -23,13 +22,12 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.errors import ConfigError, TrainingError
+from microexpr.models._parts import NO_WEIGHTS, confidence, need_two, refuse
 
 Components = Annotated[int, Field(ge=1)]
 Penalty = Annotated[float, Field(gt=0)]
 Gamma = Annotated[float, Field(gt=0)] | Literal["scale", "auto"]
 Seed = Annotated[int, Field(ge=0)]
-NO_WEIGHTS: Mapping[str, str] = {"weights": "none"}
 
 
 @models.register("majority")
@@ -45,7 +43,7 @@ class Majority:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        _refuse(aux, "majority")
+        refuse(aux, "majority")
         return DummyClassifier(strategy="prior")
 
 
@@ -63,7 +61,7 @@ class ClassFrequency:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        _refuse(aux, "class_frequency")
+        refuse(aux, "class_frequency")
         return FrequencyGuess(self.seed)
 
 
@@ -86,13 +84,8 @@ class PcaSvm:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        _refuse(aux, "pca_svm")
+        refuse(aux, "pca_svm")
         return PcaSvmClassifier(self.components, self.C, self.gamma)
-
-
-def _refuse(aux: Mapping[str, int], name: str) -> None:
-    if aux:
-        raise ConfigError(f"{name} has no auxiliary outputs ({', '.join(aux)}); leave the targets out.")
 
 
 class FrequencyGuess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -134,8 +127,7 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> PcaSvmClassifier:
         """Fit all three steps on the training rows."""
-        if len(np.unique(y)) < 2:
-            raise TrainingError("pca_svm needs two classes in the training rows, and these hold one.")
+        need_two(y, "pca_svm")
         components = min(self.components, len(X) - 1, X.shape[1])
         pca = PCA(components, svd_solver="full")
         # Votes between pairs of classes can tie; broken by confidence, they agree with the decision function.
@@ -148,8 +140,7 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the softmax of the decision function, which is not calibrated."""
-        scores = self.pipeline_.decision_function(X)
-        return np.asarray(softmax(np.stack([-scores, scores], 1) if scores.ndim == 1 else scores, axis=1))
+        return confidence(self.pipeline_.decision_function(X))
 
     def predict(self, X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n"]:
         """Return the classes of largest probability."""

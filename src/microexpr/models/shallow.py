@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec, models
 from microexpr.errors import ConfigError
+from microexpr.models._parts import RANDOM_WEIGHTS, refuse
 
 Width = Annotated[int, Field(ge=1, le=512)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -42,12 +43,11 @@ class SmallCnn:
         height, width = view.shape[1:3]
         if min(height, width) < SMALLEST:
             raise ConfigError(f"small_cnn needs {SMALLEST} pixels a side, and these views have {height}x{width}.")
-        return {"weights": "random"}
+        return RANDOM_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        if aux:
-            raise ConfigError(f"small_cnn has no auxiliary outputs ({', '.join(aux)}); leave the targets out.")
+        refuse(aux, "small_cnn")
         return SmallNet(view, num_classes, self.width, self.dropout)
 
 
