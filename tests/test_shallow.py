@@ -128,6 +128,7 @@ def test_rcn_applies_the_same_convolution_twice():
 
 
 def test_rcn_attention_is_the_mean_of_class_activation_maps():
+    assert [models.build("rcn", {"variant": variant}).label for variant in ("plain", "attention")] == ["RCN", "RCN-A"]
     plain, attentive, x = net("rcn"), net("rcn", variant="attention"), pixels(view())
     attentive.load_state_dict(plain.state_dict())
     assert (plain.eval()(x).logits - attentive.eval()(x).logits).abs().max() > 1e-4

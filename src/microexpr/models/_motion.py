@@ -42,6 +42,7 @@ class MotionInput(nn.Module):
     ...: u, v, strain, then others by name.
     """
 
+    places: Tensor
     mean: Tensor
     std: Tensor
 
@@ -49,7 +50,8 @@ class MotionInput(nn.Module):
         super().__init__()
         others = sorted(set(view.channels) - set(FLOW))
         chosen = channels or tuple(channel for channel in (*FLOW, *others) if channel in view.channels)
-        self.places = [view.channels.index(channel) for channel in chosen]
+        places = torch.tensor([view.channels.index(channel) for channel in chosen])
+        self.register_buffer("places", places, persistent=False)  # the view says it
         self.maps = len(chosen) * view.shape[0]
         self.middle, self.reach = (view.low + view.high) / 2, (view.high - view.low) / 2
         self.register_buffer("mean", torch.full((1, self.maps, 1, 1), self.middle))
@@ -74,8 +76,7 @@ class MotionInput(nn.Module):
         self.std.copy_(std.view_as(self.std))
 
     def _stacked(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b m h w"]:
-        chosen = x if self.places == list(range(x.shape[2])) else x[:, :, self.places]
-        return chosen.transpose(1, 2).flatten(1, 2)
+        return x.index_select(2, self.places).transpose(1, 2).flatten(1, 2)
 
 
 class Dropout(nn.Module):

@@ -51,8 +51,11 @@ class RecurrentConvolutionalNet:
     width: Width = 32
     dropout: Rate = 0.5
     trains_in_epochs: ClassVar[bool] = True
-    label: ClassVar[str] = "RCN"
     mixing: ClassVar[str] = "recurrent convolution"
+
+    @property
+    def label(self) -> str:
+        return "RCN-A" if self.variant == "attention" else "RCN"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         check_motion("rcn", view)
