@@ -39,6 +39,7 @@ def test_methods_are_the_first_axis_of_the_grid():
     found = methods(grid={"seed": [0, 1]})
     assert [cell.name for cell in found.cells()][:2] == ["pca-0", "pca-1"]
     assert found.factors()[3] == {"method": "small", "seed": "1"}
+    assert found.seeded([5]).cells()[0].seed == 5
     assert found.cells()[2].model.params == {"components": 5}
 
 
@@ -96,3 +97,12 @@ def test_methods_are_judged_under_pairs_of_groups(database):
     assert list(judged) == ["pca", "small"]
     assert {cell.protocol.label for cell in judged.values()} == {"group_pairs(groups=4)"}
     assert {cell.seed for cell in judged.values()} == {3}
+
+
+def test_a_method_may_have_seeds_of_its_own():
+    found = methods(methods={**METHODS, "pca": {"model": "pca_svm", "seed": [0, 7]}})
+    assert [(cell.name, cell.seed) for cell in found.cells()] == [
+        ("pca-0", 0), ("pca-7", 7), ("small-0", 0), ("image-0", 0)
+    ]  # fmt: skip
+    assert found.factors()[1:3] == [{"method": "pca", "seed": "7"}, {"method": "small", "seed": "0"}]
+    assert [cell.seed for cell in found.seeded([3, 4]).cells()] == [3, 4] * 3

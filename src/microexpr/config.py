@@ -215,7 +215,8 @@ class Study(Strict):
     """Dotted key -> values; every combination is a cell. Tables begin with the first value of each."""
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name -> the dotted keys that make a method, such as model, sampling and representation: the first axis of the
-    grid. A method that the data do not allow is skipped, and the report says why."""
+    grid. `seed` may be a list: the method is run once with each. A method that the data do not allow is skipped, and
+    the report says why."""
     leaderboard: Leaderboard = Leaderboard()
     """Written where there are methods."""
     overrides: tuple[Override, ...] = ()
@@ -228,16 +229,34 @@ class Study(Strict):
     @property
     def axes(self) -> dict[str, list[Any]]:
         """Everything that cells may differ in: the methods, then the grid."""
-        return {**({METHODS: list(self.methods)} if self.methods else {}), **self.grid}
+        if not self.methods:
+            return dict(self.grid)
+        own = {"seed": sorted({seed for name in self.methods for seed in self._seeds(name)})}
+        return {METHODS: list(self.methods), **own, **self.grid}
+
+    def _seeds(self, method: str) -> list[Any]:
+        """Return the seeds of a method where the grid has none."""
+        seeds = self.methods[method].get("seed", self.experiment.seed)
+        return list(seeds) if isinstance(seeds, list) else [seeds]
+
+    def _places(self) -> list[dict[str, Any]]:
+        """Return the values of the axes of every cell, the last axis fastest."""
+        axes = self.axes
+        places = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+        return [place for place in places if self._there(place)]
+
+    def _there(self, place: Mapping[str, Any]) -> bool:
+        return not self.methods or "seed" in self.grid or place["seed"] in self._seeds(place[METHODS])
 
     def cells(self) -> list[Experiment]:
         """Return every experiment of the grid, the last axis fastest."""
-        axes = self.axes
-        return [self._cell(dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+        return [self._cell(place) for place in self._places()]
 
     def factors(self) -> list[dict[str, str]]:
         """Return what tells the cells apart, in their order: axis -> level, as words; axes of one level are none."""
-        return factors(self.axes)
+        axes = self.axes
+        everywhere = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+        return [words for place, words in zip(everywhere, factors(axes), strict=True) if self._there(place)]
 
     def judging(self) -> dict[str, Experiment]:
         """Return by method the experiment that judges it for the choice; empty where nothing is chosen."""
@@ -246,7 +265,10 @@ class Study(Strict):
             return {}
         first = {key: values[0] for key, values in self.grid.items()}
         protocol = {"name": "group_pairs", "groups": choice.groups}
-        return {name: self._cell({METHODS: name, **first, "protocol": protocol}) for name in choice.of}
+        return {
+            name: self._cell({METHODS: name, "seed": self._seeds(name)[0], **first, "protocol": protocol})
+            for name in choice.of
+        }
 
     def sized(self, size: str, numbers: Sequence[int | None]) -> Study:
         """Return this study with `size` (train_clips or train_persons) as its last axis; None = all of a fold."""
@@ -274,8 +296,8 @@ class Study(Strict):
     def _cell(self, values: Mapping[str, Any]) -> Experiment:
         name = "-".join(filter(None, (self._word(key, value) for key, value in values.items())))
         method = self.methods[values[METHODS]] if METHODS in values else {}
-        own = {key: value for key, value in values.items() if key != METHODS}
-        cell = self.experiment.with_values({"name": name or self.name, **method, **own})
+        both = {**method, **{key: value for key, value in values.items() if key != METHODS}}
+        cell = self.experiment.with_values({"name": name or self.name, **both})
         for override in self.overrides:
             if override.matches(cell):
                 cell = cell.with_values(override.set)

@@ -88,7 +88,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     study.check()
     skipped: dict[str, str] = {}
     jobs = []
-    for experiment, factors, method in zip(study.cells(), study.factors(), _methods(study), strict=True):
+    for experiment, factors in zip(study.cells(), study.factors(), strict=True):
+        method = factors.get(METHODS, "")
         if method in skipped:
             continue
         try:
@@ -113,12 +114,6 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     for job in jobs:
         check_intervals(job.plan)
     return jobs, skipped
-
-
-def _methods(study: Study) -> list[str]:
-    """Return the method of each cell; empty words where a study has none."""
-    each = len(study.cells()) // max(len(study.methods), 1)
-    return [name for name in study.methods or ("",) for _ in range(each)]
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
