@@ -37,7 +37,7 @@ def flows(
 ) -> Float[np.ndarray, "t-1 h w 2"]:
     """Return the dense flow from each picture to the next, in pixels: u to the right, v downwards, 0 = no motion.
 
-    What is at (x, y) in one picture is at (x + u, y + v) in the next.
+    What is at (x, y) in one picture is at (x + u, y + v) in the next. A picture shown twice has no flow at all.
 
     - ``dis``: Dense Inverse Search (Kroeger et al., ECCV 2016), OpenCV's `preset`. Flow is found on pictures halved
       `finest` times, and enlarged; 0 is full resolution.
@@ -52,7 +52,13 @@ def flows(
             "larger size in the preprocessing."
         )
     pictures, find = np.ascontiguousarray(greys), _solver(method, preset, finest)
-    return np.stack([find(first, second) for first, second in itertools.pairwise(pictures)])
+    return np.stack(
+        [
+            # Farneback finds a tenth of a pixel at the border between a picture and itself.
+            np.zeros((height, width, 2), np.float32) if np.array_equal(first, second) else find(first, second)
+            for first, second in itertools.pairwise(pictures)
+        ]
+    )
 
 
 def _solver(method: Method, preset: Preset, finest: int) -> _Solver:

@@ -18,6 +18,8 @@ from microexpr.representation._frames import check_brightness, check_time, greys
 Finest = Annotated[int, Field(ge=0, le=3)]
 Side = Annotated[int, Field(ge=8, le=2048)]
 Percent = Annotated[float, Field(gt=0, le=100)]
+STRAIN = 10.0
+"""What strain is multiplied by in centred flow."""
 
 
 @representations.register("flow")
@@ -39,8 +41,9 @@ class Flow:
     4. Strain at the same resolution: ``sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)`` by central differences.
     5. `scaling`:
 
-       - ``centred``: u and v in per cent of the picture's width, strain in per cent (hundredths of a pixel a pixel),
-         all clipped to -`limit` .. `limit`. No motion is 0, and sizes can be compared between clips.
+       - ``centred``: u and v in per cent of the picture's width; strain times 10, so that 1 is a length changed by a
+         tenth and its values are about as large as theirs. All clipped to -`limit` .. `limit`. No motion is 0, and
+         sizes can be compared between clips and between sizes of pictures.
        - ``minmax``: each channel of each picture by its own minimum and maximum to 0..255, as the ready images of the
          Micro-Expression Grand Challenge sets are. How large the motion was is lost, and a face that stands still
          shows its noise at full contrast. A channel of one value is 127.5 (strain: 0).
@@ -78,8 +81,8 @@ class Flow:
         strain = motion.strain(flow)[..., None]
         if self.scaling == "minmax":
             return np.concatenate([_spread(flow, 127.5), _spread(strain, 0.0)], axis=2)
-        percent = np.concatenate([flow / flow.shape[1], strain], axis=2) * np.float32(100)
-        return percent.clip(-self.limit, self.limit).astype(np.float32)
+        picture = np.concatenate([flow * (100 / flow.shape[1]), strain * STRAIN], axis=2)
+        return picture.clip(-self.limit, self.limit).astype(np.float32)
 
 
 @representations.register("flow_polar")
