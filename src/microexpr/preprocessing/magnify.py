@@ -19,8 +19,8 @@ from microexpr.errors import ConfigError, DataError
 Hertz = Annotated[float, Field(gt=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=10000)]
 Pyramid: TypeAlias = list[np.ndarray]
-LEAST_SIDE = 10
-"""Pixels of the smallest level of a pyramid, about those of MIT's code with its filter of 5."""
+FILTER = 5
+"""Taps of the pyramid's filter: a picture with fewer pixels is not halved again."""
 
 
 @preprocessors.register("evm")
@@ -33,7 +33,7 @@ class EulerianMagnification:
     and is refused. Every frame from the onset to the latest one asked for is read, whatever is asked for, because
     the filter remembers; the onset itself comes out as it is. In its order, as the authors' code for motion has it:
 
-    1. A Laplacian pyramid of each frame, `levels` deep (None = until a side is below 10 pixels).
+    1. A Laplacian pyramid of each frame, `levels` deep (None = until a side is below 5 pixels).
     2. In every pixel the difference of two recursive low-passes, ``y += r (x - y)``, that begin with the onset:
        a band from `low` to `high` Hz. r = 1 - exp(-2 pi f / fps): papers give r itself, .4 and .05, which at 200 frames
        a second are 16.3 and 1.6 Hz and at other rates another band. A rate below twice `high` only leaves more in.
@@ -137,8 +137,8 @@ class EulerianMagnification:
 
 
 def _depth(height: int, width: int) -> int:
-    """Return how many levels a pyramid has until a side is below `LEAST_SIDE` pixels, 3 at least."""
-    return max(3, 1 + int(np.log2(max(min(height, width) / LEAST_SIDE, 1))))
+    """Return how many levels a pyramid has until a side has fewer pixels than the filter, 3 at least."""
+    return max(3, 2 + int(np.log2(max(min(height, width) / FILTER, 1))))
 
 
 def _pyramid(frame: Float[np.ndarray, "h w c"], levels: int) -> Pyramid:

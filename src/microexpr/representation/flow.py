@@ -42,12 +42,13 @@ class Flow:
     5. `scaling`:
 
        - ``centred``: u and v in per cent of the picture's width; strain times 10, so that 1 is a length changed by a
-         tenth and its values are about as large as theirs. All clipped to -`limit` .. `limit`. No motion is 0, and
-         sizes can be compared between clips and between sizes of pictures.
+         tenth and its values are about as large as theirs. No motion is 0, and values can be compared between clips
+         and between sizes of pictures.
        - ``minmax``: each channel of each picture by its own minimum and maximum to 0..255, as the ready images of the
          Micro-Expression Grand Challenge sets are. How large the motion was is lost, and a face that stands still
          shows its noise at full contrast. A channel of one value is 127.5 (strain: 0).
-    6. Resized to `size` x `size` by area, after scaling; None = as large as the frames.
+    6. Resized to `size` x `size` by area, after scaling; None = as large as the frames. At last ``centred`` is clipped
+       to -`limit` .. `limit`.
 
     Pictures are 32 bit floats. Strain is never negative, so of the range of ``centred`` it uses the upper half.
     """
@@ -67,22 +68,24 @@ class Flow:
         """Return u, v and strain; raises ConfigError for pictures that are flow already."""
         check_brightness("flow", incoming)
         motion.check_method(self.method)
-        channels = ("u", "v", "strain")
-        if self.scaling == "minmax":
-            return Modality(channels, 0.0, 255.0, "minmax")
-        return Modality(channels, -self.limit, self.limit, "centred")
+        return Modality(("u", "v", "strain"), *self._range, self.scaling)
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Float[np.ndarray, "t2 h2 w2 3"]:
         check_time("flow", clip)
         found = motion.flows(greys(view), self.method, self.preset, self.finest)
-        return np.stack([_resized(self._picture(flow), self.size) for flow in found])
+        made = np.stack([_resized(self._picture(flow), self.size) for flow in found])
+        # Resizing rounds, so that values at the ends could leave the range that `gives` promises.
+        return made.clip(*self._range)
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        return (0.0, 255.0) if self.scaling == "minmax" else (-self.limit, self.limit)
 
     def _picture(self, flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 3"]:
         strain = motion.strain(flow)[..., None]
         if self.scaling == "minmax":
             return np.concatenate([_spread(flow, 127.5), _spread(strain, 0.0)], axis=2)
-        picture = np.concatenate([flow * (100 / flow.shape[1]), strain * STRAIN], axis=2)
-        return picture.clip(-self.limit, self.limit).astype(np.float32)
+        return np.concatenate([flow * (100 / flow.shape[1]), strain * STRAIN], axis=2).astype(np.float32)
 
 
 @representations.register("flow_polar")
