@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=30, offset=64)
 KINDS = [("dis", preset, finest) for preset in ("ultrafast", "fast", "medium") for finest in (0, 1, 2)]
 KINDS += [("farneback", "medium", 2)]
+if hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create"):
+    KINDS += [("tvl1", "medium", 2)]
 
 
 @pytest.fixture(autouse=True)
