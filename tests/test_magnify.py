@@ -232,6 +232,7 @@ def test_defaults_of_what_is_inside_change_no_key():
     assert other.key() != short.key()
     assert other.with_values({"preprocessing.of.size": 384}).key() == short.key()
     assert Component.model_validate(other.preprocessing.to_toml()) == other.preprocessing
+    assert other.preprocessing.label == "evm(of=crop(size=32))"
 
 
 def test_a_database_without_frame_rates_is_told_before_anything_is_read(database, tmp_path):

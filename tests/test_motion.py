@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import cv2
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ METHODS += [("farneback", "medium", 2)]
 if hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create"):
     METHODS += [("tvl1", "medium", 2)]
 Y, X = np.mgrid[:40, :50].astype(float)
+
+
+def test_its_documents_are_true():
+    assert doctest.testmod(motion).failed == 0
 
 
 def inner(flow):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import itertools
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from microexpr import motion
 from microexpr.clip import Clip
 from microexpr.contracts import Frames, Modality, representations
 from microexpr.errors import ConfigError, UnfitError
+from microexpr.representation import over_time
 from microexpr.representation.bi_woof import BiWoof
 from microexpr.representation.lbp_top import codes
 from microexpr.representation.over_time import rank_pooling
@@ -185,6 +187,7 @@ def test_rank_pooling_weights():
         np.testing.assert_allclose(rank_pooling(n), code, atol=1e-12)
         assert rank_pooling(n).sum() == pytest.approx(0, abs=1e-10)
     assert rank_pooling(4, averaged=False).tolist() == [-3, -1, 1, 3]
+    assert doctest.testmod(over_time).failed == 0
 
 
 def test_dynamic_images():
