@@ -230,12 +230,28 @@ def test_representations_give_the_channels_they_promise(name, channels):
     view = Frames(scene.pixels(numbers), channels, np.tile([0.0, 0, 80, 60], (3, 1)))
     before = view.pixels.copy()
     shown = representation(view, numbers, scene.clip)
+    given = representation.gives(contracts.Modality(channels))
     assert shown.ndim == 4
-    assert shown.shape[3] == len(representation.gives(contracts.Modality(channels)).channels)
+    assert shown.shape[3] == len(given.channels)
     assert np.isfinite(shown).all()
+    assert given.low <= shown.min()
+    assert shown.max() <= given.high
     assert np.array_equal(representation(view, numbers, scene.clip), shown)
     assert np.array_equal(view.pixels, before)
     assert isinstance(representation.cached, bool)
+
+
+@names("representation")
+def test_representations_take_what_they_say(name):
+    """The least number of frames is enough, and views of any length become alike only where that is promised."""
+    representation, scene = build("representation", name), Scene()
+    least = representation.least
+    lengths = {count: tuple(range(1, 1 + count)) for count in (least, least + 1, 9)}
+    shapes = {
+        representation(Frames(scene.pixels(numbers), scene.channels, np.zeros((count, 4))), numbers, scene.clip).shape
+        for count, numbers in lengths.items()
+    }
+    assert (len(shapes) == 1) == representation.any_length
 
 
 def face_picture():

@@ -54,8 +54,13 @@ class Component(Strict):
     @property
     def label(self) -> str:
         """The component as one word with its own parameters, for tables."""
-        inner = ", ".join(f"{key}={value}" for key, value in self.params.items())
+        inner = ", ".join(f"{key}={_labelled(value)}" for key, value in self.params.items())
         return f"{self.name}({inner})" if inner else self.name
+
+
+def _labelled(value: object) -> object:
+    """Return a parameter as a label shows it: a component within a component by its own label."""
+    return Component.model_validate(value).label if isinstance(value, Mapping) and "name" in value else value
 
 
 def _several(value: object) -> object:

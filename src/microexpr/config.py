@@ -401,6 +401,8 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
                 params[key] = mark.digest(params[key])
     if "detector" in params:
         content["detector"] = contracts.detectors.revision(params["detector"])
+    if "of" in params:
+        params["of"] = _canonical(registry, Component.model_validate(params["of"]))
     return content
 
 

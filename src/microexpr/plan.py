@@ -362,6 +362,8 @@ def preprocessing_id(component: Component) -> str:
     registry = contracts.preprocessors
     params = registry.bind(component.name, component.params)
     detector = contracts.detectors.revision(params["detector"]) if "detector" in params else 0
+    if "of" in params:
+        params["of"] = preprocessing_id(Component.model_validate(params["of"]))
     return f"{component.name}/{digest([registry.revision(component.name), detector, params])}"
 
 

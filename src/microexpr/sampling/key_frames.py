@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from microexpr.clip import Clip
 from microexpr.contracts import View, samplers
 from microexpr.errors import DataError
-
-Missing: TypeAlias = Literal["refuse", "middle"]
-"""What to do with a clip whose apex nobody coded (all of SMIC): refuse it, or take the middle of onset and offset."""
+from microexpr.sampling._times import Missing, times
 
 
 @samplers.register("af")
@@ -27,7 +25,7 @@ class ApexFrame:
     by_coded_times: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        return [(_times(clip, self.missing_apex)[1],)]
+        return [(times(clip, self.missing_apex)[1],)]
 
 
 @samplers.register("kfs")
@@ -44,7 +42,7 @@ class KeyFrameSequence:
     by_coded_times: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        return [(number,) for number in _times(clip, self.missing_apex)]
+        return [(number,) for number in times(clip, self.missing_apex)]
 
 
 @samplers.register("mfs")
@@ -71,7 +69,7 @@ class MultiFrameSampling:
         return len(self.onset) + len(self.apex) + len(self.offset)
 
     def __call__(self, clip: Clip) -> Sequence[View]:
-        first, peak, last = _times(clip, self.missing_apex)
+        first, peak, last = times(clip, self.missing_apex)
         windows = ((first, self.onset), (peak, self.apex), (last, self.offset))
         numbers = [key + step for key, steps in windows for step in steps]
         if self.drop:
@@ -95,16 +93,3 @@ class ReadyImage:
                 f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs.'
             )
         return [tuple(range(self.count))]
-
-
-def _times(clip: Clip, missing: Missing) -> tuple[int, int, int]:
-    if clip.onset is None or clip.offset is None:
-        raise DataError(f'{clip.key}: a ready image has no onset, apex and offset; take sampling = "image".')
-    if clip.apex is not None:
-        return clip.onset, clip.apex, clip.offset
-    if missing == "middle":
-        return clip.onset, (clip.onset + clip.offset) // 2, clip.offset
-    raise DataError(
-        f"{clip.key}: the clip has no apex; name one in the table, let the reader's correction fill it, or take the "
-        'middle of onset and offset: missing_apex = "middle".'
-    )
