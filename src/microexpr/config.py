@@ -250,7 +250,7 @@ class Study(Strict):
 
     def cells(self) -> list[Experiment]:
         """Return every experiment of the grid, the last axis fastest."""
-        return [self._cell(place) for place in self._places()]
+        return [self._cell(place) for place in self.places()]
 
     def factors(self) -> list[dict[str, str]]:
         """Return what tells the cells apart, in their order: axis -> level, as words; axes of one level are none."""

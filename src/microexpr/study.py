@@ -88,8 +88,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     study.check()
     skipped: dict[str, str] = {}
     jobs = []
-    for experiment, factors in zip(study.cells(), study.factors(), strict=True):
-        method = factors.get(METHODS, "")
+    for experiment, factors, place in zip(study.cells(), study.factors(), study.places(), strict=True):
+        method = place.get(METHODS, "")
         if method in skipped:
             continue
         try:
