@@ -103,7 +103,7 @@ def test_every_shipped_study_file_is_right():
     assert len(files) >= 3
     for file in files:
         text = file.read_text("utf-8")
-        load(Study if "[grid]" in text else Experiment, file).check()
+        load(Study if "[experiment]" in text else Experiment, file).check()
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -239,7 +239,7 @@ class Study(Strict):
         seeds = self.methods[method].get("seed", self.experiment.seed)
         return list(seeds) if isinstance(seeds, list) else [seeds]
 
-    def _places(self) -> list[dict[str, Any]]:
+    def places(self) -> list[dict[str, Any]]:
         """Return the values of the axes of every cell, the last axis fastest."""
         axes = self.axes
         places = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
