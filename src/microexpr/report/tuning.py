@@ -81,14 +81,11 @@ def space(reading: Reading) -> Table:
 
 def searches(reading: Reading) -> Table:
     """Return every search: whom it saw, whom it is tested on, and how it did on both."""
-    rows = [{**row, "inner": " + ".join(map(str, row["inner"]))} for row in reading.rows("searches")]
     columns = [
         Column("Search", "search"),
         Column("Clips", "clips", "count", group="searched on"),
         Column("Persons", "persons", "count", group="searched on"),
-        Column("Inner test clips", "inner", group="searched on"),
         Column("Trials", "finished", "count", group="searched on"),
-        Column("Seconds", "seconds", "size", group="searched on"),
         Column("Clips", "tested_clips", "count", group="tested on"),
         Column("Persons", "tested_persons", "count", group="tested on"),
         Column("Folds", "folds", "count", group="tested on"),
@@ -102,7 +99,7 @@ def searches(reading: Reading) -> Table:
         "outer: clips tested on, of which a search sees none. Scores of few clips average the classes that these show: "
         "only those of one row and one kind can be compared."
     ]
-    return Table("tuning_searches", "The searches", columns, rows, notes)
+    return Table("tuning_searches", "The searches", columns, reading.rows("searches"), notes)
 
 
 def values(reading: Reading) -> Table:
@@ -234,7 +231,7 @@ def tuned_on(reading: Reading) -> list[str]:
     inner = (
         f"A trial trains {tuning['inner']} times, on the persons of all but one of {tuning['inner']} inner folds, and "
         f"is scored by {title(reading)} of what it predicts for the persons left out, pooled. "
-        f"{_capital(tuning['search'])}."
+        f"{_capital(tuning['search'])}. The trials took {_minutes(sum(row['seconds'] for row in each))} in all."
     )
     if len(each) == 1:
         return [
@@ -249,6 +246,10 @@ def tuned_on(reading: Reading) -> list[str]:
         "each on all of its training clips.",
         inner,
     ]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _capital(text: str) -> str:

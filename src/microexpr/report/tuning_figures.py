@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from microexpr.report.differences import Pair, distributions
 from microexpr.report.figures import Plot
@@ -98,6 +98,8 @@ def slices(reading: Reading) -> Plot | None:
         axes.set_title(short(brief(key)))
         if logs[key]:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="y")
     for axes in panels[len(names) :]:
         axes.set_visible(False)

@@ -235,7 +235,8 @@ def _study(kept: optuna.storages.BaseStorage, shown: str, plan: Plan, space: Spa
     elif before != mine:
         other = "a search that microexpr did not begin"
         if isinstance(before, Mapping):
-            other = f"a search with another {' and '.join(key for key in mine if before.get(key) != mine[key])}"
+            differing = [key for key in mine if before.get(key) != mine[key]]
+            other = f"a search with another {'space' if 'space' in differing else ' and '.join(differing)}"
         raise StoreError(
             f"{shown} holds, under the name {name!r}, {other}; trials of both cannot be told apart. Choose another "
             "--out or --storage, or give the experiment another name."
