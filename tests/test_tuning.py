@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from sklearn.metrics import f1_score
 
 from conftest import recipe
 from microexpr import tune_experiment
+from microexpr.cli import tuning as command
 from microexpr.config import Experiment
 from microexpr.contracts import models, protocols
 from microexpr.errors import ConfigError, MicroexprError, StoreError, TrainingError
@@ -27,7 +29,8 @@ from microexpr.models.classical import PcaSvmClassifier
 from microexpr.plan import Options, Workspace
 from microexpr.report.reading import Reading
 from microexpr.report.tuning import agreement, importance, verdict
-from microexpr.tuning import Tuned, running, tune
+from microexpr.tuning import TRIALS as USUAL
+from microexpr.tuning import Tuned, tune, worker
 from microexpr.tuning.result import Trial
 from microexpr.tuning.searches import divide, shares_persons
 from microexpr.tuning.space import own, space_of
@@ -208,14 +211,14 @@ class Killed(BaseException):
 
 def stopping(monkeypatch, after: int, error: type[BaseException]) -> None:
     """Let the trial of inner folds stop at the given fold."""
-    calls, run_fold = iter(range(10_000)), running.run_fold
+    calls, run_fold = iter(range(10_000)), worker.run_fold
 
     def stop(*words: object) -> object:
         if next(calls) == after:
             raise error
         return run_fold(*words)
 
-    monkeypatch.setattr(running, "run_fold", stop)
+    monkeypatch.setattr(worker, "run_fold", stop)
 
 
 def test_ctrl_c_costs_one_trial_and_the_same_command_goes_on(done, images, tmp_path, monkeypatch):
@@ -242,17 +245,17 @@ def test_a_kill_in_the_midst_of_a_trial_costs_that_trial(done, images, tmp_path)
 
 
 def test_values_that_end_the_process_again_and_again_are_given_up(images, tmp_path, monkeypatch):
-    give_up, stop = running._Job._give_up_lost, running._Job._stop
+    give_up, stop = worker.Worker._give_up_lost, worker.Worker._stop
 
     def at_the_next_start(job, study):
         with monkeypatch.context() as patch:
-            patch.setattr(running._Job, "_stop", stop)
+            patch.setattr(worker.Worker, "_stop", stop)
             give_up(job, study)
 
-    for _ in range(running.TRIES):
+    for _ in range(worker.TRIES):
         with monkeypatch.context() as patch:
-            patch.setattr(running._Job, "_stop", lambda *_: None)  # a kill leaves no time for it
-            patch.setattr(running._Job, "_give_up_lost", at_the_next_start)
+            patch.setattr(worker.Worker, "_stop", lambda *_: None)  # a kill leaves no time for it
+            patch.setattr(worker.Worker, "_give_up_lost", at_the_next_start)
             stopping(patch, 0, Killed)
             with pytest.raises(Killed):
                 searched(settings(), images, tmp_path, 2)
@@ -278,9 +281,9 @@ def _script(images: Path, out: Path, *, kill: int | None = None, together: bool 
         from pathlib import Path
         from test_tuning import TRIALS, settings
         from microexpr import tune_experiment
-        from microexpr.tuning import running
+        from microexpr.tuning import worker
         kill, together, out = {kill!r}, {together!r}, Path({str(out)!r})
-        run_fold, calls, search = running.run_fold, iter(range(10_000)), running._Job.search
+        run_fold, calls, search = worker.run_fold, iter(range(10_000)), worker.Worker.search
 
         def one(*words):
             if next(calls) == kill:
@@ -294,8 +297,8 @@ def _script(images: Path, out: Path, *, kill: int | None = None, together: bool 
                 time.sleep(0.01)
             return search(*words)
 
-        running.run_fold = one
-        running._Job.search = both if together else search
+        worker.run_fold = one
+        worker.Worker.search = both if together else search
         tune_experiment(settings(), {str(images)!r}, out, trials=TRIALS, workers=1)
     """)
 
@@ -313,13 +316,13 @@ def workers(out: Path) -> Counter[str]:
 
 
 def test_two_workers_share_the_searches(images, tmp_path, monkeypatch):
-    gate, search = threading.Barrier(2, timeout=60), running._Job.search
+    gate, search = threading.Barrier(2, timeout=60), worker.Worker.search
 
     def both(*words):
         gate.wait()
         return search(*words)
 
-    monkeypatch.setattr(running._Job, "search", both)
+    monkeypatch.setattr(worker.Worker, "search", both)
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(searched, settings(), images, tmp_path) for _ in range(2)]
         first, second = [job.result() for job in jobs]
@@ -646,6 +649,11 @@ def test_errors_of_the_command_are_sentences(images, tmp_path, monkeypatch):
     without = microexpr("tune", _file(tmp_path), "--data", images, "--out", out)
     assert (without.code, "pip install 'microexpr[tune]'" in without.err) == (1, True)
     assert microexpr("tune", file, "--data", images, "--out", out, "--trials", 0).code == 2
+
+
+def test_command_and_call_try_as_often():
+    offered = {inspect.signature(call).parameters["trials"].default for call in (tune, tune_experiment, command.tune)}
+    assert offered == {USUAL}
 
 
 def test_every_part_that_may_be_searched_is_a_part_of_experiments_and_the_papers_names_exist():

@@ -22,12 +22,12 @@ from microexpr.statistics.bootstrap import bootstrap_all
 from microexpr.statistics.comparison import compare
 from microexpr.statistics.paired import Predictions
 from microexpr.study import Cell, StudyResult
-from microexpr.tuning import Tuned
+from microexpr.tuning import STARTUP, Tuned
 from microexpr.tuning.result import Found, Trial
 
 FORMAT = 1
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
-SEARCH = "tree-structured Parzen estimator (Optuna), the first 10 trials drawn at random"
+SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
 EVALUATOR = "fANOVA: share of the variation of a random forest's predicted scores"
 
 
@@ -139,7 +139,6 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
     experiment, k = found.plan.experiment, len(found.plan.data.labels.classes)
     y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
     settings = experiment.bootstrap
-    how = {"n": settings.n, "level": settings.level, "stratified": settings.stratified}
     names = dict.fromkeys((experiment.tuning.metric, *SCORES))
     try:
         intervals = bootstrap_all(
@@ -151,7 +150,9 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
             rng=rng_for(experiment.seed, "bootstrap"),
             persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
             method=settings.method,
-            **how,
+            n=settings.n,
+            level=settings.level,
+            stratified=settings.stratified,
         )
         told = {name: [one.low, one.high] for name, one in intervals.items()}
     except ConfigError:

@@ -8,13 +8,18 @@ from microexpr.plan import Workspace
 from microexpr.tuning.result import Tuned as Tuned
 
 TRIALS = 30
+"""Finished trials of each search, where nobody says how many."""
+STARTUP = 10
+"""Trials that are drawn at random before a search begins to learn from them."""
 
 
 def tune(experiment: Experiment, workspace: Workspace, *, trials: int = TRIALS, storage: str = "") -> Tuned:
     """Search until every search has `trials` finished trials, then run the protocol's folds with what was found.
 
     `storage` is an RDB's URL; empty, the trials lie in a file of the workspace's folder. Several processes may call
-    this with the same folder at once: they share the searches, and one of them runs the folds at the end.
+    this with the same folder at once: they share the searches, and one of them runs the folds at the end. Through a
+    database, searches are shared by several folders or machines too; each of these may then go beyond `trials` by
+    what the others are at, and runs the folds for itself.
 
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where the storage
     cannot be used or holds other searches.

@@ -64,7 +64,7 @@ class JournalLock:
 
 def open_storage(folder: Path, url: str) -> tuple[BaseStorage, str]:
     """Return the storage of trials, and its name without a password; raises ConfigError or StoreError."""
-    return _database(url) if url else _journal(folder / JOURNAL)
+    return _database(url) if url else _journal(make_folder(folder) / JOURNAL)
 
 
 def _journal(file: Path) -> tuple[BaseStorage, str]:
@@ -127,12 +127,12 @@ class Workers:
         """Whether a worker of this place still runs."""
         if name == self.name:
             return True
-        file = self.file(name)
         try:
-            with FileLock(file, timeout=0):
-                file.unlink(missing_ok=True)  # names are never given twice
+            with FileLock(self.file(name), timeout=0):
+                pass
         except Timeout:
             return True
+        self.file(name).unlink(missing_ok=True)  # names are never given twice
         return False
 
     @contextmanager
@@ -151,8 +151,8 @@ def working(folder: Path) -> Iterator[Workers]:
     """Be one of a folder's workers; one that ends in peace leaves no file behind."""
     workers = Workers(make_folder(folder), uuid.uuid4().hex[:12])
     file = workers.file(workers.name)
-    with FileLock(file):
-        try:
+    try:
+        with FileLock(file):
             yield workers
-        finally:
-            file.unlink(missing_ok=True)
+    finally:
+        file.unlink(missing_ok=True)
