@@ -614,6 +614,14 @@ def test_importance_finds_the_parameter_that_matters_and_is_not_deceived_by_leve
     assert not isinstance(shares, str)
     assert shares["a"] > 0.9
     assert sum(shares.values()) == pytest.approx(1)
+    # What matters below a tenth of the largest value: as much as elsewhere, where it is drawn by orders of magnitude.
+    low = [
+        Trial(at, {"a": 10.0**a, "b": b}, "finished", min(a, 0.0) + 0.3 * b, 1.0)
+        for at, (a, b) in enumerate(np.column_stack([rng.uniform(-2, 2, 60), rng.uniform(size=60)]).tolist())
+    ]
+    by_magnitude = found([low], drawn | {"a": optuna.distributions.FloatDistribution(0.01, 100, log=True)}, 0)
+    assert not isinstance(by_magnitude, str)
+    assert by_magnitude["a"] > 0.8
     assert "too few trials: 9 are" in found([trials(0, 9)], drawn, 0)
     same = [Trial(at, {"a": at / 20, "b": 0.5}, "finished", 0.4, 1.0) for at in range(20)]
     assert "same score" in found([same], drawn, 0)

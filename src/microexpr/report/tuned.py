@@ -28,7 +28,10 @@ from microexpr.tuning.result import Found, Trial
 FORMAT = 1
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
-EVALUATOR = "fANOVA: share of the variation of a random forest's predicted scores"
+EVALUATOR = (
+    "fANOVA: share of the variation of a random forest's predicted scores; values searched by orders of magnitude count "
+    "by these"
+)
 
 
 def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:

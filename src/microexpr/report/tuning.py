@@ -129,7 +129,7 @@ def importances(reading: Reading) -> Table:
     columns = [Column("Search", "search")]
     columns += [Column(brief(key), key, "percent", missing=ABSENT) for key in parameters(reading)]
     columns += [Column("Note", "note")] if any(each["problem"] for _, each in told) else []
-    notes = [f"{reading.part('tuning').get('importance')}; shares add up to 100 %."]
+    notes = [f"{reading.part('tuning').get('importance')}. Shares add up to 100 %."]
     notes += ["All: scores of each search taken from their mean."] if len(told) > 1 else []
     marks = {len(rows) - 1: "rule"} if len(told) > 1 else {}
     return Table("tuning_importance", "Importance of the parameters", columns, rows, notes, marks)
