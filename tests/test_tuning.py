@@ -540,6 +540,17 @@ def test_a_network_is_tuned_and_values_that_cannot_be_trained_are_no_end(databas
     assert "Some values could not be trained" in page
 
 
+def test_the_same_values_are_not_trained_twice(images, tmp_path, monkeypatch):
+    counted, run_fold = [], worker.run_fold
+    monkeypatch.setattr(worker, "run_fold", lambda *words: counted.append(words[1].name) or run_fold(*words))
+    found = searched(settings(tuning__space={"model.components": {"choices": [2, 3]}}), images, tmp_path)
+    for each in found.found:
+        assert each.finished == TRIALS
+        scores = {str(trial.values): trial.score for trial in each.trials if trial.same_as is None}
+        assert all(trial.score == scores[str(trial.values)] for trial in each.trials)
+        assert sum(name.startswith(each.search.name) for name in counted) == len(each.search.inner) * len(scores)
+
+
 def test_where_nothing_can_be_trained_the_reason_is_told(database, tmp_path):
     space = {"training.learning_rate": {"choices": [1e29, 1e30]}}
     given = recipe().with_values({"training.epochs": 1, "tuning.space": space, "tuning.groups": 2, "tuning.inner": 2})

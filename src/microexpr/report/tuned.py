@@ -29,8 +29,8 @@ FORMAT = 1
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
 EVALUATOR = (
-    "fANOVA: share of the variation of a random forest's predicted scores; values searched by orders of magnitude count "
-    "by these"
+    "fANOVA: share of the variation of a random forest's predicted scores; values searched by orders of magnitude "
+    "count by these"
 )
 
 
@@ -122,6 +122,7 @@ def _trials(each: Found) -> Iterator[dict[str, Any]]:
             "state": trial.state,
             "seconds": trial.seconds,
             "problem": trial.problem,
+            "same_as": trial.same_as,
             "best": trial == each.best,
             "own": _is(trial, each.own),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -140,9 +140,7 @@ def trials(reading: Reading) -> Table:
     found, rows, marks = reading.rows("trials"), [], {}
     for at, row in enumerate(found):
         told = {key: value(each) for key, each in row["values"].items()}
-        own = "; the file's own values" if row["own"] else ""
-        note = row["problem"] or {"stopped": "stopped; its values were tried again"}.get(row["state"], "")
-        rows.append({**row, **told, "note": (note + own).removeprefix("; ") or ABSENT})
+        rows.append({**row, **told, "note": "; ".join(_notes(row)) or ABSENT})
         if row["best"]:
             marks[at] = "best"
         elif at and row["search"] != found[at - 1]["search"]:
@@ -158,6 +156,17 @@ def trials(reading: Reading) -> Table:
     ]
     notes = ["Bold: the trial whose values were taken, the first of equals."]
     return Table("tuning_trials", "Every trial", columns, rows, notes, marks)
+
+
+def _notes(row: Mapping[str, Any]) -> Iterator[str]:
+    if row["problem"]:
+        yield str(row["problem"])
+    elif row["same_as"] is not None:
+        yield f"the values of trial {row['same_as']}, not trained again"
+    if row["state"] == "stopped":
+        yield "its values were tried again"
+    if row["own"]:
+        yield "the file's own values"
 
 
 def software(reading: Reading) -> Table:

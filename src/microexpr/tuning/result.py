@@ -28,6 +28,8 @@ class Trial:
     """The metric over the pooled inner folds."""
     seconds: float | None
     problem: str = ""
+    same_as: int | None = None
+    """The earlier trial that had the same values, so that nothing was trained again."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,7 @@ def trial_of(trial: optuna.trial.FrozenTrial, problems: Mapping[str, Any]) -> Tr
         score=trial.value,
         seconds=trial.user_attrs.get("seconds"),
         problem=problems.get(f"problem/{trial.number}", ""),
+        same_as=trial.user_attrs.get("same_as"),
     )
 
 

@@ -134,9 +134,15 @@ class Worker:
             study.enqueue_trial(dict(params), user_attrs={"tries": tries + 1, "retry_of": number})
 
     def _try(self, search: Search, study: optuna.Study, trial: optuna.Trial) -> None:
+        """Find out what a trial's values give; the same values give the same again and are not trained twice."""
         start = time.perf_counter()
         try:
-            value = self._scored(search, spaces.taken(self.space, trial.params))
+            same = self._before(study, trial)
+            if same is not None:
+                trial.set_user_attr("same_as", same.number)
+            value = self._scored(search, spaces.taken(self.space, trial.params)) if same is None else same.value
+            if value is None:
+                raise TrainingError(f"the same values as those of trial {trial.user_attrs['same_as']}, which failed")
         except UNTRAINABLE as error:
             study.set_user_attr(f"problem/{trial.number}", " ".join(str(error).split())[:300])
             study.tell(trial, state=TrialState.FAIL)
@@ -146,6 +152,12 @@ class Worker:
         else:
             trial.set_user_attr("seconds", time.perf_counter() - start)
             study.tell(trial, value)
+
+    def _before(self, study: optuna.Study, trial: optuna.Trial) -> optuna.trial.FrozenTrial | None:
+        """Return the first trial that ended with the same values."""
+        problems = study.user_attrs
+        ended = (one for one in study.get_trials(deepcopy=False) if state_of(one, problems) in ("finished", "failed"))
+        return next((one for one in ended if one.params == trial.params), None)
 
     def _scored(self, search: Search, values: Mapping[str, Any]) -> float:
         """Return the score of values: inner folds trained one by one, their predictions pooled."""
