@@ -536,7 +536,7 @@ def test_a_network_is_tuned_and_values_that_cannot_be_trained_are_no_end(databas
     assert all("the loss is not finite" in trial.problem for trial in failed)
     assert all(len(found.trials) == 5 for found in made.result.found)
     page = made.paths.html.read_text("utf-8")
-    assert "the loss is not finite" in page
+    assert "The loss is not finite" in page
     assert "Some values could not be trained" in page
 
 
@@ -568,7 +568,7 @@ def test_the_page_says_what_was_done_and_what_follows(done):
         "optimistic: it is the best of 5 or more",
         "Of what the values explain",
         "too few trials: 5 are finished, and below 10 no importance is given",
-        "the file&#39;s own values",
+        "Untuned: the file&#39;s own values",
     ):
         assert sentence in page, sentence
     names = {file.stem for file in (*done.paths.tables, *done.paths.figures)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -138,9 +138,10 @@ def importances(reading: Reading) -> Table:
 def trials(reading: Reading) -> Table:
     """Return every trial."""
     found, rows, marks = reading.rows("trials"), [], {}
+    problems = list(dict.fromkeys(str(row["problem"]) for row in found if row["problem"]))
     for at, row in enumerate(found):
         told = {key: value(each) for key, each in row["values"].items()}
-        rows.append({**row, **told, "note": "; ".join(_notes(row)) or ABSENT})
+        rows.append({**row, **told, "note": "; ".join(_notes(row, problems)) or ABSENT})
         if row["best"]:
             marks[at] = "best"
         elif at and row["search"] != found[at - 1]["search"]:
@@ -154,19 +155,26 @@ def trials(reading: Reading) -> Table:
         Column("Seconds", "seconds", "ms", missing=ABSENT),
         Column("Note", "note"),
     ]
-    notes = ["Bold: the trial whose values were taken, the first of equals."]
+    notes = ["Bold: the trial whose values were taken, the first of equals. Untuned: the file's own values."]
+    notes += [f"({at}) {_ended(problem)}" for at, problem in enumerate(problems, start=1)]
     return Table("tuning_trials", "Every trial", columns, rows, notes, marks)
 
 
-def _notes(row: Mapping[str, Any]) -> Iterator[str]:
+def _notes(row: Mapping[str, Any], problems: Sequence[str]) -> Iterator[str]:
+    """Yield what is to be said of a trial, briefly: problems stand below the table, each once."""
     if row["problem"]:
-        yield str(row["problem"])
+        yield f"see ({problems.index(row['problem']) + 1})"
     elif row["same_as"] is not None:
-        yield f"the values of trial {row['same_as']}, not trained again"
+        yield f"as trial {row['same_as']}"
     if row["state"] == "stopped":
-        yield "its values were tried again"
+        yield "tried again"
     if row["own"]:
-        yield "the file's own values"
+        yield "untuned"
+
+
+def _ended(problem: str) -> str:
+    sentence = problem[:1].upper() + problem[1:]
+    return sentence if sentence.endswith(".") else f"{sentence}."
 
 
 def software(reading: Reading) -> Table:
@@ -240,7 +248,7 @@ def tuned_on(reading: Reading) -> list[str]:
     inner = (
         f"A trial trains {tuning['inner']} times, on the persons of all but one of {tuning['inner']} inner folds, and "
         f"is scored by {title(reading)} of what it predicts for the persons left out, pooled. "
-        f"{_capital(tuning['search'])}. The trials took {_minutes(sum(row['seconds'] for row in each))} in all."
+        f"{_ended(tuning['search'])} The trials took {_minutes(sum(row['seconds'] for row in each))} in all."
     )
     if len(each) == 1:
         return [
@@ -261,10 +269,6 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def agreement(reading: Reading) -> list[str]:
     """Return whether the searches found the same."""
     each = reading.rows("searches")
@@ -279,7 +283,9 @@ def agreement(reading: Reading) -> list[str]:
             told.append(f"{brief(key)} from {value(min(found))} to {value(max(found))}")
         else:
             counts = {word: found.count(word) for word in dict.fromkeys(found)}
-            told.append(f"{brief(key)} " + ", ".join(f"{word} ({count} times)" for word, count in counts.items()))
+            told.append(
+                f"{brief(key)} " + ", ".join(f"{word} ({count} of {len(each)})" for word, count in counts.items())
+            )
     same = all(row["values"] == each[0]["values"] for row in each)
     end = "they agree" if same else "where they differ much, the score hardly depends on the value, or chance chose it"
     return [f"The {len(each)} searches found {'; '.join(told)}: {end}."]

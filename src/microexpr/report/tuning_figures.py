@@ -20,6 +20,8 @@ from microexpr.report.tuning import brief, parameters, title
 MOST = 8
 """Searches that a figure can tell apart."""
 ACROSS = 3
+WORDS = 24
+"""Letters that the choices of one parameter can have side by side."""
 
 
 def tuning_figures(reading: Reading) -> list[Plot]:
@@ -117,7 +119,11 @@ def _slice(axes: Axes, points: Sequence[tuple[Any, float]], words: Sequence[str]
     places = np.array([words.index(str(value)) for value, _ in points])
     spread = 0.2 * np.linspace(-1, 1, len(points))  # else equal choices hide each other
     axes.plot(places + spread, [score for _, score in points], **style)
-    axes.set_xticks(range(len(words)), [short(word, 12) for word in words])
+    crowded = sum(map(len, words)) > WORDS
+    axes.set_xticks(range(len(words)), [short(word, 20) for word in words], rotation=25 if crowded else 0)
+    if crowded:
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
 
 
 def _finished(reading: Reading) -> dict[str, list[Mapping[str, Any]]]:
