@@ -20,6 +20,7 @@ CALLS = {
     "study": "run_study",
     "run": "run_experiment",
     "fit": "fit",
+    "tune": "tune_experiment",
     "check": "check_results",
     "compare": "compare_all",
     "audit log": "audit_log",

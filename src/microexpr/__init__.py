@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from microexpr.agreement import audit_agreement
     from microexpr.api import (
         Finished,
+        FinishedTuning,
         RunOptions,
         bundle_weights,
         check_results,
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
         make_synthetic,
         run_experiment,
         run_study,
+        tune_experiment,
         unbundle_weights,
         verify_weights,
     )
     from microexpr.audit import audit_log, audit_table
     from microexpr.clip import ActionUnit, Clip
-    from microexpr.config import Bootstrap, Component, Experiment, Study, Training
+    from microexpr.config import Bootstrap, Component, Experiment, Study, Training, Tuning
     from microexpr.doctor import Diagnosis
     from microexpr.errors import MicroexprError
     from microexpr.inspection import ClipTable, check_data, data_stats, data_table, list_data
@@ -46,11 +48,13 @@ __all__ = [
     "Diagnosis",
     "Experiment",
     "Finished",
+    "FinishedTuning",
     "LabelSet",
     "MicroexprError",
     "RunOptions",
     "Study",
     "Training",
+    "Tuning",
     "__version__",
     "audit_agreement",
     "audit_log",
@@ -70,6 +74,7 @@ __all__ = [
     "make_synthetic",
     "run_experiment",
     "run_study",
+    "tune_experiment",
     "unbundle_weights",
     "verify_weights",
     "write_report",

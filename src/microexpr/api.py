@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from microexpr import checks, comparing, fitting, weights
+from microexpr import checks, comparing, fitting, tuning, weights
 from microexpr import study as grids
 from microexpr.checks import Finding
 from microexpr.comparing import Compared
@@ -28,9 +28,10 @@ from microexpr.inspection import data_table as data_table
 from microexpr.inspection import list_data as list_data
 from microexpr.plan import Options, Plan, Workspace
 from microexpr.progress import Progress, Silent, track
-from microexpr.report import ReportPaths, write_comparison, write_report
+from microexpr.report import ReportPaths, write_comparison, write_report, write_tuning
 from microexpr.report.compared import summarise_comparison
 from microexpr.report.summary import summarise
+from microexpr.report.tuned import summarise_tuning
 from microexpr.statistics.comparison import Comparison, Unit
 from microexpr.study import StudyResult
 
@@ -142,6 +143,49 @@ def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options
     workspace = _workspace(experiment, data, out, **options)
     with _working_in(workspace.options.out):
         return fitting.fit(experiment, workspace)
+
+
+@dataclass(frozen=True)
+class FinishedTuning:
+    """A tuning that is done: its summary (also ``tuning.json``) and its page's files."""
+
+    summary: dict[str, Any]
+    paths: ReportPaths
+    result: tuning.Tuned
+    """Searches with their trials, and the predictions, tuned and untuned: ``result.predictions()``."""
+
+
+def tune_experiment(
+    what: Experiment | Path | str,
+    data: Folders,
+    out: Path | str,
+    *,
+    trials: int = tuning.TRIALS,
+    storage: str = "",
+    command: str = "",
+    **options: Unpack[RunOptions],
+) -> FinishedTuning:
+    """Search an experiment's parameters inside the training persons, and test what was found on the others.
+
+    Every search goes on until it has `trials` finished trials; a second call with the same `out` goes on with the
+    same searches, and one beside it shares them. `storage` is the URL of a database for the trials (default: a file
+    in `out`). The page ``tuning.html`` compares tuned and untuned under the same folds.
+
+    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out` or
+    the storage cannot be used, or holds other searches.
+    """
+    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    workspace = _workspace(experiment, data, out, **options)
+    folder = workspace.options.out
+    try:
+        found = tuning.tune(experiment, workspace, trials=trials, storage=storage)
+    except MicroexprError:
+        _leave(folder)
+        raise
+    summary = summarise_tuning(found, tuning.without_password(command, storage))
+    with held(folder, wait=True):
+        write_atomically(folder / "tuning.json", json.dumps(summary, indent=1))
+        return FinishedTuning(summary, write_tuning(summary, folder), found)
 
 
 def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
@@ -269,9 +313,14 @@ def _working_in(folder: Path) -> Iterator[None]:
         with held(folder):
             yield
     except MicroexprError:
-        if [item.name for item in folder.iterdir()] == [".lock"]:
-            shutil.rmtree(folder)
+        _leave(folder)
         raise
+
+
+def _leave(folder: Path) -> None:
+    """Remove a folder in which nothing was begun."""
+    if {item.name for item in folder.iterdir()} <= {".lock"}:
+        shutil.rmtree(folder)
 
 
 def _study(what: Study | Path | str) -> Study:

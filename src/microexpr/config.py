@@ -28,6 +28,7 @@ from microexpr.files import digest
 from microexpr.labels import AS_GIVEN, LABEL_SETS
 from microexpr.settings import Bootstrap as Bootstrap
 from microexpr.settings import Training as Training
+from microexpr.settings import Tuning as Tuning
 from microexpr.settings import check_score
 
 METHOD = 1
@@ -67,6 +68,8 @@ class Experiment(Strict):
     bootstrap: Bootstrap = Bootstrap()
     scores: tuple[str, ...] = ()
     """Further scores for the table of cells, ``["weighted_f1", "mean_of_folds(uf1)"]``; all metrics have one anyway."""
+    tuning: Tuning = Tuning()
+    """What `microexpr tune` searches; nothing else looks at it."""
     seed: int = Field(0, ge=0, le=LARGEST)
     shuffled: int = Field(0, ge=0)
     """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
@@ -95,7 +98,7 @@ class Experiment(Strict):
 
     def canonical(self) -> dict[str, Any]:
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
-        content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores"})
+        content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores", "tuning"})
         content["method"], content["training"] = METHOD, self.training.canonical()
         for size in SIZES:
             if content[size] is None:  # what was stored before there were sizes keeps its key

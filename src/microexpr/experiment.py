@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,13 +105,14 @@ class Result:
         return pd.DataFrame(rows, index=pd.Index(self.repeats, name="repeat"))
 
 
-def run(plan: Plan, workspace: Workspace) -> Result:
-    """Train the folds that are missing and return all of them."""
+def run(plan: Plan, workspace: Workspace, only: Collection[str] | None = None) -> Result:
+    """Train the folds that are missing and return all of them, or those that are named."""
     options, data = workspace.options, plan.data
     results = Results(options.out / "results", plan.key)
     results.begin(_facts(plan), fixed=("fingerprint", "classes", "clips"))
     folds = plan.folds()
     results.keep_folds(stored(folds, plan.table, plan.experiment.canonical()["protocol"], plan.experiment.seed))
+    folds = [fold for fold in folds if only is None or fold.name in only]
     missing = set(results.missing([fold.name for fold in folds], weights=options.keep_weights))
     todo = [fold for fold in folds if fold.name in missing]
     if todo:

@@ -28,11 +28,14 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run at a time; a run that dies lets go. Raises StoreError where another holds it."""
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for one run at a time; a run that dies lets go.
+
+    Where another holds it, `wait` for it, or raise StoreError.
+    """
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise StoreError(f"another run works in {folder}; wait for it, or choose another --out.") from None
     try:

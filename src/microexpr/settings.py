@@ -1,17 +1,20 @@
-"""Settings of an experiment that are no components: how a network is trained, how intervals are made, which scores.
+"""Settings of an experiment that are no components: how it is trained and tuned, how intervals are made, which scores.
 
-Intervals and scores say what is made of stored predictions, so they are no part of an experiment's key.
+Intervals and scores say what is made of stored predictions, and tuning sets what is in other places of the file, so
+they are no part of an experiment's key.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
 
 from microexpr import contracts
-from microexpr.component import Strict
-from microexpr.errors import ConfigError
+from microexpr.component import Strict, words
+from microexpr.errors import ConfigError, suggest
 
 MEAN_OF_FOLDS = "mean_of_folds"
 
@@ -88,6 +91,100 @@ class Bootstrap(Strict):
                 'set unit = "clip" as well, or leave stratified out'
             )
         return self
+
+
+class Values(Strict):
+    """The values of one parameter that a search may take: from `low` to `high`, or one of `choices`."""
+
+    low: StrictInt | StrictFloat | None = None
+    high: StrictInt | StrictFloat | None = None
+    log: bool = False
+    """Draw evenly over orders of magnitude, as for a learning rate."""
+    step: StrictInt | StrictFloat | None = None
+    """Distance of the values from each other; whole numbers have 1 anyway."""
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are tried: both bounds are written as such."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def levels(self) -> dict[str, Any]:
+        """The choices by a word for each; empty for a range."""
+        return dict(zip(words(self.choices), self.choices, strict=True)) if self.choices else {}
+
+    @model_validator(mode="after")
+    def _possible(self) -> Values:
+        problem = next(_problems(self), None)
+        if problem:
+            raise ValueError(problem)
+        return self
+
+    def __str__(self) -> str:
+        if self.choices:
+            return ", ".join(self.levels)
+        log, step = ", logarithmic" if self.log else "", f" by {self.step:g}" if self.step is not None else ""
+        return f"{self.low:g} to {self.high:g}{step}{log}"
+
+
+HOW = "write { low = 0.1, high = 10.0, log = true }, or { choices = [0, 128] }"
+
+
+def _problems(values: Values) -> Iterator[str]:
+    low, high, step = values.low, values.high, values.step
+    if values.choices:
+        if low is not None or high is not None or step is not None or values.log:
+            yield "choices stand alone, without low, high, log and step"
+        elif len(values.levels) < len(values.choices):
+            yield "a choice is listed twice"
+        elif len(values.choices) < 2:
+            yield "with one choice there is nothing to search; list two or more"
+    elif low is None or high is None:
+        yield f"{HOW}"
+    elif not (math.isfinite(low) and math.isfinite(high) and low < high):
+        yield f"low = {low} must lie below high = {high}"
+    elif values.log and (low <= 0 or step is not None):
+        yield "with log = true, low must be above 0 and there is no step"
+    elif step is not None and (step <= 0 or abs((high - low) / step - round((high - low) / step)) > 1e-9):
+        yield f"step = {step} does not lead from {low} to {high}"
+    elif step is not None and values.whole and not isinstance(step, int):
+        yield f"low and high are whole numbers, and step = {step} is none"
+
+
+def _flat(space: object) -> object:
+    """Return a space with dotted keys, however its tables were nested."""
+    return dict(_leaves("", space)) if isinstance(space, Mapping) else space
+
+
+def _leaves(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Values):
+            yield name, value
+        elif not isinstance(value, Mapping):
+            raise ValueError(f"{name} = {value!r} gives no values to try; {HOW}")
+        elif value and all(isinstance(item, Mapping) for item in value.values()):
+            yield from _leaves(f"{name}.", value)
+        else:
+            for wrong in set(value) - set(Values.model_fields):
+                raise ValueError(f"{name}: unknown key {wrong!r}{suggest(wrong, Values.model_fields)}; {HOW}")
+            yield name, value
+
+
+class Tuning(Strict):
+    """What `microexpr tune` searches, and how: nobody whom its result is tested on takes part in a search."""
+
+    space: Annotated[dict[str, Values], BeforeValidator(_flat)] = Field(default_factory=dict)
+    """Dotted key -> values, ``"model.dropout" = { low = 0.0, high = 0.2 }``; empty: the paper's, where the model has
+    such parameters."""
+    metric: str = "macro_f1"
+    """What a search looks at, and what tuned and untuned are compared by."""
+    groups: Annotated[int, Field(ge=2)] | Literal["folds"] = 5
+    """Searches when the protocol has more folds than that: each does for a group of folds, and sees nobody whom they
+    test. "folds" = a search for every fold."""
+    inner: int = Field(3, ge=2)
+    """Inner folds, whole persons, that a trial is trained and scored on."""
 
 
 def metric_of(score: str) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from microexpr import __version__
-from microexpr.cli import audit, data, judging, running, weights
+from microexpr.cli import audit, data, judging, running, tuning, weights
 from microexpr.errors import MicroexprError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (running.study, running.run, running.fit, judging.check, judging.compare):
+for command in (running.study, running.run, running.fit, tuning.tune, judging.check, judging.compare):
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")

@@ -46,6 +46,11 @@ def write_comparison(summary: Mapping[str, Any], out: Path) -> ReportPaths:
     return _write(_comparison(summary), out, "comparison.html")
 
 
+def write_tuning(summary: Mapping[str, Any], out: Path) -> ReportPaths:
+    """Write `tuning.html`, with its tables and figures, of a tuning's summary into `out`, as `write_report`."""
+    return _write(_tuning(summary), out, "tuning.html")
+
+
 def _write(made: tuple[dict[str, bytes], dict[str, bytes], str], out: Path, page: str) -> ReportPaths:
     tables, figures, html = made
     return ReportPaths(
@@ -99,6 +104,21 @@ def _comparison(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str,
         drawn = _drawn(plots)
     text = html.comparison_page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
     return _table_files(tables, html.COMPARISON_TABLES), _figure_files(drawn, html.COMPARISON_FIGURES), text
+
+
+def _tuning(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
+    from microexpr.report import html
+    from microexpr.report.reading import Reading
+    from microexpr.report.style import styled
+    from microexpr.report.tuning import tuning_tables
+    from microexpr.report.tuning_figures import tuning_figures
+
+    reading = Reading(summary, {})
+    with styled():
+        tables, plots = html.numbered_tuning(tuning_tables(reading), tuning_figures(reading))
+        drawn = _drawn(plots)
+    text = html.tuning_page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
+    return _table_files(tables, html.TUNING_TABLES), _figure_files(drawn, html.TUNING_FIGURES), text
 
 
 def _drawn(plots: Sequence[Plot]) -> dict[str, tuple[str, bytes]]:

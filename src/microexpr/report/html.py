@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from microexpr.report import comparison, pairs, sentences
+from microexpr.report import comparison, pairs, sentences, tuning
 from microexpr.report.factors import crossed
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading
@@ -88,6 +88,20 @@ COMPARISON_TABLES = (
 COMPARISON_FIGURES = ("comparison_differences", "comparison_distributions", "comparison_influence")
 """Every figure of it, likewise."""
 
+TUNING_TABLES = (
+    "tuning_results",
+    "tuning_space",
+    "tuning_searches",
+    "tuning_values",
+    "tuning_importance",
+    "tuning_trials",
+    "tuning_environment",
+)
+"""Every table of a tuning's page, in its order."""
+
+TUNING_FIGURES = ("tuning_difference", "tuning_importance", "tuning_parameters", "tuning_history")
+"""Every figure of it, likewise."""
+
 _STATED = ("name", "title", "version", "created", "stamps", "curves", "command")
 
 
@@ -111,9 +125,20 @@ def numbered_figures(plots: Sequence[Plot], *, crowded: bool = False) -> list[Pl
 
 def numbered_comparison(tables: Sequence[Table], plots: Sequence[Plot]) -> tuple[list[Table], list[Plot]]:
     """Return the tables and figures of a comparison in page order: Table 1, 2 ... and Figure 1, 2 ..."""
+    return _counted(tables, plots, COMPARISON_TABLES, COMPARISON_FIGURES)
+
+
+def numbered_tuning(tables: Sequence[Table], plots: Sequence[Plot]) -> tuple[list[Table], list[Plot]]:
+    """Return the tables and figures of a tuning in page order, likewise."""
+    return _counted(tables, plots, TUNING_TABLES, TUNING_FIGURES)
+
+
+def _counted(
+    tables: Sequence[Table], plots: Sequence[Plot], known: Sequence[str], known_drawn: Sequence[str]
+) -> tuple[list[Table], list[Plot]]:
     by_name, drawn = {table.name: table for table in tables}, {plot.name: plot for plot in plots}
-    there = [name for name in COMPARISON_TABLES if name in by_name]
-    there_drawn = [name for name in COMPARISON_FIGURES if name in drawn]
+    there = [name for name in known if name in by_name]
+    there_drawn = [name for name in known_drawn if name in drawn]
     return (
         [replace(by_name[name], label=f"Table {at}") for at, name in enumerate(there, start=1)],
         [replace(drawn[name], label=f"Figure {at}") for at, name in enumerate(there_drawn, start=1)],
@@ -159,6 +184,18 @@ def comparison_page(
     )
 
 
+def tuning_page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], drawings: Mapping[str, str]) -> str:
+    """Return the page of a tuning."""
+    return _rendered(
+        "tuning.html",
+        (tables, figures, drawings),
+        what={name: reading.summary.get(name) for name in _STATED},
+        r=reading,
+        say=tuning,
+        facts=_tuning_strip(reading),
+    )
+
+
 def _rendered(
     template: str, parts: tuple[Sequence[Table], Sequence[Plot], Mapping[str, str]], **context: object
 ) -> str:
@@ -190,6 +227,18 @@ def _comparison_strip(reading: Reading) -> dict[str, str]:
         low, high = row["intervals"][metric]
         value = shown(row["scores"][metric], "score") + interval({"ci_low": low, "ci_high": high})
         strip[f"{row['letter']}, {comparison.title(reading)}"] = value
+    return strip
+
+
+def _tuning_strip(reading: Reading) -> dict[str, str]:
+    """Return the few figures of a tuning that a reader looks for first."""
+    data, found, metric = reading.part("data"), reading.part("results"), str(reading.summary.get("metric"))
+    strip = {"Clips": shown(data.get("n_clips"), "count"), "Persons": shown(data.get("n_subjects"), "count")}
+    strip["Trials"] = shown(sum(row["finished"] for row in reading.rows("searches")), "count")
+    for name in ("untuned", "tuned"):
+        low, high = found[name]["intervals"].get(metric, (None, None))
+        bounds = interval({"ci_low": low, "ci_high": high})
+        strip[f"{name.capitalize()}, {tuning.title(reading)}"] = shown(found[name]["scores"][metric], "score") + bounds
     return strip
 
 

@@ -1,0 +1,91 @@
+"""``microexpr tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from microexpr.cli import options, show
+from microexpr.cli.options import (
+    CroppedOption,
+    DataOption,
+    ExperimentArgument,
+    JsonOption,
+    KeepOption,
+    OutOption,
+    QuietOption,
+    RawOption,
+    SetOption,
+    SkipOption,
+    WorkersOption,
+)
+
+
+def tune(
+    file: ExperimentArgument,
+    data: DataOption,
+    out: OutOption,
+    trials: Annotated[int, typer.Option("--trials", help="Finished trials of each search.", min=1)] = 30,
+    storage: Annotated[
+        str, typer.Option("--storage", help="Database for the trials (default: a file in --out).", metavar="URL")
+    ] = "",
+    settings: SetOption = None,
+    no_corrections: RawOption = False,
+    skip_invalid: SkipOption = False,
+    allow_cropped: CroppedOption = False,
+    keep_weights: KeepOption = False,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Search parameters inside the training persons, test what was found on the others; start it twice to share."""
+    from microexpr import api
+    from microexpr.config import Experiment, load
+
+    experiment = load(Experiment, file, options.values(settings))
+    finished = api.tune_experiment(
+        experiment.uncorrected() if no_corrections else experiment,
+        options.folders(data),
+        out,
+        trials=trials,
+        storage=storage,
+        command=options.command(),
+        skip_invalid=skip_invalid,
+        allow_cropped=allow_cropped,
+        keep_weights=keep_weights,
+        workers=workers,
+        progress=options.progress(quiet or json),
+    )
+    if json:
+        show.as_json(finished.summary)
+    else:
+        _tell(finished.summary, finished.paths.html)
+
+
+def _tell(summary: Mapping[str, Any], page: Path) -> None:
+    """Print what each search found and whether it helped."""
+    from microexpr.report import tuning
+    from microexpr.report.reading import Reading
+
+    reading = Reading(summary, {})
+    for stamp in summary["stamps"]:
+        typer.echo(f"! {stamp['text']}")
+    parameters = tuning.parameters(reading)
+    show.table([
+        {
+            "search": row["search"],
+            "clips": row["clips"],
+            "trials": row["finished"],
+            **{tuning.brief(key): tuning.value(row["values"][key]) for key in parameters},
+            "inner": f"{row['inner_score']:.3f}",
+            "outer untuned": f"{row['untuned']:.3f}",
+            "outer tuned": f"{row['tuned']:.3f}",
+        }
+        for row in summary["searches"]
+    ])  # fmt: skip
+    for sentence in (*tuning.optimism(reading), *tuning.verdict(reading)):
+        typer.echo(sentence)
+    typer.echo(f"page: {page}")

@@ -1,0 +1,209 @@
+"""The summary of `microexpr tune`: plain numbers and words, which its page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from microexpr import contracts
+from microexpr.config import Study, rng_for
+from microexpr.confusion import confusion_matrix, present
+from microexpr.environment import environment
+from microexpr.errors import ConfigError
+from microexpr.predictions import confusion_metric, score
+from microexpr.report.choices import stamps
+from microexpr.report.intervals import stated
+from microexpr.report.paired import as_row
+from microexpr.statistics.bootstrap import bootstrap_all
+from microexpr.statistics.comparison import compare
+from microexpr.statistics.paired import Predictions
+from microexpr.study import Cell, StudyResult
+from microexpr.tuning import STARTUP, Tuned
+from microexpr.tuning.result import Found, Trial
+
+FORMAT = 1
+SCORES = ("macro_f1", "uf1", "uar", "accuracy")
+SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
+EVALUATOR = (
+    "fANOVA: share of the variation of a random forest's predicted scores; values searched by orders of magnitude "
+    "count by these"
+)
+
+
+def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
+    """Return a tuning as plain numbers, words, lists and dictionaries."""
+    plan, experiment = found.plan, found.plan.experiment
+    data, software = plan.data, environment()
+    return {
+        "format": FORMAT,
+        "name": experiment.name,
+        "title": f"{experiment.model.label} tuned on {', '.join(item.name for item in experiment.datasets)}",
+        "command": command,
+        "version": software["microexpr"],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "metric": experiment.tuning.metric,
+        "intervals": stated(experiment.bootstrap, set()),
+        "data": {
+            "datasets": [item.name for item in experiment.datasets],
+            "n_clips": len(plan.table),
+            "n_subjects": int(plan.table["person"].nunique()),
+            "classes": list(data.labels.classes),
+            "facts": dict(data.dataset.facts()),
+            "fingerprint": data.cache.fingerprint,
+            "skipped": [str(fault) for fault in data.skipped],
+        },
+        "experiment": {
+            part: getattr(experiment, part).label
+            for part in ("preprocessing", "sampling", "representation", "model", "protocol")
+        }
+        | {"seed": experiment.seed, "key": plan.key},
+        "tuning": {
+            "trials": found.trials,
+            "inner": experiment.tuning.inner,
+            "folds": len(plan.folds()),
+            "papers": found.papers,
+            "storage": found.storage,
+            "search": SEARCH,
+            "importance": EVALUATOR,
+        },
+        "space": [{"parameter": key, "values": str(values)} for key, values in found.space.items()],
+        "searches": [_search(found, each) for each in found.found],
+        "trials": [row for each in found.found for row in _trials(each)],
+        "importance": {"joined": _told(found.importance), "searches": [_told(each.importance) for each in found.found]},
+        "results": {
+            "tuned": _scores(found, found.predictions()),
+            "untuned": _scores(found, found.untuned.predictions()),
+        },
+        "comparison": _comparison(found),
+        "stamps": list(_stamps(found)),
+        "environment": software,
+    }
+
+
+def _search(found: Tuned, each: Found) -> dict[str, Any]:
+    """Return one search: who was searched on, what it found, and how that did on the clips of its folds."""
+    table, search = found.plan.table, each.search
+    untuned = found.untuned.predictions()
+    names = {fold.name for fold in search.folds}
+    metric = contracts.metrics.build(found.plan.experiment.tuning.metric, {})
+    seconds = [trial.seconds for trial in each.trials if trial.seconds is not None]
+    return {
+        "search": search.name,
+        "folds": len(search.folds),
+        "clips": len(search.rows),
+        "persons": int(table.iloc[search.rows]["person"].nunique()),
+        "tested_clips": len(search.tested),
+        "tested_persons": int(table.iloc[search.tested]["person"].nunique()),
+        "inner": [len(fold.test) for fold in search.inner],
+        **{state: sum(trial.state == state for trial in each.trials) for state in ("failed", "stopped", "running")},
+        "finished": each.finished,
+        "seconds": float(np.sum(seconds)),
+        "best": each.best.number,
+        "values": dict(each.best.values),
+        "inner_score": each.best.score,
+        "own_inner_score": each.own.score if each.own else None,
+        "tuned": score(metric, each.result.predictions()),
+        "untuned": score(metric, untuned[untuned["fold"].isin(names)]),
+        "key": each.result.key,
+    }
+
+
+def _trials(each: Found) -> Iterator[dict[str, Any]]:
+    for trial in each.trials:
+        yield {
+            "search": each.search.name,
+            "trial": trial.number,
+            "values": dict(trial.values),
+            "score": trial.score,
+            "state": trial.state,
+            "seconds": trial.seconds,
+            "problem": trial.problem,
+            "same_as": trial.same_as,
+            "best": trial == each.best,
+            "own": _is(trial, each.own),
+        }
+
+
+def _is(trial: Trial, other: Trial | None) -> bool:
+    return other is not None and trial.number == other.number
+
+
+def _told(importance: Mapping[str, float] | str) -> dict[str, Any]:
+    """Return shares, or the sentence that says why there are none."""
+    if isinstance(importance, str):
+        return {"shares": None, "problem": importance}
+    return {"shares": dict(importance), "problem": ""}
+
+
+def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
+    experiment, k = found.plan.experiment, len(found.plan.data.labels.classes)
+    y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
+    settings = experiment.bootstrap
+    names = dict.fromkeys((experiment.tuning.metric, *SCORES))
+    try:
+        intervals = bootstrap_all(
+            {name: confusion_metric(name) for name in names},
+            y_true,
+            y_pred,
+            k=k,
+            over=present(y_true, k),
+            rng=rng_for(experiment.seed, "bootstrap"),
+            persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
+            method=settings.method,
+            n=settings.n,
+            level=settings.level,
+            stratified=settings.stratified,
+        )
+        told = {name: [one.low, one.high] for name, one in intervals.items()}
+    except ConfigError:
+        told = {}
+    return {
+        "scores": {name: score(contracts.metrics.build(name, {}), predictions) for name in names},
+        "intervals": told,
+        "confusion": confusion_matrix(y_true, y_pred, k).tolist(),
+        "n_test": len(predictions),
+        "n_persons": int(predictions["person"].nunique()),
+    }
+
+
+def _comparison(found: Tuned) -> dict[str, Any]:
+    """Return tuned minus untuned on the same clips, or why nothing follows from them."""
+    experiment, classes = found.plan.experiment, found.plan.data.labels.classes
+    tuned, untuned = (
+        Predictions.of(name, table, classes)
+        for name, table in (("tuned", found.predictions()), ("untuned", found.untuned.predictions()))
+    )
+    try:
+        made = compare(
+            tuned,
+            untuned,
+            experiment.tuning.metric,
+            rng=rng_for(experiment.seed, "tuning/compare"),
+            level=experiment.bootstrap.level,
+        )
+    except ConfigError as error:
+        return {"problem": str(error)}
+    return as_row(made)
+
+
+def _stamps(found: Tuned) -> Iterator[dict[str, str]]:
+    """Yield what stands on top of the page: what any report of the experiment says, and what tuning adds."""
+    study = Study(name=found.plan.experiment.name, title="", experiment=found.plan.experiment)
+    cell = Cell(found.plan, found.untuned)
+    yield from stamps(StudyResult(study, (cell,), (), None, (), {}, ()))
+    if found.shares_persons:
+        text = (
+            "The protocol promises nothing of persons, so each search saw other clips of those whom it is tested on. "
+            "Its inner folds keep persons apart; what it found still says nothing about new people."
+        )
+        yield {"code": "shared_search", "level": "warning", "text": text}
+    if any(each.finished < found.trials for each in found.found):
+        least = min(each.finished for each in found.found)
+        text = (
+            f"Some values could not be trained: of {found.trials} trials a search has as few as {least} with a score."
+        )
+        yield {"code": "failed_trials", "level": "warning", "text": text}
