@@ -24,6 +24,7 @@ from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.report.intervals import interval, stated, words
+from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
 from microexpr.statistics.guessing import guesses
@@ -67,6 +68,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
         "nested": nested(result),
+        "leaderboard": leaderboard(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],
