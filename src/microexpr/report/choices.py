@@ -150,12 +150,8 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "failed", "warning", f"{name} could not be trained and is missing: {reason}"
     seeds = {cell.experiment.seed for cell in result.cells}
     if len(seeds) == 1 and any(cell.plan.model.trains_in_epochs for cell in result.cells):
-        yield (
-            "one_seed",
-            "note",
-            f"One seed{'' if result.study.methods else ', as in the paper'}: repeat with others (seed = 1, 2 ...) before "
-            "believing a difference.",
-        )
+        told = "One seed" if result.study.methods else "One seed, as in the paper"
+        yield "one_seed", "note", f"{told}: repeat with others (seed = 1, 2 ...) before believing a difference."
     yield from _best(result, len(seeds))
     yield from _people(plan)
     uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)

@@ -67,7 +67,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "paired": paired(result),
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
-        "nested": nested(result),
+        "nested": None if result.study.methods else nested(result),
         "leaderboard": leaderboard(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
