@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from microexpr.report.figures import Plot
 from microexpr.report.methods_words import CHOSEN, compared, honest
 from microexpr.report.reading import Reading, number, score_title, short
+from microexpr.report.records import score_head
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table, interval, shown
 
 MOST = 48
 """Methods that the figure can show."""
-SCORES = ("uf1", "uar", "accuracy", "macro_f1")
 
 
 def leaderboard_tables(reading: Reading) -> list[Table]:
@@ -53,13 +53,13 @@ def _marks(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
 def _paired(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row's comparison with the reference under keys of their own; words for the reference itself."""
     if row.get("reference"):
-        return dict.fromkeys(("value", "p_value", "p_holm", "detectable"), ABSENT)
+        return {"value": "reference", **dict.fromkeys(("p_value", "p_holm", "differing", "detectable"), ABSENT)}
     return dict(row.get("paired") or {})
 
 
 def _spread(row: Mapping[str, Any]) -> str:
     low, high = shown(min(row["scores"]), "score"), shown(max(row["scores"]), "score")
-    return ABSENT if len(row["scores"]) < 2 else (low if low == high else f"{low} to {high}")
+    return ABSENT if len(row["scores"]) < 2 else (low if low == high else f"{low}–{high}")
 
 
 def _starred(reading: Reading) -> str:
@@ -72,27 +72,23 @@ def _starred(reading: Reading) -> str:
 
 def board(reading: Reading) -> Table:
     """Return every method with its scores, its difference from the reference and what it costs."""
-    facts, lines = reading.board, _lines(reading)
-    several = any(len(row["scores"]) > 1 for row in lines)
+    facts = reading.board
     rows = [
         {
             **row,
+            "name": row["name"] if row.get("chosen") else f"{row['label']}{'*' if row['best'] else ''}",
             **{f"pair_{name}": value for name, value in _paired(row).items()},
-            "spread": _spread(row),
             "parameters": ABSENT if row["estimator"] else row["parameters"],
         }
-        for row in lines
+        for row in _lines(reading)
     ]
     title, against = _metric(reading), facts["reference"]
-    extra = [name for name in SCORES[:3] if name != facts["metric"]]
     columns = [
         Column("Method", "name"),
         *([Column("Group", "group", missing=ABSENT)] if facts["contrast"] else []),
         Column(f"{title} [{reading.level}]", ("score", "low", "high"), "interval"),
-        *([Column("Seeds", "spread")] if several else []),
-        *(Column(score_title(name).capitalize() if name == "accuracy" else score_title(name), name, "score")
-          for name in extra),
-    ]  # fmt: skip
+        *(Column(score_title(name), name, "score") for name in ("uf1", "uar") if name != facts["metric"]),
+    ]
     if against:
         columns.append(
             Column(f"− {short(against, 18)}", ("pair_value", "pair_low", "pair_high"), "change", missing=ABSENT)
@@ -105,15 +101,19 @@ def board(reading: Reading) -> Table:
         Column("ms a clip", "ms_a_clip", "ms"),
         Column("Training", "seconds", "time"),
     ]
-    return Table("leaderboard", "Leaderboard", columns, rows, _notes(reading, several=several), _marks(rows))
+    return Table("leaderboard", "Leaderboard", columns, rows, _notes(reading), _marks(rows))
 
 
-def _notes(reading: Reading, *, several: bool) -> list[str]:
-    facts = reading.board
+def _several(reading: Reading) -> bool:
+    return any(len(row["scores"]) > 1 for row in reading.board["rows"])
+
+
+def _notes(reading: Reading) -> list[str]:
+    facts, several = reading.board, _several(reading)
     title, against = _metric(reading), facts["reference"]
-    mean = "mean of the seeds' scores; Seeds: the least and the most. " if several else ""
+    mean = ", the mean of the seeds' scores" if several else ""
     notes = [
-        f"{title} of the pooled test clips, {mean}{reading.level} intervals: {facts['interval']}, {facts['n']:,} "
+        f"{title} of the pooled test clips{mean}; {reading.level} intervals: {facts['interval']}, {facts['n']:,} "
         "resamples; they hold the trained models fixed.",
         _starred(reading),
     ]
@@ -181,27 +181,29 @@ def tests(reading: Reading) -> Table:
 
 
 def databases(reading: Reading) -> Table:
-    """Return every method's scores on all clips and on those of each of several databases."""
+    """Return every method's further scores, and those on the clips of each of several databases."""
     lines = _lines(reading)
     names = list(dict.fromkeys(name for row in lines for name in row["databases"]))
-    if len(names) < 2:
-        return Table("leaderboard_databases", "", [], [])
-    metric = str(reading.board["metric"])
-    told = [name for name in dict.fromkeys((metric, "uf1", "uar")) if name]
+    names = names if len(names) > 1 else []
+    told = list(dict.fromkeys((str(reading.board["metric"]), "uf1", "uar")))
+    several = _several(reading)
     rows = [
-        {**row, **{f"{at}/{name}": value for at, found in row["databases"].items() for name, value in found.items()}}
+        {**row, "spread": _spread(row)}
+        | {f"{at}/{name}": value for at, found in row["databases"].items() for name, value in found.items()}
         for row in lines
     ]
     columns = [
         Column("Method", "name"),
-        Column("Macro-F1", "macro_f1", "score", "all"),
+        *([Column(f"{_metric(reading)} of the seeds", "spread")] if several else []),
+        *(Column(score_head(name), name, "score", "all" if names else "") for name in ("accuracy", "macro_f1")),
         *(Column(score_title(name), f"{at}/{name}", "score", at) for at in names for name in told),
     ]
     notes = [
         "Each over the classes with a test clip in that database; the score of all clips together is not the mean of "
         "these."
     ]
-    return Table("leaderboard_databases", "Methods by database", columns, rows, notes, _marks(rows))
+    caption = "Methods by database" if names else "Further scores of the methods"
+    return Table("leaderboard_databases", caption, columns, rows, notes if names else [], _marks(rows))
 
 
 def choice(reading: Reading) -> Table:
@@ -273,7 +275,7 @@ def forest(reading: Reading) -> Plot | None:
 def _drawn(reading: Reading, left_out: int) -> list[str]:
     against = reading.board["reference"]
     notes = [f"Marks and lines: scores and their {reading.level} intervals over persons."]
-    notes += ["Small dots: single seeds."] if any(len(row["scores"]) > 1 for row in reading.board["rows"]) else []
+    notes += ["Small dots: single seeds."] if _several(reading) else []
     notes += ["Short upright bars: what 95 of 100 permutations of the labels stay under."]
     if against:
         notes.append(

@@ -9,7 +9,8 @@ from microexpr.errors import many
 from microexpr.report.reading import Reading, score_title
 from microexpr.report.table import interval, shown
 
-CHOSEN = "chosen inside the training persons"
+CHOSEN = "chosen in training"
+"""The choice made inside the training persons, in few words."""
 NAMED = 6
 """Methods that a sentence names with their numbers."""
 

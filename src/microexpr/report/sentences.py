@@ -109,15 +109,9 @@ def seeds(reading: Reading) -> str:
     )
     value = f"{shown(best['mean'], 'score')}{interval(best, 'low', 'high')}"
     spread = f"{shown(min(best['scores']), 'score')} to {shown(max(best['scores']), 'score')}"
-    said = (
-        ""
-        if reading.board
-        else (
-            f"Over {many} the mean is {value}, the seeds' scores go from {spread}."
-            if len(rows) == 1
-            else f"The highest mean over {many} is {value} ({reading.title(best)}), the seeds' scores going from {spread}."
-        )
-    )
+    mean = f"Over {many} the mean is" if len(rows) == 1 else f"The highest mean over {many} is"
+    of = "" if len(rows) == 1 else f" ({reading.title(best)})"
+    said = "" if reading.board else f"{mean} {value}{of}, the seeds' scores go from {spread}."
     shares = [share for row in rows if (share := number(row.get("seed_share"))) is not None]
     if all(min(row["scores"]) == max(row["scores"]) for row in rows) and not any(shares):
         said += " The seed changes nothing here: every one gives the same score."
@@ -126,7 +120,7 @@ def seeds(reading: Reading) -> str:
         unit = {"person": "the persons", "clip": "the clips"}.get(str(best.get("unit")), "the units")
         said += f" Of the variance of one published score {part} comes from the seed, the rest from {unit} tested."
     problems = list(dict.fromkeys(str(row["problem"]) for row in rows if row.get("problem")))
-    return " ".join([said, *problems])
+    return " ".join([said.strip(), *problems]).strip()
 
 
 def _blind(reading: Reading) -> str:

@@ -187,7 +187,8 @@ def _sampling(plan: Plan) -> dict[str, Any]:
 
 
 def _models(result: StudyResult) -> dict[str, Any]:
-    parameters = {row["model"]: row["parameters"] for row in result.latencies}
+    parameters = {cell.experiment.model.label: cell.result.folds[0].facts.get("parameters") for cell in result.cells}
+    parameters |= {row["model"]: row["parameters"] for row in result.latencies}
     models: dict[str, Any] = {}
     for cell in result.cells:
         name = cell.experiment.model.label

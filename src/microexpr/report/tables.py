@@ -176,14 +176,15 @@ def _per_clip(fact: Mapping[str, Any]) -> str:
 
 def architectures(reading: Reading) -> Table | None:
     """Return Table II: how each model mixes its tokens."""
+    labels = [reading.label("model", name) for name in reading.part("models")]
     rows = [
         {
-            "model": reading.label("model", name),
+            "model": label if labels.count(label) == 1 else f"{label}, {name}",
             "token_mixing": fact.get("token_mixing"),
             "parameters": fact.get("parameters"),
             "weights": fact.get("weights"),
         }
-        for name, fact in reading.part("models").items()
+        for label, (name, fact) in zip(labels, reading.part("models").items(), strict=True)
     ]
     columns = [
         Column("Model", "model"),
