@@ -85,7 +85,6 @@ def board(reading: Reading) -> Table:
     title, against = _metric(reading), facts["reference"]
     columns = [
         Column("Method", "name"),
-        *([Column("Group", "group", missing=ABSENT)] if facts["contrast"] else []),
         Column(f"{title} [{reading.level}]", ("score", "low", "high"), "interval"),
         *(Column(score_title(name), name, "score") for name in ("uf1", "uar") if name != facts["metric"]),
     ]
@@ -194,6 +193,7 @@ def databases(reading: Reading) -> Table:
     ]
     columns = [
         Column("Method", "name"),
+        *([Column("Group", "group", missing=ABSENT)] if reading.board["contrast"] else []),
         *([Column(f"{_metric(reading)} of the seeds", "spread")] if several else []),
         *(Column(score_head(name), name, "score", "all" if names else "") for name in ("accuracy", "macro_f1")),
         *(Column(score_title(name), f"{at}/{name}", "score", at) for at in names for name in told),
