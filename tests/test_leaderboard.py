@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -459,6 +460,34 @@ def test_the_choice_is_made_by_the_judging_folds_and_pooled(done):
     assert leaderboard(done.result)["choice"] == found
 
 
+def choices_of(result):
+    rounds = {
+        cell.factors["method"]: pd.concat([cell.result.of_repeat(at).predictions() for at in cell.result.repeats])
+        for cell in result.judging
+    }
+    return {each.persons: each for each in choose(UF1, rounds, 3)}
+
+
+def test_a_choice_stays_as_it_was_when_all_is_trained_anew_on_other_labels_of_the_group(done, database, tmp_path):
+    before = choices_of(done.result)
+    group = next(iter(before))
+    root = tmp_path / "relabelled"
+    shutil.copytree(database, root)
+    table = pd.read_csv(root / "manifest.csv")
+    mine = [f"own/{name}" in group or any(person.endswith(f"/{name}") for person in group) for name in table["subject"]]
+    assert 0 < sum(mine) < len(table)
+    # Each person of the group keeps how many clips of each class he has, so that the division stays as well.
+    turned = table.groupby("subject")["emotion"].transform(lambda emotions: emotions.to_numpy()[::-1])
+    labels = table["emotion"].where(~np.array(mine), turned)
+    assert (labels != table["emotion"]).any()
+    table.assign(emotion=labels).to_csv(root / "manifest.csv", index=False)
+    alone = methods(grid={}, leaderboard={"choice": BOARD["choice"]}, methods={n: METHODS[n] for n in ("pca", "small")})
+    after = choices_of(run_study(alone, root, tmp_path / "out", workers=1).result)
+    assert list(after) == list(before)
+    assert after[group] == before[group]
+    assert after != before  # to the other groups these labels matter
+
+
 def test_the_contrast_leaves_out_what_could_not_be_run(done):
     found = done.summary["leaderboard"]["contrast"]
     assert found["groups"] == {"linear": ["pca", "small"], "unseeing": ["blind"]}
@@ -540,11 +569,21 @@ def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(
 
 
 def test_one_method_alone_has_a_leaderboard_of_one_row(database, tmp_path):
-    alone = methods(leaderboard={"reference": "pca"}, grid={}, methods={"pca": METHODS["pca"]})
+    named = {"set": {"model": "majority"}, "permutations": 99, "shuffled_runs": 0}
+    alone = methods(
+        leaderboard={"reference": "pca"},
+        grid={},
+        methods={"pca": METHODS["pca"]},
+        named_cell=named,
+        baselines=["majority"],
+    )
     done = run_study(alone, database, tmp_path, workers=1)
     (row,) = done.summary["leaderboard"]["rows"]
     assert (row["method"], row["paired"], row["seeds"]) == ("pca", None, [""])
     assert "ME003" not in {each["code"] for each in done.summary["checks"]}
+    page = done.paths.html.read_text("utf-8")
+    assert "The cell named beforehand, M1" in page
+    assert "Always answering the majority class" in page
 
 
 def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(database, tmp_path):

@@ -129,8 +129,8 @@ def _notes(reading: Reading) -> list[str]:
             f"comparisons{alone}."
         )
     notes.append(
-        "Parameters: of networks, those that are trained. ms a clip: to represent and predict one clip, the median "
-        f"over folds. Training: all folds of one seed{judging}."
+        f"Parameters: of networks; what an estimator learns is not counted alike ({ABSENT}). ms a clip: to represent "
+        f"and predict one clip, the median over folds. Training: all folds of one seed{judging}."
     )
     if facts["problem"]:
         notes.append(f"No intervals and comparisons: {facts['problem']}")
@@ -229,6 +229,11 @@ def choice(reading: Reading) -> Table:
         f"Others: the persons outside the tested one's group, each predicted by models that saw neither them nor that "
         f"group; the mean over persons. Tested: the persons themselves{seed}, the methods' own models."
     ]
+    if not found["apart"]:
+        notes.append(
+            "Folds here test several persons at once: some of the others are tested in the same fold as the person, "
+            "and are not among those whom its models are trained on."
+        )
     return Table("leaderboard_choice", CHOSEN.capitalize(), columns, rows, notes, {len(rows) - 1: "best rule"})
 
 

@@ -231,6 +231,7 @@ def _choice(board: _Board) -> dict[str, Any] | None:
         "of": able,
         "left_out": [name for name in asked.of if name not in able],
         "groups": asked.groups,
+        "apart": all(_alone(board.usual[name].first) for name in able),
         "keys": [cell.result.key for cell in judging.values()],
         "seconds": float(sum(fold.facts["seconds"] for cell in judging.values() for fold in cell.result.folds)),
         "problem": None,
@@ -239,6 +240,12 @@ def _choice(board: _Board) -> dict[str, Any] | None:
         return facts | _chosen(board, {name: _rounds(judging[name]) for name in able})
     except ConfigError as error:
         return facts | {"problem": str(error)}
+
+
+def _alone(cell: Cell) -> bool:
+    """Say whether every fold tests one person, so that all others are among its training persons."""
+    tested = (fold.views.loc[fold.views["part"] == "test", "person"] for fold in cell.result.folds)
+    return all(persons.nunique() == 1 for persons in tested)
 
 
 def _rounds(cell: Cell) -> pd.DataFrame:

@@ -130,13 +130,13 @@ class Reading:
 
     def title(self, cell: Cell, *axes: str) -> str:
         """Return 'M1 · AF · ViT', or only the named axes of it, and what else tells the cell from others."""
-        if self.board:
+        if self.board and "factors" in cell:
             return self._method(cell)
         return " · ".join([*(self.label(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
 
     def heading(self, cell: Cell, *axes: str) -> str:
         """Return `title` with labels short enough for a figure."""
-        if self.board:
+        if self.board and "factors" in cell:
             return self._method(cell)
         return " · ".join([*(self.brief(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
 
