@@ -185,10 +185,10 @@ def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
             f"The best of {what} is chosen by its test score, as in the paper: it is flattered.",
         )
         return
-    choice = result.study.leaderboard.choice
+    chosen = len(result.judging) > 1
     honest = (
         "The score that counts is that of the choice made inside the training persons."
-        if choice
+        if chosen
         else "Nothing was chosen inside the training persons."
     )
     yield "best_of_cells", "note", f"The best of {what} on the test persons is flattered. {honest}"

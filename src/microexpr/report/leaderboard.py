@@ -284,7 +284,7 @@ def _drawn(reading: Reading, left_out: int) -> list[str]:
     notes += ["Short upright bars: what 95 of 100 permutations of the labels stay under."]
     if against:
         notes.append(
-            f"Broken line: the reference, {against}. Filled: a difference from it can be told; right of each the "
+            f"Broken line: the reference, {against}. Filled: it, and what can be told from it; right of each the "
             "difference and p. Intervals that overlap do not tell whether a difference can be told."
         )
     notes += [_starred(reading)]
