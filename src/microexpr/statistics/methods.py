@@ -144,7 +144,7 @@ def contrast(
     paired with every one of the second, seed by seed, so that no method has a partner that somebody chose; a person is
     swapped in all pairs at once. Methods are not exchanged one by one, because those of a group err together: on
     made-up studies of 30 persons, where three methods and two share four fifths of their errors with their group and
-    all are equally good, such a test claims a difference in 30 %. This one claims it in 5.8 % at a level of 5 %, and the
+    all are equally good, such a test claims a difference in 30 %. This one claims it in 5.8 % at a level of 5 %; the
     interval holds zero in 93.9 % (2,000 studies, `tests/test_leaderboard.py`).
     """
     seeds = [seed for seed in first[0] if all(seed in method for method in (*first, *second))]
