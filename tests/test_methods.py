@@ -60,6 +60,8 @@ def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database
         ({"leaderboard": {"contrast": {"a": ["pca"], "b": ["small", "pca"]}}}, "pca stands in both groups"),
         ({"leaderboard": {"choice": {"of": ["pca"]}}}, "choice.of"),
         ({"leaderboard": {"choice": {"of": ["pca", "small"], "groups": 7}}}, "groups"),
+        ({"leaderboard": {"metric": "expected_calibration_error"}}, "does not follow from confusion matrices"),
+        ({"leaderboard": {"metric": "uf2"}}, "unknown metric 'uf2'"),
         ({"methods": {"a": {"labels": "casme2_5"}}}, "methods.a: 'labels' is no part of a method"),
         ({"methods": {}, "leaderboard": {"metric": "uar"}}, "there are no methods"),
         ({"methods": {"a": {"model": "pca_svm"}, "b": {"model": "pca_svm"}}}, "the same experiment"),

@@ -351,6 +351,11 @@ class Study(Strict):
                     )
         if board != Leaderboard() and not known:
             raise ConfigError("leaderboard: there are no methods to set against each other; write [methods.NAME].")
+        if not isinstance(contracts.metrics.build(board.metric, {}), contracts.ConfusionMetric):
+            raise ConfigError(
+                f"leaderboard.metric: {board.metric} does not follow from confusion matrices, so it cannot be "
+                "resampled. Take uf1, uar, macro_f1 or accuracy."
+            )
         named = {
             "reference": [board.reference] if board.reference else [],
             "choice.of": board.choice.of if board.choice else [],

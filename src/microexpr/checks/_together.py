@@ -72,14 +72,16 @@ def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator
     yield from _best_of(summary, stored)
     if _settings_of(summary) < 2:
         return
-    paired = [row for row in summary.get("paired") or [] if row.get("p_value") is not None]
+    paired = [row for row in _compared(summary) if row.get("p_value") is not None]
     if not paired and not (summary.get("factors") or {}).get("effects"):
         yield Finding(
             "ME006",
             "warning",
             "Cells are shown side by side and no paired test was made.",
             f"{len(cells)} cells, no comparison on the same clips.",
-            "compare two results with `microexpr compare`, or claim no difference",
+            "name the method that others are compared with (leaderboard.reference in the study file)"
+            if summary.get("leaderboard")
+            else "compare two results with `microexpr compare`, or claim no difference",
         )
     elif len(paired) > 1 and not all("p_holm" in row for row in paired):
         small = sum(row["p_value"] <= LEVEL for row in paired)
@@ -90,29 +92,51 @@ def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator
             f"{len(paired)} p-values, {small} of them up to {LEVEL:g}.",
             "judge them by Holm's correction over the family",
         )
-    yield from _confounded(cells, stored)
+    if not summary.get("leaderboard"):  # methods are compared as wholes
+        yield from _confounded(cells, stored)
+
+
+def _compared(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the paired comparisons: of preprocessings, and of methods with their reference."""
+    methods = (summary.get("leaderboard") or {}).get("rows") or []
+    return [*(summary.get("paired") or []), *(row["paired"] for row in methods if row["paired"])]
 
 
 def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[Finding]:
     """Tell that the best of several was, or could be, chosen by its test score; seeds of one experiment are one."""
     named = summary.get("named_cell") or {}
+    choice = (summary.get("leaderboard") or {}).get("choice") or {}
+    chosen = choice.get("score") is not None
     groups: dict[frozenset[str], set[str]] = {}
     for each in stored:
-        if each.looks and each.key != named.get("key"):
+        if each.looks and each.key not in (named.get("key"), *choice.get("keys", ())):
             alike = each.experiment.model_dump(mode="json", exclude={"name", "seed", "bootstrap", "scores"})
             groups.setdefault(frozenset(each.predictions()["clip"]), set()).add(digest(alike))
     many = max([_settings_of(summary), *map(len, groups.values())])
     if many < 2:
         return
+    instead = "; one other was named beforehand" if named else ""
+    instead += f"; one of {len(choice['of'])} was also chosen inside the training persons" if chosen else ""
     yield Finding(
         "ME003",
-        "note" if named else "warning",
+        "note" if named or chosen else "warning",
         "The best of several cells, chosen by its test score, is no estimate for new data.",
-        f"{many} cells were scored on the same test clips{'; one other was named beforehand' if named else ''}.",
-        "claim the cell that was named beforehand, whatever the others give"
-        if named
-        else "claim what is chosen on validation in each fold (the report has it for networks), or name a cell "
-        "before anything is trained (named_cell in the study file)",
+        f"{many} cells were scored on the same test clips{instead}.",
+        _claim(named=bool(named), chosen=chosen, methods=bool(summary.get("leaderboard"))),
+    )
+
+
+def _claim(*, named: bool, chosen: bool, methods: bool) -> str:
+    """Return what may be claimed in place of the best on test."""
+    if chosen:
+        return "claim the score of the choice made inside the training persons, whatever the best on test gives"
+    if named:
+        return "claim the cell that was named beforehand, whatever the others give"
+    if methods:
+        return "let a method be chosen inside the training persons (leaderboard.choice in the study file)"
+    return (
+        "claim what is chosen on validation in each fold (the report has it for networks), or name a cell "
+        "before anything is trained (named_cell in the study file)"
     )
 
 

@@ -42,6 +42,8 @@ def plan(found: Mapping[str, Any]) -> None:
     for word in ("corrections", "skipped"):
         for item in found[word]:
             typer.echo(f"{word}: {item}")
+    for method, reason in found["methods_skipped"].items():
+        _wrapped("-", f"method {method} is left out: {reason}", indent=4)
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}
@@ -70,7 +72,10 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
         | {name: _short(value) for name, value in cell["asked"].items()}
         for row, cell in told_of
     ])  # fmt: skip
-    _over_seeds(summary["over_seeds"])
+    if summary["leaderboard"]:
+        leaderboard(summary)
+    else:
+        _over_seeds(summary["over_seeds"])
     if summary["factors"]:
         typer.echo(summary["factors"]["verdict"])
     named = summary["named_cell"]
@@ -81,6 +86,33 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
             f"permutation level {named['permutation_level']:.3f}"
         )
     typer.echo(f"report: {report}")
+
+
+def leaderboard(summary: Mapping[str, Any]) -> None:
+    """Print a study's methods, the best first, what was chosen inside the training persons, and what can be told."""
+    from microexpr.report.methods_words import CHOSEN, honest, judged, sentences, skipped
+    from microexpr.report.reading import Reading
+
+    reading = Reading(summary, {})
+    board, chosen = reading.board, honest(reading)
+    rows = [(row["label"], row) for row in board["rows"]] + ([(CHOSEN, chosen)] if chosen else [])
+    told = []
+    for name, row in rows:
+        line = {"method": name, board["metric"]: _short(row["score"])}
+        if "low" in row:
+            line[board["metric"]] += f" [{row['low']:.3f}, {row['high']:.3f}]"
+        line |= {score: _short(row[score]) for score in ("uf1", "uar") if score != board["metric"]}
+        paired, against = row.get("paired"), board["reference"]
+        if against:
+            line[f"- {against}"] = "reference" if row.get("reference") else f"{paired['value']:+.3f}" if paired else "-"
+            line["p"] = _p(judged(paired)) if paired else "-"
+        told.append(line)
+    typer.echo("")
+    table(told)
+    for sentence in sentences(reading):
+        _wrapped("-", sentence, indent=4)
+    for reason in skipped(reading):
+        _wrapped("-", f"not run: {reason}", indent=4)
 
 
 def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:

@@ -66,6 +66,7 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
     from microexpr.report.details import detail_figures, detail_tables
     from microexpr.report.factors import factor_tables
     from microexpr.report.figures import paper_figures
+    from microexpr.report.leaderboard import leaderboard_figures, leaderboard_tables
     from microexpr.report.pairs import pair_tables
     from microexpr.report.published import paper
     from microexpr.report.reading import Reading
@@ -76,6 +77,7 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
         [
+            *leaderboard_tables(reading),
             *paper_tables(reading),
             *record_tables(reading),
             *pair_tables(reading),
@@ -85,7 +87,8 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
         crowded=reading.crowded,
     )
     with styled():
-        made = [*paper_figures(reading), *record_figures(reading), *filter(None, detail_figures(reading))]
+        made = [*paper_figures(reading), *record_figures(reading)]
+        made += filter(None, [*leaderboard_figures(reading), *detail_figures(reading)])
         plots = html.numbered_figures(made, crowded=reading.crowded)
         drawn = _drawn(plots)
     text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})

@@ -150,15 +150,9 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "failed", "warning", f"{name} could not be trained and is missing: {reason}"
     seeds = {cell.experiment.seed for cell in result.cells}
     if len(seeds) == 1 and any(cell.plan.model.trains_in_epochs for cell in result.cells):
-        yield (
-            "one_seed",
-            "note",
-            "One seed, as in the paper: repeat with others (seed = 1, 2 ...) before believing a difference.",
-        )
-    if (settings := factorial.settings(result)) > 1:
-        what = f"{settings} cells" if len(seeds) == 1 else f"{settings} settings with {len(seeds)} seeds"
-        text = f"The best of {what} is chosen by its test score, as in the paper: it is flattered."
-        yield "best_of_cells", "note", text
+        told = "One seed" if result.study.methods else "One seed, as in the paper"
+        yield "one_seed", "note", f"{told}: repeat with others (seed = 1, 2 ...) before believing a difference."
+    yield from _best(result, len(seeds))
     yield from _people(plan)
     uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)
     if uncoded and any(getattr(cell.plan.sampler, "missing_apex", "") == "middle" for cell in result.cells):
@@ -177,6 +171,27 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
     if plan.experiment.shuffled:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
+
+
+def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
+    """Say that the best of several cells is flattered, and what is not."""
+    if (settings := factorial.settings(result)) < 2:
+        return
+    what = f"{settings} cells" if seeds == 1 else f"{settings} settings with {seeds} seeds"
+    if not result.study.methods:
+        yield (
+            "best_of_cells",
+            "note",
+            f"The best of {what} is chosen by its test score, as in the paper: it is flattered.",
+        )
+        return
+    chosen = len(result.judging) > 1
+    honest = (
+        "The score that counts is that of the choice made inside the training persons."
+        if chosen
+        else "Nothing was chosen inside the training persons."
+    )
+    yield "best_of_cells", "note", f"The best of {what} on the test persons is flattered. {honest}"
 
 
 def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:

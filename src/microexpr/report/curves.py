@@ -24,9 +24,9 @@ MOST = 60
 
 def record_figures(reading: Reading) -> list[Plot]:
     """Return those of our own figures that the summary has values for."""
-    made = [forest(reading), latency(reading), database(reading), *factor_figures(reading)]
-    made += pair_figures(reading)
-    if not reading.crowded:
+    made = [latency(reading), database(reading), *factor_figures(reading), *pair_figures(reading)]
+    made += [] if reading.board else [forest(reading)]
+    if not reading.crowded and not reading.board:
         about = [learning(reading, "macro_f1", "macro-F1"), learning(reading, "loss", "loss"), overfitting(reading)]
         made += [plain(reading, plot) for plot in about]
     return [plot for plot in made if plot is not None]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from microexpr.component import titles
-from microexpr.config import COMPARED, SIZES, Component, rng_for
+from microexpr.config import COMPARED, METHODS, SIZES, Component, rng_for
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
 from microexpr.predictions import confusion_metric
@@ -25,8 +25,6 @@ RESAMPLES, PERMUTATIONS = 2_000, 1_999
 SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
 METHOD = words("expanded")
 """How the intervals of effects and curves are read from resamples, whatever the experiment's own are."""
-AVERAGED = ("seed",)
-"""Axes that are averaged over and not tested."""
 OTHER_CLIPS = (
     "Each seed was tested on other clips, because the protocol draws them by the seed: what varies with seeds cannot "
     "be told from what varies with clips. Run all seeds on the folds of one: "
@@ -91,20 +89,20 @@ def train_size(cell: Cell) -> dict[str, float]:
 # --- seeds ------------------------------------------------------------------------------------------------------------
 def settings(result: StudyResult) -> int:
     """Return how many cells differ in something else than the seed."""
-    return len(_by_setting(result))
+    return len(by_setting(result))
 
 
 def over_seeds(result: StudyResult) -> list[dict[str, Any]]:
     """Return the scores of several seeds, for each cell of the other axes; nothing where one seed was run."""
     axis = _seed_axis(result)
-    return [] if axis is None else [_seeds(cells, axis) for cells in _by_setting(result) if len(cells) > 1]
+    return [] if axis is None else [_seeds(cells, axis) for cells in by_setting(result) if len(cells) > 1]
 
 
 def _seed_axis(result: StudyResult) -> str | None:
     return titles(result.study.axes).get("seed")
 
 
-def _by_setting(result: StudyResult) -> list[list[Cell]]:
+def by_setting(result: StudyResult) -> list[list[Cell]]:
     """Return the cells, those together that differ in their seed alone."""
     axis, groups = _seed_axis(result), dict[tuple[str, ...], list[Cell]]()
     for cell in result.cells:
@@ -150,13 +148,13 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
 # --- effects ----------------------------------------------------------------------------------------------------------
 def effects(result: StudyResult) -> dict[str, Any] | None:
     """Return main effects, interactions and the verdict; None for a study without a factor."""
-    if len(result.cells) < 2 or not set(axes(result)) - set(AVERAGED):
+    if len(result.cells) < 2 or not set(axes(result)) - set(_averaged(result)):
         return None
     facts: dict[str, Any] = {
         "score": SCORE_TITLE,
         "method": METHOD,
         "level": result.cells[0].experiment.bootstrap.level,
-        "averaged": [name for name in AVERAGED if name in axes(result)],
+        "averaged": [name for name in _averaged(result) if name in axes(result)],
         "problem": None,
         "effects": [],
     }
@@ -173,6 +171,11 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
         "n": found.n,
         "permutations": found.permutations,
     }
+
+
+def _averaged(result: StudyResult) -> tuple[str, ...]:
+    """Return the axes that are averaged over and not tested: seeds, and methods, which the leaderboard compares."""
+    return ("seed", METHODS) if result.study.methods else ("seed",)
 
 
 def _material(result: StudyResult, role: str) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
         "rng": rng_for(first.experiment.seed, role),
         "n": RESAMPLES,
         "level": first.experiment.bootstrap.level,
-        "averaged": AVERAGED,
+        "averaged": _averaged(result),
     }
 
 

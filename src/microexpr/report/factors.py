@@ -173,7 +173,7 @@ def levels(reading: Reading) -> Plot | None:
     """Draw every cell by its level of each factor, and the levels' means."""
     axes_of = {name: [str(word) for word in axis["levels"]] for name, axis in reading.part("axes").items()}
     cells = [cell for cell in reading.cells if reading.score(cell) is not None]
-    if len(axes_of) < 2 or len(cells) < 4:
+    if len(axes_of) < 2 or len(cells) < 4 or (reading.board and not reading.part("factors")):
         return None
     across = len(axes_of) if len(axes_of) <= IN_ONE_LINE else ACROSS
     down = -(-len(axes_of) // across)

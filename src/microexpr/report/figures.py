@@ -28,7 +28,8 @@ class Plot:
 
 def paper_figures(reading: Reading) -> list[Plot]:
     """Return those of Figures 2, 3 and 4 that the summary gives sense to."""
-    made = [] if reading.crowded else [plain(reading, paradox(reading)), plain(reading, phases(reading))]
+    side_by_side = () if reading.crowded or reading.board else (paradox, phases)
+    made = [plain(reading, draw(reading)) for draw in side_by_side]
     return [plot for plot in [*made, confusion(reading)] if plot is not None]
 
 

@@ -12,14 +12,18 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from microexpr.report import comparison, pairs, sentences, tuning
+from microexpr.report import comparison, methods_words, pairs, sentences, tuning
 from microexpr.report.factors import crossed
 from microexpr.report.figures import Plot
-from microexpr.report.reading import Reading
+from microexpr.report.reading import Reading, score_title, short
 from microexpr.report.style import inline
 from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
 
 TABLES = {
+    "leaderboard": "",
+    "leaderboard_choice": "",
+    "leaderboard_databases": "",
+    "leaderboard_tests": "",
     "table3_main_results": "Table III",
     "nested": "",
     "paired": "",
@@ -53,6 +57,7 @@ TABLES = {
 """Every table that a report can have, in the order of the page, with the paper's number where it has one."""
 
 FIGURES = {
+    "leaderboard": "",
     "figure2_quality_performance": "Figure 2",
     "cells": "",
     "differences": "",
@@ -109,7 +114,7 @@ def numbered_tables(tables: Sequence[Table], *, crowded: bool = False) -> list[T
     """Return tables in page order: the paper's keep its number, ours are S1, S2 ..."""
     found = {table.name: table for table in tables}
     # Where no model was chosen among several, the table of all cells is the main result and comes first.
-    first = {} if "table3_main_results" in found else {"all_cells": ""}
+    first = {} if {"table3_main_results", "leaderboard"} & set(found) else {"all_cells": ""}
     if crowded:  # what the factors do stands before the cells
         first = {"effects": "", "crossings": "", **first}
     order = {**first, **TABLES}
@@ -164,6 +169,7 @@ def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], dra
         r=reading,
         say=sentences,
         pairs=pairs,
+        methods=methods_words,
         crossed=crossed,
         facts=_strip(reading),
         examples=_examples(reading),
@@ -250,6 +256,9 @@ def _strip(reading: Reading) -> dict[str, str]:
         "Persons": shown(data.get("n_subjects"), "count"),
         "Seeds" if reading.alone and len(reading.cells) > 1 else "Cells": str(len(reading.cells)),
     }
+    if reading.board:
+        strip.pop("Cells", None)
+        return strip | {"Methods": str(len(reading.board["rows"]))} | _methods_strip(reading)
     seeds = reading.rows("over_seeds")
     if best is not None and reading.alone and seeds:
         title = f"Macro-F1, mean of {len(seeds[0]['seeds'])} seeds"
@@ -262,6 +271,16 @@ def _strip(reading: Reading) -> dict[str, str]:
         title = f"Named cell, {str(named.get('protocol', '')).upper()}"
         strip[title] = shown(named.get("macro_f1"), "score") + interval(named)
     return strip
+
+
+def _methods_strip(reading: Reading) -> dict[str, str]:
+    """Return the scores of a study of methods that a reader looks for first."""
+    rows, title = reading.board["rows"], score_title(str(reading.board["metric"]))
+    chosen = methods_words.honest(reading)
+    told = {f"{title}, chosen in training": chosen} if chosen else {}
+    told |= {f"{title}, {short(row['label'], 20)} (reference)": row for row in rows if row["reference"]}
+    told |= {f"{title}, best on test*": rows[0]} if len(rows) > 1 else {}
+    return {name: shown(row["score"], "score") + interval(row, "low", "high") for name, row in told.items()}
 
 
 def _examples(reading: Reading) -> list[dict[str, Any]]:

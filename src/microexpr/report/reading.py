@@ -60,6 +60,11 @@ class Reading:
         return self.summary.get(name) or []
 
     @cached_property
+    def board(self) -> Mapping[str, Any]:
+        """The leaderboard of a study of methods; empty for another study."""
+        return self.part("leaderboard")
+
+    @cached_property
     def cells(self) -> Sequence[Cell]:
         """The cells of the grid, in display order."""
         order = {axis: {name: at for at, name in enumerate(self.levels(axis))} for axis in AXES}
@@ -125,11 +130,21 @@ class Reading:
 
     def title(self, cell: Cell, *axes: str) -> str:
         """Return 'M1 · AF · ViT', or only the named axes of it, and what else tells the cell from others."""
+        if self.board and "factors" in cell:
+            return self._method(cell)
         return " · ".join([*(self.label(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
 
     def heading(self, cell: Cell, *axes: str) -> str:
         """Return `title` with labels short enough for a figure."""
+        if self.board and "factors" in cell:
+            return self._method(cell)
         return " · ".join([*(self.brief(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
+
+    def _method(self, cell: Cell) -> str:
+        """Return the method that a cell is of, and its levels of the other axes."""
+        levels = dict(cell.get("factors") or {})
+        name = levels.pop("method", None) or self.board["rows"][0]["method"]
+        return " · ".join([str(name), *(f"{axis} {level}" for axis, level in levels.items())])
 
     def _told(self, cell: Cell) -> list[str]:
         return [f"{name} {level}" for name, level in self.others(cell).items()]
@@ -162,6 +177,9 @@ class Reading:
     @cached_property
     def champion(self) -> Cell | None:
         """The best cell of all; of several seeds of one experiment the first, since nobody chose among them."""
+        if self.board:
+            key = self.board["rows"][0]["keys"][0]
+            return next((cell for cell in self.cells if cell.get("key") == key), None)
         return self.best(self.rows("cells")[:1] if self.alone else self.cells)
 
     @cached_property

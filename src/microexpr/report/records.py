@@ -14,6 +14,8 @@ from microexpr.settings import metric_of
 _WHERE = (Column("Model", "model"), Column("Sampling", "sampling"), Column("Preprocessing", "preprocessing"))
 SHOWN = ("macro_f1", "uf1", "uar", "accuracy")
 """Scores that the table of cells always has."""
+FOLDED = 12
+"""Cells of a study of methods that are shown without asking: the leaderboard has their scores."""
 LOSSES = {"cross_entropy": "cross-entropy", "weighted_cross_entropy": "cross-entropy", "focal": "focal"}
 
 
@@ -33,7 +35,7 @@ def record_tables(reading: Reading) -> list[Table]:
         disagreements,
         environment,
     ]
-    if reading.crowded:
+    if reading.crowded or reading.board:
         makers.remove(gaps)
     return [table for maker in makers if (table := maker(reading)).rows]
 
@@ -63,7 +65,8 @@ def where(reading: Reading, cell: Cell) -> dict[str, Any]:
 
 def place(reading: Reading) -> list[Column]:
     """Return the columns that tell cells apart."""
-    return [*_WHERE, *(Column(name.capitalize(), f"factor_{name}") for name in reading.further)]
+    further = [Column(name.capitalize(), f"factor_{name}") for name in reading.further]
+    return [*further, *_WHERE] if reading.board else [*_WHERE, *further]
 
 
 def all_cells(reading: Reading) -> Table:
@@ -76,7 +79,7 @@ def all_cells(reading: Reading) -> Table:
         row |= {f"asked_{name}": value for name, value in (cell.get("asked") or {}).items()}
         if rows and rows[-1]["model"] != row["model"]:
             marks[len(rows)] = "rule"
-        if cell is champion and not reading.alone:
+        if cell is champion and not reading.alone and not reading.board:
             marks[len(rows)] = f"{marks.get(len(rows), '')} best".strip()
         rows.append(row)
     for at, (name, baseline) in enumerate(reading.part("baselines").items()):
@@ -102,13 +105,13 @@ def all_cells(reading: Reading) -> Table:
     notes = [f"{reading.test_clips}; {reading.interval}.", *filter(None, [reading.narrow])]
     if any(metric_of(name)[1] for name in asked):
         notes.append("A mean of folds is no score of the pooled predictions: see the stamp above.")
-    if not reading.alone:
+    if not reading.alone and not reading.board:
         notes.append(
             f"Bold: the highest of {len(reading.cells)} macro-F1, chosen on the test set. Intervals are per cell and "
             "not corrected for the number of cells."
         )
     title = "Scores" if reading.alone else "Every cell"
-    return Table("all_cells", title, columns, rows, notes, marks)
+    return Table("all_cells", title, columns, rows, notes, marks, folded=bool(reading.board) and len(rows) > FOLDED)
 
 
 def losses(reading: Reading) -> Table:

@@ -17,13 +17,26 @@ MANY = 6
 def done(reading: Reading) -> str:
     """Return what was done: cells, clips, persons, protocol."""
     cells = len(reading.cells)
+    if reading.board:
+        return _done(reading, _methods(reading))
     axes = [(len(reading.levels(axis)), axis) for axis in PLURAL]
     told = [many(n, axis) for n, axis in axes if n > 1]
     told += [f"{len(reading.part('axes')[name]['levels'])} levels of {name}" for name in reading.further]
     grid = " × ".join(told)
     what = f"{many(cells, 'cell')} ({grid})" if grid and not reading.alone else "One experiment"
     what += f" with {cells} seeds" if reading.alone and cells > 1 else ""
-    what = what if cells else "Nothing"
+    return _done(reading, what if cells else "Nothing")
+
+
+def _methods(reading: Reading) -> str:
+    """Return how many methods there are, with how many seeds."""
+    rows = reading.board["rows"]
+    seeds = max(len(row["seeds"]) for row in rows)
+    kinds = "method" if all(not row["settings"] for row in rows) else "setting"
+    return f"{many(len(rows), kinds)} with {seeds} seeds" if seeds > 1 else many(len(rows), kinds)
+
+
+def _done(reading: Reading, what: str) -> str:
     data = reading.part("data")
     clips, persons = data.get("n_clips"), data.get("n_subjects")
     of = f" on {clips:,} clips" if isinstance(clips, int) else ""
@@ -31,7 +44,7 @@ def done(reading: Reading) -> str:
     names = ", ".join(map(str, data.get("datasets") or []))
     under = reading.part("protocol").get("name")
     return (
-        f"{what} {'was' if reading.alone or not cells else 'were'} trained and scored{of}"
+        f"{what} {'was' if reading.alone or not reading.cells else 'were'} trained and scored{of}"
         f"{f' ({names})' if names else ''}{f', under the protocol {under}' if under else ''}."
     )
 
@@ -43,6 +56,8 @@ def came_out(reading: Reading) -> str:
         return "No cell has a score yet."
     value = f"{shown(best['macro_f1'], 'score')}{interval(best)}"
     clips = f" on {best['n_test']} test clips" if best.get("n_test") else ""
+    if reading.board:
+        return _blind(reading)
     if reading.alone:
         said = f"{reading.title(best)} reaches a macro-F1 of {value}{clips}."
     else:
@@ -94,11 +109,9 @@ def seeds(reading: Reading) -> str:
     )
     value = f"{shown(best['mean'], 'score')}{interval(best, 'low', 'high')}"
     spread = f"{shown(min(best['scores']), 'score')} to {shown(max(best['scores']), 'score')}"
-    said = (
-        f"Over {many} the mean is {value}, the seeds' scores go from {spread}."
-        if len(rows) == 1
-        else f"The highest mean over {many} is {value} ({reading.title(best)}), the seeds' scores going from {spread}."
-    )
+    mean = f"Over {many} the mean is" if len(rows) == 1 else f"The highest mean over {many} is"
+    of = "" if len(rows) == 1 else f" ({reading.title(best)})"
+    said = "" if reading.board else f"{mean} {value}{of}, the seeds' scores go from {spread}."
     shares = [share for row in rows if (share := number(row.get("seed_share"))) is not None]
     if all(min(row["scores"]) == max(row["scores"]) for row in rows) and not any(shares):
         said += " The seed changes nothing here: every one gives the same score."
@@ -107,7 +120,7 @@ def seeds(reading: Reading) -> str:
         unit = {"person": "the persons", "clip": "the clips"}.get(str(best.get("unit")), "the units")
         said += f" Of the variance of one published score {part} comes from the seed, the rest from {unit} tested."
     problems = list(dict.fromkeys(str(row["problem"]) for row in rows if row.get("problem")))
-    return " ".join([said, *problems])
+    return " ".join([said.strip(), *problems]).strip()
 
 
 def _blind(reading: Reading) -> str:

@@ -24,6 +24,7 @@ from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.report.intervals import interval, stated, words
+from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
 from microexpr.statistics.guessing import guesses
@@ -66,7 +67,8 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "paired": paired(result),
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
-        "nested": nested(result),
+        "nested": None if result.study.methods else nested(result),
+        "leaderboard": leaderboard(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],
@@ -185,7 +187,8 @@ def _sampling(plan: Plan) -> dict[str, Any]:
 
 
 def _models(result: StudyResult) -> dict[str, Any]:
-    parameters = {row["model"]: row["parameters"] for row in result.latencies}
+    parameters = {cell.experiment.model.label: cell.result.folds[0].facts.get("parameters") for cell in result.cells}
+    parameters |= {row["model"]: row["parameters"] for row in result.latencies}
     models: dict[str, Any] = {}
     for cell in result.cells:
         name = cell.experiment.model.label

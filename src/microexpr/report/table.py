@@ -23,7 +23,8 @@ class Column:
     head: str
     keys: str | tuple[str, ...]
     show: str = "text"
-    """text, score (3 digits), published (4 digits, as in the paper), interval, change, percent, count, size, p or ms"""
+    """text, score (3 digits), published (4 digits, as in the paper), interval, change, percent, count, size, p, ms or
+    time"""
     group: str = ""
     missing: str = NOT_MEASURED
 
@@ -50,8 +51,8 @@ class Column:
 def shown(value: Any, how: str) -> str:
     """Return a number as a reader sees it.
 
-    >>> shown(0.47619, "score"), shown(442368, "count"), shown(0.84, "percent"), shown(19.674, "ms")
-    ('0.476', '442,368', '84.0 %', '19.67')
+    >>> shown(0.47619, "score"), shown(442368, "count"), shown(0.84, "percent"), shown(19.674, "ms"), shown(90, "time")
+    ('0.476', '442,368', '84.0 %', '19.67', '1.5 min')
     """
     known = number(value)
     if known is None:
@@ -66,9 +67,18 @@ def shown(value: Any, how: str) -> str:
         return f"{known:+.3f}".replace("-", "−")
     if how == "published":
         return f"{known:.4f}"
+    if how == "time":
+        return _time(known)
     if how == "percent":
         return f"{100 * known:.1f} %"
     return f"{known:.2f}" if how == "ms" else f"{known:.3f}"
+
+
+def _time(seconds: float) -> str:
+    """Return a number of seconds in the unit that people would take."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:

@@ -17,13 +17,18 @@ BLIND = {"guessing": "Guessing", "majority": "Majority class"}
 
 def paper_tables(reading: Reading) -> list[Table]:
     """Return those of Tables III, I, II, IV and V that the summary gives sense to."""
-    side_by_side = () if reading.crowded else (main_results, dataset, evolution, per_class)
-    makers = (*side_by_side, architectures)
+    makers = _makers(reading)
     made = [table for maker in makers if (table := maker(reading)) is not None and table.rows]
     if not reading.plainly:
         return made
     about_all = ("table1_dataset", "table2_architectures")
     return [t if t.name in about_all else replace(t, notes=[*t.notes, reading.plainly]) for t in made]
+
+
+def _makers(reading: Reading) -> tuple[Callable[[Reading], Table | None], ...]:
+    if reading.board:  # methods differ in what the paper's tables hold apart
+        return dataset, architectures
+    return (architectures,) if reading.crowded else (main_results, dataset, evolution, per_class, architectures)
 
 
 def scores(prefix: str) -> tuple[str, str, str]:
@@ -171,14 +176,15 @@ def _per_clip(fact: Mapping[str, Any]) -> str:
 
 def architectures(reading: Reading) -> Table | None:
     """Return Table II: how each model mixes its tokens."""
+    labels = [reading.label("model", name) for name in reading.part("models")]
     rows = [
         {
-            "model": reading.label("model", name),
+            "model": label if labels.count(label) == 1 else f"{label}, {name}",
             "token_mixing": fact.get("token_mixing"),
             "parameters": fact.get("parameters"),
             "weights": fact.get("weights"),
         }
-        for name, fact in reading.part("models").items()
+        for label, (name, fact) in zip(labels, reading.part("models").items(), strict=True)
     ]
     columns = [
         Column("Model", "model"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -181,20 +181,40 @@ def resample_pair(
     stratified: bool = False,
 ) -> tuple[Resamples, Resamples]:
     """Return the resampled scores of `y_a`, and of `y_a` minus `y_b` on the same resamples."""
+    weights = np.array([[1.0, 0.0], [1.0, -1.0]])
+    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "n": n, "persons": persons, "stratified": stratified}
+    alone, apart = resample_sums(metric, y_true, [y_a, y_b], weights, **given)
+    return alone, apart
+
+
+def resample_sums(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    guesses: Sequence[Int[np.ndarray, "n"]],
+    weights: Float[np.ndarray, "sums m"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    stratified: bool = False,
+) -> tuple[Resamples, ...]:
+    """Return weighted sums of the scores of m predictions, a row of `weights` each, all on the same resamples.
+
+    Weights of 1 / 3 give the mean score of three seeds, and of 1 and -1 a difference.
+    """
     _check(y_true, persons, n, 0.5, stratified, "percentile")
-    points = [float(metric.of_confusion(confusion_matrix(y_true, guess, k), over)) for guess in (y_a, y_b)]
-    units = units_of(y_true, [y_a, y_b], k, persons, stratified=stratified)
-    scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)])
+    units = units_of(y_true, guesses, k, persons, stratified=stratified)
+    points = weights @ metric.of_confusion(units.total(), over)
+    scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)]) @ weights.T
 
-    def difference(matrices: Float[np.ndarray, "b 2 k k"]) -> Float[np.ndarray, "b"]:
-        both = metric.of_confusion(matrices, over)
-        return np.asarray(both[:, 0] - both[:, 1])
+    def sample(row: Float[np.ndarray, "m"]) -> _Sample:
+        return _Sample.of(units, lambda matrices: metric.of_confusion(matrices, over) @ row)
 
-    alone = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
-    apart, unit = _Sample.of(units, difference), _unit(persons)
-    return (
-        Resamples(scores[:, 0], points[0], unit, stratified, alone),
-        Resamples(scores[:, 0] - scores[:, 1], points[0] - points[1], unit, stratified, apart),
+    return tuple(
+        Resamples(scores[:, at], float(points[at]), _unit(persons), stratified, sample(row))
+        for at, row in enumerate(weights)
     )
 
 

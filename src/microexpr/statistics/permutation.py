@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,17 +57,44 @@ def permutation_null(
     """
     if y_true.size == 0 or n < 1:
         raise ConfigError("a permutation test needs at least one clip and one permutation.")
-    shuffled = _permuted(y_true.astype(np.int64), persons, n, rng)
     if isinstance(metric, ConfusionMetric):
-        observed = float(metric.of_confusion(confusion_matrix(y_true, y_pred, k), over))
-        scores = np.concatenate([metric.of_confusion(_matrices(labels, y_pred, k), over) for labels in shuffled])
-    else:
-        if proba is None:
-            raise ValueError("this metric does not follow from a confusion matrix: pass proba")
-        observed = metric(y_true, y_pred, proba, over)
-        scores = np.array([metric(labels, y_pred, proba, over) for chunk in shuffled for labels in chunk])
-    p_value = (1 + int((scores >= observed - TIE).sum())) / (n + 1)
-    return PermutationNull(float(scores.mean()), float(np.quantile(scores, QUANTILE)), p_value, n)
+        one = np.ones((1, 1))
+        return permutation_nulls(metric, y_true, [y_pred], one, k=k, over=over, rng=rng, n=n, persons=persons)[0]
+    if proba is None:
+        raise ValueError("this metric does not follow from a confusion matrix: pass proba")
+    shuffled = _permuted(y_true.astype(np.int64), persons, n, rng)
+    scores = np.array([metric(labels, y_pred, proba, over) for chunk in shuffled for labels in chunk])
+    return _null(scores, metric(y_true, y_pred, proba, over))
+
+
+def permutation_nulls(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    guesses: Sequence[Int[np.ndarray, "n"]],
+    weights: Float[np.ndarray, "sums m"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 9_999,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+) -> tuple[PermutationNull, ...]:
+    """Do the same for weighted sums of the scores of m predictions, a row of `weights` each: means over seeds, say.
+
+    All of them see the same permutations.
+    """
+    if y_true.size == 0 or n < 1:
+        raise ConfigError("a permutation test needs at least one clip and one permutation.")
+    observed = np.array([metric.of_confusion(confusion_matrix(y_true, guess, k), over) for guess in guesses])
+    shuffled = _permuted(y_true.astype(np.int64), persons, n, rng)
+    drawn = [[metric.of_confusion(_matrices(labels, guess, k), over) for guess in guesses] for labels in shuffled]
+    scores = weights @ np.concatenate(drawn, axis=1)
+    return tuple(_null(row, float(point)) for row, point in zip(scores, weights @ observed, strict=True))
+
+
+def _null(scores: Float[np.ndarray, "n"], observed: float) -> PermutationNull:
+    p_value = (1 + int((scores >= observed - TIE).sum())) / (scores.size + 1)
+    return PermutationNull(float(scores.mean()), float(np.quantile(scores, QUANTILE)), p_value, scores.size)
 
 
 def _permuted(

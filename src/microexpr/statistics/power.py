@@ -27,8 +27,8 @@ class Precision(NamedTuple):
 def precision(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    y_a: Int[np.ndarray, "n"],
-    y_b: Int[np.ndarray, "n"],
+    y_a: Int[np.ndarray, "*s n"],
+    y_b: Int[np.ndarray, "*s n"],
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
@@ -39,13 +39,14 @@ def precision(
     The spread of bootstrap resamples is too small where a class has few clips, as resamples that lose it score it 0
     for both: by a sixth on seven classes of 255 clips, two of them with 7 and 2. The jackknife errs upwards (Efron &
     Stein, 1981), and little. Degrees of freedom count the effective number of persons: one with many clips weighs more.
+    Each of the two may be several predictions, one a row, of which the mean scores are compared.
     """
-    units = units_of(y_true, [y_a, y_b], k, persons)
+    units = units_of(y_true, [*np.atleast_2d(y_a), *np.atleast_2d(y_b)], k, persons)
     number = int(units.counts.sum())
     if number < 2:
         raise ConfigError("a standard error needs at least two clips or persons.")
     scores = metric.of_confusion(units.total() - units.matrices, over)
-    without = scores[:, 0] - scores[:, 1]
+    without = np.subtract(*np.split(scores, 2, axis=1)).mean(axis=1)
     spread = np.average((without - np.average(without, weights=units.counts)) ** 2, weights=units.counts)
     error = math.sqrt((number - 1) * float(spread))
     return Precision(error if error > TIE else 0.0, freedom_of(units.sizes(), units.counts))

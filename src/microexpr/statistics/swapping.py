@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,8 +39,8 @@ class SwapTest:
 def swap_test(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    y_a: Int[np.ndarray, "n"],
-    y_b: Int[np.ndarray, "n"],
+    y_a: Int[np.ndarray, "*s n"],
+    y_b: Int[np.ndarray, "*s n"],
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
@@ -55,19 +56,24 @@ def swap_test(
     holds whatever makes one classifier do well on one person. Without `persons` clips are swapped one by one, which
     takes them for independent.
 
+    Each of the two may be several predictions, one a row: the seeds of a method. Their mean scores are compared, and
+    a person's predictions of all rows are swapped at once, each with that in the same row of the other.
+
     Where there are no more than `n` swappings (14 persons for 9,999, since a swapping and its mirror image differ by
     the same amount), all are scored and p is their share that differ at least as much. Otherwise `n` are drawn and
     p is (1 + count) / (n + 1), never 0 (Phipson & Smyth, 2010). `level` only tells the `step`.
     """
     if y_true.size == 0 or n < 1:
         raise ConfigError("a permutation test needs at least one clip and one permutation.")
-    units = units_of(y_true, [y_a, y_b], k, persons)
-    as_they_are, other = units.total()
+    rows_a, rows_b = np.atleast_2d(y_a), np.atleast_2d(y_b)
+    units = units_of(y_true, [*rows_a, *rows_b], k, persons)
+    as_they_are, other = np.split(units.total(), 2)
 
-    def differ(swapped: Float[np.ndarray, "c k k"]) -> Float[np.ndarray, "c"]:
-        return np.asarray(metric.of_confusion(as_they_are + swapped, over) - metric.of_confusion(other - swapped, over))
+    def differ(swapped: Float[np.ndarray, "c s k k"]) -> Float[np.ndarray, "c"]:
+        scores = metric.of_confusion(as_they_are + swapped, over) - metric.of_confusion(other - swapped, over)
+        return np.asarray(scores.mean(axis=1))
 
-    observed = float(differ(np.zeros((1, k, k)))[0])
+    observed = float(differ(np.zeros((1, len(rows_a), k, k)))[0])
     units = _discordant(units)
     number = int(units.counts.sum())
     exact = number < 2 or 2 ** (number - 1) <= n
@@ -87,28 +93,28 @@ def _step(scores: Float[np.ndarray, "s"], extra: int, level: float) -> float | N
 
 def _discordant(units: Units) -> Units:
     """Keep units whose swapping changes a matrix."""
-    kept = (units.matrices[:, 0] != units.matrices[:, 1]).any(axis=(1, 2))
+    kept = np.not_equal(*np.split(units.matrices, 2, axis=1)).any(axis=(1, 2, 3))
     return Units(units.matrices[kept], units.counts[kept], units.strata[kept])
 
 
-def _changes(units: Units) -> Float[np.ndarray, "u kk"]:
-    """Return what swapping one unit of each row adds to the first classifier's matrix."""
-    k = units.matrices.shape[-1]
-    return np.asarray(units.matrices[:, 1] - units.matrices[:, 0]).reshape(len(units.counts), k * k)
+def _changes(units: Units) -> tuple[Float[np.ndarray, "u skk"], tuple[int, ...]]:
+    """Return what swapping one unit of each row adds to the first classifier's matrices, and the shape of these."""
+    first, second = np.split(units.matrices, 2, axis=1)
+    return np.asarray(second - first).reshape(len(units.counts), math.prod(first.shape[1:])), first.shape[1:]
 
 
-def _all_swappings(units: Units, number: int) -> Iterator[Float[np.ndarray, "c k k"]]:
-    k = units.matrices.shape[-1]
-    changes = np.repeat(_changes(units), units.counts, axis=0)
+def _all_swappings(units: Units, number: int) -> Iterator[Float[np.ndarray, "c s k k"]]:
+    changes, shape = _changes(units)
+    changes = np.repeat(changes, units.counts, axis=0)
     bits = np.arange(max(number - 1, 0))  # the last unit stays: its swappings mirror the others
     for start in range(0, 2 ** len(bits), CHUNK):
         numbers = np.arange(start, min(start + CHUNK, 2 ** len(bits)))
         swapped = (numbers[:, None] >> bits) & 1
-        yield (swapped @ changes[: len(bits)]).reshape(-1, k, k)
+        yield (swapped @ changes[: len(bits)]).reshape(-1, *shape)
 
 
-def _drawn_swappings(units: Units, n: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "c k k"]]:
-    k, changes = units.matrices.shape[-1], _changes(units)
+def _drawn_swappings(units: Units, n: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "c s k k"]]:
+    changes, shape = _changes(units)
     for start in range(0, n, CHUNK):
         swapped = rng.binomial(units.counts, 0.5, size=(min(CHUNK, n - start), len(units.counts)))
-        yield (swapped @ changes).reshape(-1, k, k)
+        yield (swapped @ changes).reshape(-1, *shape)

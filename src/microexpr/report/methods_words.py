@@ -1,0 +1,163 @@
+"""What a study of methods tells, and what it does not, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from microexpr.errors import many
+from microexpr.report.reading import Reading, score_title
+from microexpr.report.table import interval, shown
+
+CHOSEN = "chosen in training"
+"""The choice made inside the training persons, in few words."""
+NAMED = 6
+"""Methods that a sentence names with their numbers."""
+
+
+def honest(reading: Reading) -> Mapping[str, Any] | None:
+    """Return the choice made inside the training persons; None where none could be made."""
+    found = reading.board.get("choice") or {}
+    return found if found.get("score") is not None else None
+
+
+def compared(row: Mapping[str, Any]) -> str:
+    """Return '+0.021, p 0.310': the difference from the reference and the p-value to judge it by."""
+    return f"{shown(row['paired']['value'], 'change')}, p {shown(judged(row['paired']), 'p')}"
+
+
+def judged(paired: Mapping[str, Any]) -> float:
+    """Return the p-value to judge by: Holm's where there is a family."""
+    adjusted = paired.get("p_holm")
+    return float(paired["p_value"] if adjusted is None else adjusted)
+
+
+def sentences(reading: Reading) -> list[str]:
+    """Return what the leaderboard tells: the choice, differences from the reference, the best, the contrast."""
+    made = [_choice(reading), _against(reading), _best(reading), _permuted(reading), _contrast(reading)]
+    return [sentence for sentence in made if sentence]
+
+
+def skipped(reading: Reading) -> list[str]:
+    """Return the methods that the data do not allow, each with the reason."""
+    return [f"{row['method']}: {row['reason']}" for row in reading.board.get("skipped") or []]
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    return f"{shown(row['score'], 'score')}{interval(row, 'low', 'high')}"
+
+
+def _title(reading: Reading) -> str:
+    return score_title(str(reading.board["metric"]))
+
+
+def _choice(reading: Reading) -> str:
+    asked = reading.board.get("choice")
+    if not asked:
+        return "No method was chosen inside the training persons, so that no score in the table is that of a choice."
+    if asked["problem"]:
+        return f"No method could be chosen inside the training persons: {asked['problem']}"
+    taken = [row for row in asked["chosen"] if row["persons"]]
+    persons = sum(row["persons"] for row in taken)
+    told = ", ".join(f"{row['method']} for {row['persons']}" for row in taken)
+    said = (
+        f"Chosen inside the training persons, by a rule and from {many(len(asked['of']), 'method')} fixed beforehand, "
+        f"{_title(reading)} is {_value(asked)}: this is the score that counts, since no test person had a word in the "
+        f"choice ({told} of {persons} persons). On the persons that judged, the chosen methods gave "
+        f"{shown(asked['inner'], 'score')} on average."
+    )
+    if asked["left_out"]:
+        said += f" {_and(asked['left_out'])} could not be run and could not be chosen."
+    return f"{said} {_than(reading, asked)}".strip()
+
+
+def _than(reading: Reading, row: Mapping[str, Any]) -> str:
+    """Compare the choice with the reference."""
+    against, paired = reading.board["reference"], row.get("paired")
+    if not against or not paired:
+        return ""
+    if not paired["differing"]:
+        return f"It predicts as {against} does, so that the two do not differ."
+    told = "the difference can be told" if paired["told"] else "no difference can be told"
+    value = shown(paired["value"], "change") + interval(paired, "low", "high", digits=3)
+    return f"Against {against} that is {value}, p {shown(paired['p_value'], 'p')}: {told}."
+
+
+def _against(reading: Reading) -> str:
+    against = reading.board["reference"]
+    if reading.board["problem"]:
+        return f"The methods were not compared: {reading.board['problem']}"
+    rows = [row for row in reading.board["rows"] if row["paired"]]
+    if not against or not rows:
+        return "No reference was named, so that no method was compared with another and no difference may be claimed."
+    better = [row for row in rows if row["paired"]["told"] and row["paired"]["value"] > 0]
+    worse = [row for row in rows if row["paired"]["told"] and row["paired"]["value"] <= 0]
+    open_ = [row for row in rows if not row["paired"]["told"]]
+    said = f"Against {against}, corrected for {many(len(rows), 'comparison')} (Holm), "
+    if better or worse:
+        parts = [f"{_named(found)} can be told to be {word}" for found, word in ((better, "better"), (worse, "worse"))
+                 if found]  # fmt: skip
+        said += f"{' and '.join(parts)}."
+    else:
+        said += "no method can be told to be better or worse."
+    if open_:
+        said += f" Not significant: {_named(open_)}. That is no proof that there is no difference"
+        least = [row["paired"]["detectable"] for row in open_ if row["paired"]["detectable"] is not None]
+        low, high = (shown(value, "score") for value in (min(least, default=0.0), max(least, default=0.0)))
+        share = f"{100 * reading.board['power']:.0f} %"
+        found = f"; {share} of such test sets would find one of {low if low == high else f'{low} to {high}'}"
+        said += f"{found}." if least else "."
+    return said
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = [f"{row['label']} ({compared(row)})" for row in rows[:NAMED]]
+    return _and([*names, *([f"{len(rows) - NAMED} more"] if len(rows) > NAMED else [])])
+
+
+def _best(reading: Reading) -> str:
+    rows = reading.board["rows"]
+    if len(rows) < 2:
+        return ""
+    return (
+        f"The highest {_title(reading)} of the {len(rows)} methods is {_value(rows[0])} ({rows[0]['label']}); it was "
+        "picked on the test persons and is therefore too high by an unknown amount."
+    )
+
+
+def _permuted(reading: Reading) -> str:
+    rows = [row for row in reading.board["rows"] if row.get("permuted")]
+    below = [row["label"] for row in rows if not row["permuted"]["above"]]
+    if not rows:
+        return ""
+    if not below:
+        return "Every method scores above what permuted labels give (Holm)."
+    said = f"Not above what permuted labels give (Holm): {_and(below)}"
+    return f"{said}; nothing was recognised by {'it' if len(below) == 1 else 'them'} that a claim could rest on."
+
+
+def _contrast(reading: Reading) -> str:
+    found = reading.board.get("contrast")
+    if not found:
+        return ""
+    (first, mine), (second, others) = found["groups"].items()
+    if found["problem"]:
+        return f"{first} and {second} were not compared: {found['problem']}"
+    value = shown(found["value"], "change") + interval(found, "low", "high", digits=3)
+    told = "a difference can be told" if found["told"] else "no difference can be told, which is no proof of none"
+    said = (
+        f"{first[:1].upper()}{first[1:]} ({many(len(mine), 'method')}, mean {_title(reading)} "
+        f"{shown(found['scores'][first], 'score')}) minus {second} ({len(others)}, "
+        f"{shown(found['scores'][second], 'score')}): {value}, p {shown(found['p_value'], 'p')} by swapping whole "
+        f"persons between the groups: {told}."
+    )
+    if not found["told"] and found["detectable"] is not None:
+        said += (
+            f" {100 * reading.board['power']:.0f} % of such test sets would find a difference of "
+            f"{shown(found['detectable'], 'score')}."
+        )
+    return f"{said} {_and(found['left_out'])} could not be run." if found["left_out"] else said
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
