@@ -10,7 +10,8 @@ from microexpr import experiment as running
 from microexpr.contracts import Fold, protocols
 from microexpr.errors import ConfigError, DataError, Fault, StoreError
 from microexpr.experiment import run
-from microexpr.plan import Options, Workspace, cut_val
+from microexpr.partition import cut_val
+from microexpr.plan import Options, Workspace
 
 
 def workspace(database, out, **options):

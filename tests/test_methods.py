@@ -108,3 +108,36 @@ def test_a_method_may_have_seeds_of_its_own():
     ]  # fmt: skip
     assert found.factors()[1:3] == [{"method": "pca", "seed": "7"}, {"method": "small", "seed": "0"}]
     assert [cell.seed for cell in found.seeded([3, 4]).cells()] == [3, 4] * 3
+
+
+def test_fused_methods_average_probabilities_and_may_be_chosen(database, tmp_path):
+    from microexpr import run_study
+
+    of = ("pca", "small")
+    found = methods(
+        methods={name: METHODS[name] for name in of},
+        leaderboard={"fused": {"mean": of}, "choice": {"of": ["mean", "pca"], "groups": 4}, "reference": "pca"},
+    )
+    done = run_study(found, database, tmp_path, workers=1)
+    members = [cell.result.predictions() for cell in done.result.cells]
+    (mean,) = (cell.result.predictions() for cell in done.result.fused)
+    names = ["p_0", "p_1", "p_2"]
+    expected = members[0][names].to_numpy() + members[1].set_index("clip").loc[members[0]["clip"], names].to_numpy()
+    np.testing.assert_allclose(mean.set_index("clip").loc[members[0]["clip"], names].to_numpy(), expected / 2)
+    assert (mean["y_pred"] == mean[names].to_numpy().argmax(1)).all()
+    board = done.summary["leaderboard"]
+    assert {row["method"] for row in board["rows"]} == {"pca", "small", "mean"}
+    assert set(board["choice"]["of"]) == {"mean", "pca"}
+    assert next(row for row in board["rows"] if row["method"] == "mean")["fused"] == list(of)
+
+
+def test_fused_methods_need_members_that_were_run(database, tmp_path):
+    from microexpr import run_study
+
+    found = methods(leaderboard={"fused": {"mean": ["pca", "image"]}})
+    done = run_study(found, database, tmp_path, workers=1)
+    assert done.result.skipped["mean"] == "it averages image, which was not run"
+    with pytest.raises(ConfigError, match=r"unknown method in leaderboard\.fused\.mean 'pac'"):
+        methods(leaderboard={"fused": {"mean": ["pac", "pca"]}}).check()
+    with pytest.raises(ConfigError, match="pca is the name of a method already"):
+        methods(leaderboard={"fused": {"pca": ["small", "image"]}}).check()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from microexpr.config import Experiment
 from microexpr.contracts import EvalProtocol, protocols
 from microexpr.errors import ConfigError, SplitError
-from microexpr.plan import cut_val
+from microexpr.partition import cut_val
 from microexpr.protocols.holdout import adams
 
 EMOTIONS = ("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear")

@@ -7,7 +7,6 @@ A component is written by its name, ``model = "vit_b32"``, or with parameters,
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import itertools
 import tomllib
@@ -17,16 +16,21 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from microexpr import contracts
 from microexpr._registry import Registry
 from microexpr.component import PAPERS_LOSSES, Components, Strict, factors, words
 from microexpr.component import Component as Component
-from microexpr.errors import ConfigError, UnknownComponentError, suggest
+from microexpr.errors import ConfigError, UnknownComponentError
 from microexpr.files import digest
 from microexpr.labels import AS_GIVEN, LABEL_SETS
+from microexpr.parsing import parse as parse
+from microexpr.parsing import parse_setting as parse_setting
+from microexpr.parsing import set_dotted
 from microexpr.settings import Bootstrap as Bootstrap
+from microexpr.settings import Choice as Choice
+from microexpr.settings import Leaderboard as Leaderboard
 from microexpr.settings import Training as Training
 from microexpr.settings import Tuning as Tuning
 from microexpr.settings import check_score
@@ -117,7 +121,7 @@ class Experiment(Strict):
         """Return this experiment with dotted keys set; raises ConfigError."""
         content = self.to_dict()
         for key, value in values.items():
-            _set(content, key, value)
+            set_dotted(content, key, value)
         return parse(Experiment, content, "the changed experiment")
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,30 +186,6 @@ class NamedCell(Strict):
     """How often it is trained again on shuffled labels."""
 
 
-class Choice(Strict):
-    """A method chosen among several inside the training persons of each fold, by a rule fixed beforehand.
-
-    The persons are divided into `groups`; every pair of groups is left out once (protocol `group_pairs`). For the
-    persons of one group the method is taken that scores best on all others, each predicted by models that saw neither
-    them nor that group. Of equal scores the first in the list is taken.
-    """
-
-    of: tuple[str, ...] = Field(min_length=2)
-    groups: int = Field(8, ge=4, multiple_of=2)
-
-
-class Leaderboard(Strict):
-    """How a study's methods are set against each other."""
-
-    metric: str = "uf1"
-    """Decides the order, the choice and the paired comparisons; it must follow from confusion matrices."""
-    reference: str | None = None
-    """The method that each is compared with."""
-    contrast: dict[str, tuple[str, ...]] = Field(default_factory=dict, max_length=2)
-    """Two groups of methods by name: the mean of the one is set against that of the other."""
-    choice: Choice | None = None
-
-
 class Study(Strict):
     """A grid of experiments and what the report makes of them."""
 
@@ -268,9 +248,10 @@ class Study(Strict):
             return {}
         first = {key: values[0] for key, values in self.grid.items()}
         protocol = {"name": "group_pairs", "groups": choice.groups}
+        members = dict.fromkeys(member for name in choice.of for member in self.leaderboard.fused.get(name, (name,)))
         return {
             name: self._cell({METHODS: name, "seed": self._seeds(name)[0], **first, "protocol": protocol})
-            for name in choice.of
+            for name in members
         }
 
     def sized(self, size: str, numbers: Sequence[int | None]) -> Study:
@@ -356,15 +337,21 @@ class Study(Strict):
                 f"leaderboard.metric: {board.metric} does not follow from confusion matrices, so it cannot be "
                 "resampled. Take uf1, uar, macro_f1 or accuracy."
             )
-        named = {
+        single = {
             "reference": [board.reference] if board.reference else [],
+            **{f"fused.{name}": members for name, members in board.fused.items()},
+        }
+        both = {
             "choice.of": board.choice.of if board.choice else [],
             **{f"contrast.{group}": names for group, names in board.contrast.items()},
         }
-        for part, names in named.items():
-            for name in names:
-                if name not in known:
-                    raise UnknownComponentError(f"method in leaderboard.{part}", name, known)
+        for parts, among in ((single, known), (both, [*known, *board.fused])):
+            for part, names in parts.items():
+                for name in names:
+                    if name not in among:
+                        raise UnknownComponentError(f"method in leaderboard.{part}", name, among)
+        if taken := sorted(set(known) & set(board.fused)):
+            raise ConfigError(f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
         if len(board.contrast) == 1:
             raise ConfigError("leaderboard.contrast: one group is set against nothing; name two.")
         shared = set.intersection(*map(set, board.contrast.values())) if board.contrast else set()
@@ -414,44 +401,6 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
     return content
 
 
-def _set(content: dict[str, Any], key: str, value: object) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        inner = content.get(part, {})
-        if not isinstance(inner, str | dict):
-            raise ConfigError(f"{key}: {part!r} has no parts that could be set.")
-        content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner)
-        content = content[part]
-    content[last] = value
-
-
-def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
-    """Return a checked Experiment or Study; raises ConfigError naming every wrong key."""
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        problems = [_problem(kind, item) for item in error.errors()]
-        raise ConfigError(f"{where} is not right:\n  " + "\n  ".join(problems)) from None
-
-
-def _problem(kind: type[BaseModel], item: Any) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        known = _known(kind, item["loc"][:-1])
-        return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
-    said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{path}: {said}" if path else said
-
-
-def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    for part in path:
-        inner = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
-
-
 def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> M:
     """Read an Experiment or a Study from TOML, dotted `values` set on top; raises ConfigError."""
     try:
@@ -463,7 +412,7 @@ def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> 
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
     for key, value in (values or {}).items():
-        _set(content, key, value)
+        set_dotted(content, key, value)
     _expect(kind, content, file)
     found = parse(kind, content, str(file))
     try:
@@ -478,17 +427,6 @@ def _expect(kind: type[BaseModel], content: Mapping[str, Any], file: Path) -> No
     other, what, command = (Study, "a study", "study") if kind is Experiment else (Experiment, "an experiment", "run")
     if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
         raise ConfigError(f"{file} is {what}; `microexpr {command} {file}` takes it.")
-
-
-def parse_setting(text: str) -> tuple[str, Any]:
-    """Return key and value of ``key=value``; the value is TOML where it can be, else a word."""
-    key, separator, value = text.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set takes key=value, not {text!r}; for instance --set training.epochs=2.")
-    try:
-        return key.strip(), tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
 
 
 def rng_for(seed: int, role: str) -> np.random.Generator:

@@ -16,7 +16,8 @@ from microexpr.environment import environment
 from microexpr.errors import StoreError
 from microexpr.experiment import fit_rows
 from microexpr.files import make_folder, write_atomically
-from microexpr.plan import Plan, Workspace, cut_val
+from microexpr.partition import cut_val
+from microexpr.plan import Plan, Workspace
 from microexpr.saved import load_model, save_model
 
 

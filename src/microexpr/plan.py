@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from microexpr import contracts
 from microexpr.cache import Cache, Views
@@ -22,6 +22,7 @@ from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceEr
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
+from microexpr.partition import cut_val, keep_train
 from microexpr.progress import Progress, Silent
 
 
@@ -294,51 +295,6 @@ class Workspace:
         )
 
 
-def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
-    """Cut validation from the training persons: of 100 draws the one whose class shares are nearest to training's."""
-    rng = rng_for(experiment.seed, f"validation/{fold.name}")
-    persons, labels = table["person"].to_numpy()[fold.train], table["label"].to_numpy(int)[fold.train]
-    names, inverse = np.unique(persons, return_inverse=True)
-    wanted = max(1, round(experiment.validation * len(fold.train)))
-    k = int(table["label"].max()) + 1
-    best, chosen = np.inf, np.zeros(len(fold.train), bool)
-    for _ in range(100):
-        order = rng.permutation(len(names))
-        sizes = np.cumsum(np.bincount(inverse, minlength=len(names))[order])
-        mask = np.isin(inverse, order[: int(np.searchsorted(sizes, wanted)) + 1])
-        if mask.all():
-            continue
-        gap = _shares(labels[mask], k) - _shares(labels[~mask], k)
-        if np.abs(gap).sum() < best:
-            best, chosen = float(np.abs(gap).sum()), mask
-    if not chosen.any():
-        raise ConfigError(
-            f"fold {fold.name}: too few persons to cut validation from; train a fixed number of epochs with one loss "
-            "(training.patience = 0)."
-        )
-    return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])
-
-
-def keep_train(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
-    """Keep `train_clips` or `train_persons` of a fold's training clips, drawn at random once for all numbers.
-
-    Larger numbers contain smaller ones. Validation was cut before, so that every number is judged by the same clips.
-    """
-    clips, persons = experiment.train_clips, experiment.train_persons
-    wanted = clips if persons is None else persons
-    if wanted is None:
-        return fold
-    units = fold.train if persons is None else table["person"].to_numpy()[fold.train]
-    order = rng_for(experiment.seed, f"size/{fold.name}").permutation(np.unique(units))
-    if wanted > len(order):
-        what = "clips" if persons is None else "persons"
-        raise ConfigError(
-            f"train_{what} = {wanted}: fold {fold.name} has {len(order)} training {what} "
-            f"{'besides validation' if fold.val is not None else 'in all'}; ask for fewer, or for all of them."
-        )
-    return replace(fold, train=fold.train[np.isin(units, order[:wanted])])
-
-
 def check_intervals(plan: Plan) -> None:
     """Raise ConfigError where the test clips cannot give the intervals that were asked for."""
     settings = plan.experiment.bootstrap
@@ -420,10 +376,6 @@ def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Map
         if required:
             raise
         return {"weights": "not at hand"}
-
-
-def _shares(labels: Int[np.ndarray, "n"], k: int) -> Float[np.ndarray, "k"]:
-    return np.bincount(labels, minlength=k) / len(labels)
 
 
 def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:

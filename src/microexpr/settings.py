@@ -187,6 +187,32 @@ class Tuning(Strict):
     """Inner folds, whole persons, that a trial is trained and scored on."""
 
 
+class Choice(Strict):
+    """A method chosen among several inside the training persons of each fold, by a rule fixed beforehand.
+
+    The persons are divided into `groups`; every pair of groups is left out once (protocol `group_pairs`). For the
+    persons of one group the method is taken that scores best on all others, each predicted by models that saw neither
+    them nor that group. Of equal scores the first in the list is taken.
+    """
+
+    of: tuple[str, ...] = Field(min_length=2)
+    groups: int = Field(8, ge=4, multiple_of=2)
+
+
+class Leaderboard(Strict):
+    """How a study's methods are set against each other."""
+
+    metric: str = "uf1"
+    """Decides the order, the choice and the paired comparisons; it must follow from confusion matrices."""
+    reference: str | None = None
+    """The method that each is compared with."""
+    contrast: dict[str, tuple[str, ...]] = Field(default_factory=dict, max_length=2)
+    """Two groups of methods by name: the mean of the one is set against that of the other."""
+    fused: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(default_factory=dict)
+    """Name -> methods whose class probabilities are averaged clip by clip (first seeds); nothing is trained for it."""
+    choice: Choice | None = None
+
+
 def metric_of(score: str) -> tuple[str, bool]:
     """Return the metric that a score names, and whether it is the mean of the folds' scores.
 

@@ -18,6 +18,7 @@ from microexpr.errors import TrainingError, UnfitError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
+from microexpr.fusing import fused
 from microexpr.plan import Plan, Workspace, check_intervals
 from microexpr.progress import track
 
@@ -53,6 +54,8 @@ class StudyResult:
     """Experiments that could not be trained, and why."""
     judging: tuple[Cell, ...] = ()
     """What the choice among methods rests on, one cell a method; their repeats are rounds."""
+    fused: tuple[Cell, ...] = ()
+    """Methods whose probabilities were averaged; no cells of the grid."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Methods that the data do not allow, and why."""
 
@@ -66,6 +69,7 @@ class StudyResult:
             self,
             cells=tuple(map(first, self.cells)),
             baselines=tuple(map(first, self.baselines)),
+            fused=tuple(map(first, self.fused)),
             named=self.named and first(self.named),
             shuffled=tuple(map(first, self.shuffled)),
         )
@@ -129,6 +133,8 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
             cells[job.part].append(Cell(job.plan, experiments.run(job.plan, workspace), job.factors))
         except TrainingError as error:  # the others go on
             failed.append((job.plan.experiment.name, str(error)))
+    joined, missing = _fused(study, cells["cells"])
+    judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
         raise TrainingError(f"no cell could be trained; the first: {failed[0][1]}")
     return StudyResult(
@@ -139,10 +145,28 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         shuffled=tuple(cells["shuffled"]),
         framings=_framings([cell.plan for cell in cells["cells"]]),
         failed=tuple(failed),
-        judging=tuple(cells["judging"]),
-        skipped=skipped,
+        judging=(*cells["judging"], *judging),
+        fused=tuple(joined),
+        skipped=skipped | missing,
         latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
     )
+
+
+def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:
+    """Average methods' probabilities as the leaderboard asks for; return what lacks a member, with the reason."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.factors.get(METHODS, ""), cell)
+    made, missing = [], {}
+    for name, members in study.leaderboard.fused.items():
+        lacking = [member for member in members if member not in first]
+        if lacking:
+            missing[name] = f"it averages {lacking[0]}, which was not run"
+            continue
+        mine = [first[member] for member in members]
+        levels = {**mine[0].factors, METHODS: name}
+        made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
+    return made, missing
 
 
 def shown(plan: Plan, first: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -67,7 +67,7 @@ class _Board:
                 {name: level for name, level in cells[0].factors.items() if name not in (METHODS, axis)},
                 {cell.factors.get(axis, ""): cell for cell in cells},
             )
-            for cells in factorial.by_setting(self.result)
+            for cells in [*factorial.by_setting(self.result), *([cell] for cell in self.result.fused)]
         ]
 
     @cached_property
@@ -143,10 +143,11 @@ def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
         "keys": [cell.result.key for cell in entry.cells.values()],
         "seeds": list(tables),
         **_scored(board, list(tables.values())),
-        "estimator": not entry.first.plan.model.trains_in_epochs,
+        "estimator": all(fact.get("parameters") is None for fact in facts),
+        "fused": list(board.asked.fused.get(entry.method, ())),
         "parameters": max((fact["parameters"] for fact in facts if fact.get("parameters") is not None), default=None),
         "ms_a_clip": _median([fact["ms_a_clip"] for fact in facts if fact.get("ms_a_clip") is not None]),
-        "seconds": float(sum(fold.facts["seconds"] for fold in entry.first.result.folds)),
+        "seconds": _trained([entry.first]),
         "folds": len(entry.first.result.folds),
         "paired": None,
     }
@@ -233,13 +234,18 @@ def _choice(board: _Board) -> dict[str, Any] | None:
         "groups": asked.groups,
         "apart": all(_alone(board.usual[name].first) for name in able),
         "keys": [cell.result.key for cell in judging.values()],
-        "seconds": float(sum(fold.facts["seconds"] for cell in judging.values() for fold in cell.result.folds)),
+        "seconds": _trained(cell for name, cell in judging.items() if name not in board.asked.fused),
         "problem": None,
     }
     try:
         return facts | _chosen(board, {name: _rounds(judging[name]) for name in able})
     except ConfigError as error:
         return facts | {"problem": str(error)}
+
+
+def _trained(cells: Iterable[Cell]) -> float:
+    """Return the seconds that all folds took."""
+    return float(sum(fold.facts["seconds"] for cell in cells for fold in cell.result.folds))
 
 
 def _alone(cell: Cell) -> bool:

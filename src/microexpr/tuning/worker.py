@@ -17,7 +17,8 @@ from microexpr.cache import Views
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError, SplitError, TrainingError
 from microexpr.experiment import run_fold
-from microexpr.plan import Plan, Workspace, cut_val
+from microexpr.partition import cut_val
+from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
 from microexpr.progress import track
 from microexpr.tuning import STARTUP
