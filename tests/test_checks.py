@@ -11,8 +11,11 @@ import pytest
 
 from conftest import recipe
 from microexpr import check_results, compare_results, run_experiment, run_study
-from microexpr.config import Study
+from microexpr.checks import Stored
+from microexpr.config import Experiment, Study, parse
 from microexpr.errors import ConfigError, StoreError
+from microexpr.experiment import Result
+from microexpr.labels import LabelSet
 from shell import microexpr
 
 FAST = {"model": "pca_svm", "sampling": "image"}
@@ -260,3 +263,23 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
     assert isinstance(told["told"], bool)
     assert any("different protocols" in stamp["text"] for stamp in told["stamps"])
+
+
+@pytest.mark.parametrize(
+    ("values", "recorded", "coded"),
+    [
+        ({}, ("onset_apex", "mean_flow"), True),
+        ({"modality": "mean_flow"}, ("onset_apex", "mean_flow"), False),
+        ({}, ("mean_flow",), False),
+        ({"modality": "both"}, ("onset_apex", "both"), True),
+        ({"modality": "two"}, ("mean_flow", "two"), False),
+    ],
+)
+def test_ready_images_tell_by_their_columns_whether_coders_times_made_them(values, recorded, coded):
+    series = {"both": ["onset_apex", "apex_offset"], "two": ["mean_flow", "mean_flow_2"]}
+    experiment = parse(
+        Experiment, {"datasets": [{"name": "manifest", "series": series}], "sampling": "image", **values}, "test"
+    )
+    result = Result(experiment, "key", LabelSet("stored", ("a", "b"), ()), ())
+    stored = Stored(result, {"data": {"table": "manifest.csv", **{f"channels of {name}": "u" for name in recorded}}})
+    assert stored.by_coded_times is coded

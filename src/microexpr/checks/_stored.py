@@ -21,6 +21,9 @@ from microexpr.store import FoldResult, Results
 BLIND: Final = ("majority", "class_frequency")
 """Models that look at no picture."""
 
+OF = "channels of "
+"""Facts of a database of ready images begin so, one for each modality, the default first."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -71,7 +74,14 @@ class Stored:
     def by_coded_times(self) -> bool:
         """Whether what it sees of a clip follows from the times that coders marked: by sampling, or in ready images."""
         sampler = self.experiment.sampling.build(contracts.samplers)
-        return sampler.by_coded_times or "apex" in (self.experiment.modality or "")
+        return sampler.by_coded_times or any("apex" in name for name in self._shown())
+
+    def _shown(self) -> tuple[str, ...]:
+        """Return the names of the pictures that were shown: the modality's, or those of the columns that it joins."""
+        recorded = [fact.removeprefix(OF) for fact in self.facts.get("data", {}) if fact.startswith(OF)]
+        modality = self.experiment.modality or next(iter(recorded), "")
+        series = [dict(item.params.get("series", {})) for item in self.experiment.datasets]
+        return (modality, *(column for joined in series for column in joined.get(modality, ())))
 
     @property
     def unfinished(self) -> list[str]:
