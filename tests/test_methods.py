@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -141,3 +142,59 @@ def test_fused_methods_need_members_that_were_run(database, tmp_path):
         methods(leaderboard={"fused": {"mean": ["pac", "pca"]}}).check()
     with pytest.raises(ConfigError, match="pca is the name of a method already"):
         methods(leaderboard={"fused": {"pca": ["small", "image"]}}).check()
+
+
+def test_labels_have_no_word_in_who_is_left_out_together():
+    rows = table()
+    folds, again = (
+        [(fold.name, fold.test.tolist()) for fold in protocols.build("group_pairs", {})(each, np.random.default_rng(0))]
+        for each in (rows, rows.assign(label=np.arange(len(rows)) % 7 % 3))
+    )
+    assert folds == again
+
+
+def test_a_method_that_does_not_fit_takes_no_clip_from_the_others(database, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(database, root)
+    rows = pd.read_csv(root / "manifest.csv")
+    rows.loc[:3, "apex"] = None
+    rows.to_csv(root / "manifest.csv", index=False)
+    found = methods(
+        methods={
+            "unfit": {"model": "ststnet", "sampling": "af"},
+            "fit": {"model": "pca_svm", "sampling": {"name": "af", "missing_apex": "middle"}},
+        }
+    )
+    jobs, skipped = study.planned(found, Workspace(Options({"manifest": root}, skip_invalid=True)))
+    assert list(skipped) == ["unfit"]
+    assert len(jobs[0].plan.data.clips) == len(rows)
+
+
+def test_one_folder_keeps_flow_of_two_and_of_three_frames(database, tmp_path):
+    flow = {"model": "logistic", "representation": {"name": "flow", "size": 16}}
+    both = {"sampling": "onset_apex_offset", **flow}
+    found = methods(methods={"one": {"sampling": "onset_apex", **flow}, "both": both})
+    from microexpr import run_study
+
+    done = run_study(found, database, tmp_path, workers=1)
+    assert [cell.plan.spec.shape for cell in done.result.cells] == [(1, 16, 16, 3), (2, 16, 16, 3)]
+    again = run_study(found, database, tmp_path, workers=1)
+    assert [len(cell.result.predictions()) for cell in again.result.cells] == [36, 36]
+
+
+def test_grey_is_not_made_of_flow():
+    from microexpr.clip import Clip
+    from microexpr.contracts import preprocessors
+
+    class Flow:
+        clip = Clip(dataset="d", subject="s", namespace="d", video="v", fps=None, onset=None, apex=None, offset=None)
+        channels = ("strain", "v", "u")
+
+        def pixels(self, numbers):
+            return np.zeros((len(numbers), 28, 28, 3), np.uint8)
+
+        def boxes(self, numbers, detector):
+            raise AssertionError
+
+    with pytest.raises(ConfigError, match="these frames hold strain, v, u"):
+        preprocessors.build("crop", {"colour": "grey", "size": 28})(Flow(), [0])

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Num
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from microexpr.clip import Clip
 from microexpr.contracts import (
@@ -32,6 +32,7 @@ from microexpr.contracts import (
 )
 from microexpr.errors import DataError, Fault, FrameError, MicroexprError, NoFaceError
 from microexpr.files import append_json_lines, digest, json_lines, make_folder, write_atomically
+from microexpr.processes import in_processes
 from microexpr.progress import Progress, Silent, track
 
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
@@ -192,9 +193,13 @@ class Views:
 
     def compute(self, index: int) -> Num[np.ndarray, "t h w c"]:
         """Return one view from its frames."""
+        return self.representation(*self.shown(index))
+
+    def shown(self, index: int) -> tuple[Frames, View, Clip]:
+        """Return what a representation is handed of one view."""
         rows = self.places[index]
         view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
-        return self.representation(view, self.numbers[index], self.clips[self.clip_rows[index]])
+        return view, self.numbers[index], self.clips[self.clip_rows[index]]
 
 
 @dataclass
@@ -259,7 +264,7 @@ class Cache:
     def _run(self, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
         tasks = (delayed(_preprocess)(self.frames(clip), parts) for clip, parts in jobs)
         # Starting processes costs about two seconds; a few clips are read faster without.
-        yield from Parallel(n_jobs=workers if len(jobs) > 2 * workers else 1, return_as="generator")(tasks)
+        yield from in_processes(tasks, workers if len(jobs) > 2 * workers else 1)
 
     def _remember(self, boxes: Boxes) -> None:
         new = {place: box for place, box in boxes.items() if place not in self.boxes}
@@ -304,10 +309,10 @@ class Cache:
         clips = [views.clips[row] for row in views.clip_rows]
         places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
         missing = [at for place, at in places.items() if place not in store.rows]
-        tasks = (delayed(views.compute)(at) for at in missing)
-        run = Parallel(n_jobs=workers if len(missing) > 8 * workers else 1, return_as="generator")
+        tasks = (delayed(views.representation)(*views.shown(at)) for at in missing)
+        run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
         channels = views.representation.gives(views.shows).channels
-        for at, made in zip(missing, track(run(tasks), len(missing), "views", progress or Silent()), strict=True):
+        for at, made in zip(missing, track(run, len(missing), "views", progress or Silent()), strict=True):
             store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
 
     def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> Num[np.ndarray, "n t h w c"] | None:

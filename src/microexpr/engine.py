@@ -1,6 +1,6 @@
 """Train and predict: a torch module or a scikit-learn estimator, on views it is handed.
 
-Test rows never come here: what validation there is, chooses; where there is none, nothing does.
+No row that is tested is ever taken: what validation there is, chooses; where there is none, nothing does.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def predict(
         proba = np.zeros((len(indices), num_classes))
         proba[:, model.classes_] = model.predict_proba(_flat(views, indices))
         return proba
+    model = model.to(device())
     return np.asarray(torch.softmax(logits(model, partial(tensor, views), indices, training).double(), dim=1))
 
 

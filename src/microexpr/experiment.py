@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from microexpr import contracts, engine
 from microexpr.cache import Views
@@ -27,6 +26,7 @@ from microexpr.folds import stored
 from microexpr.labels import LabelSet
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
+from microexpr.processes import in_processes
 from microexpr.progress import Progress, Silent, track
 from microexpr.saved import save_model
 from microexpr.store import FoldResult, Results
@@ -129,17 +129,19 @@ def _trained(plan: Plan, folds: Sequence[Fold], results: Results, workspace: Wor
         for fold, weights in zip(folds, kept, strict=True):
             yield run_fold(plan, fold, views, workspace.progress, weights)
         return
+    share = max(1, torch.get_num_threads() // options.jobs)
+    mode = f"{options.jobs} folds at once"
     tasks = (
-        delayed(_run_apart)(plan, fold, views, weights, options.jobs) for fold, weights in zip(folds, kept, strict=True)
+        delayed(_run_apart)(plan, fold, views, weights, share, mode) for fold, weights in zip(folds, kept, strict=True)
     )
-    yield from Parallel(n_jobs=options.jobs, return_as="generator_unordered")(tasks)
+    yield from in_processes(tasks, options.jobs, ordered=False)
 
 
-def _run_apart(plan: Plan, fold: Fold, views: Views, weights: Path | None, jobs: int) -> FoldResult:
-    """Run a fold in a process of its own, which takes its share of the cores."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+def _run_apart(plan: Plan, fold: Fold, views: Views, weights: Path | None, threads: int, mode: str) -> FoldResult:
+    """Run a fold in a process of its own, with its share of the threads."""
+    torch.set_num_threads(threads)
     done = run_fold(plan, fold, views, Silent(), weights)
-    return replace(done, facts={**done.facts, "mode": f"{jobs} folds at once"})
+    return replace(done, facts={**done.facts, "mode": mode})
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

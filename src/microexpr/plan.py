@@ -126,13 +126,16 @@ class Plan:
 
     def views(self) -> Views:
         """Return the views of all clips from the cache."""
+        return self._views(self._represented)
+
+    def _views(self, represented: str) -> Views:
         name = preprocessing_id(self.experiment.preprocessing)
-        return self.data.cache.views(name, self.data.clips, self.sampler, self.representation, self._represented)
+        return self.data.cache.views(name, self.data.clips, self.sampler, self.representation, represented)
 
     def represent(self, workers: int, progress: Progress) -> None:
         """Compute the representation of every view that the cache lacks, where it is dear."""
         if self._represented:
-            self.data.cache.represent(self.views(), self._represented, workers, progress)
+            self.data.cache.represent(self._views(""), self._represented, workers, progress)
 
     @property
     def representation(self) -> contracts.Representation:
@@ -149,7 +152,8 @@ class Plan:
         registry, part = contracts.representations, self.experiment.representation
         params = registry.bind(part.name, part.params)
         shown = preprocessing_id(self.experiment.preprocessing)
-        return f"{part.name}/{digest([shown, registry.revision(part.name), params])}"
+        # Views of several lengths differ in shape, and one file holds one shape.
+        return f"{part.name}/{digest([shown, registry.revision(part.name), params, self.spec.shape])}"
 
     def view_counts(self) -> Int[np.ndarray, "n"]:
         """Return how many views each clip gives."""
@@ -183,19 +187,22 @@ class Workspace:
         unsampled = [fault for clip in data.clips for fault in _unsampled(clip, sampler)]
         if len(unsampled) == len(data.clips):
             raise UnfitError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
-        self._leave_out(data, unsampled)
+        bad = {fault.clip for fault in unsampled}
+        clips = [clip for clip in data.clips if clip.key not in bad]
         model = experiment.model.build(contracts.models)
         shown = (
             id(data),
             *(part.label for part in (experiment.preprocessing, experiment.sampling, experiment.representation)),
         )
         if shown not in self._specs:
-            self._specs[shown] = self._spec(experiment, data, preprocessor, sampler)
+            self._specs[shown] = self._spec(experiment, data, clips, preprocessor, sampler)
         spec = self._specs[shown]
-        self._leave_out(data, _misshapen(experiment, data.clips, sampler))
+        misshapen = _misshapen(experiment, clips, sampler)
         with _fitting():
             _check_augmentation(experiment, model, spec)
             found = _weights(model, spec, required=weights)
+        # Only now: a method that does not fit takes no clip from the others.
+        self._leave_out(data, [*unsampled, *misshapen])
         plan = Plan(experiment, data, preprocessor, sampler, model, spec, found)
         plan.folds()
         return plan
@@ -268,15 +275,23 @@ class Workspace:
         if faults:
             data.leave_out(faults)
 
-    def _spec(self, experiment: Experiment, data: Data, preprocessor: Preprocessor, sampler: Sampler) -> ViewSpec:
+    def _spec(
+        self,
+        experiment: Experiment,
+        data: Data,
+        clips: Sequence[Clip],
+        preprocessor: Preprocessor,
+        sampler: Sampler,
+    ) -> ViewSpec:
         """Find out what the model will see by preprocessing one view of the first clip that can be."""
         representation = experiment.representation.build(contracts.representations)
         modality = data.dataset.modalities()[data.modality]
         reason = "no clip is left"
-        for clip in data.clips:
+        for clip in clips:
             view = sampler(clip)[0]
             try:
-                frames = preprocessor(data.cache.frames(clip), view)
+                with _fitting():
+                    frames = preprocessor(data.cache.frames(clip), view)
             except (FrameError, NoFaceError) as error:
                 reason = f"{clip.key}: {error}"
                 continue
@@ -284,7 +299,7 @@ class Workspace:
                 given = representation.gives(modality._replace(channels=frames.channels))
             if len(view) >= representation.least:
                 return ViewSpec(representation(frames, view, clip).shape, *given)
-        if reason == "no clip is left" and data.clips:
+        if reason == "no clip is left" and clips:
             raise UnfitError(
                 f"representation {experiment.representation.label} needs {representation.least} frames, and sampling "
                 f"{experiment.sampling.label} gives fewer in every clip; take another sampling."

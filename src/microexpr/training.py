@@ -1,4 +1,4 @@
-"""One training of a network with one loss: batches, steps, what is kept. Test rows never come here."""
+"""One training of a network with one loss: batches, steps, what is kept. Rows that are tested are never taken."""
 
 from __future__ import annotations
 

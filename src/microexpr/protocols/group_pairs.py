@@ -19,12 +19,13 @@ from microexpr.protocols.kfold import divided
 @protocols.register("group_pairs")
 @dataclass(frozen=True)
 class GroupPairs:
-    """Divide the persons into `groups` of like classes and test every pair of groups together once.
+    """Divide the persons into `groups` of like size and test every pair of groups together once.
 
     For the persons of one group, all others are thus predicted by models that saw neither them nor that group: what
     scores best on those may be chosen for it, and no clip of the group has had a word in it. It takes g (g - 1) / 2
     trainings in place of g - 1 for each person. Pairs are told in g - 1 rounds (repeats), each of which tests every
-    clip once, as in a tournament. Groups are divided by the rule of `subject_kfold`.
+    clip once, as in a tournament. Groups are divided by the rule of `subject_kfold` without a look at classes: only
+    numbers of clips are evened out, so that the labels of those tested decide nothing at all.
     """
 
     groups: Annotated[int, Field(ge=4, le=64, multiple_of=2)] = 8
@@ -40,8 +41,7 @@ class GroupPairs:
                 f"group_pairs divides persons into {self.groups} groups, but the table has {len(persons)}. Take fewer "
                 "groups, or add clips of other persons."
             )
-        clips = np.zeros((len(persons), int(label.max()) + 1), np.int64)
-        np.add.at(clips, (person, label), 1)
+        clips = np.bincount(person)[:, None]
         group = next(divided(clips, self.groups, rng))[person]
         folds = []
         for number, pairs in enumerate(_rounds(self.groups), start=1):

@@ -2,8 +2,8 @@
 
 Each method is judged under folds that leave groups of persons out together (protocol `group_pairs`). In the folds that
 test a person, all other persons tested are predicted by models that saw neither them nor this person's group. On these
-the methods are scored, and the best is taken for him. No clip of his group has had a word in it: under the same folds
-its labels may be anything, and the choice is the same.
+the methods are scored, and the best is taken for him. No clip of his group has had a word in it: its labels may be
+anything, and the choice is the same, because the groups are divided without labels.
 """
 
 from __future__ import annotations

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import warnings
+
+import pytest
+from joblib import delayed
+
+from microexpr.errors import DataError
+from microexpr.processes import in_processes
+
+
+def _halve(number):
+    if number == 2:
+        raise DataError("two is odd today")
+    return number / 2
+
+
+def test_results_come_in_order():
+    assert list(in_processes((delayed(_halve)(number) for number in (4, 6, 8)), 1)) == [2, 3, 4]
+
+
+def test_one_failure_is_told_without_a_word_on_the_others():
+    tasks = (delayed(_halve)(number) for number in (2, *range(4, 40)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(DataError, match="two is odd today"):
+            list(in_processes(tasks, 2))
+    assert [str(each.message) for each in told if "processed" in str(each.message)] == []
