@@ -188,33 +188,35 @@ def _framings(plans: Sequence[Plan]) -> dict[str, Framing]:
 
 
 def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:
-    """Measure each model once at each size; what was measured on this machine before is kept."""
-    unique = {(plan.experiment.model.label, plan.spec): plan for plan in plans if plan.model.trains_in_epochs}
+    """Measure each network, or ensemble, once at each input; what was measured on this machine before is kept."""
+    unique = {
+        (plan.experiment.model.label, plan.experiment.training.ensemble, plan.spec): plan
+        for plan in plans
+        if plan.model.trains_in_epochs
+    }
     rows = [_latency(plan, workspace) for plan in track(unique.values(), len(unique), "latency", workspace.progress)]
     return tuple(rows)
 
 
 def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
-    facts = environment()
+    facts, training, model = environment(), plan.experiment.training, plan.experiment.model
     machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
-        "precision": plan.experiment.training.precision,
-        "revision": contracts.models.revision(plan.experiment.model.name),
+        "precision": training.precision,
+        "revision": contracts.models.revision(model.name),
     }
-    folder = workspace.options.out / "latency"
-    model = plan.experiment.model
-    file = folder / f"{model.name}-{plan.spec.shape[1]}-{digest([model.label, plan.spec, machine])}.json"
+    steps, height, width, channels = plan.spec.shape
+    row: dict[str, Any] = {"model": model.label, "height": height, "width": width, "channels": channels}
+    row |= {"steps": steps, "ensemble": training.ensemble}
+    folder, several = workspace.options.out / "latency", [training.ensemble] if training.ensemble > 1 else []
+    file = folder / f"{model.name}-{height}-{digest([model.label, plan.spec, machine, *several])}.json"
     if file.is_file():
-        return dict(json.loads(file.read_text("utf-8")))
+        return dict(json.loads(file.read_text("utf-8"))) | row
     torch.manual_seed(0)
-    network = plan.model(plan.spec, len(plan.data.labels.classes), {})
+    network = engine.assemble(lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), training)
     assert isinstance(network, nn.Module)
-    ms = engine.latency(network, plan.spec, plan.experiment.training)
-    row = {
-        "model": plan.experiment.model.label,
-        "height": plan.spec.shape[1],
-        "width": plan.spec.shape[2],
-        "channels": plan.spec.shape[3],
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    ms = engine.latency(network, plan.spec, training)
+    row |= {
+        "parameters": engine.parameters(network),
         "ms": ms,
         "fps": 1000 / ms,
         "device": facts["accelerator"] if facts["accelerator"] != "none" else facts["processor"],
