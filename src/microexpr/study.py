@@ -14,7 +14,7 @@ from microexpr import contracts, engine
 from microexpr import experiment as experiments
 from microexpr.config import METHODS, Experiment, Study
 from microexpr.environment import environment
-from microexpr.errors import TrainingError, UnfitError
+from microexpr.errors import ConfigError, TrainingError, UnfitError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
@@ -108,6 +108,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
+    if len(study.leaderboard.choosable(skipped)) < 2:  # nothing could be chosen among
+        judged = {}
     further: list[tuple[Any, Experiment, Mapping[str, str]]] = [
         *(("judging", cell, {METHODS: method}) for method, cell in judged.items()),
         *(("baselines", cell, {}) for cell in study.baseline_cells()),
@@ -165,7 +167,10 @@ def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, s
             continue
         mine = [first[member] for member in members]
         levels = {**mine[0].factors, METHODS: name}
-        made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
+        try:
+            made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
+        except ConfigError as error:  # the methods themselves can be reported
+            missing[name] = f"it averages {', '.join(members)}, and {error}"
     return made, missing
 
 
