@@ -88,6 +88,27 @@ def test_the_card_says_what_the_model_is(database, tmp_path):
     assert again.key() == experiment("small_cnn").key()
 
 
+FLOW = {"sampling": "onset_apex", "representation": "flow"}
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+@pytest.mark.parametrize(("name", "shown"), [("ststnet", FLOW), ("vit_nano", {}), ("small_cnn", {})])
+def test_the_card_tells_what_the_model_normalises_by(name, shown, ensemble, database, tmp_path):
+    chosen = experiment(name, **shown, **{"training.ensemble": ensemble})
+    microexpr.fit(chosen, database, tmp_path, workers=1)
+    model, card = microexpr.load_model(tmp_path)
+    parts = [part for part in model.modules() if {"std", "centre"} & set(dict(part.named_buffers(recurse=False)))]
+    assert len(parts) == (0 if name == "small_cnn" else ensemble)
+    if name == "small_cnn":
+        assert card["normalisation"] == "within the model, from the view's range"
+        return
+    names = ("mean", "std") if name == "ststnet" else ("centre", "scale")
+    for part in parts:  # members see the same views
+        assert card["normalisation"] == {each: getattr(part, each).flatten().tolist() for each in names}
+    if name == "ststnet":  # measured, not the range's middle and half
+        assert len(set(card["normalisation"]["std"])) == 3
+
+
 def test_validation_is_cut_from_the_persons_where_it_chooses(database, tmp_path):
     chosen = experiment("small_cnn", loss="best_on_validation", **{"training.epochs": 3, "training.patience": 2})
     microexpr.fit(chosen, database, tmp_path, workers=1)

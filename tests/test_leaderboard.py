@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from microexpr.config import Study, parse
 from microexpr.contracts import metrics, protocols
 from microexpr.errors import ConfigError
 from microexpr.report import write_report
+from microexpr.report.leaderboard import board as board_table
 from microexpr.report.methods import leaderboard
 from microexpr.report.methods_words import sentences
 from microexpr.report.reading import Reading
@@ -616,6 +618,24 @@ def test_a_choice_that_could_not_be_made_says_why(done):
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
     assert "No method could be chosen inside the training persons: there is nothing to choose among" in said
+
+
+def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):
+    # The cell of blind that has the reference's seeds could not be trained.
+    cells = [
+        replace(cell, factors={**cell.factors, "seed": "7"}) if cell.factors["method"] == "blind" else cell
+        for cell in done.result.cells
+        if (cell.factors["method"], cell.factors["seed"]) != ("blind", "0")
+    ]
+    board = leaderboard(replace(done.result, cells=tuple(cells)))
+    rows = {row["method"]: row for row in board["rows"]}
+    assert board["problem"] is None
+    assert rows["small"]["paired"]["family"] == 1
+    assert rows["blind"]["paired"] is None
+    assert "no seed in common" in rows["blind"]["problem"]
+    assert rows["blind"]["low"] is not None
+    notes = board_table(Reading(done.summary | {"leaderboard": board}, {})).notes
+    assert any(note.startswith("blind is not compared: ") for note in notes)
 
 
 def test_the_same_summary_gives_the_same_page(done, tmp_path):

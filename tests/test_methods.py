@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 from collections import Counter
@@ -36,6 +37,14 @@ def table(persons=20, clips=3):
     return pd.DataFrame(rows)
 
 
+def seeded(seeds):
+    return {"a": {"model": {"name": "pca_svm", "components": 5}, "seed": seeds}, "b": {"model": "pca_svm"}}
+
+
+def test_seeds_in_the_grid_are_common_to_all_methods():
+    methods(methods=seeded([1, 2]), grid={"seed": [5, 6]}, leaderboard={"reference": "b"}).check()
+
+
 def test_methods_are_the_first_axis_of_the_grid():
     found = methods(grid={"seed": [0, 1]})
     assert [cell.name for cell in found.cells()][:2] == ["pca-0", "pca-1"]
@@ -66,6 +75,32 @@ def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database
         ({"methods": {"a": {"labels": "casme2_5"}}}, "methods.a: 'labels' is no part of a method"),
         ({"methods": {}, "leaderboard": {"metric": "uar"}}, "there are no methods"),
         ({"methods": {"a": {"model": "pca_svm"}, "b": {"model": "pca_svm"}}}, "the same experiment"),
+        ({"methods": seeded([])}, r"methods\.a\.seed lists none; write one"),
+        ({"methods": seeded(["x"])}, r"methods\.a\.seed: 'x' is no whole number"),
+        ({"methods": seeded("x")}, r"methods\.a\.seed: 'x' is no whole number"),
+        ({"methods": seeded([True])}, r"methods\.a\.seed: True is no whole number"),
+        ({"methods": seeded([-1])}, r"methods\.a\.seed: -1 is no whole number"),
+        ({"methods": seeded([[1]])}, r"methods\.a\.seed: \[1\] is no whole number"),
+        ({"methods": seeded([1, 0, 1])}, "lists one seed twice"),
+        (
+            {"methods": seeded([1, 2]), "leaderboard": {"reference": "b"}},
+            r"leaderboard\.reference: .*no seed in common.*b 0, a 1, 2\. Give them one",
+        ),
+        (
+            {"methods": seeded([1, 2]), "leaderboard": {"choice": {"of": ["a", "b"], "groups": 4}}},
+            r"leaderboard\.choice\.of: .*a 1, 2, b 0",
+        ),
+        (
+            {"methods": seeded([1, 2]), "leaderboard": {"contrast": {"one": ["a"], "two": ["b"]}}},
+            r"leaderboard\.contrast: .*a 1, 2, b 0",
+        ),
+        (  # the average is made of first seeds, 1 and 0, and is set against a seed 2
+            {
+                "methods": seeded([1, 2]) | {"c": {"model": "majority", "seed": 2}},
+                "leaderboard": {"fused": {"mean": ["a", "b"]}, "contrast": {"one": ["c"], "two": ["mean"]}},
+            },
+            r"leaderboard\.contrast: .*c 2, mean 1",
+        ),
     ],
 )
 def test_what_is_wrong_with_methods_is_told_before_anything_runs(content, message):
@@ -130,6 +165,8 @@ def test_fused_methods_average_probabilities_and_may_be_chosen(database, tmp_pat
     assert {row["method"] for row in board["rows"]} == {"pca", "small", "mean"}
     assert set(board["choice"]["of"]) == {"mean", "pca"}
     assert next(row for row in board["rows"] if row["method"] == "mean")["fused"] == list(of)
+    note = "mean: the mean of the class probabilities of pca and small, clip by clip (first seeds); nothing is trained"
+    assert note in done.paths.html.read_text("utf-8")
 
 
 def test_fused_methods_need_members_that_were_run(database, tmp_path):
@@ -198,3 +235,48 @@ def test_grey_is_not_made_of_flow():
 
     with pytest.raises(ConfigError, match="these frames hold strain, v, u"):
         preprocessors.build("crop", {"colour": "grey", "size": 28})(Flow(), [0])
+
+
+def test_averages_that_cannot_be_made_do_not_cost_the_report(database, tmp_path, monkeypatch):
+    from microexpr import run_study
+
+    found = methods(
+        methods={name: METHODS[name] for name in ("pca", "small")},
+        leaderboard={"fused": {"mean": ["pca", "small"]}, "reference": "pca"},
+    )
+    first, real = [], study.fused
+
+    def other(members):
+        first.append(members)
+        cut = dataclasses.replace(members[1], folds=members[1].folds[1:])
+        return real([members[0], cut])
+
+    monkeypatch.setattr(study, "fused", other)
+    done = run_study(found, database, tmp_path, workers=1)
+    assert first
+    assert done.result.skipped["mean"].startswith("it averages pca, small, and these results have other folds")
+    assert {row["method"] for row in done.summary["leaderboard"]["rows"]} == {"pca", "small"}
+    assert "these results have other folds" in done.paths.html.read_text("utf-8")
+
+
+def test_methods_are_not_judged_where_nothing_is_left_to_choose_among(database, tmp_path):
+    from microexpr import run_study
+
+    found = methods(leaderboard={"choice": {"of": ["pca", "image"], "groups": 4}})
+    jobs, _ = study.planned(found, Workspace(Options({"manifest": database})))
+    assert "judging" not in {job.part for job in jobs}
+    done = run_study(found, database, tmp_path, workers=1)
+    problem = done.summary["leaderboard"]["choice"]["problem"]
+    assert problem == "of pca, image these data allow pca alone, and that is no choice."
+    assert problem in done.paths.html.read_text("utf-8")
+
+
+def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_path):
+    from microexpr import run_study
+
+    done = run_study(methods(leaderboard={"reference": "image"}), database, tmp_path, workers=1)
+    page = done.paths.html.read_text("utf-8")
+    assert "The reference, image, could not be run, so that no method was compared with it" in page
+    assert "No reference was named" not in page
+    found = {each["code"]: each for each in done.summary["checks"]}
+    assert "image could not be run" in found["ME006"]["mend"]

@@ -288,6 +288,30 @@ def test_latency_of_each_network_at_each_size(summary):
     assert all(row["ms"] > 0 and math.isclose(row["fps"], 1000 / row["ms"]) for row in summary["latency"])
 
 
+def test_an_ensemble_is_timed_and_counted_as_what_it_is(database, tmp_path):
+    grid = {"training.ensemble": [1, 3], "preprocessing": SIZES, "training.epochs": [1]}
+    done = run_study(
+        small_study(grid=grid, named_cell=None, baselines=[]).model_copy(
+            update={"experiment": small_study().experiment.with_values({"loss": "cross_entropy", "model": "ststnet",
+                    "sampling": "onset_apex", "representation": "flow", "training.patience": 0})}
+        ),
+        database, tmp_path, workers=1,
+    )  # fmt: skip
+    builds = done.summary["models"]["ststnet"]["builds"]
+    assert [each["ensemble"] for each in builds] == [1, 3]
+    assert all([shape[1] for shape in each["inputs"]] == [32, 40] for each in builds)
+    assert builds[1]["parameters"] == 3 * builds[0]["parameters"]
+    timed = {(row["ensemble"], row["height"]): row for row in done.summary["latency"]}
+    assert {key: row["parameters"] for key, row in timed.items()} == {
+        (each["ensemble"], side): each["parameters"] for each in builds for side in (32, 40)
+    }
+    assert sum(timed[3, side]["ms"] for side in (32, 40)) > 1.5 * sum(timed[1, side]["ms"] for side in (32, 40))
+    table = pd.read_csv(tmp_path / "tables" / "table2_architectures.csv")
+    assert list(table["networks"]) == [1, 3]
+    assert list(table["parameters"]) == [each["parameters"] for each in builds]
+    assert any("3 networks" in name for name in pd.read_csv(tmp_path / "tables" / "latency.csv")["model"])
+
+
 # --- the grid ---------------------------------------------------------------------------------------------------------
 def test_axes_multiply_and_names_tell_them_apart():
     cells = small_study().cells()

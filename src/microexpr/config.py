@@ -209,6 +209,19 @@ class Study(Strict):
     named_cell: NamedCell | None = None
     latency: bool = True
 
+    @model_validator(mode="after")
+    def _seeds_of_methods(self) -> Study:
+        for method in self.methods:
+            seeds = self._seeds(method)
+            if not seeds:
+                raise ValueError(f"methods.{method}.seed lists none; write one, seed = 0, or several, seed = [0, 1, 2]")
+            for seed in seeds:
+                if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST:
+                    raise ValueError(f"methods.{method}.seed: {seed!r} is no whole number from 0 to {LARGEST}")
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"methods.{method}.seed lists one seed twice; leave it out once")
+        return self
+
     @property
     def axes(self) -> dict[str, list[Any]]:
         """Everything that cells may differ in: the methods, then the grid."""
@@ -321,8 +334,7 @@ class Study(Strict):
                 raise ConfigError(f"overrides: no cell has {override.when}.")
 
     def _check_leaderboard(self) -> None:
-        """Refuse a leaderboard of methods that there are not, and methods that change more than an axis may."""
-        board, known = self.leaderboard, list(self.methods)
+        """Refuse methods that change more than an axis may, and a leaderboard that they do not allow."""
         for name, values in self.methods.items():
             for key in values:
                 if key.split(".")[0] not in AXES:
@@ -330,33 +342,7 @@ class Study(Strict):
                         f"methods.{name}: {key!r} is no part of a method; methods may differ in {', '.join(AXES)} and "
                         "their parts."
                     )
-        if board != Leaderboard() and not known:
-            raise ConfigError("leaderboard: there are no methods to set against each other; write [methods.NAME].")
-        if not isinstance(contracts.metrics.build(board.metric, {}), contracts.ConfusionMetric):
-            raise ConfigError(
-                f"leaderboard.metric: {board.metric} does not follow from confusion matrices, so it cannot be "
-                "resampled. Take uf1, uar, macro_f1 or accuracy."
-            )
-        single = {
-            "reference": [board.reference] if board.reference else [],
-            **{f"fused.{name}": members for name, members in board.fused.items()},
-        }
-        both = {
-            "choice.of": board.choice.of if board.choice else [],
-            **{f"contrast.{group}": names for group, names in board.contrast.items()},
-        }
-        for parts, among in ((single, known), (both, [*known, *board.fused])):
-            for part, names in parts.items():
-                for name in names:
-                    if name not in among:
-                        raise UnknownComponentError(f"method in leaderboard.{part}", name, among)
-        if taken := sorted(set(known) & set(board.fused)):
-            raise ConfigError(f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
-        if len(board.contrast) == 1:
-            raise ConfigError("leaderboard.contrast: one group is set against nothing; name two.")
-        shared = set.intersection(*map(set, board.contrast.values())) if board.contrast else set()
-        if shared:
-            raise ConfigError(f"leaderboard.contrast: {sorted(shared)[0]} stands in both groups; take it out of one.")
+        self.leaderboard.check({name: self.grid.get("seed") or self._seeds(name) for name in self.methods})
 
     def _check_apart(self) -> None:
         """Refuse two cells that are one experiment: an axis that changes nothing, or a level that is listed twice."""

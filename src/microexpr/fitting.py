@@ -90,12 +90,29 @@ def _damaged(file: Path) -> StoreError:
     return StoreError(f"{file} is damaged; copy the model again, or remove it and fit it anew.")
 
 
-def _normalisation(model: Any) -> dict[str, Any] | str:
-    """Return what an image model subtracts and multiplies with, channel by channel, in the view's own units."""
-    body = getattr(model, "body", None)
-    if not hasattr(body, "centre"):
+NORMALISING = ({"centre", "scale"}, {"mean", "std"})
+"""Buffers of the parts that normalise: a body for images multiplies by a scale, one for flow divides by deviations that
+it measured on the training views."""
+
+
+def _normalisation(model: Any) -> dict[str, Any] | list[dict[str, Any]] | str:
+    """Return what a network subtracts and scales by, in the view's own units; a list where parts of it differ.
+
+    Channel by channel, or map by map in the order of the part that takes them.
+    """
+    if not isinstance(model, nn.Module):
+        return "within the fitted estimator"
+    found = [dict(module.named_buffers(recurse=False)) for module in model.modules()]
+    told = [
+        {name: buffers[name].flatten().tolist() for name in sorted(names)}
+        for buffers in found
+        for names in NORMALISING
+        if names <= set(buffers)
+    ]
+    unique = [each for at, each in enumerate(told) if each not in told[:at]]
+    if not unique:
         return "within the model, from the view's range"
-    return {name: getattr(body, name).flatten().tolist() for name in ("centre", "scale")}
+    return unique[0] if len(unique) == 1 else unique
 
 
 def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:

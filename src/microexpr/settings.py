@@ -7,14 +7,14 @@ they are no part of an experiment's key.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
 
 from microexpr import contracts
 from microexpr.component import Strict, words
-from microexpr.errors import ConfigError, suggest
+from microexpr.errors import ConfigError, UnknownComponentError, suggest
 
 MEAN_OF_FOLDS = "mean_of_folds"
 
@@ -211,6 +211,61 @@ class Leaderboard(Strict):
     fused: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(default_factory=dict)
     """Name -> methods whose class probabilities are averaged clip by clip (first seeds); nothing is trained for it."""
     choice: Choice | None = None
+
+    def choosable(self, skipped: Collection[str] = ()) -> list[str]:
+        """Return the methods that may be chosen, less those that are skipped and averages that lack one."""
+        of = self.choice.of if self.choice else ()
+        return [name for name in of if not set(self.fused.get(name, (name,))) & set(skipped)]
+
+    def check(self, seeds: Mapping[str, Sequence[int]]) -> None:
+        """Refuse what these methods, each with its seeds, do not allow; raises ConfigError."""
+        known = list(seeds)
+        if self != Leaderboard() and not known:
+            raise ConfigError("leaderboard: there are no methods to set against each other; write [methods.NAME].")
+        if not isinstance(contracts.metrics.build(self.metric, {}), contracts.ConfusionMetric):
+            raise ConfigError(
+                f"leaderboard.metric: {self.metric} does not follow from confusion matrices, so it cannot be "
+                "resampled. Take uf1, uar, macro_f1 or accuracy."
+            )
+        single = {
+            "reference": [self.reference] if self.reference else [],
+            **{f"fused.{name}": members for name, members in self.fused.items()},
+        }
+        both = {
+            "choice.of": self.choice.of if self.choice else [],
+            **{f"contrast.{group}": names for group, names in self.contrast.items()},
+        }
+        for parts, among in ((single, known), (both, [*known, *self.fused])):
+            for part, names in parts.items():
+                for name in names:
+                    if name not in among:
+                        raise UnknownComponentError(f"method in leaderboard.{part}", name, among)
+        if taken := sorted(set(known) & set(self.fused)):
+            raise ConfigError(f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
+        if len(self.contrast) == 1:
+            raise ConfigError("leaderboard.contrast: one group is set against nothing; name two.")
+        shared = set.intersection(*map(set, self.contrast.values())) if self.contrast else set()
+        if shared:
+            raise ConfigError(f"leaderboard.contrast: {sorted(shared)[0]} stands in both groups; take it out of one.")
+        self._check_seeds({name: set(each) for name, each in seeds.items()})
+
+    def _check_seeds(self, seeds: Mapping[str, set[int]]) -> None:
+        """Refuse methods to be compared, or chosen among, that have no seed in common."""
+        # An average is made of its members' first seeds and stands under that of the first member.
+        seeds = {**seeds, **{name: {min(seeds[members[0]])} for name, members in self.fused.items()}}
+        together: list[tuple[str, Sequence[str]]] = [
+            ("choice.of", self.choice.of if self.choice else ()),
+            ("contrast", [name for group in self.contrast.values() for name in group]),
+        ]
+        if self.reference:
+            together += [("reference", (self.reference, name)) for name in seeds]
+        for part, names in together:
+            if names and not set.intersection(*(seeds[name] for name in names)):
+                told = ", ".join(f"{name} {', '.join(map(str, sorted(seeds[name])))}" for name in dict.fromkeys(names))
+                raise ConfigError(
+                    f"leaderboard.{part}: nothing pairs predictions of methods that have no seed in common, and these "
+                    f"have: {told}. Give them one in common."
+                )
 
 
 def metric_of(score: str) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ from microexpr import contracts, engine
 from microexpr import experiment as experiments
 from microexpr.config import METHODS, Experiment, Study
 from microexpr.environment import environment
-from microexpr.errors import TrainingError, UnfitError
+from microexpr.errors import ConfigError, TrainingError, UnfitError
 from microexpr.experiment import Result
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
@@ -108,6 +108,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
+    if len(study.leaderboard.choosable(skipped)) < 2:  # nothing could be chosen among
+        judged = {}
     further: list[tuple[Any, Experiment, Mapping[str, str]]] = [
         *(("judging", cell, {METHODS: method}) for method, cell in judged.items()),
         *(("baselines", cell, {}) for cell in study.baseline_cells()),
@@ -165,7 +167,10 @@ def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, s
             continue
         mine = [first[member] for member in members]
         levels = {**mine[0].factors, METHODS: name}
-        made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
+        try:
+            made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
+        except ConfigError as error:  # the methods themselves can be reported
+            missing[name] = f"it averages {', '.join(members)}, and {error}"
     return made, missing
 
 
@@ -188,33 +193,35 @@ def _framings(plans: Sequence[Plan]) -> dict[str, Framing]:
 
 
 def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:
-    """Measure each model once at each size; what was measured on this machine before is kept."""
-    unique = {(plan.experiment.model.label, plan.spec): plan for plan in plans if plan.model.trains_in_epochs}
+    """Measure each network, or ensemble, once at each input; what was measured on this machine before is kept."""
+    unique = {
+        (plan.experiment.model.label, plan.experiment.training.ensemble, plan.spec): plan
+        for plan in plans
+        if plan.model.trains_in_epochs
+    }
     rows = [_latency(plan, workspace) for plan in track(unique.values(), len(unique), "latency", workspace.progress)]
     return tuple(rows)
 
 
 def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
-    facts = environment()
+    facts, training, model = environment(), plan.experiment.training, plan.experiment.model
     machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
-        "precision": plan.experiment.training.precision,
-        "revision": contracts.models.revision(plan.experiment.model.name),
+        "precision": training.precision,
+        "revision": contracts.models.revision(model.name),
     }
-    folder = workspace.options.out / "latency"
-    model = plan.experiment.model
-    file = folder / f"{model.name}-{plan.spec.shape[1]}-{digest([model.label, plan.spec, machine])}.json"
+    steps, height, width, channels = plan.spec.shape
+    row: dict[str, Any] = {"model": model.label, "height": height, "width": width, "channels": channels}
+    row |= {"steps": steps, "ensemble": training.ensemble}
+    folder, several = workspace.options.out / "latency", [training.ensemble] if training.ensemble > 1 else []
+    file = folder / f"{model.name}-{height}-{digest([model.label, plan.spec, machine, *several])}.json"
     if file.is_file():
-        return dict(json.loads(file.read_text("utf-8")))
+        return dict(json.loads(file.read_text("utf-8"))) | row
     torch.manual_seed(0)
-    network = plan.model(plan.spec, len(plan.data.labels.classes), {})
+    network = engine.assemble(lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), training)
     assert isinstance(network, nn.Module)
-    ms = engine.latency(network, plan.spec, plan.experiment.training)
-    row = {
-        "model": plan.experiment.model.label,
-        "height": plan.spec.shape[1],
-        "width": plan.spec.shape[2],
-        "channels": plan.spec.shape[3],
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    ms = engine.latency(network, plan.spec, training)
+    row |= {
+        "parameters": engine.parameters(network),
         "ms": ms,
         "fps": 1000 / ms,
         "device": facts["accelerator"] if facts["accelerator"] != "none" else facts["processor"],

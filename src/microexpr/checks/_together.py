@@ -79,9 +79,7 @@ def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator
             "warning",
             "Cells are shown side by side and no paired test was made.",
             f"{len(cells)} cells, no comparison on the same clips.",
-            "name the method that others are compared with (leaderboard.reference in the study file)"
-            if summary.get("leaderboard")
-            else "compare two results with `microexpr compare`, or claim no difference",
+            _pairing(summary.get("leaderboard")),
         )
     elif len(paired) > 1 and not all("p_holm" in row for row in paired):
         small = sum(row["p_value"] <= LEVEL for row in paired)
@@ -94,6 +92,15 @@ def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator
         )
     if not summary.get("leaderboard"):  # methods are compared as wholes
         yield from _confounded(cells, stored)
+
+
+def _pairing(board: Mapping[str, Any] | None) -> str:
+    """Return what would bring a paired test."""
+    if not board:
+        return "compare two results with `microexpr compare`, or claim no difference"
+    asked = board.get("reference_asked")
+    other = f"; {asked} could not be run" if asked and not board["reference"] else ""
+    return f"name the method that others are compared with (leaderboard.reference in the study file{other})"
 
 
 def _compared(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from microexpr.report.factors import factor_figures
 from microexpr.report.figures import Plot, look, method_entries, plain, pose, reference, whisker
 from microexpr.report.pairs import pair_figures
 from microexpr.report.reading import Reading, number, short
-from microexpr.report.records import gap, input_size
+from microexpr.report.records import gap, input_size, timed
 from microexpr.report.style import INK, SOFT, WIDTH, legend_handles
 
 MOST = 60
@@ -221,7 +221,7 @@ def latency(reading: Reading) -> Plot | None:
     for at, row in enumerate(rows):
         axes.barh(at, row["ms"], height=0.55, color=look(reading, row["model"])["color"], alpha=0.8)
         axes.text(row["ms"] + 0.008 * longest, at, f"{row['ms']:.2f}", va="center", fontsize=7)
-    names = [f"{reading.brief('model', row['model'])} · {input_size(row)}" for row in rows]
+    names = [f"{timed(reading.brief('model', row['model']), row)} · {input_size(row)}" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1.08 * longest)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from microexpr.report.figures import Plot
-from microexpr.report.methods_words import CHOSEN, compared, honest
+from microexpr.report.methods_words import CHOSEN, compared, honest, listed
 from microexpr.report.reading import Reading, number, score_title, short
 from microexpr.report.records import score_head
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH, legend_handles
@@ -132,6 +132,13 @@ def _notes(reading: Reading) -> list[str]:
         f"Parameters: of networks; what an estimator learns is not counted alike ({ABSENT}). ms a clip: to represent "
         f"and predict one clip, the median over folds. Training: all folds of one seed{judging}."
     )
+    notes += [
+        f"{row['label']}: the mean of the class probabilities of {listed(row['fused'])}, clip by clip (first seeds); "
+        "nothing is trained for it, and it costs what they cost together."
+        for row in facts["rows"]
+        if row["fused"]
+    ]
+    notes += [f"{row['label']} is not compared: {row['problem']}" for row in facts["rows"] if row.get("problem")]
     if facts["problem"]:
         notes.append(f"No intervals and comparisons: {facts['problem']}")
     return notes

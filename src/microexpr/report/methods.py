@@ -104,6 +104,7 @@ def leaderboard(result: StudyResult) -> dict[str, Any] | None:
     found: dict[str, Any] = {
         "metric": board.asked.metric,
         "reference": board.asked.reference if board.asked.reference in board.usual else None,
+        "reference_asked": board.asked.reference,
         "level": bootstrap.level,
         "n": bootstrap.n,
         "interval": f"{words('expanded')} by person",
@@ -150,6 +151,7 @@ def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
         "seconds": _trained([entry.first]),
         "folds": len(entry.first.result.folds),
         "paired": None,
+        "problem": None,
     }
 
 
@@ -194,11 +196,14 @@ def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
     others = [(row, guess) for row, guess in zip(rows, guesses, strict=True) if not row["reference"]]
     if reference is None:
         return
-    made = [
-        against(clips, guess, reference, rng=board.rng(f"paired/{row['label']}"), **board.settings)
-        for row, guess in others
-    ]
-    for (row, _), difference in zip(others, with_family(made), strict=True):
+    made: list[tuple[dict[str, Any], Difference]] = []
+    for row, guess in others:
+        try:
+            rng = board.rng(f"paired/{row['label']}")
+            made.append((row, against(clips, guess, reference, rng=rng, **board.settings)))
+        except ConfigError as error:  # a seed that could not be trained, say: the others can be compared
+            row["problem"] = str(error)
+    for (row, _), difference in zip(made, with_family([each for _, each in made]), strict=True):
         row["paired"] = _told(difference)
 
 
@@ -237,6 +242,10 @@ def _choice(board: _Board) -> dict[str, Any] | None:
         "seconds": _trained(cell for name, cell in judging.items() if name not in board.asked.fused),
         "problem": None,
     }
+    could = board.asked.choosable(board.result.skipped)
+    if len(could) < 2:  # judging them was spared
+        told = f"{could[0]} alone" if could else "none"
+        return facts | {"problem": f"of {', '.join(asked.of)} these data allow {told}, and that is no choice."}
     try:
         return facts | _chosen(board, {name: _rounds(judging[name]) for name in able})
     except ConfigError as error:

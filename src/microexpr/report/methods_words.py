@@ -67,7 +67,7 @@ def _choice(reading: Reading) -> str:
         f"{shown(asked['inner'], 'score')} on average."
     )
     if asked["left_out"]:
-        said += f" {_and(asked['left_out'])} could not be run and could not be chosen."
+        said += f" {listed(asked['left_out'])} could not be run and could not be chosen."
     return f"{said} {_than(reading, asked)}".strip()
 
 
@@ -88,6 +88,12 @@ def _against(reading: Reading) -> str:
     if reading.board["problem"]:
         return f"The methods were not compared: {reading.board['problem']}"
     rows = [row for row in reading.board["rows"] if row["paired"]]
+    asked = reading.board.get("reference_asked")
+    if asked and not against:
+        return (
+            f"The reference, {asked}, could not be run, so that no method was compared with it and no difference may "
+            "be claimed."
+        )
     if not against or not rows:
         return "No reference was named, so that no method was compared with another and no difference may be claimed."
     better = [row for row in rows if row["paired"]["told"] and row["paired"]["value"] > 0]
@@ -112,7 +118,7 @@ def _against(reading: Reading) -> str:
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> str:
     names = [f"{row['label']} ({compared(row)})" for row in rows[:NAMED]]
-    return _and([*names, *([f"{len(rows) - NAMED} more"] if len(rows) > NAMED else [])])
+    return listed([*names, *([f"{len(rows) - NAMED} more"] if len(rows) > NAMED else [])])
 
 
 def _best(reading: Reading) -> str:
@@ -132,7 +138,7 @@ def _permuted(reading: Reading) -> str:
         return ""
     if not below:
         return "Every method scores above what permuted labels give (Holm)."
-    said = f"Not above what permuted labels give (Holm): {_and(below)}"
+    said = f"Not above what permuted labels give (Holm): {listed(below)}"
     return f"{said}; nothing was recognised by {'it' if len(below) == 1 else 'them'} that a claim could rest on."
 
 
@@ -156,8 +162,9 @@ def _contrast(reading: Reading) -> str:
             f" {100 * reading.board['power']:.0f} % of such test sets would find a difference of "
             f"{shown(found['detectable'], 'score')}."
         )
-    return f"{said} {_and(found['left_out'])} could not be run." if found["left_out"] else said
+    return f"{said} {listed(found['left_out'])} could not be run." if found["left_out"] else said
 
 
-def _and(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Return 'a, b and c'."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

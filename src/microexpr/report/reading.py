@@ -263,3 +263,13 @@ class Reading:
         """Return the paper's row of Table III for a sampling."""
         phase = self.phase(sampling)
         return next((row for row in self.published("table3") if phase and row.get("phase") == phase), None)
+
+
+def input_shape(shape: Sequence[object]) -> str:
+    """Return the shape of a view (time, height, width, channels) in words.
+
+    >>> input_shape((1, 28, 30, 3)), input_shape((2, 28, 30, 3))
+    ('30 × 28 × 3', '2 × 30 × 28 × 3')
+    """
+    steps, height, width, channels = shape
+    return " × ".join(map(str, ([] if steps == 1 else [steps]) + [width, height, channels]))

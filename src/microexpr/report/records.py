@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from microexpr.report.published import NAMES, sibling
-from microexpr.report.reading import Cell, Reading, number, score_title
+from microexpr.report.reading import Cell, Reading, input_shape, number, score_title
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.report.tables import BLIND
 from microexpr.settings import metric_of
@@ -182,7 +182,7 @@ def gaps(reading: Reading) -> Table:
 def latency(reading: Reading) -> Table:
     """Return milliseconds a sample by model and input size, as measured on the machine named."""
     rows = [
-        {**row, "model": reading.label("model", row["model"]), "size": input_size(row)}
+        {**row, "model": timed(reading.label("model", row["model"]), row), "size": input_size(row)}
         for row in reading.rows("latency")
     ]
     columns = [
@@ -207,8 +207,13 @@ def _at(row: Mapping[str, Any]) -> str:
 
 
 def input_size(row: Mapping[str, Any]) -> str:
-    """Return what a model was timed on: width, height and channels."""
-    return f"{row.get('width', '?')} × {row.get('height', '?')} × {row.get('channels', '?')}"
+    """Return what a model was timed on: width, height and channels, and the steps in time where there are several."""
+    return input_shape([row.get("steps", 1), *(row.get(name, "?") for name in ("height", "width", "channels"))])
+
+
+def timed(name: str, row: Mapping[str, Any]) -> str:
+    """Return the name of a model that was timed, with the number of its networks where there are several."""
+    return f"{name}, {row['ensemble']} networks" if row.get("ensemble", 1) > 1 else name
 
 
 def counts(reading: Reading) -> Table:

@@ -187,22 +187,44 @@ def _sampling(plan: Plan) -> dict[str, Any]:
 
 
 def _models(result: StudyResult) -> dict[str, Any]:
-    parameters = {cell.experiment.model.label: cell.result.folds[0].facts.get("parameters") for cell in result.cells}
-    parameters |= {row["model"]: row["parameters"] for row in result.latencies}
+    timed = {_build(row): row["parameters"] for row in result.latencies}
     models: dict[str, Any] = {}
     for cell in result.cells:
         name = cell.experiment.model.label
-        weights = cell.plan.weights.get("weights", "none")
         models.setdefault(
             name,
             {
                 "label": cell.plan.model.label,
                 "token_mixing": cell.plan.model.mixing,
-                "parameters": parameters.get(name),
-                "weights": weights,
+                "weights": cell.plan.weights.get("weights", "none"),
+                "builds": _builds([each for each in result.cells if each.experiment.model.label == name], timed),
             },
         )
     return models
+
+
+def _build(row: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what the size of a network that was timed follows from."""
+    return tuple(row[name] for name in ("model", "ensemble", "steps", "height", "width", "channels"))
+
+
+def _builds(cells: Sequence[Cell], timed: Mapping[tuple[object, ...], int]) -> list[dict[str, Any]]:
+    """Return what one model was built as: its parameters, which follow from how many networks and what they see."""
+    inputs: dict[tuple[int, int | None], list[list[int]]] = {}
+    for cell in cells:
+        ensemble, shape = cell.experiment.training.ensemble, list(cell.plan.spec.shape)
+        counted = cell.result.folds[0].facts.get("parameters")
+        if counted is None:  # folds that were stored before theirs were counted
+            counted = timed.get((cell.experiment.model.label, ensemble, *shape))
+        inputs.setdefault((ensemble, counted), []).append(shape)
+    return [
+        {
+            "ensemble": ensemble,
+            "parameters": parameters,
+            "inputs": [shape for at, shape in enumerate(shapes) if shape not in shapes[:at]],
+        }
+        for (ensemble, parameters), shapes in inputs.items()
+    ]
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from microexpr.report.published import NAMES, sibling
-from microexpr.report.reading import Cell, Reading
+from microexpr.report.reading import Cell, Reading, input_shape
 from microexpr.report.table import ABSENT, NOT_MEASURED, Column, Table, shown
 
 HERE, PAPER = "here", "paper"
@@ -181,14 +181,19 @@ def architectures(reading: Reading) -> Table | None:
         {
             "model": label if labels.count(label) == 1 else f"{label}, {name}",
             "token_mixing": fact.get("token_mixing"),
-            "parameters": fact.get("parameters"),
+            "networks": build.get("ensemble", 1),
+            "input": ", ".join(map(input_shape, build["inputs"])) if len(fact.get("builds") or []) > 1 else ABSENT,
+            "parameters": build.get("parameters"),
             "weights": fact.get("weights"),
         }
         for label, (name, fact) in zip(labels, reading.part("models").items(), strict=True)
+        for build in fact.get("builds") or [fact]
     ]
     columns = [
         Column("Model", "model"),
         Column("Token mixing", "token_mixing", missing=ABSENT),
+        *([Column("Networks", "networks", "count")] if any(row["networks"] > 1 for row in rows) else []),
+        *([Column("Input", "input")] if any(row["input"] != ABSENT for row in rows) else []),
         Column("Parameters", "parameters", "count"),
         Column("Weights", "weights", missing="not stated"),
     ]
