@@ -182,6 +182,20 @@ def test_channels_that_do_not_fit(tmp_path):
     assert only(tmp_path, "no pictures 'depth'", "name one of flow", channels={"depth": ("z",)}).clip is None
 
 
+def test_names_that_stand_twice_are_refused(tmp_path):
+    ready(tmp_path)
+    only(tmp_path, "`channels` names 'u' of flow twice", "name each once", channels={"flow": ("u", "u", "v")})
+    only(tmp_path, "`series` names 'flow' of both twice", series={"both": ("flow", "flow")})
+    assert Manifest(tmp_path, channels={"flow": ("u", "v", "strain")}).faults() == ()
+
+
+def test_a_series_is_of_ready_images(tmp_path):
+    fault = only(framed(tmp_path), "has folders of frames", "leave `series` out", series={"both": ("colour",)})
+    assert fault.clip is None
+    with pytest.raises(DataError, match="joins columns of ready images"):
+        Manifest(tmp_path, series={"both": ("colour", "colour")}).modalities()
+
+
 def test_transparency_is_dropped_and_windows_paths_are_understood(tmp_path):
     ready(tmp_path, "own,p1,x,positive,flow\\one.png,")
     picture(tmp_path / "flow/one.png", np.full((6, 8, 4), (BLUE, GREEN, RED, 9), np.uint8))
