@@ -179,7 +179,10 @@ def test_what_it_wraps():
         ({"low": 16.0, "high": 2.0}, "the band from 16 to 2 Hz is empty"),
         ({"of": "mm2"}, "unknown preprocessing 'mm2'"),
         ({"of": {"name": "m2", "sise": 3}}, "no parameter 'sise'"),
-        ({"of": {"size": 3}}, "unknown preprocessing ''"),
+        ({"of": {"size": 3}}, "preprocessing 'crop': size = 3 is not valid"),
+        ({"of": {"name": ""}}, "unknown preprocessing ''"),
+        ({"of": {"name": 3}}, r'of.name = 3 is no word; write of = \{ name = "crop" \}'),
+        ({"of": 3}, "of = 3 is not valid"),
         ({"alpha": -1.0}, "alpha = -1.0"),
     ],
 )
@@ -233,6 +236,23 @@ def test_defaults_of_what_is_inside_change_no_key():
     assert other.with_values({"preprocessing.of.size": 384}).key() == short.key()
     assert Component.model_validate(other.preprocessing.to_toml()) == other.preprocessing
     assert other.preprocessing.label == "evm(of=crop(size=32))"
+
+
+def test_what_is_inside_needs_no_name():
+    parts = {"preprocessing": "evm", "preprocessing.of.size": 64}
+    short, long = recipe().with_values(parts), recipe().with_values({**parts, "preprocessing.of.name": "crop"})
+    short.check()
+    assert short.key() == long.key()
+    assert preprocessing_id(short.preprocessing) == preprocessing_id(long.preprocessing)
+    shown = short.preprocessing.build(preprocessors)(Film(brightness(0.1, 6)), [3])
+    assert shown.pixels.shape == (1, 64, 64, 1)
+    with pytest.raises(ConfigError, match="'crop' has no parameter 'sise'"):
+        recipe().with_values({"preprocessing": "evm", "preprocessing.of.sise": 64}).check()
+
+
+def test_what_is_inside_is_checked_without_a_registry():
+    with pytest.raises(ConfigError, match="unknown preprocessing 'mm2'"):
+        EulerianMagnification(of="mm2")
 
 
 def test_a_database_without_frame_rates_is_told_before_anything_is_read(database, tmp_path):
