@@ -44,7 +44,7 @@ def test_clips_that_a_sampling_cannot_take():
         numbers("af", clip(1, None, 9))
     with pytest.raises(DataError, match='sampling = "image"'):
         numbers("kfs", clip(None, None, None))
-    with pytest.raises(DataError, match="take af, kfs or mfs .* onset_apex, clip or uniform"):
+    with pytest.raises(DataError, match=r"take af, kfs or mfs .* onset_apex, clip or uniform"):
         numbers("image", clip(1, 2, 3))
     assert numbers("image", clip(None, None, None)) == [0]
 

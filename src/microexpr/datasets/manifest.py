@@ -20,7 +20,7 @@ from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint, is_picture, read_image, size, stack, to_rgb, unlike
 from microexpr.datasets._root import entries, find_files, unusable
 from microexpr.datasets._table import Row, RowReader
-from microexpr.errors import DataError, Fault, FrameError
+from microexpr.errors import DataError, Fault, FrameError, NoFrameError
 from microexpr.facs import parse_action_units
 from microexpr.labels import VOCABULARY
 
@@ -363,7 +363,10 @@ def _ready_numbers(columns: Sequence[str], numbers: Sequence[int], clip: Clip) -
     for number in numbers:
         if number not in range(len(columns)):
             has = f"frame {READY} alone" if len(columns) == 1 else f"the frames {READY} to {len(columns) - 1}"
-            raise FrameError(f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}.")
+            raise NoFrameError(
+                f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}; take sampling = "
+                f'{{name = "image", count = {len(columns)}}}, or join more columns with `series`.'
+            )
     return numbers
 
 

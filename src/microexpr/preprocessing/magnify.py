@@ -45,10 +45,11 @@ def _inside(of: str | dict[str, Any]) -> Preprocessor:
 class EulerianMagnification:
     """Make small motion larger: Eulerian video magnification (Wu et al., SIGGRAPH 2012), with a recursive filter.
 
-    `of` is the preprocessing that is magnified, written as in study files: ``of = { name = "m2", box = "onset" }``, without
-    a name `crop`. It must show the same window throughout a clip: a box that jumps from frame to frame would have its
-    jumps magnified, and is refused. Every frame from the onset to the latest one asked for is read, whatever is asked for, because
-    the filter remembers; the onset itself comes out as it is. In its order, as the authors' code for motion has it:
+    `of` is the preprocessing that is magnified, written as in study files: ``of = { name = "m2", box = "onset" }``, and
+    is `crop` where nothing is named. It must show the same window throughout a clip: a box that jumps from frame to
+    frame would have its jumps magnified, and is refused. Every frame from the onset to the latest one asked for is
+    read, whatever is asked for, because the filter remembers; the onset itself comes out as it is. In its order, as the
+    authors' code for motion has it:
 
     1. A Laplacian pyramid of each frame, `levels` deep (None = until a side is below 5 pixels).
     2. In every pixel the difference of two recursive low-passes, ``y += r (x - y)``, that begin with the onset:
