@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -179,7 +180,10 @@ def test_what_it_wraps():
         ({"low": 16.0, "high": 2.0}, "the band from 16 to 2 Hz is empty"),
         ({"of": "mm2"}, "unknown preprocessing 'mm2'"),
         ({"of": {"name": "m2", "sise": 3}}, "no parameter 'sise'"),
-        ({"of": {"size": 3}}, "unknown preprocessing ''"),
+        ({"of": {"size": 3}}, "preprocessing 'crop': size = 3 is not valid"),
+        ({"of": {"name": ""}}, "unknown preprocessing ''"),
+        ({"of": {"name": 3}}, r'of.name = 3 is no word; write of = \{ name = "crop" \}'),
+        ({"of": 3}, "of = 3 is not valid"),
         ({"alpha": -1.0}, "alpha = -1.0"),
     ],
 )
@@ -235,11 +239,50 @@ def test_defaults_of_what_is_inside_change_no_key():
     assert other.preprocessing.label == "evm(of=crop(size=32))"
 
 
+def test_what_is_inside_needs_no_name():
+    parts = {"preprocessing": "evm", "preprocessing.of.size": 64}
+    short, long = recipe().with_values(parts), recipe().with_values({**parts, "preprocessing.of.name": "crop"})
+    short.check()
+    assert short.key() == long.key()
+    assert preprocessing_id(short.preprocessing) == preprocessing_id(long.preprocessing)
+    shown = short.preprocessing.build(preprocessors)(Film(brightness(0.1, 6)), [3])
+    assert shown.pixels.shape == (1, 64, 64, 1)
+    with pytest.raises(ConfigError, match="'crop' has no parameter 'sise'"):
+        recipe().with_values({"preprocessing": "evm", "preprocessing.of.sise": 64}).check()
+
+
+def test_what_is_inside_is_checked_without_a_registry():
+    with pytest.raises(ConfigError, match="unknown preprocessing 'mm2'"):
+        EulerianMagnification(of="mm2")
+
+
 def test_a_database_without_frame_rates_is_told_before_anything_is_read(database, tmp_path):
     experiment = recipe().with_values({"preprocessing": {"name": "evm", "of": {"name": "m1", "size": 32}}})
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(DataError, match="column fps of a manifest"):
+    with pytest.raises(DataError, match=r"evm\(.* works on no clip .*column fps of a manifest"):
         workspace.plan(experiment)
     planned = workspace.plan(experiment.with_values({"preprocessing.fps": 200}))
     workspace.prepare([planned])
     assert planned.views().take(np.arange(3)).shape == (3, 1, 32, 32, 3)
+
+
+def test_clips_without_a_frame_rate_are_all_named_and_can_be_left_out(database, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(database, root)
+    head, *lines = (root / "manifest.csv").read_text().split()
+    rates = ["", "200", *["100"] * (len(lines) - 3), ""]
+    rows = [f"{line},{rate}" for line, rate in zip(lines, rates, strict=True)]
+    (root / "manifest.csv").write_text("\n".join([f"{head},fps", *rows]) + "\n")
+    experiment = recipe().with_values({"preprocessing": {"name": "evm", "of": {"name": "m1", "size": 32}}})
+    strict = Workspace(Options({"manifest": root}, tmp_path / "out"))
+    planned = strict.plan(experiment)  # the first clip without a rate does not speak for all
+    with pytest.raises(DataError) as told:
+        strict.prepare([planned])
+    assert [fault.clip for fault in told.value.faults] == ["own/s0/c0/1-7", "own/s5/c5/1-7"]
+    assert all(fault.problem.startswith("evm filters in Hz") for fault in told.value.faults)
+    assert "--skip-invalid" in told.value.faults[0].mend
+    lenient = Workspace(Options({"manifest": root}, tmp_path / "out", skip_invalid=True))
+    planned = lenient.plan(experiment)
+    lenient.prepare([planned])
+    assert len(planned.data.clips) == len(lines) - 2
+    assert len(planned.views()) == len(lines) - 2

@@ -61,6 +61,8 @@ def test_ready_images_without_names_are_refused_as_well(name):
 def test_what_needs_one_brightness_says_so(name):
     with pytest.raises(ConfigError, match=r"one channel.*have r, g, b, depth; take another modality"):
         gives(name, Modality(("r", "g", "b", "depth")))
+    with pytest.raises(ConfigError, match=r"have b, g, r.*leave `channels` of the manifest out"):
+        gives(name, Modality(("b", "g", "r")))
     assert gives(name, Modality(("depth",), 0, 65535)) == gives(name, RGB)
 
 
@@ -444,6 +446,13 @@ def test_what_cannot_be_is_said_before_the_first_fold(films, tmp_path, sampling,
     assert not [path for path in out.rglob("*") if path.is_file()]
 
 
+def test_machines_for_features_do_not_take_frames_for_ready_images(films, tmp_path):
+    answer = run(films, tmp_path, '"onset_apex"', '"flow"', "--set", "model=bi_woof_svm")
+    assert answer.code == 1
+    assert 'set representation = "bi_woof"' in answer.err
+    assert "eady images" not in answer.err
+
+
 def test_a_clip_without_apex_is_named_with_the_ways_out(films, tmp_path):
     without = ("--set", 'datasets={name="manifest", file="apexless.csv"}')
     answer = run(films, tmp_path, '"onset_apex"', '"flow"', *without)
@@ -453,8 +462,8 @@ def test_a_clip_without_apex_is_named_with_the_ways_out(films, tmp_path):
     assert filled.code == 0, filled.err
 
 
-def test_ready_images_of_flow_are_told_apart(tmp_path):
-    root = tmp_path / "ready"
+def ready(root: Path) -> Path:
+    """Ready images of three persons, that are perhaps flow."""
     root.mkdir()
     lines = ["dataset,subject,clip,emotion,flow"]
     for person, (at, emotion) in itertools.product(range(3), enumerate(KINDS)):
@@ -462,6 +471,50 @@ def test_ready_images_of_flow_are_told_apart(tmp_path):
         cv2.imwrite(str(root / file), texture(28, seed=person * 2 + at).astype(np.uint8)[..., None].repeat(3, axis=2))
         lines.append(f"own,p{person},c{at},{emotion},{file}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.mark.parametrize("name", OF_MOTION)
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [
+        ('"image"', ["is made of 2 frames or more", "ready images without time", "channels = {onset_apex"]),
+        ('{ name = "image", count = 2 }', ["sampling image(count=2) fits no clip", "count = 1", "`series`"]),
+        ('"onset_apex"', ["sampling onset_apex fits no clip", 'take sampling = "image"']),
+    ],
+)
+def test_ready_images_without_channels_do_not_send_one_in_a_circle(tmp_path, name, sampling, words):
+    root = ready(tmp_path / "ready")
+    answer = run(root, tmp_path, sampling, f'"{name}"', "--set", "preprocessing=as_is")
+    assert answer.code == 1
+    lacking = [word for word in words if word not in answer.err.replace("\n", " ")]
+    assert not lacking, answer.err
+    if "count" not in sampling:
+        assert 'representation = "pixels"' in answer.err
+        assert "take another sampling" not in answer.err
+
+
+def test_the_sampling_is_blamed_for_images_that_there_are_not(tmp_path):
+    root = ready(tmp_path / "ready")
+    answer = run(root, tmp_path, '{ name = "image", count = 3 }', '"pixels"', "--set", "preprocessing=as_is")
+    assert answer.code == 1
+    assert "sampling image(count=3) fits no clip" in answer.err
+    assert 'take sampling = {name = "image", count = 1}' in answer.err
+    assert "preprocessing as_is" not in answer.err
+
+
+def test_of_ready_images_features_cannot_be_made(tmp_path):
+    root = ready(tmp_path / "ready")
+    settings = ("--set", "preprocessing=as_is", "--set", "model=lbp_top_svm")
+    answer = run(root, tmp_path, '"image"', '"pixels"', *settings)
+    assert answer.code == 1
+    assert "takes the features of lbp_top" in answer.err
+    assert "These clips are ready images" in answer.err
+    assert "pca_svm and logistic" in answer.err
+
+
+def test_ready_images_of_flow_are_told_apart(tmp_path):
+    root = ready(tmp_path / "ready")
     for name in OF_MOTION:
         settings = 'datasets={name="manifest", channels={flow=["strain", "v", "u"]}}'
         answer = run(

@@ -4,7 +4,7 @@ import pytest
 
 from microexpr.clip import Clip
 from microexpr.contracts import samplers
-from microexpr.errors import DataError
+from microexpr.errors import ConfigError, DataError
 
 
 def clip(onset, apex, offset):
@@ -31,12 +31,20 @@ def test_mfs_drops_repeats_and_frames_outside_the_clip():
     assert numbers("mfs", clip(10, 10, 20), drop=False) == [10, 11, 12, 13, 8, 9, 10, 11, 12, 17, 18, 19, 20]
 
 
+def test_mfs_without_any_frame_is_told():
+    with pytest.raises(ConfigError, match=r"mfs: all three windows are empty.*apex = \[0\]"):
+        samplers.build("mfs", {"onset": [], "apex": [], "offset": []})
+    assert numbers("mfs", clip(10, 15, 20), onset=[], offset=[]) == [13, 14, 15, 16, 17]
+    with pytest.raises(DataError, match=r"d/1/v.*no frame of mfs's windows lies .*10 to 20"):
+        numbers("mfs", clip(10, 15, 20), onset=[], apex=[40], offset=[])
+
+
 def test_clips_that_a_sampling_cannot_take():
     with pytest.raises(DataError, match="no apex"):
         numbers("af", clip(1, None, 9))
     with pytest.raises(DataError, match='sampling = "image"'):
         numbers("kfs", clip(None, None, None))
-    with pytest.raises(DataError, match="take af, kfs or mfs"):
+    with pytest.raises(DataError, match=r"take af, kfs or mfs .* onset_apex, clip or uniform"):
         numbers("image", clip(1, 2, 3))
     assert numbers("image", clip(None, None, None)) == [0]
 

@@ -30,7 +30,7 @@ from microexpr.contracts import (
     ViewSpec,
     detectors,
 )
-from microexpr.errors import DataError, Fault, FrameError, MicroexprError, NoFaceError
+from microexpr.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
 from microexpr.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.processes import in_processes
 from microexpr.progress import Progress, Silent, track
@@ -328,12 +328,14 @@ def _preprocess(
     clip = frames.clip
     try:
         done = [(numbers, preprocessor(frames, numbers) if numbers else None) for preprocessor, numbers in parts]
-    except (FrameError, NoFaceError) as error:
-        return clip, [], frames.known, Fault(clip.key, str(error), _mend(error), clip.key)
+    except DataError as error:
+        return clip, [], frames.known, Fault(clip.key, of_clip(error, clip.key), _mend(error), clip.key)
     return clip, done, frames.known, None
 
 
-def _mend(error: MicroexprError) -> str:
+def _mend(error: DataError) -> str:
+    if isinstance(error, NoFrameError) or not isinstance(error, FrameError | NoFaceError):
+        return "mend it as said, or leave the clip out with --skip-invalid"
     if isinstance(error, NoFaceError):
         return 'leave the clip out with --skip-invalid, or take box = "onset" where only that frame needs a face'
     return "copy the file again from the owners' archive, or leave the clip out with --skip-invalid"

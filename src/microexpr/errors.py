@@ -62,6 +62,10 @@ class FrameError(DataError):
     """A frame cannot be read, or is not what its table says."""
 
 
+class NoFrameError(FrameError):
+    """A frame is asked for by a number that the clip does not have."""
+
+
 class NoFaceError(DataError):
     """The detector finds no face in a frame."""
 
@@ -80,6 +84,11 @@ class StoreError(MicroexprError):
 
 class TrainingError(MicroexprError):
     """A training that cannot go on, for instance after a loss that is not finite."""
+
+
+def of_clip(error: DataError, key: str) -> str:
+    """Return what an error says of a clip, for where the clip is named already."""
+    return str(error).removeprefix(f"{key}: ")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

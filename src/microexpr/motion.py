@@ -18,6 +18,14 @@ Preset: TypeAlias = Literal["ultrafast", "fast", "medium"]
 """DIS's own settings: patches every 4, 4 and 3 pixels, with 0, 5 and 5 steps of variational refinement."""
 LEAST_SIDE: Final = 16
 """Pixels that pictures need on both sides; DIS looks at patches of 8."""
+ACROSS: Final = ("u", "cos")
+"""Channels whose sign says whether something moves to the right."""
+DOWN: Final = ("v", "sin")
+"""Channels whose sign says whether something moves downwards."""
+MOTION: Final = frozenset({"strain", "magnitude", *ACROSS, *DOWN})
+"""Channels of pictures that are flow already."""
+PLANES: Final = ("xy", "xt", "yt")
+"""Channels of LBP-TOP."""
 _PRESETS: Final = {"ultrafast": 0, "fast": 1, "medium": 2}
 _Solver = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -73,6 +81,15 @@ def _solver(method: Method, preset: Preset, finest: int) -> _Solver:
     dis = cv2.DISOpticalFlow.create(_PRESETS[preset])
     dis.setFinestScale(finest)
     return lambda first, second: dis.calc(first, second, None)
+
+
+def directions(bins: int) -> tuple[str, ...]:
+    """Return the channels of Bi-WOOF: the degrees at which each bin begins.
+
+    >>> directions(4)
+    ('-180', '-90', '0', '90')
+    """
+    return tuple(f"{-180 + 360 * number / bins:g}" for number in range(bins))
 
 
 def strain(flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w"]:

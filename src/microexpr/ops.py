@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 
 Box = Float[np.ndarray, "4"]
 """A rectangle (x0, y0, x1, y1) in source pixels, x1 and y1 exclusive."""
@@ -49,6 +49,19 @@ def resize(frame: Num[np.ndarray, "h w c"], height: int, width: int) -> Num[np.n
     shrinks = frame.shape[0] * frame.shape[1] > height * width
     resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized).reshape(height, width, -1)
+
+
+def block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
+    """Return the number of the block of every pixel, row by row; block i of n begins at row i * height // n.
+
+    >>> block_map(2, 3, 2)
+    array([[0, 1, 1],
+           [2, 3, 3]])
+    """
+    rows, columns = (
+        np.repeat(np.arange(blocks), np.diff(np.arange(blocks + 1) * side // blocks)) for side in (height, width)
+    )
+    return np.asarray(rows[:, None] * blocks + columns)
 
 
 def grey(frame: Num[np.ndarray, "h w 3"]) -> Num[np.ndarray, "h w 1"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,13 @@ from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
 from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.errors import ConfigError, DataError, Fault, FrameError, NoFaceError, UnfitError, WeightsError
+from microexpr.errors import ConfigError, DataError, Fault, UnfitError, WeightsError, of_clip
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
 from microexpr.partition import cut_val, keep_train
 from microexpr.progress import Progress, Silent
+from microexpr.unfit import check_colour, fitting, no_view
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class Workspace:
             self._specs[shown] = self._spec(experiment, data, clips, preprocessor, sampler)
         spec = self._specs[shown]
         misshapen = _misshapen(experiment, clips, sampler)
-        with _fitting():
+        with fitting(clips):
+            check_colour(experiment, data.dataset.modalities()[data.modality].channels, spec)
             _check_augmentation(experiment, model, spec)
             found = _weights(model, spec, required=weights)
         # Only now: a method that does not fit takes no clip from the others.
@@ -286,28 +287,20 @@ class Workspace:
         """Find out what the model will see by preprocessing one view of the first clip that can be."""
         representation = experiment.representation.build(contracts.representations)
         modality = data.dataset.modalities()[data.modality]
-        reason = "no clip is left"
+        failed = None
         for clip in clips:
             view = sampler(clip)[0]
             try:
-                with _fitting():
+                with fitting():
                     frames = preprocessor(data.cache.frames(clip), view)
-            except (FrameError, NoFaceError) as error:
-                reason = f"{clip.key}: {error}"
+            except DataError as error:
+                failed = (clip, error)
                 continue
-            with _fitting():
+            with fitting():
                 given = representation.gives(modality._replace(channels=frames.channels))
             if len(view) >= representation.least:
                 return ViewSpec(representation(frames, view, clip).shape, *given)
-        if reason == "no clip is left" and clips:
-            raise UnfitError(
-                f"representation {experiment.representation.label} needs {representation.least} frames, and sampling "
-                f"{experiment.sampling.label} gives fewer in every clip; take another sampling."
-            )
-        raise DataError(
-            f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried is "
-            f"{reason}. Look at its frames, or take another preprocessing: m1 and as_is look for no face."
-        )
+        raise no_view(experiment, representation.least, clips, failed)
 
 
 def check_intervals(plan: Plan) -> None:
@@ -363,17 +356,6 @@ def _misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) 
     return faults
 
 
-@contextlib.contextmanager
-def _fitting() -> Iterator[None]:
-    """Say of an error in here that the method does not fit these data."""
-    try:
-        yield
-    except UnfitError:
-        raise
-    except ConfigError as error:
-        raise UnfitError(str(error)) from None
-
-
 def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: ViewSpec) -> None:
     if experiment.augmentation and not model.trains_in_epochs:
         raise ConfigError(
@@ -397,8 +379,7 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
     try:
         sampler(clip)
     except DataError as error:
-        problem = str(error).removeprefix(f"{clip.key}: ")
-        yield Fault(clip.key, problem, "leave the clip out with --skip-invalid", clip.key)
+        yield Fault(clip.key, of_clip(error, clip.key), "leave the clip out with --skip-invalid", clip.key)
 
 
 def _told(faults: Sequence[Fault], roots: str) -> str:

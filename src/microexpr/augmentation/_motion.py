@@ -11,14 +11,11 @@ from torch import Tensor
 from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError
 
-ACROSS, DOWN = ("u", "cos"), ("v", "sin")
-"""Channels whose sign says whether something moves to the right, and downwards."""
-
 
 def named(channels: Sequence[str], motions: Sequence[str]) -> str:
     """Return the channels that hold one of these motions, as words; empty where none does.
 
-    >>> named(("u", "v", "strain"), ACROSS), named(("r", "g", "b"), ACROSS + DOWN)
+    >>> named(("u", "v", "strain"), ("u", "cos")), named(("r", "g", "b"), ("u", "v"))
     ('u', '')
     """
     return " and ".join(channel for channel in channels if channel in motions)

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.augmentation._motion import ACROSS, DOWN, named
+from microexpr.augmentation._motion import named
 from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.errors import ConfigError
+from microexpr.motion import ACROSS, DOWN
 
 Pixels = Annotated[int, Field(ge=0, le=512)]
 Scale = Annotated[float, Field(ge=0, le=0.5)]

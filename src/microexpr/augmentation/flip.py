@@ -8,8 +8,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from microexpr.augmentation._motion import ACROSS, check_opposite, opposite
+from microexpr.augmentation._motion import check_opposite, opposite
 from microexpr.contracts import Batch, ViewSpec, augmentations
+from microexpr.motion import ACROSS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

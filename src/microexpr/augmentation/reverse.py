@@ -8,9 +8,10 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from microexpr.augmentation._motion import ACROSS, DOWN, check_opposite, named, opposite
+from microexpr.augmentation._motion import check_opposite, named, opposite
 from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.errors import ConfigError
+from microexpr.motion import ACROSS, DOWN
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

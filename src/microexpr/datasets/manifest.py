@@ -20,7 +20,7 @@ from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint, is_picture, read_image, size, stack, to_rgb, unlike
 from microexpr.datasets._root import entries, find_files, unusable
 from microexpr.datasets._table import Row, RowReader
-from microexpr.errors import DataError, Fault, FrameError
+from microexpr.errors import DataError, Fault, FrameError, NoFrameError
 from microexpr.facs import parse_action_units
 from microexpr.labels import VOCABULARY
 
@@ -179,19 +179,27 @@ class Manifest(Dataset):
     def _reading(self) -> _Reading:
         headers, rows = read_csv(self._file, KNOWN)
         modalities = self._columns(headers, rows)
-        self._check_names(modalities)
         reading = _Reading(modalities, ready="frames" not in headers)
+        self._check_names(modalities, reading.ready)
         for row in rows:
             self._read_row(row, reading)
         return reading
 
-    def _check_names(self, modalities: Sequence[str]) -> None:
-        """Raise DataError where a parameter names a column that there is not."""
+    def _check_names(self, modalities: Sequence[str], ready: bool) -> None:
+        """Raise DataError where a parameter names a column that there is not, or a name twice."""
+        if self._series and not ready:
+            problem = "has folders of frames, and `series` joins columns of ready images"
+            raise unusable(Fault(str(self._file), problem, "leave `series` out; a sampling chooses among frames"))
         in_series = [name for columns in self._series.values() for name in columns]
         for parameter, named in (("channels", self._channels), ("scaling", self._scaling), ("series", in_series)):
             if unknown := sorted(set(named) - set(modalities)):
                 problem = f"has no pictures {unknown[0]!r}, which `{parameter}` names"
                 raise unusable(Fault(str(self._file), problem, f"name one of {', '.join(modalities)}"))
+        for parameter, lists in (("channels", self._channels), ("series", self._series)):
+            for key, names in lists.items():
+                if twice := [name for name, count in Counter(names).items() if count > 1]:
+                    problem = f"cannot be read as asked: `{parameter}` names {twice[0]!r} of {key} twice"
+                    raise unusable(Fault(str(self._file), problem, "name each once"))
 
     def _joined(self, name: str, columns: Sequence[str]) -> Modality:
         """Return what a series holds; raises DataError where its columns are not alike."""
@@ -355,7 +363,10 @@ def _ready_numbers(columns: Sequence[str], numbers: Sequence[int], clip: Clip) -
     for number in numbers:
         if number not in range(len(columns)):
             has = f"frame {READY} alone" if len(columns) == 1 else f"the frames {READY} to {len(columns) - 1}"
-            raise FrameError(f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}.")
+            raise NoFrameError(
+                f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}; take sampling = "
+                f'{{name = "image", count = {len(columns)}}}, or join more columns with `series`.'
+            )
     return numbers
 
 

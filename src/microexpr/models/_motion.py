@@ -10,26 +10,25 @@ from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec
 from microexpr.errors import ConfigError
+from microexpr.models._parts import check_side
+from microexpr.motion import ACROSS, DOWN
 
 SMALLEST = 28
 """The papers' pictures. Below it a last map would be smaller than the one that the first dense layer is made for."""
 FLOW = ("u", "v", "strain")
-ACROSS, DOWN = {"u", "cos"}, {"v", "sin"}
 
 
 def check_motion(name: str, view: ViewSpec, needed: tuple[str, ...] = ()) -> None:
     """Raise ConfigError for views that hold no motion across and down (or not the channels `needed`), or are small."""
     held = set(view.channels)
-    if not held >= set(needed) or not held & ACROSS or not held & DOWN:
+    if not held >= set(needed) or held.isdisjoint(ACROSS) or held.isdisjoint(DOWN):
         what = f"the channels {' and '.join(needed)} of optical flow" if needed else "optical flow"
         raise ConfigError(
             f"{name} looks at {what}, and these views hold {', '.join(view.channels)}; set representation = "
             '"flow" and sampling = "onset_apex". Of ready flow images say what their channels hold, as in '
             'datasets = [{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].'
         )
-    height, width = view.shape[1:3]
-    if min(height, width) < SMALLEST:
-        raise ConfigError(f"{name} needs {SMALLEST} pixels a side, and these views have {height}x{width}.")
+    check_side(name, view, SMALLEST)
 
 
 class MotionInput(nn.Module):

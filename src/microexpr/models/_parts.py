@@ -8,10 +8,21 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
+from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError, TrainingError
 
 NO_WEIGHTS: Mapping[str, str] = {"weights": "none"}
 RANDOM_WEIGHTS: Mapping[str, str] = {"weights": "random"}
+
+
+def check_side(name: str, view: ViewSpec, smallest: int) -> None:
+    """Raise ConfigError for views with fewer pixels a side."""
+    height, width = view.shape[1:3]
+    if min(height, width) < smallest:
+        raise ConfigError(
+            f"{name} needs {smallest} pixels a side, and these views have {height}x{width}; take a larger size: "
+            f"representation.size = {smallest} where the representation has one (flow), else preprocessing.size."
+        )
 
 
 def refuse(aux: Mapping[str, int], name: str) -> None:

@@ -22,10 +22,9 @@ from threadpoolctl import threadpool_limits
 from microexpr.contracts import ViewSpec, models
 from microexpr.errors import ConfigError
 from microexpr.models._parts import NO_WEIGHTS, confidence, need_two, refuse
+from microexpr.motion import PLANES, directions
 
 Penalty = Annotated[float, Field(gt=0)]
-PLANES = ("xy", "xt", "yt")
-"""Channels of LBP-TOP."""
 
 
 @models.register("lbp_top_svm")
@@ -73,7 +72,7 @@ class BiWoofSvm:
     mixing: ClassVar[str] = "histograms of blocks"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        _check_features("bi_woof_svm", view, _directions(len(view.channels)), "bi_woof", "onset_apex")
+        _check_features("bi_woof_svm", view, directions(len(view.channels)), "bi_woof", "onset_apex")
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
@@ -105,21 +104,11 @@ class Logistic:
         return LogisticClassifier(self.C)
 
 
-def _directions(bins: int) -> tuple[str, ...]:
-    """Return the channels of Bi-WOOF: the degrees at which each bin begins.
-
-    >>> _directions(4)
-    ('-180', '-90', '0', '90')
-    """
-    return tuple(f"{-180 + 360 * number / bins:g}" for number in range(bins))
-
-
 def _check_features(name: str, view: ViewSpec, channels: tuple[str, ...], representation: str, sampling: str) -> None:
     if view.channels != channels:
         raise ConfigError(
             f"{name} takes the features of {representation}, and these views hold {', '.join(view.channels)}; set "
-            f'representation = "{representation}" and sampling = "{sampling}". Ready images have no frames to make '
-            'them from: there take model = "pca_svm" or "logistic".'
+            f'representation = "{representation}" and sampling = "{sampling}".'
         )
 
 

@@ -16,8 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec, models
-from microexpr.errors import ConfigError
-from microexpr.models._parts import RANDOM_WEIGHTS, refuse
+from microexpr.models._parts import RANDOM_WEIGHTS, check_side, refuse
 
 Width = Annotated[int, Field(ge=1, le=512)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -40,9 +39,7 @@ class SmallCnn:
     mixing: ClassVar[str] = "convolution"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        height, width = view.shape[1:3]
-        if min(height, width) < SMALLEST:
-            raise ConfigError(f"small_cnn needs {SMALLEST} pixels a side, and these views have {height}x{width}.")
+        check_side("small_cnn", view, SMALLEST)
         return RANDOM_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:

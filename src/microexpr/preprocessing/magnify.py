@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 import cv2
 import numpy as np
 from jaxtyping import Float, Num
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from microexpr import ops
 from microexpr.clip import Clip
@@ -19,8 +19,25 @@ from microexpr.errors import ConfigError, DataError
 Hertz = Annotated[float, Field(gt=0, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=10000)]
 Pyramid: TypeAlias = list[np.ndarray]
+INSIDE = "crop"
+"""The preprocessing that is magnified where none is named."""
 FILTER = 5
 """Taps of the pyramid's filter: a picture with fewer pixels is not halved again."""
+
+
+def _named(of: str | dict[str, Any]) -> str | dict[str, Any]:
+    """Return the preprocessing inside with its name; raises ConfigError for one that cannot be built."""
+    of = {"name": INSIDE, **of} if isinstance(of, dict) else of
+    _inside(of)
+    return of
+
+
+def _inside(of: str | dict[str, Any]) -> Preprocessor:
+    written = {"name": of} if isinstance(of, str) else {"name": INSIDE, **of}
+    name = written.pop("name")
+    if not isinstance(name, str):
+        raise ConfigError(f'preprocessing evm: of.name = {name!r} is no word; write of = {{ name = "{INSIDE}" }}.')
+    return preprocessors.build(name, written)
 
 
 @preprocessors.register("evm")
@@ -28,10 +45,11 @@ FILTER = 5
 class EulerianMagnification:
     """Make small motion larger: Eulerian video magnification (Wu et al., SIGGRAPH 2012), with a recursive filter.
 
-    `of` is the preprocessing that is magnified, written as in study files: ``of = { name = "m2", box = "onset" }``. It
-    must show the same window throughout a clip: a box that jumps from frame to frame would have its jumps magnified,
-    and is refused. Every frame from the onset to the latest one asked for is read, whatever is asked for, because
-    the filter remembers; the onset itself comes out as it is. In its order, as the authors' code for motion has it:
+    `of` is the preprocessing that is magnified, written as in study files: ``of = { name = "m2", box = "onset" }``, and
+    is `crop` where nothing is named. It must show the same window throughout a clip: a box that jumps from frame to
+    frame would have its jumps magnified, and is refused. Every frame from the onset to the latest one asked for is
+    read, whatever is asked for, because the filter remembers; the onset itself comes out as it is. In its order, as the
+    authors' code for motion has it:
 
     1. A Laplacian pyramid of each frame, `levels` deep (None = until a side is below 5 pixels).
     2. In every pixel the difference of two recursive low-passes, ``y += r (x - y)``, that begin with the onset:
@@ -46,7 +64,7 @@ class EulerianMagnification:
     Clips without a frame rate use `fps`, and are refused where it is not given.
     """
 
-    of: str | dict[str, Any] = "crop"
+    of: Annotated[str | dict[str, Any], AfterValidator(_named)] = INSIDE
     alpha: Annotated[float, Field(ge=0, le=500)] = 10.0
     low: Hertz = 1.6
     high: Hertz = 16.0
@@ -60,13 +78,11 @@ class EulerianMagnification:
             raise ConfigError(
                 f"preprocessing evm: the band from {self.low:g} to {self.high:g} Hz is empty; take low below high."
             )
-        assert self._inner
+        _inside(self.of)
 
     @property
     def _inner(self) -> Preprocessor:
-        written = {"name": self.of} if isinstance(self.of, str) else self.of
-        params = {key: value for key, value in written.items() if key != "name"}
-        return preprocessors.build(str(written.get("name", "")), params)
+        return _inside(self.of)
 
     @property
     def wants_raw(self) -> bool:

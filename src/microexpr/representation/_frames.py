@@ -9,9 +9,8 @@ from microexpr import ops
 from microexpr.clip import Clip
 from microexpr.contracts import Frames, Modality
 from microexpr.errors import ConfigError, UnfitError
+from microexpr.motion import MOTION
 
-MOTION = frozenset({"u", "v", "strain", "magnitude", "cos", "sin"})
-"""Channels of pictures that are flow already."""
 COLOUR = ("r", "g", "b")
 
 
@@ -30,7 +29,8 @@ def check_brightness(name: str, incoming: Modality) -> None:
     if len(incoming.channels) != 1 and incoming.channels != COLOUR:
         raise ConfigError(
             f"representation {name} takes colour (r, g, b) or one channel, such as grey or depth, and these pictures "
-            f"have {', '.join(incoming.channels)}; take another modality."
+            f"have {', '.join(incoming.channels)}; take another modality. If they are colour, leave `channels` of the "
+            "manifest out: pictures of three channels are then read as r, g, b."
         )
 
 
@@ -39,7 +39,7 @@ def check_time(name: str, clip: Clip) -> None:
     if clip.onset is None:
         raise UnfitError(
             f"representation {name} is made of frames, and {clip.key} is a ready image without time; take "
-            'representation = "pixels".'
+            'representation = "pixels" with a model that looks at pictures.'
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from microexpr import motion
+from microexpr import motion, ops
 from microexpr.clip import Clip
 from microexpr.contracts import Frames, Modality, View, representations
 from microexpr.errors import UnfitError
@@ -54,7 +54,7 @@ class BiWoof:
         """Return a channel a bin; raises ConfigError for pictures that are flow already."""
         check_brightness("bi_woof", incoming)
         motion.check_method(self.method)
-        return Modality(tuple(f"{-180 + 360 * bin / self.bins:g}" for bin in range(self.bins)), 0.0, 1.0)
+        return Modality(motion.directions(self.bins), 0.0, 1.0)
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Float[np.ndarray, "t2 h2 w2 c2"]:
         check_time("bi_woof", clip)
@@ -69,9 +69,7 @@ class BiWoof:
 
     def histograms(self, flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "blocks blocks bins"]:
         """Return the weighted histograms of one flow, steps 2 to 4."""
-        edges = [np.arange(self.blocks + 1) * side // self.blocks for side in flow.shape[:2]]
-        rows, columns = (np.repeat(np.arange(self.blocks), np.diff(edge)) for edge in edges)
-        block = (rows[:, None] * self.blocks + columns).ravel()
+        block = ops.block_map(flow.shape[0], flow.shape[1], self.blocks).ravel()
         size, count = np.linalg.norm(flow, axis=2).ravel().astype(float), self.blocks**2
         turn = (np.arctan2(flow[..., 1], flow[..., 0]).ravel() + np.pi) / (2 * np.pi)
         # An angle of 180 degrees is one of -180.

@@ -9,14 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 
-from microexpr import motion
+from microexpr import motion, ops
 from microexpr.clip import Clip
 from microexpr.contracts import Frames, Modality, View, representations
 from microexpr.errors import ConfigError, UnfitError
 from microexpr.representation._frames import check_brightness, check_time, greys
 
 Radius = Annotated[int, Field(ge=1, le=16)]
-PLANES = ("xy", "xt", "yt")
 CODES = 16
 _AXES = ((2, 1), (2, 0), (1, 0))
 """The two axes of each plane in a volume of time, height and width."""
@@ -71,14 +70,14 @@ class LbpTop:
     def gives(self, incoming: Modality) -> Modality:
         """Return the three planes; raises ConfigError for pictures that are flow already."""
         check_brightness("lbp_top", incoming)
-        return Modality(PLANES, 0.0, 1.0)
+        return Modality(motion.PLANES, 0.0, 1.0)
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Float[np.ndarray, "1 blocks codes 3"]:
         check_time("lbp_top", clip)
         volume = greys(view)
         volume = motion.interpolate(volume, self.frames) if self.frames else volume
         _check_size(volume.shape[1:], self.radii, self.blocks)
-        blocks = _block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
+        blocks = ops.block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
         histograms = [_histograms(plane, blocks, self.blocks**2) for plane in codes(volume, self.radii)]
         shares = np.stack(histograms, axis=-1).astype(np.float32)
         if self.uniform:
@@ -113,16 +112,6 @@ def _plane(
             places.append(slice(start, start + size - 2 * r))
         found |= (volume[tuple(places)] >= centre).view(np.uint8) << np.uint8(bit)
     return found
-
-
-def _block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
-    """Return the number of the block of every pixel, row by row."""
-    rows, columns = (np.repeat(np.arange(blocks), np.diff(_edges(side, blocks))) for side in (height, width))
-    return rows[:, None] * blocks + columns
-
-
-def _edges(side: int, blocks: int) -> Int[np.ndarray, "n"]:
-    return np.arange(blocks + 1) * side // blocks
 
 
 def _histograms(

@@ -14,7 +14,10 @@ Missing: TypeAlias = Literal["refuse", "middle"]
 def ends(clip: Clip) -> tuple[int, int]:
     """Return onset and offset; raises DataError for a ready image."""
     if clip.onset is None or clip.offset is None:
-        raise DataError(f'{clip.key}: a ready image has no onset, apex and offset; take sampling = "image".')
+        raise DataError(
+            f'{clip.key}: a ready image has no onset, apex and offset; take sampling = "image" and representation = '
+            '"pixels", with a model that looks at pictures.'
+        )
     return clip.onset, clip.offset
 
 

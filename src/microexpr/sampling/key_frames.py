@@ -10,7 +10,7 @@ from pydantic import Field
 
 from microexpr.clip import Clip
 from microexpr.contracts import View, samplers
-from microexpr.errors import DataError
+from microexpr.errors import ConfigError, DataError
 from microexpr.sampling._times import Missing, times
 
 
@@ -63,6 +63,13 @@ class MultiFrameSampling:
 
     by_coded_times: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if not self.nominal:
+            raise ConfigError(
+                "sampling mfs: all three windows are empty, so that no clip shows a frame; name steps in one of onset, "
+                "apex and offset, such as apex = [0]."
+            )
+
     @property
     def nominal(self) -> int:
         """Views a clip before anything is dropped."""
@@ -74,6 +81,11 @@ class MultiFrameSampling:
         numbers = [key + step for key, steps in windows for step in steps]
         if self.drop:
             numbers = sorted({number for number in numbers if first <= number <= last})
+        if not numbers:
+            raise DataError(
+                f"{clip.key}: no frame of mfs's windows lies between onset and offset ({first} to {last}); take steps "
+                "nearer to the key frames."
+            )
         return [(number,) for number in numbers]
 
 
@@ -90,6 +102,7 @@ class ReadyImage:
     def __call__(self, clip: Clip) -> Sequence[View]:
         if clip.onset is not None:
             raise DataError(
-                f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs.'
+                f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs for '
+                "single frames, or onset_apex, clip or uniform for several in one view."
             )
         return [tuple(range(self.count))]

@@ -1,0 +1,65 @@
+"""What a study asks of data that do not have it, and what may be left to its defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from conftest import recipe, write_database
+from microexpr.errors import UnfitError
+from microexpr.plan import Options, Workspace
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory) -> Path:
+    root = write_database(tmp_path_factory.mktemp("grey"), persons=2, clips=3)
+    for file in root.rglob("*.png"):
+        cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
+    return root
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory) -> Path:
+    return write_database(tmp_path_factory.mktemp("coloured"), persons=2, clips=3)
+
+
+def plan(root: Path, tmp_path: Path, **values: object):
+    experiment = recipe().with_values({key.replace("__", "."): value for key, value in values.items()})
+    return Workspace(Options({"manifest": root}, tmp_path)).plan(experiment)
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        {"name": "m1", "size": 32, "colour": "rgb"},
+        {"name": "crop", "size": 32, "colour": "rgb"},
+        {"name": "evm", "fps": 200, "of": {"size": 32, "colour": "rgb"}},
+    ],
+)
+def test_colour_asked_of_grey_pictures_is_refused(grey, coloured, tmp_path, preprocessing):
+    with pytest.raises(UnfitError, match=r"asks for colour, and these pictures hold grey; leave colour out"):
+        plan(grey, tmp_path, preprocessing=preprocessing)
+    assert plan(coloured, tmp_path, preprocessing=preprocessing).spec.channels == ("r", "g", "b")
+
+
+def test_defaults_ask_for_nothing(grey, tmp_path):
+    spec = plan(grey, tmp_path, augmentation=[{"name": "colour", "brightness": 0.3}]).spec
+    assert spec.channels == ("grey",)
+
+
+def test_an_axis_of_colour_does_not_compare_grey_with_grey(grey, tmp_path):
+    assert plan(grey, tmp_path, preprocessing__colour="grey").spec.channels == ("grey",)
+    with pytest.raises(UnfitError, match="these pictures hold grey"):
+        plan(grey, tmp_path, preprocessing__colour="rgb")
+
+
+def test_saturation_asked_of_grey_views_is_refused(grey, coloured, tmp_path):
+    asked = [{"name": "colour", "saturation": 0.3}]
+    with pytest.raises(UnfitError, match=r"asks for saturation.*set saturation = 0\.$"):
+        plan(grey, tmp_path, augmentation=asked)
+    with pytest.raises(UnfitError, match=r'set saturation = 0, or take colour = "rgb"'):
+        plan(coloured, tmp_path, augmentation=asked, preprocessing__colour="grey")
+    assert plan(coloured, tmp_path, augmentation=asked).spec.channels == ("r", "g", "b")
+    assert plan(grey, tmp_path, augmentation=[{"name": "colour", "saturation": 0}]).spec.channels == ("grey",)
