@@ -250,7 +250,7 @@ class Leaderboard(Strict):
         self._check_seeds({name: set(each) for name, each in seeds.items()})
 
     def _check_seeds(self, seeds: Mapping[str, set[int]]) -> None:
-        """Refuse methods to be compared, or chosen among, that have no seed in common."""
+        """Refuse methods of several seeds to be compared, or any chosen among, that have no seed in common."""
         # An average is made of its members' first seeds and stands under that of the first member.
         seeds = {**seeds, **{name: {min(seeds[members[0]])} for name, members in self.fused.items()}}
         together: list[tuple[str, Sequence[str]]] = [
@@ -260,7 +260,9 @@ class Leaderboard(Strict):
         if self.reference:
             together += [("reference", (self.reference, name)) for name in seeds]
         for part, names in together:
-            if names and not set.intersection(*(seeds[name] for name in names)):
+            # What has one seed is compared with every seed of the others; a choice pools predictions of one seed.
+            counted = [name for name in names if part == "choice.of" or len(seeds[name]) > 1]
+            if counted and not set.intersection(*(seeds[name] for name in counted)):
                 told = ", ".join(f"{name} {', '.join(map(str, sorted(seeds[name])))}" for name in dict.fromkeys(names))
                 raise ConfigError(
                     f"leaderboard.{part}: nothing pairs predictions of methods that have no seed in common, and these "
