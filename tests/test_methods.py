@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections import Counter
 
 import numpy as np
@@ -126,6 +127,18 @@ def test_every_pair_of_groups_is_left_out_once_and_every_round_tests_all():
 def test_too_few_persons_for_the_groups_are_told():
     with pytest.raises(SplitError, match="8 groups, but the table has 5"):
         protocols.build("group_pairs", {})(table(5), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"label_smoothing": 0.1}, {"ensemble": 3}, {"average_last": 2, "patience": 0}, {"draw": "persons"}]
+)
+def test_gains_of_networks_are_no_methods_of_what_is_fitted_once(asked, database):
+    training = {f"training.{name}": value for name, value in asked.items()}
+    found = methods(methods={"pca": METHODS["pca"], "better": {"model": "pca_svm", **training}})
+    jobs, skipped = study.planned(found, Workspace(Options({"manifest": database})))
+    assert [job.factors["method"] for job in jobs] == ["pca"]
+    said = rf"^training\.{next(iter(asked))} does nothing for model pca_svm, which is fitted once; set it back to "
+    assert re.match(said, skipped["better"])
 
 
 def test_methods_are_judged_under_pairs_of_groups(database):

@@ -466,7 +466,12 @@ def test_a_storage_that_cannot_be_used(images, tmp_path):
         ),
         ({"modle.C": {"low": 1.0, "high": 2.0}}, r"'modle\.C' cannot be searched \(did you mean 'model'\?\)"),
         (SPACE | {"model": {"choices": ["majority", "pca_svm"]}}, "is a part of 'model'; search one of them"),
-        ({"training.epochs": {"low": 0, "high": 3}}, r"(?s)training\.epochs = 0: .*greater than or equal to 1"),
+        (
+            {"training.epochs": {"low": 0, "high": 3}},
+            r"'training\.epochs' changes nothing, because model pca_svm.* once",
+        ),
+        ({"training.ensemble": {"low": 1, "high": 3}}, r"'training\.ensemble' changes nothing"),
+        ({"loss": {"choices": ["cross_entropy", "focal"]}}, "'loss' changes nothing"),
     ],
 )
 def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, problem):
@@ -490,6 +495,14 @@ def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, 
             r"(?s)none of the parameters that the paper tuned.*components, C, gamma.*\"model\.C\" =",
         ),
         ({"tuning__space": {}, "model": "majority"}, "it has no parameters"),
+        (
+            {
+                "tuning__space": {"training.epochs": {"low": 0, "high": 3}},
+                "model": "small_cnn",
+                "preprocessing": {"name": "m1", "size": 24},
+            },
+            r"(?s)training\.epochs = 0: .*greater than or equal to 1",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_anything_runs(images, tmp_path, changed, problem):
