@@ -236,3 +236,11 @@ def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_pa
     assert "No reference was named" not in page
     found = {each["code"]: each for each in done.summary["checks"]}
     assert "image could not be run" in found["ME006"]["mend"]
+
+
+def test_the_page_says_where_only_common_seeds_are_compared(database, tmp_path):
+    from microexpr import run_study
+
+    of = {"pca": METHODS["pca"], "small": {**METHODS["small"], "seed": [0, 1]}}
+    done = run_study(methods(methods=of, leaderboard={"reference": "pca"}), database, tmp_path, workers=1)
+    assert "scores over the seeds that both have" in done.paths.html.read_text("utf-8")
