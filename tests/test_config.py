@@ -218,6 +218,16 @@ def test_baselines_are_not_augmented():
     assert study.baseline_cells()[0].augmentation == ()
 
 
+def test_baselines_are_trained_without_what_only_networks_gain_from():
+    gains = {"label_smoothing": 0.1, "draw": "persons", "ensemble": 3, "average_last": 2, "patience": 0}
+    content = {"training": gains | {"schedule": "cosine"}, "model": "small_cnn"}
+    study = parse(Study, {"name": "s", "title": "t", "experiment": content, "baselines": ["pca_svm"]}, "s")
+    (baseline,) = study.baseline_cells()
+    assert baseline.training.gains == []
+    assert baseline.training.schedule == "cosine"  # keys of what was stored stay
+    assert study.cells()[0].training.gains == ["label_smoothing", "draw", "average_last", "ensemble"]
+
+
 def test_sizes_are_the_last_axis_the_largest_first():
     study = parse(Study, {"name": "s", "title": "t", "grid": {"model": ["small_cnn", "vit_nano"]}}, "s")
     sized = study.sized("train_clips", [50, 200, 50, None])

@@ -99,6 +99,32 @@ def test_validation_chooses_the_loss_and_ties_go_to_the_lower_loss():
     assert (fitted.loss, fitted.loss_scores) == ("focal", {"cross_entropy": 0.2, "focal": 0.7})
 
 
+def test_members_of_an_ensemble_choose_each_its_own_loss_and_all_choices_are_told():
+    each = ([0.2] * 8, [0.7] * 8), ([0.9] * 8, [0.4] * 8), ([0.1] * 8, [0.4] * 8)
+    wanted = iter([score for member in each for scores in member for score in scores])
+
+    def score(proba, indices):
+        return next(wanted) if indices[0] % 2 else 0.0
+
+    fitted, _ = fit(task(score=score), names=("cross_entropy", "focal"), ensemble=3)
+    assert fitted.loss == "cross_entropy/focal"
+    assert fitted.loss_scores == pytest.approx({"cross_entropy": 0.4, "focal": 0.5})
+    assert fitted.history.loc[fitted.history["chosen"], "loss"].tolist() == ["focal"]  # the first member's
+
+
+def test_the_epoch_of_an_ensemble_is_the_median_of_its_members():
+    peaks, told = (2, 4, 7), []
+
+    def score(proba, indices):
+        if not indices[0] % 2:
+            return 0.0
+        told.append(None)
+        return float(len(told) % 8 == peaks[(len(told) - 1) // 8] % 8)
+
+    fitted, _ = fit(task(score=score), ensemble=3, patience=8)
+    assert fitted.epoch == 4
+
+
 def test_both_losses_start_from_the_same_weights():
     fitted, _ = fit(task(), names=("cross_entropy", "focal"), epochs=1)
     alone, _ = fit(task(), names=("focal",), epochs=1)

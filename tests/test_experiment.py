@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from microexpr.errors import ConfigError, DataError, Fault, StoreError
 from microexpr.experiment import run
 from microexpr.partition import cut_val
 from microexpr.plan import Options, Workspace
+from microexpr.progress import Silent
 
 
 def workspace(database, out, **options):
@@ -243,3 +245,18 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(database, tmp_path):
     assert {fold.facts["mode"] for fold in several.folds} == {"2 folds at once"}
     assert {fold.facts["mode"] for fold in single.folds} == {"fold by fold"}
     assert all(fold.facts["ms_a_clip"] > 0 for fold in several.folds)
+
+
+def test_the_seconds_of_a_fold_are_those_of_its_training(database, experiment, tmp_path, monkeypatch):
+    real, slow = running._predicted, 0.6
+
+    def predicted(*words):
+        time.sleep(slow)
+        return real(*words)
+
+    monkeypatch.setattr(running, "_predicted", predicted)
+    space = workspace(database, tmp_path)
+    plan = space.plan(experiment.with_values({"model": "majority"}))
+    space.prepare([plan])
+    fold = running.run_fold(plan, plan.folds()[0], plan.views(), Silent())
+    assert 0 < fold.facts["seconds"] < slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 import shutil
 from collections import Counter
 
@@ -39,6 +40,11 @@ def table(persons=20, clips=3):
 
 def seeded(seeds):
     return {"a": {"model": {"name": "pca_svm", "components": 5}, "seed": seeds}, "b": {"model": "pca_svm"}}
+
+
+def two_seeds(first, second):
+    found = seeded(first)
+    return found | {"b": found["b"] | {"seed": second}}
 
 
 def test_seeds_in_the_grid_are_common_to_all_methods():
@@ -83,23 +89,16 @@ def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database
         ({"methods": seeded([[1]])}, r"methods\.a\.seed: \[1\] is no whole number"),
         ({"methods": seeded([1, 0, 1])}, "lists one seed twice"),
         (
-            {"methods": seeded([1, 2]), "leaderboard": {"reference": "b"}},
-            r"leaderboard\.reference: .*no seed in common.*b 0, a 1, 2\. Give them one",
+            {"methods": two_seeds([1, 2], [3, 4]), "leaderboard": {"reference": "b"}},
+            r"leaderboard\.reference: .*no seed in common.*b 3, 4, a 1, 2\. Give them one",
         ),
         (
             {"methods": seeded([1, 2]), "leaderboard": {"choice": {"of": ["a", "b"], "groups": 4}}},
             r"leaderboard\.choice\.of: .*a 1, 2, b 0",
         ),
         (
-            {"methods": seeded([1, 2]), "leaderboard": {"contrast": {"one": ["a"], "two": ["b"]}}},
-            r"leaderboard\.contrast: .*a 1, 2, b 0",
-        ),
-        (  # the average is made of first seeds, 1 and 0, and is set against a seed 2
-            {
-                "methods": seeded([1, 2]) | {"c": {"model": "majority", "seed": 2}},
-                "leaderboard": {"fused": {"mean": ["a", "b"]}, "contrast": {"one": ["c"], "two": ["mean"]}},
-            },
-            r"leaderboard\.contrast: .*c 2, mean 1",
+            {"methods": two_seeds([1, 2], [3, 4]), "leaderboard": {"contrast": {"one": ["a"], "two": ["b"]}}},
+            r"leaderboard\.contrast: .*a 1, 2, b 3, 4",
         ),
     ],
 )
@@ -127,6 +126,18 @@ def test_every_pair_of_groups_is_left_out_once_and_every_round_tests_all():
 def test_too_few_persons_for_the_groups_are_told():
     with pytest.raises(SplitError, match="8 groups, but the table has 5"):
         protocols.build("group_pairs", {})(table(5), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"label_smoothing": 0.1}, {"ensemble": 3}, {"average_last": 2, "patience": 0}, {"draw": "persons"}]
+)
+def test_gains_of_networks_are_no_methods_of_what_is_fitted_once(asked, database):
+    training = {f"training.{name}": value for name, value in asked.items()}
+    found = methods(methods={"pca": METHODS["pca"], "better": {"model": "pca_svm", **training}})
+    jobs, skipped = study.planned(found, Workspace(Options({"manifest": database})))
+    assert [job.factors["method"] for job in jobs] == ["pca"]
+    said = rf"^training\.{next(iter(asked))} does nothing for model pca_svm, which is fitted once; set it back to "
+    assert re.match(said, skipped["better"])
 
 
 def test_methods_are_judged_under_pairs_of_groups(database):
@@ -280,3 +291,11 @@ def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_pa
     assert "No reference was named" not in page
     found = {each["code"]: each for each in done.summary["checks"]}
     assert "image could not be run" in found["ME006"]["mend"]
+
+
+def test_the_page_says_where_only_common_seeds_are_compared(database, tmp_path):
+    from microexpr import run_study
+
+    of = {"pca": METHODS["pca"], "small": {**METHODS["small"], "seed": [0, 1]}}
+    done = run_study(methods(methods=of, leaderboard={"reference": "pca"}), database, tmp_path, workers=1)
+    assert "scores over the seeds that both have" in done.paths.html.read_text("utf-8")

@@ -615,3 +615,15 @@ def test_a_summary_of_another_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="format 99"):
         write_report({"format": 99}, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_tables_say_what_is_said_of_ensembles(tmp_path: Path) -> None:
+    summary = make_summary()
+    plain = Page(write_report(summary, tmp_path / "plain").html.read_text("utf-8")).text
+    assert "ensemble" not in plain
+    cells = [cell | {"ensemble": 3, "loss": "cross_entropy/focal"} for cell in summary["cells"]]
+    text = Page(write_report(summary | {"cells": cells}, tmp_path / "three").html.read_text("utf-8")).text
+    assert "Each network of an ensemble chose its own loss" in text
+    assert text.count("Of an ensemble: its first network.") >= 2
+    assert "cross-entropy / focal" in text

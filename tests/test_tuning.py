@@ -20,6 +20,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from conftest import recipe
+from microexpr import experiment as running
 from microexpr import tune_experiment
 from microexpr.cli import tuning as command
 from microexpr.config import Experiment
@@ -27,6 +28,7 @@ from microexpr.contracts import models, protocols
 from microexpr.errors import ConfigError, MicroexprError, StoreError, TrainingError
 from microexpr.models.classical import PcaSvmClassifier
 from microexpr.plan import Options, Workspace
+from microexpr.progress import Silent
 from microexpr.report.reading import Reading
 from microexpr.report.tuning import agreement, importance, verdict
 from microexpr.tuning import TRIALS as USUAL
@@ -200,6 +202,19 @@ def test_the_first_trial_has_the_files_own_values_where_the_space_has_them(done)
     assert own(either.tuning.space, either) == {"model": "pca_svm"}
 
 
+def test_a_trial_predicts_what_its_inner_folds_test_and_times_nothing(images, tmp_path, monkeypatch):
+    asked, real = [], running._predicted
+    monkeypatch.setattr(running, "_milliseconds", lambda *_: pytest.fail("it timed a clip"))
+    monkeypatch.setattr(running, "_predicted", lambda *words: asked.append(words[-1]) or real(*words))
+    workspace = Workspace(Options({"manifest": images}, tmp_path))
+    plan = workspace.plan(settings())
+    workspace.prepare([plan])
+    fold = divide(plan)[0].inner[0]
+    found = running.tested(plan, fold, plan.views(), Silent())
+    assert asked == ["test"]
+    assert set(found["clip"]) == set(plan.table["key"].iloc[fold.test])
+
+
 def test_what_is_tuned_is_no_part_of_the_key():
     assert settings().key() == settings(tuning__inner=4, tuning__space={}).key()
 
@@ -211,14 +226,14 @@ class Killed(BaseException):
 
 def stopping(monkeypatch, after: int, error: type[BaseException]) -> None:
     """Let the trial of inner folds stop at the given fold."""
-    calls, run_fold = iter(range(10_000)), worker.run_fold
+    calls, tested = iter(range(10_000)), worker.tested
 
     def stop(*words: object) -> object:
         if next(calls) == after:
             raise error
-        return run_fold(*words)
+        return tested(*words)
 
-    monkeypatch.setattr(worker, "run_fold", stop)
+    monkeypatch.setattr(worker, "tested", stop)
 
 
 def test_ctrl_c_costs_one_trial_and_the_same_command_goes_on(done, images, tmp_path, monkeypatch):
@@ -283,13 +298,13 @@ def _script(images: Path, out: Path, *, kill: int | None = None, together: bool 
         from microexpr import tune_experiment
         from microexpr.tuning import worker
         kill, together, out = {kill!r}, {together!r}, Path({str(out)!r})
-        run_fold, calls, search = worker.run_fold, iter(range(10_000)), worker.Worker.search
+        tested, calls, search = worker.tested, iter(range(10_000)), worker.Worker.search
 
         def one(*words):
             if next(calls) == kill:
                 os.kill(os.getpid(), 9)
             time.sleep(0.03 * together)
-            return run_fold(*words)
+            return tested(*words)
 
         def both(*words):
             until = time.monotonic() + 60
@@ -297,7 +312,7 @@ def _script(images: Path, out: Path, *, kill: int | None = None, together: bool 
                 time.sleep(0.01)
             return search(*words)
 
-        worker.run_fold = one
+        worker.tested = one
         worker.Worker.search = both if together else search
         tune_experiment(settings(), {str(images)!r}, out, trials=TRIALS, workers=1)
     """)
@@ -466,7 +481,12 @@ def test_a_storage_that_cannot_be_used(images, tmp_path):
         ),
         ({"modle.C": {"low": 1.0, "high": 2.0}}, r"'modle\.C' cannot be searched \(did you mean 'model'\?\)"),
         (SPACE | {"model": {"choices": ["majority", "pca_svm"]}}, "is a part of 'model'; search one of them"),
-        ({"training.epochs": {"low": 0, "high": 3}}, r"(?s)training\.epochs = 0: .*greater than or equal to 1"),
+        (
+            {"training.epochs": {"low": 0, "high": 3}},
+            r"'training\.epochs' changes nothing, because model pca_svm.* once",
+        ),
+        ({"training.ensemble": {"low": 1, "high": 3}}, r"'training\.ensemble' changes nothing"),
+        ({"loss": {"choices": ["cross_entropy", "focal"]}}, "'loss' changes nothing"),
     ],
 )
 def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, problem):
@@ -490,6 +510,14 @@ def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, 
             r"(?s)none of the parameters that the paper tuned.*components, C, gamma.*\"model\.C\" =",
         ),
         ({"tuning__space": {}, "model": "majority"}, "it has no parameters"),
+        (
+            {
+                "tuning__space": {"training.epochs": {"low": 0, "high": 3}},
+                "model": "small_cnn",
+                "preprocessing": {"name": "m1", "size": 24},
+            },
+            r"(?s)training\.epochs = 0: .*greater than or equal to 1",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_anything_runs(images, tmp_path, changed, problem):
@@ -541,8 +569,8 @@ def test_a_network_is_tuned_and_values_that_cannot_be_trained_are_no_end(databas
 
 
 def test_the_same_values_are_not_trained_twice(images, tmp_path, monkeypatch):
-    counted, run_fold = [], worker.run_fold
-    monkeypatch.setattr(worker, "run_fold", lambda *words: counted.append(words[1].name) or run_fold(*words))
+    counted, tested = [], worker.tested
+    monkeypatch.setattr(worker, "tested", lambda *words: counted.append(words[1].name) or tested(*words))
     found = searched(settings(tuning__space={"model.components": {"choices": [2, 3]}}), images, tmp_path)
     for each in found.found:
         assert each.finished == TRIALS

@@ -28,12 +28,12 @@ from microexpr.labels import AS_GIVEN, LABEL_SETS
 from microexpr.parsing import parse as parse
 from microexpr.parsing import parse_setting as parse_setting
 from microexpr.parsing import set_dotted
+from microexpr.settings import LATER, check_score
 from microexpr.settings import Bootstrap as Bootstrap
 from microexpr.settings import Choice as Choice
 from microexpr.settings import Leaderboard as Leaderboard
 from microexpr.settings import Training as Training
 from microexpr.settings import Tuning as Tuning
-from microexpr.settings import check_score
 
 METHOD = 1
 """Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
@@ -284,7 +284,8 @@ class Study(Strict):
             key: values[0] for key, values in self.grid.items() if key.split(".")[0] in ("preprocessing", "sampling")
         }
         # What a baseline knows must not depend on how networks are trained.
-        return [self._cell({**first, "augmentation": [], "model": item.to_toml()}) for item in self.baselines]
+        cells = [self._cell({**first, "augmentation": [], "model": item.to_toml()}) for item in self.baselines]
+        return [cell.with_values({f"training.{name}": LATER[name] for name in cell.training.gains}) for cell in cells]
 
     def named(self) -> Experiment | None:
         """Return the experiment named beforehand."""

@@ -30,7 +30,11 @@ SHOWN = 256
 
 
 class Fitted(NamedTuple):
-    """A trained model, how it came to be, and what was chosen; of an ensemble the first member's history."""
+    """A trained model, how it came to be, and what was chosen.
+
+    Members of an ensemble choose each for itself: `loss` joins what they chose (``cross_entropy/focal``), `epoch` is
+    the median of theirs and `loss_scores` the means. The history is the first member's.
+    """
 
     model: Any
     history: pd.DataFrame
@@ -87,8 +91,19 @@ def fit(
         if not isinstance(model, nn.Module):
             return _fit_estimator(model, task, training)
         members.append(_fit_network(model, task, losses, training, seed + number, augmentations, progress or Silent()))
+    return members[0] if len(members) == 1 else _joined(members)
+
+
+def _joined(members: Sequence[Fitted]) -> Fitted:
     first = members[0]
-    return first if len(members) == 1 else first._replace(model=Ensemble([member.model for member in members]))
+    return first._replace(
+        model=Ensemble([member.model for member in members]),
+        loss="/".join(sorted({member.loss for member in members})),
+        epoch=int(np.median([member.epoch for member in members])),
+        loss_scores={
+            name: float(np.mean([member.loss_scores[name] for member in members])) for name in first.loss_scores
+        },
+    )
 
 
 def predict(

@@ -161,6 +161,7 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
     """Train on the fold's training clips and predict every view of it."""
     start = time.perf_counter()
     fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
+    seconds = time.perf_counter() - start
     val = fold.val if fold.val is not None else np.array([], int)
     parts = [
         _predicted(plan, fitted.model, views, rows, fold.name, part)
@@ -171,7 +172,7 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "loss": fitted.loss,
         "epoch": fitted.epoch,
         "loss_scores": dict(fitted.loss_scores),
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds,
         "ms_a_clip": _milliseconds(plan, fitted.model, views, fold.test[:1]),
         "parameters": engine.parameters(fitted.model),
         "device": str(engine.device()),
@@ -183,6 +184,12 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
     if weights is not None:
         save_model(fitted.model, weights, {"key": plan.key, "fold": fold.name})
     return FoldResult(fold.name, pd.concat(parts, ignore_index=True), fitted.history, facts)
+
+
+def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataFrame:
+    """Train on the fold's training clips and predict what it tests, and nothing else."""
+    fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
+    return _predicted(plan, fitted.model, views, fold.test, fold.name, "test")
 
 
 def _milliseconds(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"]) -> float:

@@ -23,6 +23,7 @@ from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
 from microexpr.partition import cut_val, keep_train
 from microexpr.progress import Progress, Silent
+from microexpr.settings import LATER
 from microexpr.unfit import check_colour, fitting, no_view
 
 
@@ -361,6 +362,12 @@ def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: 
         raise ConfigError(
             f"model {experiment.model.label} is fitted once, on the training clips as they are; leave augmentation "
             "out, or take a network."
+        )
+    if experiment.training.gains and not model.trains_in_epochs:
+        asked = experiment.training.gains[0]
+        raise ConfigError(
+            f"training.{asked} does nothing for model {experiment.model.label}, which is fitted once; set it back to "
+            f"{LATER[asked]!r}, or take a network."
         )
     for item in experiment.augmentation:
         item.build(contracts.augmentations).check(spec)

@@ -28,6 +28,8 @@ LATER = {
     "ensemble": 1,
 }
 """Settings of training that came later, and what they were before: stored results keep their keys."""
+GAINS = ("label_smoothing", "draw", "average_last", "ensemble")
+"""Those of them that are methods of their own and do nothing for what is fitted once."""
 
 
 class Training(Strict):
@@ -63,6 +65,11 @@ class Training(Strict):
         if self.average_last > self.epochs:
             raise ValueError(f"average_last = {self.average_last} is more than there are epochs, {self.epochs}")
         return self
+
+    @property
+    def gains(self) -> list[str]:
+        """The methods of training that are asked for, by name."""
+        return [name for name in GAINS if getattr(self, name) != LATER[name]]
 
     def canonical(self) -> dict[str, Any]:
         """Return what makes a training what it is; what was added later counts only where it is used."""

@@ -15,7 +15,7 @@ from microexpr.report.factors import factor_figures
 from microexpr.report.figures import Plot, look, method_entries, plain, pose, reference, whisker
 from microexpr.report.pairs import pair_figures
 from microexpr.report.reading import Reading, number, short
-from microexpr.report.records import gap, input_size, timed
+from microexpr.report.records import FIRST_NETWORK, ensembles, gap, input_size, timed
 from microexpr.report.style import INK, SOFT, WIDTH, legend_handles
 
 MOST = 60
@@ -152,6 +152,7 @@ def learning(reading: Reading, what: str, title: str) -> Plot | None:
     folds = len({curve.get("fold") for curve in curves})
     notes = ["The loss chosen on validation only." if any("loss" in curve for curve in curves) else ""]
     notes += [f"One line for each of {folds} folds."] if folds > 1 else []
+    notes += [FIRST_NETWORK] if ensembles(reading.cells) else []
     return Plot(f"curves_{what}", f"Learning curves: {title}", figure, [note for note in notes if note])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from microexpr.report.published import NAMES, sibling
@@ -114,6 +114,14 @@ def all_cells(reading: Reading) -> Table:
     return Table("all_cells", title, columns, rows, notes, marks, folded=bool(reading.board) and len(rows) > FOLDED)
 
 
+FIRST_NETWORK = "Of an ensemble: its first network."
+
+
+def ensembles(cells: Sequence[Cell]) -> bool:
+    """Say whether several networks were trained for one of these cells."""
+    return any(cell.get("ensemble", 1) > 1 for cell in cells)
+
+
 def losses(reading: Reading) -> Table:
     """Return the validation score of each loss, the choice, and what the paper's model of that family chose."""
     tried = [cell for cell in reading.cells if len(cell.get("loss_scores") or {}) > 1]
@@ -134,7 +142,10 @@ def losses(reading: Reading) -> Table:
     agree = sum(row["chosen"] == row["paper"] for row in rows)
     compared = sum(row["paper"] != ABSENT for row in rows)
     notes = [f"The choice agrees with the paper's in {agree} of {compared} cells; a coin would agree in half of them."]
-    return Table("losses", "Loss chosen on validation", columns, rows, notes if compared > 1 else [], _rules(rows))
+    notes = notes if compared > 1 else []
+    if ensembles(tried):
+        notes.append("Each network of an ensemble chose its own loss; the scores are means over its networks.")
+    return Table("losses", "Loss chosen on validation", columns, rows, notes, _rules(rows))
 
 
 def _rules(rows: list[dict[str, Any]]) -> dict[int, str]:
@@ -176,6 +187,7 @@ def gaps(reading: Reading) -> Table:
         columns += [Column("Training", f"{name}_train", "score", label)]
         columns += [Column("Validation", f"{name}_val", "score", label), Column("Gap", f"{name}_gap", "change", label)]
     notes = ["Macro-F1 at the chosen epoch. Gap: training minus validation."]
+    notes += [FIRST_NETWORK] if ensembles(reading.cells) else []
     return Table("overfitting", "Training against validation", columns, rows, notes, _rules(rows))
 
 

@@ -18,6 +18,8 @@ from microexpr.settings import Values
 Space = Mapping[str, Values]
 PARTS = ("model", "training", "loss", "augmentation", "vote")
 """What may be searched. What is shown to a model is compared by a study: all trials see the same frames."""
+TRAINED = ("training", "loss", "augmentation")
+"""What changes networks alone: an estimator is fitted once, on the training clips as they are."""
 PAPERS = {
     "drop_path": Values(low=0.05, high=0.3),
     "dropout": Values(low=0.0, high=0.2),
@@ -58,12 +60,18 @@ def _stages(plan: Plan) -> dict[str, Values]:
 
 def check(space: Space, experiment: Experiment, workspace: Workspace) -> None:
     """Plan the experiment with the ends of every range and with every choice; raises ConfigError at the first wrong."""
+    trained = experiment.model.build(contracts.models).trains_in_epochs
     for key in space:
         part = key.split(".")[0]
         if part not in PARTS:
             raise ConfigError(
                 f"tuning.space: {key!r} cannot be searched{suggest(part, PARTS)}; {', '.join(PARTS)} and their parts "
                 "can. What a model is shown is compared by a study."
+            )
+        if part in TRAINED and not (trained or "model" in space):
+            raise ConfigError(
+                f"tuning.space: {key!r} changes nothing, because model {experiment.model.label} is fitted once; search "
+                "its own parameters, or take a network."
             )
         for inner in space:
             if inner.startswith(f"{key}."):

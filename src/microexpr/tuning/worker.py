@@ -16,7 +16,7 @@ from microexpr import contracts
 from microexpr.cache import Views
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError, SplitError, TrainingError
-from microexpr.experiment import run_fold
+from microexpr.experiment import tested
 from microexpr.partition import cut_val
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import score, voted
@@ -169,7 +169,6 @@ class Worker:
         parts = []
         for fold in track(search.inner, len(search.inner), "inner folds", bar):
             cut = cut_val(fold, plan.table, plan.experiment) if chooses else fold
-            views = run_fold(plan, cut, self.views, bar).views
-            parts.append(voted(views[views["part"] == "test"], vote, k))
+            parts.append(voted(tested(plan, cut, self.views, bar), vote, k))
         metric = contracts.metrics.build(plan.experiment.tuning.metric, {})
         return score(metric, pd.concat(parts, ignore_index=True))
