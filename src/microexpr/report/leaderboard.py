@@ -124,7 +124,7 @@ def _notes(reading: Reading) -> list[str]:
         compares = sum(row["paired"] is not None for row in facts["rows"])
         mean, together = ("mean ", "all seeds together, ") if several else ("", "")
         seeds = {tuple(row["seeds"]) for row in facts["rows"] if row["paired"] or row["reference"]}
-        both = " over the seeds that both have" if len(seeds) > 1 else ""
+        both = ", a method of one seed beside every seed of the other" if len(seeds) > 1 else ""
         notes.append(
             f"− {against}: difference of the {mean}scores{both}. p: whole persons swapped between the two, {together}"
             f"{facts['swappings']:,} times (in all ways where these are fewer); corrected by Holm for {compares} "
