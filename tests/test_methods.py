@@ -173,6 +173,7 @@ def test_fused_methods_average_probabilities_and_may_be_chosen(database, tmp_pat
     np.testing.assert_allclose(mean.set_index("clip").loc[members[0]["clip"], names].to_numpy(), expected / 2)
     assert (mean["y_pred"] == mean[names].to_numpy().argmax(1)).all()
     board = done.summary["leaderboard"]
+    assert "No cell has a score" not in done.paths.html.read_text("utf-8")
     assert {row["method"] for row in board["rows"]} == {"pca", "small", "mean"}
     assert set(board["choice"]["of"]) == {"mean", "pca"}
     assert next(row for row in board["rows"] if row["method"] == "mean")["fused"] == list(of)
@@ -293,9 +294,11 @@ def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_pa
     assert "image could not be run" in found["ME006"]["mend"]
 
 
-def test_the_page_says_where_only_common_seeds_are_compared(database, tmp_path):
+def test_the_page_says_how_methods_of_other_seeds_are_compared(database, tmp_path):
     from microexpr import run_study
 
     of = {"pca": METHODS["pca"], "small": {**METHODS["small"], "seed": [0, 1]}}
     done = run_study(methods(methods=of, leaderboard={"reference": "pca"}), database, tmp_path, workers=1)
-    assert "scores over the seeds that both have" in done.paths.html.read_text("utf-8")
+    text = done.paths.html.read_text("utf-8")
+    assert "a method of one seed beside every seed of the other" in text
+    assert "2 methods with 1 to 2 seeds each" in text

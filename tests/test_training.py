@@ -146,3 +146,24 @@ def test_both_optimizers_learn(name):
     fitted, used = fit(task(train=np.arange(60), val=NONE), optimizer=name, learning_rate=rate)
     proba = engine.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, used)
     assert (proba.argmax(1) == Y).mean() > 0.9
+
+
+def test_batch_statistics_after_averaging_are_those_of_the_averaged_network():
+    from microexpr.progress import Silent
+
+    settled = run(settings(average_last=3, batch=20)).go("cross_entropy", Silent())
+    model = _linear()
+    model.load_state_dict(settled.state)
+    convolution, norm = next(
+        (a, b)
+        for a, b in zip(model.modules(), list(model.modules())[1:], strict=False)
+        if isinstance(b, torch.nn.BatchNorm2d)
+    )
+    seen = []
+    convolution.register_forward_hook(lambda module, given, out: seen.append(out))
+    with torch.inference_mode():
+        model.eval()(settled.task.inputs.take(np.arange(60)))
+    torch.testing.assert_close(norm.running_mean, seen[0].mean((0, 2, 3)), atol=1e-4, rtol=1e-3)
+    raw = run(settings(batch=20)).go("cross_entropy", Silent())
+    name = next(name for name in raw.state if name.endswith("running_mean"))
+    assert not torch.allclose(raw.state[name], norm.running_mean, atol=1e-3)

@@ -191,7 +191,7 @@ def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
         if chosen
         else "Nothing was chosen inside the training persons."
     )
-    yield "best_of_cells", "note", f"The best of {what} on the test persons is flattered. {honest}"
+    yield "best_of_cells", "note", f"The best of the methods on the test persons is flattered. {honest}"
 
 
 def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:

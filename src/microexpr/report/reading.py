@@ -176,10 +176,14 @@ class Reading:
 
     @cached_property
     def champion(self) -> Cell | None:
-        """The best cell of all; of several seeds of one experiment the first, since nobody chose among them."""
+        """The best cell of all; of several seeds of one experiment the first, since nobody chose among them.
+
+        Of methods the first seed of the best on the leaderboard that has cells.
+        """
         if self.board:
-            key = self.board["rows"][0]["keys"][0]
-            return next((cell for cell in self.cells if cell.get("key") == key), None)
+            by_key = {cell.get("key"): cell for cell in self.cells}
+            # Averages of methods have no cell.
+            return next((by_key[row["keys"][0]] for row in self.board["rows"] if row["keys"][0] in by_key), None)
         return self.best(self.rows("cells")[:1] if self.alone else self.cells)
 
     @cached_property

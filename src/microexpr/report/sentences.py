@@ -31,9 +31,10 @@ def done(reading: Reading) -> str:
 def _methods(reading: Reading) -> str:
     """Return how many methods there are, with how many seeds."""
     rows = reading.board["rows"]
-    seeds = max(len(row["seeds"]) for row in rows)
     kinds = "method" if all(not row["settings"] for row in rows) else "setting"
-    return f"{many(len(rows), kinds)} with {seeds} seeds" if seeds > 1 else many(len(rows), kinds)
+    least, most = (bound(len(row["seeds"]) for row in rows) for bound in (min, max))
+    seeds = f"{most} seeds" if least == most else f"{least} to {most} seeds each"
+    return f"{many(len(rows), kinds)} with {seeds}" if most > 1 else many(len(rows), kinds)
 
 
 def _done(reading: Reading, what: str) -> str:
