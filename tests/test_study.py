@@ -305,7 +305,6 @@ def test_an_ensemble_is_timed_and_counted_as_what_it_is(database, tmp_path):
     assert {key: row["parameters"] for key, row in timed.items()} == {
         (each["ensemble"], side): each["parameters"] for each in builds for side in (32, 40)
     }
-    assert sum(timed[3, side]["ms"] for side in (32, 40)) > 1.5 * sum(timed[1, side]["ms"] for side in (32, 40))
     table = pd.read_csv(tmp_path / "tables" / "table2_architectures.csv")
     assert list(table["networks"]) == [1, 3]
     assert list(table["parameters"]) == [each["parameters"] for each in builds]

@@ -21,13 +21,15 @@ MANY = 6
 """Preprocessings of which every sampling is shown."""
 HIGH = 255.0
 """Depth and motion are no pictures to look at."""
+MOST = 13
+"""Frames of a strip; of a whole clip so many are taken, evenly."""
 
 
 def examples(result: StudyResult) -> list[dict[str, Any]]:
     """Return one strip of pictures for each preprocessing and sampling of a study on synthetic data."""
     drawn: dict[tuple[str, str], Cell] = {}
     for cell in result.cells:
-        if "synthetic" in cell.plan.data.dataset.facts() and cell.plan.spec.high == HIGH:
+        if "synthetic" in cell.plan.data.dataset.facts() and _looked_at(cell):
             drawn.setdefault((shown(cell.plan, result.cells[0].plan), cell.experiment.sampling.label), cell)
     strips = [_strip(result, cell) for cell in drawn.values()]
     if len({what for what, _ in drawn}) <= MANY:
@@ -39,18 +41,24 @@ def examples(result: StudyResult) -> list[dict[str, Any]]:
     return [kept[0][1], *named] if kept else []
 
 
+def _looked_at(cell: Cell) -> bool:
+    return cell.plan.data.dataset.modalities()[cell.plan.data.modality].high == HIGH
+
+
 def _strip(result: StudyResult, cell: Cell) -> dict[str, Any]:
+    """Return the frames of the first clip that are shown, whatever a representation makes of them."""
     views = cell.plan.views()
     first = views.of(np.array([0]))
-    pictures = [ops.resize(view[0], SIDE, SIDE) for view in views.take(first)]
-    strip = np.concatenate(pictures, axis=1)
+    frames = [frame for at in first for frame in zip(views.numbers[at], views.places[at], strict=True)]
+    kept = [frames[at] for at in np.unique(np.linspace(0, len(frames) - 1, MOST).round().astype(int))]
+    strip = np.concatenate([ops.resize(views.frames.pixels[row], SIDE, SIDE) for _, row in kept], axis=1)
     colour = strip[..., ::-1] if strip.shape[2] == 3 else strip
     clip, experiment = views.clips[0], cell.experiment
-    numbers = [str(number) for index in first for number in views.numbers[index]]
-    frames = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+    numbers = [str(number) for number, _ in kept]
+    named = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
     return {
         "caption": (
-            f"{short(result, cell, 'preprocessing')}, {experiment.sampling.name.upper()}: {frames} of "
+            f"{short(result, cell, 'preprocessing')}, {experiment.sampling.name.upper()}: {named} of "
             f"{clip.key} (onset {clip.onset}, apex {clip.apex}, offset {clip.offset})"
         ),
         "png_base64": base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(colour))[1].tobytes()).decode(),
