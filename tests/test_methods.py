@@ -302,3 +302,12 @@ def test_the_page_says_how_methods_of_other_seeds_are_compared(database, tmp_pat
     text = done.paths.html.read_text("utf-8")
     assert "a method of one seed beside every seed of the other" in text
     assert "2 methods with 1 to 2 seeds each" in text
+
+
+def test_a_method_is_judged_by_the_seed_that_its_average_takes():
+    found = methods(
+        methods={"pca": {"model": "pca_svm", "seed": [7, 3]}, "small": METHODS["small"] | {"seed": 3}},
+        leaderboard={"choice": {"of": ["pca", "small"], "groups": 4}},
+    )
+    assert [cell.seed for cell in found.cells()] == [3, 7, 3]
+    assert found.judging()["pca"].seed == 3

@@ -263,7 +263,7 @@ class Study(Strict):
         protocol = {"name": "group_pairs", "groups": choice.groups}
         members = dict.fromkeys(member for name in choice.of for member in self.leaderboard.fused.get(name, (name,)))
         return {
-            name: self._cell({METHODS: name, "seed": self._seeds(name)[0], **first, "protocol": protocol})
+            name: self._cell({METHODS: name, "seed": min(self._seeds(name)), **first, "protocol": protocol})
             for name in members
         }
 

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+RGB = ("r", "g", "b")
+"""Channels of colour, in the order in which pictures hold them."""
 Box = Float[np.ndarray, "4"]
 """A rectangle (x0, y0, x1, y1) in source pixels, x1 and y1 exclusive."""
 

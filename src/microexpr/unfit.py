@@ -6,13 +6,11 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from microexpr import contracts
+from microexpr import contracts, ops
 from microexpr.clip import Clip
 from microexpr.config import Experiment
 from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError, DataError, MicroexprError, NoFrameError, UnfitError, of_clip
-
-COLOUR = frozenset("rgb")
 
 
 def are_ready(clips: Sequence[Clip]) -> bool:
@@ -70,7 +68,7 @@ def check_colour(experiment: Experiment, held: Sequence[str], spec: ViewSpec) ->
     shown: Mapping[str, Any] = experiment.preprocessing.params
     while isinstance(shown.get("of"), Mapping):
         shown = shown["of"]
-    coloured = set(held) == COLOUR
+    coloured = set(held) == set(ops.RGB)
     if shown.get("colour") == "rgb" and not coloured:
         raise ConfigError(
             f"preprocessing {experiment.preprocessing.label} asks for colour, and these pictures hold "

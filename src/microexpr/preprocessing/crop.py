@@ -23,7 +23,6 @@ Margin = Annotated[int, Field(ge=0, le=1000)]
 Colour = Literal["rgb", "grey"]
 FaceBox = Literal["frame", "onset", "median"]
 Border = Literal["clamp", "pad"]
-RGB = ("r", "g", "b")
 MEDIAN_OF = 9
 """Frames, evenly spaced from onset to offset, whose median box ``box = "median"`` takes."""
 
@@ -53,7 +52,7 @@ class Crop:
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         source = frames.pixels(numbers)
-        if self.colour == "grey" and len(frames.channels) > 1 and frames.channels != RGB:
+        if self.colour == "grey" and len(frames.channels) > 1 and frames.channels != ops.RGB:
             raise ConfigError(
                 f'preprocessing: colour = "grey" weighs red, green and blue, and these frames hold '
                 f'{", ".join(frames.channels)}; take colour = "rgb", which leaves channels as they are.'

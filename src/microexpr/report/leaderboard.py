@@ -118,7 +118,7 @@ def _notes(reading: Reading) -> list[str]:
     ]
     alone, judging = "", ""
     if honest(reading):
-        alone = ", but that of the choice stands alone, as its rule was fixed beforehand"
+        alone = ", but that of the choice stands alone, as the study file's one rule"
         judging = "; of the choice, the folds that judge, which come on top of the methods' own"
     if against:
         compares = sum(row["paired"] is not None for row in facts["rows"])

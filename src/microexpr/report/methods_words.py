@@ -61,10 +61,10 @@ def _choice(reading: Reading) -> str:
     persons = sum(row["persons"] for row in taken)
     told = ", ".join(f"{row['method']} for {row['persons']}" for row in taken)
     said = (
-        f"Chosen inside the training persons, by a rule and from {many(len(asked['of']), 'method')} fixed beforehand, "
-        f"{_title(reading)} is {_value(asked)}: this is the score that counts, since no test person had a word in the "
-        f"choice ({told} of {persons} persons). On the persons that judged, the chosen methods gave "
-        f"{shown(asked['inner'], 'score')} on average."
+        f"Chosen inside the training persons, by the study file's rule and from its "
+        f"{many(len(asked['of']), 'method')}, {_title(reading)} is {_value(asked)}: this is the score that counts, "
+        f"since no test person had a word in the choice ({told} of {persons} persons). "
+        f"On the persons that judged, the chosen methods gave {shown(asked['inner'], 'score')} on average."
     )
     if asked["left_out"]:
         said += f" {listed(asked['left_out'])} could not be run and could not be chosen."

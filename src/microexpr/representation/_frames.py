@@ -11,8 +11,6 @@ from microexpr.contracts import Frames, Modality
 from microexpr.errors import ConfigError, UnfitError
 from microexpr.motion import MOTION
 
-COLOUR = ("r", "g", "b")
-
 
 def check_pictures(name: str, incoming: Modality) -> None:
     """Raise ConfigError for channels that are motion already."""
@@ -26,7 +24,7 @@ def check_pictures(name: str, incoming: Modality) -> None:
 def check_brightness(name: str, incoming: Modality) -> None:
     """Raise ConfigError for channels that do not give one brightness."""
     check_pictures(name, incoming)
-    if len(incoming.channels) != 1 and incoming.channels != COLOUR:
+    if len(incoming.channels) != 1 and incoming.channels != ops.RGB:
         raise ConfigError(
             f"representation {name} takes colour (r, g, b) or one channel, such as grey or depth, and these pictures "
             f"have {', '.join(incoming.channels)}; take another modality. If they are colour, leave `channels` of the "
