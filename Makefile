@@ -1,13 +1,14 @@
 # make demo   set up, make a synthetic database, run the study on it and write out/demo/report.html
 # make test   set up, run the tests
 # make validate  measure tests, intervals and whole studies where the truth is known; the tables go to docs/validation.md
+# make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test check slow validate docs constraints clean
+.PHONY: setup demo test check slow validate models docs constraints clean
 
 setup: $(READY)
 
@@ -34,6 +35,9 @@ slow: $(READY)
 
 validate: $(READY)
 	$(BIN)/python -m microexpr.validating studies/planted.toml out/validate docs/validation.md
+
+models: $(READY)
+	$(BIN)/python -m microexpr.full_size studies/table6.toml out/models docs/models.md
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -15,11 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from microexpr.clip import ActionUnit
+from microexpr.config import Experiment, Study, load
 from microexpr.contracts import Modality, datasets
 from microexpr.datasets._example import xls, xlsx
 from microexpr.datasets.casme3 import Casme3
-from microexpr.errors import ConfigError, DataError, Fault, FrameError
+from microexpr.errors import ConfigError, DataError, Fault, FrameError, UnfitError
 from microexpr.labels import LABEL_SETS
+from microexpr.plan import Options, Workspace
+from microexpr.study import planned
+
+STUDIES = Path(__file__).parents[1] / "studies"
 
 LABELS = "annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 OLD_LABELS = "annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v1.xls"
@@ -389,7 +394,10 @@ def test_colour_and_depth(tmp_path):
     frames(tmp_path / "part_A/spNO.3/J/depth", range(7, 13), ".png")
     reader = Casme3(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert reader.modalities() == {"colour": Modality(("r", "g", "b")), "depth": Modality(("depth",), 0.0, 65535.0)}
+    assert reader.modalities() == {
+        **{"colour": Modality(("r", "g", "b")), "depth": Modality(("depth",), 0.0, 65535.0)},
+        **{"near_depth": Modality(("depth",)), "colour_depth": Modality(("r", "g", "b", "depth"))},
+    }
     first, second = reader.clips()
     assert reader.frames(first, [355, 362], "colour").shape == (2, 6, 8, 3)
     assert abs(int(reader.frames(first, [355], "colour")[0, 0, 0, 0]) - 200) < 6
@@ -406,6 +414,137 @@ def test_colour_and_depth(tmp_path):
     assert before == Casme3(tmp_path).fingerprint()
     (tmp_path / "part_A/spNO.1/a/depth/358.png").write_bytes(b"a clip names this one")
     assert before != Casme3(tmp_path).fingerprint()
+
+
+def coloured(root: Path, depth: np.ndarray, side: tuple[int, int] = (6, 8)) -> Casme3:
+    """One clip of colour pictures of `side`, every depth picture as given."""
+    build(root, [ROW])
+    for number in range(355, 363):
+        for kind, pixels in (("color", np.full((*side, 3), (30, 100, 200), np.uint8)), ("depth", depth)):
+            folder = root / "part_A/spNO.1/a" / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    return Casme3(root)
+
+
+def test_depth_is_a_fourth_channel_in_the_range_of_colour(tmp_path):
+    depth = np.full((6, 8), 800, np.uint16)
+    depth[0, :6] = 0, 300, 299, 1300, 1301, 801
+    reader = coloured(tmp_path, depth)
+    assert list(map(str, reader.faults())) == []
+    (clip,) = reader.clips()
+    both, alone = (reader.frames(clip, [355, 360], name) for name in ("colour_depth", "near_depth"))
+    assert (both.shape, both.dtype, alone.shape) == ((2, 6, 8, 4), np.float32, (2, 6, 8, 1))
+    assert np.array_equal(both[..., :3], reader.frames(clip, [355, 360], "colour"))
+    assert np.array_equal(both[..., 3:], alone)
+    # Not measured is as far as far; beyond the limits nothing more is told; a unit is a quarter of a grey level.
+    assert both[0, 0, :6, 3].tolist() == pytest.approx([0, 255, 255, 0, 0, 0.255 * 499])
+    assert both[1, 3, 3].tolist() == pytest.approx([200, 100, 30, 127.5])
+    deeper = Casme3(tmp_path, near=700, far=900).frames(clip, [355], "colour_depth")[0, 3, 3, 3]
+    assert deeper == pytest.approx(127.5)
+    assert Casme3(tmp_path, far=900).frames(clip, [355], "near_depth")[0, 3, 3, 0] == pytest.approx(42.5)
+
+
+def test_the_range_of_depth_does_not_move_with_what_a_picture_shows(tmp_path):
+    here = np.full((6, 8), 700, np.uint16)
+    beside = np.where(np.arange(8) < 4, here, 400).astype(np.uint16)
+    shown = [coloured(tmp_path / str(n), depth) for n, depth in enumerate((here, beside))]
+    values = [reader.frames(reader.clips()[0], [355], "near_depth")[0, :, :4] for reader in shown]
+    assert np.array_equal(*values)
+
+
+def test_depth_of_another_size_is_fitted_without_averages_and_of_other_proportions_refused(tmp_path):
+    depth = np.where(np.arange(4) < 2, 500, 0).astype(np.uint16)[None].repeat(3, 0)
+    reader = coloured(tmp_path / "small", depth)
+    fitted = reader.frames(reader.clips()[0], [355], "colour_depth")[0, ..., 3]
+    assert fitted.shape == (6, 8)
+    assert np.array_equal(fitted, np.where(np.arange(8) < 4, np.float32(204), 0)[None].repeat(6, 0))
+    reader = coloured(tmp_path / "wide", np.full((6, 10), 700, np.uint16))
+    with pytest.raises(FrameError, match=r"casme3/spNO\.1/a/355-362: its depth pictures are 10x6 .*8x6.*near_depth"):
+        reader.frames(reader.clips()[0], [355], "colour_depth")
+    assert reader.frames(reader.clips()[0], [355], "near_depth").shape == (1, 6, 10, 1)
+    reader = coloured(tmp_path / "three", np.full((6, 8, 3), 7, np.uint8))
+    with pytest.raises(FrameError, match="have 3 channels and not one"):
+        reader.frames(reader.clips()[0], [355], "colour_depth")
+
+
+def test_the_limits_of_depth_are_part_of_what_the_data_are(tmp_path):
+    reader = coloured(tmp_path, np.full((6, 8), 700, np.uint16))
+    assert reader.fingerprint() == Casme3(tmp_path, near=300).fingerprint()
+    assert len({reader.fingerprint(), *(Casme3(tmp_path, near=n).fingerprint() for n in (301, 302))}) == 3
+    with pytest.raises(ConfigError, match=r"near = 900 and far = 900.*take near below far"):
+        Casme3(tmp_path, near=900, far=900)
+
+
+def test_a_clip_without_depth_is_one_fault_for_all_modalities(tmp_path):
+    coloured(build(tmp_path, TWO), np.full((6, 8), 700, np.uint16))
+    build(tmp_path, TWO)
+    frames(tmp_path / "part_A/spNO.3/j/color", range(7, 13))
+    reader = Casme3(tmp_path)
+    says(only(reader.faults()), "part_A/spNO.3/j/depth: the clip's folder is missing", "depth = false")
+    with pytest.raises(FrameError, match="depth: frame 7 is not there"):
+        reader.frames(reader.clips()[1], [7], "colour_depth")
+    (tmp_path / "part_A/spNO.1/a/color/358.png").unlink()
+    told = sorted(str(fault.where) for fault in Casme3(tmp_path).faults())
+    assert told == ["part_A/spNO.1/a/color", "part_A/spNO.3/j/depth"]
+
+
+def workspace(root: Path, out: Path) -> Workspace:
+    return Workspace(Options({"casme3": root}, out, workers=1))
+
+
+def deep(**values: object) -> Experiment:
+    return Experiment().with_values(
+        {
+            **{"datasets": "casme3", "labels": "as_given", "modality": "colour_depth", "model": "poolformer_nano"},
+            **{"preprocessing": {"name": "m1", "size": 64}, "protocol": "loso", **values},
+        }
+    )
+
+
+@pytest.mark.parametrize("crop", ["m1", "m2"])
+def test_four_channels_pass_through_every_crop(example, tmp_path, crop):
+    part = {"name": crop, "size": 64, **({"colour": "rgb"} if crop == "m2" else {})}
+    plan = workspace(example, tmp_path).plan(deep(preprocessing=part))
+    assert plan.spec == ((1, 64, 64, 4), ("r", "g", "b", "depth"), 0.0, 255.0, "")
+    assert plan.weights == {"weights": "random"}
+
+
+def test_a_face_is_looked_for_in_the_colours_alone(example, tmp_path):
+    boxes = []
+    for modality in ("colour", "colour_depth"):
+        plan = workspace(example, tmp_path).plan(deep(modality=modality))
+        boxes.append(plan.data.cache.frames(plan.data.clips[0]).boxes([359], "dlib_hog"))
+    assert np.array_equal(*boxes)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"preprocessing": {"name": "m2", "size": 64}}, 'weighs red, green and blue.*depth; take colour = "rgb"'),
+        ({"augmentation": ["colour"]}, "r, g, b or of grey.*depth"),
+        ({"representation": "flow", "sampling": "onset_apex"}, "take another modality"),
+        ({"modality": "infrared"}, "'infrared' is not in casme3; it has colour, depth, near_depth, colour_depth"),
+    ],
+)
+def test_what_four_channels_do_not_allow_skips_a_method(example, tmp_path, values, words):
+    with pytest.raises(UnfitError, match=words):
+        workspace(example, tmp_path).plan(deep(**values))
+
+
+def test_the_study_of_depth_skips_what_a_copy_has_not(example, tmp_path):
+    study = load(Study, STUDIES / "depth_casme3.toml", {"experiment.model": "poolformer_nano"})
+    assert [cell.modality for cell in study.cells()] == ["colour", "near_depth", "colour_depth"]
+    jobs, skipped = planned(study, workspace(example, tmp_path))
+    assert ([job.plan.spec.shape[3] for job in jobs if job.part == "cells"], skipped) == ([3, 1, 4], {})
+    flat = load(Study, STUDIES / "depth_casme3.toml", {"experiment.model": "poolformer_nano"})
+    without = flat.experiment.with_values({"datasets": [{"name": "casme3", "depth": False}]})
+    jobs, skipped = planned(flat.model_copy(update={"experiment": without}), workspace(example, tmp_path))
+    assert [job.plan.spec.shape[3] for job in jobs if job.part == "cells"] == [3]
+    assert {name: reason.split(";")[0] for name, reason in skipped.items()} == {
+        "depth": "modality: 'near_depth' is not in casme3(depth=False)",
+        "colour_depth": "modality: 'colour_depth' is not in casme3(depth=False)",
+    }
 
 
 def test_depth_is_offered_only_where_it_is_there(tmp_path):
@@ -455,7 +594,8 @@ def test_folders_of_one_clip_each(tmp_path, place):
         frames(tmp_path / place / "depth" / name, numbers, ".png")
     reader = Casme3(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert list(reader.modalities()) == ["colour", "depth"]
+    assert list(reader.modalities()) == ["colour", "depth", "near_depth", "colour_depth"]
+    assert reader.frames(reader.clips()[2], [1, 25], "colour_depth").shape == (2, 6, 8, 4)
     assert reader.facts()["folder"] == f"{place}/frame"
     assert [remark for remark in reader.remarks() if "frame" in remark.where] == []
     frames(tmp_path / place / "frame/spNO.9_a_1", [1])
@@ -497,7 +637,7 @@ def test_the_example_is_sound(example, options: dict[str, Any], clips):
 
 def test_the_registry_finds_and_binds_it():
     assert datasets.bind("casme3", {"kind": "both"}) == {
-        **{"part": "a", "kind": "both", "depth": True},
+        **{"part": "a", "kind": "both", "depth": True, "near": 300, "far": 1300},
         **{"corrections": True, "table": None},
     }
     with pytest.raises(ConfigError):

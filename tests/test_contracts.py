@@ -28,9 +28,9 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from microexpr import contracts
-from microexpr.clip import Clip
+from microexpr.clip import ActionUnit, Clip
 from microexpr.contracts import REGISTRIES, Batch, Dataset, Frames, Output, ViewSpec
-from microexpr.errors import DataError, NoFaceError, WeightsError
+from microexpr.errors import ConfigError, DataError, NoFaceError, WeightsError
 
 REVISIONS = Path(__file__).with_name("revisions.json")
 EVERYTHING = [(folder, name) for folder, registry in REGISTRIES.items() for name in registry.names()]
@@ -47,6 +47,7 @@ PROTOCOLS: Mapping[str, type] = {
     "voting": contracts.Vote,
     "protocols": contracts.EvalProtocol,
     "metrics": contracts.Metric,
+    "explanation": contracts.Explainer,
     "spotting": contracts.Spotter,
     "launchers": contracts.Launcher,
 }
@@ -59,6 +60,22 @@ VIEWS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Channels of the views that a model is tested on, where they are not those of colour and of grey pictures."""
 PICTURES = (("r", "g", "b"), ("grey",))
+FRAMES: Mapping[str, int] = {
+    "dual_stream_3dcnn": 8,
+    "cnn_convlstm_vit": 8,
+    "micron_bert": 2,
+    "poolformer_lstm": 4,
+    "poolformer_gru": 4,
+    "poolformer_vit": 3,
+}
+"""Frames of the views of models that look at several."""
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "poolformer_lstm": {"size": "nano"},
+    "poolformer_gru": {"size": "nano"},
+    "poolformer_vit": {"size": "nano"},
+    "mobilevit_svm": {"size": "xxs", "weights": "random"},
+}
+"""Parameters of models that are large, or ask for weights, with their defaults."""
 K = 3
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     "protocols/cross_database": {"train": ("d",), "test": ("e",)},
@@ -73,7 +90,9 @@ def names(folder: str, *, without: tuple[str, ...] = ()) -> pytest.MarkDecorator
 
 def build(folder: str, name: str) -> Any:
     """Build a component with its defaults, but small pictures."""
-    small = {"size": 32} if "size" in REGISTRIES[folder].parameters(name) else {}
+    small: Mapping[str, Any] = SMALL.get(name, {}) if folder == "models" else {}
+    if folder in ("preprocessing", "representation") and "size" in REGISTRIES[folder].parameters(name):
+        small = {"size": 32}
     return REGISTRIES[folder].build(name, {**NEEDED.get(f"{folder}/{name}", {}), **small})
 
 
@@ -200,6 +219,7 @@ def test_preprocessing_keeps_time_and_says_what_it_shows(name, channels):
 
 CLIPS = [clip(*times) for times in ((1, 5, 9), (40, 62, 97), (3, 3, 20), (3, 20, 20), (5, 6, 7), (5, 6, 6), (8, 8, 8))]
 READY = clip(None, None, None)
+CODED = [dataclasses.replace(CLIPS[0], action_units=(ActionUnit(4), ActionUnit(12, "L"))), CLIPS[1]]
 
 
 @names("sampling")
@@ -276,16 +296,20 @@ def test_detectors_find_a_face_and_none_where_there_is_none(name):
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------
-def small_model(name: str, view: ViewSpec) -> Any:
-    model = contracts.models.build(name, {})
+def small_model(name: str, view: ViewSpec, aux: Mapping[str, int] | None = None) -> Any:
+    model = contracts.models.build(name, SMALL.get(name, {}))
     assert "weights" in model.check(view)
     torch.manual_seed(0)
-    return model(view, K, {})
+    return model(view, K, aux or {})
 
 
-def pictures(channels: int, rows: int = 6) -> torch.Tensor:
+def view_of(name: str, channels: tuple[str, ...]) -> ViewSpec:
+    return ViewSpec((FRAMES.get(name, 1), 64, 64, len(channels)), channels)
+
+
+def pictures(channels: int, rows: int = 6, frames: int = 1) -> torch.Tensor:
     generator = np.random.default_rng(0)
-    flat = generator.uniform(0, 255, (rows, 1, channels, 64, 64)).round()
+    flat = generator.uniform(0, 255, (rows, frames, channels, 64, 64)).round()
     flat[::2] = flat[::2] / 3 + np.linspace(0, 120, 64)
     return torch.as_tensor(flat, dtype=torch.float32)
 
@@ -304,13 +328,19 @@ def rows_of(x: torch.Tensor) -> np.ndarray:
     ],
 )
 def test_models_classify_and_can_learn(name, channels):
-    view = ViewSpec((1, 64, 64, len(channels)), channels)
-    model, x, y = small_model(name, view), pictures(len(channels)), torch.tensor([0, 1, 2, 0, 1, 2])
-    assert contracts.models.build(name, {}).trains_in_epochs == isinstance(model, nn.Module)
+    view, y = view_of(name, channels), torch.tensor([0, 1, 2, 0, 1, 2])
+    model, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
+    once = isinstance(model, BaseEstimator | contracts.FittedOnce)
+    assert contracts.models.build(name, {}).trains_in_epochs == (not once)
     if isinstance(model, BaseEstimator):
         proba = model.fit(rows_of(x), y.numpy()).predict_proba(rows_of(x))
         assert proba.shape == (6, K)
         np.testing.assert_allclose(proba.sum(1), 1)
+        return
+    if isinstance(model, contracts.FittedOnce):
+        model.eval().fit_head(model.embed(x), y.numpy())
+        torch.testing.assert_close(model(x).logits, model.classify(model.embed(x)).logits)
+        assert model(x).logits.argmax(1).tolist() == y.tolist()
         return
     output = model.train()(x)
     assert isinstance(output, Output)
@@ -324,6 +354,36 @@ def test_models_classify_and_can_learn(name, channels):
         one, all_ = model.eval()(x[:1]).logits, model(x).logits
     torch.testing.assert_close(one, all_[:1], rtol=1e-3, atol=1e-4)
     assert (all_[0] - all_[1]).abs().max() > 0
+
+
+@names("models", without=LARGE)
+def test_whatever_trains_in_epochs_can_learn_targets(name):
+    view = view_of(name, VIEWS.get(name, PICTURES)[0])
+    if not contracts.models.build(name, {}).trains_in_epochs:
+        with pytest.raises(ConfigError, match=f"{name} has no auxiliary outputs"):
+            small_model(name, view, {"action_units": 2})
+        return
+    alone, both = small_model(name, view), small_model(name, view, {"action_units": 2})
+    x = pictures(view.shape[3], frames=view.shape[0])
+    with torch.inference_mode():
+        torch.testing.assert_close(both.eval()(x).logits, alone.eval()(x).logits)
+    output = both.train()(x)
+    assert output.aux["action_units"].shape == (6, 2)
+    output.aux["action_units"].sum().backward()
+    heads = {path for path, each in both.named_parameters() if each.grad is not None} - set(alone.state_dict())
+    assert len(heads) == 2
+
+
+@names("targets")
+def test_targets_are_shares_and_as_many_whatever_the_clips(name):
+    target = build("targets", name)
+    values, words = target(CLIPS)
+    assert values.shape == (len(CLIPS), len(words))
+    assert target.weight > 0
+    assert ((values >= 0) & (values <= 1) | np.isnan(values)).all()
+    alone, again = target(CLIPS[:1])
+    assert again == words
+    np.testing.assert_array_equal(alone, values[:1])
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -503,18 +563,27 @@ def _augmented(name: str, augmentation: contracts.Augmentation) -> Any:
 
 def _modelled(name: str, model: contracts.ModelFn) -> Any:
     channels = VIEWS.get(name, PICTURES)[0]
-    view = ViewSpec((1, 64, 64, len(channels)), channels)
+    view = view_of(name, channels)
     if name in LARGE:
         # Their numbers need weights that tests do not have, so that only their layout can be held to.
         with torch.device("meta"):
             net = contracts.models.build(name, {"weights": "random"})(ViewSpec((1, 224, 224, 3), view.channels), K, {})
         return {key: list(value.shape) for key, value in net.state_dict().items()}
-    built, x = small_model(name, view), pictures(len(channels))
+    built, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
+    if isinstance(built, contracts.FittedOnce):
+        return built.eval().embed(x)
     if isinstance(built, nn.Module):
         with torch.inference_mode():
             # The layout tells more than numbers that start at random; both together tell what a training starts from.
             return {key: list(value.shape) for key, value in built.state_dict().items()}, built.eval()(x).logits
     return built.fit(rows_of(x), np.array([0, 1, 1, 0, 1, 2])).predict_proba(rows_of(x))
+
+
+def _explained(name: str, explainer: contracts.Explainer) -> Any:
+    view = view_of("", ("r", "g", "b"))
+    model = small_model("vit_nano" if name == "attention_rollout" else "small_cnn", view).eval()
+    looked = explainer(model, pictures(3, rows=2), np.array([0, 1]), view)
+    return looked.maps, list(looked.places)
 
 
 def _split(name: str, protocol: contracts.EvalProtocol) -> Any:
@@ -528,10 +597,12 @@ OUTPUTS: Mapping[str, Callable[[str, Any], Any]] = {
     "sampling": _sampled,
     "representation": _represented,
     "augmentation": _augmented,
+    "targets": lambda name, target: target(CODED),
     "models": _modelled,
     "losses": lambda name, loss: lose(name, torch.tensor(LOGITS), [0, 1, 0, 1]),
     "voting": lambda name, vote: vote(views_of_a_clip()),
     "protocols": _split,
+    "explanation": _explained,
     "metrics": lambda name, metric: metric(*predicted()),
 }
 

@@ -22,6 +22,7 @@ class Stack:
 
     pixels: np.ndarray
     spec: ViewSpec
+    features: None = None
 
     def __len__(self):
         return len(self.pixels)

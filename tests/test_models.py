@@ -21,7 +21,9 @@ from microexpr.models._architectures import ARCHITECTURES
 
 NANOS = ("vit_nano", "swin_nano", "poolformer_nano")
 NETWORKS = (*NANOS, "small_cnn")
-PRETRAINED = tuple(name for name, member in ARCHITECTURES.items() if member.tags)
+OWN = tuple(name for name in ARCHITECTURES if name in models.names())
+"""Members that are models by themselves; others serve in models of several parts."""
+PRETRAINED = tuple(name for name in OWN if ARCHITECTURES[name].tags)
 RGB = ("r", "g", "b")
 
 
@@ -127,7 +129,7 @@ def test_the_papers_parameter_counts_follow_with_1000_classes(name: str, head: i
     assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(head, abs=0.6)
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", sorted(OWN))
 def test_labels_and_tags(name: str) -> None:
     model = models.build(name, {})
     assert model.label == ARCHITECTURES[name].label
@@ -237,6 +239,65 @@ def test_flow_in_one_channel_folds_too(tmp_path: Path) -> None:
     one = net("swin_nano", view(64, ("strain",)), weights=file).eval()
     strain = pixels(view(64, ("strain",)))
     torch.testing.assert_close(one.body(strain), rgb.body(strain.expand(-1, -1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+
+
+# --- depth as a fourth channel ----------------------------------------------------------------------------------------
+DEEP = (*RGB, "depth")
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_colour_is_answered_as_before_where_depth_is_at_its_mean(name: str, tmp_path: Path) -> None:
+    rgb = lively(net(name))
+    four = net(name, view(64, DEEP), weights=saved(rgb, tmp_path / "rgb.safetensors")).eval()
+    colour, mean = pixels(view()), four.body.centre.flatten()[3]
+    depth = torch.full_like(colour[:, :, :1], float(mean))
+    torch.testing.assert_close(four.body(torch.cat([colour, depth], 2)), rgb.body(colour), rtol=1e-4, atol=1e-4)
+    moved = four.body(torch.cat([colour, depth + 40], 2))
+    assert (moved - rgb.body(colour)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_the_fourth_channel_begins_with_the_mean_of_the_colours(name: str, tmp_path: Path) -> None:
+    config = ARCHITECTURES[name].family.config(None)
+    rgb = lively(net(name))
+    four = net(name, view(64, DEEP), weights=saved(rgb, tmp_path / "rgb.safetensors"))
+    before, after = (model.body.net.get_parameter(f"{config.first_conv}.weight") for model in (rgb, four))
+    assert torch.equal(after[:, :3], before)
+    torch.testing.assert_close(after[:, 3], before.mean(1))
+    # The colours keep their statistics; depth has the mean of each.
+    torch.testing.assert_close(four.body.centre.flatten()[:3], rgb.body.centre.flatten())
+    assert four.body.centre.flatten()[3] == pytest.approx(255 * sum(config.mean) / 3)
+    assert 1 / four.body.scale.flatten()[3] == pytest.approx(255 * sum(config.std) / 3, rel=1e-5)
+    again = net(name, view(64, DEEP), weights=saved(four, tmp_path / "four.safetensors"), seed=4)
+    assert torch.equal(again.body.net.get_parameter(f"{config.first_conv}.weight"), after)
+
+
+@pytest.mark.parametrize("name", NANOS)
+def test_weights_of_four_channels_are_none_of_three(name: str, tmp_path: Path) -> None:
+    file = saved(net(name, view(64, DEEP)), tmp_path / "four.safetensors")
+    with pytest.raises(WeightsError, match=rf"four\.safetensors holds no weights of {name}"):
+        net(name, weights=file)
+
+
+@pytest.mark.parametrize("channels", [("r", "g", "b", "x"), ("depth", "r", "g", "b"), ("u", "v", "strain", "depth")])
+def test_no_other_four_channels_take_published_weights(channels: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="one or three channels, or r, g, b and depth"):
+        models.build("poolformer_m36", {}).check(view(224, channels))
+    with pytest.raises(WeightsError, match="microexpr weights fetch"):
+        models.build("poolformer_m36", {}).check(view(224, DEEP))
+
+
+def test_a_model_saved_with_other_parts_gives_the_part_that_fits(tmp_path: Path) -> None:
+    vit, pool = net("vit_nano").body.net, net("poolformer_nano").body.net
+    parts = {
+        f"body.{part}.net.{key}": value
+        for part, each in (("vit", vit), ("pool", pool))
+        for key, value in each.state_dict().items()
+    }
+    save_file({**parts, "head.1.weight": torch.zeros(2, 2)}, tmp_path / "two.safetensors")
+    for name, source in (("vit_nano", vit), ("poolformer_nano", pool)):
+        found = net(name, seed=3, weights=str(tmp_path / "two.safetensors")).body.net.state_dict()
+        assert all(torch.equal(found[key], value) for key, value in source.state_dict().items())
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -359,10 +420,14 @@ def test_parameters_that_do_not_fit_are_refused() -> None:
         models.build("vit_nano", {"grey": "mean"})
     with pytest.raises(WeightsError, match="can run code"):
         models.build("vit_b32", {"weights": "model.pt"}).check(view(224))
-    for name in models.names():
-        if name in (*NETWORKS, "majority", "class_frequency", "pca_svm"):
-            with pytest.raises(ConfigError, match="auxiliary outputs"):
-                models.build(name, {})(view(), 5, {"action_units": 4})
+    for name in ("majority", "class_frequency", "pca_svm"):
+        with pytest.raises(ConfigError, match="auxiliary outputs"):
+            models.build(name, {})(view(), 5, {"action_units": 4})
+    for name in NETWORKS:
+        assert models.build(name, {})(view(), 5, {"action_units": 4})(pixels(view())).aux["action_units"].shape == (
+            2,
+            4,
+        )
 
 
 @pytest.mark.parametrize(("name", "value"), [("drop_path", -0.1), ("dropout", 1.5), ("frozen_stages", -2)])
@@ -373,7 +438,9 @@ def test_ranges_stand_in_the_signature(name: str, value: float) -> None:
 
 
 def test_all_names_are_found_without_an_import() -> None:
-    assert {*ARCHITECTURES, "small_cnn", "majority", "class_frequency", "pca_svm"} <= {*models.names()}
+    families = {f"{family}_nano" for family in ("vit", "swin", "poolformer")}
+    large = {"vit_b32", "vit_s32", "swin_b", "swin_t", "poolformer_m36", "poolformer_m48", "poolformer_s12"}
+    assert families | large | {"small_cnn", "majority", "class_frequency", "pca_svm"} <= {*models.names()}
 
 
 def test_small_cnn_stacks_frames() -> None:

@@ -209,8 +209,22 @@ def test_what_they_refuse(name):
         model.check(view(channels=("u", "strain")))
     with pytest.raises(ConfigError, match=r"needs 28 .*27x27; take .*representation\.size = 28 .*preprocessing\.size"):
         model.check(view(27))
-    with pytest.raises(ConfigError, match=f"{name} has no auxiliary outputs"):
-        model(view(), 3, {"action_units": 4})
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_target_has_a_head_of_its_own_and_changes_nothing_else(name):
+    torch.manual_seed(0)
+    plain = models.build(name, {})(view(), 3, {})
+    torch.manual_seed(0)
+    both = models.build(name, {})(view(), 3, {"action_units": 4})
+    assert {key: value for key, value in both.state_dict().items() if not key.startswith("heads.")}.keys() == (
+        plain.state_dict().keys()
+    )
+    x = pixels(view(), 2)
+    with torch.inference_mode():
+        output = both.eval()(x)
+        torch.testing.assert_close(output.logits, plain.eval()(x).logits, rtol=0, atol=0)
+    assert output.aux["action_units"].shape == (2, 4)
 
 
 def test_off_apexnet_asks_for_both_directions():
@@ -223,6 +237,8 @@ class Images:
     """Made-up flow images of three classes: which half moves, and where to; strain is dark."""
 
     spec = view(channels=IMAGES)
+
+    features = None
 
     def __init__(self, rows: int = 60) -> None:
         rng = np.random.default_rng(0)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from joblib import delayed
 
+from microexpr import ops
 from microexpr.clip import Clip
 from microexpr.contracts import (
     Frames,
@@ -68,12 +69,17 @@ class DatasetFrames:
     def _box(self, number: int, detector: str) -> tuple[float, ...]:
         place = (f"{detector}/{detectors.revision(detector)}", self.clip.key, number)
         if place not in self.known:
-            found = detectors.build(detector, {})(self.pixels([number])[0])
+            found = detectors.build(detector, {})(self._seen(number))
             self.known[place] = tuple(map(float, found[0])) if len(found) else None
         box = self.known[place]
         if box is None:
             raise NoFaceError(f"{detector} finds no face in frame {number}")
         return box
+
+    def _seen(self, number: int) -> Num[np.ndarray, "h w c"]:
+        """Return what a face is looked for in: of colour with depth the colours alone, in their 8 bits."""
+        frame = self.pixels([number])[0]
+        return np.asarray(frame[..., :3], np.uint8) if self.channels == ops.RGB_DEPTH else frame
 
 
 class FrameStore:
@@ -167,6 +173,10 @@ class Views:
     """What the frames hold."""
     computed: Num[np.ndarray, "n t h w c"] | None = None
     """The model's input, where it was computed before."""
+    features: Float[np.ndarray, "n f"] | None = None
+    """What a frozen body makes of every view, where it was computed before."""
+    seconds: float = 0.0
+    """How long that took for one view: a part of every training that uses it."""
 
     def __len__(self) -> int:
         return len(self.numbers)

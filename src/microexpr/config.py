@@ -31,6 +31,7 @@ from microexpr.parsing import set_dotted
 from microexpr.settings import LATER, check_score
 from microexpr.settings import Bootstrap as Bootstrap
 from microexpr.settings import Choice as Choice
+from microexpr.settings import Explanations as Explanations
 from microexpr.settings import Leaderboard as Leaderboard
 from microexpr.settings import Training as Training
 from microexpr.settings import Tuning as Tuning
@@ -40,7 +41,7 @@ METHOD = 1
 COMPARED = ("preprocessing", "sampling", "model")
 """What the paper compares, and its tables are laid out by."""
 AXES = (
-    *COMPARED, "modality", "representation", "augmentation", "loss", "vote", "validation", "training", "seed",
+    *COMPARED, "modality", "representation", "augmentation", "target", "loss", "vote", "validation", "training", "seed",
     "train_clips", "train_persons",
 )  # fmt: skip
 """What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
@@ -63,6 +64,8 @@ class Experiment(Strict):
     representation: Component = Component(name="pixels")
     augmentation: Components = ()
     model: Component = Component(name="vit_b32")
+    target: Components = ()
+    """What a network learns beside the class, through a head of its own for each."""
     loss: Components = Field(tuple(Component(name=name) for name in PAPERS_LOSSES), min_length=1)
     vote: Component = Component(name="majority")
     protocol: Component = Component(name="paper_holdout")
@@ -88,6 +91,14 @@ class Experiment(Strict):
             raise ValueError("train_clips and train_persons both say how much to train on; take one of them")
         return self
 
+    @model_validator(mode="after")
+    def _targets_once(self) -> Experiment:
+        names = [item.name for item in self.target]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"target: {name} is listed twice; write it once")
+        return self
+
     @property
     def selects(self) -> bool:
         """Whether validation chooses anything (a loss or an epoch) for a network."""
@@ -104,11 +115,13 @@ class Experiment(Strict):
         """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
         content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores", "tuning"})
         content["method"], content["training"] = METHOD, self.training.canonical()
-        for size in SIZES:
-            if content[size] is None:  # what was stored before there were sizes keeps its key
-                del content[size]
+        for later in (*SIZES, "target"):
+            if not content[later]:  # what was stored before there were such keeps its key
+                del content[later]
         for name, registry in _FIELDS.items():
             value = getattr(self, name)
+            if name not in content:
+                continue
             filled = [_canonical(registry, item) for item in (value if isinstance(value, tuple) else (value,))]
             content[name] = filled if isinstance(value, tuple) else filled[0]
         return content
@@ -202,6 +215,8 @@ class Study(Strict):
     the report says why."""
     leaderboard: Leaderboard = Leaderboard()
     """Written where there are methods."""
+    explanations: Explanations = Explanations()
+    """What some of the models look at; none where it names none."""
     overrides: tuple[Override, ...] = ()
     """Applied in their order to the cells that they match, named cell and baselines too."""
     baselines: Components = ()
@@ -284,7 +299,8 @@ class Study(Strict):
             key: values[0] for key, values in self.grid.items() if key.split(".")[0] in ("preprocessing", "sampling")
         }
         # What a baseline knows must not depend on how networks are trained.
-        cells = [self._cell({**first, "augmentation": [], "model": item.to_toml()}) for item in self.baselines]
+        alone: dict[str, Any] = {**first, "augmentation": [], "target": []}
+        cells = [self._cell({**alone, "model": item.to_toml()}) for item in self.baselines]
         return [cell.with_values({f"training.{name}": LATER[name] for name in cell.training.gains}) for cell in cells]
 
     def named(self) -> Experiment | None:
@@ -326,6 +342,7 @@ class Study(Strict):
             cell.check()
         self._check_apart()
         self._check_leaderboard()
+        self.explanations.check(list(self.methods) or [cell.model.name for cell in self.cells()])
         for override in self.overrides:
             for part, name in override.when.items():
                 _FIELDS[part].get(name)
@@ -366,6 +383,7 @@ _FIELDS: Mapping[str, Registry[Any]] = {
     "representation": contracts.representations,
     "augmentation": contracts.augmentations,
     "model": contracts.models,
+    "target": contracts.targets,
     "loss": contracts.losses,
     "vote": contracts.votes,
     "protocol": contracts.protocols,

@@ -312,7 +312,14 @@ class Augmentation(Protocol):
 
 @runtime_checkable
 class Target(Protocol):
-    """Make auxiliary labels of clips (action units, say) and their names."""
+    """Make auxiliary labels of clips (action units, say): values in 0..1, NaN where nobody coded them; and their names.
+
+    How many there are must not depend on the clips. A network learns them beside the class, through a head of its own.
+    """
+
+    @property
+    def weight(self) -> float:
+        """How much its loss counts beside that of the class."""
 
     def __call__(self, clips: Sequence[Clip]) -> tuple[Float[np.ndarray, "n m"], tuple[str, ...]]: ...
 
@@ -353,6 +360,23 @@ class Seeing(Protocol):
 
 
 @runtime_checkable
+class FittedOnce(Protocol):
+    """A module with a frozen body, run once for all folds, whose head is fitted once to what the body gives.
+
+    Its body starts alike whatever the seed of a fold.
+    """
+
+    def embed(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b f"]:
+        """Return what the body gives."""
+
+    def fit_head(self, features: Float[Tensor, "n f"], y: Int[np.ndarray, "n"]) -> None:
+        """Fit the head to the features of the training views and their classes; what it learns is part of the state."""
+
+    def classify(self, features: Float[Tensor, "n f"]) -> Output:
+        """Return what the head makes of the body's features."""
+
+
+@runtime_checkable
 class LossFn(Protocol):
     """Return one value a row; `class_counts` are those of the training rows."""
 
@@ -364,6 +388,50 @@ class Vote(Protocol):
     """Join the views of one clip (columns ``frames, p_0 .. p_(k-1)``) into its label and probabilities."""
 
     def __call__(self, views: pd.DataFrame) -> tuple[int, Float[np.ndarray, "k"]]: ...
+
+
+@runtime_checkable
+class LearntVote(Protocol):
+    """A vote that is fitted in each fold: on the views of validation where there are any, else on those of training.
+
+    Not fitted, it votes as well as it can, for instance while validation chooses an epoch.
+    """
+
+    def fit(self, views: pd.DataFrame) -> Vote:
+        """Return the vote fitted to views of many clips (columns ``clip, y_true, frames, p_0 .. p_(k-1)``)."""
+
+
+# --- what a model looks at --------------------------------------------------------------------------------------------
+class Looked(NamedTuple):
+    """Maps of where a model looks, never negative and as large as the view; never brought to one scale in secret."""
+
+    maps: Float[np.ndarray, "b t h w"]
+    places: tuple[int, int]
+    """How many places down and across the explainer tells apart; between them the maps are interpolated."""
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """Say how much each place of a view has to do with one class of a trained model."""
+
+    @property
+    def label(self) -> str:
+        """The name that papers use."""
+
+    @property
+    def scale(self) -> str:
+        """What a value of its maps is, in a few words."""
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the maps of two classes differ."""
+
+    def check(self, model: Predictor, view: ViewSpec, name: str) -> None:
+        """Raise ConfigError where there is no such map; `model`, called `name`, is built and not trained."""
+
+    def __call__(
+        self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
+    ) -> Looked: ...
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------
@@ -461,6 +529,7 @@ losses: Registry[LossFn] = Registry("loss", "losses")
 votes: Registry[Vote] = Registry("voting", "voting")
 protocols: Registry[EvalProtocol] = Registry("protocol", "protocols")
 metrics: Registry[Metric] = Registry("metric", "metrics")
+explainers: Registry[Explainer] = Registry("explanation", "explanation")
 spotters: Registry[Spotter] = Registry("spotting", "spotting")
 launchers: Registry[Launcher] = Registry("launcher", "launchers")
 
@@ -479,6 +548,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
         votes,
         protocols,
         metrics,
+        explainers,
         spotters,
         launchers,
     )

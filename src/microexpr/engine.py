@@ -18,9 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from microexpr.config import Training
-from microexpr.contracts import Augmentation, LossFn, Output, Seeing, ViewSpec
+from microexpr.contracts import Augmentation, FittedOnce, LossFn, Output, Seeing, ViewSpec
 from microexpr.progress import Progress, Silent
-from microexpr.training import Run, Source, logits, precision, tensor
+from microexpr.training import Run, Source, outputs, precision, tensor
 from microexpr.training import Task as Task
 from microexpr.training import device as device
 
@@ -56,8 +56,13 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
-        proba = torch.stack([torch.softmax(member(x).logits.double(), 1) for member in self.members])
-        return Output(proba.mean(0).clamp(min=torch.finfo(torch.float64).tiny).log(), {})
+        given = [member(x) for member in self.members]
+        proba = torch.stack([torch.softmax(output.logits.double(), 1) for output in given]).mean(0)
+        aux = {
+            name: torch.stack([output.aux[name].double().sigmoid() for output in given]).mean(0).logit(eps=1e-12)
+            for name in given[0].aux
+        }
+        return Output(proba.clamp(min=torch.finfo(torch.float64).tiny).log(), aux)
 
 
 def assemble(build: Callable[[], Any], training: Training) -> Any:
@@ -88,6 +93,8 @@ def fit(
     for number in range(training.ensemble):
         torch.manual_seed(seed + number)
         model = build()
+        if isinstance(model, FittedOnce):
+            return _fit_head(model, task, training)
         if not isinstance(model, nn.Module):
             return _fit_estimator(model, task, training)
         members.append(_fit_network(model, task, losses, training, seed + number, augmentations, progress or Silent()))
@@ -110,12 +117,34 @@ def predict(
     model: Any, views: Source, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
 ) -> Float[np.ndarray, "n k"]:
     """Return each view's class probabilities; a class that an estimator never saw has 0."""
+    return predict_all(model, views, indices, num_classes, training)[0]
+
+
+def predict_all(
+    model: Any, views: Source, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
+) -> tuple[Float[np.ndarray, "n k"], dict[str, Float[np.ndarray, "n _"]]]:
+    """Return each view's class probabilities, and by target the probabilities of its outputs."""
     if not isinstance(model, nn.Module):
         proba = np.zeros((len(indices), num_classes))
         proba[:, model.classes_] = model.predict_proba(_flat(views, indices))
-        return proba
-    model = model.to(device())
-    return np.asarray(torch.softmax(logits(model, partial(tensor, views), indices, training).double(), dim=1))
+        return proba, {}
+    given = _outputs(model.to(device()).eval(), views, indices, training)
+    aux = {name: value.double().sigmoid().numpy() for name, value in given.aux.items()}
+    return torch.softmax(given.logits.double(), dim=1).numpy(), aux
+
+
+def _outputs(model: nn.Module, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> Output:
+    if isinstance(model, FittedOnce) and views.features is not None:
+        held = views.features
+        return outputs(model.classify, lambda rows: torch.as_tensor(held[rows]).to(device()), indices, training)
+    return outputs(model, partial(tensor, views), indices, training)
+
+
+def embed(model: FittedOnce, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> np.ndarray:
+    """Return what a frozen body makes of views."""
+    assert isinstance(model, nn.Module)
+    body = model.to(device()).eval()
+    return outputs(lambda x: Output(body.embed(x), {}), partial(tensor, views), indices, training).logits.numpy()
 
 
 def latency(model: nn.Module, spec: ViewSpec, training: Training) -> float:
@@ -166,8 +195,19 @@ def _show(model: nn.Module, task: Task) -> None:
         part.see(task.inputs.take(each).cpu() for each in rows)
 
 
+def _fit_head(model: FittedOnce, task: Task, training: Training) -> Fitted:
+    held, rows = task.views.features, task.train
+    features = held[rows] if held is not None else embed(model, task.views, rows, training)
+    model.fit_head(torch.as_tensor(features).to(device()), task.y[rows])
+    return _fitted_once(model, task, training)
+
+
 def _fit_estimator(model: Any, task: Task, training: Training) -> Fitted:
     model.fit(_flat(task.views, task.train), task.y[task.train])
+    return _fitted_once(model, task, training)
+
+
+def _fitted_once(model: Any, task: Task, training: Training) -> Fitted:
     row: dict[str, Any] = {"loss": "", "epoch": 0, "chosen": True}
     for part, indices in (("train", task.train), ("val", task.val)):
         if len(indices):

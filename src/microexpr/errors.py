@@ -78,6 +78,10 @@ class WeightsError(MicroexprError):
     """Pretrained weights are missing, damaged or of another model."""
 
 
+class NoWeightsError(WeightsError):
+    """Published weights that are not in the folder of weights yet."""
+
+
 class StoreError(MicroexprError):
     """Results cannot be written, or cannot be read back."""
 

@@ -18,14 +18,15 @@ from joblib import delayed
 from microexpr import contracts, engine
 from microexpr.cache import Views
 from microexpr.config import Experiment, rng_for
-from microexpr.contracts import Fold
+from microexpr.contracts import FittedOnce, Fold
 from microexpr.environment import environment
 from microexpr.errors import ConfigError, StoreError
 from microexpr.files import digest
 from microexpr.folds import stored
 from microexpr.labels import LabelSet
+from microexpr.multitask import output_columns
 from microexpr.plan import Plan, Workspace
-from microexpr.predictions import score, voted
+from microexpr.predictions import fitted, score, voted
 from microexpr.processes import in_processes
 from microexpr.progress import Progress, Silent, track
 from microexpr.saved import save_model
@@ -83,7 +84,10 @@ class Result:
 
     def _vote(self, part: str) -> pd.DataFrame:
         vote, k = self.experiment.vote.build(contracts.votes), len(self.labels.classes)
-        parts = [voted(fold.views[fold.views["part"] == part], vote, k) for fold in self.folds]
+        # Fitted on validation, a learnt vote must not be judged by it.
+        votes = [fitted(vote, fold.views) if part == "test" else vote for fold in self.folds]
+        views = [fold.views[fold.views["part"] == part] for fold in self.folds]
+        parts = [voted(shown, own, k) for shown, own in zip(views, votes, strict=True)]
         for fold, table in zip(self.folds, parts, strict=True):
             table.insert(2, "fold", fold.name)
         pooled = pd.concat(parts, ignore_index=True)
@@ -105,26 +109,33 @@ class Result:
         return pd.DataFrame(rows, index=pd.Index(self.repeats, name="repeat"))
 
 
-def run(plan: Plan, workspace: Workspace, only: Collection[str] | None = None) -> Result:
-    """Train the folds that are missing and return all of them, or those that are named."""
+def run(plan: Plan, workspace: Workspace, only: Collection[str] | None = None, keep: Collection[str] = ()) -> Result:
+    """Train the folds that are missing and return all of them, or those that are named (`only`).
+
+    The weights of the folds in `keep` are kept whatever the options say.
+    """
     options, data = workspace.options, plan.data
     results = Results(options.out / "results", plan.key)
     results.begin(_facts(plan), fixed=("fingerprint", "classes", "clips"))
     folds = plan.folds()
     results.keep_folds(stored(folds, plan.table, plan.experiment.canonical()["protocol"], plan.experiment.seed))
     folds = [fold for fold in folds if only is None or fold.name in only]
-    missing = set(results.missing([fold.name for fold in folds], weights=options.keep_weights))
+    kept = {fold.name for fold in folds if options.keep_weights or fold.name in keep}
+    bare = [fold.name for fold in folds if fold.name not in kept]
+    missing = {*results.missing(bare), *results.missing(sorted(kept), weights=True)}
     todo = [fold for fold in folds if fold.name in missing]
     if todo:
-        for fold in track(_trained(plan, todo, results, workspace), len(todo), "folds", workspace.progress):
+        for fold in track(_trained(plan, todo, results, workspace, kept), len(todo), "folds", workspace.progress):
             results.write(fold)
     return Result(plan.experiment, plan.key, data.labels, tuple(results.read(fold.name) for fold in folds))
 
 
-def _trained(plan: Plan, folds: Sequence[Fold], results: Results, workspace: Workspace) -> Iterator[FoldResult]:
+def _trained(
+    plan: Plan, folds: Sequence[Fold], results: Results, workspace: Workspace, keep: Collection[str]
+) -> Iterator[FoldResult]:
     """Yield each fold when it is done; several at once where that was asked for."""
-    options, views = workspace.options, plan.views()
-    kept = [results.weights(fold.name) if options.keep_weights else None for fold in folds]
+    options, views = workspace.options, embedded(plan)
+    kept = [results.weights(fold.name) if fold.name in keep else None for fold in folds]
     if options.jobs == 1 or len(folds) == 1:
         for fold, weights in zip(folds, kept, strict=True):
             yield run_fold(plan, fold, views, workspace.progress, weights)
@@ -135,6 +146,19 @@ def _trained(plan: Plan, folds: Sequence[Fold], results: Results, workspace: Wor
         delayed(_run_apart)(plan, fold, views, weights, share, mode) for fold, weights in zip(folds, kept, strict=True)
     )
     yield from in_processes(tasks, options.jobs, ordered=False)
+
+
+def embedded(plan: Plan) -> Views:
+    """Return the views; where the model's body is frozen, with what it makes of them, once for all folds."""
+    views = plan.views()
+    if plan.model.trains_in_epochs:
+        return views
+    model = plan.model(views.spec, len(plan.data.labels.classes), {})
+    if not isinstance(model, FittedOnce):
+        return views
+    start = time.perf_counter()
+    features = engine.embed(model, views, np.arange(len(views)), plan.experiment.training)
+    return replace(views, features=features, seconds=(time.perf_counter() - start) / len(views))
 
 
 def _run_apart(plan: Plan, fold: Fold, views: Views, weights: Path | None, threads: int, mode: str) -> FoldResult:
@@ -160,21 +184,21 @@ def _facts(plan: Plan) -> dict[str, Any]:
 def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: Path | None = None) -> FoldResult:
     """Train on the fold's training clips and predict every view of it."""
     start = time.perf_counter()
-    fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
-    seconds = time.perf_counter() - start
+    trained = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
+    seconds = time.perf_counter() - start + views.seconds * len(views.of(fold.train))
     val = fold.val if fold.val is not None else np.array([], int)
     parts = [
-        _predicted(plan, fitted.model, views, rows, fold.name, part)
+        _predicted(plan, trained.model, views, rows, fold.name, part)
         for part, rows in (("train", fold.train), ("val", val), ("test", fold.test))
         if len(rows)
     ]
     facts = {
-        "loss": fitted.loss,
-        "epoch": fitted.epoch,
-        "loss_scores": dict(fitted.loss_scores),
+        "loss": trained.loss,
+        "epoch": trained.epoch,
+        "loss_scores": dict(trained.loss_scores),
         "seconds": seconds,
-        "ms_a_clip": _milliseconds(plan, fitted.model, views, fold.test[:1]),
-        "parameters": engine.parameters(fitted.model),
+        "ms_a_clip": _milliseconds(plan, trained.model, views, fold.test[:1]),
+        "parameters": engine.parameters(trained.model),
         "device": str(engine.device()),
         "environment": environment(),
         "mode": "fold by fold",
@@ -182,19 +206,24 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "note": fold.note,
     }
     if weights is not None:
-        save_model(fitted.model, weights, {"key": plan.key, "fold": fold.name})
-    return FoldResult(fold.name, pd.concat(parts, ignore_index=True), fitted.history, facts)
+        save_model(trained.model, weights, {"key": plan.key, "fold": fold.name})
+    return FoldResult(fold.name, pd.concat(parts, ignore_index=True), trained.history, facts)
 
 
 def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataFrame:
-    """Train on the fold's training clips and predict what it tests, and nothing else."""
-    fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, progress)
-    return _predicted(plan, fitted.model, views, fold.test, fold.name, "test")
+    """Train on the fold's training clips and predict what it tests, voted; nothing is kept."""
+    model = fit_rows(plan, views, fold.train, fold.val, fold.name, progress).model
+    vote, others = plan.experiment.vote.build(contracts.votes), []
+    if isinstance(vote, contracts.LearntVote):
+        part, rows = ("train", fold.train) if fold.val is None or not len(fold.val) else ("val", fold.val)
+        others = [_predicted(plan, model, views, rows, fold.name, part)]
+    shown = _predicted(plan, model, views, fold.test, fold.name, "test")
+    return voted(shown, fitted(vote, pd.concat([*others, shown])), len(plan.data.labels.classes))
 
 
 def _milliseconds(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"]) -> float:
     """Return how long it takes to represent and predict one clip from its frames: the median of a few times."""
-    fresh, spent = replace(views, computed=None), []
+    fresh, spent = replace(views, computed=None, features=None), []
     for _ in range(REPEATS):
         start = time.perf_counter()
         engine.predict(model, fresh, fresh.of(rows), len(plan.data.labels.classes), plan.experiment.training)
@@ -226,9 +255,10 @@ def fit_rows(
         val=views.of(val if val is not None else np.array([], int)),
         score=choose,
         persons=pd.factorize(plan.table["person"].to_numpy(), sort=True)[0][views.clip_rows],
+        targets={name: target.of(views.clip_rows) for name, target in plan.targets().items()},
     )
     return engine.fit(
-        lambda: plan.model(views.spec, k, {}),
+        lambda: plan.model(views.spec, k, plan.aux),
         task,
         {item.label: item.build(contracts.losses) for item in experiment.loss},
         experiment.training,
@@ -240,13 +270,16 @@ def fit_rows(
 
 def _predicted(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"], fold: str, part: str) -> pd.DataFrame:
     indices = views.of(rows)
-    proba = engine.predict(model, views, indices, len(plan.data.labels.classes), plan.experiment.training)
+    k = len(plan.data.labels.classes)
+    proba, beside = engine.predict_all(model, views, indices, k, plan.experiment.training)
     table = plan.table
     frame = _frame(views, indices, proba, plan.y, table["key"].to_numpy(), table["person"].to_numpy())
     frame.insert(0, "experiment", plan.key)
     frame.insert(1, "fold", fold)
     frame.insert(2, "seed", plan.experiment.seed)
     frame.insert(3, "part", part)
+    for name, target in plan.targets().items():
+        frame = frame.assign(**output_columns(name, beside[name], target.of(views.clip_rows[indices])))
     return frame
 
 

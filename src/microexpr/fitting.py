@@ -14,7 +14,7 @@ from microexpr.config import Experiment, parse
 from microexpr.contracts import Fold, ViewSpec
 from microexpr.environment import environment
 from microexpr.errors import StoreError
-from microexpr.experiment import fit_rows
+from microexpr.experiment import embedded, fit_rows
 from microexpr.files import make_folder, write_atomically
 from microexpr.partition import cut_val
 from microexpr.plan import Plan, Workspace
@@ -33,7 +33,7 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
     fold = Fold("all", np.arange(len(plan.table)), np.array([], int))
     if experiment.selects and plan.model.trains_in_epochs:
         fold = cut_val(fold, plan.table, experiment)
-    views = plan.views()
+    views = embedded(plan)
     fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, workspace.progress)
     out = make_folder(workspace.options.out)
     chosen = fitted.history[fitted.history["chosen"]].iloc[0]
@@ -68,13 +68,14 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
         low, high = view["range"]
         spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), low, high, view.get("scaling", ""))
         num_classes = len(card["classes"])
-    except (KeyError, TypeError, ValueError):
+        aux = {name: len(units) for name, units in card.get("targets", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise _damaged(file) from None
     offered = contracts.models.bind(experiment.model.name, experiment.model.params)
     if "weights" in offered:
         offered["weights"] = "random"  # those of the file replace them
     factory = contracts.models.get(experiment.model.name)(**offered)
-    model = engine.assemble(lambda: factory(spec, num_classes, {}), experiment.training)
+    model = engine.assemble(lambda: factory(spec, num_classes, aux), experiment.training)
     load_model(model, folder / "model.safetensors")
     return (model.eval() if isinstance(model, nn.Module) else model), card
 
@@ -123,6 +124,7 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
         "experiment": plan.experiment.to_dict(),
         "key": plan.key,
         "classes": list(data.labels.classes),
+        "targets": {name: list(target.names) for name, target in plan.targets().items()},
         "data": {
             "facts": dict(data.dataset.facts()),
             "fingerprint": data.cache.fingerprint,

@@ -12,7 +12,7 @@ from microexpr import contracts
 from microexpr.errors import ConfigError
 from microexpr.experiment import Result
 from microexpr.files import digest
-from microexpr.predictions import voted
+from microexpr.predictions import fitted, voted
 from microexpr.store import FoldResult
 
 
@@ -41,8 +41,8 @@ def _fold(members: Sequence[Result], folds: Sequence[FoldResult], key: str) -> F
 
 
 def _tested(member: Result, fold: FoldResult, k: int) -> pd.DataFrame:
-    views = fold.views[fold.views["part"] == "test"]
-    return voted(views, member.experiment.vote.build(contracts.votes), k).sort_values("clip", ignore_index=True)
+    vote = fitted(member.experiment.vote.build(contracts.votes), fold.views)
+    return voted(fold.views[fold.views["part"] == "test"], vote, k).sort_values("clip", ignore_index=True)
 
 
 def _costs(folds: Sequence[FoldResult]) -> dict[str, float | int | None]:

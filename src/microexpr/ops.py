@@ -10,6 +10,8 @@ from jaxtyping import Float, Int, Num
 
 RGB = ("r", "g", "b")
 """Channels of colour, in the order in which pictures hold them."""
+RGB_DEPTH = (*RGB, "depth")
+"""Channels of colour with depth as a fourth one, brought to colour's range."""
 Box = Float[np.ndarray, "4"]
 """A rectangle (x0, y0, x1, y1) in source pixels, x1 and y1 exclusive."""
 

@@ -17,14 +17,14 @@ from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
 from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.errors import ConfigError, DataError, Fault, UnfitError, WeightsError, of_clip
+from microexpr.errors import ConfigError, DataError, Fault, NoWeightsError, UnfitError, of_clip
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
+from microexpr.multitask import TargetValues
 from microexpr.partition import cut_val, keep_train
 from microexpr.progress import Progress, Silent
-from microexpr.settings import LATER
-from microexpr.unfit import check_colour, fitting, no_view
+from microexpr.unfit import check_colour, check_targets, check_training, fitting, known_targets, misshapen, no_view
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,15 @@ class Plan:
         """Class numbers of the clips."""
         return self.table["label"].to_numpy(int)
 
+    def targets(self) -> dict[str, TargetValues]:
+        """Return what is learnt beside the class, by the target's name: a row a clip; raises UnfitError."""
+        return known_targets(self.experiment, self.data.clips)
+
+    @property
+    def aux(self) -> dict[str, int]:
+        """Target -> number of its outputs."""
+        return {name: len(target.names) for name, target in self.targets().items()}
+
     def folds(self) -> list[Fold]:
         """Return the protocol's folds, validation cut where this experiment chooses, training as small as it asks for.
 
@@ -190,6 +199,7 @@ class Workspace:
             raise UnfitError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
         bad = {fault.clip for fault in unsampled}
         clips = [clip for clip in data.clips if clip.key not in bad]
+        experiment.vote.build(contracts.votes)  # impossible parameters are told before anything is trained
         model = experiment.model.build(contracts.models)
         shown = (
             id(data),
@@ -198,15 +208,15 @@ class Workspace:
         if shown not in self._specs:
             self._specs[shown] = self._spec(experiment, data, clips, preprocessor, sampler)
         spec = self._specs[shown]
-        misshapen = _misshapen(experiment, clips, sampler)
+        unlike = misshapen(experiment, clips, sampler)
         with fitting(clips):
             check_colour(experiment, data.dataset.modalities()[data.modality].channels, spec)
-            _check_augmentation(experiment, model, spec)
+            check_training(experiment, model, spec)
             found = _weights(model, spec, required=weights)
         # Only now: a method that does not fit takes no clip from the others.
-        self._leave_out(data, [*unsampled, *misshapen])
+        self._leave_out(data, [*unsampled, *unlike])
         plan = Plan(experiment, data, preprocessor, sampler, model, spec, found)
-        plan.folds()
+        check_targets(plan.targets(), plan.folds())
         return plan
 
     def prepare(self, plans: Sequence[Plan]) -> None:
@@ -254,7 +264,7 @@ class Workspace:
             raise ConfigError(f"datasets: {names} record nothing alike; take databases with a modality in common.")
         modality = experiment.modality or next(iter(modalities))
         if modality not in modalities:
-            raise ConfigError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
+            raise UnfitError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
         labels = label_set(experiment.labels, dataset.clips())
         clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
@@ -332,51 +342,10 @@ def preprocessing_id(component: Component) -> str:
     return f"{component.name}/{digest([registry.revision(component.name), detector, params])}"
 
 
-def _misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -> list[Fault]:
-    """Return the clips too short for the representation; raises UnfitError where lengths differ that must not."""
-    representation = experiment.representation.build(contracts.representations)
-    lengths = {clip.key: [len(view) for view in sampler(clip)] for clip in clips}
-    faults = [
-        Fault(
-            key,
-            f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
-            f"needs {representation.least}",
-            "leave the clip out with --skip-invalid",
-            key,
-        )
-        for key, mine in lengths.items()
-        if min(mine) < representation.least
-    ]
-    kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.least}
-    if len(kept) > 1 and not representation.any_length:
-        raise UnfitError(
-            f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
-            f"{experiment.representation.label} keeps them all; take one that makes clips alike, such as tim or "
-            "dynamic_image, or a sampling of a fixed number."
-        )
-    return faults
-
-
-def _check_augmentation(experiment: Experiment, model: contracts.ModelFn, spec: ViewSpec) -> None:
-    if experiment.augmentation and not model.trains_in_epochs:
-        raise ConfigError(
-            f"model {experiment.model.label} is fitted once, on the training clips as they are; leave augmentation "
-            "out, or take a network."
-        )
-    if experiment.training.gains and not model.trains_in_epochs:
-        asked = experiment.training.gains[0]
-        raise ConfigError(
-            f"training.{asked} does nothing for model {experiment.model.label}, which is fitted once; set it back to "
-            f"{LATER[asked]!r}, or take a network."
-        )
-    for item in experiment.augmentation:
-        item.build(contracts.augmentations).check(spec)
-
-
 def _weights(model: contracts.ModelFn, spec: ViewSpec, *, required: bool) -> Mapping[str, str]:
     try:
         return model.check(spec)
-    except WeightsError:
+    except NoWeightsError:
         if required:
             raise
         return {"weights": "not at hand"}

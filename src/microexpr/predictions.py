@@ -22,7 +22,7 @@ from microexpr.settings import metric_of
 def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
     """Join the views of each clip by the vote: one row a clip with clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
     columns = [f"p_{number}" for number in range(num_classes)]
-    if views["clip"].is_unique and not hasattr(vote, "fit"):  # nothing to vote on
+    if views["clip"].is_unique and not isinstance(vote, contracts.LearntVote):  # nothing to vote on
         table = views[["clip", "person", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table
@@ -32,6 +32,14 @@ def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.Dat
         first = group.iloc[0]
         rows.append((clip, first["person"], int(first["y_true"]), label, *proba))
     return pd.DataFrame(rows, columns=["clip", "person", "y_true", "y_pred", *columns])
+
+
+def fitted(vote: contracts.Vote, views: pd.DataFrame) -> contracts.Vote:
+    """Return the vote for the tested views of a fold, fitted to its other views where there is something to learn."""
+    if not isinstance(vote, contracts.LearntVote):
+        return vote
+    val = views[views["part"] == "val"]
+    return vote.fit(val if len(val) else views[views["part"] == "train"])
 
 
 def score(metric: contracts.Metric, predictions: pd.DataFrame, over: Bool[np.ndarray, "k"] | None = None) -> float:

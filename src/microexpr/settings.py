@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
 
 from microexpr import contracts
-from microexpr.component import Strict, words
+from microexpr.component import Component, Strict, words
 from microexpr.errors import ConfigError, UnknownComponentError, suggest
 
 MEAN_OF_FOLDS = "mean_of_folds"
@@ -206,6 +206,17 @@ class Choice(Strict):
     groups: int = Field(8, ge=4, multiple_of=2)
 
 
+class Printed(Strict):
+    """What a paper prints of a method. It was got under another protocol: it is shown beside ours, never compared."""
+
+    value: float = Field(ge=0, le=1)
+    metric: str
+    """The paper's metric, as one of ours: uf1, macro_f1, accuracy ..."""
+    protocol: str = Field(min_length=1)
+    """What it was got under: database, classes, who was trained and tested on."""
+    source: str = Field(min_length=1)
+
+
 class Leaderboard(Strict):
     """How a study's methods are set against each other."""
 
@@ -218,6 +229,8 @@ class Leaderboard(Strict):
     fused: dict[str, Annotated[tuple[str, ...], Field(min_length=2)]] = Field(default_factory=dict)
     """Name -> methods whose class probabilities are averaged clip by clip (first seeds); nothing is trained for it."""
     choice: Choice | None = None
+    printed: dict[str, Printed] = Field(default_factory=dict)
+    """Method -> what a paper prints of it."""
 
     def choosable(self, skipped: Collection[str] = ()) -> list[str]:
         """Return the methods that may be chosen, less those that are skipped and averages that lack one."""
@@ -237,6 +250,7 @@ class Leaderboard(Strict):
         single = {
             "reference": [self.reference] if self.reference else [],
             **{f"fused.{name}": members for name, members in self.fused.items()},
+            "printed": list(self.printed),
         }
         both = {
             "choice.of": self.choice.of if self.choice else [],
@@ -247,6 +261,10 @@ class Leaderboard(Strict):
                 for name in names:
                     if name not in among:
                         raise UnknownComponentError(f"method in leaderboard.{part}", name, among)
+        for name, printed in self.printed.items():
+            if printed.metric not in contracts.metrics.names():
+                place = f"metric in leaderboard.printed.{name}"
+                raise UnknownComponentError(place, printed.metric, contracts.metrics.names())
         if taken := sorted(set(known) & set(self.fused)):
             raise ConfigError(f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
         if len(self.contrast) == 1:
@@ -275,6 +293,35 @@ class Leaderboard(Strict):
                     f"leaderboard.{part}: nothing pairs predictions of methods that have no seed in common, and these "
                     f"have: {told}. Give them one in common."
                 )
+
+
+AUTO = "auto"
+"""``method = "auto"``: the explainer that a model has, Grad-CAM before attention rollout before occlusion."""
+
+
+class Explanations(Strict):
+    """What models of a study look at: maps of test clips, with the weights of the fold that did not train on them."""
+
+    of: tuple[str, ...] = ()
+    """Methods by name; in a study without methods, models. Each stands with its first cell."""
+    method: Component = Component(name=AUTO)
+    """An explainer for all of them, or auto."""
+    folds: int = Field(3, ge=1)
+    """So many folds are looked into, the first of the protocol; all their test clips are measured."""
+    clips: int = Field(1, ge=1, le=16)
+    """Of every class so many rightly and so many wrongly predicted clips are shown, the first by key."""
+    seeds: int = Field(3, ge=2, le=32)
+    """Randomised models that the maps are compared with."""
+
+    def check(self, known: Collection[str]) -> None:
+        """Refuse unknown names and wrong parameters of the explainer; raises ConfigError."""
+        for name in self.of:
+            if name not in known:
+                raise UnknownComponentError("name in explanations.of", name, known)
+        if self.method.name != AUTO:
+            contracts.explainers.bind(self.method.name, self.method.params)
+        elif self.method.params:
+            raise ConfigError("explanations.method: auto has no parameters; name an explainer to set its own.")
 
 
 def metric_of(score: str) -> tuple[str, bool]:

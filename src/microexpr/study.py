@@ -10,12 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from microexpr import contracts, engine
+from microexpr import contracts, engine, explaining
 from microexpr import experiment as experiments
+from microexpr.component import Component
 from microexpr.config import METHODS, Experiment, Study
 from microexpr.environment import environment
 from microexpr.errors import ConfigError, TrainingError, UnfitError
 from microexpr.experiment import Result
+from microexpr.explaining import Explained
 from microexpr.files import digest, write_atomically
 from microexpr.framing import Framing, framing
 from microexpr.fusing import fused
@@ -58,6 +60,8 @@ class StudyResult:
     """Methods whose probabilities were averaged; no cells of the grid."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Methods that the data do not allow, and why."""
+    explained: tuple[Explained, ...] = ()
+    """What the models that were asked for look at."""
 
     def first_repeats(self) -> StudyResult:
         """Return this with the first division of the clips alone, which tests each once; stamps tell of the others."""
@@ -82,6 +86,8 @@ class Job:
     part: Literal["cells", "judging", "baselines", "named", "shuffled"]
     plan: Plan
     factors: Mapping[str, str] = field(default_factory=dict)
+    explained: Mapping[str, Component] = field(default_factory=dict)
+    """Name that the study asks an explanation for -> explainer."""
 
 
 def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[Job], dict[str, str]]:
@@ -119,7 +125,22 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     jobs += [Job(part, workspace.plan(cell, weights=weights), factors) for part, cell, factors in further]
     for job in jobs:
         check_intervals(job.plan)
-    return jobs, skipped
+    return _with_explainers(study, jobs), skipped
+
+
+def _with_explainers(study: Study, jobs: list[Job]) -> list[Job]:
+    """Find the first cell of whatever is to be explained, and its explainer; raises ConfigError where it has none."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        if job.part == "cells":
+            name = job.factors.get(METHODS) or next(iter(study.methods), job.plan.experiment.model.name)
+            found.setdefault(name, job)
+    asked: dict[int, dict[str, Component]] = {}
+    for name in study.explanations.of:
+        if name in found:  # else the data do not allow it
+            component = explaining.chosen(found[name].plan, study.explanations, name)
+            asked.setdefault(id(found[name]), {})[name] = component
+    return [replace(job, explained=asked.get(id(job), {})) for job in jobs]
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
@@ -130,11 +151,16 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         check_intervals(job.plan)
     cells: dict[str, list[Cell]] = {"cells": [], "judging": [], "baselines": [], "named": [], "shuffled": []}
     failed: list[tuple[str, str]] = []
+    explained: dict[str, Explained] = {}
     for job in track(jobs, len(jobs), "experiments", workspace.progress):
         try:
-            cells[job.part].append(Cell(job.plan, experiments.run(job.plan, workspace), job.factors))
+            cells[job.part].append(Cell(job.plan, _run(job, study, workspace), job.factors))
         except TrainingError as error:  # the others go on
             failed.append((job.plan.experiment.name, str(error)))
+            continue
+        for name, component in job.explained.items():
+            result = cells[job.part][-1].result
+            explained[name] = explaining.explain(name, job.plan, result, study.explanations, component, workspace)
     joined, missing = _fused(study, cells["cells"])
     judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
@@ -150,8 +176,16 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         judging=(*cells["judging"], *judging),
         fused=tuple(joined),
         skipped=skipped | missing,
+        explained=tuple(explained[name] for name in study.explanations.of if name in explained),
         latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
     )
+
+
+def _run(job: Job, study: Study, workspace: Workspace) -> Result:
+    """Run one experiment; the weights are kept of folds that are to be looked into."""
+    out, asked = workspace.options.out, job.explained.values()
+    needed = (explaining.needed(job.plan, study.explanations, component, out) for component in asked)
+    return experiments.run(job.plan, workspace, keep=frozenset().union(*needed))
 
 
 def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from microexpr.contracts import Augmentation, Batch, LossFn, Output, ViewSpec
 from microexpr.errors import TrainingError
+from microexpr.multitask import TargetValues, target_loss
 from microexpr.progress import Progress
 from microexpr.settings import Training
 
@@ -39,6 +40,10 @@ class Source(Protocol):
     def spec(self) -> ViewSpec:
         """What a model is built for."""
 
+    @property
+    def features(self) -> Float[np.ndarray, "n f"] | None:
+        """What a frozen body makes of every view, where that was computed before."""
+
     def __len__(self) -> int: ...
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
@@ -57,6 +62,8 @@ class Task:
     score: Score
     persons: Int[np.ndarray, "n"] | None = None
     """A number for each view's person; needed where persons are drawn."""
+    targets: Mapping[str, TargetValues] = field(default_factory=dict)
+    """What is learnt beside the class, a row a view."""
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -92,20 +99,18 @@ def tensor(views: Source, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c
     return x.to(device(), non_blocking=True).movedim(-1, 2).contiguous().float()
 
 
-def logits(
-    model: nn.Module,
-    take: Callable[[Int[np.ndarray, "b"]], Float[Tensor, "b t c h w"]],
+def outputs(
+    model: Callable[[Tensor], Output],
+    take: Callable[[Int[np.ndarray, "b"]], Float[Tensor, "b ..."]],
     indices: Int[np.ndarray, "n"],
     training: Training,
-) -> Float[Tensor, "n k"]:
-    """Return the class scores of views, as validation and test see them."""
-    model.eval()
+) -> Output:
+    """Return what a network in evaluation mode makes of views, as validation and test see them."""
     size = max(training.batch, 32)
     with torch.inference_mode(), precision(training, device()):
-        parts = [
-            model(take(indices[start : start + size])).logits.float().cpu() for start in range(0, len(indices), size)
-        ]
-    return torch.cat(parts)
+        parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
+    aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}
+    return Output(torch.cat([part.logits for part in parts]).cpu(), aux)
 
 
 def precision(training: Training, where: torch.device) -> torch.autocast:
@@ -133,6 +138,7 @@ class Run:
         self.generator = torch.Generator().manual_seed(seed)
         # A stream of their own: with and without augmentation, clips come in the same order.
         self.augmenting = torch.Generator().manual_seed(seed ^ AUGMENTING)
+        self.balances = {name: target.balance(task.train).to(device()) for name, target in task.targets.items()}
         self.counts = torch.bincount(torch.as_tensor(task.y[task.train]), minlength=task.num_classes).float()
         self.optimizer = _optimizer(model, training)
         self.rate = _schedule(self.optimizer, training)
@@ -183,7 +189,7 @@ class Run:
             batch = _smoothed(batch, self.training.label_smoothing)
             with precision(self.training, device()):
                 output = self.model(batch.x)
-            loss = self.loss(_float(output), batch, self.counts.to(device())).mean()
+            loss = self._loss(_float(output), batch)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"the loss is not finite in epoch {epoch}; take a smaller training.learning_rate "
@@ -194,6 +200,12 @@ class Run:
             self.optimizer.step()
         if self.rate is not None:
             self.rate.step()
+
+    def _loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+        loss = self.loss(output, batch, self.counts.to(device())).mean()
+        for name, target in self.task.targets.items():
+            loss = loss + target.weight * target_loss(output.aux[name], batch.aux[name], self.balances[name])
+        return loss
 
     def _average(self, epoch: int) -> None:
         """Take this epoch's weights into the mean, which replaces them after the last epoch."""
@@ -224,13 +236,18 @@ class Run:
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     def _batch(self, indices: np.ndarray) -> Batch:
-        return Batch(self.task.inputs.take(indices), one_hot(self.task, indices).to(device()), {})
+        aux = {
+            name: torch.as_tensor(target.values[indices]).float().to(device())
+            for name, target in self.task.targets.items()
+        }
+        return Batch(self.task.inputs.take(indices), one_hot(self.task, indices).to(device()), aux)
 
     def _evaluate(self, name: str, epoch: int) -> dict[str, Any]:
         row: dict[str, Any] = {"loss": name, "epoch": epoch}
+        self.model.eval()
         for part, indices in (("train", self.task.train), ("val", self.task.val)):
             if len(indices):
-                scores = logits(self.model, self.task.inputs.take, indices, self.training)
+                scores = outputs(self.model, self.task.inputs.take, indices, self.training).logits
                 batch = Batch(torch.empty(len(indices), 0), one_hot(self.task, indices), {})
                 row[f"{part}_loss"] = float(self.loss(Output(scores, {}), batch, self.counts).mean())
                 row[f"{part}_nll"] = float(nn.functional.cross_entropy(scores, torch.as_tensor(self.task.y[indices])))

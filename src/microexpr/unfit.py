@@ -6,11 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from microexpr import contracts, ops
 from microexpr.clip import Clip
 from microexpr.config import Experiment
-from microexpr.contracts import ViewSpec
-from microexpr.errors import ConfigError, DataError, MicroexprError, NoFrameError, UnfitError, of_clip
+from microexpr.contracts import Fold, Sampler, ViewSpec
+from microexpr.errors import ConfigError, DataError, Fault, MicroexprError, NoFrameError, UnfitError, of_clip
+from microexpr.multitask import TargetValues
+from microexpr.settings import LATER
 
 
 def are_ready(clips: Sequence[Clip]) -> bool:
@@ -68,7 +72,7 @@ def check_colour(experiment: Experiment, held: Sequence[str], spec: ViewSpec) ->
     shown: Mapping[str, Any] = experiment.preprocessing.params
     while isinstance(shown.get("of"), Mapping):
         shown = shown["of"]
-    coloured = set(held) == set(ops.RGB)
+    coloured = set(ops.RGB) <= set(held)
     if shown.get("colour") == "rgb" and not coloured:
         raise ConfigError(
             f"preprocessing {experiment.preprocessing.label} asks for colour, and these pictures hold "
@@ -82,3 +86,78 @@ def check_colour(experiment: Experiment, held: Sequence[str], spec: ViewSpec) ->
                 f"augmentation {item.label} asks for saturation, and these views are grey, which have none; set "
                 f"saturation = 0{way}."
             )
+
+
+def check_training(experiment: Experiment, model: contracts.ModelFn, spec: ViewSpec) -> None:
+    """Raise ConfigError where the file asks for what this model, or an augmentation for these views, cannot do."""
+    if experiment.augmentation and not model.trains_in_epochs:
+        raise ConfigError(
+            f"model {experiment.model.label} is fitted once, on the training clips as they are; leave augmentation "
+            "out, or take a network."
+        )
+    if experiment.target and not model.trains_in_epochs:
+        raise ConfigError(
+            f"model {experiment.model.label} is fitted once, to the classes alone, and cannot learn the target "
+            f"{experiment.target[0].label} beside them; leave target out, or take a network."
+        )
+    if experiment.training.gains and not model.trains_in_epochs:
+        asked = experiment.training.gains[0]
+        raise ConfigError(
+            f"training.{asked} does nothing for model {experiment.model.label}, which is fitted once; set it back to "
+            f"{LATER[asked]!r}, or take a network."
+        )
+    for item in experiment.augmentation:
+        item.build(contracts.augmentations).check(spec)
+
+
+def misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -> list[Fault]:
+    """Return the clips too short for the representation; raises UnfitError where lengths differ that must not."""
+    representation = experiment.representation.build(contracts.representations)
+    lengths = {clip.key: [len(view) for view in sampler(clip)] for clip in clips}
+    faults = [
+        Fault(
+            key,
+            f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
+            f"needs {representation.least}",
+            "leave the clip out with --skip-invalid",
+            key,
+        )
+        for key, mine in lengths.items()
+        if min(mine) < representation.least
+    ]
+    kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.least}
+    if len(kept) > 1 and not representation.any_length:
+        raise UnfitError(
+            f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
+            f"{experiment.representation.label} keeps them all; take one that makes clips alike, such as tim or "
+            "dynamic_image, or a sampling of a fixed number."
+        )
+    return faults
+
+
+def known_targets(experiment: Experiment, clips: Sequence[Clip]) -> dict[str, TargetValues]:
+    """Return what is to be learnt beside the class; raises UnfitError where the clips say nothing of one."""
+    found = {}
+    for item in experiment.target:
+        target = item.build(contracts.targets)
+        values, names = target(clips)
+        if np.isnan(values).all():
+            raise UnfitError(
+                f"target {item.label}: none of the {len(values)} clips says anything of it. Action units are read from "
+                "the databases' tables where coders wrote them (a manifest has the column action_units); leave the "
+                "target out, or take a database that has them."
+            )
+        found[item.name] = TargetValues(values, names, target.weight)
+    return found
+
+
+def check_targets(targets: Mapping[str, TargetValues], folds: Sequence[Fold]) -> None:
+    """Raise UnfitError where the training clips of a fold could teach nothing of a target."""
+    for name, target in targets.items():
+        for fold in folds:
+            if not target.balance(fold.train).any():
+                raise UnfitError(
+                    f"target {name}: of {', '.join(target.names)} there is none that some training clips of fold "
+                    f"{fold.name} have and others lack, so nothing can be learnt; name other units, or leave the "
+                    "target out."
+                )

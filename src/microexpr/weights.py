@@ -21,7 +21,7 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexpr.errors import WeightsError
+from microexpr.errors import NoWeightsError, WeightsError
 from microexpr.files import replacing
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def locate(tag: str) -> Path:
     """Return the file of a tag, its size and sha256 checked; raises WeightsError with the ways to get it."""
     state = _state(tag, index().get(tag))
     if state == "missing":
-        raise WeightsError(
+        raise NoWeightsError(
             f"No weights of {tag} in {folder()}. Ways on: `microexpr weights fetch {tag}` where there is a network "
             '(or weights = "hub"); a bundle made there with `microexpr weights bundle` and opened here with `microexpr '
             'weights unbundle`; a local file, weights = "/path/x.safetensors"; or weights = "random" to train from '

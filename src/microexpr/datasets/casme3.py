@@ -6,69 +6,27 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import Annotated, ClassVar, Final, Literal
+
+import numpy as np
+from jaxtyping import Num
+from pydantic import Field
 
 from microexpr.clip import Clip
 from microexpr.contracts import Correction, DatasetInfo, Modality, datasets
+from microexpr.datasets._casme3_tables import ALL, LABELS, PART_C, ROMAN, TABLES, V1, WORDS, WORDS_C, Sort
+from microexpr.datasets._depth import COLOUR_DEPTH, DEPTH, NEAR_DEPTH, in_range, with_depth
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint
 from microexpr.datasets._reader import Line, Reading, TableDataset
 from microexpr.datasets._root import check_folder, child, entries, first_folder, folders, nearest, unusable
 from microexpr.datasets._table import RowReader, find_rows, squeeze
 from microexpr.datasets._workbook import read_sheets
-from microexpr.errors import ConfigError, DataError, Fault
+from microexpr.errors import ConfigError, DataError, Fault, FrameError
 from microexpr.facs import narrow, parse_action_units
 
-DEPTH: Final = Modality(("depth",), 0.0, 65535.0)
-ROMAN: Final = {numeral: str(number) for number, numeral in enumerate(("I", "II", "III", "IV", "V", "VI", "VII"), 1)}
-WORDS: Final = {
-    **{word: word for word in ("disgust", "surprise", "others", "fear", "anger", "sadness", "happiness")},
-    **{"sad": "sadness", "happy": "happiness"},
-}  # Part A's; 'Others' stands beside 'others'.
-WORDS_C: Final = {word: word for word in ("negative", "positive", "surprise", "others")}
-_V1 = (
-    "v1, which the owners replaced: they list rows of it that are wrongly labelled in "
-    "CAS(ME)3_part_A_wrongly_labeled_me_in_V1.xlsx; use v2"
-)
-_TIMES = {"onset": ("Onset",), "apex": ("Apex",), "offset": ("Offset",), "action_units": ("AU",)}
-_CODED_C = ("onset", "offset", "action_units")
-_OBJECTIVE = {"objective": ("Objective class",)}
-
-
-class _Sort(NamedTuple):
-    """One of the owners' tables; `pattern` is its name without case and signs."""
-
-    called: str
-    pattern: str
-    columns: Mapping[str, tuple[str, ...]]
-    optional: Mapping[str, tuple[str, ...]] = {}
-
-
-_LABELS = _Sort(
-    "label table cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
-    r".*partamelabel.*xls[xm]?$",
-    {"subject": ("Subject",), "video": ("Filename",), **_TIMES, "emotion": ("emotion",)},
-    _OBJECTIVE,
-)
-_ALL = _Sort(
-    "table CAS(ME)3_part_A_v2.xls",
-    r".*parta(v\d+)?xls[xm]?$",
-    {"subject": ("Subject",), "video": ("Filename",), **_TIMES, "type": ("Expression type", "type")},
-    {**_OBJECTIVE, "emotion": ("emotion",)},
-)
-_PART_C = _Sort(
-    "table CAS(ME)3_part_C_ME.xlsx",
-    r".*partcme.*xls[xm]?$",
-    {"subject": ("sub",), "video": ("count",), **{name: _TIMES[name] for name in _CODED_C}, "emotion": ("emotion",)},
-)
-_TABLES = {
-    ("a", "micro"): ((_LABELS,), {860: "v2", 921: "v1"}),
-    ("a", "macro"): ((_ALL,), {3346: "v2"}),
-    ("a", "both"): ((_LABELS, _ALL), {4206: "v2"}),
-    ("c", "micro"): ((_PART_C,), {165: "the owners'"}),
-}
-"""By part and kind: the tables read, and releases by the number of rows they give."""
 _PERSONS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
 _CLIPS = re.compile(r"spno\W*\d+_[a-z]+_\d+")
 _NOT_IN = {"a": re.compile("depth|spno|part_?[bc]"), "c": re.compile("depth|spno|part_?[ab]")}
@@ -76,6 +34,11 @@ _MEND = (
     "copy its folder again; where the owners' own copy lacks frames (about one clip of ten), leave the clip out with "
     "--skip-invalid"
 )
+Reach = Annotated[int, Field(ge=0, le=65535)]
+MADE: Final = ("near_depth", "colour_depth")
+"""Modalities made of what is recorded."""
+NEAR: Final = 300
+FAR: Final = 1300
 _FRAMES = {"a": "part_A/spNO.1/a/color/355.jpg ...", "c": "part_C/01/a/color/355.jpg ..."}
 
 
@@ -89,6 +52,13 @@ class Casme3(TableDataset):
     clips that lack depth frames are no fault. `corrections` mends the known defects; `table` chooses where both
     releases lie side by side. Tables may lie in the root, in ``annotation`` or in ``annotation/partA``. Objective
     classes, Roman in the table, are `Clip.labels` "objective class" 1 to 7.
+
+    Where depth is there, modality "depth" shows it in its units (0 to 65535, of which a face fills little),
+    "near_depth" in 0..255 with fractions, and "colour_depth" so as a fourth channel of colour: 255 at `near` units and
+    nearer, 0 at `far` and farther, and 0 where nothing was measured; frames that are resized afterwards average such
+    places with those around. The units are taken for millimetres, and the limits for those of a person at a desk: no
+    text of the owners known here gives either, and their depth code takes a face to reach less than 400 units back.
+    That code cuts both pictures with one box, so that they show the same places.
 
     Rests on the counts and columns of the owners' tables, on the folders that the owners' depth code reads
     (``RGB/spNO.1/a/color``), that MEB reads (``part_A/spNO.1/a/color``), on the smaller copy that has one folder a clip
@@ -134,9 +104,9 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         Correction("spNO.40/e/1812", "offset", 0, 1845, "the offset is 0; the value is MEB's"),
         Correction("spNO.40/e/2327", "offset", 0, 2403, "the offset is 0; the value is MEB's"),
     )
-    columns: ClassVar[Mapping[str, tuple[str, ...]]] = _LABELS.columns
-    optional: ClassVar[Mapping[str, tuple[str, ...]]] = _LABELS.optional
-    table_called: ClassVar[str] = _LABELS.called
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.columns
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.optional
+    table_called: ClassVar[str] = LABELS.called
     frames_called: ClassVar[str] = _FRAMES["a"]
 
     def __init__(
@@ -146,26 +116,48 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         part: Literal["a", "c"] = "a",
         kind: Literal["micro", "macro", "both"] = "micro",
         depth: bool = True,
+        near: Reach = NEAR,
+        far: Reach = FAR,
         corrections: bool = True,
         table: str | None = None,
     ) -> None:
         super().__init__(root, corrections=corrections, table=table)
         if part == "c" and kind != "micro":
             raise ConfigError(f"kind: part C's table lists micro-expressions alone; leave kind = {kind!r} out.")
+        if near >= far:
+            raise ConfigError(f"near = {near} and far = {far} leave no depth between them; take near below far.")
         self._part, self._kind, self._deep = part, kind, depth
+        self._near, self._far = near, far
 
     # --- the contract -------------------------------------------------------------------------------------------------
     def modalities(self) -> Mapping[str, Modality]:
-        return {**super().modalities(), "depth": DEPTH} if self._has_depth else super().modalities()
+        deep = {"depth": DEPTH, "near_depth": NEAR_DEPTH, "colour_depth": COLOUR_DEPTH}
+        return {**super().modalities(), **(deep if self._has_depth else {})}
+
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
+        if modality not in MADE or not self._has_depth:
+            return super().frames(clip, numbers, modality)
+        depth = super().frames(clip, numbers, "depth")
+        colour = super().frames(clip, numbers, "colour") if modality == "colour_depth" else None
+        try:
+            near = in_range(depth, self._near, self._far)
+            return near if colour is None else with_depth(colour, near)
+        except FrameError as error:
+            raise FrameError(f"{clip.key}: {error}") from None
 
     def facts(self) -> Mapping[str, str]:
         found = super().facts()
         still = sum(clip.apex == clip.onset for clip in self.clips())
         told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
-        told["warning"] = _V1 if found["label version"].startswith("v1") else ""
+        told["warning"] = V1 if found["label version"].startswith("v1") else ""
         return {**found, **{fact: text for fact, text in told.items() if text}}
 
     def fingerprint(self) -> str:
+        found, reach = self._fingerprint(), (self._near, self._far)
+        # The limits change what is read: frames kept under others must not be taken for these.
+        return found if reach == (NEAR, FAR) else sha256(f"{found} depth {reach}".encode()).hexdigest()
+
+    def _fingerprint(self) -> str:
         if self._place is None or self._of_clips:
             return super().fingerprint()
         # Of 80 hours of frames only those that clips name: the others are never read.
@@ -187,8 +179,8 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         return any(re.match(sort.pattern, squeeze(name)) for sort in self._sorts)
 
     @property
-    def _sorts(self) -> Sequence[_Sort]:
-        return _TABLES[self._part, self._kind][0]
+    def _sorts(self) -> Sequence[Sort]:
+        return TABLES[self._part, self._kind][0]
 
     @cached_property
     def _tables(self) -> Sequence[Path]:
@@ -198,7 +190,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", mend))
         return chosen
 
-    def _table_of(self, sort: _Sort) -> Path:
+    def _table_of(self, sort: Sort) -> Path:
         """Return the table of one sort; where it lies twice, the files must be the same."""
         chosen = self._table_name
         alone, called = chosen is not None and len(self._sorts) == 1, sort.called
@@ -244,9 +236,9 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             yield from (Line(file, row, {"table": sort.called}) for row in rows)
 
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
-        if facts["table"] == _PART_C.called:
+        if facts["table"] == PART_C.called:
             return self._clip_of_c(cells)
-        whole = facts["table"] == _ALL.called
+        whole = facts["table"] == ALL.called
         if whole and cells.text("type").casefold().startswith("micro"):
             return None
         return Clip(
@@ -281,7 +273,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
 
     def _release(self, reading: Reading) -> str:
         """Return which release of the table this is, by its rows; the name of the file is only compared."""
-        known = _TABLES[self._part, self._kind][1]
+        known = TABLES[self._part, self._kind][1]
         version = known.get(reading.rows)
         if self._synthetic is not None:
             return f"imitates {next(iter(known.values()))} ({reading.rows} rows)"
@@ -358,6 +350,8 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         return next(folders(subject), child(subject, "a"))
 
     def _check_frames(self, clip: Clip, modality: str) -> Fault | None:
+        if modality in MADE:  # what they are made of is checked by its own name
+            return None
         fault = super()._check_frames(clip, modality)
         shallow = ", or read no depth (depth = false)" if modality == "depth" else ""
         return replace(fault, mend=_MEND + shallow) if fault else None

@@ -12,6 +12,7 @@ import timm
 from timm.models import get_pretrained_cfg
 from torch import nn
 
+from microexpr import ops
 from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError
 from microexpr.models._nano import poolformer_nano, swin_nano, vit_nano
@@ -56,6 +57,7 @@ SWIN = Family(
     "layers",
     "swin_base_patch4_window7_224.ms_in22k_ft_in1k",
 )
+MOBILEVIT = Family("byobnet", "convolution and attention", ("stem",), "stages", "mobilevit_xs.cvnets_in1k")
 POOLFORMER = Family("metaformer", "attention-free pooling", ("stem",), "stages", "poolformer_m36.sail_in1k")
 
 
@@ -84,10 +86,10 @@ class Architecture:
         frames, height, width, channels = view.shape
         if frozen_stages > self.stages:
             raise ConfigError(f"{self.name} has {self.stages} stages to freeze, and {frozen_stages} were asked for.")
-        if pretrained and channels not in (1, 3):
+        if pretrained and channels not in (1, 3) and view.channels != ops.RGB_DEPTH:
             raise ConfigError(
-                f"Pretrained weights of {self.name} take one or three channels, and these views have {channels}: take "
-                'another representation, or weights = "random".'
+                f"Pretrained weights of {self.name} take one or three channels, or r, g, b and depth, and these views "
+                f'have {channels}: take another representation, or weights = "random".'
             )
         if frames != 1:
             raise ConfigError(
@@ -111,7 +113,7 @@ class Architecture:
         """Return the network without a classifier, with random weights."""
         size = view.shape[1:3]
         options: dict[str, Any] = {"num_classes": 0, "in_chans": in_chans, "drop_path_rate": drop_path}
-        if self.family is not POOLFORMER:
+        if self.family in (VIT, SWIN):
             options["img_size"] = size
         if self.family is SWIN:
             options["window_size"] = self.window(*size)
@@ -149,6 +151,18 @@ ARCHITECTURES: Mapping[str, Architecture] = {
                 tags={224: f"poolformer_{size}.sail_in1k"},
             )
             for size in ("m36", "m48", "s12")
+        ),
+        *(
+            Architecture(
+                f"mobilevit_{size}",
+                f"MobileViT-{size.upper()}",
+                MOBILEVIT,
+                5,
+                32,
+                any_size=True,
+                tags={256: f"mobilevit_{size}.cvnets_in1k"},
+            )
+            for size in ("xxs", "xs", "s")
         ),
         Architecture("poolformer_nano", "PoolFormer-nano", POOLFORMER, 4, 32, any_size=True, nano=poolformer_nano),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from microexpr import ops
 from microexpr import weights as at_hand
 from microexpr.contracts import ViewSpec
 from microexpr.errors import WeightsError
@@ -18,6 +20,7 @@ from microexpr.models._architectures import Architecture
 
 COLOUR = frozenset({("r", "g", "b"), ("red", "green", "blue")})
 GREY = frozenset({("grey",)})
+DEEP = frozenset({ops.RGB_DEPTH})
 
 
 class Body(nn.Module):
@@ -51,6 +54,12 @@ class Body(nn.Module):
         return self
 
 
+def each_frame(body: Body, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t f"]:
+    """Return the features of every frame: all of them pass through one body."""
+    features: Tensor = body(x.flatten(0, 1)[:, None])
+    return features.reshape(*x.shape[:2], -1)
+
+
 def build_body(
     architecture: Architecture, view: ViewSpec, file: Path | None, drop_path: float, frozen_stages: int, grey: str
 ) -> Body:
@@ -67,7 +76,7 @@ def build_body(
 
 def _published(architecture: Architecture, view: ViewSpec) -> tuple[Tensor, Tensor]:
     """Return mean and std of the three channels that the published weights were trained on, for this kind of view."""
-    if view.channels in COLOUR | GREY:
+    if view.channels in COLOUR | GREY | DEEP:
         config = architecture.family.config(architecture.tag(view))
         return torch.tensor(config.mean), torch.tensor(config.std)
     return torch.full((3,), 0.5), torch.full((3,), 0.5)  # flow or depth: nothing is known of their statistics
@@ -78,18 +87,20 @@ def _normalisation(architecture: Architecture, view: ViewSpec, channels: int) ->
     if channels == 1:
         # The grey level at which three equal first-layer weights would answer 0, and their joint slope.
         return (mean / std).sum(0, keepdim=True) / (1 / std).sum(), 3 / (1 / std).sum(0, keepdim=True)
+    if view.channels in DEEP:  # depth as if it were a colour of middling statistics
+        return torch.cat([mean, mean.mean(0, keepdim=True)]), torch.cat([std, std.mean(0, keepdim=True)])
     return (mean, std) if channels == 3 else (mean[:1].expand(channels), std[:1].expand(channels))
 
 
 def _load(net: nn.Module, architecture: Architecture, view: ViewSpec, file: Path) -> None:
     config = architecture.family.config(architecture.tag(view))
-    state = _body_of(at_hand.load(file))
+    state = _body_of(at_hand.load(file), config.first_conv)
     try:
         with warnings.catch_warnings():  # timm's resizing of bias tables meets two complaints of torch
             warnings.filterwarnings("ignore", "torch.searchsorted|Using a non-tuple sequence")
             state = architecture.family.checkpoint_filter(state, net)
         state = {name: value for name, value in state.items() if not name.startswith(f"{config.classifier}.")}
-        _fold_grey(state, net, architecture, view, config.first_conv)
+        _fit_first(state, net, architecture, view, config.first_conv)
         net.load_state_dict(state)
     except (AttributeError, KeyError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())
@@ -99,13 +110,28 @@ def _load(net: nn.Module, architecture: Architecture, view: ViewSpec, file: Path
         ) from None
 
 
-def _body_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the network's part of a whole model that this package saved, other states unchanged."""
-    part = {name.removeprefix("body.net."): value for name, value in state.items() if name.startswith("body.net.")}
-    return part or state
+def _body_of(state: dict[str, Tensor], first: str) -> dict[str, Tensor]:
+    """Return the network's part of a whole model that this package saved, other states unchanged.
+
+    Such a model may hold several networks; this one's has the first layer called `first`.
+    """
+    saved = rf"(body\.(?:\w+\.)?net\.){re.escape(first)}\.weight"
+    start = next((found[1] for found in map(re.compile(saved).fullmatch, state) if found), "")
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
 
 
-def _fold_grey(state: dict[str, Any], net: nn.Module, architecture: Architecture, view: ViewSpec, first: str) -> None:
+def _fit_first(state: dict[str, Any], net: nn.Module, architecture: Architecture, view: ViewSpec, first: str) -> None:
+    """Turn a first layer for three channels into one for the view's one, or its four."""
+    weight, wanted = state[f"{first}.weight"], net.get_parameter(f"{first}.weight").shape[1]
+    if weight.shape[1] == 3 and wanted == 1:
+        _fold_grey(state, architecture, view, first)
+    elif weight.shape[1] == 3 and view.channels in DEEP:
+        # The mean over the colours for a channel that the weights never saw, as Wang et al. (Temporal Segment Networks,
+        # ECCV 2016) begin with optical flow. Where depth is at its mean it adds nothing: colour is answered as before.
+        state[f"{first}.weight"] = torch.cat([weight, weight.mean(1, keepdim=True)], 1)
+
+
+def _fold_grey(state: dict[str, Any], architecture: Architecture, view: ViewSpec, first: str) -> None:
     """Turn a first layer for three channels into one that gives the same for a grey picture in one channel.
 
     On grey level g it computes ``b + sum_c w_c (g - m_c) / s_c``. With g normalised as ``(g - m) / s`` that is a layer
@@ -113,12 +139,11 @@ def _fold_grey(state: dict[str, Any], net: nn.Module, architecture: Architecture
     pads with zeros after normalisation, so the outermost ring of its first map differs a little (the paddings of
     the three channels stand for three grey levels, and one channel has one).
     """
-    weight, bias = state[f"{first}.weight"], state[f"{first}.bias"]
-    if net.get_parameter(f"{first}.weight").shape[1] != 1 or weight.shape[1] != 3:
-        return
+    weight, bias = state[f"{first}.weight"], f"{first}.bias"
     old_mean, old_std = (value.view(1, 3, 1, 1) for value in _published(architecture, view))
     mean, std = _normalisation(architecture, view, 1)
-    state[f"{first}.bias"] = bias + (weight * (mean - old_mean) / old_std).sum((1, 2, 3))
+    if bias in state:  # MobileViT has none; its means are 0, so that nothing is shifted
+        state[bias] = state[bias] + (weight * (mean - old_mean) / old_std).sum((1, 2, 3))
     state[f"{first}.weight"] = adapt_input_conv(1, weight * std / old_std)
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from microexpr.contracts import Output, ViewSpec
+from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError
 from microexpr.models._parts import check_side
 from microexpr.motion import ACROSS, DOWN
@@ -92,15 +92,3 @@ class Dropout(nn.Module):
         if not self.training or not self.rate:
             return x
         return x * (torch.rand_like(x, dtype=torch.float32) >= self.rate).to(x.dtype).div_(1 - self.rate)
-
-
-class MotionNet(nn.Module):
-    """``head(body(x))``; the body starts with a `MotionInput`."""
-
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        self.head = head
-
-    def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
-        return Output(self.head(self.body(x)), {})

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
-from microexpr.models._parts import RANDOM_WEIGHTS, refuse
+from microexpr.models._motion import Dropout, MotionInput, check_motion
+from microexpr.models._net import HeadedNet
+from microexpr.models._parts import RANDOM_WEIGHTS
 
 Units = Annotated[int, Field(ge=1, le=4096)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -53,7 +54,6 @@ class OffApexNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        refuse(aux, "off_apexnet")
         seen = MotionInput(view, STREAMS)
         first, second = (len(STREAMS) * kernels for kernels in KERNELS)
         body = nn.Sequential(
@@ -70,7 +70,7 @@ class OffApexNet:
             *_dense(second * SIDE**2, self.units, self.dropout),
             *_dense(self.units, self.units, self.dropout),
         )
-        return MotionNet(body, nn.Linear(self.units, num_classes))
+        return HeadedNet(body, nn.Linear(self.units, num_classes), self.units, aux)
 
 
 def _dense(incoming: int, outgoing: int, dropout: float) -> tuple[nn.Module, ...]:

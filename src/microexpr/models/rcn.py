@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec, models
 from microexpr.models._motion import Dropout, MotionInput, check_motion
-from microexpr.models._parts import RANDOM_WEIGHTS, refuse
+from microexpr.models._net import target_heads
+from microexpr.models._parts import RANDOM_WEIGHTS
 
 Width = Annotated[int, Field(ge=1, le=512)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -63,14 +64,21 @@ class RecurrentConvolutionalNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        refuse(aux, "rcn")
-        return RecurrentNet(view, num_classes, self.width, self.dropout, self.variant == "attention")
+        return RecurrentNet(view, num_classes, aux, self.width, self.dropout, self.variant == "attention")
 
 
 class RecurrentNet(nn.Module):
     """`RecurrentConvolutionalNet`'s network."""
 
-    def __init__(self, view: ViewSpec, num_classes: int, width: int, dropout: float, attentive: bool) -> None:
+    def __init__(
+        self,
+        view: ViewSpec,
+        num_classes: int,
+        aux: Mapping[str, int],
+        width: int,
+        dropout: float,
+        attentive: bool,
+    ) -> None:
         super().__init__()
         seen = MotionInput(view)
         self.attentive = attentive
@@ -85,6 +93,7 @@ class RecurrentNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.head.weight, 0, 0.01)
         nn.init.zeros_(self.head.bias)
+        self.heads = target_heads(width * SIDE**2, aux)
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
         maps = self.stem(x)
@@ -94,7 +103,8 @@ class RecurrentNet(nn.Module):
         features = self.pool(state)
         if self.attentive:
             features = features * self._attention(self.average(maps))
-        return Output(self.head(features.flatten(1)), {})
+        features = features.flatten(1)
+        return Output(self.head(features), {name: head(features) for name, head in self.heads.items()})
 
     def _attention(self, maps: Float[Tensor, "b f 5 5"]) -> Float[Tensor, "b 1 5 5"]:
         weights = self.head.weight.view(-1, *maps.shape[1:])

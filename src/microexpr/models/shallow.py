@@ -15,8 +15,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.contracts import Output, ViewSpec, models
-from microexpr.models._parts import RANDOM_WEIGHTS, check_side, refuse
+from microexpr.contracts import ViewSpec, models
+from microexpr.models._net import HeadedNet
+from microexpr.models._parts import RANDOM_WEIGHTS, check_side
 
 Width = Annotated[int, Field(ge=1, le=512)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -44,22 +45,11 @@ class SmallCnn:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        refuse(aux, "small_cnn")
-        return SmallNet(view, num_classes, self.width, self.dropout)
-
-
-class SmallNet(nn.Module):
-    """`SmallCnn`'s network: ``head(body(x))``."""
-
-    def __init__(self, view: ViewSpec, num_classes: int, width: int, dropout: float) -> None:
-        super().__init__()
-        sizes = [view.shape[0] * view.shape[3], *(width * 2**stage for stage in range(4))]
+        sizes = [view.shape[0] * view.shape[3], *(self.width * 2**stage for stage in range(4))]
         convolutions = [_convolution(*pair) for pair in itertools.pairwise(sizes)]
-        self.body = nn.Sequential(_Stack(view.low, view.high), *convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(sizes[-1], num_classes))
-
-    def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
-        return Output(self.head(self.body(x)), {})
+        body = nn.Sequential(_Stack(view.low, view.high), *convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        head = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(sizes[-1], num_classes))
+        return HeadedNet(body, head, sizes[-1], aux)
 
 
 class _Stack(nn.Module):

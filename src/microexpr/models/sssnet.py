@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
-from microexpr.models._parts import RANDOM_WEIGHTS, refuse
+from microexpr.models._motion import Dropout, MotionInput, check_motion
+from microexpr.models._net import HeadedNet
+from microexpr.models._parts import RANDOM_WEIGHTS
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 KERNELS, UNITS = (32, 64), 256
@@ -47,7 +48,6 @@ class SingleStreamNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        refuse(aux, "sssnet")
         seen, (first, second) = MotionInput(view), KERNELS
         height, width = (min(_left(side), LARGEST) for side in view.shape[1:3])
         body = nn.Sequential(
@@ -60,7 +60,7 @@ class SingleStreamNet:
             nn.ReLU(inplace=True),
             Dropout(self.dropout),
         )
-        return MotionNet(body, nn.Linear(UNITS, num_classes))
+        return HeadedNet(body, nn.Linear(UNITS, num_classes), UNITS, aux)
 
 
 def _left(side: int) -> int:

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from microexpr.contracts import ViewSpec, models
-from microexpr.models._motion import Dropout, MotionInput, MotionNet, check_motion
-from microexpr.models._parts import RANDOM_WEIGHTS, refuse
+from microexpr.models._motion import Dropout, MotionInput, check_motion
+from microexpr.models._net import HeadedNet
+from microexpr.models._parts import RANDOM_WEIGHTS
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 STREAMS = (3, 5, 8)
@@ -50,7 +51,6 @@ class ShallowTripleStreamNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        refuse(aux, "ststnet")
         seen, kernels = MotionInput(view), sum(STREAMS)
         body = nn.Sequential(
             seen,
@@ -62,4 +62,4 @@ class ShallowTripleStreamNet:
             nn.AdaptiveAvgPool2d(SIDE),
             nn.Flatten(),
         )
-        return MotionNet(body, nn.Linear(kernels * SIDE**2, num_classes))
+        return HeadedNet(body, nn.Linear(kernels * SIDE**2, num_classes), kernels * SIDE**2, aux)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from microexpr import weights as at_hand
-from microexpr.contracts import Output, ViewSpec, models
-from microexpr.errors import ConfigError
+from microexpr.contracts import ViewSpec, models
 from microexpr.models._architectures import ARCHITECTURES, Architecture
-from microexpr.models._body import Body, build_body
+from microexpr.models._body import build_body
+from microexpr.models._net import HeadedNet
+from microexpr.models._start import Start, usual
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Stages = Annotated[int, Field(ge=-1)]
@@ -58,55 +56,28 @@ class VisionModel:
     @property
     def tags(self) -> tuple[str, ...]:
         """Names of the published weights, for ``microexpr weights fetch``."""
-        return tuple(self.architecture.tags.values())
+        return self._start.tags
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         """Raise ConfigError or WeightsError if it could not be built; return the name and sha256 of its weights."""
         self.architecture.check(view, self.frozen_stages, self.weights != "random")
-        if self.weights == "hub":  # asked, not fetched: a check stays quick
-            tag = self._tag(view)
-            return {"weights": tag, "sha256": at_hand.expected(tag).sha256}
-        file = self._file(view)
-        return {"weights": file.stem, "sha256": at_hand.sha256(file)} if file else {"weights": "random"}
+        return self._start.facts(view)
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        if aux:
-            raise ConfigError(f"{self.name} has no auxiliary outputs ({', '.join(aux)}); leave the targets out.")
-        body = build_body(self.architecture, view, self._file(view), self.drop_path, self.frozen_stages, self.grey)
+        file = self._start.file(view)
+        body = build_body(self.architecture, view, file, self.drop_path, self.frozen_stages, self.grey)
         features = body.net.num_features
         assert isinstance(features, int)
-        return VisionNet(body, _head(features, self.head_units, num_classes, self.dropout))
+        return HeadedNet(body, _head(features, self.head_units, num_classes, self.dropout), features, aux)
 
-    def _tag(self, view: ViewSpec) -> str:
-        tag = self.architecture.tag(view)
-        if tag is None:
-            raise ConfigError(
-                f'Nobody has published weights of {self.name}: take weights = "random", or a file of your own.'
-            )
-        return tag
-
-    def _file(self, view: ViewSpec) -> Path | None:
-        if self.weights == "random":
-            return None
-        if self.weights == "hub":
-            return at_hand.fetch([self._tag(view)])[0]
-        return at_hand.locate(self._tag(view)) if self.weights == "imagenet" else at_hand.local(self.weights)
-
-
-class VisionNet(nn.Module):
-    """``head(body(x))``; dropout stands in the head, where it is the same in every family."""
-
-    def __init__(self, body: Body, head: nn.Sequential) -> None:
-        super().__init__()
-        self.body = body
-        self.head = head
-
-    def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
-        return Output(self.head(self.body(x)), {})
+    @property
+    def _start(self) -> Start:
+        return Start(self.architecture, self.weights)
 
 
 def _head(features: int, units: int, num_classes: int, dropout: float) -> nn.Sequential:
+    # Dropout stands here, where it is the same in every family.
     hidden = [nn.Dropout(dropout), nn.Linear(features, units), nn.GELU()] if units else []
     return nn.Sequential(*hidden, nn.Dropout(dropout), nn.Linear(units or features, num_classes))
 
@@ -115,7 +86,7 @@ def _factory(name: str) -> Callable[..., VisionModel]:
     architecture = ARCHITECTURES[name]
 
     def build(
-        weights: str = "imagenet" if architecture.tags else "random",
+        weights: str = usual(architecture),
         drop_path: Rate = 0.1,
         dropout: Rate = 0.1,
         frozen_stages: Stages = 0,

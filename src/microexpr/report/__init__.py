@@ -64,15 +64,18 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
     from microexpr.report import html
     from microexpr.report.curves import record_figures
     from microexpr.report.details import detail_figures, detail_tables
+    from microexpr.report.explanations import explanation_figure, explanation_tables
     from microexpr.report.factors import factor_tables
     from microexpr.report.figures import paper_figures
     from microexpr.report.leaderboard import leaderboard_figures, leaderboard_tables
+    from microexpr.report.methods_curves import method_curves
     from microexpr.report.pairs import pair_tables
     from microexpr.report.published import paper
     from microexpr.report.reading import Reading
     from microexpr.report.records import record_tables
     from microexpr.report.style import styled
     from microexpr.report.tables import paper_tables
+    from microexpr.report.targets import target_tables
 
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
@@ -83,12 +86,15 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
             *pair_tables(reading),
             *factor_tables(reading),
             *detail_tables(reading),
+            *target_tables(reading),
+            *explanation_tables(reading),
         ],
         crowded=reading.crowded,
     )
     with styled():
         made = [*paper_figures(reading), *record_figures(reading)]
-        made += filter(None, [*leaderboard_figures(reading), *detail_figures(reading)])
+        made += filter(None, [*leaderboard_figures(reading), method_curves(reading), *detail_figures(reading)])
+        made += filter(None, [explanation_figure(reading)])
         plots = html.numbered_figures(made, crowded=reading.crowded)
         drawn = _drawn(plots)
     text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})

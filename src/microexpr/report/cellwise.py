@@ -9,12 +9,15 @@ import pandas as pd
 
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
+from microexpr.multitask import by_unit
 from microexpr.predictions import by_class, by_database, by_person, confusion_metric
 from microexpr.report.reading import Reading
 from microexpr.statistics.influence import influence
 from microexpr.study import Cell, StudyResult
 
 DATABASE_SCORES = ("macro_f1", "uf1", "uar", "accuracy")
+MEAN = "mean"
+"""The row of a target that holds the mean of its units."""
 
 
 def repeats(result: StudyResult) -> list[dict[str, Any]]:
@@ -100,3 +103,21 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table; what is not a number is None."""
     rows = table.to_dict("records")
     return [{str(name): None if value != value else value for name, value in row.items()} for row in rows]
+
+
+def target_rows(result: StudyResult) -> list[dict[str, Any]]:
+    """Return one row a unit of every cell that learns a target, pooled over its test clips, and the mean F1 of each."""
+    rows: list[dict[str, Any]] = []
+    for cell in result.cells:
+        if not cell.experiment.target:
+            continue
+        views = pd.concat([fold.views for fold in cell.result.folds], ignore_index=True)
+        found = by_unit(views[views["part"] == "test"])
+        label = " · ".join(cell.factors.values()) or cell.experiment.model.label
+        for target, units in found.groupby("target", sort=False):
+            about = {"cell": label, "target": str(target)}
+            rows += [about | unit for unit in _plain(units)]
+            known = units["f1"].dropna()
+            mean = float(known.mean()) if len(known) else None
+            rows.append(about | {"unit": MEAN, "units": len(known), "f1": mean})
+    return rows

@@ -52,7 +52,7 @@ def _strip(result: StudyResult, cell: Cell) -> dict[str, Any]:
     frames = [frame for at in first for frame in zip(views.numbers[at], views.places[at], strict=True)]
     kept = [frames[at] for at in np.unique(np.linspace(0, len(frames) - 1, MOST).round().astype(int))]
     strip = np.concatenate([ops.resize(views.frames.pixels[row], SIDE, SIDE) for _, row in kept], axis=1)
-    colour = strip[..., ::-1] if strip.shape[2] == 3 else strip
+    colour = strip[..., 2::-1] if strip.shape[2] > 2 else strip  # of colour with depth the colours
     clip, experiment = views.clips[0], cell.experiment
     numbers = [str(number) for number, _ in kept]
     named = f"frame{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
@@ -61,5 +61,7 @@ def _strip(result: StudyResult, cell: Cell) -> dict[str, Any]:
             f"{short(result, cell, 'preprocessing')}, {experiment.sampling.name.upper()}: {named} of "
             f"{clip.key} (onset {clip.onset}, apex {clip.apex}, offset {clip.offset})"
         ),
-        "png_base64": base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(colour))[1].tobytes()).decode(),
+        "png_base64": base64.b64encode(
+            cv2.imencode(".png", np.ascontiguousarray(colour, np.uint8))[1].tobytes()
+        ).decode(),
     }

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from microexpr.report import comparison, methods_words, pairs, sentences, tuning
+from microexpr.report import comparison, explanations, methods_words, pairs, sentences, tuning
 from microexpr.report.factors import crossed
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, score_title, short
@@ -21,6 +21,7 @@ from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
 
 TABLES = {
     "leaderboard": "",
+    "leaderboard_printed": "",
     "leaderboard_choice": "",
     "leaderboard_databases": "",
     "leaderboard_tests": "",
@@ -40,6 +41,9 @@ TABLES = {
     "by_class": "",
     "by_database": "",
     "by_person": "",
+    "targets": "",
+    "explanations": "",
+    "explanation_regions": "",
     "all_cells": "",
     "all_scores": "",
     "repeats": "",
@@ -71,7 +75,9 @@ FIGURES = {
     "figure4_confusion": "Figure 4",
     "persons": "",
     "influence": "",
+    "explanations": "",
     "overfitting": "",
+    "curves_methods": "",
     "curves_macro_f1": "",
     "curves_loss": "",
     "latency": "",
@@ -170,6 +176,7 @@ def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], dra
         say=sentences,
         pairs=pairs,
         methods=methods_words,
+        looks=explanations,
         crossed=crossed,
         facts=_strip(reading),
         examples=_examples(reading),

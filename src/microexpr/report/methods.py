@@ -25,6 +25,7 @@ from microexpr.statistics.power import POWER
 from microexpr.study import Cell, StudyResult
 
 SCORES = ("uf1", "uar", "accuracy", "macro_f1")
+"""What every row is scored by, beside the leaderboard's metric."""
 SWAPPINGS, PERMUTATIONS = 9_999, 1_999
 CHOICE = "chosen inside the training persons"
 
@@ -145,6 +146,7 @@ def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
         "seeds": list(tables),
         **_scored(board, list(tables.values())),
         "estimator": all(fact.get("parameters") is None for fact in facts),
+        "printed": _printed(board, entry.method, list(tables.values())),
         "fused": list(board.asked.fused.get(entry.method, ())),
         "parameters": max((fact["parameters"] for fact in facts if fact.get("parameters") is not None), default=None),
         "ms_a_clip": _median([fact["ms_a_clip"] for fact in facts if fact.get("ms_a_clip") is not None]),
@@ -169,6 +171,15 @@ def _scored(board: _Board, tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
         **{name: means[name] for name in SCORES},
         "databases": {str(name): dict(map(_plain, row.items())) for name, row in means_there.iterrows()},
     }
+
+
+def _printed(board: _Board, method: str, tables: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
+    """Return what a paper prints of a method, and what the same metric gives here: the mean over seeds."""
+    printed = board.asked.printed.get(method)
+    if printed is None:
+        return None
+    metric = contracts.metrics.build(printed.metric, {})
+    return {**printed.model_dump(), "ours": float(np.mean([score(metric, table) for table in tables]))}
 
 
 def _plain(item: tuple[Any, Any]) -> tuple[str, float]:

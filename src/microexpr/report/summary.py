@@ -23,6 +23,7 @@ from microexpr.predictions import score_named
 from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
+from microexpr.report.explanations import explanations
 from microexpr.report.intervals import interval, stated, words
 from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
@@ -71,12 +72,14 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "leaderboard": leaderboard(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
+        "targets": cellwise.target_rows(result),
         "curves": [curve for cell in result.cells for curve in _curves(cell)],
         "latency": list(result.latencies),
         "choices": choices(result),
         "environment": _environment(result),
         "seeds": {"seed": _seeds(result)},
         "examples": examples(result),
+        "explanations": explanations(result),
     }
     summary["detail"] = cellwise.details(result, summary)
     return summary | {"checks": [asdict(found) for found in findings(_stored(result), summary)]}

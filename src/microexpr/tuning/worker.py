@@ -19,7 +19,7 @@ from microexpr.errors import ConfigError, SplitError, TrainingError
 from microexpr.experiment import tested
 from microexpr.partition import cut_val
 from microexpr.plan import Plan, Workspace
-from microexpr.predictions import score, voted
+from microexpr.predictions import score
 from microexpr.progress import track
 from microexpr.tuning import STARTUP
 from microexpr.tuning import space as spaces
@@ -164,11 +164,10 @@ class Worker:
         """Return the score of values: inner folds trained one by one, their predictions pooled."""
         bar = self.workspace.progress
         plan = self.workspace.plan(self.plan.experiment.with_values(values))
-        vote, k = plan.experiment.vote.build(contracts.votes), len(plan.data.labels.classes)
         chooses = plan.experiment.selects and plan.model.trains_in_epochs
         parts = []
         for fold in track(search.inner, len(search.inner), "inner folds", bar):
             cut = cut_val(fold, plan.table, plan.experiment) if chooses else fold
-            parts.append(voted(tested(plan, cut, self.views, bar), vote, k))
+            parts.append(tested(plan, cut, self.views, bar))
         metric = contracts.metrics.build(plan.experiment.tuning.metric, {})
         return score(metric, pd.concat(parts, ignore_index=True))

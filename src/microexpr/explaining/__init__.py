@@ -1,0 +1,270 @@
+"""What the models of a study look at: maps of test clips, how they lie in the face, and whether they mean anything.
+
+Maps are made with the weights of the fold that did not train on the clip, for the class that was predicted, and kept in
+``explanations/KEY``. A second run reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, UInt8
+
+from microexpr import contracts, engine
+from microexpr.cache import Views
+from microexpr.component import Component
+from microexpr.contracts import Explainer, Fold
+from microexpr.errors import ConfigError
+from microexpr.experiment import Result
+from microexpr.explaining import _stored as stored
+from microexpr.explaining import pictures
+from microexpr.explaining._randomised import ALIKE as ALIKE
+from microexpr.explaining._randomised import alike, built, mean_known, randomised, ranked, trained
+from microexpr.explaining._regions import REGIONS as REGIONS
+from microexpr.explaining._regions import WHOLE, face, shares
+from microexpr.explaining._stored import FoldMaps
+from microexpr.files import digest, make_folder, write_atomically
+from microexpr.plan import Plan, Workspace
+from microexpr.progress import track
+from microexpr.settings import AUTO, Explanations
+from microexpr.store import Results
+from microexpr.training import tensor
+
+ORDER = ("grad_cam", "attention_rollout", "occlusion")
+"""What auto tries, one after the other."""
+AT_ONCE = 16
+"""Views that are handed to an explainer together."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One clip of the page."""
+
+    clip: str
+    fold: str
+    y_true: int
+    y_pred: int
+    probability: float
+    titles: tuple[str, ...]
+    strongest: float
+    """The largest value of its maps: what is drawn in full strength."""
+    overlaid: UInt8[np.ndarray, "h w 3"]
+    """The map over onset, apex and flow."""
+    alone: UInt8[np.ndarray, "h2 w2 3"]
+    """The map over the outlines of the regions."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What one model looks at."""
+
+    name: str
+    """As `explanations.of` calls it."""
+    plan: Plan
+    explainer: Explainer
+    component: Component
+    folds: tuple[FoldMaps, ...]
+    folder: Path
+    shown: tuple[Shown, ...]
+
+    @cached_property
+    def to_random(self) -> float | None:
+        """Mean rank correlation with the maps of randomised models, each clip counted once; None if undefined."""
+        return self._by_clip("to_random")
+
+    @cached_property
+    def among_random(self) -> float | None:
+        """The same of randomised models among themselves."""
+        return self._by_clip("among_random")
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a randomised model gives about the same map."""
+        return self.to_random is not None and self.to_random >= ALIKE
+
+    def _by_clip(self, name: str) -> float | None:
+        each = [
+            (clip, mean_known(values))
+            for fold in self.folds
+            for clip, values in zip(fold.clips, getattr(fold, name).T, strict=True)
+        ]
+        known = pd.DataFrame(each, columns=["clip", "value"]).dropna()
+        return float(known.groupby("clip")["value"].mean().mean()) if len(known) else None
+
+    @property
+    def clips(self) -> int:
+        """Clips with a map."""
+        return len({clip for fold in self.folds for clip in fold.clips})
+
+    @property
+    def empty(self) -> int:
+        """Maps that are 0 everywhere, one a view."""
+        return int(sum(fold.empty.sum() for fold in self.folds))
+
+    @property
+    def views(self) -> int:
+        """Maps, one a view."""
+        return sum(len(fold.clips) for fold in self.folds)
+
+    @property
+    def without_face(self) -> int:
+        """Maps of views in which nobody knows a face: their regions are parts of the whole picture."""
+        return int(sum(np.isnan(fold.boxes).any(1).sum() for fold in self.folds))
+
+    def regions(self) -> Mapping[str, tuple[float, float]]:
+        """Return by region the mean share of the maps and that of the picture; empty where all maps are."""
+        each = [
+            shares(maps, WHOLE if np.isnan(box).any() else box)
+            for fold in self.folds
+            for maps, box in zip(fold.maps, fold.boxes, strict=True)
+        ]
+        told = np.array([both for both in each if np.isfinite(both[0]).all()])
+        if not len(told):
+            return {}
+        mine, area = told.mean(0)
+        return {name: (float(mine[at]), float(area[at])) for at, name in enumerate(REGIONS)}
+
+
+def chosen(plan: Plan, settings: Explanations, name: str) -> Component:
+    """Return the explainer of a model, tried on it as it is before training; raises ConfigError where it has none."""
+    model = built(plan, 0)
+    asked = settings.method
+    tried = [asked] if asked.name != AUTO else [Component(name=each) for each in ORDER]
+    for component in tried:
+        try:
+            _explainer(component).check(model, plan.spec, name)
+        except ConfigError as error:
+            if component == tried[-1]:
+                raise ConfigError(f"explanations.of: {error}") from None
+            continue
+        return component
+    raise AssertionError("the last one is returned or raised")
+
+
+def needed(plan: Plan, settings: Explanations, component: Component, out: Path) -> frozenset[str]:
+    """Return the folds whose weights are needed: those whose maps are not kept yet."""
+    folder = _folder(plan, settings, component, out)
+    return frozenset(fold.name for fold in _folds(plan, settings) if not _file(folder, fold.name).is_file())
+
+
+def explain(
+    name: str, plan: Plan, result: Result, settings: Explanations, component: Component, workspace: Workspace
+) -> Explained:
+    """Return what a model looks at; maps that are kept are read, others made with the folds' weights and kept."""
+    out, explainer = workspace.options.out, _explainer(component)
+    folder = _folder(plan, settings, component, out)
+    weights = Results(out / "results", plan.key).weights
+    predictions = result.of_repeat(result.repeats[0]).predictions().set_index("clip")
+    folds = _folds(plan, settings)
+    for fold in track(folds, len(folds), f"maps of {name}", workspace.progress):
+        if not _file(folder, fold.name).is_file():
+            found = _fold_maps(plan, fold, explainer, predictions, weights(fold.name), settings.seeds)
+            make_folder(folder)
+            stored.write(_file(folder, fold.name), found)
+    maps = tuple(stored.read(_file(folder, fold.name)) for fold in folds)
+    taken = _to_show(maps, predictions, settings.clips)
+    shown = tuple(_shown(plan, predictions, clip, *where) for clip, where in taken.items())
+    for each in shown:
+        write_atomically(folder / f"{each.clip.replace('/', '_')}.png", pictures.png(each.overlaid))
+    return Explained(name, plan, explainer, component, maps, folder, shown)
+
+
+def _explainer(component: Component) -> Explainer:
+    explainer: Explainer = component.build(contracts.explainers)
+    return explainer
+
+
+def _folds(plan: Plan, settings: Explanations) -> list[Fold]:
+    """Return the first folds of the first division of the clips."""
+    folds = plan.folds()
+    return [fold for fold in folds if fold.repeat == folds[0].repeat][: settings.folds]
+
+
+def _folder(plan: Plan, settings: Explanations, component: Component, out: Path) -> Path:
+    """Return where maps lie: results of other data, explainers or randomised models lie elsewhere."""
+    registry = contracts.explainers
+    made = {
+        "explainer": [registry.revision(component.name), registry.bind(component.name, component.params)],
+        "seeds": settings.seeds,
+        "fingerprint": plan.data.cache.fingerprint,
+        "clips": [clip.key for clip in plan.data.clips],
+    }
+    return out / "explanations" / plan.key / f"{component.name}-{digest(made)}"
+
+
+def _file(folder: Path, fold: str) -> Path:
+    return folder / f"fold-{fold}.npz"
+
+
+def _fold_maps(
+    plan: Plan, fold: Fold, explainer: Explainer, predictions: pd.DataFrame, weights: Path, seeds: int
+) -> FoldMaps:
+    views = plan.views()
+    rows = views.of(fold.test)
+    keys = [views.clips[row].key for row in views.clip_rows[rows]]
+    classes = predictions.loc[keys, "y_pred"].to_numpy(int)
+    maps, places = _maps(trained(plan, weights), explainer, views, rows, classes)
+    others = [
+        ranked(_maps(model, explainer, views, rows, classes)[0])
+        for model in randomised(plan, views, fold, weights, seeds)
+    ]
+    to_random, among_random = alike(ranked(maps), others)
+    windows = views.windows()
+    return FoldMaps(
+        fold=fold.name,
+        clips=tuple(keys),
+        frames=tuple(tuple(int(number) for number in views.numbers[row]) for row in rows),
+        maps=maps,
+        classes=classes,
+        boxes=np.array([face(plan, int(views.clip_rows[row]), views.numbers[row], windows[row]) for row in rows]),
+        places=places,
+        to_random=to_random,
+        among_random=among_random,
+    )
+
+
+def _maps(
+    model: Any, explainer: Explainer, views: Views, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n"]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the maps of these views, and how many places they tell apart."""
+    model = model.to(engine.device()) if hasattr(model, "to") else model
+    parts = [
+        explainer(model, tensor(views, rows[at : at + AT_ONCE]), classes[at : at + AT_ONCE], views.spec)
+        for at in range(0, len(rows), AT_ONCE)
+    ]
+    return np.concatenate([part.maps for part in parts]), parts[0].places
+
+
+def _to_show(
+    maps: Sequence[FoldMaps], predictions: pd.DataFrame, clips: int
+) -> dict[str, tuple[FoldMaps, Int[np.ndarray, "v"]]]:
+    """Return the clips that are shown, with their fold and its rows: of each class the first right and wrong by key."""
+    where = {clip: (mapped, np.flatnonzero(np.array(mapped.clips) == clip)) for mapped in maps for clip in mapped.clips}
+    table = predictions.loc[sorted(where)]
+    groups = table.groupby(["y_true", table["y_true"] != table["y_pred"]], sort=True)
+    return {str(clip): where[clip] for _, group in groups for clip in group.index[:clips]}
+
+
+def _shown(plan: Plan, predictions: pd.DataFrame, clip: str, mapped: FoldMaps, rows: Int[np.ndarray, "v"]) -> Shown:
+    known = {each.key: each for each in plan.data.clips}[clip]
+    drawn = pictures.panels(
+        plan, pictures.Mapped(known, [mapped.frames[row] for row in rows], [mapped.maps[row] for row in rows])
+    )
+    row, strongest = predictions.loc[clip].to_dict(), float(mapped.maps[rows].max())
+    return Shown(
+        clip=clip,
+        fold=mapped.fold,
+        y_true=int(row["y_true"]),
+        y_pred=int(row["y_pred"]),
+        probability=float(row[f"p_{int(row['y_pred'])}"]),
+        titles=tuple(panel.title for panel in drawn),
+        strongest=strongest,
+        overlaid=pictures.strip(drawn, strongest),
+        alone=pictures.outlined(drawn, mapped.boxes[rows[0]], strongest),
+    )

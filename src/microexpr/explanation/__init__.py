@@ -1,0 +1,1 @@
+"""Where a trained model looks: maps over a view."""

@@ -1,0 +1,99 @@
+"""Auxiliary targets of an experiment: what is known of each clip, and the loss that teaches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class TargetValues:
+    """One target's values, a row a clip (or a view): in 0..1, NaN where nobody coded them."""
+
+    values: Float[np.ndarray, "n m"]
+    names: tuple[str, ...]
+    weight: float
+
+    def of(self, rows: Int[np.ndarray, "v"]) -> TargetValues:
+        """Return this for other rows, such as the clip of every view."""
+        return TargetValues(self.values[rows], self.names, self.weight)
+
+    def balance(self, rows: Int[np.ndarray, "r"]) -> Float[Tensor, "2 m"]:
+        """Return what a clip with and a clip without each unit weighs, so that both weigh alike among these rows.
+
+        As inverse frequencies do for classes: n / (2 n_with) and n / (2 n_without). A unit that all or none of these
+        rows have teaches nothing and weighs 0.
+        """
+        known = self.values[rows]
+        having, lacking = np.nansum(known, axis=0), np.nansum(1 - known, axis=0)
+        both = (having > 0) & (lacking > 0)
+        counts = np.where(both, np.stack([having, lacking]), 1.0)
+        return torch.as_tensor(np.where(both, (having + lacking) / (2 * counts), 0.0)).float()
+
+
+def target_loss(
+    logits: Float[Tensor, "b m"], truth: Float[Tensor, "b m"], balance: Float[Tensor, "2 m"]
+) -> Float[Tensor, ""]:
+    """Return the mean binary cross-entropy over what is known, a clip with a unit weighted as `balance` says.
+
+    Units that weigh nothing are not in the mean; 0 where nothing of the batch is known.
+    """
+    known = ~truth.isnan() & (balance.sum(0) > 0)
+    y = torch.where(known, truth, 0.0)
+    each = functional.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    weighted = each * torch.where(known, y * balance[0] + (1 - y) * balance[1], 0.0)
+    return weighted.sum() / known.sum().clamp(min=1)
+
+
+CODED, PREDICTED = "coded", "predicted"
+FROM = 0.5
+"""Mean probability over a clip's views from which a unit counts as predicted."""
+
+
+def output_columns(name: str, outputs: Float[np.ndarray, "n m"], target: TargetValues) -> dict[str, np.ndarray]:
+    """Return the columns of stored views: what was coded and what was predicted, for each unit of a target.
+
+    >>> target = TargetValues(np.array([[1.0]]), ("AU4",), 1.0)
+    >>> output_columns("action_units", np.array([[0.75]]), target)
+    {'coded:action_units:AU4': array([1.]), 'predicted:action_units:AU4': array([0.75])}
+    """
+    found: dict[str, np.ndarray] = {}
+    for column, unit in enumerate(target.names):
+        found[f"{CODED}:{name}:{unit}"] = target.values[:, column]
+        found[f"{PREDICTED}:{name}:{unit}"] = outputs[:, column]
+    return found
+
+
+def by_unit(views: pd.DataFrame) -> pd.DataFrame:
+    """Score stored views: one row for each unit of each target, over the clips of which it is known.
+
+    Columns: target, unit, clips, coded (clips with it), predicted (clips where it is), precision, recall and f1, NaN
+    where no clip has it, and `always`, the f1 of predicting it in every clip. A clip's probability is the mean over its
+    views.
+    """
+    rows = []
+    for column in [name for name in views.columns if name.startswith(f"{CODED}:")]:
+        _, target, unit = column.split(":", 2)
+        clips = views.groupby("clip")[[column, f"{PREDICTED}:{target}:{unit}"]].mean().dropna().to_numpy(float)
+        coded, predicted = clips[:, 0] >= FROM, clips[:, 1] >= FROM
+        both, some = int((coded & predicted).sum()), int(coded.sum() + predicted.sum())
+        rows.append(
+            {
+                "target": target,
+                "unit": unit,
+                "clips": len(clips),
+                "coded": int(coded.sum()),
+                "predicted": int(predicted.sum()),
+                "precision": both / predicted.sum() if predicted.any() else np.nan,
+                "recall": both / coded.sum() if coded.any() else np.nan,
+                "f1": 2 * both / some if coded.any() else np.nan,
+                "always": 2 * coded.mean() / (1 + coded.mean()) if coded.any() else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""Targets: auxiliary labels that a network learns beside the class."""

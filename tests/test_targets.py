@@ -1,0 +1,187 @@
+"""What a network learns beside the class: action units, their loss, what is stored and what the report says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import write_database
+from microexpr import api, fitting
+from microexpr.clip import ActionUnit, Clip
+from microexpr.config import Study
+from microexpr.contracts import targets
+from microexpr.errors import ConfigError, UnfitError
+from microexpr.experiment import run
+from microexpr.multitask import TargetValues, by_unit, target_loss
+from microexpr.plan import Options, Workspace
+
+UNITS = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
+
+
+def clip(*units: int) -> Clip:
+    coded = tuple(ActionUnit(unit) for unit in units)
+    return Clip(dataset="d", subject="s", namespace="d", video="v", action_units=coded)
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory) -> Path:
+    """The small database with action units that follow the emotion; six clips are not coded."""
+    root = write_database(tmp_path_factory.mktemp("coded"))
+    table = pd.read_csv(root / "manifest.csv", dtype=str)
+    table["action_units"] = table["emotion"].map(UNITS)
+    table.loc[table["clip"] == "c0", "action_units"] = ""
+    table.to_csv(root / "manifest.csv", index=False)
+    return root
+
+
+def multitask(experiment, **values):
+    return experiment.with_values({"target": [{"name": "action_units", "units": [1, 4, 6, 12, 24]}], **values})
+
+
+# --- the target -------------------------------------------------------------------------------------------------------
+def test_units_are_read_from_clips_and_a_clip_without_any_is_unknown():
+    found = targets.build("action_units", {"units": (4, 12)})
+    values, names = found([clip(4, 7), clip(12), clip(7), clip()])
+    assert names == ("AU4", "AU12")
+    np.testing.assert_array_equal(values, [[1, 0], [0, 1], [0, 0], [np.nan, np.nan]])
+
+
+def test_a_unit_listed_twice_is_refused():
+    with pytest.raises(ConfigError, match="a unit is listed twice"):
+        targets.build("action_units", {"units": (4, 4)})
+
+
+def test_with_and_without_a_unit_weigh_alike_and_what_all_have_weighs_nothing():
+    values = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [np.nan, np.nan]])
+    balance = TargetValues(values, ("AU1", "AU2"), 1.0).balance(np.arange(5))
+    torch.testing.assert_close(balance, torch.tensor([[2.0, 0.0], [2 / 3, 0.0]]))
+    assert balance[0, 0] * 1 == pytest.approx(float(balance[1, 0] * 3))
+
+
+def test_the_loss_is_that_of_known_clips_alone():
+    logits = torch.tensor([[0.3], [-1.0], [5.0]])
+    truth = torch.tensor([[1.0], [0.0], [torch.nan]])
+    balance = torch.tensor([[2.0], [0.5]])
+    expected = (2 * np.log1p(np.exp(-0.3)) + 0.5 * np.log1p(np.exp(-1.0))) / 2
+    assert float(target_loss(logits, truth, balance)) == pytest.approx(expected, rel=1e-6)
+    nothing = target_loss(logits.requires_grad_(), torch.full((3, 1), torch.nan), balance)
+    nothing.backward()
+    assert float(nothing.detach()) == 0
+    assert not logits.grad.any()
+
+
+def test_units_are_scored_by_clip_and_unknown_clips_do_not_count():
+    views = pd.DataFrame(
+        {
+            "clip": ["a", "a", "b", "c", "d"],
+            "coded:action_units:AU4": [1.0, 1.0, 0.0, 1.0, np.nan],
+            "predicted:action_units:AU4": [0.9, 0.2, 0.8, 0.1, 0.9],  # a: 0.55
+        }
+    )
+    row = by_unit(views).iloc[0]
+    assert (row["clips"], row["coded"], row["predicted"]) == (3, 2, 2)
+    assert (row["precision"], row["recall"], row["f1"]) == (0.5, 0.5, 0.5)
+
+
+# --- learning ---------------------------------------------------------------------------------------------------------
+def test_units_are_learnt_beside_the_class(coded, tmp_path, experiment):
+    workspace = Workspace(Options({"manifest": coded}, tmp_path))
+    plan = workspace.plan(multitask(experiment))
+    workspace.prepare([plan])
+    result = run(plan, workspace)
+    views = pd.concat([fold.views for fold in result.folds])
+    found = by_unit(views[views["part"] == "test"]).set_index("unit")
+    assert found.loc["AU4", "clips"] == 30  # six are not coded
+    assert found.loc[["AU1", "AU4", "AU6"], "f1"].min() > 0.8
+    assert np.isnan(found.loc["AU24", "f1"])
+    assert result.scores()["uf1"] > 0.8
+    # AU6 and AU12 come together, so two heads of one body learn the same.
+    assert (views["predicted:action_units:AU6"] - views["predicted:action_units:AU12"]).abs().mean() < 0.2
+
+
+def test_a_target_changes_the_key_and_its_absence_none(experiment):
+    assert multitask(experiment).key() != experiment.key()
+    assert "target" not in experiment.canonical()
+    with pytest.raises(ConfigError, match="action_units is listed twice"):
+        experiment.with_values({"target": ["action_units", "action_units"]})
+
+
+def test_a_fitted_model_is_restored_with_its_heads(coded, tmp_path, experiment):
+    recipe = multitask(experiment, **{"training.epochs": 1})
+    fitting.fit(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
+    model, card = fitting.load(tmp_path)
+    assert card["targets"] == {"action_units": ["AU1", "AU4", "AU6", "AU12", "AU24"]}
+    assert model(torch.zeros(2, 1, 3, 32, 32)).aux["action_units"].shape == (2, 5)
+
+
+def test_an_ensemble_averages_its_members_units(coded, tmp_path, experiment):
+    recipe = multitask(experiment, **{"training.epochs": 1, "training.ensemble": 2})
+    fitting.fit(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
+    model, _ = fitting.load(tmp_path)
+    x = torch.rand(2, 1, 3, 32, 32) * 255
+    alone = [member.eval()(x).aux["action_units"].double().sigmoid() for member in model.members]
+    torch.testing.assert_close(model(x).aux["action_units"].sigmoid(), torch.stack(alone).mean(0))
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+def test_units_of_a_database_without_any_are_refused_before_training(database, tmp_path, experiment):
+    workspace = Workspace(Options({"manifest": database}, tmp_path))
+    with pytest.raises(UnfitError, match=r"none of the 36 clips says anything of it.*leave the target out"):
+        workspace.plan(multitask(experiment))
+
+
+def test_what_is_fitted_once_learns_no_target(coded, tmp_path, experiment):
+    workspace = Workspace(Options({"manifest": coded}, tmp_path))
+    with pytest.raises(ConfigError, match=r"pca_svm is fitted once.*cannot learn the target action_units"):
+        workspace.plan(multitask(experiment, model="pca_svm"))
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experiment):
+    study = Study(
+        name="units",
+        title="Units",
+        latency=False,
+        experiment=experiment.with_values({"training.epochs": 3}),
+        methods={
+            "alone": {"model": "small_cnn"},
+            "with_units": {"model": "small_cnn", "target": [{"name": "action_units", "units": [4, 12]}]},
+            "pca": {"model": "pca_svm"},
+        },
+        leaderboard={
+            "reference": "pca",
+            "printed": {
+                "alone": {"value": 0.888, "metric": "accuracy", "protocol": "a hold-out of faces", "source": "Somebody"}
+            },
+        },
+    )
+    done = api.run_study(study, coded, tmp_path)
+    rows = done.summary["targets"]
+    assert [row["unit"] for row in rows] == ["AU4", "AU12", "mean"]
+    assert {row["cell"] for row in rows} == {"with_units"}
+    page = done.paths.html.read_text("utf-8")
+    assert "Learnt beside the class" in page
+    assert "Learning curves of the methods" in page
+    assert "Beside the figures that papers print" in page
+    assert "a hold-out of faces" in page
+    printed = pd.read_csv(tmp_path / "tables" / "leaderboard_printed.csv")
+    ours = next(row for row in done.summary["leaderboard"]["rows"] if row["method"] == "alone")
+    assert printed.loc[0, "value"] == 0.888
+    assert printed.loc[0, "ours"] == pytest.approx(ours["accuracy"])
+
+
+def test_a_printed_figure_of_no_method_is_refused(experiment):
+    told = {"value": 0.5, "metric": "uf1", "protocol": "x", "source": "y"}
+    study = Study(
+        name="s",
+        title="S",
+        experiment=experiment,
+        methods={"a": {"model": "small_cnn"}},
+        leaderboard={"printed": {"b": told}},
+    )
+    with pytest.raises(ConfigError, match=r"method in leaderboard\.printed 'b'"):
+        study.check()
