@@ -140,6 +140,19 @@ def test_what_is_fitted_once_learns_no_target(coded, tmp_path, experiment):
         workspace.plan(multitask(experiment, model="pca_svm"))
 
 
+@pytest.mark.parametrize("units", [[88, 99], [24]])
+def test_units_that_no_training_clip_tells_apart_are_refused(coded, tmp_path, experiment, units):
+    workspace = Workspace(Options({"manifest": coded}, tmp_path))
+    with pytest.raises(UnfitError, match=r"there is none that some training clips of fold .* have and others lack"):
+        workspace.plan(experiment.with_values({"target": [{"name": "action_units", "units": units}]}))
+
+
+def test_baselines_of_a_study_learn_no_target(experiment):
+    study = Study(name="s", title="S", experiment=multitask(experiment), baselines=["majority"])
+    assert [cell.target for cell in study.baseline_cells()] == [()]
+    assert study.cells()[0].target
+
+
 # --- the report -------------------------------------------------------------------------------------------------------
 def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experiment):
     study = Study(
@@ -155,7 +168,12 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
         leaderboard={
             "reference": "pca",
             "printed": {
-                "alone": {"value": 0.888, "metric": "accuracy", "protocol": "a hold-out of faces", "source": "Somebody"}
+                "alone": {
+                    "value": 0.888,
+                    "metric": "macro_precision",
+                    "protocol": "a hold-out of faces",
+                    "source": "Somebody",
+                }
             },
         },
     )
@@ -169,9 +187,9 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
     assert "Beside the figures that papers print" in page
     assert "a hold-out of faces" in page
     printed = pd.read_csv(tmp_path / "tables" / "leaderboard_printed.csv")
-    ours = next(row for row in done.summary["leaderboard"]["rows"] if row["method"] == "alone")
+    alone = next(cell for cell in done.result.cells if cell.factors["method"] == "alone")
     assert printed.loc[0, "value"] == 0.888
-    assert printed.loc[0, "ours"] == pytest.approx(ours["accuracy"])
+    assert printed.loc[0, "ours"] == pytest.approx(alone.result.scores()["macro_precision"])
 
 
 def test_a_printed_figure_of_no_method_is_refused(experiment):

@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from conftest import recipe, write_database
-from microexpr.errors import UnfitError
+from microexpr.errors import ConfigError, UnfitError, WeightsError
 from microexpr.plan import Options, Workspace
 
 
@@ -63,3 +63,26 @@ def test_saturation_asked_of_grey_views_is_refused(grey, coloured, tmp_path):
         plan(coloured, tmp_path, augmentation=asked, preprocessing__colour="grey")
     assert plan(coloured, tmp_path, augmentation=asked).spec.channels == ("r", "g", "b")
     assert plan(grey, tmp_path, augmentation=[{"name": "colour", "saturation": 0}]).spec.channels == ("grey",)
+
+
+# --- before anything is trained ---------------------------------------------------------------------------------------
+def test_impossible_parameters_of_a_vote_are_told_while_planning(coloured, tmp_path):
+    with pytest.raises(ConfigError, match="are not 3 weights"):
+        plan(coloured, tmp_path, vote={"name": "learnt_temporal", "weights": [1.0, 2.0]})
+
+
+def test_a_dry_run_forgives_published_weights_that_are_not_here_and_no_other_file(coloured, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "none"))
+    workspace = Workspace(Options({"manifest": coloured}, tmp_path))
+    asked = recipe().with_values({"model": "vit_b32", "preprocessing.size": 224})
+    assert workspace.plan(asked, weights=False).weights == {"weights": "not at hand"}
+    mine = asked.with_values({"model": {"name": "vit_b32", "weights": "/nowhere/x.safetensors"}})
+    with pytest.raises(WeightsError, match=r"/nowhere/x\.safetensors"):
+        workspace.plan(mine, weights=False)
+
+
+@pytest.mark.parametrize("model", ["composite_cnn", "vit_nano"])
+def test_weights_that_nobody_published_are_refused_while_planning(coloured, tmp_path, model):
+    asked = recipe().with_values({"model": {"name": model, "weights": "imagenet"}, "preprocessing.size": 64})
+    with pytest.raises((UnfitError, WeightsError)):
+        Workspace(Options({"manifest": coloured}, tmp_path)).plan(asked, weights=False)

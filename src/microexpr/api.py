@@ -384,7 +384,9 @@ def _row(plan: Plan) -> dict[str, Any]:
         "folds": len(folds),
         "views": int(counts.sum()),
         **{part: int(np.sum(counts[rows])) if held and rows is not None else None for part, rows in parts.items()},
-        "size": "x".join(map(str, plan.spec.shape[1:])),
+        "target": ", ".join(item.label for item in plan.experiment.target) or None,
+        "vote": plan.experiment.vote.label if plan.view_counts().max() > 1 else None,
+        "size": "x".join(map(str, plan.spec.shape[plan.spec.shape[0] == 1 :])),
         "weights": plan.weights.get("weights", "none"),
         "key": plan.key,
     }
