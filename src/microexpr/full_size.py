@@ -78,14 +78,21 @@ def measured(study: Study, out: Path) -> list[dict[str, Any]]:
     if not faces.is_dir():
         make(faces, FACES)
     cells = {place[METHODS]: cell for place, cell in zip(study.places(), study.cells(), strict=True)}
-    jobs = {method: full_size(cell) for method, cell in cells.items() if has_body(cell)}
+    jobs: dict[str, Experiment] = {}
+    names: dict[str, list[str]] = {}
+    for method, cell in cells.items():
+        if has_body(cell):
+            small = full_size(cell)
+            key = digest([small.canonical(), environment()])
+            jobs[key] = small
+            names.setdefault(key, []).append(method)  # methods that differ in what is made of a network are one here
     rows = []
-    for method, experiment in track(jobs.items(), len(jobs), "models", Lines(sys.stderr)):
-        file = out / f"{digest([experiment.canonical(), environment()])}.json"
+    for key, experiment in track(jobs.items(), len(jobs), "models", Lines(sys.stderr)):
+        file, method = out / f"{key}.json", ", ".join(names[key])
         if not file.is_file():
             # A process of its own: its peak of memory is that of this network.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                found = pool.submit(measure, experiment, faces, out / method).result()
+                found = pool.submit(measure, experiment, faces, out / key).result()
             write_atomically(file, json.dumps(found))
         found = json.loads(file.read_text("utf-8"))
         if found:
@@ -100,7 +107,10 @@ def has_body(experiment: Experiment) -> bool:
 
 
 def full_size(experiment: Experiment) -> Experiment:
-    """Return the experiment for a handful of drawn clips: two epochs, random weights, two folds of persons."""
+    """Return the experiment for a handful of drawn clips: two epochs, random weights, two folds of persons.
+
+    Networks that see one key frame after the other see the apex alone.
+    """
     model = experiment.model.to_toml()
     chosen: dict[str, Any] = {"name": model} if isinstance(model, str) else dict(model)
     if "weights" in contracts.models.parameters(experiment.model.name):
@@ -113,6 +123,7 @@ def full_size(experiment: Experiment) -> Experiment:
             "training.epochs": EPOCHS,
             "training.batch": 2,
             "vote": "majority",
+            "sampling": "af" if experiment.sampling.name in ("kfs", "mfs") else experiment.sampling.to_toml(),
         }
     )
 
