@@ -198,6 +198,7 @@ def test_single_frames_are_those_that_differ_most_from_the_first():
 
 
 # --- order ------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_which_way_something_moves_is_learnt_and_lost_without_the_order_of_frames():
     spec = view(8)
     (x, y), (new, truth) = films(512), films(64, seed=1)

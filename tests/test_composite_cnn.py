@@ -124,6 +124,7 @@ def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     return (picture + 10 * torch.randn(rows, 32, 32, generator=generator))[:, None, None], y
 
 
+@pytest.mark.slow
 def test_it_learns_what_only_neighbouring_places_tell():
     (x, y), (new, truth) = stripes(64, 0), stripes(64, 1)
     model = net(view((32, 32), ("grey",)), 2)

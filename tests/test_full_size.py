@@ -54,7 +54,7 @@ def test_the_page_has_a_table_a_device_and_says_what_was_not_measured():
     slow = {**row, "device": "a CPU", "threads": 2, "accelerator": False}
     page = full_size.written([slow])
     assert "## a CPU, 2 threads" in page
-    line = "| a | ViT-B/32 | 224x224 | 1 | 87.50 | 88.20 | Steiner et al. 2022 | 3.25 | 140 | 2,001 |"
+    line = "| a | ViT-B/32 | 224x224 | 1 | 87,500,000 | 88.20 | Steiner et al. 2022 | 3.25 | 140 | 2,001 |"
     assert line in page
     assert "On an accelerator: not measured" in page
     both = full_size.written([slow, {**slow, "device": "a GPU", "accelerator": True}])

@@ -99,6 +99,7 @@ def test_the_body_runs_once_for_all_folds(database, tmp_path, experiment, monkey
     assert {fold.facts["parameters"] for fold in result.folds} == {951024}
 
 
+@pytest.mark.slow
 def test_several_folds_at_once_give_the_same(database, tmp_path, experiment):
     recipe = experiment.with_values({"model": RANDOM, "preprocessing.size": 64})
     tables = []

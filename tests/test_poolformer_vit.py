@@ -166,7 +166,7 @@ def two_bits(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return x + 10 * torch.randn(x.shape, generator=generator), bits
 
 
-@pytest.mark.parametrize(("fusion", "task"), [("feature", "both"), ("score", "apex"), ("score", "others")])
+@pytest.mark.parametrize(("fusion", "task"), [("feature", "both"), ("score", "others")])
 def test_it_learns_what_is_told_by_the_apex_and_by_the_other_frames(fusion: str, task: str) -> None:
     """Of both joined neither part of a score fusion could speak alone; a head over both features can."""
 

@@ -54,7 +54,7 @@ run is what this page shows; on drawn faces and after {epochs} epochs no score m
 
 Training: frames a second over both epochs, with the look at the training clips after each. Prediction: represent and
 predict one clip, the median of a few times. Memory: the most that the process held, Python and torch included; on an
-accelerator, the most that torch held there. Absolute times are those of one machine, which did other work as well.
+accelerator, the most that torch held there. Absolute times are those of one machine.
 """
 
 
@@ -176,18 +176,17 @@ def written(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     printed = [
-        {**row, "printed": ABSENT, "source": ABSENT}
-        | dict(zip(("printed", "source"), LITERATURE.get(row["model"], (ABSENT, ABSENT)), strict=True))
-        | {"millions": row["parameters"] / 1e6}
+        {**row, "printed": millions, "source": source}
         for row in rows
+        for millions, source in [LITERATURE.get(row["model"], (ABSENT, ABSENT))]
     ]
     columns = [
         Column("Method", "method"),
         Column("Model", "label"),
         Column("Input", "input"),
         Column("Frames", "steps", "count"),
-        Column("Parameters, million", "millions", "ms"),
-        Column("Printed, with 1,000 classes", "printed", "count", missing=ABSENT),
+        Column("Parameters", "parameters", "count"),
+        Column("Printed, million, with 1,000 classes", "printed", "count", missing=ABSENT),
         Column("Source", "source"),
         Column("Training, frames/s", "frames_a_second", "ms"),
         Column("Prediction, ms a clip", "ms_a_clip", "size"),
