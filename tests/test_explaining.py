@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -19,13 +20,15 @@ from microexpr import explaining, run_study, study
 from microexpr.cache import Views
 from microexpr.clip import Clip
 from microexpr.config import Study, parse
-from microexpr.contracts import Looked, explainers
+from microexpr.contracts import Looked, Recordings, explainers
 from microexpr.errors import ConfigError, StoreError, UnknownComponentError
 from microexpr.explaining import REGIONS, _stored, pictures
 from microexpr.explaining._randomised import alike, built, randomised, ranked, trained
 from microexpr.explaining._regions import WHOLE, masks, shares
+from microexpr.joined import Joined
 from microexpr.models._motion import MotionInput
 from microexpr.plan import Options, Workspace
+from microexpr.report.examples import made_up
 from microexpr.report.explanations import explanation_tables, stamped
 from microexpr.report.reading import Reading
 from test_report import Page
@@ -448,3 +451,14 @@ def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
     finished = run_study(asking([]), corner, tmp_path)
     assert finished.summary["explanations"] == {}
     assert "What the models look at" not in finished.paths.html.read_text("utf-8")
+
+
+def test_faces_enter_a_report_only_where_all_databases_are_drawn():
+    def known(**facts: str) -> Mock:
+        return Mock(spec=Recordings, facts=Mock(return_value=facts))
+
+    drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
+    assert made_up(drawn)
+    assert not made_up(real)
+    assert made_up(Joined({"a": drawn, "b": drawn}))
+    assert not made_up(Joined({"a": drawn, "b": real}))

@@ -8,9 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from microexpr.contracts import Recordings
 from microexpr.explaining import ALIKE, REGIONS, Explained, Shown, pictures
-from microexpr.joined import Joined
+from microexpr.report.examples import made_up
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles
@@ -37,7 +36,7 @@ def explanations(result: StudyResult) -> dict[str, Any]:
 
 
 def _row(found: Explained) -> dict[str, Any]:
-    drawn = _made_up(found.plan.data.dataset)
+    drawn = made_up(found.plan.data.dataset)
     return {
         "name": found.name,
         "key": found.plan.key,
@@ -61,12 +60,6 @@ def _row(found: Explained) -> dict[str, Any]:
         "overlaid": drawn,
         "shown": [_shown(found, each, drawn=drawn) for each in found.shown],
     }
-
-
-def _made_up(dataset: Recordings) -> bool:
-    """Say whether nobody real is in any of the databases: owners allow few of their faces in print, a report none."""
-    members = dataset.members.values() if isinstance(dataset, Joined) else [dataset]
-    return all("synthetic" in member.facts() for member in members)
 
 
 def _shown(found: Explained, each: Shown, *, drawn: bool) -> dict[str, Any]:
