@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -85,3 +86,21 @@ def recipe():
 def _quiet_libraries() -> None:
     # timm and torch warn of their own futures; our code's warnings stay errors.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(timm|torch)\.")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks: handing them out to threads costs more than it gives where cores are shared."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pretrained weights are at hand, and none can be fetched."""
+    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,23 @@ def train(model: nn.Module, x: Tensor, y: Tensor, steps: int, rate: float = 3e-3
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x[pick]).logits, y[pick]).backward()
         optimizer.step()
+    return model.eval()
+
+
+def learn(
+    model: nn.Module,
+    drawn: Callable[[int, torch.Generator], tuple[Tensor, Tensor]],
+    steps: int,
+    rate: float,
+) -> nn.Module:
+    """The model after some steps of AdamW, each with sixteen rows that are drawn for it."""
+    generator, optimiser = torch.Generator().manual_seed(0), torch.optim.AdamW(model.parameters(), rate)
+    for _ in range(steps):
+        x, y = drawn(16, generator)
+        loss = nn.functional.cross_entropy(model(x).logits, y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
     return model.eval()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from microexpr import weights
 from microexpr.contracts import ViewSpec, models, representations, samplers
@@ -16,44 +16,17 @@ from microexpr.errors import ConfigError, WeightsError
 from microexpr.models._sequences import ConvLstm
 from microexpr.models.cnn_convlstm_vit import fused, most_changed
 from moving import accuracy, films, shuffled, train
+from nets import GREY, RGB, built, count, pixels, still
 
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 NAME = "cnn_convlstm_vit"
 MEMBERS = ("cnn", "convlstm", "vit")
-COLOUR = ("r", "g", "b")
+
+net = partial(built, NAME)
 
 
-def view(frames: int = 4, size: tuple[int, int] = (32, 32), channels: tuple[str, ...] = ("grey",)) -> ViewSpec:
+def view(frames: int = 4, size: tuple[int, int] = (32, 32), channels: tuple[str, ...] = GREY) -> ViewSpec:
     return ViewSpec((frames, *size, len(channels)), channels)
-
-
-def net(spec: ViewSpec, classes: int = 3, units: int = 0, **params: object) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build(NAME, params)(spec, classes, {"action_units": units} if units else {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def pixels(spec: ViewSpec, rows: int = 4) -> Tensor:
-    t, h, w, c = spec.shape
-    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * 255
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
 
 
 # --- the cell ---------------------------------------------------------------------------------------------------------
@@ -99,7 +72,7 @@ def test_the_nano_has_half_a_million_parameters():
 
 
 def test_the_base_has_the_sizes_of_the_literature():
-    spec = view(8, (224, 224), COLOUR)
+    spec = view(8, (224, 224), RGB)
     with torch.device("meta"):
         model = net(spec, size="base")
     # ResNet-18 has 11,689,512 parameters: 8,393,728 in its last stage and 513,000 in its classifier.
@@ -111,7 +84,7 @@ def test_the_base_has_the_sizes_of_the_literature():
 
 @pytest.mark.slow
 def test_the_base_trains_at_its_own_size():
-    spec = view(3, (224, 224), COLOUR)
+    spec = view(3, (224, 224), RGB)
     model, y = net(spec, size="base"), torch.tensor([0, 2])
     x = pixels(spec, 2)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
@@ -127,10 +100,10 @@ def test_the_base_trains_at_its_own_size():
 
 @pytest.mark.parametrize(
     "spec",
-    [view(2), view(8, (64, 64), COLOUR), view(5, (40, 56), ("u", "v")), view(3, (96, 32), ("r", "g", "b", "depth"))],
+    [view(2), view(8, (64, 64), RGB), view(5, (40, 56), ("u", "v")), view(3, (96, 32), (*RGB, "depth"))],
 )
 def test_lengths_sizes_and_channels_are_free(spec: ViewSpec):
-    output = net(spec, units=5)(pixels(spec))
+    output = net(spec, action_units=5)(pixels(spec, 4))
     assert output.logits.shape == (4, 3)
     assert output.aux["action_units"].shape == (4, 5)
     torch.testing.assert_close(output.logits.exp().sum(1), torch.ones(4))
@@ -139,7 +112,7 @@ def test_lengths_sizes_and_channels_are_free(spec: ViewSpec):
 def test_logits_are_the_logarithm_of_the_mean_probability():
     spec = view()
     model = net(spec).eval()
-    x = pixels(spec)
+    x = pixels(spec, 4)
     each = [model.scorers[name](features).softmax(1) for name, features in model.features(x).items()]
     torch.testing.assert_close(model(x).logits.exp(), torch.stack(each).mean(0))
 
@@ -166,18 +139,17 @@ def test_each_member_gets_its_own_gradient_by_its_share_of_the_true_class():
 @pytest.mark.parametrize("size", ["nano", "base"])
 def test_a_gradient_reaches_every_layer_of_every_member(size: str):
     spec = view(3, (64, 64)) if size == "base" else view()
-    model = net(spec, units=2, size=size)
-    output = model(pixels(spec))
+    model = net(spec, action_units=2, size=size)
+    output = model(pixels(spec, 4))
     loss = nn.functional.cross_entropy(output.logits, torch.tensor([0, 1, 2, 0]))
     (loss + output.aux["action_units"].square().mean()).backward()
-    still = [name for name, each in model.named_parameters() if each.grad is None or not each.grad.abs().sum() > 0]
-    assert not still
+    assert still(model) == []
     shares = [max(part.grad.abs().max().item() for part in model.scorers[name].parameters()) for name in MEMBERS]
     assert min(shares) > 0.01 * max(shares), "no member starves at the start"
 
 
 def test_action_units_hang_on_all_members():
-    model = net(view(), units=7)
+    model = net(view(), action_units=7)
     assert model.heads["action_units"].weight.shape == (7, 512 + 512 + 96)
 
 
@@ -188,7 +160,7 @@ def test_single_frames_are_those_that_differ_most_from_the_first():
     assert most_changed(x).tolist() == [3, 1, 0]
     spec = view(5)
     model = net(spec).eval()
-    x = pixels(spec)
+    x = pixels(spec, 4)
     x[:, 2] = 255 - x[:, 0]
     shown, other = model.features(x), x.clone()
     other[:, [1, 3, 4]] = x[:, [0, 0, 0]]
@@ -231,9 +203,9 @@ def test_a_vit_that_was_saved_here_starts_the_branch(tmp_path: Path):
 def test_without_weights_a_check_says_so_before_anything_is_built():
     base = {"size": "base", "weights": "imagenet"}
     with pytest.raises(WeightsError, match="microexpr weights fetch vit_base_patch32_224"):
-        models.build(NAME, base).check(view(4, (224, 224), COLOUR))
+        models.build(NAME, base).check(view(4, (224, 224), RGB))
     with pytest.raises(WeightsError, match="could not be fetched"):
-        models.build(NAME, {**base, "weights": "hub"}).check(view(4, (224, 224), COLOUR))
+        models.build(NAME, {**base, "weights": "hub"}).check(view(4, (224, 224), RGB))
     with pytest.raises(WeightsError, match="safetensors"):
         models.build(NAME, {"weights": "vit.pt"}).check(view())
     assert models.build(NAME, {}).tags[0].startswith("vit_base_patch32_224")

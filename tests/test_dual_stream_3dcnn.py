@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from microexpr.contracts import ViewSpec, models, representations, samplers
 from microexpr.errors import ConfigError
 from microexpr.models._sequences import Grid
 from moving import accuracy, films, shuffled, train
+from nets import GREY, RGB, built, count, pixels
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "dual_stream_3dcnn"
 
+net = partial(built, NAME)
 
-def view(frames: int = 8, size: tuple[int, int] = (32, 32), channels: tuple[str, ...] = ("grey",)) -> ViewSpec:
+
+def view(frames: int = 8, size: tuple[int, int] = (32, 32), channels: tuple[str, ...] = GREY) -> ViewSpec:
     return ViewSpec((frames, *size, len(channels)), channels)
-
-
-def net(spec: ViewSpec, classes: int = 3, units: int = 0, **params: object) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build(NAME, params)(spec, classes, {"action_units": units} if units else {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def pixels(spec: ViewSpec, rows: int = 4) -> Tensor:
-    t, h, w, c = spec.shape
-    given = torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1))
-    return given * (spec.high - spec.low) + spec.low
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
 def test_each_stream_has_three_convolutions_and_both_share_a_dense_layer():
-    model = net(view(), units=12)
+    model = net(view(), action_units=12)
     shapes = [tuple(part.weight.shape) for part in model.modules() if isinstance(part, nn.Conv3d | nn.Linear)]
     stream = [(16, 1, 3, 3, 3), (32, 16, 3, 3, 3), (64, 32, 3, 3, 3)]
     assert shapes == [*stream, *stream, (128, 2 * 64 * 16), (3, 128), (12, 128)]
@@ -55,9 +34,9 @@ def test_each_stream_has_three_convolutions_and_both_share_a_dense_layer():
 
 def test_the_number_of_parameters_is_that_of_its_layers():
     stream = 27 * (3 * 16 + 16 * 32 + 32 * 64) + 2 * (16 + 32 + 64)
-    assert count(net(view(channels=("r", "g", "b")))) == 2 * stream + (2048 * 128 + 128) + (128 * 3 + 3)
+    assert count(net(view(channels=RGB))) == 2 * stream + (2048 * 128 + 128) + (128 * 3 + 3)
     half = 27 * (3 * 8 + 8 * 16 + 16 * 32) + 2 * (8 + 16 + 32)
-    small = net(view(channels=("r", "g", "b")), width=8, units=2)
+    small = net(view(channels=RGB), width=8, action_units=2)
     assert count(small) == 2 * half + (1024 * 128 + 128) + (128 * 3 + 3) + (128 * 2 + 2)
 
 
@@ -66,13 +45,13 @@ def test_the_number_of_parameters_is_that_of_its_layers():
     [
         view(8),
         view(9, (32, 47)),
-        view(16, (64, 64), ("r", "g", "b")),
+        view(16, (64, 64), RGB),
         view(8, (33, 40))._replace(low=-4.0, high=4.0, channels=("u",)),
-        view(12, (112, 80), ("r", "g", "b", "depth")),
+        view(12, (112, 80), (*RGB, "depth")),
     ],
 )
 def test_any_length_from_eight_and_any_size_from_32_is_taken(spec: ViewSpec):
-    output = net(spec, units=5, width=4)(pixels(spec))
+    output = net(spec, action_units=5, width=4)(pixels(spec, 4))
     assert output.logits.shape == (4, 3)
     assert output.aux["action_units"].shape == (4, 5)
     assert output.logits.isfinite().all()
@@ -90,8 +69,8 @@ def test_the_cells_are_those_of_an_adaptive_average(height: int, width: int):
 def test_a_gradient_of_either_task_reaches_every_layer_of_both_streams():
     spec = view()
     for task in ("class", "action units"):
-        model = net(spec, units=4)
-        output = model(pixels(spec))
+        model = net(spec, action_units=4)
+        output = model(pixels(spec, 4))
         wanted = torch.tensor([0, 1, 2, 0])
         if task == "class":
             nn.functional.cross_entropy(output.logits, wanted).backward()
@@ -107,7 +86,7 @@ def test_the_stream_of_motion_sees_the_change_since_the_first_frame_and_no_face(
     spec = view()
     body = net(spec).eval().body[0]
     half = 64 * 16
-    x = pixels(spec)
+    x = pixels(spec, 4)
     shown = body(x)
     # Another face under the same change: the motion stream cannot tell them apart, appearance can.
     other = body(x + 20.0 * torch.rand(4, 1, 1, 32, 32, generator=torch.Generator().manual_seed(2)))
@@ -121,7 +100,7 @@ def test_the_stream_of_motion_sees_the_change_since_the_first_frame_and_no_face(
 def test_the_range_of_values_makes_no_difference():
     spec = view()
     shifted = spec._replace(low=-1.0, high=1.0)
-    x = pixels(spec)
+    x = pixels(spec, 4)
     one, other = net(spec).eval()(x).logits, net(shifted).eval()(x / 127.5 - 1).logits
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -133,7 +112,7 @@ def test_action_units_are_learnt_beside_the_class():
     for row, where in enumerate(above.tolist()):
         x[row, :, :, 24 * (1 - where) : 24 * (1 - where) + 8, 8:24] = 255
     units = torch.stack([above, 1 - above], 1).float()
-    model = net(view(), 2, units=2, width=8).train()
+    model = net(view(), 2, action_units=2, width=8).train()
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     for step in range(40):
         rows = torch.arange(16) + 16 * (step % 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,27 +15,17 @@ from microexpr.errors import ConfigError
 from microexpr.models import _agents
 from microexpr.models._agents import AgentAttention, chosen, entropies
 from microexpr.models.entropy_vit import SIZES, EntropyBody, Level, Sizes
+from nets import FLOW, built, count, still
 
-FLOW = ("u", "v", "strain")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def view(height: int = 64, width: int | None = None, steps: int = 1, channels: tuple[str, ...] = FLOW) -> ViewSpec:
     return ViewSpec((steps, height, width or height, len(channels)), channels, -3.0, 3.0, "centred")
 
 
-def net(spec: ViewSpec | None = None, aux: dict[str, int] | None = None, **params: object) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build("entropy_vit", params)(spec or view(), 3, aux or {})
-    assert isinstance(built, nn.Module)
-    return built
+def net(spec: ViewSpec | None = None, **params: Any) -> nn.Module:
+    return built("entropy_vit", spec or view(), **params)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -201,7 +192,7 @@ def parameters(sizes: Sizes, maps: int, side: int) -> int:
 def test_sizes_have_the_parameters_that_their_layers_give(size, side, number):
     with torch.device("meta"):
         model = net(view(side), size=size)
-    assert sum(p.numel() for p in model.parameters()) == parameters(SIZES[size], 3, side) == number
+    assert count(model) == parameters(SIZES[size], 3, side) == number
 
 
 @pytest.mark.parametrize(
@@ -210,12 +201,12 @@ def test_sizes_have_the_parameters_that_their_layers_give(size, side, number):
 )
 def test_a_gradient_reaches_every_parameter_and_rows_do_not_depend_on_each_other(spec):
     t, h, w, c = spec.shape
-    model, x = net(spec, {"action_units": 4}), random(6, t, c, h, w)
+    model, x = net(spec, action_units=4), random(6, t, c, h, w)
     output = model(x)
     assert isinstance(output, Output)
     assert output.aux["action_units"].shape == (6, 4)
     (output.logits.square().sum() + output.aux["action_units"].square().sum()).backward()
-    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still(model) == []
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(x[:1]).logits, model(x).logits[:1], rtol=1e-3, atol=1e-4)
 

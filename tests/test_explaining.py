@@ -20,10 +20,10 @@ from microexpr import explaining, run_study, study
 from microexpr.cache import Views
 from microexpr.clip import Clip
 from microexpr.config import Study, parse
-from microexpr.contracts import Looked, Recordings, explainers
-from microexpr.errors import ConfigError, StoreError, UnknownComponentError
+from microexpr.contracts import ClipFrames, Frames, Looked, Preprocessor, Recordings, explainers
+from microexpr.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
 from microexpr.explaining import REGIONS, _stored, pictures
-from microexpr.explaining._randomised import alike, built, randomised, ranked, trained
+from microexpr.explaining._randomised import alike, built, randomised, trained
 from microexpr.explaining._regions import WHOLE, masks, shares
 from microexpr.joined import Joined
 from microexpr.models._motion import MotionInput
@@ -83,6 +83,19 @@ class Nothing(Blind):
         return Looked(np.zeros((len(x), *view.shape[:3]), np.float32), view.shape[1:3])
 
 
+@dataclass(frozen=True)
+class Faceless:
+    """Another preprocessing, which finds no face in the onset."""
+
+    of: Preprocessor
+    wants_raw: ClassVar[bool] = False
+
+    def __call__(self, frames: ClipFrames, numbers: Any) -> Frames:
+        if frames.clip.onset in numbers:
+            raise NoFaceError(f"no face in frame {frames.clip.onset}")
+        return self.of(frames, numbers)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _more_explainers():
     explainers._factories.update(blind=Blind, nothing=Nothing)
@@ -108,8 +121,11 @@ def asking(of: list[str], method: object = "auto", folds: int = 1, **changes: An
 
 @pytest.fixture(scope="module")
 def done(corner, tmp_path_factory):
+    """Both models, as if the pictures were faces that somebody had cut out."""
     out = tmp_path_factory.mktemp("done")
-    return run_study(asking(["cnn", "pca"]), corner, out), out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explaining, "face", lambda *_: WHOLE)
+        return run_study(asking(["cnn", "pca"]), corner, out), out
 
 
 def workspace(data: Path, out: Path) -> Workspace:
@@ -124,24 +140,26 @@ def test_a_model_that_has_learnt_to_look_at_one_quarter_is_seen_to_and_not_flagg
     assert cnn.component.name == "grad_cam"
     shown = np.concatenate([fold.maps for fold in cnn.folds]).sum((0, 1))
     assert shown[32:, 32:].sum() / shown.sum() > 0.5  # a quarter of the picture
-    assert cnn.to_random is not None
-    assert cnn.to_random < explaining.ALIKE
+    assert len(cnn.to_random) == cnn.clips
+    assert cnn.to_random.mean() < explaining.ALIKE
     assert not cnn.flagged
 
 
 def test_an_explainer_that_never_looks_at_the_model_is_flagged(done, corner):
     _, out = done
     found = study.run(asking(["cnn"], "blind"), workspace(corner, out)).explained[0]
-    assert found.to_random == pytest.approx(1)
-    assert found.among_random == pytest.approx(1)
+    assert found.to_random.to_numpy() == pytest.approx(1)
+    assert found.among_random.to_numpy() == pytest.approx(1)
     assert found.flagged
+    assert [each.to_random for each in found.shown] == pytest.approx([1] * len(found.shown))
 
 
 def test_maps_that_are_empty_are_counted_and_correlate_with_nothing(done, corner):
     _, out = done
     found = study.run(asking(["cnn"], "nothing"), workspace(corner, out)).explained[0]
     assert found.empty == found.views == 24
-    assert found.to_random is None
+    assert not len(found.to_random)
+    assert {each.to_random for each in found.shown} == {None}
     assert not found.flagged
     assert found.regions() == {}
 
@@ -151,11 +169,13 @@ def test_correlation_is_spearmans_and_every_pair_of_randomised_models_counts():
 
     rng = np.random.default_rng(0)
     mine, others = rng.random((2, 1, 3, 4)), [rng.random((2, 1, 3, 4)) for _ in range(3)]
-    to_random, among = alike(ranked(mine), [ranked(other) for other in others])
+    to_random, among = alike(mine, others)
     assert to_random.shape == among.shape == (3, 2)
     assert to_random[1, 0] == pytest.approx(spearmanr(mine[0].ravel(), others[1][0].ravel()).statistic)
     assert among[2, 1] == pytest.approx(spearmanr(others[1][1].ravel(), others[2][1].ravel()).statistic)
-    assert np.isnan(ranked(np.zeros((1, 1, 2, 2)))).all()
+    to_random, among = alike(np.zeros((1, 1, 2, 2)), [mine[:1, :, :2, :2]] * 2)
+    assert np.isnan(to_random).all()
+    assert among[0, 0] == pytest.approx(1)
 
 
 def cell(done) -> tuple[Any, Any, Views, Path]:
@@ -219,7 +239,7 @@ def test_what_is_fitted_once_is_fitted_to_permuted_labels(done):
     ]
     assert right[0] > 0.95
     assert right[1] < 0.85
-    assert pca.to_random is not None
+    assert len(pca.to_random)
 
 
 # --- which folds, clips and weights -----------------------------------------------------------------------------------
@@ -277,11 +297,25 @@ def test_a_fold_that_was_run_before_without_its_weights_is_run_again_to_the_same
     assert (first["y_pred"] == second["y_pred"]).all()
 
 
-def test_a_damaged_file_of_maps_says_so(tmp_path):
+def test_a_damaged_file_of_maps_says_so(done, tmp_path):
+    finished, _ = done
     file = tmp_path / "fold-a.npz"
     file.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(StoreError, match=r"fold-a\.npz is damaged .* remove it"):
         _stored.read(file)
+    _stored.write(file, finished.result.explained[0].folds[0])
+    whole = bytearray(file.read_bytes())
+    for at in range(len(whole) // 4, len(whole) // 4 * 3, 97):  # within what is compressed
+        whole[at] ^= 0xFF
+    file.write_bytes(whole)
+    with pytest.raises(StoreError, match=r"fold-a\.npz is damaged .* remove it"):
+        _stored.read(file)
+
+
+def test_maps_lie_with_the_results_so_that_removing_these_removes_them(done):
+    finished, out = done
+    for found in finished.result.explained:
+        assert found.folder.parent.parent == out / "results" / found.plan.key
 
 
 # --- found before the first fold --------------------------------------------------------------------------------------
@@ -303,6 +337,8 @@ def test_an_explanation_that_a_model_does_not_have_is_refused_before_anything_is
 def test_unknown_names_and_parameters_are_refused():
     with pytest.raises(UnknownComponentError, match=r"unknown name in explanations.of 'cnnn' .did you mean 'cnn'"):
         asking(["cnnn"]).check()
+    with pytest.raises(ConfigError, match="cnn is listed twice"):
+        asking(["cnn", "cnn"]).check()
     with pytest.raises(ConfigError, match=r"no parameter 'size'.*It takes: patch, stride, fill"):
         asking(["cnn"], {"name": "occlusion", "size": 3}).check()
     with pytest.raises(ConfigError, match="auto has no parameters"):
@@ -382,18 +418,38 @@ def test_the_face_of_a_drawn_person_is_found_in_parts_of_what_the_preprocessing_
 def test_a_frame_gets_the_map_of_the_view_and_step_that_shows_it():
     clip = Clip(dataset="d", subject="s", namespace="n", video="v", onset=1, apex=5, offset=9)
     steps = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2))
-    single = pictures.Mapped(clip, [(1,), (5,), (9,)], [steps[[0]], steps[[1]], steps[[2]]])
-    assert [float(single.near(number)[0, 0]) for number in (1, 5, 8)] == [0, 1, 2]
-    film = pictures.Mapped(clip, [(1, 5, 9)], [steps])
-    assert [float(film.near(number)[0, 0]) for number in (1, 6, 9)] == [0, 1, 2]
-    flow = pictures.Mapped(clip, [(1, 5)], [steps[[1]]])
-    assert float(flow.near(1)[0, 0]) == float(flow.near(5)[0, 0]) == 1
+    boxes, blank = np.arange(3.0)[:, None] * np.ones(4), np.zeros((2, 2, 3), np.uint8)
+
+    def near(mapped: pictures.Mapped, *numbers: int) -> list[tuple[float, float]]:
+        panels = [mapped.over(number, "", blank) for number in numbers]
+        return [(panel.shown[0, 0], panel.box[0]) for panel in panels]
+
+    single = pictures.Mapped(clip, [(1,), (5,), (9,)], [steps[[0]], steps[[1]], steps[[2]]], list(boxes))
+    assert near(single, 1, 5, 8) == [(0, 0), (1, 1), (2, 2)]
+    film = pictures.Mapped(clip, [(1, 5, 9)], [steps], [boxes[1]])
+    assert near(film, 1, 6, 9) == [(0, 1), (1, 1), (2, 1)]
+    flow = pictures.Mapped(clip, [(1, 5)], [steps[[1]]], [boxes[2]])
+    assert near(flow, 1, 5) == [(1, 2), (1, 2)]
+
+
+def test_an_onset_that_cannot_be_shown_gives_way_to_what_the_model_saw(done):
+    """The model saw the apex alone: whether a face is in the onset was never asked before."""
+    finished, _ = done
+    plan = finished.result.cells[0].plan
+    clip = plan.data.clips[0]
+    view, maps = (clip.apex,), np.ones((1, SIDE, SIDE))
+
+    mapped = pictures.Mapped(clip, [view], [maps], [WHOLE])
+    assert [panel.title for panel in pictures.panels(plan, mapped)] == ["onset 1", "apex 2", "flow between them"]
+    (panel,) = pictures.panels(replace(plan, preprocessor=Faceless(plan.preprocessor)), mapped)
+    assert panel.title == "frame 2"
+    assert pictures.outlined(panel, 1.0).shape == (pictures.SIDE, pictures.SIDE, 3)
 
 
 def test_a_map_is_laid_where_it_is_strong_and_nowhere_else():
     shown = np.zeros((8, 8))
     shown[:4, :4] = 2.0
-    panel = pictures.Panel("onset 1", np.full((32, 32, 3), 100, np.uint8), shown)
+    panel = pictures.Panel("onset 1", np.full((32, 32, 3), 100, np.uint8), shown, WHOLE)
     drawn = pictures.strip([panel], 2.0)
     assert (drawn[-40:, -40:] == 100).all()
     assert drawn[8, 8].tolist() != [100, 100, 100]
@@ -405,10 +461,10 @@ def test_real_faces_never_enter_the_page_and_lie_beside_the_maps_instead(done):
     for row, found in zip(finished.summary["explanations"]["rows"], finished.result.explained, strict=True):
         assert not row["overlaid"]
         for each, shown in zip(row["shown"], found.shown, strict=True):
-            assert each["panels"] == []
+            assert each["panels"] == ["flow between them"]
             assert base64.b64decode(each["jpeg_base64"]) == pictures.jpeg(shown.alone)
             assert pictures.jpeg(shown.alone) != pictures.jpeg(shown.overlaid)
-            assert (out / row["folder"] / f"{shown.clip.replace('/', '_')}.png").is_file()
+            assert (out / row["folder"] / f"{shown.clip.replace('/', '__')}.png").is_file()
 
 
 def test_the_page_has_the_section_and_loads_nothing(done):
@@ -444,7 +500,16 @@ def test_shares_and_areas_of_all_regions_add_up_to_one_in_the_table(done):
     for row in table.rows:
         if row["what"] != "their ratio":
             assert sum(row[name] for name in (*REGIONS, "elsewhere")) == pytest.approx(1)
-    assert any("no face was found" in note for note in table.notes)
+    assert not any("no face is known" in note for note in table.notes)
+
+
+def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path):
+    finished = run_study(asking(["cnn"]), corner, tmp_path)
+    found = finished.result.explained[0]
+    assert found.without_face == found.views == 24
+    assert found.regions() == {}
+    assert [table.name for table in explanation_tables(Reading(finished.summary, {}))] == ["explanations"]
+    assert finished.paths.html.is_file()
 
 
 def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ from timm.layers import Attention
 from torch import Tensor, nn
 
 from microexpr.contracts import Output, ViewSpec, explainers, models
+from microexpr.engine import Ensemble
 from microexpr.errors import ConfigError
-
-FLOW = ("u", "v", "strain")
+from microexpr.explanation._tracing import traced
+from nets import FLOW, pixels
 
 
 def view(size: int = 64, time: int = 1, channels: tuple[str, ...] = FLOW, scaling: Any = "centred") -> ViewSpec:
@@ -24,12 +27,6 @@ def made(name: str, spec: ViewSpec, **params: object) -> Any:
     torch.manual_seed(0)
     params |= {"size": "nano"} if name in ("poolformer_lstm", "poolformer_gru") else {}
     return models.build(name, params)(spec, 3, {})
-
-
-def noise(spec: ViewSpec, count: int = 2) -> Tensor:
-    time, height, width, channels = spec.shape
-    x = torch.rand(count, time, channels, height, width, generator=torch.Generator().manual_seed(1))
-    return spec.low + (spec.high - spec.low) * x
 
 
 def look(name: str, model: Any, spec: ViewSpec, x: Tensor, classes: tuple[int, ...] = (0, 1), **params: object):
@@ -52,7 +49,7 @@ class Plain(nn.Module):
 def test_grad_cam_is_the_papers_formula():
     torch.manual_seed(0)
     model, spec = Plain().eval(), view(32)
-    x = noise(spec, 1)
+    x = pixels(spec, 1)
     features = model.first(x[:, 0]).detach().requires_grad_()
     model.head(torch.tanh(features).mean((2, 3)))[0, 1].backward()
     weights = features.grad.mean((2, 3), keepdim=True)
@@ -80,7 +77,7 @@ def test_grad_cam_finds_the_last_map_that_has_places(name, size, places):
     spec = view(size)
     model = made(name, spec)
     explainers.build("grad_cam", {}).check(model, spec, name)
-    found = look("grad_cam", model, spec, noise(spec))
+    found = look("grad_cam", model, spec, pixels(spec))
     assert found.places == places
     assert found.maps.shape == (2, 1, size, size)
     assert found.maps.min() >= 0
@@ -90,7 +87,7 @@ def test_grad_cam_finds_the_last_map_that_has_places(name, size, places):
 def test_grad_cam_takes_swins_channels_from_the_end():
     spec = view()
     model = made("swin_nano", spec)
-    x, kept = noise(spec, 1), []
+    x, kept = pixels(spec, 1), []
     hook = model.body.net.norm.register_forward_hook(lambda _, __, output: kept.append(output))
     found = look("grad_cam", model, spec, x, (2,))
     score = model.eval()(x).logits[0, 2]
@@ -125,17 +122,43 @@ def test_grad_cam_of_two_streams_has_both_at_the_finer_of_their_sizes():
             part.weight.abs_()
             part.bias.zero_()
         model.head.weight.fill_(1.0)
-    x = noise(spec, 1).abs()
+    x = pixels(spec, 1).abs()
     found = look("grad_cam", model, spec, x, (0,))
     assert found.places == (8, 8)
     assert found.maps[0, 0, :, :16].max() > 0
     assert found.maps[0, 0, :, 16:].max() > 0
 
 
+def test_grad_cam_of_an_ensemble_is_of_the_mean_of_its_networks_scores_and_not_of_their_certainty():
+    spec = view(48)
+    model = made("small_cnn", spec)
+    with torch.no_grad():
+        model.head[-1].weight.mul_(100)  # so certain that its probabilities have no slope left
+    x = pixels(spec)
+    alone = look("grad_cam", model, spec, x).maps
+    assert alone.max() > 0
+    np.testing.assert_allclose(
+        look("grad_cam", Ensemble([model, copy.deepcopy(model)]), spec, x).maps, alone, rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("rcn", {"variant": "attention"}), ("rcn", {}), ("off_apexnet", {}), ("small_cnn", {})]
+)
+def test_none_of_the_last_maps_is_made_of_another_so_that_nothing_counts_twice(name, params):
+    spec = view(28)
+    model = made(name, spec, **params).eval()
+    with traced(model) as trace:
+        last, _ = trace.last(model(pixels(spec, 1).requires_grad_()).logits[0, 0])
+    assert last
+    for one, other in itertools.permutations(last, 2):
+        assert torch.autograd.grad(one.tensor.sum(), other.tensor, retain_graph=True, allow_unused=True) == (None,)
+
+
 def test_a_model_that_runs_once_a_frame_has_a_map_for_every_frame():
     spec = view(64, time=3, channels=("grey",))
     model = made("poolformer_gru", spec)
-    x = noise(spec)
+    x = pixels(spec)
     x[:, 1] = x[:, 0]  # the same picture twice, then another
     found = look("grad_cam", model, spec, x)
     assert found.maps.shape == (2, 3, 64, 64)
@@ -144,13 +167,13 @@ def test_a_model_that_runs_once_a_frame_has_a_map_for_every_frame():
 
 def test_a_model_that_stacks_its_frames_has_one_map_for_all():
     spec = view(48, time=3, channels=("grey",))
-    found = look("grad_cam", made("small_cnn", spec), spec, noise(spec))
+    found = look("grad_cam", made("small_cnn", spec), spec, pixels(spec))
     assert (found.maps[:, 0] == found.maps[:, 2]).all()
 
 
 def test_maps_do_not_depend_on_what_else_is_in_the_batch():
     spec = view(64, time=3, channels=("grey",))
-    model, x = made("poolformer_lstm", spec), noise(spec, 3)
+    model, x = made("poolformer_lstm", spec), pixels(spec, 3)
     together = look("grad_cam", model, spec, x, (0, 1, 2)).maps
     alone = look("grad_cam", model, spec, x[1:2], (1,)).maps
     np.testing.assert_allclose(together[1:2], alone, atol=1e-7)
@@ -159,7 +182,7 @@ def test_maps_do_not_depend_on_what_else_is_in_the_batch():
 def test_a_frozen_body_can_be_looked_into():
     spec = view()
     model = made("poolformer_nano", spec, frozen_stages=-1)
-    assert look("grad_cam", model, spec, noise(spec)).maps.max() > 0
+    assert look("grad_cam", model, spec, pixels(spec)).maps.max() > 0
 
 
 # --- attention rollout ------------------------------------------------------------------------------------------------
@@ -179,7 +202,7 @@ def rolled_by_hand(net: Any, x: Tensor) -> np.ndarray:
 def test_rollout_without_class_token_is_the_mean_of_the_patches_rows():
     spec = view()
     model = made("vit_nano", spec).eval()
-    x = noise(spec, 1)
+    x = pixels(spec, 1)
     expected = rolled_by_hand(model.body.net, (x[:, 0] - model.body.centre) * model.body.scale)
     assert expected.shape == (64, 64)
     found = look("attention_rollout", model, spec, x)
@@ -206,12 +229,19 @@ class WithToken(nn.Module):
 def test_rollout_with_class_token_is_its_row():
     torch.manual_seed(0)
     spec, model = view(32), WithToken().eval()
-    x = noise(spec, 1)
+    x = pixels(spec, 1)
     expected = torch.tensor(rolled_by_hand(model.net, x[:, 0])[0, 1:]).reshape(1, 1, 4, 4)
     expected = nn.functional.interpolate(expected, (32, 32), mode="bilinear", align_corners=False)[0, 0]
     np.testing.assert_allclose(
         look("attention_rollout", model, spec, x).maps[0, 0], expected.numpy(), rtol=1e-4, atol=1e-6
     )
+
+
+def test_a_way_of_pooling_that_a_rollout_cannot_follow_is_refused():
+    spec, model = view(32), WithToken().eval()
+    model.net.global_pool = "max"
+    with pytest.raises(ConfigError, match=r"pools its tokens by max.*take occlusion"):
+        explainers.build("attention_rollout", {}).check(model, spec, "vit")
 
 
 def test_fused_attention_never_shows_itself_so_it_is_off_while_a_model_is_looked_into_and_on_again_afterwards():
@@ -222,9 +252,9 @@ def test_fused_attention_never_shows_itself_so_it_is_off_while_a_model_is_looked
     for part in blocks:
         part.fused_attn = True
         part.attn_drop.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    model(noise(spec, 1))
+    model(pixels(spec, 1))
     assert not seen  # this is what an explainer would have seen of it
-    found = look("attention_rollout", model, spec, noise(spec, 1))
+    found = look("attention_rollout", model, spec, pixels(spec, 1))
     assert len(seen) == len(blocks) == 4
     assert found.maps.max() > 0
     assert all(part.fused_attn for part in blocks)
@@ -248,7 +278,7 @@ def test_attention_that_stays_fused_is_an_error_and_no_empty_map(monkeypatch):
     for part in model.modules():
         part.__dict__.pop("fused_attn", None)
     with pytest.raises(ConfigError, match=r"only 0 of 4 layers .* showed their attention"):
-        look("attention_rollout", model, spec, noise(spec, 1))
+        look("attention_rollout", model, spec, pixels(spec, 1))
 
 
 # --- occlusion --------------------------------------------------------------------------------------------------------
@@ -328,7 +358,7 @@ def test_two_ways_of_looking_are_not_told_by_one_of_them():
     for name in ("grad_cam", "attention_rollout"):
         with pytest.raises(ConfigError, match="occlusion"):
             explainers.build(name, {}).check(bert, spec, "micron_bert")
-    assert look("occlusion", bert, spec, noise(spec, 1)).maps.max() > 0
+    assert look("occlusion", bert, spec, pixels(spec, 1)).maps.max() > 0
 
 
 def test_a_network_of_dense_layers_has_no_map():
@@ -356,7 +386,7 @@ def test_a_model_is_left_as_it_was(explainer, name):
     model = made(name, spec).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with torch.inference_mode():
-        look(explainer, model, spec, noise(spec))
+        look(explainer, model, spec, pixels(spec))
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,31 +15,19 @@ from microexpr.models._diagonal import DiagonalMicroAttention, InterestedEncoder
 from microexpr.models._net import HeadedNet
 from microexpr.models.micron_bert import FramePair, Sizes
 from motions import moved, texture
+from nets import GREY, RGB, built, count, still
 
-GREY, RGB = ("grey",), ("r", "g", "b")
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLACE = 3 * 8 + 5
 """The patch, of 8x8 in a picture of 64x64, that changes in these tests."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def view(size: int = 64, channels: tuple[str, ...] = GREY, frames: int = 2) -> ViewSpec:
     return ViewSpec((frames, size, size, len(channels)), channels)
 
 
-def net(
-    spec: ViewSpec | None = None, classes: int = 3, aux: dict[str, int] | None = None, **params: object
-) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build("micron_bert", params)(spec or view(), classes, aux or {})
-    assert isinstance(built, nn.Module)
-    return built
+def net(spec: ViewSpec | None = None, **params: Any) -> nn.Module:
+    return built("micron_bert", spec or view(), **params)
 
 
 def faces(rows: int = 4, size: int = 64) -> Tensor:
@@ -201,20 +191,20 @@ def test_sizes_have_the_parameters_that_their_layers_give(size, channels, pixels
     block = 3 * d * d + 3 * d + d * d + d + 8 * d * d + 5 * d + 4 * d
     encoder = 64 * len(channels) * d + d + d + 4 * block + 2 * d
     attention = 4 * d * d + 3 * d
-    assert sum(p.numel() for p in model.parameters()) == encoder + attention + 2 * d + 3 * d + 3 == number
+    assert count(model) == encoder + attention + 2 * d + 3 * d + 3 == number
     assert models.build("micron_bert", {"size": size}).label == "Micron-BERT" + " (nano)" * (size == "nano")
 
 
 @pytest.mark.parametrize("channels", [GREY, RGB])
 def test_a_gradient_reaches_every_parameter_and_rows_do_not_depend_on_each_other(channels):
-    model = net(view(channels=channels), aux={"action_units": 4})
+    model = net(view(channels=channels), action_units=4)
     x = torch.rand(6, 2, len(channels), 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     output = model(x)
     assert isinstance(output, Output)
     assert output.logits.shape == (6, 3)
     assert output.aux["action_units"].shape == (6, 4)
     (output.logits.square().sum() + output.aux["action_units"].square().sum()).backward()
-    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert still(model) == []
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(x[:1]).logits, model(x).logits[:1], rtol=1e-3, atol=1e-4)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import csv
 import os
 import typing
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,19 +12,20 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 from timm.models import get_pretrained_cfg
-from torch import Tensor, nn
+from torch import nn
 
 from microexpr import weights
 from microexpr.contracts import ViewSpec, models
 from microexpr.errors import ConfigError, TrainingError, WeightsError
 from microexpr.models._architectures import ARCHITECTURES
+from nets import RGB, built, count, pixels, saved
 
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 NANOS = ("vit_nano", "swin_nano", "poolformer_nano")
 NETWORKS = (*NANOS, "small_cnn")
 OWN = tuple(name for name in ARCHITECTURES if name in models.names())
 """Members that are models by themselves; others serve in models of several parts."""
 PRETRAINED = tuple(name for name in OWN if ARCHITECTURES[name].tags)
-RGB = ("r", "g", "b")
 
 
 def view(size: int | tuple[int, int] = 64, channels: tuple[str, ...] = RGB, frames: int = 1) -> ViewSpec:
@@ -32,16 +33,8 @@ def view(size: int | tuple[int, int] = 64, channels: tuple[str, ...] = RGB, fram
     return ViewSpec((frames, height, width, len(channels)), channels)
 
 
-def net(name: str, spec: ViewSpec | None = None, *, seed: int = 0, **params: object) -> nn.Module:
-    torch.manual_seed(seed)
-    built = models.build(name, params)(spec or view(), 5, {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def pixels(spec: ViewSpec, rows: int = 2) -> Tensor:
-    t, h, w, c = spec.shape
-    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * 255
+def net(name: str, spec: ViewSpec | None = None, **params: Any) -> nn.Module:
+    return built(name, spec or view(), 5, **params)
 
 
 def lively(module: nn.Module) -> nn.Module:
@@ -51,26 +44,6 @@ def lively(module: nn.Module) -> nn.Module:
         for parameter in module.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
     return module.eval()
-
-
-def saved(module: nn.Module, path: Path) -> str:
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, path)
-    return str(path)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny networks: handing them out to threads costs more than it gives where cores are shared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
 
 
 # --- what is built ----------------------------------------------------------------------------------------------------
@@ -118,15 +91,14 @@ def test_parameter_counts(name: str, millions: float) -> None:
     params = {} if name == "small_cnn" else {"weights": "random"}
     with torch.device("meta"):
         model = net(name, view(224), **params)
-    count = sum(parameter.numel() for parameter in model.parameters())
-    assert count / 1e6 == pytest.approx(millions, abs=0.1)
+    assert count(model) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
 @pytest.mark.parametrize(("name", "head"), [("poolformer_m36", 56), ("poolformer_m48", 73)])
 def test_the_papers_parameter_counts_follow_with_1000_classes(name: str, head: int) -> None:
     with torch.device("meta"):
         model = models.build(name, {"weights": "random"})(view(384), 1000, {})
-    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(head, abs=0.6)
+    assert count(model) / 1e6 == pytest.approx(head, abs=0.6)
 
 
 @pytest.mark.parametrize("name", sorted(OWN))

@@ -2,75 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from microexpr import api, weights
 from microexpr.contracts import ViewSpec, models
 from microexpr.errors import ConfigError, WeightsError
 from microexpr.models._body import each_frame
+from moving import learn
+from nets import GREY, RGB, built, count, pixels, saved, still
 
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 BOTH = ("poolformer_lstm", "poolformer_gru")
-RGB = ("r", "g", "b")
 GATES = {"poolformer_lstm": 4, "poolformer_gru": 3}
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No weights are at hand, and tiny networks use one thread."""
-    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def view(frames: int = 3, size: int = 32, channels: tuple[str, ...] = RGB, high: float = 255.0) -> ViewSpec:
     return ViewSpec((frames, size, size, len(channels)), channels, 0.0, high)
 
 
-def pixels(spec: ViewSpec, rows: int = 2) -> Tensor:
-    t, h, w, c = spec.shape
-    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * spec.high
-
-
-def net(name: str, spec: ViewSpec, aux: dict[str, int] | None = None, **params: object) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build(name, {"size": "nano", **params})(spec, 3, aux or {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def saved(state: dict[str, Tensor], path: Path) -> str:
-    save_file({name: value.contiguous() for name, value in state.items()}, path)
-    return str(path)
+net = partial(built, size="nano")
 
 
 # --- what is built ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", BOTH)
 @pytest.mark.parametrize(
-    "spec", [view(2, 64), view(5, 64, ("grey",)), view(3, 65, (*RGB, "depth")), view(4, 64, ("u", "v"))]
+    "spec", [view(2, 64), view(5, 64, GREY), view(3, 65, (*RGB, "depth")), view(4, 64, ("u", "v"))]
 )
 def test_scores_and_auxiliary_outputs_of_any_view_reach_all_parameters(name: str, spec: ViewSpec) -> None:
-    model = net(name, spec, {"action_units": 6}, layers=2, drop_path=0.0)
+    model = net(name, spec, action_units=6, layers=2, drop_path=0.0)
     output = model(pixels(spec))
     assert (output.logits.shape, output.aux["action_units"].shape) == ((2, 3), (2, 6))
     (output.logits.square().sum() + output.aux["action_units"].sum()).backward()
-    # At 32 pixels PoolFormer's last map is one cell, which has nothing to pool.
-    still = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum() > 0]
-    assert still == []
+    assert still(model) == []  # at 32 pixels PoolFormer's last map would be one cell, with nothing to pool
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_the_recurrent_part_has_the_parameters_of_its_equations(name: str) -> None:
     model, gates, units = net(name, view(), units=16, layers=2), GATES[name], 16
-    over_time = sum(value.numel() for value in model.body.over_time.parameters())
+    over_time = count(model.body.over_time)
     assert over_time == gates * (units * (128 + units + 2) + units * (units + units + 2))
     assert [type(layer).__name__ for layer in model.head] == ["Dropout", "Linear"]
     assert model.head[1].weight.shape == (3, 16)
@@ -81,8 +55,7 @@ def test_parameter_counts(size: str, millions: float) -> None:
     """A PoolFormer (768 features in m36 and m48, 512 in s12) and an LSTM of 128 units: 4 (128 (768 + 128) + 256)."""
     with torch.device("meta"):
         model = models.build("poolformer_lstm", {"size": size, "weights": "random"})(view(3, 224), 3, {})
-    count = sum(value.numel() for value in model.parameters())
-    assert count / 1e6 == pytest.approx(millions, abs=0.15)
+    assert count(model) / 1e6 == pytest.approx(millions, abs=0.15)
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -124,17 +97,10 @@ def ordered(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_it_learns_the_order_of_frames_which_their_average_does_not_hold(name: str) -> None:
-    model, generator = net(name, view(), dropout=0.0, drop_path=0.0, units=16), torch.Generator().manual_seed(0)
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    for _ in range(40):
-        x, y = ordered(16, generator)
-        loss = nn.functional.cross_entropy(model(x).logits, y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    model = learn(net(name, view(), dropout=0.0, drop_path=0.0, units=16), ordered, steps=40, rate=3e-3)
     x, y = ordered(40, torch.Generator().manual_seed(9))
     with torch.no_grad():
-        assert (model.eval()(x).logits.argmax(1) == y).float().mean() > 0.95
+        assert (model(x).logits.argmax(1) == y).float().mean() > 0.95
         # The same frames the other way round are the other class, and have the same average.
         assert (model(x.flip(1)).logits.argmax(1) == 1 - y).float().mean() > 0.95
         means = [each_frame(model.body.frames, frames).mean(1) for frames in (x, x.flip(1))]
@@ -143,7 +109,7 @@ def test_it_learns_the_order_of_frames_which_their_average_does_not_hold(name: s
 
 # --- weights and freezing ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", BOTH)
-@pytest.mark.parametrize("channels", [RGB, ("grey",), (*RGB, "depth")])
+@pytest.mark.parametrize("channels", [RGB, GREY, (*RGB, "depth")])
 def test_the_poolformer_starts_from_a_file_of_its_own_or_of_a_single_frame_model(
     name: str, channels: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -152,12 +118,8 @@ def test_the_poolformer_starts_from_a_file_of_its_own_or_of_a_single_frame_model
     whole = net(name, view())
     whole.body.frames.net.load_state_dict(single.body.net.state_dict())
     spec = view(3, 32, channels)
-    for stem, state in (
-        ("single", single.state_dict()),
-        ("timms", single.body.net.state_dict()),
-        ("own", whole.state_dict()),
-    ):
-        file = saved(state, tmp_path / f"{stem}.safetensors")
+    for stem, source in (("single", single), ("timms", single.body.net), ("own", whole)):
+        file = saved(source, tmp_path / f"{stem}.safetensors")
         model = net(name, spec, weights=file)
         torch.testing.assert_close(
             model.body.frames.net.stages[0].blocks[0].mlp.fc1.weight, single.body.net.stages[0].blocks[0].mlp.fc1.weight

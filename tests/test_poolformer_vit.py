@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from microexpr import api, weights
@@ -15,60 +14,32 @@ from microexpr.clip import Clip
 from microexpr.contracts import ViewSpec, models, samplers
 from microexpr.errors import ConfigError, WeightsError
 from microexpr.models._body import each_frame
+from moving import accuracy, learn
+from nets import GREY, RGB, built, count, pixels, saved, still
 
-RGB = ("r", "g", "b")
+pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 TAGS = ["poolformer_m36.sail_in1k", *(f"vit_base_patch32_{size}.augreg_in21k_ft_in1k" for size in (224, 384))]
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No weights are at hand, and tiny networks use one thread."""
-    monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def view(frames: int = 3, size: int = 32, channels: tuple[str, ...] = RGB) -> ViewSpec:
     return ViewSpec((frames, size, size, len(channels)), channels)
 
 
-def pixels(spec: ViewSpec, rows: int = 2) -> Tensor:
-    t, h, w, c = spec.shape
-    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * 255
-
-
-def net(spec: ViewSpec, aux: dict[str, int] | None = None, *, seed: int = 0, **params: object) -> nn.Module:
-    torch.manual_seed(seed)
-    built = models.build("poolformer_vit", {"size": "nano", **params})(spec, 3, aux or {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def still(model: nn.Module) -> list[str]:
-    """Return what no gradient reaches. At 32 pixels PoolFormer's last map is one cell, which has nothing to pool."""
-    return [key for key, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum() > 0]
-
-
-def saved(module: nn.Module, path: Path) -> str:
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, path)
-    return str(path)
+net = partial(built, "poolformer_vit", size="nano")
 
 
 # --- what is built ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("fusion", ["feature", "score"])
 @pytest.mark.parametrize("time", ["mean", "attention"])
 @pytest.mark.parametrize(
-    "spec", [view(2, 64), view(3, 72, ("grey",)), view(3, 64, (*RGB, "depth")), view(3, 64, ("u", "v"))]
+    "spec", [view(2, 64), view(3, 72, GREY), view(3, 64, (*RGB, "depth")), view(3, 64, ("u", "v"))]
 )
 def test_scores_and_auxiliary_outputs_reach_all_parameters(fusion: str, time: str, spec: ViewSpec) -> None:
-    model = net(spec, {"action_units": 6}, fusion=fusion, time=time, drop_path=0.0)
+    model = net(spec, action_units=6, fusion=fusion, time=time, drop_path=0.0)
     output = model(pixels(spec))
     assert (output.logits.shape, output.aux["action_units"].shape) == ((2, 3), (2, 6))
     (output.logits[:, 0].sum() + output.aux["action_units"].sum()).backward()
-    assert still(model) == []
+    assert still(model) == []  # at 32 pixels PoolFormer's last map would be one cell, with nothing to pool
 
 
 def test_features_are_joined_before_one_head() -> None:
@@ -150,7 +121,7 @@ def test_the_apex_is_where_its_samplings_have_it(sampling: str, params: dict) ->
 def test_full_size_parts_have_the_parameters_of_the_literature() -> None:
     with torch.device("meta"):
         model = models.build("poolformer_vit", {"weights": "random"})(view(3, 224), 7, {})
-    millions = [sum(value.numel() for value in part.parameters()) / 1e6 for part in (model.body.pool, model.body.vit)]
+    millions = [count(part) / 1e6 for part in (model.body.pool, model.body.vit)]
     assert millions == pytest.approx([55.4, 87.5], abs=0.1)
     assert model.head[1].weight.shape == (7, 768 + 768)
 
@@ -174,18 +145,8 @@ def test_it_learns_what_is_told_by_the_apex_and_by_the_other_frames(fusion: str,
         x, bits = two_bits(rows, generator)
         return x, {"both": bits.sum(0), "apex": bits[0], "others": bits[1]}[task]
 
-    generator = torch.Generator().manual_seed(0)
-    model = net(view(), fusion=fusion, dropout=0.0, drop_path=0.0)
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
-    for _ in range(60):
-        x, y = drawn(16, generator)
-        loss = nn.functional.cross_entropy(model(x).logits, y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    x, y = drawn(60, torch.Generator().manual_seed(9))
-    with torch.no_grad():
-        assert (model.eval()(x).logits.argmax(1) == y).float().mean() > 0.9
+    model = learn(net(view(), fusion=fusion, dropout=0.0, drop_path=0.0), drawn, steps=60, rate=1e-3)
+    assert accuracy(model, *drawn(60, torch.Generator().manual_seed(9))) > 0.9
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------

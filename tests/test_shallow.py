@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from microexpr.contracts import Scaling, ViewSpec, losses, models
 from microexpr.errors import ConfigError, StoreError, TrainingError
 from microexpr.models._motion import Dropout, MotionInput
 from microexpr.saved import load_model, save_model
+from nets import FLOW, built, count, pixels, still
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NETWORKS = ("ststnet", "off_apexnet", "sssnet", "rcn")
-FLOW = ("u", "v", "strain")
 IMAGES = ("strain", "v", "u")
 """The order of blue, green and red in ready flow images."""
 
@@ -26,33 +28,13 @@ def view(size: int = 28, channels: tuple[str, ...] = FLOW, steps: int = 1, scali
     return ViewSpec((steps, size, size, len(channels)), channels, scaling=scaling)
 
 
-def net(name: str, spec: ViewSpec | None = None, classes: int = 3, **params: object) -> nn.Module:
-    torch.manual_seed(0)
-    built = models.build(name, params)(spec or view(), classes, {})
-    assert isinstance(built, nn.Module)
-    return built
-
-
-def pixels(spec: ViewSpec, rows: int = 4) -> Tensor:
-    t, h, w, c = spec.shape
-    return torch.rand(rows, t, c, h, w, generator=torch.Generator().manual_seed(1)) * 255
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def net(name: str, spec: ViewSpec | None = None, *args: Any, **params: Any) -> nn.Module:
+    return built(name, spec or view(), *args, **params)
 
 
 def shapes(module: nn.Module) -> list[tuple[int, ...]]:
     """Weights of convolutions and dense layers, in the order in which they are applied."""
     return [tuple(part.weight.shape) for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # --- the papers' layers -----------------------------------------------------------------------------------------------
@@ -96,13 +78,13 @@ def reference_ststnet(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def test_ststnet_is_three_streams_side_by_side():
-    model, x = net("ststnet"), pixels(view())
+    model, x = net("ststnet"), pixels(view(), 4)
     model.train()(x)  # running statistics that are not those of the beginning
     torch.testing.assert_close(reference_ststnet(model.eval(), x), model(x).logits)
 
 
 def test_off_apexnets_streams_do_not_see_each_other_and_not_the_strain():
-    model, x = net("off_apexnet").eval(), pixels(view())
+    model, x = net("off_apexnet").eval(), pixels(view(), 4)
     streams = model.body[:9]
     before, other = streams(x), x.clone()
     assert before.shape == (4, 1568)
@@ -115,7 +97,7 @@ def test_off_apexnets_streams_do_not_see_each_other_and_not_the_strain():
 
 
 def test_rcn_applies_the_same_convolution_twice():
-    model, x, calls = net("rcn"), pixels(view()), []
+    model, x, calls = net("rcn"), pixels(view(), 4), []
     model.recurrent_step.register_forward_hook(lambda *_: calls.append(1))
     model.eval()(x)
     assert len(calls) == 2
@@ -129,7 +111,7 @@ def test_rcn_applies_the_same_convolution_twice():
 
 def test_rcn_attention_is_the_mean_of_class_activation_maps():
     assert [models.build("rcn", {"variant": variant}).label for variant in ("plain", "attention")] == ["RCN", "RCN-A"]
-    plain, attentive, x = net("rcn"), net("rcn", variant="attention"), pixels(view())
+    plain, attentive, x = net("rcn"), net("rcn", variant="attention"), pixels(view(), 4)
     attentive.load_state_dict(plain.state_dict())
     assert (plain.eval()(x).logits - attentive.eval()(x).logits).abs().max() > 1e-4
     maps = nn.functional.adaptive_avg_pool2d(attentive.stem(x), 5)
@@ -151,7 +133,7 @@ def test_rcn_attention_is_the_mean_of_class_activation_maps():
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("order", [IMAGES, ("v", "strain", "u")])
 def test_the_order_of_channels_does_not_matter(name, order):
-    x = pixels(view())
+    x = pixels(view(), 4)
     turned = x[:, :, [FLOW.index(channel) for channel in order]]
     same, model = net(name), net(name, view(channels=order))
     # Shown the training views or not.
@@ -176,8 +158,7 @@ def test_gradient_reaches_every_parameter_and_a_batch_may_be_one_row(name, spec)
     generator = torch.Generator().manual_seed(3)
     model.zero_grad()
     (model(pixels(spec, 8)).logits * torch.randn(8, 5, generator=generator)).sum().backward()
-    still = [path for path, parameter in model.named_parameters() if not parameter.grad.abs().sum() > 0]
-    assert not still
+    assert still(model) == []
 
 
 def test_dropout_is_that_of_torch():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from joblib import delayed
 from microexpr import contracts, engine
 from microexpr.cache import Views
 from microexpr.config import Experiment, rng_for
-from microexpr.contracts import FittedOnce, Fold
+from microexpr.contracts import FittedOnce, Fold, ViewSpec
 from microexpr.environment import environment
 from microexpr.errors import ConfigError, StoreError
 from microexpr.files import digest
@@ -107,6 +107,16 @@ class Result:
             predictions = self.of_repeat(repeat).predictions()
             rows.append({name: score(metric, predictions) for name, metric in built.items()})
         return pd.DataFrame(rows, index=pd.Index(self.repeats, name="repeat"))
+
+
+def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Any:
+    """Return what an experiment trains, with random weights: those that were stored can be loaded into it."""
+    part = experiment.model
+    params = contracts.models.bind(part.name, part.params)
+    if "weights" in params:
+        params["weights"] = "random"
+    factory = contracts.models.get(part.name)(**params)
+    return engine.assemble(lambda: factory(view, num_classes, aux), experiment.training)
 
 
 def run(plan: Plan, workspace: Workspace, only: Collection[str] | None = None, keep: Collection[str] = ()) -> Result:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from microexpr import contracts, engine
 from microexpr.config import Experiment, parse
 from microexpr.contracts import Fold, ViewSpec
 from microexpr.environment import environment
 from microexpr.errors import StoreError
-from microexpr.experiment import embedded, fit_rows
+from microexpr.experiment import embedded, fit_rows, untrained
 from microexpr.files import make_folder, write_atomically
 from microexpr.partition import cut_val
 from microexpr.plan import Plan, Workspace
@@ -71,11 +70,7 @@ def load(folder: Path) -> tuple[Any, dict[str, Any]]:
         aux = {name: len(units) for name, units in card.get("targets", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise _damaged(file) from None
-    offered = contracts.models.bind(experiment.model.name, experiment.model.params)
-    if "weights" in offered:
-        offered["weights"] = "random"  # those of the file replace them
-    factory = contracts.models.get(experiment.model.name)(**offered)
-    model = engine.assemble(lambda: factory(spec, num_classes, aux), experiment.training)
+    model = untrained(experiment, spec, num_classes, aux)
     load_model(model, folder / "model.safetensors")
     return (model.eval() if isinstance(model, nn.Module) else model), card
 

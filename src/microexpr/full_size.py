@@ -34,15 +34,15 @@ from microexpr.report.table import ABSENT, Column, Table
 EPOCHS = 2
 FACES = SyntheticSpec(subjects=4, clips=12, emotions=("others", "disgust", "happiness"), seed=0)
 """A handful: half of the persons are trained on, the others predicted."""
-LITERATURE: Mapping[str, tuple[float, str]] = {
-    "vit_b32": (88.2, "Steiner et al. 2022"),
-    "vit_s32": (22.9, "Steiner et al. 2022"),
-    "swin_b": (88, "Liu et al. 2021"),
-    "swin_t": (29, "Liu et al. 2021"),
-    "poolformer_s12": (12, "Yu et al. 2022"),
-    "poolformer_m36": (56, "Yu et al. 2022"),
-    "poolformer_m48": (73, "Yu et al. 2022"),
-    "mobilevit_svm": (5.6, "Mehta and Rastegari 2022, MobileViT-S"),
+LITERATURE: Mapping[str, dict[str, Any]] = {
+    "vit_b32": {"printed": 88.2, "source": "Steiner et al. 2022"},
+    "vit_s32": {"printed": 22.9, "source": "Steiner et al. 2022"},
+    "swin_b": {"printed": 88, "source": "Liu et al. 2021"},
+    "swin_t": {"printed": 29, "source": "Liu et al. 2021"},
+    "poolformer_s12": {"printed": 12, "source": "Yu et al. 2022"},
+    "poolformer_m36": {"printed": 56, "source": "Yu et al. 2022"},
+    "poolformer_m48": {"printed": 73, "source": "Yu et al. 2022"},
+    "mobilevit_svm": {"printed": 5.6, "source": "Mehta and Rastegari 2022, MobileViT-S"},
 }
 """Millions of parameters that papers print, with a classifier of 1,000 classes, which these networks do not have."""
 HEAD = """\
@@ -162,24 +162,20 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def written(rows: Sequence[Mapping[str, Any]]) -> str:
+def written(rows: Sequence[dict[str, Any]]) -> str:
     """Return the page, a table for each device."""
     parts = [HEAD.format(epochs=EPOCHS)]
     for device in dict.fromkeys(row["device"] for row in rows):
         mine = [row for row in rows if row["device"] == device]
         threads = f"{mine[0]['threads']} threads"
-        parts.append(f"## {device}, {threads}\n\n{_markdown(_table(mine))}\n")
+        parts.append(f"## {device}, {threads}\n\n{_table(mine).markdown}\n")
     if not any(row["accelerator"] for row in rows):
         parts.append("On an accelerator: not measured, as none was at hand.\n")
     return "\n".join(parts)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    printed = [
-        {**row, "printed": millions, "source": source}
-        for row in rows
-        for millions, source in [LITERATURE.get(row["model"], (ABSENT, ABSENT))]
-    ]
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    printed = [row | LITERATURE.get(row["model"], {}) for row in rows]
     columns = [
         Column("Method", "method"),
         Column("Model", "label"),
@@ -187,18 +183,12 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
         Column("Frames", "steps", "count"),
         Column("Parameters", "parameters", "count"),
         Column("Printed, million, with 1,000 classes", "printed", "count", missing=ABSENT),
-        Column("Source", "source"),
+        Column("Source", "source", missing=ABSENT),
         Column("Training, frames/s", "frames_a_second", "ms"),
         Column("Prediction, ms a clip", "ms_a_clip", "size"),
         Column("Memory, MB", "memory_mb", "size"),
     ]
     return Table("models", "", columns, printed)
-
-
-def _markdown(table: Table) -> str:
-    heads = [column.head for column in table.columns]
-    rules = ["---:" if column.numeric else "---" for column in table.columns]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rules, *table.body))
 
 
 if __name__ == "__main__":

@@ -318,6 +318,8 @@ class Explanations(Strict):
         for name in self.of:
             if name not in known:
                 raise UnknownComponentError("name in explanations.of", name, known)
+            if self.of.count(name) > 1:
+                raise ConfigError(f"explanations.of: {name} is listed twice; write it once.")
         if self.method.name != AUTO:
             contracts.explainers.bind(self.method.name, self.method.params)
         elif self.method.params:

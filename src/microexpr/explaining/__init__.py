@@ -1,16 +1,16 @@
 """What the models of a study look at: maps of test clips, how they lie in the face, and whether they mean anything.
 
-Maps are made with the weights of the fold that did not train on the clip, for the class that was predicted, and kept in
-``explanations/KEY``. A second run reads them.
+Maps are made with the weights of the fold that did not train on the clip, for the class that was predicted, and kept
+with the experiment's results, so that whoever removes these removes them. A second run reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,13 @@ from microexpr.cache import Views
 from microexpr.component import Component
 from microexpr.contracts import Explainer, Fold
 from microexpr.errors import ConfigError
-from microexpr.experiment import Result
+from microexpr.experiment import Result, embedded
 from microexpr.explaining import _stored as stored
 from microexpr.explaining import pictures
 from microexpr.explaining._randomised import ALIKE as ALIKE
-from microexpr.explaining._randomised import alike, built, mean_known, randomised, ranked, trained
+from microexpr.explaining._randomised import alike, built, randomised, trained
 from microexpr.explaining._regions import REGIONS as REGIONS
-from microexpr.explaining._regions import WHOLE, face, shares
+from microexpr.explaining._regions import face, shares
 from microexpr.explaining._stored import FoldMaps
 from microexpr.files import digest, make_folder, write_atomically
 from microexpr.plan import Plan, Workspace
@@ -40,6 +40,8 @@ ORDER = ("grad_cam", "attention_rollout", "occlusion")
 """What auto tries, one after the other."""
 AT_ONCE = 16
 """Views that are handed to an explainer together."""
+FORMAT = 1
+"""Raised whenever maps, faces or randomised models come out otherwise without a new revision of an explainer."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Shown:
     y_pred: int
     probability: float
     titles: tuple[str, ...]
+    to_random: float | None
+    """Mean rank correlation of its maps with those of randomised models; None if undefined."""
     strongest: float
     """The largest value of its maps: what is drawn in full strength."""
     overlaid: UInt8[np.ndarray, "h w 3"]
     """The map over onset, apex and flow."""
     alone: UInt8[np.ndarray, "h2 w2 3"]
-    """The map over the outlines of the regions."""
+    """The map over the outlines of the regions, with the flow where there is one."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +78,27 @@ class Explained:
     shown: tuple[Shown, ...]
 
     @cached_property
-    def to_random(self) -> float | None:
-        """Mean rank correlation with the maps of randomised models, each clip counted once; None if undefined."""
+    def to_random(self) -> pd.Series[float]:
+        """Mean rank correlation of each clip's maps with those of randomised models; without clips that have none."""
         return self._by_clip("to_random")
 
     @cached_property
-    def among_random(self) -> float | None:
+    def among_random(self) -> pd.Series[float]:
         """The same of randomised models among themselves."""
         return self._by_clip("among_random")
 
     @property
     def flagged(self) -> bool:
-        """Whether a randomised model gives about the same map."""
-        return self.to_random is not None and self.to_random >= ALIKE
+        """Whether randomised models give about the same maps, in the mean over clips."""
+        return len(self.to_random) > 0 and bool(self.to_random.mean() >= ALIKE)
 
-    def _by_clip(self, name: str) -> float | None:
-        each = [
-            (clip, mean_known(values))
+    def _by_clip(self, name: str) -> pd.Series[float]:
+        return _clip_means(
+            (clip, value)
             for fold in self.folds
             for clip, values in zip(fold.clips, getattr(fold, name).T, strict=True)
-        ]
-        known = pd.DataFrame(each, columns=["clip", "value"]).dropna()
-        return float(known.groupby("clip")["value"].mean().mean()) if len(known) else None
+            for value in values
+        )
 
     @property
     def clips(self) -> int:
@@ -114,37 +117,46 @@ class Explained:
 
     @property
     def without_face(self) -> int:
-        """Maps of views in which nobody knows a face: their regions are parts of the whole picture."""
+        """Maps of views in which nobody knows a face: nothing can be said of its regions."""
         return int(sum(np.isnan(fold.boxes).any(1).sum() for fold in self.folds))
 
     def regions(self) -> Mapping[str, tuple[float, float]]:
-        """Return by region the mean share of the maps and that of the picture; empty where all maps are."""
+        """Return by region the mean share of the maps and that of the picture, each clip counted once.
+
+        Maps that are 0 everywhere, and those of views without a face, are left out.
+        """
         each = [
-            shares(maps, WHOLE if np.isnan(box).any() else box)
+            (clip, *np.concatenate(shares(maps, box)))
             for fold in self.folds
-            for maps, box in zip(fold.maps, fold.boxes, strict=True)
+            for clip, maps, box in zip(fold.clips, fold.maps, fold.boxes, strict=True)
+            if not np.isnan(box).any()
         ]
-        told = np.array([both for both in each if np.isfinite(both[0]).all()])
+        told = pd.DataFrame(each).dropna()
         if not len(told):
             return {}
-        mine, area = told.mean(0)
+        mine, area = np.split(told.groupby(0).mean().mean().to_numpy(), 2)
         return {name: (float(mine[at]), float(area[at])) for at, name in enumerate(REGIONS)}
+
+
+def _clip_means(values: Iterable[tuple[str, float]]) -> pd.Series[float]:
+    """Return each clip's mean of what is known."""
+    known = pd.DataFrame(values, columns=["clip", "value"]).dropna()
+    return known.groupby("clip")["value"].mean()
 
 
 def chosen(plan: Plan, settings: Explanations, name: str) -> Component:
     """Return the explainer of a model, tried on it as it is before training; raises ConfigError where it has none."""
-    model = built(plan, 0)
-    asked = settings.method
-    tried = [asked] if asked.name != AUTO else [Component(name=each) for each in ORDER]
+    model, asked = built(plan, 0), settings.method
+    *tried, last = [asked] if asked.name != AUTO else [Component(name=each) for each in ORDER]
     for component in tried:
-        try:
+        with suppress(ConfigError):
             _explainer(component).check(model, plan.spec, name)
-        except ConfigError as error:
-            if component == tried[-1]:
-                raise ConfigError(f"explanations.of: {error}") from None
-            continue
-        return component
-    raise AssertionError("the last one is returned or raised")
+            return component
+    try:
+        _explainer(last).check(model, plan.spec, name)
+    except ConfigError as error:
+        raise ConfigError(f"explanations.of: {error}") from None
+    return last
 
 
 def needed(plan: Plan, settings: Explanations, component: Component, out: Path) -> frozenset[str]:
@@ -159,19 +171,20 @@ def explain(
     """Return what a model looks at; maps that are kept are read, others made with the folds' weights and kept."""
     out, explainer = workspace.options.out, _explainer(component)
     folder = _folder(plan, settings, component, out)
-    weights = Results(out / "results", plan.key).weights
     predictions = result.of_repeat(result.repeats[0]).predictions().set_index("clip")
-    folds = _folds(plan, settings)
-    for fold in track(folds, len(folds), f"maps of {name}", workspace.progress):
-        if not _file(folder, fold.name).is_file():
-            found = _fold_maps(plan, fold, explainer, predictions, weights(fold.name), settings.seeds)
-            make_folder(folder)
-            stored.write(_file(folder, fold.name), found)
-    maps = tuple(stored.read(_file(folder, fold.name)) for fold in folds)
+    missing = needed(plan, settings, component, out)
+    views = embedded(plan) if missing else plan.views()
+    todo = [fold for fold in _folds(plan, settings) if fold.name in missing]
+    for fold in track(todo, len(todo), f"maps of {name}", workspace.progress):
+        weights = Results(out / "results", plan.key).weights(fold.name)
+        found = _fold_maps(plan, fold, views, explainer, predictions, weights, settings.seeds)
+        make_folder(folder)
+        stored.write(_file(folder, fold.name), found)
+    maps = tuple(stored.read(_file(folder, fold.name)) for fold in _folds(plan, settings))
     taken = _to_show(maps, predictions, settings.clips)
     shown = tuple(_shown(plan, predictions, clip, *where) for clip, where in taken.items())
     for each in shown:
-        write_atomically(folder / f"{each.clip.replace('/', '_')}.png", pictures.png(each.overlaid))
+        write_atomically(folder / f"{each.clip.replace('/', '__')}.png", pictures.png(each.overlaid))
     return Explained(name, plan, explainer, component, maps, folder, shown)
 
 
@@ -190,12 +203,13 @@ def _folder(plan: Plan, settings: Explanations, component: Component, out: Path)
     """Return where maps lie: results of other data, explainers or randomised models lie elsewhere."""
     registry = contracts.explainers
     made = {
+        "format": FORMAT,
         "explainer": [registry.revision(component.name), registry.bind(component.name, component.params)],
         "seeds": settings.seeds,
         "fingerprint": plan.data.cache.fingerprint,
         "clips": [clip.key for clip in plan.data.clips],
     }
-    return out / "explanations" / plan.key / f"{component.name}-{digest(made)}"
+    return Results(out / "results", plan.key).folder / "explanations" / f"{component.name}-{digest(made)}"
 
 
 def _file(folder: Path, fold: str) -> Path:
@@ -203,42 +217,39 @@ def _file(folder: Path, fold: str) -> Path:
 
 
 def _fold_maps(
-    plan: Plan, fold: Fold, explainer: Explainer, predictions: pd.DataFrame, weights: Path, seeds: int
+    plan: Plan,
+    fold: Fold,
+    views: Views,
+    explainer: Explainer,
+    predictions: pd.DataFrame,
+    weights: Path,
+    seeds: int,
 ) -> FoldMaps:
-    views = plan.views()
     rows = views.of(fold.test)
     keys = [views.clips[row].key for row in views.clip_rows[rows]]
     classes = predictions.loc[keys, "y_pred"].to_numpy(int)
-    maps, places = _maps(trained(plan, weights), explainer, views, rows, classes)
-    others = [
-        ranked(_maps(model, explainer, views, rows, classes)[0])
-        for model in randomised(plan, views, fold, weights, seeds)
-    ]
-    to_random, among_random = alike(ranked(maps), others)
+    models = [trained(plan, weights), *randomised(plan, views, fold, weights, seeds)]
+    models = [model.to(engine.device()) if hasattr(model, "to") else model for model in models]
+    made, likeness = [], []
+    for at in range(0, len(rows), AT_ONCE):
+        some = slice(at, at + AT_ONCE)
+        x = tensor(views, rows[some])
+        mine, *others = [explainer(model, x, classes[some], views.spec) for model in models]
+        made.append(mine)
+        likeness.append(alike(mine.maps, [other.maps for other in others]))
+    to_random, among_random = (np.concatenate(parts, 1) for parts in zip(*likeness, strict=True))
     windows = views.windows()
     return FoldMaps(
         fold=fold.name,
         clips=tuple(keys),
         frames=tuple(tuple(int(number) for number in views.numbers[row]) for row in rows),
-        maps=maps,
+        maps=np.concatenate([part.maps for part in made]),
         classes=classes,
         boxes=np.array([face(plan, int(views.clip_rows[row]), views.numbers[row], windows[row]) for row in rows]),
-        places=places,
+        places=made[0].places,
         to_random=to_random,
         among_random=among_random,
     )
-
-
-def _maps(
-    model: Any, explainer: Explainer, views: Views, rows: Int[np.ndarray, "n"], classes: Int[np.ndarray, "n"]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the maps of these views, and how many places they tell apart."""
-    model = model.to(engine.device()) if hasattr(model, "to") else model
-    parts = [
-        explainer(model, tensor(views, rows[at : at + AT_ONCE]), classes[at : at + AT_ONCE], views.spec)
-        for at in range(0, len(rows), AT_ONCE)
-    ]
-    return np.concatenate([part.maps for part in parts]), parts[0].places
 
 
 def _to_show(
@@ -253,9 +264,9 @@ def _to_show(
 
 def _shown(plan: Plan, predictions: pd.DataFrame, clip: str, mapped: FoldMaps, rows: Int[np.ndarray, "v"]) -> Shown:
     known = {each.key: each for each in plan.data.clips}[clip]
-    drawn = pictures.panels(
-        plan, pictures.Mapped(known, [mapped.frames[row] for row in rows], [mapped.maps[row] for row in rows])
-    )
+    frames = [mapped.frames[row] for row in rows]
+    drawn = pictures.panels(plan, pictures.Mapped(known, frames, list(mapped.maps[rows]), list(mapped.boxes[rows])))
+    likeness = _clip_means((clip, value) for value in mapped.to_random[:, rows].T.flat)
     row, strongest = predictions.loc[clip].to_dict(), float(mapped.maps[rows].max())
     return Shown(
         clip=clip,
@@ -264,7 +275,8 @@ def _shown(plan: Plan, predictions: pd.DataFrame, clip: str, mapped: FoldMaps, r
         y_pred=int(row["y_pred"]),
         probability=float(row[f"p_{int(row['y_pred'])}"]),
         titles=tuple(panel.title for panel in drawn),
+        to_random=float(likeness.iloc[0]) if len(likeness) else None,
         strongest=strongest,
         overlaid=pictures.strip(drawn, strongest),
-        alone=pictures.outlined(drawn, mapped.boxes[rows[0]], strongest),
+        alone=pictures.outlined(drawn[-1], strongest),
     )

@@ -13,10 +13,11 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from microexpr import contracts, engine
+from microexpr import engine
 from microexpr.cache import Views
 from microexpr.config import rng_for
 from microexpr.contracts import FittedOnce, Fold, Seeing
+from microexpr.experiment import untrained
 from microexpr.plan import Plan
 from microexpr.saved import load_model
 
@@ -26,16 +27,9 @@ ALIKE = 0.5
 
 def built(plan: Plan, seed: int) -> Any:
     """Return the plan's model, or ensemble, with random weights; the stream of random numbers outside goes on."""
-    part = plan.experiment.model
-    offered = contracts.models.bind(part.name, part.params)
-    if "weights" in offered:
-        offered["weights"] = "random"
-    factory = contracts.models.get(part.name)(**offered)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return engine.assemble(
-            lambda: factory(plan.spec, len(plan.data.labels.classes), plan.aux), plan.experiment.training
-        )
+        return untrained(plan.experiment, plan.spec, len(plan.data.labels.classes), plan.aux)
 
 
 def trained(plan: Plan, weights: Path) -> Any:
@@ -79,23 +73,21 @@ def _seeing(model: nn.Module) -> list[nn.Module]:
     return [part for part in model.modules() if isinstance(part, Seeing)]
 
 
-def ranked(maps: Float[np.ndarray, "n t h w"]) -> Float[np.ndarray, "n m"]:
-    """Return the ranks of each map's places, centred and of length 1; NaN where all places are equal."""
+def alike(
+    mine: Float[np.ndarray, "n t h w"], others: Sequence[Float[np.ndarray, "n t h w"]]
+) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "p n"]]:
+    """Return Spearman's correlation of each map with each randomised model's, and of every two of those.
+
+    NaN where all places of a map are equal.
+    """
+    own, *drawn = [_ranked(maps) for maps in (mine, *others)]
+    among = [(first * second).sum(1) for first, second in itertools.combinations(drawn, 2)]
+    return np.array([(own * other).sum(1) for other in drawn]), np.array(among)
+
+
+def _ranked(maps: Float[np.ndarray, "n t h w"]) -> Float[np.ndarray, "n m"]:
+    """Return the ranks of each map's places, centred and of length 1."""
     ranks = np.apply_along_axis(rankdata, 1, maps.reshape(len(maps), -1))
     ranks -= ranks.mean(1, keepdims=True)
     length = np.linalg.norm(ranks, axis=1, keepdims=True)
     return np.asarray(ranks / np.where(length > 0, length, np.nan))
-
-
-def alike(
-    mine: Float[np.ndarray, "n m"], others: Sequence[Float[np.ndarray, "n m"]]
-) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "p n"]]:
-    """Return Spearman's correlation of each map with each randomised model's, and of every two of those."""
-    among = [(first * second).sum(1) for first, second in itertools.combinations(others, 2)]
-    return np.array([(mine * other).sum(1) for other in others]), np.array(among)
-
-
-def mean_known(values: Float[np.ndarray, "..."]) -> float | None:
-    """Return the mean of what is known; None where nothing is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None

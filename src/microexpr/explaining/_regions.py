@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from microexpr import ops
-from microexpr.errors import MicroexprError
+from microexpr.contracts import View
+from microexpr.errors import NoFaceError
 from microexpr.plan import Plan
 
 Rectangle = tuple[float, float, float, float]
@@ -26,7 +28,7 @@ In the boxes that dlib finds around twelve drawn faces, brows lie at 0.12 to 0.1
 the tip of the nose at 0.63, the mouth at 0.76 to 0.88 and the chin's edge at 1.10 (means); a box is 0.05 off easily.
 """
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
-"""The box where nobody knows a face: regions are then parts of the whole picture."""
+"""The box of a face that somebody cut out already."""
 DETECTOR = "dlib_hog"
 
 
@@ -52,27 +54,19 @@ def shares(
         return (inside * shown).sum((1, 2)) / total, inside.mean((1, 2))
 
 
-def face(plan: Plan, row: int, numbers: tuple[int, ...], windows: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "4"]:
-    """Return the face box of a view in parts of its picture, the mean over its first and last frame; NaN for none."""
-    found = [
-        (box - np.tile(window[:2], 2)) / np.tile(window[2:] - window[:2], 2)
-        for number, window in ((numbers[0], windows[0]), (numbers[-1], windows[-1]))
-        if (box := _box(plan, row, number)) is not None
-    ]
+def face(plan: Plan, row: int, numbers: View, windows: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "4"]:
+    """Return the face box of a view in parts of its picture, the mean over its first and last frame.
+
+    All of the picture where it is a face that somebody cut out; NaN where no face is found.
+    """
+    clip, frames = plan.data.clips[row], plan.data.cache.frames(plan.data.clips[row])
+    if clip.onset is None or plan.data.dataset.cropped():
+        return WHOLE
+    if frames.channels not in (ops.RGB, ops.RGB_DEPTH, ("grey",)):
+        return np.full(4, np.nan)
+    detector, found = getattr(plan.preprocessor, "detector", DETECTOR), []
+    for number, window in {numbers[0]: windows[0], numbers[-1]: windows[-1]}.items():
+        with suppress(NoFaceError):  # without this frame's
+            box = frames.boxes([number], detector)[0]
+            found.append((box - np.tile(window[:2], 2)) / np.tile(window[2:] - window[:2], 2))
     return np.mean(found, axis=0) if found else np.full(4, np.nan)
-
-
-def _box(plan: Plan, row: int, number: int) -> ops.Box | None:
-    """Return what a preprocessing has found already, or what a detector finds now; None where there is no face."""
-    data = plan.data
-    clip = data.clips[row]
-    known = [box for (_, key, frame), box in data.cache.boxes.items() if (key, frame) == (clip.key, number)]
-    if known:
-        return None if known[0] is None else np.array(known[0])
-    frames = data.cache.frames(clip)
-    if clip.onset is None or data.dataset.cropped() or frames.channels not in (ops.RGB, ("grey",)):
-        return None
-    try:
-        return np.asarray(frames.boxes([number], getattr(plan.preprocessor, "detector", DETECTOR))[0])
-    except (MicroexprError, ImportError):
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class FoldMaps:
     classes: Int[np.ndarray, "n"]
     """The class that is explained: the one that was predicted for the clip."""
     boxes: Float[np.ndarray, "n 4"]
-    """The face in parts of the picture; NaN where nobody found one."""
+    """The face in parts of the picture: all of it where it is a face that somebody cut out, NaN where none is known."""
     places: tuple[int, int]
     to_random: Float[np.ndarray, "s n"]
     """Rank correlation with each randomised model's map."""
@@ -65,5 +66,5 @@ def read(file: Path) -> FoldMaps:
                 places=(told["places"][0], told["places"][1]),
                 **arrays,
             )
-    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
         raise StoreError(f"{file} is damaged ({error}); remove it, and its maps are made again.") from None

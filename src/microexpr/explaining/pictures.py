@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,8 @@ from jaxtyping import Float, UInt8
 from microexpr import motion, ops
 from microexpr.clip import Clip
 from microexpr.contracts import Frames
-from microexpr.explaining._regions import REGIONS, WHOLE
+from microexpr.errors import DataError
+from microexpr.explaining._regions import REGIONS
 from microexpr.plan import Plan
 
 SIDE = 168
@@ -35,49 +36,59 @@ class Panel:
     title: str
     ground: Picture
     shown: Float[np.ndarray, "h1 w1"]
+    box: Float[np.ndarray, "4"]
+    """The face in parts of the picture; NaN where none is known."""
     arrows: Float[np.ndarray, "h w 2"] | None = None
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """The maps of one clip: by view, its frames and its maps."""
+    """The maps of one clip: by view its frames, its maps and its face."""
 
     clip: Clip
     frames: Sequence[tuple[int, ...]]
     maps: Sequence[Float[np.ndarray, "t h w"]]
+    boxes: Sequence[Float[np.ndarray, "4"]]
 
-    def near(self, number: int) -> Float[np.ndarray, "h w"]:
-        """Return the map of the view and step that shows a frame, or the one nearest to it."""
-        away = [min(abs(frame - number) for frame in frames) for frames in self.frames]
-        view = int(np.argmin(away))
+    def view_near(self, number: int) -> int:
+        """Return which view shows a frame, or the one nearest to it."""
+        return int(np.argmin([min(abs(frame - number) for frame in frames) for frames in self.frames]))
+
+    def over(self, number: int, title: str, ground: Picture) -> Panel:
+        """Return a picture under the map, of the nearest view and step, of a frame."""
+        view = self.view_near(number)
         frames, maps = self.frames[view], self.maps[view]
         at = int(np.argmin([abs(frame - number) for frame in frames]))
         step = round(at * (len(maps) - 1) / max(len(frames) - 1, 1))
-        return np.asarray(maps[step])
+        return Panel(title, ground, np.asarray(maps[step]), self.boxes[view])
 
 
 def panels(plan: Plan, mapped: Mapped) -> list[Panel]:
     """Return onset, apex and flow of a clip as it was preprocessed; of a ready image its channels.
 
-    Without an apex its place is taken by the frame in the middle.
+    Without an apex its place is taken by the frame in the middle. Where onset or apex cannot be shown (no face is found
+    in it, and the model never saw it), the frames of the view nearest to the apex are.
     """
     clip, frames = mapped.clip, plan.data.cache.frames(mapped.clip)
     if clip.onset is None or clip.offset is None:
+        number = mapped.frames[0][0]
         shown = plan.preprocessor(frames, mapped.frames[0])
         pixels = _spread(shown.pixels[0])
-        return [
-            Panel(name, _grey3(pixels[..., at]), mapped.near(mapped.frames[0][0]))
-            for at, name in enumerate(shown.channels[:3])
-        ]
+        return [mapped.over(number, name, _grey3(pixels[..., at])) for at, name in enumerate(shown.channels[:3])]
     apex = clip.apex if clip.apex is not None else (clip.onset + clip.offset) // 2
-    greys = _greys(plan.preprocessor(frames, (clip.onset, apex)))
+    titles = {clip.onset: f"onset {clip.onset}", apex: f"{'apex' if clip.apex is not None else 'middle'} {apex}"}
+    try:
+        greys = _greys(plan.preprocessor(frames, tuple(titles)))
+    except DataError:
+        view = mapped.frames[mapped.view_near(apex)]
+        titles = {number: f"frame {number}" for number in (view[0], view[-1])}
+        greys = _greys(plan.preprocessor(frames, tuple(titles)))
     made = [
-        Panel(f"onset {clip.onset}", _grey3(greys[0]), mapped.near(clip.onset)),
-        Panel(f"{'apex' if clip.apex is not None else 'middle'} {apex}", _grey3(greys[1]), mapped.near(apex)),
+        mapped.over(number, title, _grey3(grey)) for (number, title), grey in zip(titles.items(), greys, strict=True)
     ]
-    if min(greys.shape[1:]) >= motion.LEAST_SIDE:
-        blank = np.full((*greys.shape[1:], 3), PAPER, np.uint8)
-        made.append(Panel("flow between them", blank, mapped.near(apex), motion.flows(greys)[0]))
+    if len(greys) == 2 and min(greys.shape[1:]) >= motion.LEAST_SIDE:
+        over = mapped.over(max(titles), "flow between them", _blank(*greys.shape[1:]))
+        made.append(replace(over, arrows=motion.flows(greys)[0]))
     return made
 
 
@@ -89,11 +100,11 @@ def strip(shown: Sequence[Panel], limit: float) -> Picture:
     return np.concatenate(joined, axis=1)
 
 
-def outlined(shown: Sequence[Panel], box: Float[np.ndarray, "4"], limit: float) -> Picture:
-    """Return the map of the last panel without what it is of, over the outlines of the regions: no face is in it."""
-    last = shown[-1]
-    picture = _heated(np.full((SIDE, _width(last), 3), PAPER, np.uint8), last.shown, limit)
-    box = WHOLE if np.isnan(box).any() else box
+def outlined(panel: Panel, limit: float) -> Picture:
+    """Return a panel without what it is of, over the outlines of the regions where a face is known: it is not seen."""
+    picture, box = _drawn(replace(panel, ground=_blank(*panel.ground.shape[:2])), limit), panel.box
+    if np.isnan(box).any():
+        return picture
     width, height = box[2] - box[0], box[3] - box[1]
     for parts in REGIONS.values():
         for x0, y0, x1, y1 in parts:
@@ -101,6 +112,10 @@ def outlined(shown: Sequence[Panel], box: Float[np.ndarray, "4"], limit: float) 
             first, second = ((round(x * picture.shape[1]), round(y * SIDE)) for x, y in corners)
             cv2.rectangle(picture, first, second, INK, 1, cv2.LINE_AA)
     return picture
+
+
+def _blank(height: int, width: int) -> Picture:
+    return np.full((height, width, 3), PAPER, np.uint8)
 
 
 def bar() -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,32 +44,32 @@ class Trace:
     """What attention gave, and between how many tokens."""
 
     def last(self, score: Tensor) -> tuple[list[Last], list[int]]:
-        """Return the maps that the score was made of without another in between, and the tokens met on the way.
+        """Return the last maps that the score was made of, and the tokens met on the way to them.
 
-        Several streams have one each; a layer that was run once a frame has one a frame, in that order.
+        Several streams have one each; a layer that was run once a frame has one a frame, in that order. A map that
+        another of them was made of is none of the last, even where a way around leads to the score: what it says
+        through the later one would count twice.
         """
-        maps = {_node(found.tensor): found for found in reversed(self.maps)}
-        attended = {_node(tensor): tokens for tensor, tokens in self.attended}
-        met: list[Last] = []
-        tokens: list[int] = []
-        seen, ahead = set(), [score.grad_fn]
-        while ahead:
-            node = ahead.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            if node in attended:
-                tokens.append(attended[node])
-            if node in maps:
-                met.append(maps[node])
-                continue
+        maps: dict[Any, Last] = {found.tensor.grad_fn: found for found in reversed(self.maps)}
+        attended = {tensor.grad_fn: tokens for tensor, tokens in self.attended}
+        passed = _behind([score.grad_fn], stop=maps)
+        met = [node for node in maps if node in passed]
+        earlier = _behind([before for node in met for before, _ in node.next_functions])
+        last = {id(maps[node]) for node in met if node not in earlier}
+        return [found for found in self.maps if id(found) in last], [attended[node] for node in passed & set(attended)]
+
+
+def _behind(ahead: list[Any], stop: Collection[Any] = ()) -> set[Any]:
+    """Return these steps of a computation and all that they follow from; those of `stop` are not gone beyond."""
+    seen: set[Any] = set()
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node not in stop:
             ahead += [before for before, _ in node.next_functions]
-        order = {id(found): at for at, found in enumerate(self.maps)}
-        return sorted(met, key=lambda found: order[id(found)]), tokens
-
-
-def _node(tensor: Tensor) -> Any:
-    return tensor.grad_fn
+    return seen
 
 
 @contextmanager
@@ -77,14 +77,15 @@ def traced(model: nn.Module) -> Iterator[Trace]:
     """Note the maps of every layer with a convolution, of those behind it, and of stages that keep channels last."""
     trace = Trace()
     last = {part for net in model.modules() if getattr(net, "output_fmt", "") == "NHWC" for part in net.modules()}
-    started = [False]
+    started = False
 
     def note(module: nn.Module, _: object, output: object) -> None:
-        started[0] |= isinstance(module, _CONVOLUTIONS)
+        nonlocal started
+        started |= isinstance(module, _CONVOLUTIONS)
         for tensor in _tensors(output):
             if _attends(module) and tensor.dim() == 3:
                 trace.attended.append((tensor, tensor.shape[1]))
-            if not started[0] or tensor.dim() not in (4, 5) or tensor.grad_fn is None:
+            if not started or tensor.dim() not in (4, 5) or tensor.grad_fn is None:
                 continue
             # A convolution within stages of channels last is the patches', and has its channels second.
             behind = module in last and tensor.dim() == 4 and not _convolves(module)

@@ -126,9 +126,10 @@ def _rolled(net: Any, layers: Sequence[Float[Tensor, "n heads m m"]]) -> Float[T
     reached = unit
     for attention in layers:
         reached = (attention.mean(1) + unit) / 2 @ reached
-    before = tokens - height * width
-    if before and getattr(net, "global_pool", "token") == "token":
-        rows = reached[:, 0, before:]
-    else:
-        rows = reached[:, before:, before:].mean(1)
+    before, pooled = tokens - height * width, getattr(net, "global_pool", "token")
+    if pooled not in ("token", "avg", ""):
+        raise ConfigError(
+            f"{type(net).__name__} pools its tokens by {pooled}, which a rollout cannot tell: take occlusion."
+        )
+    rows = reached[:, 0, before:] if before and pooled == "token" else reached[:, before:, before:].mean(1)
     return rows.reshape(-1, height, width)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from microexpr.contracts import Looked, ViewSpec, explainers
 from microexpr.errors import ConfigError
@@ -30,12 +30,14 @@ class GradCam:
     the softmax, ``ReLU(sum_k mean_ij(dy / dA_k) A_k)``, enlarged bilinearly. Which maps those are is found by following
     the score back through what was computed: the nearest map of at least 2x2 places on every way, of a layer or stage
     with weights. That is the last stage of PoolFormer, the last normalisation of Swin, the last convolutions (or their
-    batch normalisation) of the small networks. A PoolFormer that ends in one place is looked at one stage earlier.
+    batch normalisation, and what is done to it in place) of the small networks. A PoolFormer that ends in one place is
+    looked at one stage earlier.
 
-    Departures: maps of several streams, or of several networks of an ensemble, are enlarged to the finest of them and
-    count as channels of one. Where a model runs its layers once a frame, every frame has a map of its own; where it
-    stacks frames as channels, one map holds for all of them. Attention that goes on mixing the places after the last
-    map makes Grad-CAM of that map meaningless: it is refused (ViT).
+    Departures: maps of several streams are enlarged to the finest of them and count as channels of one. So do those of
+    an ensemble's networks, whose answer is a mean of probabilities: what is followed back is the mean of their scores.
+    Where a model runs its layers once a frame, every frame has a map of its own; where it stacks frames as channels,
+    one map holds for all of them. Attention that goes on mixing the places after the last map makes Grad-CAM of that
+    map meaningless: it is refused (ViT).
 
     Where no place speaks for the class a map is 0 everywhere. A number added to the scores of all classes changes no
     probability and can change that, so that a model in doubt has empty maps more often.
@@ -49,8 +51,7 @@ class GradCam:
         """Raise ConfigError where no map of features has places that reach the classes as they are."""
         module = network(model, name, "gradient to follow")
         with ready(module), traced(module) as trace:
-            score = module(trial(view).requires_grad_()).logits[0, 0]
-            maps, tokens = trace.last(score)
+            maps, tokens = trace.last(_score(module, trial(view), 0))
         if not maps:
             raise ConfigError(
                 f"{name} has no map of features with two places or more for Grad-CAM: take larger pictures, or "
@@ -69,13 +70,20 @@ class GradCam:
         maps, places = [], (0, 0)
         for row, number in zip(x, classes, strict=True):  # one by one: frames of a view may be rows of a batch
             with ready(module), traced(module) as trace:
-                score = module(row[None].clone().requires_grad_()).logits[0, int(number)]
+                score = _score(module, row[None].clone(), int(number))
                 last, _ = trace.last(score)
                 gradients = torch.autograd.grad(score, [found.tensor for found in last])
             weighted = _joined(last, gradients)
             places = weighted.shape[1], weighted.shape[2]
             maps.append(enlarged(weighted.clamp(min=0), view))
         return Looked(torch.stack(maps).float().cpu().numpy(), places)
+
+
+def _score(module: nn.Module, x: Float[Tensor, "1 t c h w"], number: int) -> Float[Tensor, ""]:
+    """Return a class's score before the softmax, in an ensemble the mean of its members'."""
+    members: Iterable[nn.Module] = getattr(module, "members", (module,))
+    given = x.requires_grad_()
+    return torch.stack([member(given).logits[0, number] for member in members]).mean()
 
 
 def _joined(last: Sequence[Last], gradients: Sequence[Tensor]) -> Float[Tensor, "t h w"]:

@@ -1,23 +1,98 @@
-"""What the report tells of single cells: classes, databases and persons of some, repeats of all."""
+"""What the report tells of single cells: scores, curves and repeats of all; classes, databases and persons of some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from microexpr.confusion import present
+from microexpr.confusion import confusion_matrix, f1_per_class, present
 from microexpr.errors import ConfigError
 from microexpr.multitask import by_unit
-from microexpr.predictions import by_class, by_database, by_person, confusion_metric
+from microexpr.predictions import by_class, by_database, by_person, confusion_metric, score_named
+from microexpr.report import factorial
+from microexpr.report.intervals import interval
 from microexpr.report.reading import Reading
 from microexpr.statistics.influence import influence
 from microexpr.study import Cell, StudyResult
 
+SCORES = ("uf1", "uar", "accuracy", "macro_f1_all")
 DATABASE_SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 MEAN = "mean"
 """The row of a target that holds the mean of its units."""
+
+
+def row(cell: Cell) -> dict[str, Any]:
+    """Return how a cell was trained and what it scores."""
+    experiment, history = cell.experiment, cell.result.history()
+    classes = cell.plan.data.labels.classes
+    predictions = cell.result.predictions()
+    truth, guess = predictions["y_true"].to_numpy(int), predictions["y_pred"].to_numpy(int)
+    confusion = confusion_matrix(truth, guess, len(classes))
+    per_class = np.where(present(truth, len(classes)), f1_per_class(confusion), np.nan)
+    chosen = history[history["chosen"]]
+    facts = [fold.facts for fold in cell.result.folds]
+    return {
+        **_place(cell),
+        "key": cell.result.key,
+        "loss": "/".join(sorted({name for fact in facts for name in str(fact["loss"]).split("/")})),
+        "ensemble": experiment.training.ensemble,
+        "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
+        **scores(cell),
+        "asked": {name: score_named(name, predictions) for name in experiment.scores},
+        "per_class_f1": {name: _number(value) for name, value in zip(classes, per_class, strict=True)},
+        "confusion": confusion.tolist(),
+        "epochs_run": int(history["epoch"].max()),
+        "chosen_epoch": int(np.median([fact["epoch"] for fact in facts])),
+        "train_macro_f1": _mean(chosen, "train_score"),
+        "val_macro_f1": _mean(chosen, "val_score"),
+        "train_views": int(np.mean([(fold.views["part"] == "train").sum() for fold in cell.result.folds])),
+        **factorial.train_size(cell),
+        "seconds": float(sum(fact["seconds"] for fact in facts)),
+    }
+
+
+def scores(cell: Cell) -> dict[str, Any]:
+    """Return every metric over the test clips, with the interval of macro-F1."""
+    predictions = cell.result.predictions()
+    by_name = cell.result.scores()
+    found = interval(predictions, len(cell.plan.data.labels.classes), cell.experiment.bootstrap, cell.experiment.seed)
+    return {
+        "macro_f1": by_name["macro_f1"],
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "interval_method": found.method,
+        **{name: by_name[name] for name in SCORES},
+        "scores": by_name,
+        "n_test": len(predictions),
+    }
+
+
+def curves(cell: Cell) -> list[dict[str, Any]]:
+    """Return what was measured after every epoch, by fold and loss; nothing of estimators."""
+    history, found = cell.result.history(), []
+    if "train_loss" not in history:
+        return []
+    for (fold, loss), epochs in history.groupby(["fold", "loss"], sort=False):
+        taken = epochs[epochs["chosen"]]
+        found.append(
+            {
+                **_place(cell),
+                "loss": loss,
+                "fold": fold,
+                "epoch": epochs["epoch"].tolist(),
+                **{
+                    f"{part}_{name}": _column(epochs, f"{part}_{column}")
+                    for part in ("train", "val")
+                    for name, column in (("loss", "loss"), ("macro_f1", "score"))
+                },
+                "chosen_epoch": int(taken["epoch"].iloc[0]) if len(taken) else None,
+                "chosen": bool(len(taken)),
+            }
+        )
+    return found
 
 
 def repeats(result: StudyResult) -> list[dict[str, Any]]:
@@ -26,9 +101,9 @@ def repeats(result: StudyResult) -> list[dict[str, Any]]:
         return []
     rows = []
     for cell in result.cells:
-        scores = cell.result.scores_by_repeat()["macro_f1"]
-        told = {"repeats": len(scores), "mean": float(scores.mean()), "sd": float(scores.std())}
-        rows.append({**_place(cell), **told, "least": float(scores.min()), "most": float(scores.max())})
+        each = cell.result.scores_by_repeat()["macro_f1"]
+        told = {"repeats": len(each), "mean": float(each.mean()), "sd": float(each.std())}
+        rows.append({**_place(cell), **told, "least": float(each.min()), "most": float(each.max())})
     return rows
 
 
@@ -121,3 +196,19 @@ def target_rows(result: StudyResult) -> list[dict[str, Any]]:
             mean = float(known.mean()) if len(known) else None
             rows.append(about | {"unit": MEAN, "units": len(known), "f1": mean})
     return rows
+
+
+def _mean_scores(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([fold[name] for fold in folds])) for name in (folds[0] if folds else {})}
+
+
+def _mean(table: pd.DataFrame, column: str) -> float | None:
+    return _number(table[column].mean()) if column in table and len(table) else None
+
+
+def _column(table: pd.DataFrame, column: str) -> list[float | None]:
+    return [_number(value) for value in table[column]] if column in table else []
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from microexpr.explaining import ALIKE, REGIONS, Explained, Shown, pictures
@@ -16,6 +17,8 @@ from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.study import StudyResult
 
+COARSE = 4
+"""Places down or across below which two maps correlate by chance."""
 MOST = 12
 """Models that a figure can tell apart by their markers and colours."""
 
@@ -36,11 +39,13 @@ def explanations(result: StudyResult) -> dict[str, Any]:
 
 
 def _row(found: Explained) -> dict[str, Any]:
-    drawn = made_up(found.plan.data.dataset)
+    drawn, made = made_up(found.plan.data.dataset), found.plan.experiment
     return {
         "name": found.name,
         "key": found.plan.key,
         "model": found.plan.model.label,
+        "shows": ", ".join([part.label for part in (made.preprocessing, made.sampling, made.representation)]),
+        "seed": made.seed,
         "explainer": found.explainer.label,
         "component": found.component.label,
         "scale": found.explainer.scale,
@@ -51,15 +56,20 @@ def _row(found: Explained) -> dict[str, Any]:
         "empty": found.empty,
         "without_face": found.without_face,
         "places": list(found.folds[0].places),
-        "to_random": found.to_random,
-        "among_random": found.among_random,
+        "to_random": _mean(found.to_random),
+        "among_random": _mean(found.among_random),
+        "compared": len(found.to_random),
         "flagged": found.flagged,
         "permuted": not found.plan.model.trains_in_epochs,
         "regions": {name: {"share": mine, "area": area} for name, (mine, area) in found.regions().items()},
-        "folder": f"{found.folder.parent.parent.name}/{found.folder.parent.name}/{found.folder.name}",
+        "folder": "/".join(found.folder.parts[-4:]),
         "overlaid": drawn,
         "shown": [_shown(found, each, drawn=drawn) for each in found.shown],
     }
+
+
+def _mean(by_clip: pd.Series[float]) -> float | None:
+    return float(by_clip.mean()) if len(by_clip) else None
 
 
 def _shown(found: Explained, each: Shown, *, drawn: bool) -> dict[str, Any]:
@@ -71,7 +81,8 @@ def _shown(found: Explained, each: Shown, *, drawn: bool) -> dict[str, Any]:
         "predicted": classes[each.y_pred],
         "probability": each.probability,
         "strongest": each.strongest,
-        "panels": list(each.titles) if drawn else [],
+        "to_random": each.to_random,
+        "panels": list(each.titles if drawn else each.titles[-1:]),
         "jpeg_base64": base64.b64encode(pictures.jpeg(each.overlaid if drawn else each.alone)).decode(),
     }
 
@@ -101,16 +112,18 @@ def _sanity(reading: Reading) -> Table:
         Column("Empty", "empty", "count"),
         Column("to randomised", "to_random", "change", group="Rank correlation", missing=ABSENT),
         Column("among these", "among_random", "change", group="Rank correlation", missing=ABSENT),
-        *([Column("", "verdict", missing=" ")] if any(row["verdict"] for row in rows) else []),
+        Column("of clips", "compared", "count", group="Rank correlation"),
+        *([Column("Verdict", "verdict", missing=" ")] if any(row["verdict"] for row in rows) else []),
     ]
     threshold, seeds = reading.part("explanations").get("threshold"), reading.part("explanations").get("seeds")
     notes = [
         f"To randomised: Spearman's correlation of a map with those of {seeds} models that learnt nothing, mean over "
         "models and clips; among these: of every two of them. Networks start anew from other seeds, what is fitted "
         "once is fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
-        f"From {threshold} on a map is flagged. {ABSENT}: all maps are the same everywhere, and nothing correlates.",
-        "Places: how many a map tells apart down and across; between them it is interpolated. With few of them the "
-        "correlation of two maps is far from 0 by chance. Empty: maps that are 0 everywhere.",
+        f"From {threshold} on the maps are flagged. Not flagged does not mean right: noise is like nothing. {ABSENT}: "
+        "all maps, or all of the randomised models', are the same everywhere, and nothing correlates.",
+        "Places: how many a map tells apart down and across; between them it is interpolated. Of fewer than "
+        f"{COARSE} × {COARSE} the correlation is far from 0 by chance. Empty: maps that are 0 everywhere.",
     ]
     return Table("explanations", "Maps against those of randomised models", columns, rows, notes)
 
@@ -120,7 +133,9 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return "flagged"
     if row["empty"] == row["maps"]:
         return "all empty"
-    return "" if row["to_random"] is not None else "not known"
+    if row["to_random"] is None:
+        return "not known"
+    return "too coarse to say" if min(row["places"]) < COARSE else ""
 
 
 def _regions(reading: Reading) -> Table:
@@ -140,7 +155,7 @@ def _regions(reading: Reading) -> Table:
             },
         }
         rows += [
-            {"name": "" if at else f"{row['name']}, {row['explainer']}", "what": what, **values}
+            {"name": "" if at else _told_with_places(row), "what": what, **values}
             for at, (what, values) in enumerate(lines.items())
         ]
     columns = [
@@ -149,36 +164,44 @@ def _regions(reading: Reading) -> Table:
         *(Column(name.capitalize(), name, "score", missing=ABSENT) for name in (*REGIONS, "elsewhere")),
     ]
     notes = [
-        "Means over all maps that are not empty. A ratio of 1 is what a map gives that is the same everywhere. Regions "
-        "are fixed parts of the detected face box, left and right joined; they do not follow the features of a face.",
+        "Means over the clips of all maps that are not empty. A ratio of 1 is what a map gives that is the same "
+        "everywhere. Regions are fixed parts of the detected face box (of the picture, where it is a face that was cut "
+        "out before), left and right joined; they do not follow the features of a face. Brows are a fifth of a face's "
+        "height, eyes too: a map with fewer places in a face cannot tell them apart.",
         *_faceless(reading),
     ]
     return Table("explanation_regions", "Where in the face the maps lie", columns, rows, notes, marks)
+
+
+def _told_with_places(row: Mapping[str, Any]) -> str:
+    down, across = row["places"]
+    return f"{row['name']}, {row['explainer']} ({down} × {across} places)"
 
 
 def _faceless(reading: Reading) -> list[str]:
     told = [f"{row['name']} {row['without_face']} of {row['maps']}" for row in _rows(reading) if row["without_face"]]
     if not told:
         return []
-    return [f"Views in which no face was found, so that regions are parts of the whole picture: {', '.join(told)}."]
+    return [f"Views in which no face is known, and which are left out: {', '.join(told)}."]
 
 
 def explanation_figure(reading: Reading) -> Plot | None:
     """Draw by region how much more of each map lies there than of the picture."""
-    rows = [row for row in _rows(reading) if row["regions"]][:MOST]
+    known = [row for row in _rows(reading) if row["regions"]]
+    rows, left = known[:MOST], known[MOST:]
     if not rows:
         return None
     figure = Figure(figsize=(WIDTH, 0.42 * len(REGIONS) + 0.9), layout="constrained")
     axes = figure.subplots()
     spread = min(0.11, 0.7 / len(rows))
     for at, row in enumerate(rows):
-        known = [
+        points = [
             (y + spread * (at - (len(rows) - 1) / 2), share["share"] / share["area"])
             for y, name in enumerate(REGIONS)
             if (share := row["regions"].get(name)) and number(share["area"])
         ]
         style = _look(at, flagged=row["flagged"])
-        axes.plot([x for _, x in known], [y for y, _ in known], **style)
+        axes.plot([x for _, x in points], [y for y, _ in points], **style)
     axes.axvline(1, color=SOFT, linewidth=0.9)
     axes.set_yticks(range(len(REGIONS)), [name.capitalize() for name in REGIONS])
     axes.set_ylim(len(REGIONS) - 0.4, -0.6)
@@ -194,6 +217,7 @@ def explanation_figure(reading: Reading) -> Plot | None:
     figure.legend(handles=legend_handles(entries), loc="outside upper left", ncols=3)
     notes = ["Right of 1: more of the map than of the picture."]
     notes += ["Open: flagged, a randomised model gives about the same map."] if any(r["flagged"] for r in rows) else []
+    notes += [f"Not drawn: {', '.join(row['name'] for row in left)}."] if left else []
     return Plot("explanations", "What the maps favour in the face", figure, notes)
 
 
@@ -215,12 +239,12 @@ def about(reading: Reading) -> str:
     per_class, folds = (int(reading.part("explanations").get(name) or 1) for name in ("per_class", "folds"))
     looked = "fold tests" if folds == 1 else f"{folds} folds test"
     first = "first clip by key that was" if per_class == 1 else f"first {per_class} clips by key that were"
-    free = [str(row["name"]) for row in _rows(reading) if not row["by_class"]]
-    told = f" Attention rollout ({', '.join(free)}) is the same for every class." if free else ""
+    free = [f"{row['explainer']} ({row['name']})" for row in _rows(reading) if not row["by_class"]]
+    told = f" The same for every class: {', '.join(free)}." if free else ""
     return (
-        f"Maps of all clips that the first {looked}. Each is made with the weights of the fold, which did not "
-        f"train on the clip, for the class that was predicted, right or wrong.{told} Shown are, of every class, the "
-        f"{first} predicted rightly and as many wrongly, whatever their maps look like. "
+        f"Maps of all clips that the first {looked}, of the first cell of each name. Each is made with the weights "
+        f"of the fold, which did not train on the clip, for the class that was predicted, right or wrong.{told} Shown "
+        f"are, of every class, the {first} predicted rightly and as many wrongly, whatever their maps look like. "
         "A map says where in the picture a model's answer comes from; it does not say that this is why, nor that a "
         "face shows an emotion there."
     )
@@ -249,4 +273,9 @@ def caption(row: Mapping[str, Any], each: Mapping[str, Any]) -> str:
     told = "right" if right else f"wrong, it is {each['true']}"
     panels = f" {', '.join(each['panels'])}." if each["panels"] else ""
     full = f"Full colour: {each['strongest']:.2g}" if each["strongest"] > 0 else "The map is 0 everywhere"
-    return f"{each['clip']}: {each['predicted']} ({each['probability']:.2f}), {told}.{panels} {full}."
+    likeness = "" if each["to_random"] is None else f" To randomised models: {each['to_random']:+.2f}{_alike(each)}."
+    return f"{each['clip']}: {each['predicted']} ({each['probability']:.2f}), {told}.{panels} {full}.{likeness}"
+
+
+def _alike(each: Mapping[str, Any]) -> str:
+    return ", about the same map" if each["to_random"] >= ALIKE else ""

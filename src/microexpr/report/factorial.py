@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from microexpr.component import titles
-from microexpr.config import COMPARED, METHODS, SIZES, Component, rng_for
+from microexpr.config import COMPARED, METHODS, Component, rng_for
 from microexpr.confusion import present
 from microexpr.errors import ConfigError
 from microexpr.predictions import confusion_metric
+from microexpr.recipe import SIZES
 from microexpr.report.intervals import words
 from microexpr.statistics.factors import Factorial, factorial
 from microexpr.statistics.paired import Predictions, align

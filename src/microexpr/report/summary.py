@@ -15,16 +15,15 @@ from microexpr.census import census
 from microexpr.checks import Stored, findings
 from microexpr.clip import Clip
 from microexpr.config import Component, rng_for
-from microexpr.confusion import confusion_matrix, f1_per_class, present
+from microexpr.confusion import present
 from microexpr.environment import environment
 from microexpr.folds import stored as divided
 from microexpr.plan import Plan
-from microexpr.predictions import score_named
 from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
 from microexpr.report.explanations import explanations
-from microexpr.report.intervals import interval, stated, words
+from microexpr.report.intervals import stated, words
 from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
@@ -33,7 +32,6 @@ from microexpr.statistics.permutation import QUANTILE, permutation_null
 from microexpr.study import Cell, StudyResult, shown
 
 FORMAT = 1
-SCORES = ("uf1", "uar", "accuracy", "macro_f1_all")
 GUESSES = 2000
 
 
@@ -44,7 +42,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
     result = result.first_repeats()
     first = result.cells[0].plan
     facts = environment()
-    cells = [_cell(cell) for cell in result.cells]
+    cells = [cellwise.row(cell) for cell in result.cells]
     summary: dict[str, Any] = {
         "format": FORMAT,
         "name": result.study.name,
@@ -73,7 +71,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
         "targets": cellwise.target_rows(result),
-        "curves": [curve for cell in result.cells for curve in _curves(cell)],
+        "curves": [curve for cell in result.cells for curve in cellwise.curves(cell)],
         "latency": list(result.latencies),
         "choices": choices(result),
         "environment": _environment(result),
@@ -230,53 +228,6 @@ def _builds(cells: Sequence[Cell], timed: Mapping[tuple[object, ...], int]) -> l
     ]
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
-    experiment, history = cell.experiment, cell.result.history()
-    classes = cell.plan.data.labels.classes
-    predictions = cell.result.predictions()
-    truth, guess = predictions["y_true"].to_numpy(int), predictions["y_pred"].to_numpy(int)
-    confusion = confusion_matrix(truth, guess, len(classes))
-    per_class = np.where(present(truth, len(classes)), f1_per_class(confusion), np.nan)
-    chosen = history[history["chosen"]]
-    facts = [fold.facts for fold in cell.result.folds]
-    return {
-        "preprocessing": experiment.preprocessing.label,
-        "sampling": experiment.sampling.label,
-        "model": experiment.model.label,
-        "factors": dict(cell.factors),
-        "key": cell.result.key,
-        "loss": "/".join(sorted({name for fact in facts for name in str(fact["loss"]).split("/")})),
-        "ensemble": experiment.training.ensemble,
-        "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
-        **_scores(cell),
-        "asked": {name: score_named(name, predictions) for name in experiment.scores},
-        "per_class_f1": {name: _number(value) for name, value in zip(classes, per_class, strict=True)},
-        "confusion": confusion.tolist(),
-        "epochs_run": int(history["epoch"].max()),
-        "chosen_epoch": int(np.median([fact["epoch"] for fact in facts])),
-        "train_macro_f1": _mean(chosen, "train_score"),
-        "val_macro_f1": _mean(chosen, "val_score"),
-        "train_views": int(np.mean([(fold.views["part"] == "train").sum() for fold in cell.result.folds])),
-        **factorial.train_size(cell),
-        "seconds": float(sum(fact["seconds"] for fact in facts)),
-    }
-
-
-def _scores(cell: Cell) -> dict[str, Any]:
-    predictions = cell.result.predictions()
-    by_name = cell.result.scores()
-    found = interval(predictions, len(cell.plan.data.labels.classes), cell.experiment.bootstrap, cell.experiment.seed)
-    return {
-        "macro_f1": by_name["macro_f1"],
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "interval_method": found.method,
-        **{name: by_name[name] for name in SCORES},
-        "scores": by_name,
-        "n_test": len(predictions),
-    }
-
-
 def _named(result: StudyResult) -> dict[str, Any] | None:
     cell, settings = result.named, result.study.named_cell
     if cell is None or settings is None:
@@ -294,7 +245,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         rng=rng_for(experiment.seed, "permutation"),
         persons=predictions["person"].to_numpy(),
     )
-    scores = _scores(cell)
+    scores = cellwise.scores(cell)
     shuffled = [other.result.scores()["macro_f1"] for other in result.shuffled]
     return {
         "preprocessing": experiment.preprocessing.label,
@@ -314,33 +265,6 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         "shuffled_macro_f1": float(np.mean(shuffled)) if shuffled else None,
         "n_persons": int(predictions["person"].nunique()),
     }
-
-
-def _curves(cell: Cell) -> list[dict[str, Any]]:
-    history, curves = cell.result.history(), []
-    if "train_loss" not in history:
-        return []
-    for (fold, loss), epochs in history.groupby(["fold", "loss"], sort=False):
-        taken = epochs[epochs["chosen"]]
-        curves.append(
-            {
-                "preprocessing": cell.experiment.preprocessing.label,
-                "sampling": cell.experiment.sampling.label,
-                "model": cell.experiment.model.label,
-                "factors": dict(cell.factors),
-                "loss": loss,
-                "fold": fold,
-                "epoch": epochs["epoch"].tolist(),
-                **{
-                    f"{part}_{name}": _column(epochs, f"{part}_{column}")
-                    for part in ("train", "val")
-                    for name, column in (("loss", "loss"), ("macro_f1", "score"))
-                },
-                "chosen_epoch": int(taken["epoch"].iloc[0]) if len(taken) else None,
-                "chosen": bool(len(taken)),
-            }
-        )
-    return curves
 
 
 def _environment(result: StudyResult) -> dict[str, str]:
@@ -365,7 +289,7 @@ def describe(registry: Any, component: Component) -> str:
 
 def _baseline(cell: Cell) -> tuple[str, dict[str, Any]]:
     name = cell.experiment.model.name
-    return ("guessing", _guessing(cell)) if name == "class_frequency" else (name, _scores(cell))
+    return ("guessing", _guessing(cell)) if name == "class_frequency" else (name, cellwise.scores(cell))
 
 
 def _guessing(cell: Cell) -> dict[str, Any]:
@@ -379,24 +303,8 @@ def _guessing(cell: Cell) -> dict[str, Any]:
         truth.append(labels["test"])
         proba.append(np.tile(shares, (len(labels["test"]), 1)))
     y_true, rng = np.concatenate(truth), rng_for(cell.experiment.seed, "guessing")
-    built = {name: contracts.metrics.build(name, {}) for name in ("macro_f1", *SCORES)}
+    built = {name: contracts.metrics.build(name, {}) for name in ("macro_f1", *cellwise.SCORES)}
     drawn = guesses(built, y_true, np.concatenate(proba), over=present(y_true, k), rng=rng, n=GUESSES)
     low, high = np.quantile(drawn["macro_f1"], [0.025, 0.975])
     means = {name: float(values.mean()) for name, values in drawn.items()}
     return {**means, "ci_low": float(low), "ci_high": float(high), "n_test": len(y_true), "draws": GUESSES}
-
-
-def _mean_scores(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([fold[name] for fold in scores])) for name in (scores[0] if scores else {})}
-
-
-def _mean(table: pd.DataFrame, column: str) -> float | None:
-    return _number(table[column].mean()) if column in table and len(table) else None
-
-
-def _column(table: pd.DataFrame, column: str) -> list[float | None]:
-    return [_number(value) for value in table[column]] if column in table else []
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -122,6 +122,13 @@ class Table:
         """The values with all their digits; what was not measured stays empty."""
         return str(self.frame.to_csv(index=False, lineterminator="\n"))
 
+    @property
+    def markdown(self) -> str:
+        """The table as the reader sees it, for a page in Markdown."""
+        heads = [column.head for column in self.columns]
+        rules = ["---:" if column.numeric else "---" for column in self.columns]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rules, *self.body))
+
     @cached_property
     def body(self) -> list[list[str]]:
         """Every cell as the reader sees it."""

@@ -19,12 +19,13 @@ from threadpoolctl import threadpool_limits
 
 from microexpr import study as grids
 from microexpr.component import titles
-from microexpr.config import METHOD, Study
+from microexpr.config import Study
 from microexpr.datasets.synthetic import SyntheticSpec
 from microexpr.errors import ConfigError
 from microexpr.files import append_json_lines, digest, json_lines
 from microexpr.plan import Options, Workspace
 from microexpr.progress import Progress, track
+from microexpr.recipe import METHOD
 from microexpr.report import factorial
 from microexpr.validating.rendered import Rendered
 
