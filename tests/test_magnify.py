@@ -161,6 +161,17 @@ def test_colour_is_magnified_less_than_brightness():
     assert changes[0] < 1 < changes[1] < changes[2]
 
 
+def test_with_depth_beside_them_colours_are_magnified_as_without_it():
+    def draw(number):
+        colours = [brightness(0.03, hertz)(number) for hertz in (6, 7, 8)]
+        return np.concatenate([*colours, brightness(0.05, 6)(number)], axis=2)
+
+    deep = evm(Film(draw, channels=("r", "g", "b", "depth")), [11], chroma=0.2)
+    bare = evm(Film(lambda number: draw(number)[..., :3], channels=("r", "g", "b")), [11], chroma=0.2)
+    depth = evm(Film(lambda number: draw(number)[..., 3:], channels=("depth",)), [11])
+    np.testing.assert_array_equal(deep, np.concatenate([bare, depth], axis=3))
+
+
 def test_what_it_wraps():
     film = Film(brightness(0.03, 6, side=80))
     shown = preprocessors.build("evm", {"of": {"name": "crop", "size": 40}})(film, [3, 9])

@@ -135,7 +135,7 @@ class EulerianMagnification:
             quick = [old + fast * (new - old) for old, new in zip(quick or levels, levels, strict=True)]
             lazy = [old + slow * (new - old) for old, new in zip(lazy or levels, levels, strict=True)]
             band = [gain * (a - b) for gain, a, b in zip(gains, quick, lazy, strict=True)]
-            yield frame + self._coloured(_collapsed(band))
+            yield frame + self._coloured(_collapsed(band), shown.channels)
 
     def _gains(self, height: int, width: int, full: int, levels: int) -> list[float]:
         """Return the amplification of each level, the finest first."""
@@ -145,11 +145,12 @@ class EulerianMagnification:
         gains = [float(np.clip(value, 0, self.alpha)) for value in reach]
         return [0.0, *gains[1:-1], 0.0]
 
-    def _coloured(self, change: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
-        if change.shape[2] != 3:
+    def _coloured(self, change: Float[np.ndarray, "h w c"], channels: tuple[str, ...]) -> Float[np.ndarray, "h w c"]:
+        if channels[:3] != ops.RGB:
             return change
-        luma = ops.grey(change.astype(np.float32))
-        return np.asarray(luma + self.chroma * (change - luma))
+        colours = change[..., :3].astype(np.float32)
+        luma = ops.grey(colours)
+        return np.concatenate([luma + self.chroma * (colours - luma), change[..., 3:]], axis=2)
 
 
 def _depth(height: int, width: int) -> int:

@@ -19,11 +19,7 @@ def target_tables(reading: Reading) -> list[Table]:
     last, shown = "", []
     for row in rows:
         about = {} if row["cell"] == last else {"about": row["cell"]}
-        mean = (
-            dict.fromkeys(("clips", "coded", "predicted", "precision", "recall", "always"), ABSENT)
-            if row["unit"] == MEAN
-            else {}
-        )
+        mean = dict.fromkeys(BLANK, ABSENT) if row["unit"] == MEAN else {}
         word = f"mean of {row['units']}" if row["unit"] == MEAN else row["unit"]
         shown.append({"about": "", **row, **mean, **about, "unit": word})
         last = row["cell"]
