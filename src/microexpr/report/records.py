@@ -338,8 +338,7 @@ def disagreements(reading: Reading) -> Table:
 def environment(reading: Reading) -> Table:
     """Return the machine, the libraries and the seeds."""
     facts = {name.replace("_", " "): value for name, value in reading.part("environment").items()}
-    seeds = {f"seed, {name}": value for name, value in reading.part("seeds").items()}
-    rows = [{"what": name, "value": _plain(value)} for name, value in (facts | seeds).items()]
+    rows = [{"what": name, "value": _plain(value)} for name, value in {**facts, **reading.part("seeds")}.items()]
     return Table("environment", "Environment and seeds", [Column("What", "what"), Column("Value", "value")], rows)
 
 

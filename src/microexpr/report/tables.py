@@ -182,7 +182,7 @@ def architectures(reading: Reading) -> Table | None:
             "model": label if labels.count(label) == 1 else f"{label}, {name}",
             "token_mixing": fact.get("token_mixing"),
             "networks": build.get("ensemble", 1),
-            "input": ", ".join(map(input_shape, build["inputs"])) if len(fact.get("builds") or []) > 1 else ABSENT,
+            "input": ", ".join(map(input_shape, build.get("inputs", []))),
             "parameters": build.get("parameters"),
             "weights": fact.get("weights"),
         }
@@ -193,7 +193,7 @@ def architectures(reading: Reading) -> Table | None:
         Column("Model", "model"),
         Column("Token mixing", "token_mixing", missing=ABSENT),
         *([Column("Networks", "networks", "count")] if any(row["networks"] > 1 for row in rows) else []),
-        *([Column("Input", "input")] if any(row["input"] != ABSENT for row in rows) else []),
+        *([Column("Input", "input", missing=ABSENT)] if len(rows) > len(labels) else []),
         Column("Parameters", "parameters", "count"),
         Column("Weights", "weights", missing="not stated"),
     ]
