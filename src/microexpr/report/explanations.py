@@ -104,7 +104,6 @@ def _sanity(reading: Reading) -> Table:
     ]
     columns = [
         Column("Name", "name"),
-        Column("Model", "model"),
         Column("Maps by", "explainer"),
         Column("Places", "grid"),
         Column("Test clips", "clips", "count"),
@@ -123,7 +122,7 @@ def _sanity(reading: Reading) -> Table:
         f"From {threshold} on the maps are flagged. Not flagged does not mean right: noise is like nothing. {ABSENT}: "
         "all maps, or all of the randomised models', are the same everywhere, and nothing correlates.",
         "Places: how many a map tells apart down and across; between them it is interpolated. Of fewer than "
-        f"{COARSE} × {COARSE} the correlation is far from 0 by chance. Empty: maps that are 0 everywhere.",
+        f"{COARSE} × {COARSE} the correlation is far from 0 by chance (too coarse). Empty: maps that are 0 everywhere.",
     ]
     return Table("explanations", "Maps against those of randomised models", columns, rows, notes)
 
@@ -135,7 +134,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return "all empty"
     if row["to_random"] is None:
         return "not known"
-    return "too coarse to say" if min(row["places"]) < COARSE else ""
+    return "too coarse" if min(row["places"]) < COARSE else ""
 
 
 def _regions(reading: Reading) -> Table:
