@@ -27,8 +27,10 @@ demo: $(READY)
 		--emotions disgust,happiness,repression,surprise --expression-size 5 --seed 1
 	$(BIN)/microexpr study studies/demo.toml --data $(DEMO)/data --out $(DEMO)
 
+# Two processes with one thread each, as two threads in each would wait for each other's cores; whole files to each, so
+# that what the tests of a file share is made once.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
