@@ -37,9 +37,8 @@ def count(module: nn.Module) -> int:
 
 
 def still(module: nn.Module) -> list[str]:
-    """The parameters that are to learn and that no gradient reaches."""
-    learning = [(name, value.grad) for name, value in module.named_parameters() if value.requires_grad]
-    return [name for name, gradient in learning if gradient is None or not gradient.abs().sum() > 0]
+    """The parameters that no gradient reaches, frozen ones among them."""
+    return [name for name, value in module.named_parameters() if value.grad is None or not value.grad.abs().sum() > 0]
 
 
 def saved(module: nn.Module, path: Path) -> str:

@@ -348,7 +348,7 @@ def test_models_classify_and_can_learn(name, channels):
     assert output.logits.shape == (6, K)
     assert not output.aux
     nn.functional.cross_entropy(output.logits, y).backward()
-    assert still(model) == []
+    assert set(still(model)) <= {name for name, value in model.named_parameters() if not value.requires_grad}
     with torch.inference_mode():
         one, all_ = model.eval()(x[:1]).logits, model(x).logits
     torch.testing.assert_close(one, all_[:1], rtol=1e-3, atol=1e-4)

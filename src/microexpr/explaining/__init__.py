@@ -173,13 +173,12 @@ def explain(
     folder = _folder(plan, settings, component, out)
     predictions = result.of_repeat(result.repeats[0]).predictions().set_index("clip")
     missing = needed(plan, settings, component, out)
-    views = embedded(plan) if missing else plan.views()
-    todo = [fold for fold in _folds(plan, settings) if fold.name in missing]
-    for fold in track(todo, len(todo), f"maps of {name}", workspace.progress):
-        weights = Results(out / "results", plan.key).weights(fold.name)
-        found = _fold_maps(plan, fold, views, explainer, predictions, weights, settings.seeds)
+    if todo := [fold for fold in _folds(plan, settings) if fold.name in missing]:
+        views, weights = embedded(plan), Results(out / "results", plan.key).weights
         make_folder(folder)
-        stored.write(_file(folder, fold.name), found)
+        for fold in track(todo, len(todo), f"maps of {name}", workspace.progress):
+            found = _fold_maps(plan, fold, views, explainer, predictions, weights(fold.name), settings.seeds)
+            stored.write(_file(folder, fold.name), found)
     maps = tuple(stored.read(_file(folder, fold.name)) for fold in _folds(plan, settings))
     taken = _to_show(maps, predictions, settings.clips)
     shown = tuple(_shown(plan, predictions, clip, *where) for clip, where in taken.items())
