@@ -80,6 +80,13 @@ def test_key_ignores_names_and_written_out_defaults_and_follows_everything_else(
     assert Experiment().key(sha256="abc") != key
 
 
+def test_a_parameter_added_later_leaves_the_keys_of_stored_results():
+    entropy = Experiment(loss="cross_entropy")
+    assert entropy.canonical()["loss"] == [{"name": "cross_entropy", "revision": 1, "params": {"weighted": True}}]
+    assert entropy.with_values({"loss": {"name": "cross_entropy", "reduction": "rows"}}).key() == entropy.key()
+    assert entropy.with_values({"loss": {"name": "cross_entropy", "reduction": "weights"}}).key() != entropy.key()
+
+
 def test_key_follows_revisions(monkeypatch):
     before = Experiment().with_values({"preprocessing": "m2"}).key()
     contracts.detectors.get("dlib_hog")
@@ -94,8 +101,9 @@ def test_study_crosses_its_grid_and_names_cells():
     assert len(cells) == 24
     assert len({cell.key() for cell in cells}) == 24
     assert cells[0].name == "m1-af-vit_b32"
-    # The values by which the paper was read are those of the defaults.
-    assert cells[0].key() == Experiment().key()
+    # The values by which the paper was read are those of the defaults, but for PyTorch's average of the cross-entropy.
+    torchs = [{"name": "cross_entropy", "reduction": "weights"}, "focal"]
+    assert cells[0].key() == Experiment().with_values({"loss": torchs}).key() != Experiment().key()
 
 
 def test_every_shipped_study_file_is_right():

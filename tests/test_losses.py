@@ -36,10 +36,44 @@ def test_cross_entropy_is_torchs_a_row_for_hard_and_soft_targets(weighted: bool)
     torch.testing.assert_close(values("cross_entropy", SOFT, weighted=weighted), reference(LOGITS, SOFT))
 
 
-def test_the_mean_of_rows_is_not_torchs_weighted_mean_but_its_numerator() -> None:
+@pytest.mark.parametrize("weighted", [True, False])
+def test_reduction_weights_is_torchs_mean_over_class_indices(weighted: bool) -> None:
+    ours, theirs = LOGITS.clone().requires_grad_(), LOGITS.clone().requires_grad_()
+    loss = values("cross_entropy", HARD, ours, weighted=weighted, reduction="weights")
+    torchs = nn.CrossEntropyLoss(weight=class_weights(COUNTS) if weighted else None)(theirs, CLASSES)
+    assert loss.shape == (12,)
+    torch.testing.assert_close(loss.mean(), torchs)
+    loss.mean().backward()
+    torchs.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_reduction_rows_counts_rare_classes_more_than_reduction_weights() -> None:
+    """Every row's share of the gradient is the same; the step of a batch of rare rows is not."""
+    rare, common = torch.eye(4)[[2, 2, 2]], torch.eye(4)[[0, 0, 0]]
+    flat = torch.zeros(3, 4)
+    rows = [values("cross_entropy", y, flat).mean() for y in (rare, common)]
+    weights = [values("cross_entropy", y, flat, reduction="weights").mean() for y in (rare, common)]
+    torch.testing.assert_close(rows[0] / rows[1], torch.tensor(99 / 32))
+    torch.testing.assert_close(weights[0], weights[1])
+
+
+def test_reduction_weights_takes_soft_targets_by_the_weights_of_their_classes() -> None:
     weights = class_weights(COUNTS)
-    torchs = nn.CrossEntropyLoss(weight=weights)(LOGITS, CLASSES)
-    torch.testing.assert_close(values("cross_entropy", HARD).sum() / weights[CLASSES].sum(), torchs)
+    by_hand = -(SOFT * weights * LOGITS.log_softmax(1)).sum() / (SOFT * weights).sum()
+    torch.testing.assert_close(values("cross_entropy", SOFT, reduction="weights").mean(), by_hand)
+    smoothed = 0.9 * HARD + 0.1 / 4
+    even = nn.CrossEntropyLoss(label_smoothing=0.1)(LOGITS, CLASSES)
+    torch.testing.assert_close(values("cross_entropy", smoothed, weighted=False, reduction="weights").mean(), even)
+
+
+def test_a_batch_that_weighs_nothing_has_no_loss_and_no_gradient() -> None:
+    logits = LOGITS[:2].clone().requires_grad_()
+    loss = values("cross_entropy", torch.eye(4)[[3, 3]], logits, reduction="weights")
+    assert loss.tolist() == [0, 0]
+    loss.mean().backward()
+    assert logits.grad is not None
+    assert logits.grad.eq(0).all()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])

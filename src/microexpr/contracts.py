@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, r
 from microexpr._registry import Registry
 from microexpr.clip import Clip
 from microexpr.errors import Fault
+from microexpr.values import AddedLater as AddedLater
 from microexpr.values import Batch as Batch
 from microexpr.values import ByContent as ByContent
 from microexpr.values import Correction as Correction
@@ -268,7 +269,10 @@ class FittedOnce(Protocol):
 
 @runtime_checkable
 class LossFn(Protocol):
-    """Return one value a row; `class_counts` are those of the training rows."""
+    """Return one value a row, which training joins by a plain mean; `class_counts` are those of the training rows.
+
+    A value may depend on the other rows of the batch: a loss that averages otherwise scales its rows by what differs.
+    """
 
     def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]: ...
 

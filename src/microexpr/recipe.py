@@ -167,6 +167,8 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
         for mark in getattr(annotation, "__metadata__", ()):
             if isinstance(mark, contracts.ByContent):
                 params[key] = mark.digest(params[key])
+            elif isinstance(mark, contracts.AddedLater) and params.get(key) == mark.before:
+                del params[key]
     if "detector" in params:
         content["detector"] = contracts.detectors.revision(params["detector"])
     if "of" in params:

@@ -26,6 +26,17 @@ class ByContent:
     digest: Callable[[Path], str]
 
 
+@dataclass(frozen=True, slots=True)
+class AddedLater:
+    """Mark a parameter that was added when results were already stored: they keep their keys.
+
+    ``reduction: Annotated[Literal["rows", "weights"], AddedLater("rows")] = "rows"``; with `before`, what the component
+    did without the parameter, it is left out of an experiment's key.
+    """
+
+    before: object
+
+
 # --- data -------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:

@@ -1,23 +1,26 @@
 """Losses for few and unequal classes, weighted by inverse class frequency (paper, section II.D).
 
-Both return one value a row, which the engine joins by a plain mean. `torch.nn.CrossEntropyLoss` divides a weighted
-sum by the sum of the rows' weights instead; here every row counts its own weight, so a batch of rare rows weighs more
-than a batch of common ones, and the mean over a fold does not depend on how it was cut into batches.
+Both return one value a row, which training joins by a plain mean. So every row counts its own weight, a batch of rare
+rows weighs more than a batch of common ones, and the mean over a fold does not depend on how it was cut into batches.
+`torch.nn.CrossEntropyLoss` with class indices divides the weighted sum by the sum of the batch's weights instead:
+``reduction = "weights"`` of `cross_entropy`. Focal loss has no such convention (torchvision's ``sigmoid_focal_loss``
+takes the plain mean too), so it has no such parameter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from microexpr.contracts import Batch, Output, losses
+from microexpr.contracts import AddedLater, Batch, Output, losses
 
 Gamma = Annotated[float, Field(ge=0, le=10)]
+Reduction = Annotated[Literal["rows", "weights"], AddedLater("rows")]
 
 
 def class_weights(class_counts: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
@@ -34,12 +37,24 @@ def class_weights(class_counts: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
 @losses.register("cross_entropy")
 @dataclass(frozen=True)
 class CrossEntropy:
-    """``-sum_c w_c y_c log p_c`` with soft targets y; `weighted = false` sets every w to 1."""
+    """``-sum_c w_c y_c log p_c`` with soft targets y; `weighted = false` sets every w to 1.
+
+    `reduction`: the mean over a batch is the sum of its rows divided by their number (``rows``), or by their weights
+    ``sum_c w_c y_c`` (``weights``). The latter is `torch.nn.CrossEntropyLoss` with class indices. For soft targets, of
+    which torch divides by the number of rows, a row weighs what the classes of its target weigh: those of mixup, and
+    of label smoothing after it was spread. A batch whose rows all weigh 0 has the loss 0, where torch has NaN.
+    """
 
     weighted: bool = True
+    reduction: Reduction = "rows"
 
     def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]:
-        return -(_targets(output, batch, class_counts, self.weighted) * output.logits.log_softmax(1)).sum(1)
+        targets = _targets(output, batch, class_counts, self.weighted)
+        rows = -(targets * output.logits.log_softmax(1)).sum(1)
+        if self.reduction == "rows":
+            return rows
+        total = targets.sum()
+        return rows * (len(rows) / total) if total > 0 else rows
 
 
 @losses.register("focal")

@@ -52,8 +52,12 @@ def loss_name(loss: object) -> str | None:
 
     >>> loss_name("cross_entropy/focal")
     'cross-entropy / focal'
+    >>> loss_name("cross_entropy(reduction=weights)")
+    'cross-entropy (reduction=weights)'
     """
-    return " / ".join(LOSSES.get(name, name) for name in str(loss).split("/")) if loss else None
+    parts = [each.partition("(") for each in str(loss).split("/")]
+    named = [f"{LOSSES.get(name, name)}{' (' * bool(params)}{params}" for name, _, params in parts]
+    return " / ".join(named) if loss else None
 
 
 def where(reading: Reading, cell: Cell) -> dict[str, Any]:
@@ -135,11 +139,11 @@ def losses(reading: Reading) -> Table:
         row["paper"] = ABSENT if paper is None else LOSSES.get(preferred.get(paper), ABSENT)
         rows.append(row)
     columns = place(reading)
-    columns += [Column(LOSSES.get(name, name).capitalize(), name, "score", "validation macro-F1") for name in names]
+    columns += [Column(str(loss_name(name)).capitalize(), name, "score", "validation macro-F1") for name in names]
     columns += [Column("Chosen", "chosen", group="here")]
     if any(row["paper_model"] != ABSENT for row in rows):
         columns += [Column("Model", "paper_model", group="paper"), Column("Chosen", "paper", group="paper")]
-    agree = sum(row["chosen"] == row["paper"] for row in rows)
+    agree = sum(str(row["chosen"]).partition(" (")[0] == row["paper"] for row in rows)
     compared = sum(row["paper"] != ABSENT for row in rows)
     notes = [f"The choice agrees with the paper's in {agree} of {compared} cells; a coin would agree in half of them."]
     notes = notes if compared > 1 else []
