@@ -65,7 +65,7 @@ def test_the_generator_alone_decides_and_the_batch_is_left_alone(name, channels)
 
 def test_a_shift_moves_whole_pixels_and_all_frames_of_a_view_together():
     before = batch()
-    after = change("crop_jitter", before, pixels=3)
+    after = change("crop_jitter", before, percent=20)
     shifts = set()
     for old, new in zip(before.x, after.x, strict=True):
         fits = [
@@ -84,15 +84,34 @@ def test_a_shift_moves_whole_pixels_and_all_frames_of_a_view_together():
 
 def test_shifts_reach_both_ends_of_their_range():
     x = torch.arange(9.0).repeat(2000, 1, 1, 9, 1)
-    moved = change("crop_jitter", Batch(x, torch.eye(2)[torch.zeros(2000, dtype=int)], {}), GREY, pixels=2)
+    moved = change("crop_jitter", Batch(x, torch.eye(2)[torch.zeros(2000, dtype=int)], {}), GREY, percent=22)
     centre = moved.x[:, 0, 0, 4, 4]
     counts = torch.bincount((4 - centre).long() + 2)
     assert counts.tolist() == pytest.approx([400] * 5, abs=80)
 
 
+@pytest.mark.parametrize(("height", "width", "most"), [(224, 224, (8, 8)), (384, 384, (13, 13)), (28, 57, (1, 2))])
+def test_a_shift_is_the_same_share_of_every_size(height, width, most):
+    rows = torch.arange(float(height))[:, None].expand(height, width)
+    columns = torch.arange(float(width)).expand(height, width)
+    x = torch.stack([rows, columns])[None, None].expand(200, 1, 2, height, width)
+    moved = change("crop_jitter", Batch(x, torch.eye(2)[torch.zeros(200, dtype=int)], {}), ("grey", "depth"))
+    centre = moved.x[:, 0, :, height // 2, width // 2] - torch.tensor([height // 2, width // 2])
+    assert tuple(centre.abs().amax(0).int().tolist()) == most
+
+
+def test_shifts_that_no_pixel_could_follow_and_the_old_parameter_are_refused():
+    tiny = ViewSpec((1, 8, 32, 1), GREY)
+    with pytest.raises(ConfigError, match=r"3\.5 % of 8x32 is less than half a pixel; take a larger percent"):
+        augmentations.build("crop_jitter", {}).check(tiny)
+    augmentations.build("crop_jitter", {"percent": 0, "scale": 0.1}).check(tiny)
+    with pytest.raises(ConfigError, match=r"no parameter 'pixels'.*It takes: percent, scale"):
+        augmentations.build("crop_jitter", {"pixels": 8})
+
+
 def test_a_zoom_keeps_the_middle_and_enlarges_what_it_says():
     ramp = torch.linspace(-8, 8, 33).repeat(64, 1, 1, 33, 1)
-    moved = change("crop_jitter", Batch(ramp, torch.eye(2)[torch.zeros(64, dtype=int)], {}), GREY, pixels=0, scale=0.2)
+    moved = change("crop_jitter", Batch(ramp, torch.eye(2)[torch.zeros(64, dtype=int)], {}), GREY, percent=0, scale=0.2)
     slope = (moved.x[:, 0, 0, 16, 20] - moved.x[:, 0, 0, 16, 12]) / 4
     torch.testing.assert_close(moved.x[:, 0, 0, 16, 16], torch.zeros(64), atol=1e-5, rtol=0)
     assert 0.8 < (1 / slope).min() < 0.85  # the picture's slope is 1 / zoom
@@ -298,8 +317,8 @@ def test_what_cannot_be_augmented_is_refused_before_training(database, tmp_path)
     workspace = Workspace(Options({"manifest": database}, tmp_path))
     with pytest.raises(ConfigError, match=r"pca_svm.*leave augmentation out, or take a network"):
         workspace.plan(recipe().with_values({"model": "pca_svm", "augmentation": "flip"}))
-    with pytest.raises(ConfigError, match="pixels = -1 is not valid"):
-        workspace.plan(recipe().with_values({"augmentation": {"name": "crop_jitter", "pixels": -1}}))
+    with pytest.raises(ConfigError, match="percent = -1 is not valid"):
+        workspace.plan(recipe().with_values({"augmentation": {"name": "crop_jitter", "percent": -1}}))
     plan = workspace.plan(
         recipe().with_values({"augmentation": ["crop_jitter", "colour"], "training.epochs": 1, "protocol": "loso"})
     )
@@ -319,7 +338,7 @@ def study(database, tmp_path_factory):
         "experiment": experiment.to_dict(),
         "grid": {
             "preprocessing": [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}],
-            "augmentation": [[], {"name": "crop_jitter", "pixels": 3}],
+            "augmentation": [[], {"name": "crop_jitter", "percent": 10}],
             "sampling": ["af", "kfs"],
         },
         "latency": False,

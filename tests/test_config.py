@@ -80,6 +80,17 @@ def test_key_ignores_names_and_written_out_defaults_and_follows_everything_else(
     assert Experiment().key(sha256="abc") != key
 
 
+@pytest.mark.parametrize("file", ["paradox.toml", "paradox_casme3.toml"])
+def test_the_paradox_starts_from_one_checkpoint_at_every_size(file):
+    study = load(Study, STUDIES / file)
+    sizes = study.grid["preprocessing.size"]
+    views = [contracts.ViewSpec((1, size, size, 3), ("r", "g", "b")) for size in sizes]
+    assert len(sizes) == 2
+    for cell in study.cells():
+        architecture = cell.model.build(contracts.models).architecture
+        assert len({architecture.tag(view) for view in views}) == 1
+
+
 def test_a_parameter_added_later_leaves_the_keys_of_stored_results():
     entropy = Experiment(loss="cross_entropy")
     assert entropy.canonical()["loss"] == [{"name": "cross_entropy", "revision": 1, "params": {"weighted": True}}]
@@ -172,7 +183,7 @@ FACTORS = {
     ],
     "preprocessing.size": [32, 48],
     "preprocessing.colour": ["rgb", "grey"],
-    "augmentation": [[], "crop_jitter", [{"name": "crop_jitter", "pixels": 2}, "flip"]],
+    "augmentation": [[], "crop_jitter", [{"name": "crop_jitter", "percent": 2}, "flip"]],
     "sampling": ["af"],
     "training.epochs": [2, 4],
 }

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
+from timm.layers import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import nn
 
@@ -119,6 +121,41 @@ def test_the_tag_follows_the_size() -> None:
     assert [swin.window(size, size) for size in (224, 384, 256, 96)] == [7, 12, 8, 3]
     assert swin.tag(view(384)) == "swin_base_patch4_window12_384.ms_in22k_ft_in1k"
     assert pool.tag(view(384)) == "poolformer_m48.sail_in1k"
+
+
+def test_one_checkpoint_for_every_size() -> None:
+    vit, swin = (models.build(name, {"checkpoint_size": 224}) for name in ("vit_b32", "swin_b"))
+    for size in (224, 384):
+        assert vit.architecture.tag(view(size)) == "vit_base_patch32_224.augreg_in21k_ft_in1k"
+        assert swin.architecture.tag(view(size)) == "swin_base_patch4_window7_224.ms_in22k_ft_in1k"
+        with pytest.raises(WeightsError, match=r"fetch vit_base_patch32_224\.augreg"):
+            vit.check(view(size))
+    assert vit.tags == ("vit_base_patch32_224.augreg_in21k_ft_in1k",)
+    with pytest.raises(ConfigError, match=r"vit_b32: .*checkpoint_size = 256; take 224 or 384"):
+        models.build("vit_b32", {"checkpoint_size": 256})
+    with pytest.raises(ConfigError, match=r"vit_nano: .*checkpoint_size = 224; leave it out"):
+        models.build("vit_nano", {"checkpoint_size": 224})
+
+
+@pytest.mark.parametrize("size", [224, 384])
+def test_a_checkpoint_is_adapted_to_another_size(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest member with two checkpoints, with random weights under the tags of both."""
+    tags = ARCHITECTURES["vit_s32"].tags
+    for trained, tag in tags.items():
+        torch.manual_seed(trained)
+        whole = timm.create_model(tag, pretrained=False)
+        save_file(whole.state_dict(), tmp_path / f"{tag}.safetensors")
+    monkeypatch.setattr(weights, "locate", lambda tag: tmp_path / f"{tag}.safetensors")
+    other = 608 - size
+    source = load_file(tmp_path / f"{tags[other]}.safetensors")
+    taken = net("vit_s32", view(size), checkpoint_size=other).body.net
+    assert torch.equal(taken.blocks[0].attn.qkv.weight, source["blocks.0.attn.qkv.weight"])
+    grid = [size // 32, size // 32]
+    torch.testing.assert_close(taken.pos_embed, resample_abs_pos_embed(source["pos_embed"], grid))
+    usual = load_file(tmp_path / f"{tags[size]}.safetensors")
+    as_the_view = net("vit_s32", view(size)).body.net
+    assert torch.equal(as_the_view.blocks[0].attn.qkv.weight, usual["blocks.0.attn.qkv.weight"])
+    assert not torch.equal(as_the_view.blocks[0].attn.qkv.weight, taken.blocks[0].attn.qkv.weight)
 
 
 # --- regularisation and freezing --------------------------------------------------------------------------------------

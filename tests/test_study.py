@@ -23,6 +23,7 @@ from microexpr.datasets.synthetic.writing import table
 from microexpr.detection.dlib_hog import DlibHog
 from microexpr.errors import ConfigError, StoreError, TrainingError
 from microexpr.files import held
+from microexpr.models.shallow import SmallCnn
 from microexpr.plan import Options, Workspace
 from microexpr.report import factorial, write_report
 from microexpr.report.paired import paired
@@ -286,6 +287,18 @@ def test_latency_of_each_network_at_each_size(summary):
     rows = [(row["model"], row["height"], row["width"], row["channels"]) for row in summary["latency"]]
     assert rows == [("small_cnn", 32, 32, 3), ("small_cnn", 40, 40, 3)]
     assert all(row["ms"] > 0 and math.isclose(row["fps"], 1000 / row["ms"]) for row in summary["latency"])
+
+
+def test_table_2_names_the_weights_of_every_size(database, tmp_path, monkeypatch):
+    """Published weights may differ with the size of the views; a network that has none stands in."""
+    monkeypatch.setattr(SmallCnn, "check", lambda self, view: {"weights": f"trained_at_{view.shape[1]}"})
+    run_study(
+        small_study(grid={"preprocessing": SIZES, "training.epochs": [1]}, named_cell=None, baselines=[]),
+        database, tmp_path, workers=1,
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "tables" / "table2_architectures.csv")
+    assert list(table["weights"]) == ["trained_at_32", "trained_at_40"]
+    assert ["32" in shown for shown in table["input"]] == [True, False]
 
 
 def test_an_ensemble_is_timed_and_counted_as_what_it_is(database, tmp_path):

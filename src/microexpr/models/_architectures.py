@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import timm
@@ -80,6 +80,16 @@ class Architecture:
         size = max(view.shape[1:3])
         nearest = min(self.tags, key=lambda trained: (abs(trained - size), trained), default=None)
         return None if nearest is None else self.tags[nearest]
+
+    def trained_at(self, size: int | None) -> Architecture:
+        """Return this member with the weights trained at `size` for views of any size; unchanged for None."""
+        if size is None:
+            return self
+        if size not in self.tags:
+            known = " or ".join(map(str, self.tags))
+            ways = f"take {known}, or leave it out" if known else "leave it out"
+            raise ConfigError(f"{self.name}: there are no published weights of checkpoint_size = {size}; {ways}.")
+        return replace(self, tags={size: self.tags[size]})
 
     def check(self, view: ViewSpec, frozen_stages: int, pretrained: bool) -> None:
         """Raise ConfigError where the network cannot take the view, or has not so many stages."""

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from microexpr.contracts import ViewSpec, models
+from microexpr.contracts import AddedLater, ViewSpec, models
 from microexpr.models._architectures import ARCHITECTURES, Architecture
 from microexpr.models._body import build_body
 from microexpr.models._net import HeadedNet
@@ -23,6 +23,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Stages = Annotated[int, Field(ge=-1)]
 Units = Annotated[int, Field(ge=0)]
 Grey = Literal["sum", "copy"]
+CheckpointSize = Annotated[int | None, AddedLater(None)]
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class VisionModel:
     frozen_stages: int
     head_units: int
     grey: Grey
+    checkpoint_size: int | None
     trains_in_epochs: ClassVar[bool] = True
 
     @property
     def architecture(self) -> Architecture:
-        """The family's member."""
-        return ARCHITECTURES[self.name]
+        """The family's member, with the weights that may be taken."""
+        return ARCHITECTURES[self.name].trained_at(self.checkpoint_size)
 
     @property
     def label(self) -> str:
@@ -92,8 +94,10 @@ def _factory(name: str) -> Callable[..., VisionModel]:
         frozen_stages: Stages = 0,
         head_units: Units = 0,
         grey: Grey = "sum",
+        checkpoint_size: CheckpointSize = None,
     ) -> VisionModel:
-        return VisionModel(name, weights, drop_path, dropout, frozen_stages, head_units, grey)
+        architecture.trained_at(checkpoint_size)  # refused here if there is none
+        return VisionModel(name, weights, drop_path, dropout, frozen_stages, head_units, grey, checkpoint_size)
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""{architecture.label} ({architecture.family.mixing}).
@@ -104,6 +108,9 @@ def _factory(name: str) -> Callable[..., VisionModel]:
     `frozen_stages`: the stem and so many of {architecture.stages} stages keep their weights, -1 the whole body.
     `head_units`: units of a hidden layer in the head, 0 for a linear head.
     `grey`: one channel meets the first layer's weights ``sum``med over colours, or is ``copy``ed to three.
+    `checkpoint_size`: the image size that the published weights were trained at; without it they are those of the size
+    nearest to the view's, so that two sizes may start from two checkpoints. Positions and windows are adapted to the
+    view.
     """
     return build
 

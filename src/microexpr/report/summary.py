@@ -197,7 +197,6 @@ def _models(result: StudyResult) -> dict[str, Any]:
             {
                 "label": cell.plan.model.label,
                 "token_mixing": cell.plan.model.mixing,
-                "weights": cell.plan.weights.get("weights", "none"),
                 "builds": _builds([each for each in result.cells if each.experiment.model.label == name], timed),
             },
         )
@@ -210,21 +209,25 @@ def _build(row: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _builds(cells: Sequence[Cell], timed: Mapping[tuple[object, ...], int]) -> list[dict[str, Any]]:
-    """Return what one model was built as: its parameters, which follow from how many networks and what they see."""
-    inputs: dict[tuple[int, int | None], list[list[int]]] = {}
+    """Return what one model was built as: its parameters, which follow from how many networks and what they see, and
+    the weights that it starts from, which may follow from the size.
+    """
+    inputs: dict[tuple[int, int | None, str], list[list[int]]] = {}
     for cell in cells:
         ensemble, shape = cell.experiment.training.ensemble, list(cell.plan.spec.shape)
         counted = cell.result.folds[0].facts.get("parameters")
         if counted is None:  # folds that were stored before theirs were counted
             counted = timed.get((cell.experiment.model.label, ensemble, *shape))
-        inputs.setdefault((ensemble, counted), []).append(shape)
+        weights = cell.plan.weights.get("weights", "none")
+        inputs.setdefault((ensemble, counted, weights), []).append(shape)
     return [
         {
             "ensemble": ensemble,
             "parameters": parameters,
+            "weights": weights,
             "inputs": [shape for at, shape in enumerate(shapes) if shape not in shapes[:at]],
         }
-        for (ensemble, parameters), shapes in inputs.items()
+        for (ensemble, parameters, weights), shapes in inputs.items()
     ]
 
 
