@@ -245,5 +245,5 @@ def test_views_that_it_cannot_take_are_refused(params: dict[str, object], spec: 
 def test_sizes_have_names():
     with pytest.raises(ConfigError):
         models.build(NAME, {"size": "huge"})
-    assert models.build(NAME, {}).label == "CNN + ConvLSTM + ViT (nano)"
-    assert models.build(NAME, {"size": "base"}).label == "CNN + ConvLSTM + ViT"
+    assert models.build(NAME, {}).label == "CNN + ConvLSTM + ViT, after Faciaformer (nano)"
+    assert models.build(NAME, {"size": "base"}).label == "CNN + ConvLSTM + ViT, after Faciaformer"

@@ -192,7 +192,7 @@ def test_sizes_have_the_parameters_that_their_layers_give(size, channels, pixels
     encoder = 64 * len(channels) * d + d + d + 4 * block + 2 * d
     attention = 4 * d * d + 3 * d
     assert count(model) == encoder + attention + 2 * d + 3 * d + 3 == number
-    assert models.build("micron_bert", {"size": size}).label == "Micron-BERT" + " (nano)" * (size == "nano")
+    assert models.build("micron_bert", {"size": size}).label == "after Micron-BERT" + " (nano)" * (size == "nano")
 
 
 @pytest.mark.parametrize("channels", [GREY, RGB])

@@ -26,6 +26,7 @@ from microexpr.files import held
 from microexpr.models.shallow import SmallCnn
 from microexpr.plan import Options, Workspace
 from microexpr.report import factorial, write_report
+from microexpr.report.choices import choices
 from microexpr.report.paired import paired
 from microexpr.statistics.comparison import compare, with_family
 from microexpr.statistics.paired import Predictions
@@ -400,6 +401,25 @@ def test_the_papers_study_is_counted_without_training(rows):
     assert {row["size"] for row in cells if row["preprocessing"] == "m2"} == {"224x224x1"}
     assert {row["weights"] for row in cells} == {"not at hand"}
     assert len({row["key"] for row in cells}) == 24
+
+
+def test_departures_from_the_papers_text_are_among_the_choices(casme2):
+    papers, workspace, cells = load(Study, STUDIES / "paper.toml"), Workspace(Options({"casme2": casme2})), []
+    for experiment in papers.cells():
+        if experiment.name.startswith("m1-af"):
+            planned = workspace.plan(experiment, weights=False)
+            planned = dataclasses.replace(planned, weights={"weights": planned.model.architecture.tag(planned.spec)})
+            cells.append(study.Cell(planned, experiments.Result(experiment, "", planned.data.labels, ())))
+    told = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
+    assert told["weighted cross-entropy divided by"]["value"] == "weights"
+    assert told["weighted cross-entropy divided by"]["default"] is False
+    assert told["precision"]["value"] == "auto (bf16 on GPUs that have it, float32 elsewhere)"
+    weights = told["starting weights"]
+    twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
+    assert weights["default"] is True
+    assert f"imagenet (ViT-B/32: {twice})" in weights["value"]
+    assert f"imagenet (Swin-B: {twice})" in weights["value"]
+    assert weights["value"].endswith("imagenet (PoolFormer-m48: trained on ImageNet-1k)")
 
 
 def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):

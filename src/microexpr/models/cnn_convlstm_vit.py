@@ -73,7 +73,7 @@ class CnnConvLstmVit:
 
     @property
     def label(self) -> str:
-        return "CNN + ConvLSTM + ViT" + (" (nano)" if self.size == "nano" else "")
+        return "CNN + ConvLSTM + ViT, after Faciaformer" + (" (nano)" if self.size == "nano" else "")
 
     @property
     def tags(self) -> tuple[str, ...]:

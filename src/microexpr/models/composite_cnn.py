@@ -59,7 +59,7 @@ class CompositeCnn:
     drop_path: Rate = 0.2
     dropout: Rate = 0.2
     trains_in_epochs: ClassVar[bool] = True
-    label: ClassVar[str] = "truncated EfficientNet-B0"
+    label: ClassVar[str] = "truncated EfficientNet-B0, after Ab Razak and Sahran"
     mixing: ClassVar[str] = "convolution"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:

@@ -45,15 +45,15 @@ class DualStream3dCnn:
     Departures: there is no public code, and of the paper no more was at hand than its title and a row of a table that
     cites it (two 3-D CNNs and action units, multi-task, focal loss, five classes). So what each stream sees (the
     authors' second may be optical flow), layers, sizes, joining and weights of the losses are ours. Focal loss is a
-    choice of the experiment: ``loss = "focal"``. Convolutions with strides stand for pooling in 3-D, whose gradient
-    differs from run to run on a GPU.
+    choice of the experiment, ``loss = "focal"``, which studies/table6.toml makes. Convolutions with strides stand for
+    pooling in 3-D, whose gradient differs from run to run on a GPU.
     """
 
     width: Width = 16
     units: Units = 128
     dropout: Rate = 0.5
     trains_in_epochs: ClassVar[bool] = True
-    label: ClassVar[str] = "dual-stream 3-D CNN"
+    label: ClassVar[str] = "dual-stream 3-D CNN, after AUMEs"
     mixing: ClassVar[str] = "3-D convolution"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:

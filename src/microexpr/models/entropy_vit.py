@@ -88,7 +88,7 @@ class EntropyVit:
 
     @property
     def label(self) -> str:
-        return "Entropy-agent ViT" + (" (nano)" if self.size == "nano" else "")
+        return "entropy-agent ViT, after Zhang et al." + (" (nano)" if self.size == "nano" else "")
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         height, width = view.shape[1:3]

@@ -39,7 +39,7 @@ SIZES: Mapping[Size, Sizes] = {"nano": Sizes(96, 4, 4), "base": Sizes(512, 4, 4)
 @models.register("micron_bert")
 @dataclass(frozen=True)
 class MicronBert:
-    """Micron-BERT: patches of two frames, diagonal micro-attention between them, and patches of interest.
+    """After Micron-BERT: patches of two frames, diagonal micro-attention between them, and patches of interest.
 
     Nguyen, Duong, Li, Gauch, Seo and Luu, "Micron-BERT: BERT-based facial micro-expression recognition", CVPR 2023
     (arXiv 2304.03195); layers as in the authors' code, github.com/uark-cviu/Micron-BERT (`mae_vit_small_patch8`).
@@ -74,7 +74,7 @@ class MicronBert:
 
     @property
     def label(self) -> str:
-        return "Micron-BERT" + (" (nano)" if self.size == "nano" else "")
+        return "after Micron-BERT" + (" (nano)" if self.size == "nano" else "")
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         frames, height, width, _ = view.shape

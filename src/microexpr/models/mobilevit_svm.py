@@ -49,7 +49,7 @@ class MobileVitSvm:
     C: Annotated[float, Field(gt=0)] = 0.01
     grey: Literal["sum", "copy"] = "sum"
     trains_in_epochs: ClassVar[bool] = False
-    label: ClassVar[str] = "MobileViT + SVM"
+    label: ClassVar[str] = "MobileViT features + SVM"
     mixing: ClassVar[str] = "convolution and attention between unfolded patches"
 
     @property

@@ -25,7 +25,7 @@ SIDE = 7
 @models.register("off_apexnet")
 @dataclass(frozen=True)
 class OffApexNet:
-    """OFF-ApexNet: a stream of two 5x5 convolutions each for u and v, joined by two dense layers.
+    """After OFF-ApexNet: a stream of two 5x5 convolutions each for u and v, joined by two dense layers.
 
     Gan, Liong, Yau, Huang and Tan, "OFF-ApexNet on micro-expression recognition system", Signal Processing: Image
     Communication 74, 2019 (arXiv 1805.08699). Each stream: 6 kernels, ReLU, 2x2 max pooling, 16 kernels, ReLU, 2x2 max
@@ -45,7 +45,7 @@ class OffApexNet:
     units: Units = 1024
     dropout: Rate = 0.5
     trains_in_epochs: ClassVar[bool] = True
-    label: ClassVar[str] = "OFF-ApexNet"
+    label: ClassVar[str] = "after OFF-ApexNet"
     mixing: ClassVar[str] = "convolution"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ class Open(NamedTuple):
     paper: str
     taken: Callable[[Plan], object]
     default: object
+    said: Callable[[Plan], str] | None = None
+    """How the value is written where a word of the study file does not say enough."""
 
 
 def _of(part: str, name: str) -> Callable[[Plan], object]:
@@ -35,6 +38,29 @@ def _training(name: str) -> Callable[[Plan], object]:
 
 def _losses(plan: Plan) -> object:
     return " or ".join(item.label for item in plan.experiment.loss) if plan.model.trains_in_epochs else None
+
+
+def _reduction(plan: Plan) -> object:
+    """Return how the experiment's cross-entropy averages, None where it is not tried."""
+    bound = [contracts.losses.bind(item.name, item.params) for item in plan.experiment.loss]
+    found = list(dict.fromkeys(params["reduction"] for params in bound if "reduction" in params))
+    return " or ".join(found) if found and plan.model.trains_in_epochs else None
+
+
+def _precision(plan: Plan) -> str:
+    setting = plan.experiment.training.precision
+    return "auto (bf16 on GPUs that have it, float32 elsewhere)" if setting == "auto" else setting
+
+
+def _weights(plan: Plan) -> str:
+    """Return the starting weights, and what those that timm publishes were trained on, as their tags say."""
+    names = plan.weights.get("weights", "")
+    # 21k and 22k are two counts of the same classes.
+    ends = re.findall(r"\.\w*?_(in2[12]k_ft_in1k|in1k)\b", names)
+    twice, once = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k", "trained on ImageNet-1k"
+    trained = " + ".join(dict.fromkeys(twice if end.startswith("in2") else once for end in ends))
+    weights = str(_of("model", "weights")(plan))
+    return f"{weights} ({plan.model.label}: {trained})" if trained else weights
 
 
 def _component(name: str) -> Callable[[Plan], object]:
@@ -71,16 +97,18 @@ OPEN = (
     Open("protocol", "stratified split, 201/26/28", _component("protocol"), "paper_holdout"),
     Open("vote", "majority voting", _component("vote"), "majority"),
     Open("losses tried", "CE and focal, chosen on validation", _losses, "cross_entropy or focal"),
+    Open("weighted cross-entropy divided by", "PyTorch's loss: the weights of a batch", _reduction, "rows"),
     Open("epochs at most", "50 epochs", _training("epochs"), _T.epochs),
     Open("learning rate", "5e-5", _training("learning_rate"), _T.learning_rate),
     Open("weight decay", "0.001", _training("weight_decay"), _T.weight_decay),
     Open("batch", "16-32 (M1), 4-16 (M2)", _training("batch"), _T.batch),
     Open("patience, epochs", "3-5", _training("patience"), _T.patience),
+    Open("precision", "not stated", _training("precision"), _T.precision, _precision),
     Open("drop-path", "tuned, 0.05-0.3", _of("model", "drop_path"), 0.1),
     Open("dropout", "tuned, 0.0-0.2", _of("model", "dropout"), 0.1),
     Open("hidden units of the head", "layer configurations, tuned", _of("model", "head_units"), 0),
     Open("frozen stages", "layer configurations, tuned", _of("model", "frozen_stages"), 0),
-    Open("starting weights", "ImageNet", _of("model", "weights"), "imagenet"),
+    Open("starting weights", "ImageNet", _of("model", "weights"), "imagenet", _weights),
     Open("augmentation", "none named", _component("augmentation"), ""),
     Open("seeds", "one, not told", lambda plan: plan.experiment.seed, 0),
     Open("bootstrap resamples", "1,000", lambda plan: plan.experiment.bootstrap.n, 1000),
@@ -96,7 +124,11 @@ def choices(result: StudyResult) -> list[dict[str, Any]]:
     """Return every open choice with the values that this study's cells took."""
     rows = []
     for item in OPEN:
-        taken = {_word(value): value for cell in result.cells if (value := item.taken(cell.plan)) is not None}
+        taken = {
+            item.said(cell.plan) if item.said else _word(value): value
+            for cell in result.cells
+            if (value := item.taken(cell.plan)) is not None
+        }
         if taken:
             default = all(value == item.default for value in taken.values())
             rows.append({"choice": item.choice, "value": ", ".join(taken), "paper": item.paper, "default": default})
