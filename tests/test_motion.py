@@ -10,12 +10,13 @@ import pytest
 
 from microexpr import motion
 from microexpr.errors import ConfigError, UnfitError
-from motions import pair
+from motions import pair, texture
 
 METHODS = [("dis", preset, finest) for preset in ("ultrafast", "fast", "medium") for finest in (0, 1, 2)]
 METHODS += [("farneback", "medium", 2)]
 if hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create"):
     METHODS += [("tvl1", "medium", 2)]
+WIDE = [(16, 200), (24, 200), (40, 200), (60, 128), (90, 91), (45, 46)]
 Y, X = np.mgrid[:40, :50].astype(float)
 
 
@@ -87,6 +88,47 @@ def test_the_smallest_pictures():
     assert motion.flows(pair(0, 0, side=16)).shape == (1, 16, 16, 2)
     with pytest.raises(UnfitError, match=r"16x16 pixels at least.*these are 15x15.*larger size"):
         motion.flows(pair(0, 0, side=15))
+
+
+def opencv(frames, finest):
+    """OpenCV's own flow of two pictures, and the scale it took after all."""
+    dis = cv2.DISOpticalFlow.create(2)
+    dis.setFinestScale(finest)
+    return dis.calc(*frames, None), dis.getFinestScale()
+
+
+@pytest.mark.parametrize("finest", [1, 2, 3])
+def test_the_finest_scale_is_the_most_that_opencv_honours(finest):
+    sides = (16, 31, 32, 33, 44, 45, 46, 47, 63, 64, 65, 89, 90, 91, 92, 127, 128, 129, 180, 181, 182, 183)
+    sizes = [*((side, side) for side in sides), *WIDE, *((width, height) for height, width in WIDE)]
+    picture, other = texture(200), texture(200, seed=1)
+    for height, width in sizes:
+        frames = [each[:height, :width].astype(np.uint8) for each in (picture, other)]
+        allowed = motion.finest_scale(height, width, finest)
+        assert opencv(frames, allowed)[1] == allowed, (height, width)
+        # OpenCV's replacement looks at the width alone, and ends the process where the height is short.
+        if allowed < finest and width <= height:
+            assert opencv(frames, allowed + 1)[1] != allowed + 1, (height, width)
+
+
+@pytest.mark.parametrize(("side", "finest", "taken"), [(40, 3, 0), (46, 2, 1), (64, 2, 1), (90, 3, 1), (128, 3, 2)])
+def test_small_pictures_are_halved_as_often_as_they_allow(side, finest, taken):
+    frames = pair(1.2, -0.7, side=side)
+    found = motion.flows(frames, "dis", "medium", finest)[0]
+    assert np.array_equal(found, opencv(frames, taken)[0])
+    assert np.array_equal(found, motion.flows(frames, "dis", "medium", taken)[0])
+    assert not np.array_equal(found, opencv(frames, finest)[0])
+
+
+def test_wide_pictures_do_not_end_the_process():
+    frames = pair(0.5, 0.2, side=200)[:, :20]
+    assert np.array_equal(motion.flows(frames)[0], motion.flows(frames, finest=1)[0])
+
+
+@pytest.mark.parametrize(("side", "finest"), [(46, 1), (91, 2), (182, 3), (224, 1), (224, 2), (224, 3), (32, 0)])
+def test_pictures_that_are_large_enough_have_opencvs_own_flow(side, finest):
+    frames = pair(1.2, -0.7, side=side, noise=2)
+    assert np.array_equal(motion.flows(frames, "dis", "medium", finest)[0], opencv(frames, finest)[0])
 
 
 def test_tvl1_says_what_to_install_where_it_is_missing(monkeypatch):

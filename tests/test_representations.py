@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import doctest
 import itertools
+import json
 from pathlib import Path
 
 import cv2
@@ -13,12 +14,17 @@ import pytest
 
 from microexpr import motion
 from microexpr.clip import Clip
+from microexpr.config import Study, load
 from microexpr.contracts import Frames, Modality, representations
 from microexpr.errors import ConfigError, UnfitError
+from microexpr.experiment import Result
+from microexpr.plan import Options, Workspace
+from microexpr.report.choices import choices
 from microexpr.representation import over_time
 from microexpr.representation.bi_woof import BiWoof
 from microexpr.representation.lbp_top import codes
 from microexpr.representation.over_time import rank_pooling
+from microexpr.study import Cell, StudyResult, planned
 from motions import moved, pair, texture
 from shell import Answer, microexpr
 
@@ -419,6 +425,24 @@ def test_recipes_run(films, tmp_path, sampling, representation):
     assert first.code == 0, first.err
     if "flow" in representation and "minmax" not in representation:
         assert '"uf1": 1.0' in first.out.replace("\n", " "), first.out
+
+
+def test_a_scale_of_flow_that_small_frames_do_not_allow_is_stated(films, tmp_path):
+    """Frames of 48 pixels can be halved once."""
+    study = tmp_path / "study.toml"
+    recipe = RECIPE.format(sampling='"onset_apex"', representation='"flow"').replace("pca_svm", "majority")
+    levels = '"flow", "flow_polar", "bi_woof", { name = "flow", finest = 1 }, { name = "flow", method = "farneback" }'
+    study.write_text(f'name = "s"\ntitle = "s"\n[grid]\nrepresentation = [{levels}]\n[experiment]\n{recipe}')
+    words = ("study", study, "--data", films)
+    cells = json.loads(microexpr(*words, "--dry-run", "--json").out)["cells"]
+    assert [row["dis_finest"] for row in cells] == [*["1 (set to 2)"] * 3, None, None]
+    assert "1 (set to 2)" in microexpr(*words, "--dry-run").out
+    grid = load(Study, study)
+    jobs, _ = planned(grid, Workspace(Options({"manifest": films}, tmp_path / "out")))
+    cells = tuple(Cell(job.plan, Result(job.plan.experiment, job.plan.key, job.plan.data.labels, ())) for job in jobs)
+    rows = choices(StudyResult(grid, cells, (), None, (), {}, ()))
+    (said,) = (row["value"] for row in rows if "DIS" in row["choice"])
+    assert said == "1 (set to 2; frames of 48x48 allow no more), 1"
 
 
 @pytest.mark.parametrize(

@@ -387,6 +387,9 @@ def _row(plan: Plan) -> dict[str, Any]:
         "target": ", ".join(item.label for item in plan.experiment.target) or None,
         "vote": plan.experiment.vote.label if plan.view_counts().max() > 1 else None,
         "size": "x".join(map(str, plan.spec.shape[plan.spec.shape[0] == 1 :])),
+        "dis_finest": f"{plan.finest[0]} (set to {plan.finest[1]})"
+        if plan.finest and len(set(plan.finest)) > 1
+        else None,
         "weights": plan.weights.get("weights", "none"),
         "key": plan.key,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ Preset: TypeAlias = Literal["ultrafast", "fast", "medium"]
 """DIS's own settings: patches every 4, 4 and 3 pixels, with 0, 5 and 5 steps of variational refinement."""
 LEAST_SIDE: Final = 16
 """Pixels that pictures need on both sides; DIS looks at patches of 8."""
+_PATCH: Final = 8
 ACROSS: Final = ("u", "cos")
 """Channels whose sign says whether something moves to the right."""
 DOWN: Final = ("v", "sin")
@@ -48,7 +50,7 @@ def flows(
     What is at (x, y) in one picture is at (x + u, y + v) in the next. A picture shown twice has no flow at all.
 
     - ``dis``: Dense Inverse Search (Kroeger et al., ECCV 2016), OpenCV's `preset`. Flow is found on pictures halved
-      `finest` times, and enlarged; 0 is full resolution.
+      `finest` times, or as often as their size allows (`finest_scale`), and enlarged; 0 is full resolution.
     - ``farneback``: Farneback (SCIA 2003), pyramid of 3 halvings, window 15, 3 iterations, neighbourhoods of 5 pixels
       with sigma 1.2; as micro-expression work usually calls it. `preset` and `finest` are not used.
     - ``tvl1``: Zach, Pock and Bischof (DAGM 2007) as OpenCV's contrib modules set it: tau 0.25, lambda 0.15, theta 0.3,
@@ -60,7 +62,8 @@ def flows(
             f"flow needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, and these are {width}x{height}; take a "
             "larger size in the preprocessing."
         )
-    pictures, find = np.ascontiguousarray(greys), _solver(method, preset, finest)
+    pictures = np.ascontiguousarray(greys)
+    find = _solver(method, preset, finest_scale(height, width, finest))
     return np.stack(
         [
             # Farneback finds a tenth of a pixel at the border between a picture and itself.
@@ -68,6 +71,21 @@ def flows(
             for first, second in itertools.pairwise(pictures)
         ]
     )
+
+
+def finest_scale(height: int, width: int, wanted: int) -> int:
+    """Return how often DIS halves pictures of this size: `wanted` times, or the most that OpenCV allows.
+
+    That is once from 46 pixels a side, twice from 91 and three times from 182. OpenCV answers a scale beyond its
+    coarsest with another algorithm (full resolution, more scales, for 3 patches of 12) and says nothing.
+
+    >>> [finest_scale(side, side, 3) for side in (45, 46, 90, 91, 181, 182)]
+    [0, 1, 1, 2, 2, 3]
+    """
+    # As DISOpticalFlow::calc finds its coarsest scale, for motions up to a quarter of the longer side.
+    by_motion = int(math.log2(max(height, width) / (4 * _PATCH)) + 0.5)
+    by_patch = int(math.log2(min(height, width) // _PATCH))
+    return min(wanted, by_motion, by_patch)
 
 
 def _solver(method: Method, preset: Preset, finest: int) -> _Solver:

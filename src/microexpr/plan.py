@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from microexpr import contracts
+from microexpr import contracts, motion
 from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
@@ -82,6 +83,8 @@ class Plan:
     sampler: Sampler
     model: contracts.ModelFn
     spec: ViewSpec
+    frame_size: tuple[int, int]
+    """Height and width of preprocessed frames."""
     weights: Mapping[str, str]
 
     @property
@@ -155,6 +158,14 @@ class Plan:
         )
 
     @property
+    def finest(self) -> tuple[int, int] | None:
+        """How often DIS halves the frames before it finds flow, and how often it was set to; None without DIS."""
+        representation: Any = self.representation
+        if getattr(representation, "method", "") != "dis":
+            return None
+        return motion.finest_scale(*self.frame_size, representation.finest), representation.finest
+
+    @property
     def _represented(self) -> str:
         """Return the name under which computed views are kept; empty where they are not."""
         if not self.representation.cached:
@@ -177,7 +188,7 @@ class Workspace:
     options: Options
     progress: Progress = field(default_factory=Silent)
     _data: dict[str, Data] = field(default_factory=dict)
-    _specs: dict[tuple[object, ...], ViewSpec] = field(default_factory=dict)
+    _specs: dict[tuple[object, ...], tuple[ViewSpec, tuple[int, int]]] = field(default_factory=dict)
 
     def plan(self, experiment: Experiment, *, weights: bool = True) -> Plan:
         """Check an experiment against its database; raises ConfigError, DataError, SplitError or WeightsError.
@@ -207,7 +218,7 @@ class Workspace:
         )
         if shown not in self._specs:
             self._specs[shown] = self._spec(experiment, data, clips, preprocessor, sampler)
-        spec = self._specs[shown]
+        spec, frame_size = self._specs[shown]
         unlike = misshapen(experiment, clips, sampler)
         with fitting(clips):
             check_colour(experiment, data.dataset.modalities()[data.modality].channels, spec)
@@ -215,7 +226,7 @@ class Workspace:
             found = _weights(model, spec, required=weights)
         # Only now: a method that does not fit takes no clip from the others.
         self._leave_out(data, [*unsampled, *unlike])
-        plan = Plan(experiment, data, preprocessor, sampler, model, spec, found)
+        plan = Plan(experiment, data, preprocessor, sampler, model, spec, frame_size, found)
         check_targets(plan.targets(), plan.folds())
         return plan
 
@@ -294,8 +305,8 @@ class Workspace:
         clips: Sequence[Clip],
         preprocessor: Preprocessor,
         sampler: Sampler,
-    ) -> ViewSpec:
-        """Find out what the model will see by preprocessing one view of the first clip that can be."""
+    ) -> tuple[ViewSpec, tuple[int, int]]:
+        """Find out what the model will see, and of frames of which size, by one view of the first clip that can be."""
         representation = experiment.representation.build(contracts.representations)
         modality = data.dataset.modalities()[data.modality]
         failed = None
@@ -310,7 +321,8 @@ class Workspace:
             with fitting():
                 given = representation.gives(modality._replace(channels=frames.channels))
             if len(view) >= representation.least:
-                return ViewSpec(representation(frames, view, clip).shape, *given)
+                height, width = frames.pixels.shape[1:3]
+                return ViewSpec(representation(frames, view, clip).shape, *given), (height, width)
         raise no_view(experiment, representation.least, clips, failed)
 
 

@@ -48,7 +48,7 @@ def plan(found: Mapping[str, Any]) -> None:
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}
     told = [{**row, **further, **row["further"]} for row in rows]
-    told_apart = {"target": 0, "vote": 1}  # a vote that all have says nothing
+    told_apart = {"target": 0, "vote": 1, "dis_finest": 0}  # a vote that all have says nothing
     some = [name for name, least in told_apart.items() if len({row[name] for row in rows} - {None}) > least]
     order = [*columns[:4], *some, *further, *columns[4:]]
     table([{name: "-" if row[name] is None else row[name] for name in order} for row in told])

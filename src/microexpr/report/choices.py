@@ -76,6 +76,14 @@ def _crop(crop: str, name: str) -> Callable[[Plan], object]:
     return lambda plan: getattr(plan.preprocessor, name, None) if _of("preprocessor", "crop")(plan) == crop else None
 
 
+def _finest(plan: Plan) -> object:
+    if plan.finest is None:
+        return None
+    used, wanted = plan.finest
+    height, width = plan.frame_size
+    return str(used) if used == wanted else f"{used} (set to {wanted}; frames of {width}x{height} allow no more)"
+
+
 _T = Training()
 OPEN = (
     Open("centre crop", "center-cropped raw frames at 384x384", _crop("centre", "centre"), "resized"),
@@ -85,6 +93,7 @@ OPEN = (
     Open("box past the border", "not told", _crop("face", "border"), "clamp"),
     Open("size of M1, pixels", "384x384", _crop("centre", "size"), 384),
     Open("size of M2, pixels", "224x224", _crop("face", "size"), 224),
+    Open("DIS flow: halvings before it is found", "does not arise", _finest, "2"),
     Open("grey into ImageNet models", "grayscale conversion", _of("model", "grey"), "sum"),
     Open("MFS: frames out of range and repeats dropped", "averaging 13 frames per video", _of("sampler", "drop"), True),
     Open(

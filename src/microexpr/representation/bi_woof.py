@@ -17,7 +17,7 @@ from microexpr.motion import Method, Preset
 from microexpr.representation._frames import check_brightness, check_time, greys
 
 
-@representations.register("bi_woof")
+@representations.register("bi_woof", revision=2)
 @dataclass(frozen=True)
 class BiWoof:
     """Bi-WOOF: where the skin of each block moves to, the moving parts and the straining blocks counting more.

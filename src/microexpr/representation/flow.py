@@ -22,7 +22,7 @@ STRAIN = 10.0
 """What strain is multiplied by in centred flow."""
 
 
-@representations.register("flow")
+@representations.register("flow", revision=2)
 @dataclass(frozen=True)
 class Flow:
     """Optical flow from each frame of a view to the next, in the channels u, v and optical strain.
@@ -35,7 +35,8 @@ class Flow:
        jumps are flow.
     2. Grey: 0.299 R + 0.587 G + 0.114 B (BT.601) of colour, one channel as it is.
     3. Flow at the frames' resolution by `method`: ``dis`` (`preset`; computed on pictures halved `finest` times and
-       enlarged, 0 = at full resolution), ``farneback``, or ``tvl1`` where OpenCV's contrib modules are installed
+       enlarged, 0 = at full resolution; twice needs 91 pixels a side, once 46, and smaller frames are halved as often
+       as they allow, which the report states), ``farneback``, or ``tvl1`` where OpenCV's contrib modules are installed
        (`microexpr.motion.flows` has their settings). u > 0 is to the right of the picture, which is the person's left;
        v > 0 is down; what is at (x, y) in the first frame is at (x + u, y + v) in the second.
     4. Strain at the same resolution: ``sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)`` by central differences.
@@ -92,7 +93,7 @@ class Flow:
         return np.concatenate([flow * (100 / flow.shape[1]), strain * STRAIN], axis=2).astype(np.float32)
 
 
-@representations.register("flow_polar")
+@representations.register("flow_polar", revision=2)
 @dataclass(frozen=True)
 class FlowPolar:
     """Optical flow as how far and where to: magnitude, cosine and sine of the direction.
