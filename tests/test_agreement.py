@@ -74,6 +74,14 @@ def test_two_codings_counted_by_hand(codings):
     assert "one coding has one class alone" in units["by_unit"]["7"]["sentence"]
 
 
+def test_an_action_descriptor_is_no_action_unit(tmp_path):
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for file, units in zip(files, ("4+AD38", "4+38"), strict=True):
+        file.write_text(f"{HEADER}v1,1,2,3,h,{units},p\nv2,1,2,3,d,4,p\n", "utf-8")
+    found = audit_agreement(*files, resamples=200)["action_units"]["by_unit"]
+    assert (found["38"]["first"], found["38"]["second"]) == (0, 1)
+
+
 def test_videos_that_one_coding_lacks_can_count_as_nothing_found(codings):
     found = audit_agreement(*codings, all_videos=True, resamples=200)
     assert (found["spotting"]["tp"], found["spotting"]["fp"], found["spotting"]["fn"]) == (3, 3, 2)

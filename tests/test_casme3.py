@@ -147,6 +147,24 @@ def test_known_defects_are_mended_and_told(tmp_path):
     assert str(reader.applied()[0]).startswith("spNO.149/d/112: apex 83 read as 160 (")
 
 
+def test_corrections_name_the_owners_sheet_where_it_has_the_value():
+    # CAS(ME)3_part_A_v2.xls has 160, 2647, 1845 and 2403; MEB has 123 for the first, and alone has 34 and 1.
+    own = {c.used for c in Casme3.corrections if "the owners' CAS(ME)3_part_A_v2.xls" in c.source}
+    assert own == {160, 2647, 1845, 2403}
+    first = next(c for c in Casme3.corrections if c.used == 160)
+    assert "MEB reads 123" in first.source
+    assert {c.used for c in Casme3.corrections if c.source.endswith("are MEB's") or c.source.endswith("is MEB's")} == {
+        34,
+        (1, 1),
+    }
+
+
+def test_a_correction_finds_its_clip_in_capitals(tmp_path):
+    reader = Casme3(build(tmp_path, [("spNO.149", "D", *BAD[0][2:])]))
+    assert (times(reader), [c.clip for c in reader.applied()]) == (["112-160-358"], ["spNO.149/d/112"])
+    assert reader.clips()[0].video == "D"
+
+
 @pytest.mark.parametrize(("number", "cell", "value"), [(0, 3, 120), (1, 4, 40), (2, 4, 2695), (3, 4, 26), (4, 4, 1850)])
 def test_what_somebody_mended_already_is_left_alone(tmp_path, number, cell, value):
     row = list(BAD[number])
@@ -176,7 +194,8 @@ def test_cells_as_people_typed_them(tmp_path):
     assert first.action_units == (ActionUnit(28), ActionUnit(14))
     assert first.labels == {"action_units": ("T28+14",), "objective class": ("7",)}
     assert (first.person, first.fps, first.kind) == ("casme3/spNO.1", 30.0, "micro")
-    assert (second.key, second.apex, second.emotion) == ("casme3/spNO.3/j/7-12", None, "sadness")
+    # The table's own name of the video: other tables of these clips are joined by it.
+    assert (second.key, second.apex, second.emotion) == ("casme3/spNO.3/J/7-12", None, "sadness")
     assert second.labels["objective class"] == ("3",)
     assert (third.subject, third.emotion, third.labels) == ("spNO.7", "happiness", {})
 
@@ -185,7 +204,7 @@ def test_several_clips_share_a_video_and_a_row_twice_is_told(tmp_path):
     other = ("spNO.1", "a", 371, 374, 378, 4, "III", "fear")
     reader = Casme3(build(tmp_path, [ROW, other, ("spNO.1", "A", 355, 360, "362", 4, "III", "fear")]))
     assert [clip.key for clip in reader.clips()] == ["casme3/spNO.1/a/355-362", "casme3/spNO.1/a/371-378"]
-    says(only(reader.faults(table_only=True)), "row 4 (spNO.1/a)", "in the table twice")
+    says(only(reader.faults(table_only=True)), "row 4 (spNO.1/A)", "in the table twice, first in row 2")
 
 
 @pytest.mark.parametrize(
@@ -220,13 +239,14 @@ def test_objective_classes_are_one_to_seven(tmp_path, cell, number):
         assert reader.clips() == ()
 
 
-def test_the_first_release_is_read_with_a_warning(tmp_path):
+def test_the_first_release_is_read_with_a_warning_that_accuses_no_row(tmp_path):
     more = [("spNO.9", "b", 20 * n, 20 * n + 1, 20 * n + 5, 4, "III", "fear") for n in range(1, 62)]
     xls(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", [HEADER, *released(), *more])
     reader = Casme3(tmp_path)
     assert len(reader.clips()) == 921
     assert reader.facts()["label version"] == "v1 (921 rows)"
-    assert "wrongly labelled" in reader.facts()["warning"]
+    assert reader.facts()["warning"].startswith("v1, which the owners ship beside v2")
+    assert "wrongly" not in str(Casme3.info) + reader.facts()["warning"]
 
 
 def test_releases_are_told_by_content(tmp_path):
@@ -236,14 +256,24 @@ def test_releases_are_told_by_content(tmp_path):
     assert Casme3(tmp_path).facts()["label version"] == "neither v2 (860 rows) nor v1 (921 rows): 1 rows"
 
 
-def test_two_releases_side_by_side_want_a_choice(tmp_path):
+def test_of_two_releases_side_by_side_the_newest_is_read_and_named(tmp_path):
     build(build(tmp_path), [(*ROW[:7], "fear")], OLD_LABELS)
-    fault = only(Casme3(tmp_path).faults())
-    says(fault, "holds 2 tables", f"table = '{Path(LABELS).name}'")
-    assert fault.clip is None
+    reader = Casme3(tmp_path)
+    assert (reader.faults(table_only=True), reader.clips()[0].emotion) == ((), "disgust")
+    assert reader.facts()["table"] == Path(LABELS).name
+    assert reader.facts()["tables not read"] == f"{Path(OLD_LABELS).name}, because v2 is newer; `table` chooses another"
+    assert "tables not read" not in Casme3(tmp_path, table=Path(LABELS).name).facts()
     for name, word in ((LABELS, "disgust"), (OLD_LABELS, "fear")):
         (clip,) = Casme3(tmp_path, table=Path(name).name).clips()
         assert clip.emotion == word
+
+
+@pytest.mark.parametrize("name", ["ME_label_JpgIndex_v2.xlsx", "part_A_ME_label_mine.xlsx"])
+def test_tables_of_which_no_name_tells_the_newest_want_a_choice(tmp_path, name):
+    build(build(tmp_path), [(*ROW[:7], "fear")], f"annotation/part_A_{name}")
+    fault = only(Casme3(tmp_path).faults())
+    says(fault, "holds 2 tables", "choose one, for instance table = ")
+    assert fault.clip is None
 
 
 def test_a_table_that_lies_there_twice_is_one(tmp_path):
@@ -328,7 +358,11 @@ def test_both_kinds_take_tables_of_one_version(tmp_path):
     for labels, table, emotion, onset in ((LABELS, ALL, "disgust", 350), (OLD_LABELS, old, "fear", 340)):
         build(tmp_path, [(*ROW[:7], emotion)], labels)
         xlsx(tmp_path / table, {"1": [HEADER_ALL, (*ROW[:2], onset, *ROW[3:6], "Macro-expression", "I")]})
-    says(only(Casme3(tmp_path, kind="both").faults()), "holds 2 tables")
+    micro, macro = Casme3(tmp_path, kind="both").clips()
+    assert (micro.emotion, macro.onset) == ("disgust", 350)
+    facts = Casme3(tmp_path, kind="both").facts()
+    assert facts["table"] == f"{Path(LABELS).name}, {Path(ALL).name}"
+    assert all(f"{Path(left).name}, because v2" in facts["tables not read"] for left in (OLD_LABELS, old))
     for chosen, emotion, onset in ((LABELS, "disgust", 350), (ALL, "disgust", 350), (OLD_LABELS, "fear", 340)):
         micro, macro = Casme3(tmp_path, kind="both", table=Path(chosen).name).clips()
         assert (micro.emotion, macro.onset) == (emotion, onset)
@@ -407,7 +441,10 @@ def test_colour_and_depth(tmp_path):
         reader.frames(second, [99], "depth")
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
-    assert [remark.where for remark in Casme3(tmp_path).remarks() if "part_A" in remark.where] == []
+    assert [str(remark) for remark in Casme3(tmp_path).remarks() if "part_A" in remark.where] == [
+        "part_A/spNO.3/J: the table calls it j -> nothing: it is read"
+    ]
+    assert second.key == "casme3/spNO.3/j/7-12"
     before = reader.fingerprint()
     assert before == Casme3(tmp_path).fingerprint() != Casme3(tmp_path, depth=False).fingerprint()
     (tmp_path / "part_A/spNO.1/a/color/351.jpg").write_bytes(b"no clip names this frame")

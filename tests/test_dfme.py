@@ -65,6 +65,13 @@ def test_the_training_part_is_read_with_each_clips_rate(tmp_path):
     assert reader.frames(first, [16, 12], "colour").shape == (2, 8, 12, 3)
 
 
+def test_an_action_descriptor_stays_one(tmp_path):
+    write_table(tmp_path / NAMES["train"], [(*ROWS["train"][0][:8], "4+AD38"), (*ROWS["train"][1][:8], "AD 32+38")])
+    reader = Dfme(tmp_path)
+    assert [list(map(str, clip.action_units)) for clip in reader.clips()] == [["4", "AD38"], ["AD32", "38"]]
+    assert not [remark for remark in reader.remarks(table_only=True) if "action units" in remark.problem]
+
+
 @pytest.mark.parametrize(("part", "key"), [("testA", "dfme/0144/144_k_289/5-8"), ("testB", "dfme/0216/216_e_0/5-8")])
 def test_each_test_part_is_its_own(tmp_path, part, key):
     reader = Dfme(build(tmp_path), part=part)
@@ -79,6 +86,7 @@ def test_all_parts_together(tmp_path):
     assert list(map(str, reader.faults())) == []
     assert [clip.labels["part"][0] for clip in reader.clips()] == ["train", "train", "testA", "testB"]
     assert reader.facts()["part"] == "train, testA, testB"
+    assert reader.facts()["table"] == ", ".join(NAMES.values())
     assert reader.frames(reader.clips()[3], [8], "colour").shape == (1, 8, 12, 3)
     assert Dfme(tmp_path).fingerprint() != reader.fingerprint()
     with pytest.raises(ConfigError, match="choose a part"):

@@ -102,6 +102,7 @@ def test_reads_cells_as_people_typed_them(tmp_path):
     }
     assert (second.subject, second.onset, second.apex, second.offset) == ("007", 497, 498, 500)
     assert (second.emotion, list(map(str, second.action_units))[:2]) == ("others", ["R6?", "R12?"])
+    assert str(second.action_units[2]) == "R15"
     assert (third.subject, third.apex, third.emotion, third.action_units) == ("009", None, "happiness", ())
     assert "objective class" not in third.labels
 
@@ -339,7 +340,7 @@ def test_long_clips_have_the_emotion_of_the_clip_of_their_name(tmp_path):
     assert [clip.emotion for clip in reader.clips()] == ["disgust", None, None]
     assert reader.clips()[0].labels["objective class"] == ("4",)
     assert Samm(tmp_path, part="long").fingerprint() != before
-    assert reader.facts()["table"] == LONG_TABLE
+    assert reader.facts()["table"] == f"{LONG_TABLE}, {SAMM_TABLE}"
 
 
 @pytest.mark.parametrize("preface", [9, 10])

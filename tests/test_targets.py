@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from microexpr.config import Study
 from microexpr.contracts import targets
 from microexpr.errors import ConfigError, UnfitError
 from microexpr.experiment import run
+from microexpr.facs import parse_action_units
 from microexpr.multitask import TargetValues, by_unit, target_loss
 from microexpr.plan import Options, Workspace
 
@@ -48,6 +50,13 @@ def test_units_are_read_from_clips_and_a_clip_without_any_is_unknown():
     values, names = found([clip(4, 7), clip(12), clip(7), clip()])
     assert names == ("AU4", "AU12")
     np.testing.assert_array_equal(values, [[1, 0], [0, 1], [0, 0], [np.nan, np.nan]])
+
+
+def test_an_action_descriptor_is_never_learnt_as_the_unit_of_its_number():
+    found = targets.build("action_units", {"units": (4, 38)})
+    cells = ("4+AD38", "AD38", "4+38", "?")
+    values, _ = found([replace(clip(), action_units=parse_action_units(cell)) for cell in cells])
+    np.testing.assert_array_equal(values, [[1, 0], [0, 0], [1, 1], [np.nan, np.nan]])
 
 
 def test_a_unit_listed_twice_is_refused():

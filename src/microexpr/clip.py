@@ -8,15 +8,20 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ActionUnit:
-    """One facial action unit as the coder wrote it (Facial Action Coding System, Ekman & Friesen 1978)."""
+    """One facial action unit as the coder wrote it (Facial Action Coding System, Ekman & Friesen 1978).
+
+    A `descriptor` is what the coder wrote as AD (AD38): an action descriptor, which is no action unit of that number.
+    """
 
     number: int
     side: Literal["L", "R"] | None = None
     intensity: str | None = None
     doubtful: bool = False
+    descriptor: bool = False
 
     def __str__(self) -> str:
-        return f"{self.side or ''}{self.number}{self.intensity or ''}{'?' if self.doubtful else ''}"
+        kind, doubt = "AD" * self.descriptor, "?" * self.doubtful
+        return f"{kind}{self.side or ''}{self.number}{self.intensity or ''}{doubt}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

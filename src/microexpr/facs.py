@@ -1,16 +1,16 @@
-"""Action units as coders write them: '4+L10', 'R12+R15', '12B', '10A/B', '4?', 'AU4(k)', '?'."""
+"""Action units as coders write them: '4+L10', 'R12+R15', '12B', '10A/B', '4?', 'AU4(k)', 'AD38', '?'."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, cast
 
 from microexpr.clip import ActionUnit
 
 _UNIT = re.compile(
     r"""(?<![0-9A-Z])(?<![0-9]\.)
-    (?:AU\s*)?
+    (?:A(?P<kind>[UD])\s*)?
     (?:(?P<side>[LR])(?=[0-9])|(?P<lip>[ATB])(?=[0-9]))?
     (?P<number>(?!0+(?![0-9]))[0-9]{1,2})(?![0-9]|\.[0-9])
     (?P<intensity>[A-E](?:/[A-E])?(?![A-Z0-9]))?
@@ -19,7 +19,7 @@ _UNIT = re.compile(
     (?P<still>\s*\(\s*K\s*\))?""",
     re.IGNORECASE | re.VERBOSE,
 )
-_EITHER: Final = re.compile(r"\bor\b|(?:(?<=[0-9])|(?<=[0-9][A-E]))\s*/\s*(?=[LR]?[0-9])", re.IGNORECASE)
+_EITHER: Final = re.compile(r"\bor\b|(?:(?<=[0-9])|(?<=[0-9][A-E]))\s*/\s*(?=(?:A[UD]\s*)?[LR]?[0-9])", re.IGNORECASE)
 _BESIDE: Final = re.compile(r"[^\W_]+(?:[^\w+,?]+[^\W_]+)*")
 _NARROW: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     ord("\u3000"): " ",
@@ -41,20 +41,23 @@ def parse_action_units(text: str) -> tuple[ActionUnit, ...]:
     """Return the action units of one cell, in the coder's order (notation of Ekman & Friesen 1978).
 
     L and R, before the number or after it ('12L'), are the sides of the face, A to E the intensities, '?' a doubt;
-    units joined by 'or' or by a slash are doubtful too, with all the others of their cell. '(k)' (4DME: there
-    throughout, not moving) is no part of a unit: `still_units` tells them. Words without a number ('soft focus'), '?'
-    alone, 0 and an empty cell give none. Keep the cell beside the result: `beside_units` tells what no unit holds.
+    units joined by 'or' or by a slash are doubtful too, with all the others of their brackets or, without brackets,
+    of their cell. 'AD38' is an action descriptor and marked as one. '(k)' (4DME: there throughout, not moving) is no
+    part of a unit: `still_units` tells them. Words without a number ('soft focus'), '?' alone, 0 and an empty cell give
+    none. Keep the cell beside the result: `beside_units` tells what no unit holds.
 
     >>> [str(unit) for unit in parse_action_units("4+L10+12B?")]
     ['4', 'L10', '12B?']
-    >>> [str(unit) for unit in parse_action_units("12L+T28")]
-    ['L12', '28']
+    >>> [str(unit) for unit in parse_action_units("12L+T28+AD38")]
+    ['L12', '28', 'AD38']
+    >>> [str(unit) for unit in parse_action_units("(R6 or R12)+R15")]
+    ['R6?', 'R12?', 'R15']
     >>> parse_action_units("?")
     ()
     """
     text = narrow(text)
-    doubted = _EITHER.search(text) is not None
-    return tuple(_unit(found, doubted) for found in _UNIT.finditer(text))
+    either = _either(text)
+    return tuple(_unit(found, either) for found in _UNIT.finditer(text))
 
 
 def still_units(text: str) -> tuple[ActionUnit, ...]:
@@ -64,8 +67,8 @@ def still_units(text: str) -> tuple[ActionUnit, ...]:
     ['4']
     """
     text = narrow(text)
-    doubted = _EITHER.search(text) is not None
-    return tuple(_unit(found, doubted) for found in _UNIT.finditer(text) if found["still"])
+    either = _either(text)
+    return tuple(_unit(found, either) for found in _UNIT.finditer(text) if found["still"])
 
 
 def beside_units(text: str) -> tuple[str, ...]:
@@ -91,11 +94,28 @@ def _beside(text: str) -> Iterator[str]:
     yield from _BESIDE.findall(text[end:])
 
 
-def _unit(found: re.Match[str], doubted: bool) -> ActionUnit:
+def _either(text: str) -> Sequence[range]:
+    """Return the places of a cell where units are alternatives: the innermost brackets around each 'or' or slash."""
+    opened: list[int] = []
+    brackets: list[range] = []
+    for place, sign in enumerate(text):
+        if sign == "(":
+            opened.append(place)
+        elif sign == ")" and opened:
+            brackets.append(range(opened.pop(), place))
+    cell = range(len(text))
+    return [
+        min((inner for inner in brackets if found.start() in inner), key=len, default=cell)
+        for found in _EITHER.finditer(text)
+    ]
+
+
+def _unit(found: re.Match[str], either: Sequence[range]) -> ActionUnit:
     side, intensity = found["side"] or found["after"], found["intensity"]
     return ActionUnit(
         number=int(found["number"]),
         side=cast(Literal["L", "R"], side.upper()) if side else None,
         intensity=intensity.upper() if intensity else None,
-        doubtful=doubted or found["doubt"] is not None,
+        doubtful=found["doubt"] is not None or any(found.start() in places for places in either),
+        descriptor=(found["kind"] or "").upper() == "D",
     )

@@ -82,7 +82,8 @@ def _event(file: Path, line: int, cells: Mapping[str, str]) -> Event:
     if apex is not None and ((onset is not None and apex < onset) or (offset is not None and apex > offset)):
         ends = " to ".join("?" if end is None else f"{end:g}" for end in (onset, offset))
         raise unreadable(f"{file}, line {line}", f"its apex ({apex:g}) lies outside of {ends}", "mend its times")
-    units = frozenset(unit.number for unit in parse_action_units(cells.get("action_units", "")))
+    coded = parse_action_units(cells.get("action_units", ""))
+    units = frozenset(unit.number for unit in coded if not unit.descriptor)  # AD38 is no action unit
     label = cells.get("label", "").casefold()
     return Event(line, cells["video"], (onset, apex, offset), label, units, cells.get("person", ""))
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from microexpr.datasets._table import RowReader
+from microexpr.facs import narrow
 
 ROMAN: Final = {numeral: str(number) for number, numeral in enumerate(("I", "II", "III", "IV", "V", "VI", "VII"), 1)}
 WORDS: Final = {
@@ -11,10 +16,7 @@ WORDS: Final = {
     **{"sad": "sadness", "happy": "happiness"},
 }  # Part A's; 'Others' stands beside 'others'.
 WORDS_C: Final = {word: word for word in ("negative", "positive", "surprise", "others")}
-V1: Final = (
-    "v1, which the owners replaced: they list rows of it that are wrongly labelled in "
-    "CAS(ME)3_part_A_wrongly_labeled_me_in_V1.xlsx; use v2"
-)
+V1: Final = "v1, which the owners ship beside v2 (860 rows): scores on the two cannot be compared"
 TIMES = {"onset": ("Onset",), "apex": ("Apex",), "offset": ("Offset",), "action_units": ("AU",)}
 CODED_C = ("onset", "offset", "action_units")
 OBJECTIVE = {"objective": ("Objective class",)}
@@ -53,3 +55,48 @@ TABLES = {
     ("c", "micro"): ((PART_C,), {165: "the owners'"}),
 }
 """By part and kind: the tables read, and releases by the number of rows they give."""
+
+
+def version(name: str) -> str:
+    """Return the release that a table's name tells, 'v2' for instance; '' where it tells none."""
+    return next(iter(re.findall(r"_(v[0-9]+)", name.casefold())), "")
+
+
+def newest(files: Sequence[Path]) -> Path | None:
+    """Return the table of the newest release; None where a name tells none, or tables of that release differ."""
+    releases = [int(version(file.name)[1:] or -1) for file in files]
+    latest = [file for file, release in zip(files, releases, strict=True) if release == max(releases)]
+    return latest[0] if min(releases) >= 0 and alike(latest) else None
+
+
+def alike(files: Sequence[Path]) -> bool:
+    """Whether files hold the same bytes."""
+    try:
+        return len({file.read_bytes() for file in files}) == 1
+    except OSError:
+        return False
+
+
+def subject(cells: RowReader) -> str:
+    """Return a row's person as spNO.1; anything else is noted."""
+    found = cells.required("subject")
+    match = re.fullmatch(r"(?:spno\W*)?0*([0-9]+)", found.casefold())
+    if found and not match:
+        cells.note(f"the cell subject holds {found!r}", "write the person as the owners do, spNO.1 for instance")
+    return f"spNO.{match[1]}" if match else ""
+
+
+def macro(cells: RowReader) -> Literal["macro"]:
+    """Return the kind of a row that is no micro-expression; another than macro is noted."""
+    if not cells.text("type").casefold().startswith("macro"):
+        cells.note(f"the cell type holds {cells.text('type')!r}", "write Micro-expression or Macro-expression")
+    return "macro"
+
+
+def objective(cells: RowReader) -> dict[str, tuple[str, ...]]:
+    """Return a row's objective class as a clip's label, 1 to 7 for I to VII."""
+    numeral = narrow(cells.text("objective")).upper()
+    number = ROMAN.get(numeral, numeral)
+    if number and number not in ROMAN.values():
+        cells.note(f"the cell objective holds {cells.text('objective')!r}", f"write one of {', '.join(ROMAN)}")
+    return {"objective class": (number,)} if number else {}

@@ -143,7 +143,7 @@ class TableDataset(Dataset):
         reading, place = self._reading, self._place
         made = {"synthetic": _dials(self._synthetic)} if self._synthetic is not None else {}
         return {
-            "table": self._tables[0].name if self._tables else "none",
+            "table": ", ".join(dict.fromkeys(file.name for file in self._tables)) or "none",
             "label version": self._release(reading),
             "folder": self._short(place) if place else "none",
             "cropped": "yes" if self.cropped() else "no",
@@ -235,7 +235,7 @@ class TableDataset(Dataset):
         name = f"{clip.subject or '?'}/{clip.video or '?'}"
         key = name
         if clip.subject and clip.video and span(clip) is not None:
-            first, where = seen.setdefault(name if self._alone else clip.key, (clip, line))
+            first, where = seen.setdefault(self._same(clip), (clip, line))
             # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
             key = first.key
             if first is not clip:
@@ -248,11 +248,16 @@ class TableDataset(Dataset):
             reading.clips[clip.key] = clip
         reading.faults += cells.faults(name, key)
 
+    def _same(self, clip: Clip) -> str:
+        """Return what two rows of one clip have in common."""
+        return f"{clip.subject}/{clip.video}" if self._alone else clip.key
+
     def _corrected(self, line: Line, cells: RowReader, clip: Clip, reading: Reading) -> tuple[RowReader, Clip]:
         """Return the row and its clip with the known defects mended whose value is found, and whose folder agrees."""
         for correction in self.corrections:
             names, found, used = _values(correction)
-            if correction.clip not in _names(clip) or tuple(map(cells.text, names)) != tuple(map(str, found)):
+            meant = correction.clip.casefold() in _names(clip)
+            if not meant or tuple(map(cells.text, names)) != tuple(map(str, found)):
                 continue
             if used == (MIDDLE,):
                 if clip.onset is None or clip.offset is None:
@@ -362,8 +367,9 @@ def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...]
 
 
 def _names(clip: Clip) -> tuple[str, str]:
-    """Return how a correction may name a clip; by its onset where several share a video."""
-    return f"{clip.subject}/{clip.video}", f"{clip.subject}/{clip.video}/{clip.onset}"
+    """Return how a correction may name a clip, in small letters; by its onset where several share a video."""
+    video = f"{clip.subject}/{clip.video}".casefold()
+    return video, f"{video}/{clip.onset}"
 
 
 def _dials(spec: Mapping[str, object]) -> str:

@@ -14,6 +14,8 @@ ESTIMATED: Final = "estimated"
 """Entry of `Clip.labels` that names the times no coder gave."""
 LONGEST: Final = 0.5
 """Seconds from onset to offset beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
+MACRO: Final = 4.0
+"""Seconds up to which a macro-expression usually lasts (Matsumoto and Hwang, Psychological Science Agenda, 2011)."""
 
 
 def span(clip: Clip) -> range | None:
@@ -35,7 +37,10 @@ def odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
     elif clip.apex == clip.offset and "offset" not in estimated:
         told.append(f"its apex {clip.apex} is its offset")
     seconds = len(span(clip) or ()) / clip.fps if clip.fps else 0.0
-    if clip.kind == "micro" and seconds > LONGEST:
+    if clip.kind == "micro" and seconds > MACRO:
+        problem = f"it lasts {seconds:.0f} s, where even macro-expressions usually end within {MACRO:.0f} s"
+        yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
+    elif clip.kind == "micro" and seconds > LONGEST:
         told.append(f"it lasts {1000 * seconds:.0f} ms, more than {1000 * LONGEST:.0f}")
     for cell in clip.labels.get("action_units", ()):
         rest = ", ".join(beside_units(cell))

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from microexpr.clip import Clip
 from microexpr.contracts import Correction, DatasetInfo, Modality, datasets
-from microexpr.datasets._casme3_tables import ALL, LABELS, PART_C, ROMAN, TABLES, V1, WORDS, WORDS_C, Sort
+from microexpr.datasets import _casme3_tables as tables
+from microexpr.datasets._casme3_tables import ALL, LABELS, PART_C, TABLES, V1, WORDS, WORDS_C, Sort
 from microexpr.datasets._depth import COLOUR_DEPTH, DEPTH, NEAR_DEPTH, in_range, with_depth
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint
@@ -25,7 +26,7 @@ from microexpr.datasets._root import check_folder, child, entries, first_folder,
 from microexpr.datasets._table import RowReader, find_rows, squeeze
 from microexpr.datasets._workbook import read_sheets
 from microexpr.errors import ConfigError, DataError, Fault, FrameError
-from microexpr.facs import narrow, parse_action_units
+from microexpr.facs import parse_action_units
 
 _PERSONS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
 _CLIPS = re.compile(r"spno\W*\d+_[a-z]+_\d+")
@@ -37,21 +38,24 @@ _MEND = (
 Reach = Annotated[int, Field(ge=0, le=65535)]
 MADE: Final = ("near_depth", "colour_depth")
 """Modalities made of what is recorded."""
+OWN: Final = "the value is that of the owners' CAS(ME)3_part_A_v2.xls"
 NEAR: Final = 300
 FAR: Final = 1300
 _FRAMES = {"a": "part_A/spNO.1/a/color/355.jpg ...", "c": "part_C/01/a/color/355.jpg ..."}
 
 
-@datasets.register("casme3")
+@datasets.register("casme3", revision=2)
 class Casme3(TableDataset):
     """CAS(ME)^3 on disk: part A's or part C's table, and the frames in colour and, where they are there, in depth.
 
     `part` is "a" (emotions while watching films, 94 persons) or "c" (a mock crime; clips are called casme3c, no apex is
     coded). `kind` says which expressions of part A: "micro" reads the label table, "macro" the macro-expressions of
     ``CAS(ME)3_part_A_v2.xls``, where no emotion stands, "both" reads both. `depth = false` reads no depth, so that
-    clips that lack depth frames are no fault. `corrections` mends the known defects; `table` chooses where both
-    releases lie side by side. Tables may lie in the root, in ``annotation`` or in ``annotation/partA``. Objective
-    classes, Roman in the table, are `Clip.labels` "objective class" 1 to 7.
+    clips that lack depth frames are no fault. `corrections` mends the known defects. Where releases of a table lie side
+    by side, as in the owners' repository, the newest by its name is read and the facts say so; `table` chooses another.
+    Tables may lie in the root, in ``annotation`` or in ``annotation/partA``. Objective classes, Roman in the table, are
+    `Clip.labels` "objective class" 1 to 7. A clip keeps the table's name of its video; a folder of that name in other
+    letters (J of j) is read, and remarked.
 
     Where depth is there, modality "depth" shows it in its units (0 to 65535, of which a face fills little),
     "near_depth" in 0..255 with fractions, and "colour_depth" so as a fourth channel of colour: 255 at `near` units and
@@ -63,9 +67,9 @@ class Casme3(TableDataset):
     Rests on the counts and columns of the owners' tables, on the folders that the owners' depth code reads
     (``RGB/spNO.1/a/color``), that MEB reads (``part_A/spNO.1/a/color``), on the smaller copy that has one folder a clip
     (``Part_A_ME_clip/frame/spNO.1_a_355``), and for part C on public code that reads ``part_C/01/a/color``. Six rows of
-    v2 are impossible or name frames that are not there; public code that stumbles over them tells their clips, and
-    the values used are MEB's. How many frames a full copy lacks is not known here; MEB's issues say about one clip of
-    ten.
+    v2 are impossible or name frames that are not there; public code that stumbles over them tells their clips. Of the
+    values used, four are those of the owners' own ``CAS(ME)3_part_A_v2.xls`` and two are MEB's. How many frames a full
+    copy lacks is not known here; MEB's issues say about one clip of ten.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -87,7 +91,7 @@ or Part_A_ME_clip/frame/spNO.1_a_355/355.jpg ..., Part_A_ME_clip/depth/spNO.1_a_
 part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         counted=(
             ("860", "micro-expressions of part A, label table v2 (seven or four classes: casme3_7, casme3_4)"),
-            ("921", "the same, label table v1, with rows that the owners call wrongly labelled"),
+            ("921", "the same, label table v1"),
             ("699", "part A v2 without others, in three classes"),
             ("165", "micro-expressions of part C"),
             ("3,346", "macro-expressions of part A, v2 (kind macro)"),
@@ -97,12 +101,12 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     )
     emotions: ClassVar[Mapping[str, str]] = {**WORDS, **WORDS_C}
     corrections: ClassVar[tuple[Correction, ...]] = (
-        Correction("spNO.149/d/112", "apex", 83, 160, "the apex lies before the onset; the value is MEB's"),
+        Correction("spNO.149/d/112", "apex", 83, 160, f"the apex lies before the onset; {OWN}; MEB reads 123"),
         Correction("spNO.214/c/5", "offset", 3460, 34, "115 seconds long; the value is MEB's"),
-        Correction("spNO.216/d/3647", "onset", 3647, 2647, "one digit: its apex is 2668; MEB reads it so too"),
+        Correction("spNO.216/d/3647", "onset", 3647, 2647, f"one digit: its apex is 2668; {OWN}, and MEB's"),
         Correction("spNO.216/e/0", "onset, apex", (0, 0), (1, 1), "frames start at 1; the values are MEB's"),
-        Correction("spNO.40/e/1812", "offset", 0, 1845, "the offset is 0; the value is MEB's"),
-        Correction("spNO.40/e/2327", "offset", 0, 2403, "the offset is 0; the value is MEB's"),
+        Correction("spNO.40/e/1812", "offset", 0, 1845, f"the offset is 0; {OWN}, and MEB's"),
+        Correction("spNO.40/e/2327", "offset", 0, 2403, f"the offset is 0; {OWN}, and MEB's"),
     )
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.columns
     optional: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.optional
@@ -150,7 +154,12 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         still = sum(clip.apex == clip.onset for clip in self.clips())
         told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
         told["warning"] = V1 if found["label version"].startswith("v1") else ""
+        told["tables not read"] = "; ".join(aside for _, aside in self._chosen if aside)
         return {**found, **{fact: text for fact, text in told.items() if text}}
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        spelt = () if table_only or self._place is None else self._spelt_otherwise()
+        return (*super().remarks(table_only=table_only), *spelt)
 
     def fingerprint(self) -> str:
         found, reach = self._fingerprint(), (self._near, self._far)
@@ -184,14 +193,19 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
 
     @cached_property
     def _tables(self) -> Sequence[Path]:
-        chosen = tuple(map(self._table_of, self._sorts))
+        chosen = [file for file, _ in self._chosen]
         if self._table_name is not None and self._table_name not in [file.name for file in chosen]:
             mend = f"name one of {' and '.join(file.name for file in chosen)}, or none"
             raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", mend))
         return chosen
 
-    def _table_of(self, sort: Sort) -> Path:
-        """Return the table of one sort; where it lies twice, the files must be the same."""
+    @cached_property
+    def _chosen(self) -> Sequence[tuple[Path, str]]:
+        """The table of each sort, and which ones beside it are not read, and why."""
+        return tuple(map(self._table_of, self._sorts))
+
+    def _table_of(self, sort: Sort) -> tuple[Path, str]:
+        """Return the table of one sort: of several releases the newest; of one release the files must be the same."""
         chosen = self._table_name
         alone, called = chosen is not None and len(self._sorts) == 1, sort.called
 
@@ -205,15 +219,19 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         found = listed(self._root)
         if chosen is not None:  # of two sorts the other one is the table of the same version
             found = [file for file in found if file.name == chosen] or [
-                file for file in found if _version(file.name) == _version(chosen)
+                file for file in found if tables.version(file.name) == tables.version(chosen)
             ]
         if not found:
             raise self._tableless(listed, f"table {chosen}" if alone else called)
-        if len(found) > 1 and not _alike(found):
-            names, newest = ", ".join(map(self._short, found)), max(file.name for file in found)
-            mend = f"choose one, for instance table = {newest!r}, or move the others away"
+        if len(found) == 1 or tables.alike(found):
+            return found[0], ""
+        latest = tables.newest(found)
+        if latest is None:
+            names, last = ", ".join(map(self._short, found)), max(file.name for file in found)
+            mend = f"choose one, for instance table = {last!r}, or move the others away"
             raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
-        return found[0]
+        others = dict.fromkeys(file.name for file in found if tables.version(file.name) != tables.version(latest.name))
+        return latest, f"{', '.join(others)}, because {tables.version(latest.name)} is newer; `table` chooses another"
 
     def _tableless(self, listed: Callable[[Path], list[Path]], called: str) -> DataError:
         check_folder(self._root, called)
@@ -243,15 +261,15 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             return None
         return Clip(
             dataset="casme3",
-            subject=_subject(cells),
+            subject=tables.subject(cells),
             namespace=self._namespace("casme3"),
-            video=cells.required("video").casefold(),
+            video=cells.required("video"),
             fps=self.info.fps,
             **cells.times(),
             emotion=None if whole and not cells.text("emotion") else cells.emotion("emotion", WORDS),
             action_units=parse_action_units(cells.text("action_units")),
-            kind=_macro(cells) if whole else "micro",
-            labels={**cells.labels("action_units"), **_objective(cells)},
+            kind=tables.macro(cells) if whole else "micro",
+            labels={**cells.labels("action_units"), **tables.objective(cells)},
         )
 
     def _clip_of_c(self, cells: RowReader) -> Clip:
@@ -274,15 +292,18 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     def _release(self, reading: Reading) -> str:
         """Return which release of the table this is, by its rows; the name of the file is only compared."""
         known = TABLES[self._part, self._kind][1]
-        version = known.get(reading.rows)
+        release = known.get(reading.rows)
         if self._synthetic is not None:
             return f"imitates {next(iter(known.values()))} ({reading.rows} rows)"
-        if version is None:
+        if release is None:
             told = " nor ".join(f"{name} ({rows} rows)" for rows, name in known.items())
             return f"{'neither' if len(known) > 1 else 'not'} {told}: {reading.rows} rows"
-        said = _version(self._table.name)
-        other = f", although the file's name says {said}" if said and said != version else ""
-        return f"{version} ({reading.rows} rows){other}"
+        said = tables.version(self._table.name)
+        other = f", although the file's name says {said}" if said and said != release else ""
+        return f"{release} ({reading.rows} rows){other}"
+
+    def _same(self, clip: Clip) -> str:
+        return super()._same(clip).casefold()  # J and j are one video
 
     # --- the frames ---------------------------------------------------------------------------------------------------
     def _frames_root(self) -> Path | None:
@@ -337,7 +358,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         yield f"{clip.subject}_{clip.video}_{clip.onset}"
         for correction in self.corrections:
             name, onset = correction.clip.rsplit("/", 1)
-            if name == f"{clip.subject}/{clip.video}" and "onset" in correction.field:
+            if name.casefold() == f"{clip.subject}/{clip.video}".casefold() and "onset" in correction.field:
                 yield f"{clip.subject}_{clip.video}_{onset}"
 
     def _video(self, place: Path, clip: Clip) -> Path:
@@ -356,39 +377,16 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         shallow = ", or read no depth (depth = false)" if modality == "depth" else ""
         return replace(fault, mend=_MEND + shallow) if fault else None
 
+    def _spelt_otherwise(self) -> Iterator[Fault]:
+        """Yield folders that are a video's, or a clip's, in other letters than the table's: J of j."""
+        told: set[Path] = set()
+        for clip in self.clips():
+            path = self._home(clip, "colour").path
+            folder, name = (path, next(self._clip_names(clip))) if self._of_clips else (path.parent, clip.video)
+            if folder.name != name and folder.name.casefold() == name.casefold() and folder not in told:
+                told.add(folder)
+                yield Fault(self._short(folder), f"the table calls it {name}", "nothing: it is read", clip.key)
+
     def _unlisted(self) -> Iterator[Fault]:
         # Videos without an expression are no surprise.
         return super()._unlisted() if self._of_clips else iter(())
-
-
-def _version(name: str) -> str:
-    return next(iter(re.findall(r"_(v[0-9]+)", name.casefold())), "")
-
-
-def _alike(files: Sequence[Path]) -> bool:
-    try:
-        return len({file.read_bytes() for file in files}) == 1
-    except OSError:
-        return False
-
-
-def _subject(cells: RowReader) -> str:
-    found = cells.required("subject")
-    match = re.fullmatch(r"(?:spno\W*)?0*([0-9]+)", found.casefold())
-    if found and not match:
-        cells.note(f"the cell subject holds {found!r}", "write the person as the owners do, spNO.1 for instance")
-    return f"spNO.{match[1]}" if match else ""
-
-
-def _macro(cells: RowReader) -> Literal["macro"]:
-    if not cells.text("type").casefold().startswith("macro"):
-        cells.note(f"the cell type holds {cells.text('type')!r}", "write Micro-expression or Macro-expression")
-    return "macro"
-
-
-def _objective(cells: RowReader) -> dict[str, tuple[str, ...]]:
-    numeral = narrow(cells.text("objective")).upper()
-    number = ROMAN.get(numeral, numeral)
-    if number and number not in ROMAN.values():
-        cells.note(f"the cell objective holds {cells.text('objective')!r}", f"write one of {', '.join(ROMAN)}")
-    return {"objective class": (number,)} if number else {}

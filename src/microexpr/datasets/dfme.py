@@ -33,7 +33,7 @@ _WRITTEN: Final = {
 }
 
 
-@datasets.register("dfme")
+@datasets.register("dfme", revision=2)
 class Dfme(TableDataset):
     """DFME on disk: the table of each of its three parts, and the frames of each part in a folder of its own.
 

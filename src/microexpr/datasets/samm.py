@@ -36,7 +36,7 @@ OBJECTIVE: Final = "objective class"
 CLASSES: Final = tuple("1234567")
 
 
-@datasets.register("samm")
+@datasets.register("samm", revision=2)
 class Samm(TableDataset):
     """SAMM on disk: the coding table of its clips and their frames, or those of its long videos.
 
