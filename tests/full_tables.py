@@ -82,11 +82,11 @@ OF_S3 = 39
 
 
 def smic_clips() -> Iterator[tuple[int, str, str]]:
-    """Yield subject, emotion and name of 164 clips of 16 persons; s18_sur_03 is negative, as it is on disk."""
+    """Yield subject, emotion and name of 164 clips of 16 persons; s18_sur_03 is surprise, as the organisers list it."""
     rest = cycle([number for number in SMIC_SUBJECTS if number not in (3, 18)])
     words = list(chain.from_iterable([word] * number for word, number in SMIC_COUNTS.items()))
-    words.remove("negative")
-    yield 18, "negative", "s18_sur_03"
+    words.remove("surprise")
+    yield 18, "surprise", "s18_sur_03"
     for index, word in enumerate(words):
         subject = 3 if index % 4 == 0 and index < 4 * OF_S3 else next(rest)
         yield subject, word, f"s{subject}_{SHORT[word]}_{index + 1:02d}"

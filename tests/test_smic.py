@@ -17,7 +17,7 @@ from full_tables import picture, smic_clips, smic_folder, smic_folders
 from microexpr.contracts import datasets
 from microexpr.datasets import _example
 from microexpr.datasets.smic import MISSING, Smic
-from microexpr.doctor import usable
+from microexpr.doctor import check, usable
 from microexpr.errors import DataError, Fault
 from microexpr.labels import LABEL_SETS
 
@@ -89,7 +89,9 @@ def test_all_164_clips(tmp_path):
         (name.replace("s1_", "s01_"),) for subject, _, name in smic_clips() if subject == 1
     }
     assert reader.facts()["label version"] == "HS, short clips: as published, negative 70, positive 51, surprise 43"
-    assert len(reader.remarks()) == 2  # no apex is coded, and s18_sur_03
+    assert "no clip has a coded apex" in str(only(reader.remarks()))
+    # The organisers of MEGC 2019 list it so.
+    assert [clip.emotion for clip in clips if clip.video == "s18_sur_03"] == ["surprise"]
     assert reader.facts()["table"] == "none"
 
 
@@ -129,7 +131,7 @@ def test_what_the_owners_ship_that_is_odd_is_remarked_and_no_fault(tmp_path):
     assert reader.faults() == ()
     assert reader.clips()[-1].emotion == "negative"
     told = list(map(str, reader.remarks()))
-    assert [text for text in told if "its name tells surprise, its folder negative" in text]
+    assert [text for text in told if "its name tells surprise, its folder negative, which counts -> see which" in text]
     assert [text for text in told if text.startswith("HS/readme: is not called like a subject")]
     assert sum("apex" in text for text in told) == 1
     assert len(told) == 3
@@ -378,7 +380,7 @@ def test_the_sheet_of_the_camera_is_read(tmp_path):
 
 
 def test_a_table_without_emotions_tells_them_in_its_names(tmp_path):
-    rows = [HEADER[:-1], *(cells[:-1] for cells in ROWS), row(2, "s2_joy_01", 1, 4)[:-1]]
+    rows = [HEADER[:-1], *(cells[:-1] for cells in ROWS), row(2, "s2_joy_01", 103, 106)[:-1]]
     _example.xlsx(tmp_path / "SMIC_VIS_E_annotation.xlsx", {"Sheet1": rows})
     reader = Smic(tmp_path, camera="VIS", part="long")
     assert [clip.emotion for clip in reader.clips()] == ["negative", *["surprise"] * 3, "positive"]
@@ -434,6 +436,49 @@ def test_what_a_row_tells_twice_and_differently_is_remarked(tmp_path):
         "smic_long/s2/s2_ne_01/103-109: its TotalMF1 is 4, but 103-109 are 7 frames",
         "smic_long/s3/s3_ne_01/110-115: its TotalMF2 is 9, but 110-115 are 6 frames",
     ]
+
+
+def test_an_expression_that_begins_before_its_recording_is_a_fault(tmp_path):
+    # As third expressions of s18_ne_01 and s18_sur_03 do in a public copy, for 366 s and 882 s.
+    rows = [row(18, "s18_ne_01", 36_700, 36_720, 36_740, 36_760, 100, 36_769, first=36_700), *ROWS]
+    reader = Smic(write_long(tmp_path, rows), part="long")
+    fault = only(reader.faults(table_only=True))
+    says(fault, "row 2 (s18/s18_ne_01)", "the onset 100 lies before the recording's first frame 36700 (column FirstF)")
+    assert [clip.onset for clip in reader.clips() if clip.subject == "s18"] == [36_700, 36_740]
+    # Without that column the length alone tells it.
+    plain = [[*cells[:10], None, *cells[11:]] for cells in rows]
+    told = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").remarks(table_only=True)]
+    assert [text for text in told if "100-36769: it lasts 367 s" in text and "compare the row with its frames" in text]
+    assert not [text for text in told if "lasts" in text and "as the owners coded it" in text]
+
+
+def test_an_expression_that_ends_after_its_recording_is_remarked(tmp_path):
+    reader = Smic(write_long(tmp_path, [row(1, "s1_ne_01", 120, 131)]), part="long")
+    assert reader.faults(table_only=True) == ()
+    assert [each for each in reader.remarks(table_only=True) if "120-131 ends after the recording's last" in str(each)]
+
+
+def test_a_repeat_inside_a_row_is_one_clip_for_check_and_table(tmp_path):
+    rows = [*ROWS, row(2, "s2_ne_01", 103, 106, 110, 113, "110", 113.0)]
+    reader = Smic(write_long(tmp_path, rows), part="long")
+    assert reader.faults(table_only=True) == ()
+    (told,) = [str(remark) for remark in reader.remarks(table_only=True) if "repeats" in str(remark)]
+    assert told == (
+        "SMIC-HS-E_annotation.xlsx, row 5 (s2_ne_01): its expression 3 repeats its expression 2, 110-113 -> nothing: "
+        "it is read once"
+    )
+    found = check("smic", tmp_path, {"part": "long"}, table_only=True)
+    assert (found.clips, found.faulty) == (7, 0)
+    assert len(usable("smic", tmp_path, {"part": "long"}, table_only=True)[1]) == 7
+
+
+def test_check_and_table_count_the_same_clips_where_rows_are_faulty(tmp_path):
+    write_long(tmp_path, [*ROWS, ROWS[0], row(3, "s3_ne_01", 50, 106)])
+    found = check("smic", tmp_path, {"part": "long"}, table_only=True)
+    _, clips, _ = usable("smic", tmp_path, {"part": "long"}, table_only=True)
+    # Of the clip that two rows list neither row is read.
+    assert (len(clips), found.clips, found.faulty) == (4, 4, 2)
+    assert found.to_json()["faulty"] == 2
 
 
 def test_the_table_of_another_camera_is_named(tmp_path):

@@ -27,8 +27,10 @@ class Diagnosis:
     facts: Mapping[str, str]
     """Label version, folder, fingerprint ...; empty where the table cannot be read."""
     clips: int
-    """Clips that the table allows to be read."""
+    """Clips without a fault: those of `data table`, and of a run with --skip-invalid."""
     persons: int
+    faulty: int
+    """Clips with faults, which those leave out."""
     faults: tuple[Fault, ...]
     remarks: tuple[Fault, ...]
     corrections: tuple[Correction, ...]
@@ -41,7 +43,10 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values; `kind` is a fault's problem without its numbers and names."""
-        plain = {name: getattr(self, name) for name in ("dataset", "title", "table_only", "clips", "persons", "sound")}
+        plain = {
+            name: getattr(self, name)
+            for name in ("dataset", "title", "table_only", "clips", "persons", "faulty", "sound")
+        }
         return {
             **plain,
             "root": str(self.root),
@@ -70,14 +75,17 @@ def check(name: str, root: Path, parameters: Mapping[str, Any], *, table_only: b
     facts: Mapping[str, str] = _or(lambda: _facts(dataset, table_only), {}, faults)
     remarks: Sequence[Fault] = _or(lambda: dataset.remarks(table_only=table_only), [], faults)
     applied: Sequence[Correction] = _or(dataset.applied, [], faults)
+    bad = {fault.clip for fault in faults if fault.clip}
+    sound = [clip for clip in clips if clip.key not in bad]
     return Diagnosis(
         dataset=name,
         title=dataset.info.title,
         root=root,
         table_only=table_only,
         facts=facts,
-        clips=len(clips),
-        persons=len({clip.person for clip in clips}),
+        clips=len(sound),
+        persons=len({clip.person for clip in sound}),
+        faulty=len(bad),
         faults=tuple(faults),
         remarks=tuple(remarks),
         corrections=tuple(applied),

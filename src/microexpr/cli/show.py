@@ -145,7 +145,8 @@ def diagnosis(found: Diagnosis) -> None:
     for name, fact in found.facts.items():
         typer.echo(f"  {name}: {fact}")
     if found.facts:
-        typer.echo(f"  clips: {found.clips} of {many(found.persons, 'person')}")
+        left_out = f"; {many(found.faulty, 'other')} left out for faults" if found.faulty else ""
+        typer.echo(f"  clips: {found.clips} of {many(found.persons, 'person')}{left_out}")
     if found.corrections:
         typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:

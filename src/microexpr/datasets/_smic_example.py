@@ -13,9 +13,9 @@ _EXAMPLE: Final = (
     (1, "positive", "s1_po_01", 701843, ".jpg"),
     (2, "surprise", "s2_sur_01", 90868, ".jpg"),
     (3, "negative", "s3_ne_01", 17581039, ".jpg"),
-    (3, "negative", "s3_sur_02", 17692849, ".jpg"),
+    (3, "surprise", "s3_sur_02", 17692849, ".jpg"),
 )
-"""Subject, emotion, name, first frame, format; the last one's name and folder disagree, as those of s18_sur_03 do."""
+"""Subject, emotion, name, first frame, format."""
 
 
 def write(root: Path) -> None:

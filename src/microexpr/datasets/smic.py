@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -18,6 +17,7 @@ from microexpr.datasets._images import numbered
 from microexpr.datasets._naming import alike_folders, left_out
 from microexpr.datasets._reader import Line, Reading, TableDataset
 from microexpr.datasets._root import check_folder, child, entries, first_with, folders, unusable
+from microexpr.datasets._smic_long import EXPRESSIONS, expressions, is_text, miscounted
 from microexpr.datasets._smic_names import (
     NAME,
     PUBLISHED,
@@ -39,17 +39,11 @@ FPS: Final = {"HS": 100.0, "VIS": 25.0, "NIR": 25.0}
 PREFIXES: Final = ("image", "reg_image", "reg_", "img", "")
 MISSING: Final = ("s3_ne_03", "s3_ne_20", "s4_ne_05", "s4_ne_06", "s9_sur_02")
 """Clips of HS whose long recording is not in the owners' download."""
-EXPRESSIONS: Final = (
-    ("onset", "offset", "TotalMF1"),
-    ("Onset2F", "Offset2F", "TotalMF2"),
-    ("Onset3F", "Offset3F", "TotalMF3"),
-)
-"""Columns of a recording's first, second and third expression: begin, end, number of frames."""
 LABELS: Final = {"first frame": "FirstF", "last frame": "LastF", "recording length": "TotalVL"}
 """Labels of a clip and the columns that they are read from."""
 
 
-@datasets.register("smic")
+@datasets.register("smic", revision=2)
 class Smic(TableDataset):
     """SMIC on disk: its short clips, told by their folders alone, or its long recordings and their annotation table.
 
@@ -58,15 +52,18 @@ class Smic(TableDataset):
     there is more than one.
 
     A short clip is the folder ``{camera}/{subject}/micro/{emotion}/{clip}``; onset and offset are its first and last
-    frame, and nobody coded an apex. Folders ``non_micro`` are not read. The emotion is that of the folder: s18_sur_03
-    counts as negative in the list of MEGC 2019, and is taken to lie there. The clip keeps its name on disk (s1_ne_01)
-    as video; the name in that list (s01_ne_01) is its label "challenge name".
+    frame, and no apex is coded. Folders ``non_micro`` are not read. The emotion is that of the folder; a name that
+    tells another one is remarked. The clip keeps its name on disk (s1_ne_01) as video; its name in the list of MEGC
+    2019 (s01_ne_01) is its label "challenge name".
 
     Two folders of a person with the same frames are a copy, and faults. Where there are fewer clips than were
     published, numbers that are left out in the clips' names are remarked.
 
-    A row of the annotation table holds up to three expressions, each of which is a clip. Rows below the clips that hold
-    words and no person are passed over and told. Five clips of HS are known to lack their recording (s3_ne_03,
+    A row of the annotation table holds up to three expressions, each of which is a clip. One that begins before the
+    first frame of its recording (FirstF) is a fault, as two third expressions of a public copy do (s18_ne_01,
+    s18_sur_03); one that repeats another of its row is read once, and remarked. The emotion is that of the row: a copy
+    has s18_sur_03 as negative, which MEGC 2019 counts as surprise, as its name says. Rows below the clips that hold
+    words and no person are passed over and reported. Five clips of HS are known to lack their recording (s3_ne_03,
     s3_ne_20, s4_ne_05, s4_ne_06, s9_sur_02); their rows are passed over where the folder is not there.
 
     Rests on the folder and file names that MEB, SLSTT and readers of the cropped release use, on MEAN's folders of the
@@ -126,7 +123,11 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
         if table_only and not self._long:
             return ()
-        own = [*self._passed_over(), *self._miscounted()] if self._long else [*self._gaps(), *self._strangers()]
+        own = (
+            [*self._passed_over(), *self._expressions[1], *miscounted(self.clips())]
+            if self._long
+            else [*self._gaps(), *self._strangers()]
+        )
         return (*super().remarks(table_only=table_only), *self._misnamed(), *own)
 
     def cropped(self) -> bool:
@@ -229,7 +230,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     def _lines(self) -> Iterable[Line]:
         if self._long:
-            return chain.from_iterable(map(self._expressions, self._rows[0]))
+            return self._expressions[0]
         check_folder(self._root, f"folder {self._camera}")
         if self._place is None:
             raise unusable(self._frameless())
@@ -274,9 +275,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         for clip in self.clips():
             if (told := told_by(clip.video)) not in (None, clip.emotion):
                 problem = f"its name tells {told}, its {place} {clip.emotion}, which counts"
-                known = spelt(clip.video) == "s18_sur_03"
-                mend = "nothing: MEGC 2019 counts it so" if known else "see which is right"
-                yield Fault(clip.key, problem, mend, clip.key)
+                yield Fault(clip.key, problem, "see which is right", clip.key)
 
     def _strangers(self) -> Iterator[Fault]:
         for path in folders(self._place or self._root):
@@ -294,7 +293,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         for row in find_rows(self._table, own or sheets, self.columns, self.optional):
             name = spelt(plain(row.cells["video"]))
             lost = self._camera == "HS" and name in MISSING
-            if _is_text(row):
+            if is_text(row):
                 words = " ".join(filter(None, map(plain, row.cells.values())))
                 passed.append((row, f"holds words, not a clip: {words[:60]!r}"))
             elif lost and not self._recording(name.partition("_")[0], name).is_dir():
@@ -303,30 +302,13 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
                 kept.append(row)
         return kept, passed
 
-    def _expressions(self, row: Row) -> Iterator[Line]:
-        """Yield one line for each of the expressions of a recording."""
-        for number, columns in enumerate(EXPRESSIONS, start=1):
-            onset, offset, length = (row.cells.get(column) for column in columns)
-            if number == 1 or plain(onset) or plain(offset):
-                cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
-                headers = dict(zip(("onset", "offset"), columns, strict=False)) if number > 1 else {}
-                named = replace(row, cells=cells, headers={**row.headers, **headers})
-                yield Line(self._table, named, {"expression": str(number)})
+    @cached_property
+    def _expressions(self) -> tuple[Sequence[Line], Sequence[Fault]]:
+        return expressions(self._table, self._rows[0])
 
     def _passed_over(self) -> Iterator[Fault]:
         for row, reason in self._rows[1]:
             yield Fault(f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
-
-    def _miscounted(self) -> Iterator[Fault]:
-        """Yield expressions whose number of frames, which the table has as well, is another."""
-        for clip in self.clips():
-            (told,) = clip.labels.get("length", ("",))
-            frames = (clip.offset or 0) - (clip.onset or 0) + 1
-            # Both ways of counting from onset to offset are good.
-            if told.isdecimal() and int(told) not in (frames, frames - 1):
-                column = EXPRESSIONS[int(clip.labels["expression"][0]) - 1][2]
-                problem = f"its {column} is {told}, but {clip.onset}-{clip.offset} are {frames} frames"
-                yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
 
     # --- both ---------------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
@@ -339,7 +321,11 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         if "copies" in facts:
             problem = f"begins with the same frame as {facts['copies']} and has as many: one is a copy of the other"
             cells.note(problem, "delete the one that the owners do not ship")
-        empty = not self._long and not cells.text("onset")
+        first, onset = (plain(cells.row.cells.get(name)) for name in (LABELS["first frame"], "onset"))
+        if self._long and first.isdecimal() and onset.isdecimal() and int(onset) < int(first):
+            problem = f"the onset {onset} lies before the recording's first frame {first} (column FirstF)"
+            cells.note(problem, "compare the row with its frames")
+        empty = not self._long and not onset
         if empty:
             cells.note("the clip's folder holds no frames", "copy its folder again from the original")
         return Clip(
@@ -390,11 +376,3 @@ def _emotions(subject: Path) -> Iterator[Path]:
     """Yield a subject's folders of emotions; some copies have them in the subject's folder itself."""
     micro = child(subject, "micro")
     return folders(micro) if micro.is_dir() else (path for path in folders(subject) if "micro" not in path.name)
-
-
-def _is_text(row: Row) -> bool:
-    """Whether a row holds words and no clip: no person, no clip's name, no two frame numbers, no emotion."""
-    cells = {name: plain(cell) for name, cell in row.cells.items()}
-    numbers = cells["onset"].isdecimal() and cells["offset"].isdecimal()
-    coded = numbers or cells.get("emotion", "").casefold() in SHORT.values()
-    return not (subject_of(cells["subject"]) or NAME.fullmatch(cells["video"]) or coded)
