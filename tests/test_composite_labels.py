@@ -9,14 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from conftest import recipe, write_database
 from full_tables import samm_rows, samm_table, smic_folders
+from microexpr import api
+from microexpr.checks import check
 from microexpr.clip import Clip
+from microexpr.config import Experiment, Study
 from microexpr.datasets.casme2 import Casme2
 from microexpr.datasets.samm import Samm
 from microexpr.datasets.smic import Smic
 from microexpr.datasets.synthetic import ClipPlan, SyntheticSpec, plan
 from microexpr.datasets.synthetic.writing import table
-from microexpr.labels import LABEL_SETS, clip_table
+from microexpr.labels import LABEL_SETS, VOCABULARY, clip_table, label_set
+from shell import microexpr
 
 COMPOSITE = LABEL_SETS["megc2019_3"]
 ONLY_OTHERS = ("10", "18")
@@ -76,3 +81,91 @@ def test_two_clips_without_a_usable_apex_are_left_out(clips):
     assert on_onset.apex == on_onset.onset
     assert COMPOSITE.of(uncoded) is None
     assert COMPOSITE.of(on_onset) is None
+
+
+# --- what a label set does not keep -----------------------------------------------------------------------------------
+def image(dataset: str, number: int, emotion: str) -> Clip:
+    return Clip(dataset=dataset, subject="1", namespace=dataset, video=f"c{number}", emotion=emotion)
+
+
+def listed() -> list[Clip]:
+    """Return the organisers' list: precomputed images, whose words are the classes."""
+    counts = {name: dict(zip(COMPOSITE.classes, numbers, strict=True)) for name, numbers in COUNTS.items()}
+    words = [(name, word) for name, own in counts.items() for word, n in own.items() for _ in range(n)]
+    return [image(name, number, word) for number, (name, word) in enumerate(words)]
+
+
+def test_words_that_are_the_classes_already_are_accepted():
+    rows = clip_table(listed(), COMPOSITE)
+    assert {name: tuple(own["label"].value_counts()[n] for n in range(3)) for name, own in rows.groupby("dataset")} == (
+        COUNTS
+    )
+    assert COMPOSITE.unlike(listed()) == []
+
+
+@pytest.mark.parametrize("name", [name for name, labels in LABEL_SETS.items() if set(labels.classes) <= {*VOCABULARY}])
+def test_every_rule_accepts_the_words_of_its_own_classes(name):
+    labels = LABEL_SETS[name]
+    for rule in (rule for rule in labels.rules if rule.mapping and rule.reads == "emotion"):
+        assert {word: rule.mapping.get(word) for word in labels.classes} == {word: word for word in labels.classes}
+
+
+def test_a_database_of_which_nothing_is_kept_is_named():
+    clips = [*listed(), image("dfme", 0, "anger"), image("dfme", 1, "anger"), image("dfme", 2, "fear")]
+    (told,) = COMPOSITE.unlike(clips)
+    assert told.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
+    assert COMPOSITE.unlike(clips, synthetic=True) == [told]
+    own = label_set({"anger": "a"}, clips)
+    assert [text.partition(" (")[0] for text in own.unlike(clips)] == [
+        f"label set own keeps none of the {sum(COUNTS[name])} clips of {name}" for name in COUNTS
+    ]
+
+
+@pytest.mark.parametrize(("table_of", "kept"), [("20140508", 246), ("20190701", 249)])
+def test_five_classes_of_the_later_table_are_not_those_published(tmp_path, table_of, kept):
+    (tmp_path / f"CASME2-coding-{table_of}.xlsx").write_bytes(table(plan(SyntheticSpec(labels=table_of))))
+    clips, labels = Casme2(tmp_path).clips(), LABEL_SETS["casme2_5"]
+    assert sum(labels.of(clip) is not None for clip in clips) == kept
+    told = [f"label set casme2_5 keeps {kept} clips of casme2, where 246 were published"] if kept != 246 else []
+    assert [text.partition(":")[0] for text in labels.unlike(clips)] == told
+
+
+@pytest.fixture(scope="module")
+def partly(tmp_path_factory) -> Path:
+    """The small database, half of whose persons are in one that the composite does not know."""
+    root = write_database(tmp_path_factory.mktemp("partly"))
+    lines = (root / "manifest.csv").read_text("utf-8").splitlines()
+    named = [line.replace("own", "casme2" if line[5] in "012" else "dfme", 1) for line in lines[1:]]
+    (root / "manifest.csv").write_text("\n".join([lines[0], *named]) + "\n", "utf-8")
+    return root
+
+
+NONE = "abel set megc2019_3 keeps none of the 18 clips of dfme (emotions: happiness 6, surprise 6, disgust 6)"
+FEW = "abel set megc2019_3 keeps 18 clips of casme2, where 145 were published"
+
+
+def test_dry_run_says_so(partly, tmp_path):
+    study = Study(name="s", title="s", experiment=composite())
+    found = api.dry_run(study, partly)
+    assert [text.partition(":")[0] for text in found["warnings"]] == [f"l{FEW}", f"l{NONE.partition(':')[0]}"]
+    study_file = tmp_path / "study.toml"
+    study_file.write_text(
+        'name = "s"\ntitle = "s"\n[experiment]\ndatasets = "manifest"\nlabels = "megc2019_3"\nsampling = "af"\n'
+        'preprocessing = {name = "m1", size = 32}\nmodel = "majority"\nprotocol = "loso"\n',
+        "utf-8",
+    )
+    answer = microexpr("study", study_file, "--data", partly, "--dry-run")
+    assert f"! l{NONE}" in answer.out, answer.err
+
+
+def test_run_report_and_check_say_so(partly, tmp_path):
+    done = api.run_experiment(composite(), partly, tmp_path, workers=1)
+    stamps = [stamp["text"] for stamp in done.summary["stamps"] if stamp["code"] == "counts_differ"]
+    assert [text.startswith(start) for text, start in zip(stamps, (f"L{FEW}", f"L{NONE}"), strict=True)] == [True, True]
+    assert f"L{NONE}" in done.paths.html.read_text("utf-8")
+    found = [finding.evidence for finding in check(tmp_path) if finding.code == "ME019"]
+    assert [text.startswith(start) for text, start in zip(found, (f"L{FEW}", f"L{NONE}"), strict=True)] == [True, True]
+
+
+def composite() -> Experiment:
+    return recipe().with_values({"labels": "megc2019_3", "model": "majority"})

@@ -235,6 +235,8 @@ def test_a_label_set_says_where_its_counts_are_not_those_published(tmp_path):
     answer = microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only", "--labels", "megc2019_3")
     assert "! label set megc2019_3 keeps 148 clips of casme2, where 145 were published" in answer.out
     assert "published" not in microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only").out
+    answer = microexpr("data", "stats", "casme2", "--root", tmp_path, "--table-only", "--labels", "casme2_5")
+    assert "! label set casme2_5 keeps 249 clips of casme2, where 246 were published" in answer.out
     one = microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only", "--labels", "smic_3").out
     assert "none:   negative, positive" in one
 

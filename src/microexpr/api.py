@@ -106,7 +106,7 @@ def dry_run(
     """Check a study against its data; trains and writes nothing.
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
-    ``corrections`` and ``skipped`` clips.
+    ``warnings`` of what the label set keeps, ``corrections`` and ``skipped`` clips.
     """
     grid = _grown(_study(what), train_sizes, train_subjects, seeds)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
@@ -116,6 +116,7 @@ def dry_run(
         "cells": _planned(grid, jobs),
         "methods_skipped": left_out,
         "facts": dict(data_found.dataset.facts()),
+        "warnings": data_found.label_warnings,
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
     }

@@ -187,6 +187,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "data": dict(plan.data.dataset.facts()),
         "classes": list(plan.data.labels.classes),
         "clips": digest([clip.key for clip in plan.data.clips]),
+        "label_warnings": plan.data.label_warnings,
         "environment": environment(),
     }
 

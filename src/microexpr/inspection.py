@@ -50,7 +50,7 @@ class ClipTable:
     empty: tuple[str, ...] = ()
     """Classes of the label set that no clip has."""
     unlike: tuple[str, ...] = ()
-    """In what the counts are not those that were published of the label set."""
+    """Databases of which the label set keeps no clip, or another number than was published of it."""
 
 
 def check_data(
@@ -80,10 +80,9 @@ def data_table(
     the reader. Raises DataError where the table cannot be read or no clip is left.
     """
     suffix = _suffix(out, ".csv", ".parquet")
-    dataset, labelled, left_out, chosen = _usable(name, root, labels, table_only, parameters or {})
+    _, labelled, left_out, chosen, unlike = _usable(name, root, labels, table_only, parameters or {})
     words = {word for _, word in labelled}
     empty = tuple(name for name in chosen.classes if name not in words) if chosen else ()
-    unlike = tuple(chosen.unlike(clip for clip, _ in labelled)) if chosen and not _drawn(dataset) else ()
     found = ClipTable(_frame([_row(clip, word) for clip, word in labelled]), left_out, empty, unlike)
     if out is not None:
         _write(Path(out), found.rows.to_csv(index=False) if suffix == ".csv" else _parquet(found.rows))
@@ -105,9 +104,9 @@ def data_stats(
     `data_table`, and so are its parameters.
     """
     suffix = _suffix(out, ".svg", ".png", ".pdf")
-    dataset, labelled, left_out, _ = _usable(name, root, labels, table_only, parameters or {})
+    dataset, labelled, left_out, _, unlike = _usable(name, root, labels, table_only, parameters or {})
     told = {"title": dataset.info.title, "facts": dict(dataset.facts()), "left_out": list(map(str, left_out))}
-    found = told | census(labelled)
+    found = told | {"unlike": list(unlike)} | census(labelled)
     if out is not None:
         from microexpr.report.database import picture
 
@@ -135,18 +134,17 @@ def list_data() -> list[dict[str, Any]]:
     ]
 
 
-def _drawn(dataset: Dataset) -> bool:
-    return "synthetic" in dataset.facts()
-
-
 def _usable(
     name: str,
     root: Path | str,
     labels: str | Mapping[str, str] | None,
     table_only: bool,
     parameters: Mapping[str, Any],
-) -> tuple[Dataset, list[tuple[Clip, str]], tuple[Fault, ...], LabelSet | None]:
-    """Return a reader, the clips that a label set keeps with their classes, the faults of the others, and the set."""
+) -> tuple[Dataset, list[tuple[Clip, str]], tuple[Fault, ...], LabelSet | None, tuple[str, ...]]:
+    """Return a reader, the clips that a label set keeps with their classes, the faults of the others, and the set.
+
+    Last what is unusual about the number of clips that the set keeps.
+    """
     dataset, clips, left_out = doctor.usable(name, Path(root), parameters, table_only=table_only)
     chosen = None if labels is None else label_set(labels, clips)
     labelled = list(_labelled(clips, chosen))
@@ -154,7 +152,8 @@ def _usable(
         unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
         raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
-    return dataset, labelled, left_out, chosen
+    unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.facts()) if chosen else []
+    return dataset, labelled, left_out, chosen, tuple(unlike)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -65,6 +65,13 @@ class Data:
         """The clip table (labels.clip_table)."""
         return clip_table(self.clips, self.labels)
 
+    @property
+    def label_warnings(self) -> list[str]:
+        """Databases of which the label set keeps no clip, or another number than was published of it."""
+        bad = {fault.clip for fault in self.skipped}
+        clips = (clip for clip in self.dataset.clips() if clip.key not in bad)
+        return self.labels.unlike(clips, synthetic="synthetic" in self.dataset.facts())
+
     def leave_out(self, faults: Sequence[Fault]) -> None:
         """Drop the clips with faults; they stand in `skipped`."""
         self.skipped.extend(faults)

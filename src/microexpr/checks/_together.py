@@ -31,6 +31,14 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
                 f"Experiments of one copy each: {groups}.",
                 "run the older ones again on the copy that counts, into a folder of its own",
             )
+    for warning in dict.fromkeys(each for one in stored for each in one.facts.get("label_warnings", ())):
+        yield Finding(
+            "ME019",
+            "warning",
+            "The label set does not keep the clips that it should.",
+            f"{warning[:1].upper()}{warning[1:]}.",
+            "take a label set that knows the words of each database, or leave the database out",
+        )
     yield from _versions(stored)
     families: dict[str, set[str]] = {}
     for each in stored:

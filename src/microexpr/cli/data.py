@@ -96,6 +96,8 @@ def stats(
         return
     show.left_out(found["left_out"])
     show.stats(found)
+    for difference in found["unlike"]:
+        typer.echo(f"! {difference}")
     if out is not None:
         typer.echo(f"picture: {out}")
 
