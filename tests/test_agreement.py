@@ -314,6 +314,40 @@ def test_a_file_that_is_no_coding_is_told(codings, tmp_path, text, says):
     assert (answer.code, answer.out) == (1, "")
 
 
+def test_begin_and_end_are_read_and_said(codings, tmp_path):
+    """Several expressions a video, so that only times can pair them."""
+    text = A.replace("onset", "Begin").replace("offset", "end_frame")
+    other = written(tmp_path, text, "other.csv")
+    found, wanted = audit_agreement(codings[0], other, resamples=200), audit_agreement(codings[0], codings[0])
+    assert (found["paired"], found["spotting"]) == (5, wanted["spotting"])
+    assert found["notes"] == ["other.csv: Begin was read as onset, end_frame was read as offset."]
+
+
+def test_columns_that_are_not_read_are_named(codings, tmp_path):
+    other = written(tmp_path, A.replace("onset", "t0").replace("offset", "t1"), "other.csv")
+    found = audit_agreement(codings[0], other, resamples=200)
+    assert found["notes"][0].startswith("other.csv: columns that were not read: t0, t1 (known: video, onset, apex,")
+    assert found["paired"] == 3  # the only expressions of their videos
+
+
+def test_where_nothing_can_be_paired_the_columns_are_named(codings, tmp_path):
+    text = "video,t0,t1,label\nv1,10,22,happiness\nv1,60,80,disgust\n"
+    other = written(tmp_path, text, "other.csv")
+    answer = microexpr("audit", "agreement", codings[0], other)
+    assert (answer.code, answer.out) == (1, "")
+    assert "other.csv: has no column onset and none offset; its columns are video, t0, t1, label" in answer.err
+    assert "name the columns video, onset, apex, offset" in answer.err
+    assert "a.csv: has" not in answer.err
+
+
+def test_codings_that_overlap_nowhere_exit_with_1(codings, tmp_path):
+    seconds = written(tmp_path, "video,onset,offset\nv1,0.3,0.7\nv1,2.1,2.6\n", "seconds.csv")
+    answer = microexpr("audit", "agreement", codings[0], seconds)
+    assert (answer.code, answer.err) == (1, "")
+    assert "0 of them paired" in answer.out
+    assert "check that both files count time alike" in " ".join(answer.out.split())
+
+
 def test_other_videos_and_impossible_overlaps_are_told(codings, tmp_path):
     with pytest.raises(DataError, match="they share no video: v1, v2, v3 and 2 more against w1"):
         audit_agreement(codings[0], written(tmp_path, "video,onset,offset\nw1,1,5\n"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -14,9 +16,12 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from microexpr.config import Experiment
 from microexpr.datasets.casme2 import Casme2
+from microexpr.errors import DataError, Fault
 from microexpr.files import held
 from microexpr.labels import LABEL_SETS
+from microexpr.plan import Options, Workspace
 from shell import Answer, microexpr
 from test_casme2 import TABLE, row, write_table
 
@@ -320,13 +325,55 @@ def test_where_every_clip_is_faulty_nothing_is_run(casme2, recipe, tmp_path):
     for line in range(2, 14):
         change(casme2, line, Estimated_Emotion="joy")
     answer = run(recipe, casme2, tmp_path / "out", "--skip-invalid")
-    refused(answer, "keeps none of its clips", out=tmp_path / "out")
+    refused(answer, "all 12 clips have faults", out=tmp_path / "out")
 
 
 def test_where_every_clip_lacks_its_apex_nothing_is_run(casme2, recipe, tmp_path):
     for line in range(2, 14):
         change(casme2, line, ApexFrame="/")
     refused(run(recipe, casme2, tmp_path / "out", "--skip-invalid"), "no clip", out=tmp_path / "out")
+
+
+def test_where_every_clip_has_a_fault_one_message_says_so(casme2, recipe, tmp_path):
+    for line in range(2, 14):
+        change(casme2, line, OffsetFrame="1", OnsetFrame="4")
+    for options in ((), ("--skip-invalid",)):
+        answer = run(recipe, casme2, tmp_path / "out", *options)
+        refused(answer, "all 12 clips have faults", "row 2 (01/EP01)", out=tmp_path / "out")
+        assert "--skip-invalid" not in answer.err
+
+
+def test_where_no_frame_can_be_read_one_message_says_so(casme2, recipe, tmp_path):
+    for file in casme2.rglob("*.jpg"):
+        file.write_bytes(b"no image")
+    for options in ((), ("--skip-invalid",)):
+        answer = run(recipe, casme2, tmp_path / "out", *options)
+        refused(answer, "all 12 clips have faults", "broken pictures", "copy its folder again", out=tmp_path / "out")
+        assert "--skip-invalid" not in answer.err
+
+
+def test_where_every_clip_fails_while_frames_are_prepared_one_message_says_so(casme2, tmp_path):
+    """Noise has no face: only preprocessing can find that out."""
+    file = write(tmp_path / "m2.toml", M2)
+    for options in ((), ("--skip-invalid",)):
+        answer = run(file, casme2, tmp_path / "out", *options)
+        refused(answer, "works on no clip", out=tmp_path / "out")
+        assert "--skip-invalid" not in answer.err
+
+
+def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(sound, tmp_path):
+    """One view of the first clip was possible, frames of all clips are not."""
+    recipe = Experiment.model_validate(tomllib.loads(RECIPE))
+    for skip in (False, True):
+        workspace = Workspace(Options({"casme2": sound}, tmp_path / "out", skip_invalid=skip))
+        plan = workspace.plan(recipe)
+        faults = [Fault(clip.key, "no face", "look at its frames", clip.key) for clip in plan.data.clips]
+        with (
+            mock.patch.object(type(plan.data.cache), "prepare", return_value=faults),
+            pytest.raises(DataError, match="all 12 clips have faults, so nothing is left to run") as told,
+        ):
+            workspace.prepare([plan])
+        assert "--skip-invalid" not in str(told.value)
 
 
 # --- files of experiments and studies -------------------------------------------------------------------------------

@@ -345,7 +345,7 @@ def _preprocess(
 
 def _mend(error: DataError) -> str:
     if isinstance(error, NoFrameError) or not isinstance(error, FrameError | NoFaceError):
-        return "mend it as said, or leave the clip out with --skip-invalid"
+        return "fix it as said"
     if isinstance(error, NoFaceError):
-        return 'leave the clip out with --skip-invalid, or take box = "onset" where only that frame needs a face'
-    return "copy the file again from the owners' archive, or leave the clip out with --skip-invalid"
+        return 'take box = "onset" where only that frame needs a face'
+    return "copy the file again from the owners' archive"

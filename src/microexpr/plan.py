@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from microexpr.cache import Cache, Views
 from microexpr.clip import Clip
 from microexpr.config import Component, Experiment, rng_for
 from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.errors import ConfigError, DataError, Fault, NoWeightsError, UnfitError, of_clip
+from microexpr.errors import ConfigError, DataError, Fault, NoWeightsError, UnfitError, many, of_clip
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
@@ -273,10 +273,12 @@ class Workspace:
         dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
-        if fatal or (faults and not self.options.skip_invalid):
+        bad = {fault.clip for fault in faults}
+        keys = bad | {clip.key for clip in dataset.clips()}  # a row that cannot be read is no clip
+        if fatal or (faults and (keys == bad or not self.options.skip_invalid)):
             places = [self.options.data[chosen.name] for chosen in experiment.datasets]
             roots = [str(place) for place in places if isinstance(place, Path)]
-            raise DataError(_told(faults, ", ".join(dict.fromkeys(roots))), faults)
+            raise DataError(_told(faults, keys, ", ".join(dict.fromkeys(roots))), faults)
         modalities = dataset.modalities()
         if not modalities:
             raise ConfigError(f"datasets: {names} record nothing alike; take databases with a modality in common.")
@@ -290,7 +292,7 @@ class Workspace:
             raise DataError(f"{names}: label set {labels.name!r} keeps none of its clips.")
         cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint())
         data = Data(dataset, modality, labels, clips, cache, left_out)
-        data.leave_out(faults)
+        self._leave_out(data, faults)
         return data
 
     def _reader(self, chosen: Component) -> Recordings:
@@ -300,8 +302,9 @@ class Workspace:
         return contracts.datasets.get(chosen.name)(place, **params) if isinstance(place, Path) else place
 
     def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
-        if faults and not self.options.skip_invalid:
-            raise DataError(_told(faults, ""), faults)
+        keys = {clip.key for clip in data.clips}
+        if faults and (not self.options.skip_invalid or keys <= {fault.clip for fault in faults}):
+            raise DataError(_told(faults, keys), faults)
         if faults:
             data.leave_out(faults)
 
@@ -374,12 +377,14 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
     try:
         sampler(clip)
     except DataError as error:
-        yield Fault(clip.key, of_clip(error, clip.key), "leave the clip out with --skip-invalid", clip.key)
+        yield Fault(clip.key, of_clip(error, clip.key), "take a sampling that does not need it", clip.key)
 
 
-def _told(faults: Sequence[Fault], roots: str) -> str:
+def _told(faults: Sequence[Fault], keys: Collection[str | None], roots: str = "") -> str:
+    """Return the head of a list of faults; going on without clips is offered only where that leaves some of `keys`."""
     where = f" in {roots}" if roots else ""
-    return (
-        f"{len(faults)} fault{'s' if len(faults) != 1 else ''}{where}; mend them, or go on without the faulty clips "
-        "with --skip-invalid:"
-    )
+    bad = {fault.clip for fault in faults}
+    if None not in bad and bad.issuperset(keys):
+        return f"all {many(len(keys), 'clip')} have faults, so nothing is left to run; fix them{where}:"
+    way = "" if None in bad else ", or go on without the faulty clips with --skip-invalid"
+    return f"{many(len(faults), 'fault')}{where}; fix them{way}:"

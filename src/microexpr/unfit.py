@@ -119,7 +119,7 @@ def misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -
             key,
             f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
             f"needs {representation.least}",
-            "leave the clip out with --skip-invalid",
+            "take a sampling with more frames, or another representation",
             key,
         )
         for key, mine in lengths.items()

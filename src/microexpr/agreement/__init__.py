@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 from sklearn.metrics import cohen_kappa_score
 
 from microexpr.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
-from microexpr.agreement.reading import TIMES, Coding, Event, read_coding
+from microexpr.agreement.reading import COLUMNS, TIMES, Coding, Event, read_coding
 from microexpr.cells import listed, plain_name
 from microexpr.config import rng_for
 from microexpr.errors import ConfigError, DataError, Fault
@@ -43,7 +43,7 @@ def audit_agreement(
 
     `iou` is the overlap from which two intervals are one expression. Videos that only one coding names are left out
     and told; with `all_videos` the other coding counts as having found nothing there. Raises DataError for a file
-    that is no coding, or two that share no video.
+    that is no coding, for two that share no video, and where no expression can be paired for want of times.
     """
     if not 0 < iou <= 1:
         raise ConfigError(f"iou: an overlap lies above 0 and at most at 1, not at {iou:g}.")
@@ -60,6 +60,8 @@ def audit_agreement(
     frames = all(value is None or value.is_integer() for one in events for event in one for value in event.times)
     pairs = list(_pairs(events[0], events[1], frames))
     timed = "onset" in a.has & b.has and "offset" in a.has & b.has
+    if not pairs and not timed:
+        raise _unpaired(a, b)
     return {
         "first": a.name,
         "second": b.name,
@@ -100,6 +102,21 @@ def _pairs(first: Sequence[Event], second: Sequence[Event], frames: bool) -> Ite
             yield from ((timed[r], timed_there[p]) for r, p in matched(iou, 1e-9))
 
 
+def _unpaired(a: Coding, b: Coding) -> DataError:
+    """Return the error of codings whose videos hold several expressions each, and no times that tell them apart."""
+    faults = []
+    for coding in (a, b):
+        lacking = [name for name in ("onset", "offset") if name not in coding.has]
+        if lacking:
+            problem = f"has no column {' and none '.join(lacking)}; its columns are {listed(coding.header)}"
+            faults.append(Fault(coding.name, problem, f"name the columns {', '.join(COLUMNS)}"))
+    return DataError(
+        "No expression of one coding could be paired with one of the other: pairs are the only expressions of a "
+        "video, or those whose times overlap.",
+        faults,
+    )
+
+
 def _intervals(events: Sequence[Event]) -> Float[np.ndarray, "n 2"]:
     return np.array([event.interval for event in events if event.interval], dtype=float).reshape(-1, 2)
 
@@ -112,6 +129,14 @@ def _notes(
     events: Sequence[Sequence[Event]],
     pairs: Sequence[object],
 ) -> Iterator[str]:
+    for coding in (a, b):
+        if coding.read_as:
+            yield f"{coding.name}: {', '.join(f'{cell} was read as {name}' for cell, name in coding.read_as.items())}."
+        if coding.unread:
+            known = ", ".join(COLUMNS)
+            yield f"{coding.name}: columns that were not read: {listed(coding.unread)} (known: {known})."
+    if not pairs:
+        yield "No expression could be paired; check that both files count time alike (frames, seconds)."
     for coding, names in ((a, alone["a"]), (b, alone["b"])):
         if names:
             done = "counted as if the other had found nothing there" if all_videos else "left out"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from microexpr.cells import columns, listed, plain_name, read_cells, runs, unreadable
+from microexpr.cells import columns, listed, plain_name, read_cells, runs, squeeze, unreadable
 from microexpr.facs import parse_action_units
 
 COLUMNS: Final = {
     "video": ("video", "clip", "filename", "file", "vid"),
-    "onset": ("onset", "onsetframe", "start"),
-    "apex": ("apex", "apexframe", "peak"),
-    "offset": ("offset", "offsetframe", "end"),
+    "onset": ("onset", "onsetframe", "start", "startframe", "starttime", "begin", "beginframe", "begintime"),
+    "apex": ("apex", "apexframe", "peak", "peakframe"),
+    "offset": ("offset", "offsetframe", "end", "endframe", "endtime"),
     "label": ("label", "emotion", "class"),
     "action_units": ("action_units", "au", "aus", "action_unit"),
     "person": ("person", "subject", "participant"),
@@ -51,6 +51,11 @@ class Coding:
     events: tuple[Event, ...]
     videos: Mapping[str, str]
     """Plain name -> name as written."""
+    header: tuple[str, ...] = ()
+    read_as: Mapping[str, str] = field(default_factory=dict)
+    """Times under another name: column as written -> what it was read as."""
+    unread: tuple[str, ...] = ()
+    """Columns that no name is known for."""
 
 
 def read_coding(file: Path) -> Coding:
@@ -59,7 +64,7 @@ def read_coding(file: Path) -> Coding:
     places = columns(rows[0].cells, COLUMNS)
     if "video" not in places or len(places) < 2:
         problem = f"has no column 'video' beside others; its columns are {listed(rows[0].cells)}"
-        raise unreadable(file, problem, "name the columns video, onset, apex, offset, label, action_units, person")
+        raise unreadable(file, problem, f"name the columns {', '.join(COLUMNS)}")
     events, videos = [], dict[str, str]()
     for row in rows[1:]:
         cells = {name: row.cells[at] if at < len(row.cells) else "" for name, at in places.items()}
@@ -71,7 +76,17 @@ def read_coding(file: Path) -> Coding:
     if not videos:
         raise unreadable(file, "has a header and nothing below it", "write one row an expression")
     _check_twice(file, events)
-    return Coding(file.name, frozenset(places), tuple(events), videos)
+    header = rows[0].cells
+    read_as = {header[places[name]]: name for name in TIMES if name in places}
+    return Coding(
+        file.name,
+        frozenset(places),
+        tuple(events),
+        videos,
+        header,
+        {cell: name for cell, name in read_as.items() if not squeeze(cell).startswith(name)},
+        tuple(cell for at, cell in enumerate(header) if cell and at not in places.values()),
+    )
 
 
 def _event(file: Path, line: int, cells: Mapping[str, str]) -> Event:

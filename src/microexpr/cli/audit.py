@@ -89,11 +89,17 @@ def agreement(
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Compare two codings of the same videos: labels, times, intervals, action units."""
+    """Compare two codings of the same videos: labels, times, intervals, action units.
+
+    Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, person,
+    those that there are. Exit code 1 where no expression could be paired.
+    """
     from microexpr.agreement import audit_agreement
 
     found = audit_agreement(first, second, iou=iou, all_videos=all_videos, resamples=resamples, seed=seed)
     (show.as_json if json else show_audit.agreement)(found)
+    if not found["paired"]:
+        raise typer.Exit(1)
 
 
 def _words(text: str | None) -> list[str] | None:
