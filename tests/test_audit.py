@@ -144,6 +144,67 @@ def test_lists_without_names_of_clips_are_read(tmp_path):
         audit(small(tmp_path, "Subject: 1\nPredicted: [0, 1]\nGround Truth: [0, 1, 1]\n", "odd.txt"))
 
 
+def subjects_of(clips, seed=0):
+    """As many subjects as MEGC 2019 has, 68, and the clips of each: (subject, truth, prediction) drawn once."""
+    rng = np.random.default_rng(seed)
+    sizes = 1 + rng.multinomial(clips - 68, rng.dirichlet(np.ones(68) * 0.5))
+    drawn = []
+    for at, size in enumerate(sizes):
+        true = rng.choice(3, size, p=[0.6, 0.25, 0.15])
+        drawn.append((f"sub{at:02}", true, np.where(rng.random(size) < 0.7, true, rng.choice(3, size))))
+    return drawn
+
+
+LISTS = {
+    "lists": lambda values: str(values.tolist()),
+    "numpy": lambda values: np.array2string(values, max_line_width=40),
+    "tensor": lambda values: f"tensor({values.tolist()}, device='cuda:0')",
+    "wrapped tensor": lambda values: "tensor([" + ",\n        ".join(map(str, values.tolist())) + "])",
+    "words": lambda values: str([WORDS[value] for value in values]),
+}
+
+
+@pytest.mark.parametrize("style", LISTS)
+@pytest.mark.parametrize("word", ["Predicted   ", "Best Predicted   "])
+def test_a_log_of_lists_at_its_real_length(tmp_path, style, word):
+    """442 clips of 68 subjects in 274 lines where each list has one line, more than half of them without a comma."""
+    drawn, text = subjects_of(442), "Epoch 1, train loss: 0.7, train acc: 0.5\n" if style == "tensor" else ""
+    for subject, true, guess in drawn:
+        shown = LISTS[style]
+        text += f"Subject: {subject} \n{word}: {shown(guess)} \nGround Truth: {shown(true)} \nUF1: 0.6 | UAR: nan \n"
+    text += "Final Evaluation: \nUF1: 0.7209 | UAR: 0.725 \n"
+    if style == "lists":
+        lines = text.splitlines()
+        assert (len(lines), sum("," in line for line in lines) * 2 < len(lines)) == (274, True)
+    found = audit(small(tmp_path, text))
+    true, guess = (np.concatenate([part[at] for part in drawn]) for at in (1, 2))
+    assert (found["form"], found["scopes"]["all"]["persons"]) == ("lists", 68)
+    order = [found["classes"].index(name) for name in (WORDS if style == "words" else ("0", "1", "2"))]
+    assert np.array(found["scopes"]["all"]["confusion"])[np.ix_(order, order)].tolist() == (
+        sk.confusion_matrix(true, guess).tolist()
+    )
+    assert any("chosen on that subject's test clips" in note for note in found["notes"]) == word.startswith("Best")
+
+
+def test_lists_in_one_line_and_a_run_that_was_logged_twice(tmp_path):
+    once = "Subject: s1 Predicted: [0 1 1] Ground Truth: [0 1 0] UF1: 0.6\n"
+    once += "Subject: s2 | Ground Truth: 1 0 | Predicted: 1 0\n"
+    found = audit(small(tmp_path, once))
+    assert found["scopes"]["all"]["confusion"] == [[2, 1], [0, 2]]
+    twice = audit(small(tmp_path, once * 2))
+    assert twice["scopes"]["all"]["clips"] == 10
+    assert any("2 subjects with several lists, all of which are scored: s1, s2" in note for note in twice["notes"])
+
+
+def test_every_subject_whose_lists_differ_in_length_is_named(tmp_path):
+    text = (
+        "Subject: a\nPredicted: [0, 1]\nGround Truth: [0]\nSubject: b\nPredicted: [1]\nSubject: c\nGround Truth: [1]\n"
+    )
+    with pytest.raises(DataError, match=r"2 predictions of 1 clip in line 3 \(subject a\)") as told:
+        audit(small(tmp_path, text))
+    assert len(told.value.faults) == 3
+
+
 def test_our_own_results_are_read_with_their_probabilities(tmp_path):
     text = "clip,person,y_true,y_pred,p_0,p_1\n"
     text += "casme2/01/EP1/4-9,casme2/01,0,0,0.9,0.1\nsmic/02/EP1/4-9,smic/02,1,0,0.6,0.4\n"
@@ -192,14 +253,67 @@ def test_swapped_columns_are_called_out_and_read_the_right_way_round(truth, tmp_
     assert audit(named, truth=truth)["swapped"]
 
 
+def swapped_lines(file, share):
+    """A log in blocks, the labels swapped in every `share`th of its lines whose labels differ."""
+    lines = file.read_text("utf-8").splitlines()
+    places = [n for n, line in enumerate(lines) if len(line.split()) == 3 and line.split()[1] != line.split()[2]]
+    for at in places[::share]:
+        clip, a, b = lines[at].split()
+        lines[at] = f"{clip} {b} {a}"
+    return "\n".join(lines) + "\n", places[::share]
+
+
 def test_mixed_order_is_refused_with_its_lines(truth, tmp_path):
+    text, _ = swapped_lines(blocks(rows(), tmp_path / "log.txt"), 2)
+    mixed = small(tmp_path, text, "mixed.txt")
+    for skip in (False, True):
+        with pytest.raises(DataError, match="the truth stands second there and first in 51 other lines") as told:
+            audit(mixed, truth=truth, skip_invalid=skip)
+        assert "--skip-invalid" not in str(told.value)
+
+
+@pytest.mark.parametrize(("label", "prediction"), [(1, 2), (1, 0), (2, 2), ("other", 0)])
+def test_a_wrong_label_of_442_is_reported_and_the_audit_goes_on(tmp_path, truth, label, prediction):
+    """The true label of the clip is 0: the log may give any other one, and may have predicted either."""
     made = rows()
-    straight = blocks(made, tmp_path / "log.txt").read_text("utf-8").splitlines()
-    at = next(n for n, line in enumerate(straight) if len(line.split()) == 3 and line.split()[1] != line.split()[2])
-    clip, a, b = straight[at].split()
-    straight[at] = f"{clip} {b} {a}"
-    with pytest.raises(DataError, match=rf"line {at + 1}: the truth stands second there and first in 101 other lines"):
-        audit(small(tmp_path, "\n".join(straight), "mixed.txt"), truth=truth)
+    right = audit(blocks(made, tmp_path / "log.txt"), truth=truth)["scopes"]["all"]
+    made[0] = (*made[0][:3], str(label), str(prediction))
+    log = blocks(made, tmp_path / "wrong.txt")
+    found = audit(log, truth=truth)
+    (note,) = [note for note in found["notes"] if "not the truth's" in note]
+    assert f"line 2, casme2/sub01/EP000: truth {label}, prediction {prediction}, and the truth file has 0" in note
+    assert (found["wrong_labels"], found["swapped"]) == ([2], False)
+    assert found["scopes"]["all"]["right"] == right["right"] - (prediction != 0)
+    without = audit(log, truth=truth, skip_invalid=True)
+    assert without["scopes"]["all"]["clips"] == 441
+    assert any("1 line left out" in note for note in without["notes"])
+    assert without["wrong_labels"] == [2]
+    answer = microexpr("audit", "log", log, "--truth", truth, "--resamples", 200)
+    assert (answer.code, answer.err) == (0, "")
+    assert "1 label of the log is not the truth's" in " ".join(answer.out.split())
+
+
+def test_a_claim_that_holds_with_the_logs_own_labels_is_recognised(tmp_path, truth):
+    made = rows()
+    made[0] = (*made[0][:3], "2", "2")
+    log = blocks(made, tmp_path / "wrong.txt")
+    own = sk.f1_score([int(row[3]) for row in made], [int(row[4]) for row in made], average="macro")
+    (verdict,) = audit(log, truth=truth, claims=f"uf1={own:.6f}")["claims"]
+    assert not verdict["holds"]
+    assert "as_logged.uf1" in [item["name"] for item in verdict["equals"]]
+    assert "with the log's own labels" in verdict["sentence"]
+
+
+def test_labels_that_are_missing_or_no_class_can_be_left_out_but_predictions_cannot(tmp_path):
+    text = "d s1\na nan 0\nb 1 1\nc 0 0\nd s2\ne 0 1\nf others 1\n"
+    file = small(tmp_path, text)
+    with pytest.raises(DataError, match=r"line 2: has no label -> write the label, or leave .* --skip-invalid"):
+        audit(file, classes=("0", "1"))
+    found = audit(file, classes=("0", "1"), skip_invalid=True)
+    assert found["scopes"]["all"]["clips"] == 3
+    with pytest.raises(DataError, match="line 3: 'others' is no class") as told:
+        audit(small(tmp_path, text.replace("b 1 1", "b 1 others")), classes=("0", "1"), skip_invalid=True)
+    assert "--skip-invalid" not in str(told.value)
 
 
 def spoilt(tmp_path, change):
@@ -213,7 +327,10 @@ def spoilt(tmp_path, change):
         (lambda lines: [*lines, "EP999 0 0"], r"spoilt.txt, line 458: 1 clip that the truth does not know.*EP999"),
         (lambda lines: [*lines, lines[-1]], r"line 457-458: smic/sub05/EP\d+ stands there 2 times"),
         (lambda lines: [lines[0], "EP000 0 7", *lines[2:]], r"line 2: '7' is no class of the truth, which has 0, 1, 2"),
-        (lambda lines: [lines[0], "EP000 1 2", *lines[2:]], r"line 2: neither label of 1 clip is the truth's"),
+        (
+            lambda lines: [line.replace(" 0 0", " 1 2") for line in lines],
+            r"line 2-\d+.*: neither label of 219 clips of 442 is the truth's",
+        ),
         (
             lambda lines: [lines[0], "EP000 0 0 0 0", *lines[2:]],
             r"neither 'dataset subject' nor 'clip truth prediction': 2",

@@ -23,7 +23,7 @@ def read_cells(file: Path) -> list[Cells]:
 
     Between cells stands a comma, a semicolon or a tab where half of the lines have it, else white space.
     """
-    lines = _text(file).splitlines()
+    lines = read_text(file).splitlines()
     with_it = {sign: sum(sign in line for line in lines) for sign in ",;\t"}
     between = max(with_it, key=lambda sign: with_it[sign])
     by_sign = with_it[between] * 2 >= sum(bool(line.strip()) for line in lines)
@@ -105,7 +105,8 @@ def runs(numbers: Iterable[int]) -> str:
     return listed(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """Return a text file's content; raises DataError where it cannot be read."""
     try:
         return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -51,8 +52,9 @@ def audit_log(
     clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `persons` says who is resampled: a column of
     the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no persons; without it
     the subject. `classes` names the classes in the order of their numbers, also those that are predicted and nobody's
-    truth; `columns` names those of a table without a header. `skip_invalid` leaves out unknown and repeated clips.
-    Raises DataError with every fault of the log.
+    truth; `columns` names those of a table without a header. A label of the log that is not the truth's is reported and
+    scored with the truth's; `skip_invalid` leaves it out, and unknown and repeated clips. Raises DataError with every
+    fault of the log.
     """
     file = Path(file)
     pattern = persons is not None and "(" in persons
@@ -83,6 +85,7 @@ def audit_log(
         "swapped": found.swapped,
         "classes": list(found.classes),
         "notes": list(found.notes),
+        "wrong_labels": [line.number for line in found.wrong_labels],
         "scopes": scored,
         "rules": _rules(),
         "claims": _verdicts(claims, found, scored) if claims else [],
@@ -204,6 +207,13 @@ def _verdicts(claims: str, found: ClipPredictions, scored: Mapping[str, Any]) ->
         if score["value"] is not None and (scope, name) not in have
     ]
     again = [item for item in others if _again(known, item)]
+    if found.as_logged is not None:
+        logged = dataclasses.replace(found, y_true=found.as_logged, as_logged=None)
+        known += [
+            dataclasses.replace(item, name=f"as_logged.{item.name}", words=f"{item.words}, with the log's own labels")
+            for item in quantities(logged)
+            if "." not in item.name and not _again(known, item)
+        ]
     new = [item for item in others if item not in again]
     without = {name: score["note"] for name, score in scored[ALL]["metrics"].items() if score["note"]}
     return check_claims(claims, known + new, again=again, without=without)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from microexpr.audit.classes import Classes
 from microexpr.audit.reading import Line, Log, TrueClip
 from microexpr.cells import listed, plain_name, runs, squeeze
 from microexpr.errors import DataError, Fault, UsageError, many
@@ -19,10 +20,10 @@ from microexpr.errors import DataError, Fault, UsageError, many
 _DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
 
 
-NONE: Final = frozenset({"", "nan"})
-"""What stands where there is no label."""
-MANY: Final = 8
-"""Labels outside the classes that are told one by one."""
+WRONG: Final = 0.1
+"""Share of clips with neither label the truth's up to which the labels are wrong, and not the whole file."""
+SHOWN: Final = 5
+"""Wrong labels that are listed one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class ClipPredictions:
     epochs: Mapping[str, Int[np.ndarray, "n"]] = field(default_factory=dict)
     swapped: bool = False
     notes: tuple[str, ...] = ()
+    as_logged: Int[np.ndarray, "n"] | None = None
+    """The log's own labels where some are not the truth's and all are classes."""
+    wrong_labels: tuple[Line, ...] = ()
 
 
 def match(
@@ -52,90 +56,40 @@ def match(
 ) -> ClipPredictions:
     """Return what can be scored; raises DataError with every fault of the log.
 
-    `skip_invalid` leaves out clips that the truth does not know and lines that repeat a clip. Nothing else can be left
-    out without choosing by whether it was right.
+    A label of the log that is not the truth's is reported, and the clip scored with the truth's. `skip_invalid` leaves
+    out clips that the truth does not know, lines that repeat a clip, and clips whose label is missing, no class or not
+    the truth's. A prediction that is no class always stops: it is wrong whatever the truth, so leaving it out would
+    raise the scores.
     """
-    names = _Classes(classes, log, truth)
-    lines, notes = list(log.lines), list[str]()
+    names = Classes(classes, log, truth)
+    lines, notes = list(log.lines), list(log.notes)
     found = _find(lines, truth) if truth is not None else {}
+    swapped, unordered = _order(file, lines, found, names)
+    places = (1, 0) if swapped else (0, 1)
+    wrong = [
+        line for line in lines if line.number in found and not names.same(line.labels[places[0]], found[line.number])
+    ]
     faults = [*_unknown(file, lines, found, truth), *_repeated(file, lines, found)]
+    if truth is None:
+        faults += names.faults(file, lines, places[:1], "or leave these clips out with --skip-invalid")
     if skip_invalid:
-        lines, left = _without(lines, found, truth)
-        notes += [f"left out: {fault}" for fault in faults] + ([f"{left} lines left out"] if left else [])
+        lines, left = _without(lines, found, truth, {line.number for line in wrong}, names)
+        notes += [f"left out: {fault}" for fault in faults] + ([f"{many(left, 'line')} left out"] if left else [])
         faults = []
-    faults += names.faults(file, lines)
-    swapped = False
-    if not faults:
-        swapped, faults = _order(file, lines, found, names)
+    if unordered:  # labels that are no class say more than that they are not the truth's
+        faults += list(names.faults(file, lines, places)) or unordered
+    else:
+        faults += names.faults(file, lines, places[1:])
     if faults or not lines:
         raise DataError(f"{file} cannot be scored as it stands.", faults or [_nothing(file)])
-    notes = [*_order_note(log, truth, swapped), *notes, *_spelling(lines, found), *_missing(found, truth, lines)]
-    return _rows(lines, found, names, swapped, persons, notes)
-
-
-# --- classes ----------------------------------------------------------------------------------------------------------
-class _Classes:
-    """The classes of an audit and which words and numbers name them."""
-
-    def __init__(self, given: Sequence[str] | None, log: Log, truth: Sequence[TrueClip] | None) -> None:
-        width = len(log.lines[0].probabilities) if log.lines else 0
-        seen, true = ({_label(line.labels[at]) for line in log.lines} - NONE for at in (1, 0))
-        seen |= true
-        self.told = "truth" if truth is not None else "classes" if given else "log"
-        self.unlabelled = {""} | (NONE & {_label(line.labels[0]) for line in log.lines} if truth is None else set())
-        if given:
-            self.names = tuple(given)
-        elif truth is not None:
-            self.names = _sorted({_label(clip.label) for clip in truth})
-        elif width > 1 and seen <= {str(at) for at in range(width)}:
-            self.names = tuple(str(at) for at in range(width))
-        else:  # what is only predicted is no class; a truth of one class is told elsewhere
-            self.names = _sorted(true if len(true) > 1 else seen)
-        self.number = {_label(name): at for at, name in enumerate(self.names)}
-        if given and len(self.number) < len(self.names):
-            raise UsageError(f"--classes names a class twice: {', '.join(given)}.")
-        for at in range(len(self.names) if given else 0):
-            self.number.setdefault(str(at), at)
-        lacking = sorted({_label(clip.label) for clip in truth or ()} - set(self.number))
-        if lacking:
-            raise UsageError(f"--classes {','.join(self.names)}: the truth also has {', '.join(lacking)}.")
-
-    def of(self, word: str) -> int:
-        return self.number.get(_label(word), -1)
-
-    def faults(self, file: Path, lines: Sequence[Line]) -> Iterator[Fault]:
-        """Yield one fault for every label that is no class; many in one."""
-        outside = defaultdict(set)
-        for line in lines:
-            for word in line.labels:
-                if self.of(word) < 0:
-                    outside[_label(word)].add(line.number)
-        for word in sorted(outside.keys() & self.unlabelled):
-            yield Fault(f"{file.name}, line {runs(outside.pop(word))}", "has no label", "write the label")
-        groups = [list(outside)] if len(outside) > MANY else [[word] for word in outside]
-        for words in filter(None, groups):
-            numbers = set().union(*(outside[word] for word in words))
-            yield Fault(f"{file.name}, line {runs(numbers)}", *self._outside(words))
-
-    def _outside(self, outside: Sequence[str]) -> tuple[str, str]:
-        """Return what is wrong with labels that are no class, and the mend."""
-        words, verb = listed(map(repr, outside), 4), "is" if len(outside) == 1 else "are"
-        if self.told == "log":
-            mend = "mend the log, or name the classes with --classes"
-            return f"{words} {verb} predicted and {verb} nobody's truth", mend
-        has = "the truth, which has" if self.told == "truth" else "--classes, which names"
-        mend = "mend the label; or name every class, in the order of their numbers, with --classes"
-        return f"{words} {verb} no class of {has} {', '.join(self.names)}", mend
-
-
-def _label(word: str) -> str:
-    """Return a label without case, and a whole number without its decimals (tables write 1 as 1.0)."""
-    word = word.strip().casefold()
-    return word.partition(".")[0] if re.fullmatch(r"\d+\.0+", word) else word
-
-
-def _sorted(words: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(words, key=lambda word: (not word.isdigit(), int(word) if word.isdigit() else 0, word)))
+    notes = [
+        *_order_note(log, truth, swapped),
+        *_wrong_labels(wrong, found, places, skip_invalid),
+        *notes,
+        *_spelling(lines, found),
+        *_missing(found, truth, lines),
+    ]
+    return _rows(lines, found, names, swapped, persons, notes, wrong)
 
 
 # --- clips ------------------------------------------------------------------------------------------------------------
@@ -217,11 +171,16 @@ def _identity(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
 
 
 def _without(
-    lines: Sequence[Line], found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None
+    lines: Sequence[Line],
+    found: Mapping[int, TrueClip],
+    truth: Sequence[TrueClip] | None,
+    wrong: Set[int],
+    names: Classes,
 ) -> tuple[list[Line], int]:
-    """Leave out unknown clips, and every line of a clip that is repeated: which of them counts, nobody can tell."""
+    """Leave out unknown clips, wrong labels, and every line of a repeated clip: which line counts, no one can tell."""
     again = {number for numbers in _again(lines, found).values() for number in numbers}
-    kept = [line for line in lines if line.number not in again and (truth is None or line.number in found)]
+    known = [line for line in lines if (names.of(line.labels[0]) >= 0 if truth is None else line.number in found)]
+    kept = [line for line in known if line.number not in again | wrong]
     return kept, len(lines) - len(kept)
 
 
@@ -235,27 +194,57 @@ def _nothing(file: Path) -> Fault:
 
 # --- which column is the truth ----------------------------------------------------------------------------------------
 def _order(
-    file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip], names: _Classes
+    file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip], names: Classes
 ) -> tuple[bool, list[Fault]]:
-    """Say whether prediction and truth stand in each other's place, and what speaks against either order."""
-    if not found:
+    """Say whether prediction and truth stand in each other's place, and what makes that impossible to say.
+
+    A few labels that are not the truth's do not: the order is that of the other lines. It cannot be said where lines
+    speak for either order in like numbers, or where neither label is the truth's in more than one line of ten.
+    """
+    held = [line for line in lines if line.number in found]
+    if not held:
         return False, []
-    true = np.array([names.of(found[line.number].label) for line in lines])
-    first, second = (np.array([names.of(line.labels[at]) for line in lines]) == true for at in (0, 1))
-    numbers = np.array([line.number for line in lines])
+    true = np.array([names.of(found[line.number].label) for line in held])
+    first, second = (np.array([names.of(line.labels[at]) for line in held]) == true for at in (0, 1))
+    numbers = np.array([line.number for line in held])
     only_first, only_second, neither = first & ~second, second & ~first, ~first & ~second
     faults = []
-    if only_first.any() and only_second.any():
+    fewer, more = sorted((int(only_first.sum()), int(only_second.sum())))
+    if fewer and 2 * fewer >= more:
         faults.append(_mixed(file, numbers, only_first, only_second))
-    if neither.any():
+    if neither.sum() > max(1, WRONG * len(held)):
         faults.append(
             Fault(
                 f"{file.name}, line {runs(numbers[neither].tolist())}",
-                f"neither label of {many(int(neither.sum()), 'clip')} is the truth's",
-                "mend the log or the truth: which of them is right cannot be told from here",
+                f"neither label of {many(int(neither.sum()), 'clip')} of {len(held)} is the truth's",
+                "check that both files number or name the classes alike (--classes): more than one clip of ten",
             )
         )
-    return bool(only_second.any()) and not only_first.any(), faults
+    return int(only_second.sum()) > int(only_first.sum()), faults
+
+
+def _wrong_labels(
+    wrong: Sequence[Line], found: Mapping[int, TrueClip], places: tuple[int, int], skipped: bool
+) -> Iterator[str]:
+    """Say which labels of the log are not the truth's."""
+    if not wrong:
+        return
+    truth, prediction = places
+    each = listed(
+        (
+            f"line {line.number}, {_called(line)}: truth {line.labels[truth] or 'none'}, prediction "
+            f"{line.labels[prediction]}, and the truth file has {found[line.number].label}"
+            for line in wrong
+        ),
+        SHOWN,
+    )
+    done = (
+        "They are left out."
+        if skipped
+        else "Scored with the truth file's; if a line has its two labels swapped, its prediction is the other one."
+    )
+    verb = "is" if len(wrong) == 1 else "are"
+    yield f"{many(len(wrong), 'label')} of the log {verb} not the truth's ({each}). {done}"
 
 
 def _mixed(
@@ -312,10 +301,11 @@ def _missing(found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None, li
 def _rows(
     lines: Sequence[Line],
     found: Mapping[int, TrueClip],
-    names: _Classes,
+    names: Classes,
     swapped: bool,
     persons: str | None,
     notes: list[str],
+    wrong: Sequence[Line],
 ) -> ClipPredictions:
     epochs = {line.epoch: None for line in lines}
     tables = {name: {_row_key(line, found): line for line in lines if line.epoch == name} for name in epochs}
@@ -336,6 +326,7 @@ def _rows(
     true = [found[line.number].label if line.number in found else line.labels[0] for line in used]
     dataset = np.array([_of_truth(line, found, "dataset") for line in used])
     person = np.array([_of_person(line, found, persons) for line in used])
+    own = np.array([names.of(line.labels[1 - at]) for line in used])
     return ClipPredictions(
         names.names,
         np.array([names.of(word) for word in true]),
@@ -347,6 +338,8 @@ def _rows(
         guesses if len(guesses) > 1 else {},
         swapped,
         tuple(notes),
+        own if (own >= 0).all() and any(line in used for line in wrong) else None,
+        tuple(wrong),
     )
 
 

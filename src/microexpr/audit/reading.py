@@ -2,7 +2,8 @@
 
 Three forms are read. Blocks, as the MEGC 2019 asked for them: a line ``dataset subject``, then lines
 ``clip truth prediction``. Tables (CSV): columns found by their names, or by place. Lists: ``Subject: s01`` followed by
-``Predicted: [0, 1]`` and ``Ground Truth: [0, 2]``, which name no clips.
+``Predicted: [0, 1]`` (or ``Best Predicted``) and ``Ground Truth: [0, 2]``, which name no clips; numpy's and torch's
+way to print them is read as well, and other lines between them are passed over.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from microexpr.cells import Cells, columns, listed, read_cells, runs, squeeze, unreadable
-from microexpr.errors import UsageError, suggest
+from microexpr.cells import Cells, columns, listed, read_cells, read_text, runs, squeeze, unreadable
+from microexpr.errors import DataError, Fault, UsageError, many, suggest
 
 NAMES: Final = {
     "dataset": ("dataset", "database", "db", "corpus"),
@@ -40,7 +41,14 @@ _TRUTH_BY_PLACE: Final = {
     3: ("subject", "clip", "label"),
     4: ("dataset", "subject", "clip", "label"),
 }
-_ITEM: Final = re.compile(r"\s*(?P<what>subject|predicted|ground[ _]?truth)\s*:\s*(?P<rest>.*)", re.IGNORECASE)
+_WORDS: Final = r"(?:subject|(?:best[ _])?predict(?:ed|ions?)|ground[ _]?truth)"
+_ITEM: Final = re.compile(
+    rf"(?:^|(?<=[\s|;,]))(?P<what>{_WORDS})[ \t]*:[ \t]*"
+    rf"(?P<rest>(?:tensor|array)?\(?\[[^\]]*\]|[^\n]*?(?=[\s|;,]+{_WORDS}[ \t]*:|$))",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""One item of lists: a subject's name, or values up to the closing bracket, which may stand some lines below."""
+_VALUE: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"|([^\s,]+)")
 _PROBABILITY: Final = re.compile(r"p_(\d+)")
 
 
@@ -66,6 +74,7 @@ class Log:
     form: Literal["blocks", "table", "lists"]
     named: bool
     """Whether a header says which column is the truth."""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +93,11 @@ def read_log(file: Path, names: Sequence[str] | None = None, persons: str | None
     rows = read_cells(file)
     if rows[0].cells[0].startswith(("{", "[")):
         raise unreadable(file, "is JSON, not a log of predictions", "give a text or CSV file with one line a clip")
-    if names is None and any(_ITEM.match(",".join(row.cells)) for row in rows[:10]):
-        return Log(tuple(_from_lists(file, rows)), "lists", named=True)
+    if names is None:
+        # Of the text itself: how many of its lines have commas depends on how many clips each subject has.
+        items = list(_items(read_text(file)))
+        if {"truth", "prediction"} <= {item.what for item in items}:
+            return _from_lists(file, items)
     widths = {len(row.cells) for row in rows}
     if names is None and len(rows[0].cells) <= 2 and 3 in widths:
         return Log(tuple(_from_blocks(file, rows)), "blocks", named=False)
@@ -127,25 +139,74 @@ def _from_blocks(file: Path, rows: Sequence[Cells]) -> Iterator[Line]:
             dataset, subject = row.cells if len(row.cells) == 2 else ("", row.cells[0])
 
 
-def _from_lists(file: Path, rows: Sequence[Cells]) -> Iterator[Line]:
-    subject, lists, number = "", dict[str, list[str]](), 0
-    for row in rows:
-        found = _ITEM.match(",".join(row.cells))
-        if found is None:
+class _Item(NamedTuple):
+    line: int
+    what: Literal["subject", "prediction", "truth"]
+    words: str
+    best: bool
+
+
+def _items(text: str) -> Iterator[_Item]:
+    for found in _ITEM.finditer(text):
+        word = found["what"].casefold()
+        what: Literal["subject", "prediction", "truth"] = (
+            "subject" if word == "subject" else "prediction" if "predict" in word else "truth"
+        )
+        yield _Item(text.count("\n", 0, found.start()) + 1, what, found["rest"], word.startswith("best"))
+
+
+def _from_lists(file: Path, items: Sequence[_Item]) -> Log:
+    """Read the lists of each subject; raises DataError naming every subject whose lists are not of the same clips."""
+    groups: list[dict[str, _Item]] = []
+    for item in items:
+        if item.what == "subject":
+            groups.append({"subject": item})
+        elif not groups or item.what in groups[-1]:
+            groups.append(
+                {"subject": groups[-1]["subject"], item.what: item}
+                if groups and "subject" in groups[-1]
+                else {item.what: item}
+            )
+        else:
+            groups[-1][item.what] = item
+    lines, faults = list[Line](), list[Fault]()
+    for group in groups:
+        if not {"truth", "prediction"} & group.keys():
             continue
-        what = found["what"].casefold()
-        if what == "subject":
-            subject, lists = found["rest"].strip(" ,"), {}
-            continue
-        lists["predicted" if what == "predicted" else "truth"] = re.findall(r"[^\s,\[\]'\"]+", found["rest"])
-        if len(lists) < 2:
-            continue
-        if len(lists["truth"]) != len(lists["predicted"]):
-            problem = f"has {len(lists['predicted'])} predictions of {len(lists['truth'])} clips in line {row.line}"
-            raise unreadable(file, problem, "write as many predictions as labels for every subject")
-        for pair in zip(lists["truth"], lists["predicted"], strict=True):
-            number += 1
-            yield Line(row.line, "", subject, f"#{number}", pair)
+        subject = group["subject"].words.strip(" ,") if "subject" in group else ""
+        truth, predicted = (_values(group[what].words) if what in group else [] for what in ("truth", "prediction"))
+        at = max(item.line for item in group.values())
+        if len(truth) != len(predicted):
+            problem = f"has {many(len(predicted), 'prediction')} of {many(len(truth), 'clip')} in line {at}"
+            fix = "write as many predictions as labels for every subject"
+            faults.append(Fault(str(file), f"{problem} (subject {subject})" if subject else problem, fix))
+        lines += (
+            Line(at, "", subject, f"#{len(lines) + n}", pair)
+            for n, pair in enumerate(zip(truth, predicted, strict=False), start=1)
+        )
+    if faults:
+        raise DataError(f"{file} cannot be used.", faults)
+    return Log(tuple(lines), "lists", True, tuple(_list_notes(groups)))
+
+
+def _values(words: str) -> list[str]:
+    inside = re.search(r"\[([^\]]*)", words)
+    return ["".join(found) for found in _VALUE.findall(inside[1] if inside else words)]
+
+
+def _list_notes(groups: Sequence[dict[str, _Item]]) -> Iterator[str]:
+    if any(group["prediction"].best for group in groups if "prediction" in group):
+        yield (
+            "The log's predictions are its 'Best Predicted': each subject's epoch was chosen on that subject's test "
+            "clips, so the scores are too high by an amount that the log cannot tell."
+        )
+    names = [group["subject"].words.strip(" ,") for group in groups if {"subject", "truth"} <= group.keys()]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        yield (
+            f"{many(len(twice), 'subject')} with several lists, all of which are scored: {listed(twice)}. A run that "
+            "was logged twice counts every clip twice; subjects of two databases need names of their own."
+        )
 
 
 def _places(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from microexpr.cli import show, show_audit
-from microexpr.cli.options import JsonOption, SkipOption
+from microexpr.cli.options import JsonOption
 
 app = typer.Typer(no_args_is_help=True, help="Test other people's numbers; measure the agreement of two codings.")
 
@@ -18,7 +18,10 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same interva
 
 @app.command("log")
 def log(
-    file: Annotated[Path, typer.Argument(help="Per-clip predictions: MEGC's blocks, or CSV.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Per-clip predictions: MEGC's blocks, CSV, or lists (Predicted: [0, 1]).", metavar="FILE"),
+    ],
     truth: Annotated[
         Path | None, typer.Option("--truth", help="CSV of dataset, subject, clip, label.", metavar="FILE.csv")
     ] = None,
@@ -36,7 +39,12 @@ def log(
     columns: Annotated[
         str | None, typer.Option("--columns", help="Columns of a CSV without a header: subject,clip,truth,prediction.")
     ] = None,
-    skip_invalid: SkipOption = False,
+    skip_invalid: Annotated[
+        bool,
+        typer.Option(
+            "--skip-invalid", help="Leave out clips that are unknown, repeated or not labelled as the truth is."
+        ),
+    ] = False,
     resamples: ResamplesOption = 10_000,
     seed: SeedOption = 0,
     json: JsonOption = False,
