@@ -295,7 +295,7 @@ def test_one_class_and_one_video_get_a_sentence(tmp_path):
     ("text", "says"),
     [
         ("clip_name,onset\nv,1\n", "has no column 'video'"),
-        ("video\nv\n", "has no column 'video' beside others"),
+        ("video\nv\n", "has no column beside 'video' that is known"),
         ("video,onset,offset\n,1,2\n", "line 2: names no video"),
         ("video,onset,apex,offset\nv,1,5,10\nw,1,30,10\n", r"line 3: its apex \(30\) lies outside of 1 to 10"),
         ("video,onset,apex\nv,9,3\n", r"line 2: its apex \(3\) lies outside of 9 to \?"),

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from microexpr import audit_log, audit_table, cells, confusion
-from microexpr.audit import claims, table
+from microexpr.audit import averages, claims
 from microexpr.audit import margins as solver
 from microexpr.audit import quantities as named
+from microexpr.audit.averages import span
 from microexpr.audit.claims import check_claims, printed
-from microexpr.audit.margins import ANY, ClassFigures, Range, choices, margins
+from microexpr.audit.margins import ANY, ClassFigures, Mean, Range, choices, margins
 from microexpr.audit.matching import ClipPredictions
+from microexpr.audit.published import Claim, Column, PublishedTable
 from microexpr.audit.quantities import quantities
-from microexpr.audit.table import span
 from microexpr.errors import ConfigError, DataError, MicroexprError, UsageError
 from shell import microexpr
 
@@ -757,16 +760,18 @@ def test_margins_are_those_of_all_matrices_and_no_others(supports):
         groups.setdefault((shown, macro), set()).add((tuple(tp.tolist()), tuple(predicted.tolist())))
     for (shown, macro), wanted in groups.items():
         figures = [
-            ClassFigures(s, Range(f - 0.005 + 1e-9, f + 0.005 - 1e-9), averaged=s > 0)
-            for s, f in zip(supports, shown, strict=True)
+            ClassFigures(s, Range(f - 0.005 + 1e-9, f + 0.005 - 1e-9)) for s, f in zip(supports, shown, strict=True)
         ]
-        found = margins(figures, sum(supports), Range(macro - 0.0005, macro + 0.0005))
+        printed_mean = Mean("f1", "present", Range(macro - 0.0005, macro + 0.0005))
+        found = margins(figures, sum(supports), [printed_mean])
         pairs = {(tuple(t), tuple(q)) for t, q in zip(found.tp.tolist(), found.predicted.tolist(), strict=True)}
         assert wanted <= pairs
         # What is found besides would be printed the same and can be a matrix too.
         for tp, predicted in pairs - wanted:
             assert any((tp, predicted) in other for other in groups.values())
-        joined = margins(figures, sum(supports), Range(macro - 0.0005, macro + 0.0005), limit=0)
+        joined = margins(figures, sum(supports), [printed_mean], limit=0)
+        coarse = margins(figures, sum(supports), [printed_mean], limit=0, work=0)
+        assert set(joined.right) <= set(coarse.right)
         assert joined.count is None
         assert set(found.right) <= set(joined.right)
 
@@ -778,7 +783,7 @@ def drawn(supports, decimals, seed=0, right=0.6):
     f1, half = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1)), 0.5 * 10.0**-decimals
     around = [Range(round(f, decimals) - half, round(f, decimals) + half) for f in [*f1.tolist(), float(f1.mean())]]
     figures = [ClassFigures(int(s), one) for s, one in zip(supports, around, strict=False)]
-    return int(np.trace(matrix)), margins(figures, int(sum(supports)), around[-1])
+    return int(np.trace(matrix)), margins(figures, int(sum(supports)), [Mean("f1", "present", around[-1])])
 
 
 @pytest.mark.parametrize("decimals", [2, 3, 4])
@@ -800,8 +805,8 @@ def test_joining_loses_no_number_of_right_clips():
         matrix = np.array([rng.multinomial(s, [0.25] * 4) for s in supports])
         f1 = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1))
         figures = [ClassFigures(s, Range(f - 0.005, f + 0.005)) for s, f in zip(supports, f1, strict=True)]
-        macro = Range(f1.mean() - 0.005, f1.mean() + 0.005)
-        exact, joined = (margins(figures, 46, macro, limit=limit) for limit in (10**6, 0))
+        macro = Mean("f1", "present", Range(f1.mean() - 0.005, f1.mean() + 0.005))
+        exact, joined = (margins(figures, 46, [macro], limit=limit) for limit in (10**6, 0))
         assert set(exact.right) <= set(joined.right)
         assert len(joined.right) <= len(exact.right) + 2
 
@@ -824,7 +829,7 @@ def published(tmp_path, text):
     [
         (
             "f1 = [0.999, 0.500]\nmacro_f1 = 0.750",
-            r"no confusion matrix of 10 clips.*no numbers .* give a \(0.999, 6 clips\)",
+            r"no confusion matrix of 10 clips.*give a \(6 clips\) the F1 0.999: the nearest are 0.9231 and 1.0000",
         ),
         ("f1 = [0.667, 0.500]\nmacro_f1 = 0.700", "classes' figures fit together, but not the macro score 0.700"),
         ("f1 = [0.286, 0.286]\nmacro_f1 = 0.286", "predicted clips cannot add up to 10"),
@@ -866,20 +871,149 @@ def test_accuracy_and_macro_score_that_exclude_each_other(tmp_path):
 def test_a_fraction_in_a_table_of_per_cents_is_told_as_what_was_read(tmp_path):
     text = 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 0.586\n'
     (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "not the macro score 0.586 %: as printed they average between 58.30 % and 58.40 %" in told["sentence"]
+    assert "not the macro score 0.586 %: the nearest that they can give are 58.3333 % (a mean over" in told["sentence"]
 
 
-def test_what_is_too_coarse_is_refused_soon(tmp_path):
+# --- averages ---------------------------------------------------------------------------------------------------------
+def as_table(true, guess, digits=2, labels=None, keys=("f1", "precision", "recall", "macro_f1", "uar", "accuracy")):
+    """A published table's file from the text of scikit-learn's classification report, digit by digit."""
+    report = sk.classification_report(true, guess, digits=digits, labels=labels, zero_division=0)
+    rows = {" ".join(line.split()[:-4]): line.split()[-4:] for line in report.splitlines() if len(line.split()) > 4}
+    classes = [name for name in rows if name.isdigit()]
+    printed_there = {
+        name: [rows[one][at] for one in classes] for at, name in enumerate(("precision", "recall", "f1"))
+    } | dict(zip(("macro_precision", "uar", "macro_f1"), rows["macro avg"][:3], strict=True))
+    printed_there["accuracy"] = re.search(r"accuracy +(\S+)", report)[1]
+    text = f"classes = {classes}\nsupports = [{', '.join(rows[one][3] for one in classes)}]\n[[columns]]\nname = 'm'\n"
+    return text + "".join(f"{key} = {json.dumps(printed_there[key])}\n" for key in keys)
+
+
+KEYS = (
+    ("f1", "macro_f1"),
+    ("f1", "macro_f1", "accuracy"),
+    ("f1", "precision", "recall", "macro_f1", "macro_precision", "uar", "accuracy"),
+    ("recall", "uar"),
+    ("precision", "macro_precision", "accuracy"),
+    ("macro_f1", "uar"),
+    ("uar",),
+    ("macro_f1", "macro_precision", "uar", "accuracy"),
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40),
+    kept=st.integers(1, 5),
+    digits=st.integers(2, 4),
+    every=st.booleans(),
+    keys=st.sampled_from(KEYS),
+)
+def test_no_report_of_scikit_learn_is_called_impossible(tmp_path, pairs, kept, digits, every, keys):
+    """True classes are the first `kept` of five, so that others are predicted without a true clip, or listed only."""
+    true, guess = np.array([(t % kept, p) for t, p in pairs]).T
+    labels = list(range(5)) if every else None
+    text = as_table(true, guess, digits, labels, keys)
+    assume(labels is not None or len(set(true.tolist()) | set(guess.tolist())) > 1)
+    supports = np.bincount(true, minlength=5)[list(labels or sorted({*true.tolist(), *guess.tolist()}))]
+    (told,) = audit_table(small(tmp_path, text, "report.toml"))["columns"]
+    assert told["fits"], (text, told["sentence"])
+    assert int((true == guess).sum()) in told["right"]
+    wanted = "present" if supports.all() else "all" if every else "either"
+    assert wanted in [item["over"] for item in told["averages"]]
+    assert not any(item["f1_of_means"] for item in told["averages"])
+
+
+def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(tmp_path):
+    rng = np.random.default_rng(3)
+    true = np.repeat([0, 1, 2], [12, 9, 7])
+    guess = np.where(rng.random(28) < 0.6, true, rng.integers(0, 3, 28))
+    guess[[0, 13]] = 3  # nobody's class, predicted twice
+    file = small(tmp_path, as_table(true, guess, 3), "report.toml")
+    (told,) = audit_table(file)["columns"]
+    assert [item["over"] for item in told["averages"]] == ["either", "all"]  # every class listed is predicted
+    answer = microexpr("audit", "table", file)
+    assert (answer.code, answer.err) == (0, "")
+    printed_there = " ".join(answer.out.split())
+    assert "macro scores can be a mean over the classes true or predicted (scikit-learn's macro" in printed_there
+    declared = small(tmp_path, 'macro_over = "present"\n' + file.read_text("utf-8"), "declared.toml")
+    (told,) = audit_table(declared)["columns"]
+    assert told["fits"]
+    assert (
+        "not as a mean over the classes with a true clip, which is the file's macro_over = 'present'"
+        in (told["sentence"])
+    )
+
+
+def test_a_macro_f1_of_mean_precision_and_mean_recall_is_recognised(tmp_path):
+    true, guess = np.repeat([0, 1, 2], [20, 10, 8]), np.repeat([0, 1, 0, 1, 2, 1, 2], [17, 3, 4, 3, 3, 2, 6])
+    p, r = (score(true, guess, average="macro") for score in (sk.precision_score, sk.recall_score))
+    text = as_table(true, guess, 4, keys=("f1", "precision", "recall")) + f"macro_f1 = {2 * p * r / (p + r):.4f}\n"
+    (told,) = audit_table(small(tmp_path, text, "means.toml"))["columns"]
+    assert told["right"] == [int((true == guess).sum())]
+    assert (
+        "no mean of the classes' F1 is the macro score; the macro score is the F1 of mean precision" in told["sentence"]
+    )
+
+
+def test_what_uf1_and_uar_alone_allow(tmp_path):
+    """MEGC's tables print no more: real ones leave a range with the truth in it, impossible ones are refused."""
+    head = 'classes = ["negative", "positive", "surprise"]\nsupports = [88, 32, 25]\n[[columns]]\nname = "m"\n'
+    right = {"macro_f1": 0.8382, "macro_recall": 0.8190}  # of MATRICES["casme2"]
+    text = head + "".join(f"{name} = {value:.4f}\n" for name, value in right.items())
+    (told,) = audit_table(small(tmp_path, text, "uf1.toml"))["columns"]
+    assert 125 in told["right"]
+    assert told["right"][-1] - told["right"][0] < 40
+    assert "no figure of a class is printed" in told["sentence"]
+    # What Liong et al. (2019) print as UAR: of 85, 32 and 16 right alone, with which no matrix has their UF1.
+    (told,) = audit_table(small(tmp_path, text.replace("0.8190", "0.8686"), "uar.toml"))["columns"]
+    assert "the macro score 0.8382 and the UAR 0.8686 exclude each other: the rest fits with either" in told["sentence"]
+
+
+def test_a_recall_that_cannot_be_is_named_with_the_nearest_that_can(tmp_path):
+    text = '[[columns]]\nname = "m"\nf1 = ["-", "-"]\nrecall = [0.550, 0.500]\n'
+    (told,) = audit_table(published(tmp_path, text))["columns"]
+    assert "give a (6 clips) the recall 0.550: the nearest are 0.5000 and 0.6667" in told["sentence"]
+    text = '[[columns]]\nname = "m"\nf1 = [0.667, 0.5]\nrecall = [0.500, 0.5]\nprecision = [0.500, 0.5]\n'
+    (told,) = audit_table(published(tmp_path, text))["columns"]
+    assert "give a (6 clips) all of F1 0.667, precision 0.500, recall 0.500" in told["sentence"]
+
+
+def test_the_nearest_scores_that_can_be_are_given(tmp_path):
+    """One step beside Table V's macro-F1: between the ends of the rounded figures, and still impossible."""
+    text = TABLE_V.read_text("utf-8").split("[[claims]]")[0].replace("0.4235", "0.4234")
+    (told, *_) = audit_table(small(tmp_path, text, "near.toml"))["columns"]
+    assert "not the macro score 0.4234: the nearest that they can give are 0.42352 (a mean over" in told["sentence"]
+    # Predicted clips are free here, in more ways than can be listed; the recalls have one mean all the same.
+    loose = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [60, 40, 20, 15, 10, 10]\n[[columns]]\nname = "m"\n'
+    loose += "recall = [0.800, 0.700, 0.600, 0.400, 0.300, 0.500]\nuar = 0.570\n"
+    (told,) = audit_table(small(tmp_path, loose, "loose.toml"))["columns"]
+    assert "not the UAR 0.570: the nearest averages of such figures are 0.5500 (a mean over" in told["sentence"]
+    text = '[[columns]]\nname = "m"\nuar = 0.8\naccuracy = 0.75\n'
+    (told,) = audit_table(published(tmp_path, text))["columns"]
+    assert "not the accuracy 0.75: they leave" in told["sentence"]
+    assert "of which the nearest are 0.700 and 0.800" in told["sentence"]
+
+
+def test_every_key_of_a_table_is_listed_in_the_help():
+    listed = microexpr("audit", "table", "-h").out
+    for model in (PublishedTable, Column, Claim):
+        assert [name for name in model.model_fields if name not in listed] == []
+    assert "macro_recall" in listed
+
+
+def test_what_is_coarse_still_gives_a_range_soon(tmp_path):
     text = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [900, 700, 500, 300, 200, 100]\n'
     text += '[[columns]]\nname = "m"\nf1 = [0.7, 0.6, 0.6, 0.5, 0.4, 0.3]\n'
     start = time.perf_counter()
-    with pytest.raises(
-        ConfigError, match=r"too coarse to audit\. Accuracy, or the classes' recall or precision, narrow"
-    ):
-        audit_table(small(tmp_path, text, "coarse.toml"))
+    (told,) = audit_table(small(tmp_path, text, "coarse.toml"))["columns"]
     assert time.perf_counter() - start < 5
-    wrong = audit_table(small(tmp_path, text + "macro_f1 = 0.70\naccuracy = 0.90\n", "wrong.toml"))["columns"][0]
-    assert "what stands in the way cannot be told" in wrong["sentence"]
+    assert told["margins"] is None
+    assert 1 < told["right"][0] < told["right"][-1] < 2_700
+    assert "the range may be too wide" in told["sentence"]
+    high = audit_table(small(tmp_path, text + "macro_f1 = 0.70\n", "high.toml"))["columns"][0]
+    assert "no mean of the classes' F1 is the macro score; the macro score can be the F1 of mean" in high["sentence"]
+    wrong = audit_table(small(tmp_path, text + "macro_f1 = 0.20\n", "wrong.toml"))["columns"][0]
+    assert "not the macro score 0.20: as printed they average between 0.4667 and 0.5667" in wrong["sentence"]
 
 
 def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
@@ -911,6 +1045,8 @@ def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
         ("columns = [\n", "not valid TOML"),
         ("supports = [1]\n", "not valid TOML"),
         ("title = 'none'\n", "columns: Field required"),
+        ("[[columns]]\nname = 'm'\nuar = 0.5\nmacro_recall = 0.5\n", "macro_recall: is the same as uar; give one"),
+        ("[[columns]]\nname = 'm'\nf1 = ['-', '-']\n", "m: has no figure; give one or more of f1, precision, recall, "),
     ],
 )
 def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
@@ -918,7 +1054,7 @@ def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
         audit_table(published(tmp_path, text))
 
 
-@pytest.mark.parametrize("module", [cells, claims, confusion, solver, table])
+@pytest.mark.parametrize("module", [averages, cells, claims, confusion, solver])
 def test_examples_in_the_text_are_true(module):
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)

@@ -63,7 +63,8 @@ def read_coding(file: Path) -> Coding:
     rows = read_cells(file)
     places = columns(rows[0].cells, COLUMNS)
     if "video" not in places or len(places) < 2:
-        problem = f"has no column 'video' beside others; its columns are {listed(rows[0].cells)}"
+        lacks = "no column 'video'" if "video" not in places else "no column beside 'video' that is known"
+        problem = f"has {lacks}; its columns are {listed(rows[0].cells)}"
         raise unreadable(file, problem, f"name the columns {', '.join(COLUMNS)}")
     events, videos = [], dict[str, str]()
     for row in rows[1:]:

@@ -76,7 +76,27 @@ def table(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Find every confusion margin that printed figures can come from; exit code 1 if a column has none."""
+    """Find every confusion margin that printed figures can come from; exit code 1 if a column has none.
+
+    \b
+    The file, each figure with the decimals that it is printed with ("-" where there is none):
+      classes, supports      names, and true clips of each
+      title, source          words for the output
+      macro_over             "present" (classes with a true clip), "either" (true or predicted, as
+                             scikit-learn) or "all"; without it every one is tried
+      rounding, percent      "nearest" (default) or "cut"; true for figures in per cent
+      [[columns]]            one a model; a name, and any of the figures below
+        name
+        f1, precision, recall      one figure a class
+        macro_f1, macro_precision  averages over classes
+        uar                        mean recall; macro_recall is the same
+        accuracy
+      [[claims]]             a difference that is claimed between two columns
+        first, second, text        their names, and words for the output
+        relative, difference       of their macro_f1
+
+    Of classes without figures only the range of right clips follows.
+    """
     from microexpr.audit import audit_table
 
     found = audit_table(file)

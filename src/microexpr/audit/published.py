@@ -1,0 +1,175 @@
+"""A published table as a file: supports, per-class figures and scores, each with its printed decimals."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from microexpr.audit.claims import Printed, printed
+from microexpr.audit.margins import Over
+from microexpr.errors import ConfigError, UsageError, suggest
+
+ABSENT: Final = ("-", "\u2013", "\u2014", "")
+"""What tables print where a class has no figure."""
+MOST: Final = 3_000
+"""Clips of a table that can be audited; memory grows with their square."""
+
+
+def _text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Figure = Annotated[str, BeforeValidator(_text)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Strict):
+    """One model's or method's figures, each with the decimals that it was printed with."""
+
+    name: str
+    f1: tuple[Figure, ...] | None = None
+    precision: tuple[Figure, ...] | None = None
+    recall: tuple[Figure, ...] | None = None
+    macro_f1: Figure | None = None
+    uar: Figure | None = Field(None, validation_alias=AliasChoices("uar", "macro_recall"))
+    macro_precision: Figure | None = None
+    accuracy: Figure | None = None
+
+    def printed(self, name: str) -> str | None:
+        """Return a figure of the whole column as printed, None where there is none."""
+        figure: str | None = getattr(self, name)
+        return None if figure is None or figure.strip() in ABSENT else figure.strip()
+
+
+PER_CLASS: Final = ("f1", "precision", "recall")
+SCORES: Final = {
+    "macro_f1": "the macro score",
+    "uar": "the UAR",
+    "macro_precision": "the macro precision",
+    "accuracy": "the accuracy",
+}
+"""Figures of a whole column, and what a sentence calls them."""
+
+
+class Claim(_Strict):
+    """A difference that was claimed between two columns; `relative` is of the first (in per cent, as printed)."""
+
+    first: str
+    second: str
+    text: str = ""
+    relative: Figure | None = None
+    difference: Figure | None = None
+
+
+class PublishedTable(_Strict):
+    """A table as a paper prints it; all columns are of the same test clips."""
+
+    title: str = ""
+    source: str = ""
+    classes: tuple[str, ...] = Field(min_length=2)
+    supports: tuple[int, ...]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
+    macro_over: Over | None = None
+    """Which classes macro scores average, as the paper says; without it every known rule is tried."""
+    rounding: Literal["nearest", "cut"] = "nearest"
+    percent: bool = False
+    """Whether figures are printed in per cent, without the sign."""
+
+
+def read_table(file: Path) -> PublishedTable:
+    """Read a table; raises ConfigError with everything that is wrong with it."""
+    try:
+        # Numbers stay text: 0.500 is printed with three decimals, 0.5 with one.
+        content = tomllib.loads(file.read_text("utf-8"), parse_float=str)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {file}; studies/audit/ of the project holds an example.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    try:
+        table = PublishedTable.model_validate(content)
+    except ValidationError as error:
+        found = error.errors()
+        inside = {
+            item["loc"][0] for item in found if len(item["loc"]) > 1
+        }  # of these a list is called too short as well
+        told = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"][0] not in inside]
+        raise ConfigError(f"{file} is no table:\n  " + "\n  ".join(told)) from None
+    problems = list(_problems(table))
+    if problems:
+        raise ConfigError(f"{file} is no table:\n  " + "\n  ".join(problems))
+    return table
+
+
+def _problem(item: Any) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{path}: {item['msg']}"
+    inner: dict[str, type[BaseModel]] = {"columns": Column, "claims": Claim}
+    kind = inner.get(str(item["loc"][0]) if len(item["loc"]) > 1 else "", PublishedTable)
+    if item["loc"][-1] == "macro_recall" and kind is Column:
+        return f"{path}: is the same as uar; give one"
+    known = list(kind.model_fields)
+    return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
+
+
+def _problems(table: PublishedTable) -> Iterator[str]:
+    k, names = len(table.classes), [column.name for column in table.columns]
+    if len(table.supports) != k:
+        yield f"supports: {len(table.supports)} numbers for {k} classes"
+    if min(table.supports) < 0 or sum(table.supports) < 1:
+        yield "supports: clips are counted from 0 up, and there must be some"
+    if sum(table.supports) > MOST:
+        yield f"supports: {sum(table.supports)} clips are too many for their tables to be counted; {MOST} are not"
+    for column in table.columns:
+        given = [getattr(column, name) for name in (*PER_CLASS, *SCORES)]
+        if all(one is None or set(one if isinstance(one, tuple) else [one]) <= set(ABSENT) for one in given):
+            yield f"{column.name}: has no figure; give one or more of {', '.join((*PER_CLASS, *SCORES))}"
+        for name in PER_CLASS:
+            figures = getattr(column, name)
+            if figures is not None and len(figures) != k:
+                yield f"{column.name}: {name} has {len(figures)} figures for {k} classes; write '-' where there is none"
+            for figure in figures or ():
+                yield from _bad(f"{column.name}: {name}", figure, table.percent)
+        for name in SCORES:
+            if (figure := getattr(column, name)) is not None:
+                yield from _bad(f"{column.name}: {name}", figure, table.percent)
+    for what, every in (("classes", list(table.classes)), ("columns", names)):
+        yield from (f"{what}: {name!r} stands there twice" for name in dict.fromkeys(every) if every.count(name) > 1)
+    for at, claim in enumerate(table.claims):
+        for name in ("relative", "difference"):
+            if (figure := getattr(claim, name)) is not None:
+                yield from _unread(f"claims.{at}: {name}", figure, table.percent)
+        for name in (claim.first, claim.second):
+            if name not in names:
+                yield f"claims: no column {name!r}{suggest(name, names)}"
+
+
+def _bad(where: str, figure: str, percent: bool) -> Iterator[str]:
+    if figure.strip() in ABSENT:
+        return
+    unread = list(_unread(where, figure, percent))
+    yield from unread
+    if not unread and not 0 <= read_figure(figure, percent).value <= 1:
+        yield f"{where}: {figure} does not lie in 0..1; say percent = true for figures in per cent"
+
+
+def _unread(where: str, figure: str, percent: bool) -> Iterator[str]:
+    try:
+        read_figure(figure, percent)
+    except UsageError as error:
+        yield f"{where}: {error}"
+
+
+def read_figure(figure: str, percent: bool) -> Printed:
+    """Read a figure of a table."""
+    return printed(figure + "%" if percent and not figure.strip().endswith("%") else figure)
