@@ -1004,9 +1004,9 @@ def test_every_key_of_a_table_is_listed_in_the_help():
 def test_what_is_coarse_still_gives_a_range_soon(tmp_path):
     text = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [900, 700, 500, 300, 200, 100]\n'
     text += '[[columns]]\nname = "m"\nf1 = [0.7, 0.6, 0.6, 0.5, 0.4, 0.3]\n'
-    start = time.perf_counter()
+    start = time.process_time()
     (told,) = audit_table(small(tmp_path, text, "coarse.toml"))["columns"]
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert told["margins"] is None
     assert 1 < told["right"][0] < told["right"][-1] < 2_700
     assert "the range may be too wide" in told["sentence"]

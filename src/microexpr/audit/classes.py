@@ -59,8 +59,8 @@ class Classes:
                 if self.of(word) < 0:
                     outside[label_of(word)].add(line.number)
         for word in sorted(outside.keys() & self.unlabelled):
-            mend = ", ".join(filter(None, ("write the label", way)))
-            yield Fault(f"{file.name}, line {runs(outside.pop(word))}", "has no label", mend)
+            fix = ", ".join(filter(None, ("write the label", way)))
+            yield Fault(f"{file.name}, line {runs(outside.pop(word))}", "has no label", fix)
         groups = [list(outside)] if len(outside) > MANY else [[word] for word in outside]
         for words in filter(None, groups):
             numbers = set().union(*(outside[word] for word in words))
