@@ -105,6 +105,35 @@ def test_skin_that_moves_by_a_pixel_is_found_where_it_moves():
     assert change[PLACE] > 5 * change.median()
 
 
+@pytest.mark.parametrize("size", ["nano", "base"])
+def test_bf16_sees_the_motion_that_32_bits_see(size):
+    """At the authors' 224 pixels, where skin moves by two pixels at most."""
+    y, x = np.mgrid[:224, :224]
+    pairs, truth = faces(3, 224), []
+    for row, (down, across) in enumerate([(70, 120), (110, 80), (150, 150)]):
+        bump = 2 * np.exp(-((y - down) ** 2 + (x - across) ** 2) / 1250)
+        pairs[row, 1, 0] = torch.as_tensor(moved(pairs[row, 0, 0].numpy(), bump, bump * 0))
+        truth.append(bump.reshape(28, 8, 28, 8).mean((1, 3)).ravel())
+    model = net(view(224), size=size)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = looked_at(model, pairs)[0].float()
+    exact = looked_at(model, pairs)[0]
+    for row in range(3):
+        seen, seen_exactly = (np.corrcoef(found[row], truth[row])[0, 1] for found in (rounded, exact))
+        assert seen_exactly > 0.55
+        assert seen > seen_exactly - 0.05
+
+
+def test_what_changed_is_pooled_in_32_bits():
+    torch.manual_seed(0)
+    dma, rng = DiagonalMicroAttention(6), torch.Generator().manual_seed(0)
+    earlier, later = (torch.randn(2, 5, 6, generator=rng).bfloat16() for _ in range(2))
+    interest = torch.rand(2, 5, generator=rng).softmax(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = dma(earlier, later, interest)
+    assert torch.equal(inside, dma(earlier.float(), later.float(), interest))
+
+
 def test_what_stands_still_hardly_weighs():
     change, interest = looked_at(net(), with_a_changed_patch(faces()))
     weights = weighted(change, interest)

@@ -68,6 +68,9 @@ class DiagonalMicroAttention(nn.Module):
     over the number that the later frame has with itself: 0 where nothing changed, near 1 where the patch is not found.
     Queries and keys have the length 1 (times the fourth root of their width each, so that scores are as large as those
     of a usual attention), and keys start as the queries' layer: nothing is then more alike to a patch than itself.
+
+    All of it computes in 32 bits whatever the precision around it: a change is the small difference of two logarithms,
+    which the 8 significant bits of bf16 cannot hold.
     """
 
     def __init__(self, dim: int) -> None:
@@ -81,19 +84,22 @@ class DiagonalMicroAttention(nn.Module):
 
     def change(self, earlier: Float[Tensor, "b n d"], later: Float[Tensor, "b n d"]) -> Float[Tensor, "b n"]:
         """Return the change of every patch, 0..1."""
-        query = functional.normalize(self.query(later), dim=2) * later.shape[2] ** 0.5
-        keys = (functional.normalize(self.key(frame), dim=2) for frame in (earlier, later))
-        found, itself = (_diagonal(query, key) for key in keys)
-        # Equal frames may differ by a rounding; trained keys may find a patch better in the other frame.
-        return (1 - (found - itself).exp()).relu()
+        with torch.autocast(later.device.type, enabled=False):
+            earlier, later = earlier.float(), later.float()
+            query = functional.normalize(self.query(later), dim=2) * later.shape[2] ** 0.5
+            keys = (functional.normalize(self.key(frame), dim=2) for frame in (earlier, later))
+            found, itself = (_diagonal(query, key) for key in keys)
+            # Equal frames may differ by a rounding; trained keys may find a patch better in the other frame.
+            return (1 - (found - itself).exp()).relu()
 
     def forward(
         self, earlier: Float[Tensor, "b n d"], later: Float[Tensor, "b n d"], interest: Float[Tensor, "b n"]
     ) -> Float[Tensor, "b d"]:
         """Return the later frame's values, averaged by change times interest."""
-        weights = weighted(self.change(earlier, later), interest)
-        pooled: Tensor = self.join((weights[:, None] @ self.value(later)).squeeze(1))
-        return pooled
+        with torch.autocast(later.device.type, enabled=False):
+            weights = weighted(self.change(earlier, later), interest.float())
+            pooled: Tensor = self.join((weights[:, None] @ self.value(later.float())).squeeze(1))
+            return pooled
 
 
 def weighted(change: Float[Tensor, "b n"], interest: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:

@@ -36,7 +36,7 @@ class Sizes(NamedTuple):
 SIZES: Mapping[Size, Sizes] = {"nano": Sizes(96, 4, 4), "base": Sizes(512, 4, 4)}
 
 
-@models.register("micron_bert")
+@models.register("micron_bert", revision=2)
 @dataclass(frozen=True)
 class MicronBert:
     """After Micron-BERT: patches of two frames, diagonal micro-attention between them, and patches of interest.
