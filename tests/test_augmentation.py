@@ -13,11 +13,13 @@ import torch
 from conftest import recipe
 from microexpr import engine, run_study
 from microexpr import experiment as experiments
+from microexpr.clip import Clip
 from microexpr.config import Study, Training, parse
-from microexpr.contracts import Batch, Output, ViewSpec, augmentations, losses
+from microexpr.contracts import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
 from microexpr.errors import ConfigError
 from microexpr.plan import Options, Workspace
 from microexpr.report.reading import Reading
+from motions import pair
 from test_engine import PIXELS, SPEC, Stack, task
 
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
@@ -167,6 +169,49 @@ def test_signed_flow_changes_its_sign_and_polar_flow_its_cosine():
         expected = x.flip(-1).clone()
         expected[:, :, turned] *= -1
         torch.testing.assert_close(flip(one, signed, torch.Generator()).x, expected)
+
+
+def bumps():
+    """Two frames in which skin moves to the right on the left side, and up and to the left on the right side."""
+    y, x = np.mgrid[:96, :96]
+    near = [np.exp(-((x - at) ** 2 + (y - 50) ** 2) / 450) for at in (28, 62)]
+    return pair(2 * near[0] - 1.2 * near[1], -1.5 * near[1], side=96)
+
+
+def represented(name, frames):
+    """What a representation makes of grey frames, as a network takes it, and its view."""
+    clip = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=2, offset=2)
+    representation = representations.build(name, {})
+    shown = representation(Frames(frames[..., None], GREY, np.zeros((2, 4))), (1, 2), clip).astype(np.float32)
+    x = torch.as_tensor(np.ascontiguousarray(shown)).movedim(-1, 1)[None]
+    return x, ViewSpec(shown.shape, *representation.gives(Modality(GREY)))
+
+
+HISTOGRAMS = ("bi_woof", "lbp_top")
+FLOWS = ("flow", "flow_polar")
+
+
+@pytest.mark.parametrize("name", [name for name in representations.names() if name not in HISTOGRAMS])
+def test_a_flipped_view_is_the_view_of_the_mirrored_film(name):
+    (x, spec), frames = represented(name, bumps()), bumps()
+    expected, _ = represented(name, np.ascontiguousarray(frames[:, :, ::-1]))
+    flipped = augmentations.build("flip", {"share": 1.0})(Batch(x, torch.eye(1), {}), spec, torch.Generator()).x
+    if name in FLOWS:  # which OpenCV finds a little otherwise from right to left
+        moves = expected.abs().mean((0, 2, 3, 4))
+        gap = (flipped - expected)[..., 10:-10, 10:-10].abs().mean((0, 2, 3, 4))
+        assert (gap < 0.25 * moves).all(), (gap, moves)
+    else:
+        torch.testing.assert_close(flipped, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", HISTOGRAMS)
+@pytest.mark.parametrize("augmentation", ["flip", "crop_jitter"])
+def test_histograms_of_blocks_are_not_taken_for_pictures(name, augmentation):
+    (x, spec), frames = represented(name, bumps()), bumps()
+    mirrored, _ = represented(name, np.ascontiguousarray(frames[:, :, ::-1]))
+    assert (x.flip(-1) - mirrored).abs().mean() > 0.5 * mirrored.abs().mean()  # turning the picture is not enough
+    with pytest.raises(ConfigError, match=rf"{augmentation}: it moves pixels.*channels {spec.channels[0]}, .*leave"):
+        augmentations.build(augmentation, {}).check(spec)
 
 
 def test_played_backwards_both_directions_turn_and_strain_stays():

@@ -1,4 +1,4 @@
-"""Channels of optical flow, whose values are displacements in pixels and not brightness."""
+"""Channels of motion: displacements of optical flow, and histograms of blocks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from microexpr.contracts import ViewSpec
 from microexpr.errors import ConfigError
+from microexpr.motion import PLANES, directions
 
 
 def named(channels: Sequence[str], motions: Sequence[str]) -> str:
@@ -19,6 +20,16 @@ def named(channels: Sequence[str], motions: Sequence[str]) -> str:
     ('u', '')
     """
     return " and ".join(channel for channel in channels if channel in motions)
+
+
+def check_pixels(name: str, view: ViewSpec) -> None:
+    """Raise ConfigError for histograms (Bi-WOOF, LBP-TOP), whose bins would have to change with their blocks."""
+    if view.channels in (PLANES, directions(len(view.channels))):
+        raise ConfigError(
+            f"augmentation {name}: it moves pixels, and these views hold histograms of blocks (channels "
+            f"{', '.join(view.channels)}), whose bins it would leave as they are; leave {name} out, or take another "
+            "representation."
+        )
 
 
 def check_opposite(name: str, view: ViewSpec, motions: Sequence[str]) -> None:

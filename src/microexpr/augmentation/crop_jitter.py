@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.augmentation._motion import named
+from microexpr.augmentation._motion import check_pixels, named
 from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.errors import ConfigError
 from microexpr.motion import ACROSS, DOWN
@@ -35,6 +35,7 @@ class CropJitter:
 
     def check(self, view: ViewSpec) -> None:
         """Raise ConfigError for channels that cannot be changed so, and for shifts of less than half a pixel."""
+        check_pixels("crop_jitter", view)
         flow = named(view.channels, ACROSS + DOWN)
         if self.scale and flow:
             raise ConfigError(

@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from microexpr.augmentation._motion import check_opposite, opposite
+from microexpr.augmentation._motion import check_opposite, check_pixels, opposite
 from microexpr.contracts import Batch, ViewSpec, augmentations
 from microexpr.motion import ACROSS
 
@@ -22,13 +22,15 @@ class Flip:
 
     An expression on one side of the face becomes one on the other. Horizontal motion becomes its opposite as well,
     ``low + high - u``: exact for signed flow, and for pictures that were scaled each by its own minimum and maximum,
-    because the minimum of -u is minus the maximum of u. Where the scaling is not known motion is refused.
+    because the minimum of -u is minus the maximum of u. Where the scaling is not known motion is refused, and so are
+    histograms of blocks (``bi_woof``, ``lbp_top``), whose bins a mirror would exchange as well.
     """
 
     share: Share = 0.5
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for motion whose opposite is not known."""
+        """Raise ConfigError for histograms, and for motion whose opposite is not known."""
+        check_pixels("flip", view)
         check_opposite("flip", view, ACROSS)
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
