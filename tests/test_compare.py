@@ -16,7 +16,7 @@ import pytest
 
 from conftest import recipe
 from microexpr import compare_all, compare_results
-from microexpr.comparing import Compared, settings
+from microexpr.comparing import Compared, settings, surroundings
 from microexpr.config import rng_for
 from microexpr.confusion import present
 from microexpr.contracts import metrics
@@ -156,6 +156,45 @@ def test_settings_that_differ_are_named_and_no_others(compared, summary):
         "small_cnn, epochs 12",
         "pca_svm, epochs 12",
         "small_cnn, epochs 3",
+    ]
+
+
+def test_kernels_that_differ_are_named(places, tmp_path):
+    haswell, skylake = {"numpy kernel": "openblas Haswell"}, {"numpy kernel": "openblas SkylakeX"}
+    a, b, c = (
+        store(tmp_path / name, GUESSES[name], facts={"environment": {"torch": "2.9"} | kernel}, seed=seed)
+        for name, kernel, seed in (("a", haswell, 0), ("b", skylake, 1), ("c", haswell, 2))
+    )
+    found = compare_all([a, b], **QUICK)
+    assert [(row.name, row.values) for row in surroundings(found.stored)] == [
+        ("numpy kernel", ("openblas Haswell", "openblas SkylakeX"))
+    ]
+    (stamp,) = found.stamps
+    assert (stamp.level, "numpy kernel: A openblas Haswell, B openblas SkylakeX" in stamp.text) == ("note", True)
+    assert "different kernels" in microexpr("compare", a, b).out
+    assert "different kernels" in json.dumps(json.loads(microexpr("compare", a, b, "--json").out)["stamps"])
+    assert not compare_all([a, c], **QUICK).stamps
+    # An older result does not say its kernel, which is no difference.
+    assert not compare_all([places[1], a], **QUICK).stamps
+    older = compare_all([a, places[1], b], **QUICK)
+    assert any("A openblas Haswell, B not known, C openblas SkylakeX" in stamp.text for stamp in older.stamps)
+
+
+def test_the_kernels_are_those_that_trained_the_folds(tmp_path):
+    """A folder may be finished on another machine than the one that began it."""
+    zen = {"environment": {"torch": "2.9", "numpy kernel": "openblas Zen"}}
+    out, other = (store(tmp_path / name, GUESSES[name], facts=zen, seed=seed) for seed, name in enumerate("ab"))
+    (folder,) = (out / "results").iterdir()
+    results = Results(folder.parent, folder.name)
+    (fold,) = results.folds()
+    for name, half, environment in (
+        ("all", fold.views.iloc[: N // 2], {"torch": "2.9"}),  # before kernels were recorded
+        ("rest", fold.views.iloc[N // 2 :], {"torch": "2.9", "numpy kernel": "openblas Haswell"}),
+    ):
+        results.write(FoldResult(name, half, fold.history, {"repeat": 1, "environment": environment}))
+    found = compare_all([out, other], **QUICK)
+    assert [(row.name, row.values) for row in surroundings(found.stored)] == [
+        ("numpy kernel", ("openblas Haswell", "openblas Zen"))
     ]
 
 

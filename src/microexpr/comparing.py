@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from microexpr.checks import BLIND, Finding, Stored, findings, read
 from microexpr.config import COMPARED, rng_for
+from microexpr.environment import KERNELS, UNKNOWN, together
 from microexpr.errors import StoreError, UsageError
 from microexpr.statistics.comparison import Comparison, Unit, compare, with_family
 from microexpr.statistics.paired import Predictions, align
@@ -144,6 +145,14 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
         )
     if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
         yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
+    for row in surroundings(found.stored):
+        if row.name in KERNELS:
+            values = [f"{letter} {value or UNKNOWN}" for letter, value in zip(found.letters, row.values, strict=True)]
+            yield Stamp(
+                "note",
+                f"Trained with different kernels ({row.name}: {', '.join(values)}), whose sums round differently: the "
+                "same training can give other predictions.",
+            )
     keys = [each.key for each in found.stored]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
         same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
@@ -185,9 +194,16 @@ def surroundings(stored: Sequence[Stored]) -> list[Setting]:
     for each in stored:
         known = {"data fingerprint": str(each.facts.get("fingerprint"))}
         known |= {f"data, {name}": str(value) for name, value in (each.facts.get("data") or {}).items()}
-        known |= {name: str(value) for name, value in (each.facts.get("environment") or {}).items()}
+        known |= {name: str(value) for name, value in _environment(each).items()}
         flat.append(known)
-    return _differing(flat)
+    # Older results do not say their kernels, which is no difference.
+    return [row for row in _differing(flat) if row.name not in KERNELS or len({*row.values} - {None}) > 1]
+
+
+def _environment(each: Stored) -> Mapping[str, Any]:
+    """Return what trained the folds, which may be several machines; of folds that do not say it, what began them."""
+    trained = [fold.facts["environment"] for fold in each.folds if fold.facts.get("environment")]
+    return together(trained) or each.facts.get("environment") or {}
 
 
 def titles(stored: Sequence[Stored]) -> list[str]:

@@ -1,24 +1,37 @@
-"""What a result was made with: software, machine, threads. No names of hosts, users or paths."""
+"""What a result was made with: software, machine, kernels, threads. No names of hosts, users or paths."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("microexpr", "torch", "torchvision", "timm", "numpy", "scikit-learn", "opencv-python-headless", "dlib-bin")
+KERNELS = ("numpy kernel", "scipy kernel", "torch kernel")
+"""Facts that decide how sums and matrix products round: with other kernels the same training gives other numbers."""
+UNKNOWN = "not known"
 
 
 def environment() -> dict[str, str]:
-    """Return versions, processor, accelerator and thread count."""
+    """Return versions, processor, kernels, accelerator and thread count."""
     import torch
 
     facts = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     facts |= {name: version(name) for name in PACKAGES}
     facts["processor"] = _processor()
+    facts |= _kernels()
     facts["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     facts["threads"] = str(torch.get_num_threads())
     return facts
+
+
+def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return several environments as one; values that differ stand side by side, facts not recorded are left out."""
+    names = dict.fromkeys(name for facts in everything for name in facts)
+    return {name: " / ".join(dict.fromkeys(facts[name] for facts in everything if name in facts)) for name in names}
 
 
 def _processor() -> str:
@@ -28,3 +41,27 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def _kernels() -> dict[str, str]:
+    """Return the BLAS that numpy and scipy multiply with and its kernel, and the instructions that torch uses."""
+    import torch
+    from threadpoolctl import threadpool_info
+
+    import_module("scipy.linalg")  # loads scipy's BLAS
+    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    facts = {}
+    for package in ("numpy", "scipy"):
+        # Where no wheel brings its own, as in conda, both use the one that is installed beside them.
+        used = [each for each in blas if _wheel(each) == package] or [each for each in blas if not _wheel(each)]
+        words = {f"{each['internal_api']} {each.get('architecture') or UNKNOWN}" for each in used}
+        facts[f"{package} kernel"] = " / ".join(sorted(words)) or UNKNOWN
+    return facts | {"torch kernel": torch.backends.cpu.get_cpu_capability()}
+
+
+def _wheel(library: Mapping[str, Any]) -> str:
+    """Return the package whose wheel brings a library, "" for a library of the system."""
+    *_, package, folder, _ = ("", "", *Path(library["filepath"]).parts)
+    if folder == ".dylibs":  # as macOS has them: numpy/.dylibs
+        return package
+    return folder.removesuffix(".libs") if folder.endswith(".libs") else ""

@@ -16,7 +16,7 @@ from microexpr.checks import Stored, findings
 from microexpr.clip import Clip
 from microexpr.config import Component, rng_for
 from microexpr.confusion import present
-from microexpr.environment import environment
+from microexpr.environment import environment, together
 from microexpr.folds import stored as divided
 from microexpr.plan import Plan
 from microexpr.report import cellwise, factorial
@@ -273,7 +273,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
 def _environment(result: StudyResult) -> dict[str, str]:
     """Return what the folds were trained with; values that differ between folds stand side by side."""
     everything = [fold.facts["environment"] for cell in result.cells for fold in cell.result.folds]
-    return {name: " / ".join(dict.fromkeys(facts[name] for facts in everything)) for name in everything[0]}
+    return together(everything)
 
 
 def _metrics() -> dict[str, dict[str, str]]:
