@@ -160,17 +160,22 @@ def test_settings_that_differ_are_named_and_no_others(compared, summary):
 
 
 def test_kernels_that_differ_are_named(places, tmp_path):
-    haswell, skylake = {"numpy kernel": "openblas Haswell"}, {"numpy kernel": "openblas SkylakeX"}
+    haswell, skylake = (
+        {"numpy BLAS": f"openblas {kernel}", "torch instructions": instructions}
+        for kernel, instructions in (("Haswell", "AVX2"), ("SkylakeX", "AVX512"))
+    )
     a, b, c = (
         store(tmp_path / name, GUESSES[name], facts={"environment": {"torch": "2.9"} | kernel}, seed=seed)
         for name, kernel, seed in (("a", haswell, 0), ("b", skylake, 1), ("c", haswell, 2))
     )
     found = compare_all([a, b], **QUICK)
     assert [(row.name, row.values) for row in surroundings(found.stored)] == [
-        ("numpy kernel", ("openblas Haswell", "openblas SkylakeX"))
+        ("numpy BLAS", ("openblas Haswell", "openblas SkylakeX")),
+        ("torch instructions", ("AVX2", "AVX512")),
     ]
     (stamp,) = found.stamps
-    assert (stamp.level, "numpy kernel: A openblas Haswell, B openblas SkylakeX" in stamp.text) == ("note", True)
+    words = "(numpy BLAS: A openblas Haswell, B openblas SkylakeX; torch instructions: A AVX2, B AVX512)"
+    assert (stamp.level, words in stamp.text) == ("note", True)
     assert "different kernels" in microexpr("compare", a, b).out
     assert "different kernels" in json.dumps(json.loads(microexpr("compare", a, b, "--json").out)["stamps"])
     assert not compare_all([a, c], **QUICK).stamps
@@ -182,19 +187,19 @@ def test_kernels_that_differ_are_named(places, tmp_path):
 
 def test_the_kernels_are_those_that_trained_the_folds(tmp_path):
     """A folder may be finished on another machine than the one that began it."""
-    zen = {"environment": {"torch": "2.9", "numpy kernel": "openblas Zen"}}
+    zen = {"environment": {"torch": "2.9", "numpy BLAS": "openblas Zen"}}
     out, other = (store(tmp_path / name, GUESSES[name], facts=zen, seed=seed) for seed, name in enumerate("ab"))
     (folder,) = (out / "results").iterdir()
     results = Results(folder.parent, folder.name)
     (fold,) = results.folds()
     for name, half, environment in (
         ("all", fold.views.iloc[: N // 2], {"torch": "2.9"}),  # before kernels were recorded
-        ("rest", fold.views.iloc[N // 2 :], {"torch": "2.9", "numpy kernel": "openblas Haswell"}),
+        ("rest", fold.views.iloc[N // 2 :], {"torch": "2.9", "numpy BLAS": "openblas Haswell"}),
     ):
         results.write(FoldResult(name, half, fold.history, {"repeat": 1, "environment": environment}))
     found = compare_all([out, other], **QUICK)
     assert [(row.name, row.values) for row in surroundings(found.stored)] == [
-        ("numpy kernel", ("openblas Haswell", "openblas Zen"))
+        ("numpy BLAS", ("openblas Haswell", "openblas Zen"))
     ]
 
 

@@ -241,7 +241,8 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(database, tmp_path):
     apart = recipe().with_values({"protocol": "loso", "model": "pca_svm", "loss": "cross_entropy"})
     several = go(apart, database, tmp_path / "several", jobs=2)
     single = go(apart, database, tmp_path / "single")
-    assert several.predictions().equals(single.predictions())
+    # With several folds at once each has fewer threads, which may round differently.
+    pd.testing.assert_frame_equal(several.predictions(), single.predictions(), rtol=0, atol=1e-6)
     assert {fold.facts["mode"] for fold in several.folds} == {"2 folds at once"}
     assert {fold.facts["mode"] for fold in single.folds} == {"fold by fold"}
     assert all(fold.facts["ms_a_clip"] > 0 for fold in several.folds)

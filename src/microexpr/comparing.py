@@ -145,14 +145,17 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
         )
     if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
         yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
+    kernels = []
     for row in surroundings(found.stored):
         if row.name in KERNELS:
             values = [f"{letter} {value or UNKNOWN}" for letter, value in zip(found.letters, row.values, strict=True)]
-            yield Stamp(
-                "note",
-                f"Trained with different kernels ({row.name}: {', '.join(values)}), whose sums round differently: the "
-                "same training can give other predictions.",
-            )
+            kernels.append(f"{row.name}: {', '.join(values)}")
+    if kernels:
+        yield Stamp(
+            "note",
+            f"Trained with different kernels ({'; '.join(kernels)}), whose sums round differently: the same training "
+            "can give other predictions.",
+        )
     keys = [each.key for each in found.stored]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
         same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)

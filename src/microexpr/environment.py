@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("microexpr", "torch", "torchvision", "timm", "numpy", "scikit-learn", "opencv-python-headless", "dlib-bin")
-KERNELS = ("numpy kernel", "scipy kernel", "torch kernel")
-"""Facts that decide how sums and matrix products round: with other kernels the same training gives other numbers."""
+KERNELS = ("numpy BLAS", "scipy BLAS", "numpy instructions", "torch instructions")
+"""Facts that decide how sums and matrix products round: where they differ, the same training gives other numbers."""
 UNKNOWN = "not known"
 
 
@@ -44,7 +44,8 @@ def _processor() -> str:
 
 
 def _kernels() -> dict[str, str]:
-    """Return the BLAS that numpy and scipy multiply with and its kernel, and the instructions that torch uses."""
+    """Return the BLAS that numpy and scipy multiply with, its kernel, and the vector instructions that are used."""
+    import numpy as np
     import torch
     from threadpoolctl import threadpool_info
 
@@ -55,8 +56,10 @@ def _kernels() -> dict[str, str]:
         # Where no wheel brings its own, as in conda, both use the one that is installed beside them.
         used = [each for each in blas if _wheel(each) == package] or [each for each in blas if not _wheel(each)]
         words = {f"{each['internal_api']} {each.get('architecture') or UNKNOWN}" for each in used}
-        facts[f"{package} kernel"] = " / ".join(sorted(words)) or UNKNOWN
-    return facts | {"torch kernel": torch.backends.cpu.get_cpu_capability()}
+        facts[f"{package} BLAS"] = " / ".join(sorted(words)) or UNKNOWN
+    vectors = np.show_config(mode="dicts")["SIMD Extensions"]
+    facts["numpy instructions"] = " ".join(vectors.get("found") or vectors["baseline"])
+    return facts | {"torch instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def _wheel(library: Mapping[str, Any]) -> str:

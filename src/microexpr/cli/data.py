@@ -120,7 +120,7 @@ def make(
     out: OutOption,
     subjects: Annotated[int, typer.Option(help="Persons.", min=1)] = 26,
     clips: Annotated[int, typer.Option(help="Clips.", min=1)] = 255,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes, on one kind of processor.", min=0)] = 0,
     expression_size: Annotated[float, typer.Option(help="1 = 1 to 4 pixels at the apex.")] = 1.0,
     colour_cue: Annotated[float, typer.Option(help="Reddening at the apex; 0 = none.")] = 0.0,
     position_jitter: Annotated[float, typer.Option(help="Pixels by which heads stand elsewhere in each clip.")] = 0.0,

@@ -38,7 +38,7 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticSpec:
-    """Everything that decides the pictures and the table; equal specs give equal bytes on one machine."""
+    """Everything that decides the pictures and the table; equal specs give equal bytes on one kind of processor."""
 
     subjects: int = 26
     """Persons, 1 to 99; each has at least one clip."""
