@@ -313,7 +313,7 @@ def again(reading: Reading) -> str:
     """Return what the same command does."""
     return (
         f"Trials lie in {reading.part('tuning').get('storage')}; the same command with more trials goes on from them. "
-        "One process alone gives the same trials from the same seed on the same kind of processor with as many threads, "
-        "also when it was stopped in between; several at once do not, because what each draws depends on what the "
+        "One process alone gives the same trials from the same seed, also when it was stopped in between, on the same "
+        "kind of processor with as many threads; several at once do not, because what each draws depends on what the "
         "others have finished."
     )
