@@ -2,13 +2,14 @@
 # make test   set up, run the tests
 # make validate  measure tests, intervals and whole studies where the truth is known; the tables go to docs/validation.md
 # make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
+# make kernels  run the numeric tests with the kernels of other processors
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test check slow validate models docs constraints clean
+.PHONY: setup demo test kernels check slow validate models docs constraints clean
 
 setup: $(READY)
 
@@ -31,6 +32,24 @@ demo: $(READY)
 # that what the tests of a file share is made once.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# numpy and torch without AVX-512, as on most laptops; of OpenBLAS's kernels SkylakeX needs it. One thread as in test; two
+# threads in one process.
+KERNELS := Haswell Zen SkylakeX
+kernels: export ATEN_CPU_CAPABILITY = avx2
+kernels: export ONEDNN_MAX_CPU_ISA = AVX2
+kernels: export NPY_DISABLE_CPU_FEATURES = X86_V4 AVX512_ICL AVX512_SPR
+kernels: $(READY)
+	@for kernel in $(KERNELS); do \
+		if [ $$kernel = SkylakeX ] && ! grep -qsw avx512dq /proc/cpuinfo; then \
+			echo "$$kernel is skipped: this processor has no AVX-512"; continue; \
+		fi; \
+		for threads in 1 2; do \
+			echo "numeric tests, OpenBLAS kernel $$kernel, threads: $$threads"; \
+			OPENBLAS_CORETYPE=$$kernel OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest \
+				-m "numeric and not slow and not torture" -n $$((3 - threads)) --dist loadfile || exit 1; \
+		done; \
+	done
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600

@@ -27,6 +27,8 @@ from microexpr.statistics.permutation import permutation_null
 from microexpr.statistics.signed_rank import signed_rank
 from microexpr.statistics.swapping import swap_test
 
+pytestmark = pytest.mark.numeric
+
 CASES = 2_000
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")

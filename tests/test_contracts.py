@@ -405,6 +405,7 @@ def lose(name: str, logits: torch.Tensor, labels: list[int]) -> torch.Tensor:
     return result
 
 
+@pytest.mark.numeric
 @names("losses")
 def test_losses_give_one_value_a_row_and_a_finite_gradient(name):
     logits = torch.tensor([*LOGITS, [80.0, -80.0, 0.0], [-80.0, 80.0, 0.0]], requires_grad=True)

@@ -12,6 +12,8 @@ from microexpr.config import Training
 from microexpr.contracts import Output, ViewSpec, losses, models
 from microexpr.errors import TrainingError
 
+pytestmark = pytest.mark.numeric
+
 RNG = np.random.default_rng(0)
 Y = np.repeat([0, 1, 2], 20)
 

@@ -15,6 +15,8 @@ from microexpr.partition import cut_val
 from microexpr.plan import Options, Workspace
 from microexpr.progress import Silent
 
+pytestmark = pytest.mark.numeric
+
 
 def workspace(database, out, **options):
     return Workspace(Options({"manifest": database}, out, **options))

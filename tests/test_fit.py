@@ -22,6 +22,8 @@ from microexpr.errors import StoreError
 from microexpr.plan import Options, Workspace
 from microexpr.saved import load_model, save_model
 
+pytestmark = pytest.mark.numeric
+
 MODELS = ("small_cnn", "vit_nano", "swin_nano", "poolformer_nano", "pca_svm", "logistic", "majority", "class_frequency")
 
 VIEW = ViewSpec((1, 64, 64, 3), ("r", "g", "b"))

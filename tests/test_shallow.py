@@ -18,7 +18,7 @@ from microexpr.models._motion import Dropout, MotionInput
 from microexpr.saved import load_model, save_model
 from nets import FLOW, built, count, pixels, still
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 NETWORKS = ("ststnet", "off_apexnet", "sssnet", "rcn")
 IMAGES = ("strain", "v", "u")
 """The order of blue, green and red in ready flow images."""

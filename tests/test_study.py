@@ -35,6 +35,8 @@ from shell import microexpr
 from test_casme2 import jpeg
 from test_report import Page
 
+pytestmark = pytest.mark.numeric
+
 STUDIES = Path(__file__).parents[1] / "studies"
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
 

@@ -13,6 +13,8 @@ from microexpr.contracts import Vote, votes
 from microexpr.errors import ConfigError
 from microexpr.voting.temporal import LearntTemporal, _places
 
+pytestmark = pytest.mark.numeric
+
 K = 3
 
 

@@ -15,6 +15,8 @@ from microexpr.contracts import Batch, losses
 from microexpr.errors import ConfigError
 from test_engine import PIXELS, SPEC, Stack, Y, fit, task
 
+pytestmark = pytest.mark.numeric
+
 NONE = np.array([], int)
 
 
