@@ -27,8 +27,6 @@ from microexpr.statistics.permutation import permutation_null
 from microexpr.statistics.signed_rank import signed_rank
 from microexpr.statistics.swapping import swap_test
 
-pytestmark = pytest.mark.numeric
-
 CASES = 2_000
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
@@ -121,6 +119,7 @@ def all_signs(size):
 SIGNS = {size: all_signs(size) for size in range(1, 14)}
 
 
+@pytest.mark.numeric
 def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_persons():
     """Scipy is told which distribution to take, and ours must find it.
 
@@ -241,6 +240,7 @@ def test_permutations_within_persons_have_the_enumerated_null_in_2000_cases():
 
 
 # --- intervals --------------------------------------------------------------------------------------------------------
+@pytest.mark.numeric
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 @pytest.mark.parametrize("by_person", [False, True])
 def test_bootstrap_of_an_accuracy_is_scipys_in_100_cases(method, by_person):

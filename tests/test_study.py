@@ -35,8 +35,6 @@ from shell import microexpr
 from test_casme2 import jpeg
 from test_report import Page
 
-pytestmark = pytest.mark.numeric
-
 STUDIES = Path(__file__).parents[1] / "studies"
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
 
@@ -96,6 +94,7 @@ def summary(finished):
 
 
 # --- killed, gone on, run again ---------------------------------------------------------------------------------------
+@pytest.mark.numeric
 def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):
     _, out, before, after = finished
     assert not set(before) & set(after)
@@ -123,6 +122,7 @@ def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_p
     assert stripped[0] == stripped[1]
 
 
+@pytest.mark.numeric
 def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
     assert len(summary["paired"]) == 4  # 2 samplings x 2 models
     cells = {(c["preprocessing"], c["sampling"], c["model"]): c for c in summary["cells"]}
@@ -136,6 +136,7 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
     assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
 
 
+@pytest.mark.numeric
 def test_pairs_are_what_the_statistics_give(finished):
     result, rows = finished[0].result, finished[0].summary["paired"]
     pairs = list(factorial.pairs(result))
@@ -155,6 +156,7 @@ def test_pairs_are_what_the_statistics_give(finished):
         assert len(row["changed"]) == row["only_a"] + row["only_b"]
 
 
+@pytest.mark.numeric
 def test_the_report_compares(summary, finished):
     page = Page((finished[1] / "report.html").read_text("utf-8"))
     assert "Preprocessings were compared in 4 pairs on the same test clips." in page.text
@@ -180,6 +182,7 @@ def test_test_clips_of_one_person_are_not_compared_and_it_is_said(finished, tmp_
     assert not (tmp_path / "figures" / "differences.svg").exists()
 
 
+@pytest.mark.numeric
 def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
     found = {finding["code"]: finding for finding in summary["checks"]}
     assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares persons, and its best cell is picked
@@ -187,6 +190,7 @@ def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
     assert "What a reviewer would object to" in (finished[1] / "report.html").read_text("utf-8")
 
 
+@pytest.mark.numeric
 def test_a_cell_run_alone_gets_the_numbers_of_the_study(finished, database, tmp_path):
     """On one processor with as many threads nothing but seeds decides."""
     cell = small_study().cells()[0]
@@ -209,12 +213,14 @@ def test_a_wider_grid_trains_only_what_is_new(finished, database, tmp_path, monk
 
 
 # --- the summary ------------------------------------------------------------------------------------------------------
+@pytest.mark.numeric
 def test_every_cell_of_the_grid_is_there_in_order(summary):
     cells = [(cell["preprocessing"], cell["sampling"], cell["model"]) for cell in summary["cells"]]
     sizes = ("m1(size=32)", "m1(size=40)")
     assert cells == [(p, s, m) for p in sizes for s in ("af", "kfs") for m in ("small_cnn", "pca_svm")]
 
 
+@pytest.mark.numeric
 def test_cells_have_what_the_report_and_others_read(summary):
     parts = summary["data"]["parts"]
     for cell in summary["cells"]:
@@ -232,6 +238,7 @@ def test_baselines(summary):
         assert row["n_test"] == 4
 
 
+@pytest.mark.numeric
 def test_the_named_cell_is_judged_on_new_people(summary):
     named = summary["named_cell"]
     assert (named["protocol"], named["n_test"], named["n_persons"]) == ("loso", 36, 6)
@@ -242,6 +249,7 @@ def test_the_named_cell_is_judged_on_new_people(summary):
     assert named["permutations"] == 199
 
 
+@pytest.mark.numeric
 def test_environment_and_provenance(summary):
     assert {"python", "torch", "timm", "processor", *KERNELS, "accelerator", "threads"} <= set(summary["environment"])
     assert len(summary["data"]["fingerprint"]) == 64
@@ -265,6 +273,7 @@ def test_the_summary_is_plain_json(finished):
     assert str(finished[1]) not in text
 
 
+@pytest.mark.numeric
 def test_best_on_validation_records_both_scores_and_the_choice(summary, finished):
     for cell in summary["cells"]:
         if cell["model"] == "small_cnn":
