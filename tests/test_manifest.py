@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -112,15 +113,87 @@ def test_grey_and_16_bit_are_kept(tmp_path):
     ],
 )
 def test_a_line_that_is_wrong_is_told_with_its_place(tmp_path, line, words, key):
-    framed(tmp_path, line, "own,p2,y,fear,a,8,,12,,")
+    framed(tmp_path, line, "own,p2,y,fear,c,8,,12,,")
+    shutil.copytree(tmp_path / "a", tmp_path / "c")
     assert only(tmp_path, "manifest.csv", *words).clip == key
     assert "own/p2/y/8-12" in [clip.key for clip in Manifest(tmp_path).clips()]
 
 
 def test_the_same_line_twice(tmp_path):
-    line = "own,p1,x,fear,a,8,,12,,"
-    framed(tmp_path, line, line.replace("8,,12", "9,,12"), line.replace("fear", "anger"))
-    assert only(tmp_path, "row 4", "in the file twice", "delete one").clip == "own/p1/x/8-12"
+    line = "own,p1,x,fear,a,8,,9,,"
+    framed(tmp_path, line, line.replace("8,,9", "10,,12"), line.replace("fear", "anger"))
+    assert only(tmp_path, "row 4", "in the file twice", "delete one").clip == "own/p1/x/8-9"
+
+
+# --- listed twice -----------------------------------------------------------------------------------------------------
+def told(root: Path, **options: object) -> list[str]:
+    return [f"{fault.where}: {fault.problem}" for fault in Manifest(root, **options).faults()]
+
+
+def test_an_image_of_two_rows_is_a_fault_of_both(tmp_path):
+    ready(tmp_path, "own,p1,x,positive,flow/one.png,", "own,p2,y,negative,flow/two.png,", "own,p3,z,fear,flow/one.png,")
+    assert told(tmp_path) == [
+        "manifest.csv, row 2 (p1/x): flow/one.png is also listed in row 4",
+        "manifest.csv, row 4 (p3/z): flow/one.png is also listed in row 2",
+    ]
+    assert [fault.clip for fault in Manifest(tmp_path).faults(table_only=True)] == ["own/p1/x", "own/p3/z"]
+
+
+@pytest.mark.parametrize("written", ["flow/../flow/two.png", "link/two.png", "linked.png", "{root}/flow/two.png"])
+def test_an_image_is_one_however_it_is_written(tmp_path, written):
+    lines = ["own,p1,x,positive,flow/two.png,", f"own,p2,y,negative,{written.format(root=tmp_path)},"]
+    ready(tmp_path, *lines)
+    (tmp_path / "link").symlink_to(tmp_path / "flow")
+    (tmp_path / "linked.png").symlink_to("flow/two.png")
+    assert len(told(tmp_path)) == 2
+
+
+def test_an_image_in_two_columns_is_listed_twice_where_two_rows_name_it(tmp_path):
+    header = "dataset,subject,clip,emotion,first,second\n"
+    same = "own,p1,x,positive,flow/one.png,flow/one.png"  # of one clip: nothing is in training and test
+    assert told(ready(tmp_path, same, header=header)) == []
+    crossed = ("own,p1,x,fear,flow/one.png,flow/two.png", "own,p2,y,fear,flow/three.png,flow/one.png")
+    assert [line.split(": ")[1] for line in told(ready(tmp_path, *crossed, header=header))] == [
+        "flow/one.png is also listed in row 3",
+        "flow/one.png is also listed in row 2",
+    ]
+
+
+def test_a_folder_under_two_persons_is_a_fault_even_where_the_clips_are_apart(tmp_path):
+    framed(tmp_path, "own,p1,x,fear,a,8,,9,,", "own,p2,y,fear,a,11,,12,,", "own,p2,z,fear,./a,10,,10,,")
+    assert told(tmp_path) == [
+        "manifest.csv, row 2 (p1/x): the folder a is listed for another person in rows 3, 4",
+        "manifest.csv, row 3 (p2/y): the folder a is listed for another person in row 2",
+        "manifest.csv, row 4 (p2/z): the folder ./a is listed for another person in row 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "faults"), [(("8,,9", "10,,12"), 0), (("8,,10", "10,,12"), 2), (("8,,12", "9,,11"), 2)]
+)
+def test_clips_of_one_folder_may_not_share_a_frame(tmp_path, times, faults):
+    first, second = times
+    framed(tmp_path, f"own,p1,x,fear,a,{first},,", f"own,p1,y,fear,a,{second},,")
+    assert len(told(tmp_path)) == faults
+    if faults:
+        onset, offset = first.split(",,")
+        assert told(tmp_path)[0].endswith(f"the frames {onset}-{offset} of a overlap those of row 3")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs {REAL}")
+def test_casme_ii_listed_again_under_other_persons(tmp_path):
+    """145 real images of flow, each listed again for another person: the score would rise, and nothing would say so."""
+    header, *lines = (REAL / "manifest.csv").read_text().splitlines()
+    own = [line.split(",") for line in lines if line.startswith("casme2,")]
+    persons = [cells[1] for cells in own]
+    again = [
+        [cells[0], other, f"again_{cells[1]}_{cells[2]}", *cells[3:]]
+        for cells, other in zip(own, persons[7:] + persons[:7], strict=True)
+    ]
+    rows = [[*cells[:4], *(str(REAL / path) for path in cells[4:])] for cells in (*own, *again)]
+    (tmp_path / "manifest.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
+    assert len(told(tmp_path)) == 2 * len(own) == 290
+    assert Manifest(REAL).faults() == ()
 
 
 @pytest.mark.parametrize(

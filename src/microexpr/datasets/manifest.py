@@ -18,6 +18,7 @@ from microexpr.contracts import Dataset, DatasetInfo, Modality, Scaling, dataset
 from microexpr.datasets._csv import read_csv
 from microexpr.datasets._frame_folder import FrameFolder
 from microexpr.datasets._images import fingerprint, is_picture, read_image, size, stack, to_rgb, unlike
+from microexpr.datasets._listed_twice import Listed, folders_twice, images_twice
 from microexpr.datasets._root import entries, find_files, unusable
 from microexpr.datasets._table import Row, RowReader
 from microexpr.errors import DataError, Fault, FrameError, NoFrameError
@@ -41,6 +42,7 @@ class _Reading:
     ready: bool
     clips: dict[str, Clip] = field(default_factory=dict)
     places: dict[str, dict[str, Path]] = field(default_factory=dict)
+    listed: list[Listed] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
     def files(self, modality: str) -> dict[str, Path]:
@@ -56,6 +58,10 @@ class Manifest(Dataset):
       perhaps fps and action_units: the modality `colour`; or
     - columns of paths to ready images (optical flow, say): each is a modality, its image frame 0 of a clip
       without time.
+
+    An image that two rows list, a folder under two persons, and clips of one folder whose frames overlap are faults; two
+    clips of one person apart in one folder are none. Copies under other names pass here: `microexpr check` finds frames
+    of theirs that are identical in training and test.
 
     Further columns are kept as text in `Clip.labels`. Pictures of three channels are read as red, green, blue;
     `channels` names them otherwise, and then in the order in which they are STORED AS OPENCV READS THEM (blue, green,
@@ -183,6 +189,8 @@ class Manifest(Dataset):
         self._check_names(modalities, reading.ready)
         for row in rows:
             self._read_row(row, reading)
+        twice = images_twice if reading.ready else folders_twice
+        reading.faults += twice(self._file, reading.listed)
         return reading
 
     def _check_names(self, modalities: Sequence[str], ready: bool) -> None:
@@ -231,11 +239,13 @@ class Manifest(Dataset):
         cells = RowReader(self._file, row)
         clip = self._clip(cells, reading.modalities)
         columns = reading.modalities if reading.ready else ("frames",)
-        places = dict(zip(reading.modalities, map(self._place, map(cells.required, columns)), strict=True))
+        written = [cells.required(column) for column in columns]
+        places = dict(zip(reading.modalities, map(self._place, written), strict=True))
         if clip.key in reading.clips:
             cells.note("this clip is in the file twice", "delete one of its two lines")
         if not cells.noted:
             reading.clips[clip.key], reading.places[clip.key] = clip, places
+            reading.listed.append(Listed(row.number, clip, dict(zip(written, places.values(), strict=True))))
         reading.faults += cells.faults(f"{clip.subject or '?'}/{clip.video or '?'}", clip.key)
 
     def _clip(self, cells: RowReader, modalities: Iterable[str]) -> Clip:
