@@ -59,9 +59,9 @@ class Manifest(Dataset):
     - columns of paths to ready images (optical flow, say): each is a modality, its image frame 0 of a clip
       without time.
 
-    An image that two rows list, a folder under two persons, and clips of one folder whose frames overlap are faults; two
-    clips of one person apart in one folder are none. Copies under other names pass here: `microexpr check` finds frames
-    of theirs that are identical in training and test.
+    An image that two rows list, a folder under two persons, and clips of one folder whose frames overlap are faults;
+    two clips of one person apart in one folder are none. Copies under other names pass here: `microexpr check` finds
+    frames of theirs that are identical in training and test.
 
     Further columns are kept as text in `Clip.labels`. Pictures of three channels are read as red, green, blue;
     `channels` names them otherwise, and then in the order in which they are STORED AS OPENCV READS THEM (blue, green,
