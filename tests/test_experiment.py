@@ -57,7 +57,20 @@ def test_every_clip_is_tested_once_by_a_model_that_never_saw_its_person(finished
 def test_stored_rows_are_enough_to_score_again(finished):
     result, out = finished
     views = pd.read_parquet(sorted((out / "results" / result.key).glob("*.views.parquet"))[0])
-    columns = ["experiment", "fold", "seed", "part", "clip", "person", "y_true", "frames", "p_0", "p_1", "p_2"]
+    columns = [
+        "experiment",
+        "fold",
+        "seed",
+        "part",
+        "clip",
+        "person",
+        "y_true",
+        "frames",
+        "hashes",
+        "p_0",
+        "p_1",
+        "p_2",
+    ]
     assert list(views.columns) == columns
     assert np.allclose(views[["p_0", "p_1", "p_2"]].sum(axis=1), 1)
     history = pd.read_parquet(sorted((out / "results" / result.key).glob("*.history.parquet"))[0])

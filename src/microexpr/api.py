@@ -106,17 +106,19 @@ def dry_run(
     """Check a study against its data; trains and writes nothing.
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
-    ``warnings`` of what the label set keeps, ``corrections`` and ``skipped`` clips.
+    ``corrections`` and ``skipped`` clips. ``warnings`` tell of clips that the label set leaves out, and of starting weights
+    that were trained on test persons.
     """
     grid = _grown(_study(what), train_sizes, train_subjects, seeds)
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
     jobs, left_out = grids.planned(grid, Workspace(options), weights=False)
     data_found = jobs[0].plan.data
+    leaks = [warning for job in jobs for warning in checks.before_training(job.plan)]
     return {
         "cells": _planned(grid, jobs),
         "methods_skipped": left_out,
         "facts": dict(data_found.dataset.facts()),
-        "warnings": data_found.label_warnings,
+        "warnings": [*data_found.label_warnings, *dict.fromkeys(leaks)],
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
     }

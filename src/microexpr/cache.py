@@ -33,6 +33,7 @@ from microexpr.contracts import (
 )
 from microexpr.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
 from microexpr.files import append_json_lines, digest, json_lines, make_folder, write_atomically
+from microexpr.lineage import image_hash
 from microexpr.processes import in_processes
 from microexpr.progress import Progress, Silent, track
 
@@ -85,8 +86,10 @@ class DatasetFrames:
 class FrameStore:
     """The frames of one preprocessing, or the views of one representation: raw bytes, an index, and what they are."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hashed: bool = True) -> None:
         self.folder = folder
+        self.hashed = hashed
+        self.hashes: dict[tuple[str, int | View], str] = {}
         self.rows: dict[tuple[str, int | View], int] = {}
         self.windows: dict[tuple[str, int | View], tuple[float, ...]] = {}
         self.meta: dict[str, Any] = {}
@@ -114,10 +117,13 @@ class FrameStore:
             row = data.tell() // self._frame_bytes
             data.truncate(row * self._frame_bytes)
             data.write(np.ascontiguousarray(frames.pixels).tobytes())
-        lines = [
+        lines: list[dict[str, Any]] = [
             {"clip": clip.key, "frame": number, "row": row + step, "window": window}
             for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True))
         ]
+        if self.hashed:
+            for line, pixels in zip(lines, frames.pixels, strict=True):
+                line["hash"] = image_hash(pixels)
         append_json_lines(self.folder / "index.jsonl", lines)
         self._know(lines)
 
@@ -126,6 +132,8 @@ class FrameStore:
             number = line["frame"]
             place = (line["clip"], tuple(number) if isinstance(number, list) else number)
             self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
+            if "hash" in line:
+                self.hashes[place] = line["hash"]
 
     def _agree(self, clip: Clip, frames: Frames) -> None:
         mine = {
@@ -144,6 +152,16 @@ class FrameStore:
             raise DataError(
                 f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
             )
+
+    def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
+        """Return the hash of a frame (`lineage.image_hash`); `frames` are all of them.
+
+        A cache that an earlier version wrote holds none: its frames are hashed now.
+        """
+        place = (clip.key, number)
+        if place not in self.hashes:
+            self.hashes[place] = image_hash(np.asarray(frames.pixels[self.rows[place]]))
+        return self.hashes[place]
 
     def open(self) -> Frames:
         """Return all frames, mapped into memory."""
@@ -175,8 +193,10 @@ class Views:
     """The model's input, where it was computed before."""
     features: Float[np.ndarray, "n f"] | None = None
     """What a frozen body makes of every view, where it was computed before."""
+    hashes: tuple[tuple[str, ...], ...] = ()
+    """Of each view, the hashes of the frames that it shows (`lineage.image_hash`), taken before the representation."""
     seconds: float = 0.0
-    """How long that took for one view: a part of every training that uses it."""
+    """How long `features` took for one view: a part of every training that uses it."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -240,7 +260,8 @@ class Cache:
 
     def store(self, name: str, kind: Literal["frames", "views"] = "frames") -> FrameStore:
         """Return the store of one preprocessing or representation; `name` is its canonical form."""
-        return FrameStore(self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name])}")
+        folder = self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name])}"
+        return FrameStore(folder, hashed=kind == "frames")
 
     def prepare(
         self,
@@ -311,6 +332,7 @@ class Cache:
             representation=representation,
             shows=modality._replace(channels=frames.channels),
             computed=self._computed(represented, [(clip.key, view) for _, clip, view in shown]),
+            hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in shown),
         )
 
     def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:

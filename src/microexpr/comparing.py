@@ -19,7 +19,7 @@ from microexpr.statistics.paired import Predictions, align
 
 PARTS = ("datasets", *COMPARED, "representation", "augmentation", "loss", "vote", "protocol")
 """The components of an experiment, by which people call it."""
-GRAVE = ("ME001", "ME002", "ME011")
+GRAVE = ("ME001", "ME002", "ME011", "ME016")
 """Findings that must be read before the numbers."""
 
 
@@ -48,7 +48,7 @@ class Compared:
     @cached_property
     def stamps(self) -> tuple[Stamp, ...]:
         """What makes the comparison weaker than it looks."""
-        grave = (finding for finding in self.checks if finding.code in GRAVE)
+        grave = (finding for finding in self.checks if finding.code in GRAVE and finding.level == "warning")
         return (*_stamps(self), *(Stamp("warning", f"{finding.sentence} {finding.evidence}") for finding in grave))
 
 

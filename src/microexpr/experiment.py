@@ -24,6 +24,7 @@ from microexpr.errors import ConfigError, StoreError
 from microexpr.files import digest
 from microexpr.folds import stored
 from microexpr.labels import LabelSet
+from microexpr.lineage import Lineage, TrainedOn
 from microexpr.multitask import output_columns
 from microexpr.plan import Plan, Workspace
 from microexpr.predictions import fitted, score, voted
@@ -216,9 +217,35 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "repeat": fold.repeat,
         "note": fold.note,
     }
+    if known := start_knows(plan, fold, views):
+        facts["start"] = known
     if weights is not None:
-        save_model(trained.model, weights, {"key": plan.key, "fold": fold.name})
+        save_model(trained.model, weights, {"key": plan.key, "fold": fold.name}, lineage(plan, fold, views))
     return FoldResult(fold.name, pd.concat(parts, ignore_index=True), trained.history, facts)
+
+
+def lineage(plan: Plan, fold: Fold, views: Views) -> Lineage:
+    """Return what a fold's model was trained on: its clips, those that chose it, and what its weights knew before."""
+    rows = fold.train if fold.val is None else np.concatenate([fold.train, fold.val])
+    images = (image for index in views.of(rows) for image in views.hashes[index])
+    return plan.lineage.after(TrainedOn.of(plan.table["person"].to_numpy()[rows], images))
+
+
+def start_knows(plan: Plan, fold: Fold, views: Views | None = None) -> dict[str, Any]:
+    """Return which test clips and persons of a fold its starting weights were trained on; empty for weights of nobody.
+
+    Clips are compared by their frames, which only `views` have. `complete` is False where the file does not say all.
+    """
+    before, table = plan.lineage, plan.table.iloc[fold.test]
+    if before == Lineage():
+        return {}
+    shown = [] if views is None else [(views.clip_rows[index], views.hashes[index]) for index in views.of(fold.test)]
+    keys = plan.table["key"].to_numpy()
+    return {
+        "clips": sorted({str(keys[row]) for row, images in shown if before.has_any(images)}),
+        "persons": sorted(person for person in set(table["person"]) if before.knows(person)),
+        "complete": before.complete,
+    }
 
 
 def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataFrame:
@@ -289,6 +316,7 @@ def _predicted(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"],
     frame.insert(1, "fold", fold)
     frame.insert(2, "seed", plan.experiment.seed)
     frame.insert(3, "part", part)
+    frame.insert(8, "hashes", [list(views.hashes[index]) for index in indices])
     for name, target in plan.targets().items():
         frame = frame.assign(**output_columns(name, beside[name], target.of(views.clip_rows[indices])))
     return frame

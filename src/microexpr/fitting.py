@@ -13,7 +13,7 @@ from microexpr.config import Experiment, parse
 from microexpr.contracts import Fold, ViewSpec
 from microexpr.environment import environment
 from microexpr.errors import StoreError
-from microexpr.experiment import embedded, fit_rows, untrained
+from microexpr.experiment import embedded, fit_rows, lineage, untrained
 from microexpr.files import make_folder, write_atomically
 from microexpr.partition import cut_val
 from microexpr.plan import Plan, Workspace
@@ -42,7 +42,7 @@ def fit(experiment: Experiment, workspace: Workspace) -> Path:
         "loss": fitted.loss,
         "epoch": fitted.epoch,
     }
-    save_model(fitted.model, out / "model.safetensors", card)
+    save_model(fitted.model, out / "model.safetensors", card, lineage(plan, fold, views))
     write_atomically(out / "card.json", json.dumps(card, indent=1))
     return out / "model.safetensors"
 

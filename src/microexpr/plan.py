@@ -22,9 +22,11 @@ from microexpr.errors import ConfigError, DataError, Fault, NoWeightsError, Unfi
 from microexpr.files import digest
 from microexpr.joined import Joined
 from microexpr.labels import LabelSet, clip_table, label_set
+from microexpr.lineage import Lineage
 from microexpr.multitask import TargetValues
 from microexpr.partition import cut_val, keep_train
 from microexpr.progress import Progress, Silent
+from microexpr.saved import lineage_of
 from microexpr.unfit import check_colour, check_targets, check_training, fitting, known_targets, misshapen, no_view
 
 
@@ -122,6 +124,16 @@ class Plan:
     def y(self) -> Int[np.ndarray, "n"]:
         """Class numbers of the clips."""
         return self.table["label"].to_numpy(int)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """What the weights that it starts from were trained on, as far as a file that the user names says it.
+
+        Random weights were trained on nothing, and published ones on no database of micro-expressions.
+        """
+        weights = contracts.models.bind(self.experiment.model.name, self.experiment.model.params).get("weights")
+        named = isinstance(weights, str) and weights.endswith(".safetensors")
+        return lineage_of(Path(str(weights)).expanduser()) if named else Lineage()
 
     def targets(self) -> dict[str, TargetValues]:
         """Return what is learnt beside the class, by the target's name: a row a clip; raises UnfitError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ from torch import Tensor, nn
 
 from microexpr.errors import StoreError
 from microexpr.files import write_atomically
+from microexpr.lineage import Lineage
 
+UNKNOWN = Lineage(complete=False)
 METADATA = "microexpr"
 """Name of the entry in a file's metadata."""
+LINEAGE = "trained on"
+"""Name within this entry of what the weights were trained on."""
 
 
-def save_model(model: Any, file: Path, card: Mapping[str, Any]) -> None:
-    """Write a torch module or a scikit-learn estimator; `card` goes with it as metadata."""
+def save_model(model: Any, file: Path, card: Mapping[str, Any], lineage: Lineage | None = None) -> None:
+    """Write a torch module or a scikit-learn estimator; `card` and `lineage` go with it as metadata.
+
+    Both are in the file itself, because files of weights travel without what is beside them.
+    """
     if isinstance(model, nn.Module):
         tensors, plain = {key: value.contiguous() for key, value in model.state_dict().items()}, {}
     else:
@@ -29,7 +37,8 @@ def save_model(model: Any, file: Path, card: Mapping[str, Any]) -> None:
         tensors = {key: _tensor(value) for key, value in parts.items() if isinstance(value, np.ndarray)}
         plain = {key: value for key, value in parts.items() if not isinstance(value, np.ndarray)}
     # One entry, because safetensors writes several in an order of its own, new every time.
-    metadata = {METADATA: json.dumps({"card": card, "attributes": plain})}
+    trained_on = {} if lineage is None else {LINEAGE: lineage.to_json()}
+    metadata = {METADATA: json.dumps({"card": card, "attributes": plain, **trained_on})}
     write_atomically(file, save(tensors, metadata))
 
 
@@ -47,6 +56,24 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
         arrays = {key: value.numpy() for key, value in tensors.items()}
         _load_estimator(model, arrays | facts.get("attributes", {}), file)
     return dict(facts.get("card", {}))
+
+
+def lineage_of(file: Path) -> Lineage:
+    """Return what the weights of a file were trained on; incomplete where the file does not say."""
+    try:
+        changed = file.stat().st_mtime_ns
+    except OSError:
+        return UNKNOWN
+    return _lineage_of(file, changed)
+
+
+@lru_cache(maxsize=16)
+def _lineage_of(file: Path, changed: int) -> Lineage:
+    try:
+        with safe_open(file, "pt") as stored:
+            return Lineage.from_json(json.loads((stored.metadata() or {})[METADATA])[LINEAGE])
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+        return UNKNOWN  # weights of others, or of an earlier version; what is no weights is refused where it is loaded
 
 
 def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from microexpr.checks._copies import before_training, copies
 from microexpr.checks._finding import Finding
 from microexpr.checks._single import of_each
 from microexpr.checks._stored import BLIND, Stored, read
 from microexpr.checks._together import of_all, of_summary
 from microexpr.errors import StoreError
 
-__all__ = ["BLIND", "Finding", "Stored", "check", "findings", "read"]
+__all__ = ["BLIND", "Finding", "Stored", "before_training", "check", "copies", "findings", "read"]
 
 
 def check(out: Path) -> tuple[Finding, ...]:

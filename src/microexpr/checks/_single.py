@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from microexpr import contracts
+from microexpr.checks._copies import copies
 from microexpr.checks._finding import LEVEL, Finding
 from microexpr.checks._stored import Stored
 from microexpr.config import rng_for
@@ -41,6 +42,7 @@ def _one(each: Stored) -> Iterator[Finding]:
     yield from _leaks(each)
     if not each.looks:
         return
+    yield from copies(each.result)
     yield from _few(each)
     if each.by_coded_times:
         yield Finding(

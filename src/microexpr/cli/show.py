@@ -44,6 +44,8 @@ def plan(found: Mapping[str, Any]) -> None:
     for word in ("corrections", "skipped"):
         for item in found[word]:
             typer.echo(f"{word}: {item}")
+    for warning in found["warnings"]:
+        _wrapped("!", warning, indent=4)
     for method, reason in found["methods_skipped"].items():
         _wrapped("-", f"method {method} is left out: {reason}", indent=4)
     rows = found["cells"]

@@ -8,6 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
 from microexpr import contracts
+from microexpr.checks import copies
 from microexpr.config import Training
 from microexpr.plan import Plan
 from microexpr.predictions import mean_of_folds
@@ -172,6 +173,7 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
             f"The split shares persons between training and test: {shared} of the {tested} test persons were "
             "also trained on. Scores say nothing about new people.",
         )
+    yield from _copied(result)
     untested = _untested(plan)
     if untested and plan.experiment.protocol.name == "from_file":
         yield (
@@ -212,6 +214,21 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
     if plan.experiment.shuffled:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
+
+
+def _copied(result: StudyResult) -> Iterator[tuple[str, str, str]]:
+    """Warn of test clips whose frames a model saw under another name, or its starting weights did."""
+    cells = [*result.cells, *([result.named] if result.named else [])]
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        if not cell.experiment.shuffled:
+            for finding in copies(cell.result):
+                if finding.level == "warning":
+                    found.setdefault((finding.code, finding.sentence), []).append(finding.evidence)
+    for (code, sentence), evidence in found.items():
+        of = f" (the first of {len(evidence)} among {len(cells)} cells)" if len(cells) > 1 else ""
+        stamp = {"ME002": "weights_saw_test", "ME016": "copied_frames"}[code]
+        yield stamp, "warning", f"{sentence} {evidence[0][:1].upper()}{evidence[0][1:]}{of}."
 
 
 def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
