@@ -16,7 +16,7 @@ from microexpr.statistics import bootstrap as bootstrap_module
 from microexpr.statistics.bootstrap import bootstrap, bootstrap_all, bootstrap_difference
 from microexpr.statistics.guessing import guesses
 from microexpr.statistics.mcnemar import mcnemar
-from microexpr.statistics.permutation import permutation_null
+from microexpr.statistics.permutation import permutation_null, permutation_power
 
 GOLDEN = (
     ("uf1", False, (0.39772594033457426, 0.5263631727646592), (0.12524511781891007, 0.33778572411959445)),
@@ -230,6 +230,33 @@ def test_within_persons_each_keeps_its_labels():
     who = np.array(["a", "a", "b", "b", "c", "c"])
     null = permutation_null(metrics.build("accuracy", {}), y_true, y_true, **arguments(y_true, k=3), persons=who, n=99)
     assert (null.mean, null.level, null.p_value) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("persons", "clips"), [(4, 6), (9, 3), (12, 2)])
+def test_power_is_how_often_models_that_recognise_half_of_the_clips_are_found_one_by_one(persons, clips):
+    rng, metric = np.random.default_rng(0), metrics.build("macro_f1", {})
+    who = np.repeat(np.arange(persons), clips)
+    y_true = rng.integers(3, size=who.size)
+    given, found = arguments(y_true, k=3) | {"n": 199}, []
+    for _ in range(300):
+        habit = y_true.copy()
+        for person in range(persons):
+            habit[who == person] = rng.permutation(y_true[who == person])
+        y_pred = np.where(rng.random(who.size) < 0.5, y_true, habit)
+        found.append(permutation_null(metric, y_true, y_pred, **given, persons=who).p_value <= 0.05)
+    made = permutation_power(metric, y_true, who, **given, sets=300)
+    assert 0.15 < made.power < 0.98
+    assert made.power == pytest.approx(np.mean(found), abs=0.11)  # 2.7 standard errors of the difference at most
+    mixed = [len(set(y_true[who == person])) > 1 for person in range(persons)]
+    assert (made.persons, made.mixed) == (persons, sum(mixed))
+
+
+def test_where_nothing_can_be_permuted_there_is_no_power():
+    y_true, who = np.array([0, 0, 1, 1, 2, 2]), np.array(["a", "a", "b", "b", "c", "c"])
+    found = permutation_power(metrics.build("macro_f1", {}), y_true, who, **arguments(y_true, k=3))
+    assert (found.power, found.persons, found.mixed) == (0, 3, 0)
+    with pytest.raises(ConfigError, match="at least one clip"):
+        permutation_power(metrics.build("macro_f1", {}), y_true[:0], who[:0], **arguments(y_true, k=3))
 
 
 def test_ten_thousand_resamples_of_every_metric_in_a_second():

@@ -13,21 +13,24 @@ from microexpr.checks._finding import LEVEL, Finding
 from microexpr.checks._stored import Stored
 from microexpr.config import rng_for
 from microexpr.confusion import present
-from microexpr.statistics.multiplicity import holm
-from microexpr.statistics.permutation import PermutationNull, permutation_null
+from microexpr.predictions import confusion_metric
+from microexpr.statistics.permutation import PermutationNull, PermutationPower, permutation_null, permutation_power
 from microexpr.store import FoldResult
 
 FEW = 5
 """Test clips below which one clip moves a class's F1 by a tenth and more."""
 PERMUTATIONS = 1999
+POWER = 0.5
+"""Below this share of models found that recognise half of the clips, a permutation test has too little power."""
 
 
 def of_each(stored: Sequence[Stored]) -> Iterator[Finding]:
     """Yield the findings of every experiment; what several share is said once."""
-    luck = _lucky([each for each in stored if each.looks])
+    judged = [each for each in stored if each.looks]
+    nulls = [_null(each) for each in judged]
     told: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for each in stored:
-        for finding in [*_one(each), *luck.get(each.key, ())]:
+        for finding in _one(each):
             told.setdefault((finding.code, finding.level, finding.sentence, finding.mend), []).append(
                 (each.name, finding.evidence)
             )
@@ -35,6 +38,7 @@ def of_each(stored: Sequence[Stored]) -> Iterator[Finding]:
         evidence = "; ".join(f"{name}: {shown}" for name, shown in where[:3])
         more = f"; and {len(where) - 3} more experiments" if len(where) > 3 else ""
         yield Finding(code, "note" if level == "note" else "warning", sentence, f"{evidence}{more}.", mend)
+    yield from _undistinguished(judged, nulls)
 
 
 def _one(each: Stored) -> Iterator[Finding]:
@@ -125,23 +129,48 @@ def _few(each: Stored) -> Iterator[Finding]:
         )
 
 
-def _lucky(judged: Sequence[Stored]) -> dict[str, list[Finding]]:
-    """Return, by key, the experiments that permuted labels reach as well; p-values are corrected for all of them."""
-    nulls = [_null(each) for each in judged]
-    family = f" (Holm, {len(nulls)} experiments)" if len(nulls) > 1 else ""
-    return {
-        each.key: [
-            Finding(
-                "ME005",
-                "warning",
-                "The score is not above what permuted labels give.",
-                f"p = {p_value:.3f}{family}, 95 of 100 permutations within persons stay under {null.level:.3f}",
-                "claim no recognition from it",
-            )
-        ]
-        for each, null, p_value in zip(judged, nulls, holm([null.p_value for null in nulls]), strict=True)
-        if p_value is not None and p_value > LEVEL
-    }
+def _undistinguished(judged: Sequence[Stored], nulls: Sequence[PermutationNull]) -> Iterator[Finding]:
+    """Yield one finding for all experiments whose scores permuted labels reach in more than 5 % of permutations.
+
+    Not to reject proves nothing, so it is a note. Several experiments are counted and not corrected: Holm's correction
+    protects claims, and would turn every cell of a large study into one that shows nothing.
+    """
+    missed = [(each, null) for each, null in zip(judged, nulls, strict=True) if null.p_value > LEVEL]
+    if not missed:
+        return
+    sets = {_test_set(each): each for each, _ in missed}
+    powers = {key: _power(each) for key, each in sets.items()}
+    weak = [each for each, _ in missed if powers[_test_set(each)].power < POWER]
+    many, said = len(judged), list[str]()
+    if many > 1:
+        below = many - len(missed)
+        said.append(f"{below} of {many} cells below {100 * LEVEL:g} %, {many * LEVEL:g} expected by chance")
+    named = [f"{each.name}: p = {null.p_value:.3f}, 95 of 100 stay under {null.level:.3f}" for each, null in missed]
+    said += [*named[:3], *([f"and {len(missed) - 3} more cells"] if len(missed) > 3 else [])]
+    said += [
+        f"{each.mixed} of {each.persons} persons have clips of two classes or more, and the test would find a model "
+        f"that recognises half of the clips in {100 * each.power:.0f} % of such test sets"
+        for each in dict.fromkeys(powers.values())
+    ][:3]
+    sentence = f"{'Some scores are' if many > 1 else 'The score is'} not distinguishable from permuted labels."
+    mend = "report p as it is: it shows neither recognition nor its absence"
+    if weak:
+        where = "" if len(weak) == len(missed) else f", in {len(weak)} cells"
+        sentence += f" Too few persons have clips of two classes for this test to have power{where}."
+        mend = f"test every person once (loso), or {mend}" if all(each.untested for each in weak) else mend
+    yield Finding("ME005", "note", sentence, f"Labels permuted within persons: {'; '.join(said)}.", mend)
+
+
+def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
+    predictions = each.predictions()
+    return frozenset(zip(predictions["clip"], predictions["y_true"], strict=True))
+
+
+def _power(each: Stored) -> PermutationPower:
+    predictions, k = each.predictions().sort_values("clip"), len(each.facts["classes"])
+    y_true, metric = predictions["y_true"].to_numpy(int), confusion_metric("macro_f1")
+    rng, persons = rng_for(each.experiment.seed, "check/power"), predictions["person"].to_numpy()
+    return permutation_power(metric, y_true, persons, k=k, over=present(y_true, k), rng=rng, level=LEVEL)
 
 
 def _null(each: Stored) -> PermutationNull:

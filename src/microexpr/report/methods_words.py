@@ -8,6 +8,7 @@ from typing import Any
 from microexpr.errors import many
 from microexpr.report.reading import Reading, score_title
 from microexpr.report.table import interval, shown
+from microexpr.statistics.power import LEVEL
 
 CHOSEN = "chosen in training"
 """The choice made inside the training persons, in few words."""
@@ -133,13 +134,20 @@ def _best(reading: Reading) -> str:
 
 def _permuted(reading: Reading) -> str:
     rows = [row for row in reading.board["rows"] if row.get("permuted")]
-    below = [row["label"] for row in rows if not row["permuted"]["above"]]
     if not rows:
         return ""
-    if not below:
+    found = [row for row in rows if row["permuted"]["p_value"] <= LEVEL]
+    missed = [row["label"] for row in rows if row["permuted"]["p_value"] > LEVEL]
+    if all(row["permuted"]["above"] for row in rows):
         return "Every method scores above what permuted labels give (Holm)."
-    said = f"Not above what permuted labels give (Holm): {listed(below)}"
-    return f"{said}; nothing was recognised by {'it' if len(below) == 1 else 'them'} that a claim could rest on."
+    said = (
+        f"Against permuted labels {len(found)} of {many(len(rows), 'method')} {'is' if len(found) == 1 else 'are'} "
+        f"below {100 * LEVEL:g} %, {len(rows) * LEVEL:g} expected by chance; corrected by Holm, "
+        f"{sum(row['permuted']['above'] for row in rows)}."
+    )
+    if missed:
+        said += f" Not distinguishable from permuted labels: {listed(missed)}, which is no proof of no recognition."
+    return said
 
 
 def _contrast(reading: Reading) -> str:

@@ -19,6 +19,8 @@ TIE = 1e-12
 """Scores this near are equal: the same rational number can come out of two matrices with different rounding."""
 QUANTILE = 0.95
 """The level is the score that 95 of 100 permutations stay under."""
+RECOGNISED = 0.5
+"""Share of clips that the model recognises whose detection `permutation_power` states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,16 @@ class PermutationNull:
     level: float
     p_value: float
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class PermutationPower:
+    """How often the test within persons finds a model that recognises half of the clips, and on whom it rests."""
+
+    power: float
+    persons: int
+    mixed: int
+    """Persons with clips of at least two classes: within the others nothing can be permuted."""
 
 
 def permutation_null(
@@ -51,7 +63,8 @@ def permutation_null(
     that knowledge too and calls it skill. Within a person the labels are exchangeable whatever the habits are: the
     test then holds under person effects and asks for skill beyond them. Under `loso` the model that predicts a
     person has learnt the emotions that this person lacks most, an effect of the fold that also stays fixed within
-    a person. A person with one label only adds nothing, and where all are such, the p-value is 1.
+    a person. A person with one label only adds nothing, and where all are such, the p-value is 1. A large p-value is
+    therefore no sign of missing skill by itself: `permutation_power` says what the test could have found.
 
     A metric without `of_confusion` is called once a permutation, and needs `proba`.
     """
@@ -90,6 +103,41 @@ def permutation_nulls(
     drawn = [[metric.of_confusion(_matrices(labels, guess, k), over) for guess in guesses] for labels in shuffled]
     scores = weights @ np.concatenate(drawn, axis=1)
     return tuple(_null(row, float(point)) for row, point in zip(scores, weights @ observed, strict=True))
+
+
+def permutation_power(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    persons: Shaped[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 199,
+    sets: int = 200,
+    level: float = 1 - QUANTILE,
+) -> PermutationPower:
+    """Return how often the test within persons rejects at `level` for a model that recognises half of the clips.
+
+    The model gives a clip its true class with probability `RECOGNISED`, and else one of the labels of the same person,
+    each as often as that person has it: what knowing the person's habit gives. `sets` predictions are drawn on the
+    labels and persons as they are, and all see the same `n` permutations. It depends on the test set alone, not on any
+    predictions, so it is no "observed power".
+    """
+    if y_true.size == 0 or n < 1 or sets < 1:
+        raise ConfigError("the power of a permutation test needs at least one clip, one permutation and one set.")
+    labels = y_true.astype(np.int64)
+    habits, nulls = (np.concatenate(list(_permuted(labels, persons, many, rng))) for many in (sets, n))
+    guesses = np.where(rng.random(habits.shape) < RECOGNISED, labels, habits)
+    classes = np.eye(k)
+    true = classes[np.vstack([labels, nulls])].transpose(0, 2, 1).reshape(-1, labels.size)
+    counts = true @ classes[guesses].transpose(1, 0, 2).reshape(labels.size, -1)
+    matrices = np.rint(counts).astype(np.int64).reshape(n + 1, k, sets, k).transpose(0, 2, 1, 3)
+    observed, *drawn = metric.of_confusion(matrices, over)
+    p_values = (1 + (np.array(drawn) >= observed - TIE).sum(axis=0)) / (n + 1)
+    names = np.unique(persons)
+    mixed = sum(np.unique(labels[persons == name]).size > 1 for name in names)
+    return PermutationPower(float((p_values <= level + TIE).mean()), names.size, mixed)
 
 
 def _null(scores: Float[np.ndarray, "n"], observed: float) -> PermutationNull:
