@@ -291,7 +291,11 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
     )
     for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
         assert row[name] == pytest.approx(getattr(found, name)), name
-    assert f"over 3 seeds; {100 * found.seed_share:.0f} % of the variance" in answer.out
+    shares = [f"{100 * share:.0f} %" for share in (found.seed_share, found.unit_share, found.joint_share)]
+    assert (
+        f"one published score {shares[0]} comes from the seed, {shares[1]} from the persons tested and {shares[2]}"
+        in (" ".join(answer.out.split()))
+    )
 
 
 def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
@@ -308,7 +312,7 @@ def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
     assert (out / "figures" / "seeds.svg").is_file()
     (row,) = table_of(out, "seeds")
     assert float(row["seed_2"]) == summary["cells"][1]["macro_f1"]
-    assert sum(float(row[f"share_{part}_variance"]) for part in ("seed", "joint", "unit")) == pytest.approx(1)
+    assert sum(float(row[f"{part}_share"]) for part in ("seed", "joint", "unit")) == pytest.approx(1)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -1,11 +1,16 @@
 """Several seeds, and persons left out: against slow references and known truth."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from microexpr.confusion import present
 from microexpr.contracts import metrics
 from microexpr.errors import ConfigError
+from microexpr.report import details
+from microexpr.report.reading import Reading
+from microexpr.report.sentences import seeds as said_of_seeds
 from microexpr.statistics.influence import influence
 from microexpr.statistics.seeds import split_seeds
 
@@ -99,7 +104,49 @@ def test_seeds_that_are_alike_have_no_share():
     assert found.freedom == pytest.approx(23)
     right = np.tile(y_true, (3, 1))
     found = split_seeds(metrics.build("uf1", {}), y_true, right, who, k=3, over=np.ones(3, bool))
-    assert (found.low, found.mean, found.high, found.seed_share) == (1, 1, 1, None)
+    assert (found.low, found.mean, found.high) == (1, 1, 1)
+    assert (found.seed_share, found.unit_share, found.joint_share) == (None, None, None)
+
+
+def only_joint(leaning=0):
+    """Two seeds, each right on every clip of the persons on whom the other is wrong: seeds and persons are alike.
+
+    With `leaning` the second seed is right on so many more persons, so that the seed has a part of its own.
+    """
+    who, y_true = np.repeat(np.arange(8), 2), np.tile([0, 1], 8)
+    right = np.stack([who % 2 == 0, (who % 2 == 1) | (who < 2 * leaning)])
+    return y_true, np.where(right, y_true, 1 - y_true), who
+
+
+def test_what_is_peculiar_to_a_seed_on_some_persons_is_neither_the_seeds_nor_the_persons():
+    y_true, guesses, who = only_joint()
+    found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=2, over=np.ones(2, bool))
+    assert found.scores == (0.5, 0.5)
+    assert (found.seed_share, found.unit_share, found.joint_share) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("leaning", [0, 3])
+def test_sentence_table_and_figure_state_the_same_shares(leaning):
+    y_true, guesses, who = only_joint(leaning)
+    found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=2, over=np.ones(2, bool))
+    shares = {part: getattr(found, f"{part}_share") for part in ("seed", "unit", "joint")}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert (shares["seed"] > 0) == (leaning > 0)
+    where = {"preprocessing": "m1", "sampling": "af", "model": "small_cnn", "factors": {}, "problem": None}
+    row = where | {"seeds": ["0", "1"], **asdict(found)}
+    reading = Reading({"over_seeds": [row], "cells": [row | {"macro_f1": 0.5}]}, {})
+    percent = {part: f"{100 * share:.0f} %" for part, share in shares.items()}
+    assert (
+        f"Of the variance of one published score {percent['seed']} comes from the seed, {percent['unit']} from the "
+        f"persons tested and {percent['joint']} from both jointly."
+    ) in said_of_seeds(reading)
+    table = details.seeds(reading)
+    heads = {column.keys: column.head for column in table.columns}
+    for part, head in (("seed", "seed"), ("unit", "persons"), ("joint", "joint")):
+        assert heads[f"{part}_share"] == head
+        assert table.rows[0][f"{part}_share"] == pytest.approx(shares[part])
+    bars = details.over_seeds(reading).figure.axes[1].patches
+    assert [bar.get_width() for bar in bars] == pytest.approx([100 * shares[p] for p in ("seed", "joint", "unit")])
 
 
 def test_one_seed_one_person_or_one_class_is_refused():

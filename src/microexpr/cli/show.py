@@ -123,13 +123,14 @@ def leaderboard(summary: Mapping[str, Any]) -> None:
 
 def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the mean over seeds, of several cells one line each."""
+    from microexpr.report.sentences import variance
+
     for row in found:
         where = ", ".join(f"{axis} {level}" for axis, level in row["factors"].items())
         where = f"{where}: " if where else ""
         interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
-        share = row.get("seed_share")
-        told = "" if share is None else f"; {100 * share:.0f} % of the variance of one score comes from the seed"
-        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{told}")
+        made_of = f". {shares}" if (shares := variance([row])) else ""
+        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{made_of}")
     for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
         typer.echo(problem)
 

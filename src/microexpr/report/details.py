@@ -34,8 +34,9 @@ HEADS = {
     "expected_calibration_error": ("ECE", ""),
 }
 """Head and group of each metric's column; one that is not here stands behind them under its own name."""
-PARTS = {"seed_variance": "seed", "joint_variance": "both", "unit_variance": "people"}
-"""What the variance of one published score is made of."""
+PARTS = ("seed", "joint", "unit")
+"""What the variance of one published score is made of; units are persons or clips."""
+COLOURS = dict(zip(PARTS, (SERIES[0], SERIES[2], SERIES[5]), strict=True))
 
 
 def detail_tables(reading: Reading) -> list[Table]:
@@ -168,7 +169,6 @@ def seeds(reading: Reading) -> Table:
     rows = []
     for row in found:
         scores = dict(zip(row["seeds"], row["scores"], strict=True))
-        whole = sum(number(row.get(part)) or 0.0 for part in PARTS)
         rows.append(
             {
                 **row,
@@ -176,10 +176,10 @@ def seeds(reading: Reading) -> Table:
                 **{f"seed_{name}": scores.get(name) for name in names},
                 "least": min(row["scores"]),
                 "most": max(row["scores"]),
-                **{f"share_{part}": (row.get(part) or 0.0) / whole if whole else None for part in PARTS},
             }
         )
     each = [Column(name, f"seed_{name}", "score", "seed") for name in names]
+    heads = _heads(found)
     columns = [
         *(
             column
@@ -189,13 +189,13 @@ def seeds(reading: Reading) -> Table:
         *(each if len(names) <= SEVERAL else [Column("least", "least", "score"), Column("most", "most", "score")]),
         Column(f"Mean [{reading.level}]", ("mean", "low", "high"), "interval"),
         Column("SD", "seed_sd", "score", missing=ABSENT),
-        *(Column(word, f"share_{part}", "percent", "share of the variance", ABSENT) for part, word in PARTS.items()),
+        *(Column(heads[part], f"{part}_share", "percent", "share of the variance", ABSENT) for part in PARTS),
     ]
-    unit = next((str(row["unit"]) for row in found if row.get("unit")), "person")
+    unit = heads["unit"]
     notes = [
         "Macro-F1. SD: between the seeds' scores. Shares: of the variance of one published score, by two-way analysis "
-        f"of variance of seeds and {unit}s (pseudo-values); both: what is peculiar to one seed on some {unit}s. The "
-        f"interval speaks of other seeds and other {unit}s."
+        f"of variance of seeds and {unit} (pseudo-values); joint: what is peculiar to one seed on some {unit}, chance "
+        f"in single clips included. The interval speaks of other seeds and other {unit}."
     ]
     notes += list(dict.fromkeys(str(row["problem"]) for row in found if row.get("problem")))
     return Table("seeds", f"Scores over {len(names)} seeds", columns, rows, notes)
@@ -298,6 +298,7 @@ def over_seeds(reading: Reading) -> Plot | None:
     found = [row for row in reading.rows("over_seeds") if len(row["scores"]) > 1]
     if not found or len(found) > MOST:
         return None
+    heads = _heads(found)
     figure = Figure(figsize=(WIDTH, 0.24 * len(found) + 1.0), layout="constrained")
     scores, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, 1.0])
     for at, row in enumerate(found):
@@ -318,29 +319,31 @@ def over_seeds(reading: Reading) -> Plot | None:
     for axes in (scores, shares):
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-    entries = {word: {"color": colour, "marker": "s", "linestyle": "none"} for word, colour in _colours().items()}
+    entries = {heads[part]: {"color": colour, "marker": "s", "linestyle": "none"} for part, colour in COLOURS.items()}
     figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=len(entries))
     notes = [
-        f"Dots: seeds. Bar: their mean; line: its {reading.level} interval for other seeds and other people. Right: "
-        "the variance of one published score that comes from the seed, from the people tested, and from both together."
+        f"Dots: seeds. Bar: their mean; line: its {reading.level} interval for other seeds and other {heads['unit']}. "
+        f"Right: the variance of one published score that comes from the seed, from the {heads['unit']} tested, and "
+        "from both jointly."
     ]
     return Plot("seeds", "Scores over seeds, and what their variance is made of", figure, notes)
 
 
-def _colours() -> dict[str, str]:
-    return dict(zip(PARTS.values(), (SERIES[0], SERIES[2], SERIES[5]), strict=True))
+def _heads(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of the parts of the variance."""
+    unit = next((str(row["unit"]) for row in found if row.get("unit")), "person")
+    return {part: f"{unit}s" if part == "unit" else part for part in PARTS}
 
 
 def _shares(axes: Axes, at: int, row: Mapping[str, Any]) -> None:
-    parts = {word: number(row.get(part)) or 0.0 for part, word in PARTS.items()}
-    whole, left = sum(parts.values()), 0.0
-    if not whole:
+    left = 0.0
+    if number(row.get("seed_share")) is None:
         axes.text(50, at, "nothing varies" if row.get("unit") else "not split", ha="center", va="center",
                   color=SOFT, style="italic")  # fmt: skip
         return
-    for word, value in parts.items():
-        axes.barh(at, 100 * value / whole, left=left, height=0.55, color=_colours()[word])
-        left += 100 * value / whole
+    for part, colour in COLOURS.items():
+        axes.barh(at, 100 * row[f"{part}_share"], left=left, height=0.55, color=colour)
+        left += 100 * row[f"{part}_share"]
 
 
 def nested(reading: Reading) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from microexpr.errors import many
@@ -113,15 +113,31 @@ def seeds(reading: Reading) -> str:
     mean = f"Over {many} the mean is" if len(rows) == 1 else f"The highest mean over {many} is"
     of = "" if len(rows) == 1 else f" ({reading.title(best)})"
     said = "" if reading.board else f"{mean} {value}{of}, the seeds' scores go from {spread}."
-    shares = [share for row in rows if (share := number(row.get("seed_share"))) is not None]
-    if all(min(row["scores"]) == max(row["scores"]) for row in rows) and not any(shares):
+    moved = [row.get(part) for row in rows for part in ("seed_share", "joint_share")]
+    if all(min(row["scores"]) == max(row["scores"]) for row in rows) and not any(moved):
         said += " The seed changes nothing here: every one gives the same score."
-    elif shares:
-        part = f"{100 * min(shares):.0f} %" + (f" to {100 * max(shares):.0f} %" if len(shares) > 1 else "")
-        unit = {"person": "the persons", "clip": "the clips"}.get(str(best.get("unit")), "the units")
-        said += f" Of the variance of one published score {part} comes from the seed, the rest from {unit} tested."
+    else:
+        said += f" {variance(rows)}"
     problems = list(dict.fromkeys(str(row["problem"]) for row in rows if row.get("problem")))
     return " ".join([said.strip(), *problems]).strip()
+
+
+def variance(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what share of a score's variance comes from the seed, from the persons and from both; empty without."""
+    found = [row for row in rows if number(row.get("seed_share")) is not None]
+    if not found:
+        return ""
+
+    def share(part: str) -> str:
+        values = [100 * row[part] for row in found]
+        low, high = f"{min(values):.0f} %", f"{max(values):.0f} %"
+        return low if low == high else f"{low} to {high}"
+
+    unit = {"person": "the persons", "clip": "the clips"}.get(str(found[0].get("unit")), "the units")
+    return (
+        f"Of the variance of one published score {share('seed_share')} comes from the seed, {share('unit_share')} from "
+        f"{unit} tested and {share('joint_share')} from both jointly."
+    )
 
 
 def _blind(reading: Reading) -> str:

@@ -26,7 +26,8 @@ class SeedSplit:
 
     Variances are of the score of one seed on one test set like this one: `seed_variance` from one seed to another,
     `unit_variance` from one draw of clips or persons to another, `joint_variance` from what is peculiar to one seed on
-    one draw. Their sum is the variance of a single published number.
+    one draw, chance in single clips included. Their sum is the variance of a single published number, and the shares
+    are parts of it; they are None where nothing varies.
     """
 
     scores: tuple[float, ...]
@@ -39,7 +40,8 @@ class SeedSplit:
     unit_variance: float
     joint_variance: float
     seed_share: float | None
-    """Share of seeds, joint part included, in the sum; None where nothing varies."""
+    unit_share: float | None
+    joint_share: float | None
     freedom: float
     """Degrees of freedom of the interval (Satterthwaite); infinite where nothing varies."""
     unit: Literal["clip", "person"]
@@ -108,6 +110,7 @@ def _split(
     half = float(t.ppf((1 + level) / 2, freedom)) * np.sqrt(variance) if variance > 0 else 0.0
     parts = max(of_seeds - of_rest, 0.0) / units, beyond / seeds / units, of_rest / units
     mean, whole = float(scores.mean()), sum(parts)
+    shares = [float(part / whole) if whole > 0 else None for part in parts]
     return SeedSplit(
         scores=tuple(float(score) for score in scores),
         mean=mean,
@@ -117,7 +120,9 @@ def _split(
         seed_variance=float(parts[0]),
         unit_variance=float(parts[1]),
         joint_variance=float(parts[2]),
-        seed_share=float((parts[0] + parts[2]) / whole) if whole > 0 else None,
+        seed_share=shares[0],
+        unit_share=shares[1],
+        joint_share=shares[2],
         freedom=freedom,
         unit=unit,
         level=level,
