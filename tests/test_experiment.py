@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 import time
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from microexpr import experiment as running
 from microexpr.contracts import Fold, protocols
@@ -261,6 +264,43 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(database, tmp_path):
     assert {fold.facts["mode"] for fold in several.folds} == {"2 folds at once"}
     assert {fold.facts["mode"] for fold in single.folds} == {"fold by fold"}
     assert all(fold.facts["ms_a_clip"] > 0 for fold in several.folds)
+    assert {fold.facts["ms_threads"] for fold in several.folds} == {"1"}
+
+
+@pytest.mark.parametrize(("model", "threads"), [("pca_svm", 1), ("small_cnn", 2)])
+def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
+    database, tmp_path, monkeypatch, model, threads
+):
+    """The first prediction is slow, and every one of an estimator on several threads, as waiting for pools can be."""
+    from conftest import recipe
+
+    space = workspace(database, tmp_path)
+    plan = space.plan(recipe().with_values({"model": model, "training.epochs": 1}))
+    space.prepare([plan])
+    fold, views, calls = plan.folds()[0], plan.views(), []
+    trained = running.fit_rows(plan, views, fold.train, None, "role", Silent()).model
+    before = cv2.getNumThreads(), torch.get_num_threads()
+
+    def predict(*_):
+        pools = {pool["num_threads"] for pool in threadpool_info()} | {cv2.getNumThreads()}
+        slow = not calls or (model == "pca_svm" and pools != {1})
+        calls.append(pools)
+        time.sleep(0.2 if slow else 0.001)
+
+    monkeypatch.setattr(running.engine, "predict", predict)
+    try:
+        torch.set_num_threads(2)
+        cv2.setNumThreads(2)
+        with threadpool_limits(2):
+            found = running._milliseconds(plan, trained, views, fold.test[:1])
+            assert cv2.getNumThreads() == 2, "it was set back"
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+    assert len(calls) >= 4
+    assert 1 <= found["ms_a_clip"] < 100
+    assert found["ms_threads"] == str(threads)
+    assert model != "pca_svm" or all(pools == {1} for pools in calls)
 
 
 def test_the_seconds_of_a_fold_are_those_of_its_training(database, experiment, tmp_path, monkeypatch):

@@ -425,6 +425,7 @@ def test_rows_are_means_over_seeds_the_best_first(done):
         assert row["seconds"] == pytest.approx(sum(fact["seconds"] for fact in facts))
         assert row["parameters"] is None
         assert row["ms_a_clip"] > 0
+        assert row["ms_threads"] == "1", "all of them are estimators"
     assert row_of(done, "pca")["reference"]
     assert row_of(done, "pca")["paired"] is None
 

@@ -45,11 +45,15 @@ def _tested(member: Result, fold: FoldResult, k: int) -> pd.DataFrame:
     return voted(fold.views[fold.views["part"] == "test"], vote, k).sort_values("clip", ignore_index=True)
 
 
-def _costs(folds: Sequence[FoldResult]) -> dict[str, float | int | None]:
+def _costs(folds: Sequence[FoldResult]) -> dict[str, float | int | str | None]:
     """Return what all members cost together; None where one of them cannot say."""
 
     def together(name: str) -> float | int | None:
         values = [fold.facts.get(name) for fold in folds]
         return None if None in values else sum(value for value in values if value is not None)
 
-    return {name: together(name) for name in ("seconds", "ms_a_clip", "parameters")}
+    threads = [fold.facts.get("ms_threads") for fold in folds]
+    return {
+        **{name: together(name) for name in ("seconds", "ms_a_clip", "parameters")},
+        "ms_threads": None if None in threads else " / ".join(dict.fromkeys(map(str, threads))),
+    }

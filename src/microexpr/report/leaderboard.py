@@ -39,7 +39,7 @@ def _lines(reading: Reading) -> list[dict[str, Any]]:
     rows = [{**row, "name": _name(row)} for row in reading.board["rows"]]
     found = honest(reading)
     if found is not None:
-        blank: dict[str, Any] = dict.fromkeys(("group", "ms_a_clip", "parameters"), ABSENT)
+        blank: dict[str, Any] = dict.fromkeys(("group", "ms_a_clip", "ms_threads", "parameters"), ABSENT)
         rows.append({**blank, **found, "name": CHOSEN, "estimator": True, "chosen": True})
     return rows
 
@@ -102,6 +102,7 @@ def board(reading: Reading) -> Table:
     columns += [
         Column("Parameters", "parameters", "count"),
         Column("ms a clip", "ms_a_clip", "ms"),
+        Column("Threads", "ms_threads"),
         Column("Training", "seconds", "time"),
     ]
     return Table("leaderboard", "Leaderboard", columns, rows, _notes(reading), _marks(rows))
@@ -158,7 +159,8 @@ def _notes(reading: Reading) -> list[str]:
         )
     notes.append(
         f"Parameters: of networks; what an estimator learns is not counted alike ({ABSENT}). ms a clip: to represent "
-        f"and predict one clip, the median over folds. Training: all folds of one seed{judging}."
+        "and predict one clip on so many threads (an estimator on one) after a warm-up, the median over folds. "
+        f"Training: all folds of one seed{judging}."
     )
     notes += [
         f"{row['label']}: the mean of the class probabilities of {listed(row['fused'])}, clip by clip (first seeds); "

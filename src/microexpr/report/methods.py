@@ -134,6 +134,8 @@ def leaderboard(result: StudyResult) -> dict[str, Any] | None:
 def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
     tables = {seed: cell.result.predictions() for seed, cell in entry.cells.items()}
     facts = [fold.facts for cell in entry.cells.values() for fold in cell.result.folds]
+    # Times without a number of threads are of before there was a warm-up, and of estimators on any number of threads.
+    timed = [fact for fact in facts if fact.get("ms_a_clip") is not None and fact.get("ms_threads") is not None]
     usual = board.usual.get(entry.method) is entry
     groups = (name for name, members in board.asked.contrast.items() if entry.method in members)
     return {
@@ -149,7 +151,8 @@ def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
         "printed": _printed(board, entry.method, list(tables.values())),
         "fused": list(board.asked.fused.get(entry.method, ())),
         "parameters": max((fact["parameters"] for fact in facts if fact.get("parameters") is not None), default=None),
-        "ms_a_clip": _median([fact["ms_a_clip"] for fact in facts if fact.get("ms_a_clip") is not None]),
+        "ms_a_clip": _median([fact["ms_a_clip"] for fact in timed]),
+        "ms_threads": " / ".join(dict.fromkeys(str(fact["ms_threads"]) for fact in timed)) or None,
         "seconds": _trained([entry.first]),
         "folds": len(entry.first.result.folds),
         "paired": None,
