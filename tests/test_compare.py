@@ -28,6 +28,7 @@ from microexpr.statistics.comparison import compare
 from microexpr.statistics.influence import influence
 from microexpr.statistics.multiplicity import holm
 from microexpr.statistics.paired import Predictions
+from microexpr.statistics.scope import Trained
 from microexpr.store import FoldResult, Results
 from shell import microexpr
 from test_report import Page
@@ -46,7 +47,9 @@ def guess(right: float, seed: int):
     return np.where(rng.random(N) < right, TRUTH, rng.integers(3, size=N))
 
 
-def store(out: Path, predicted, *, order=None, classes=CLASSES, persons=PERSON, truth=TRUTH, facts=None, **values):
+def store(
+    out: Path, predicted, *, order=None, classes=CLASSES, persons=PERSON, truth=TRUTH, facts=None, folds=1, **values
+):
     """Write a result as `microexpr run` does, with these predictions instead of trained ones."""
     experiment = recipe().with_values(values)
     results, rows = Results(out / "results", experiment.key()), np.arange(len(predicted)) if order is None else order
@@ -57,7 +60,9 @@ def store(out: Path, predicted, *, order=None, classes=CLASSES, persons=PERSON, 
     views["frames"] = [[1]] * len(rows)
     for number in range(len(classes)):
         views[f"p_{number}"] = np.where(predicted[rows] == number, 0.8, 0.1)
-    results.write(FoldResult("all", views, pd.DataFrame({"epoch": [1]}), {"repeat": 1}))
+    for fold in range(folds):
+        part = views[views["person"].str[-2:].astype(int) % folds == fold]
+        results.write(FoldResult(f"fold{fold}", part, pd.DataFrame({"epoch": [1]}), {"repeat": 1}))
     return out
 
 
@@ -101,7 +106,10 @@ def given(name):
 
 
 def test_results_are_compared_as_the_statistics_compare_them(places, compared):
-    direct = [compare(given("a"), given(b), "macro_f1", rng=rng_for(0, "compare"), **QUICK) for b in "bc"]
+    direct = [
+        compare(given("a"), given(b), "macro_f1", rng=rng_for(0, "compare"), trained=trained, **QUICK)
+        for b, trained in (("b", Trained(1, networks=False)), ("c", Trained(1)))
+    ]
     unnamed = {"a": "", "b": ""}
     same = {**unnamed, "p_holm": None, "family": 1}
     assert [dataclasses.replace(one, **same) for one in compared.comparisons] == [
@@ -222,8 +230,9 @@ def test_the_page_says_what_is_compared_and_what_came_out(summary, written):
     for words in (
         "3 experiments were tested on the same 60 clips of 12 persons (manifest)",
         "A − B (pca_svm, epochs 12)",
-        ": a difference can be told.",
-        "no difference can be told, which is no proof that there is none",
+        ": these two trained models differ.",
+        "these two trained networks do not differ significantly, which is no proof that there is none",
+        "Hold-out with one seed: every test clip is predicted by the same trained networks",
         "p-values are corrected for all of these (Holm)",
         "without any one person the difference lies between",
         "Clips that change against A",
@@ -309,12 +318,35 @@ def test_the_command_compares_several_with_the_first(places, tmp_path):
     answer = microexpr("compare", *places, "--out", tmp_path)
     assert (answer.code, answer.err) == (0, "")
     assert "A: m1(size=32) x af x small_cnn under loso" in answer.out
-    assert "a difference can be told: A - B\n" in answer.out
+    assert "these two trained models differ: A - B\n" in answer.out, "one fold, and B is no network"
     assert answer.out.splitlines()[-1] == f"page: {tmp_path / 'comparison.html'}"
     told = json.loads(microexpr("compare", *places, "--json", "--metric", "uar").out)
     assert [one["family"] for one in told] == [2, 2]
     assert told[0]["metric"] == "uar"
     assert {"clip", "person", "truth", "a", "b"} == set(told[0]["changed"][0])
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+def test_of_a_hold_out_two_trained_networks_are_spoken_of_and_never_methods(tmp_path, folds):
+    """The same predictions, of one split and of four folds: what differs is what may be concluded from them."""
+    a = store(tmp_path / "a", GUESSES["a"], folds=folds)
+    b = store(tmp_path / "b", GUESSES["b"], folds=folds, **{"training.epochs": 3})
+    c = store(tmp_path / "c", GUESSES["c"], folds=folds, **{"training.epochs": 4})
+    for others, told in (([b], True), ([c], False), ([b, c], True)):
+        shown = " ".join(microexpr("compare", a, *others, "--out", tmp_path / "out").out.split())
+        text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
+        both = (shown, text)
+        if folds == 1:
+            words = "these two trained networks differ" if told else "these two trained networks do not differ"
+            assert all(words in each for each in both)
+            assert all("says nothing about the methods that trained them" in each for each in both)
+            assert not any("difference can be told" in each for each in both)
+        else:
+            words = "a difference can be told" if told else "no difference can be told"
+            assert all(words in each for each in both)
+            assert all("The networks of each of the 4 folds were trained once" in each for each in both)
+            assert not any("these two trained networks" in each for each in both)
+    assert ("these two trained networks differ" in str(compare_results(a, b, **QUICK))) == (folds == 1)
 
 
 def test_two_are_told_as_before(places):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from microexpr.statistics.methods import Clips, contrast, standings, with_family
 from microexpr.statistics.paired import Predictions
 from microexpr.statistics.permutation import permutation_null, permutation_nulls
 from microexpr.statistics.power import precision
+from microexpr.statistics.scope import Trained
 from microexpr.statistics.swapping import swap_test
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
@@ -563,6 +565,18 @@ def test_checks_say_that_a_choice_was_made_inside_the_training_persons(done):
     assert "3 cells were scored on the same test clips; one of 2 was also chosen inside" in found["ME003"]["evidence"]
     assert "ME006" not in found
     assert "ME008" not in found
+
+
+def test_a_leaderboard_of_a_hold_out_speaks_of_trained_models(database, tmp_path):
+    experiment = recipe().with_values({"bootstrap.n": 200, "protocol": "paper_holdout"}).to_dict()
+    board = {"reference": "pca", "contrast": BOARD["contrast"]}
+    plainly = methods(leaderboard=board, grid={}, experiment=experiment)
+    done = run_study(plainly, database, tmp_path, workers=1)
+    assert done.summary["leaderboard"]["trained"] == asdict(Trained(1, networks=False))
+    said = " ".join(sentences(Reading(done.summary, {})))
+    assert "these trained models" in said
+    assert "Hold-out with one seed" in said
+    assert not re.search("method can be told|can be told to be|difference can be told", said)
 
 
 def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(database, tmp_path):

@@ -529,7 +529,7 @@ def test_one_pair_lists_its_clips_and_many_pairs_count_them(tmp_path: Path) -> N
     text = read(write_report({**few_cells(), "paired": compared_pairs(4)}, tmp_path / "four")).text
     assert "Clips that change with the preprocessing" in text
     assert "casme2/09/d casme2/00 fear 4 4 0 others 4" in text
-    assert "a difference can be told in none of them. That is no proof that there is none." in text
+    assert "a difference can be told in none of them. That is no proof that there is no difference." in text
     assert "would find is 0.120." in text
 
 
@@ -542,6 +542,25 @@ def test_more_pairs_than_a_figure_holds(tmp_path: Path) -> None:
     drawn = ElementTree.parse(tmp_path / "figures" / "differences.svg").getroot()
     labels = {"".join(element.itertext()).strip() for element in drawn.iter()}
     assert sum(re.fullmatch(r"\S+ − \S+ · s\d", text) is not None for text in labels) == 36
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("told", [True, False])
+def test_pairs_under_a_hold_out_speak_of_two_trained_networks(tmp_path: Path, told: bool) -> None:
+    trained = {"trained": {"folds": 1, "seeds": 1, "networks": True}, "told": told, "p_holm": 0.01 if told else 0.9}
+    for places in (1, 2):
+        rows = [row | trained for row in compared_pairs(places)]
+        text = read(write_report({**few_cells(), "paired": rows}, tmp_path / str(places))).text
+        assert f"these two trained networks {'differ' if told or places > 1 else 'do not differ significantly'}" in text
+        assert "Hold-out with one seed" in text
+        assert "says nothing about the methods that trained them" in text
+        assert "Bold: these two trained networks differ." in text
+        assert not re.search("(a|no) difference can be told", text)
+    assert "Networks trained on two preprocessings were compared in 2 pairs" in text
+    rows = [row | {"trained": {"folds": 26, "seeds": 1, "networks": True}} for row in compared_pairs(2)]
+    text = read(write_report({**few_cells(), "paired": rows}, tmp_path / "folds")).text
+    assert "a difference can be told in none of them" in text
+    assert "The networks of each of the 26 folds were trained once: the test covers other persons" in text
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -16,6 +16,7 @@ from microexpr.environment import KERNELS, UNKNOWN, together
 from microexpr.errors import StoreError, UsageError
 from microexpr.statistics.comparison import Comparison, Unit, compare, with_family
 from microexpr.statistics.paired import Predictions, align
+from microexpr.statistics.scope import trained
 
 PARTS = ("datasets", *COMPARED, "representation", "augmentation", "loss", "vote", "protocol")
 """The components of an experiment, by which people call it."""
@@ -86,7 +87,12 @@ def compare_all(
     first, *others = align(*given)
     how: dict[str, Any] = {"n": n, "permutations": permutations, "unit": unit}
     seed = stored[0].experiment.seed
-    found = [compare(first, other, metric, rng=rng_for(seed, "compare"), **how) for other in others]
+    found = [
+        compare(
+            first, other, metric, rng=rng_for(seed, "compare"), trained=trained([stored[0].result, each.result]), **how
+        )
+        for other, each in zip(others, stored[1:], strict=True)
+    ]
     return Compared(
         tuple(str(place) for place in results),
         stored,

@@ -317,7 +317,7 @@ def comparison(compared: Compared) -> None:
         typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
     for remark in found.remarks:
         _wrapped("-", remark, indent=4)
-    typer.echo("a difference can be told" if found.told else "no difference can be told")
+    typer.echo(found.verdict)
 
 
 def comparisons(found: Compared) -> None:
@@ -351,7 +351,8 @@ def comparisons(found: Compared) -> None:
     for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.remarks):
         mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.remarks]
         _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
-    typer.echo(f"a difference can be told: {', '.join(told)}" if told else "no difference can be told")
+    said = first.trained.verdict(told=bool(told))
+    typer.echo(f"{said}: {', '.join(told)}" if told else said)
 
 
 def _stamped(found: Compared) -> None:

@@ -16,6 +16,7 @@ from microexpr.report.reading import number, short
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
 from microexpr.report.table import interval, shown
 from microexpr.statistics.power import LEVEL, POWER
+from microexpr.statistics.scope import Trained
 
 MOST = 36
 """Comparisons that a figure can hold."""
@@ -37,6 +38,11 @@ class Pair:
         """Whether a difference can be told, corrected where there are several; older summaries give p alone."""
         told, p = self.row.get("told"), corrected(self.row)
         return bool(told) if told is not None else p is not None and p <= LEVEL
+
+    @property
+    def trained(self) -> Trained:
+        """How the two sides were trained; older summaries do not say."""
+        return Trained(**self.row.get("trained") or {})
 
     @property
     def percentiles(self) -> Float[np.ndarray, "q"]:
@@ -96,7 +102,8 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
         p = corrected(pair.row)
         _beside(axes, at, difference(pair.row) + ("" if p is None else f" · p {shown(p, 'p')}"))
     _rows(axes, drawn, ahead, score)
-    notes += [f"Filled: a difference can be told{', p corrected by Holm' if _several(drawn) else ''}."]
+    filled = drawn[0].trained.verdict(told=True)
+    notes += [f"Filled: {filled}{', p corrected by Holm' if _several(drawn) else ''}."]
     if any(number(pair.row.get("detectable")) is not None for pair in drawn):
         share = power([pair.row for pair in drawn])
         notes.append(f"Grey ticks: the smallest difference, of either sign, that {share} of such test sets would find.")

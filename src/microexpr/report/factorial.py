@@ -18,6 +18,7 @@ from microexpr.recipe import SIZES
 from microexpr.report.intervals import words
 from microexpr.statistics.factors import Factorial, factorial
 from microexpr.statistics.paired import Predictions, align
+from microexpr.statistics.scope import trained
 from microexpr.statistics.seeds import split_seeds
 from microexpr.statistics.sizes import Crossing, size_curves
 from microexpr.study import Cell, StudyResult
@@ -164,10 +165,12 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
     except ConfigError as error:
         return facts | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
     told = [*([] if not (joined := _joined(result)) else [joined])]
+    held = trained([cell.result for cell in result.cells], max(map(len, by_setting(result))))
+    among = f"Among these trained {held.things}: " if held.holdout else ""
     return facts | {
         "effects": _rows(found),
         "confounded": [*found.confounded, *told],
-        "verdict": " ".join([found.verdict(SCORE_TITLE), *told]),
+        "verdict": " ".join([f"{among}{found.verdict(SCORE_TITLE)}", *told, held.caveat]),
         "persons": found.persons,
         "n": found.n,
         "permutations": found.permutations,

@@ -22,6 +22,7 @@ from microexpr.statistics.choosing import Chosen, choose, chosen_rows
 from microexpr.statistics.methods import Clips, Difference, Guesses, against, contrast, standings, with_family
 from microexpr.statistics.paired import Predictions, align
 from microexpr.statistics.power import POWER
+from microexpr.statistics.scope import trained
 from microexpr.study import Cell, StudyResult
 
 SCORES = ("uf1", "uar", "accuracy", "macro_f1")
@@ -112,6 +113,9 @@ def leaderboard(result: StudyResult) -> dict[str, Any] | None:
         "permutations": PERMUTATIONS,
         "swappings": SWAPPINGS,
         "power": POWER,
+        "trained": asdict(
+            trained([cell.result for cell in result.cells], max(len(each.cells) for each in board.entries))
+        ),
         "rows": [_row(board, each) for each in board.entries],
         "skipped": [{"method": name, "reason": reason} for name, reason in result.skipped.items()],
         "problem": None,

@@ -9,6 +9,7 @@ from microexpr.errors import many
 from microexpr.report.reading import Reading, score_title
 from microexpr.report.table import interval, shown
 from microexpr.statistics.power import LEVEL
+from microexpr.statistics.scope import Trained
 
 CHOSEN = "chosen in training"
 """The choice made inside the training persons, in few words."""
@@ -36,7 +37,12 @@ def judged(paired: Mapping[str, Any]) -> float:
 def sentences(reading: Reading) -> list[str]:
     """Return what the leaderboard tells: the choice, differences from the reference, the best, the contrast."""
     made = [_choice(reading), _against(reading), _best(reading), _permuted(reading), _contrast(reading)]
-    return [sentence for sentence in made if sentence]
+    compares = any(row["paired"] for row in reading.board["rows"]) or reading.board.get("contrast")
+    return [sentence for sentence in [*made, _trained(reading).caveat if compares else ""] if sentence]
+
+
+def _trained(reading: Reading) -> Trained:
+    return Trained(**reading.board.get("trained") or {})
 
 
 def skipped(reading: Reading) -> list[str]:
@@ -79,7 +85,9 @@ def _than(reading: Reading, row: Mapping[str, Any]) -> str:
         return ""
     if not paired["differing"]:
         return f"It predicts as {against} does, so that the two do not differ."
+    trained = _trained(reading)
     told = "the difference can be told" if paired["told"] else "no difference can be told"
+    told = trained.verdict(told=paired["told"]) if trained.holdout else told
     value = shown(paired["value"], "change") + interval(paired, "low", "high", digits=3)
     return f"Against {against} that is {value}, p {shown(paired['p_value'], 'p')}: {told}."
 
@@ -101,10 +109,16 @@ def _against(reading: Reading) -> str:
     worse = [row for row in rows if row["paired"]["told"] and row["paired"]["value"] <= 0]
     open_ = [row for row in rows if not row["paired"]["told"]]
     said = f"Against {against}, corrected for {many(len(rows), 'comparison')} (Holm), "
-    if better or worse:
-        parts = [f"{_named(found)} can be told to be {word}" for found, word in ((better, "better"), (worse, "worse"))
-                 if found]  # fmt: skip
-        said += f"{' and '.join(parts)}."
+    trained, claims = (
+        _trained(reading),
+        [(word, found) for word, found in (("better", better), ("worse", worse)) if found],
+    )
+    if trained.holdout:
+        things = f"these trained {trained.things}"
+        parts = [f"{things} are significantly {word}: {_named(found)}" for word, found in claims]
+        said += f"{'; '.join(parts) or f'none of {things} is significantly better or worse'}."
+    elif claims:
+        said += f"{' and '.join(f'{_named(found)} can be told to be {word}' for word, found in claims)}."
     else:
         said += "no method can be told to be better or worse."
     if open_:
@@ -158,7 +172,8 @@ def _contrast(reading: Reading) -> str:
     if found["problem"]:
         return f"{first} and {second} were not compared: {found['problem']}"
     value = shown(found["value"], "change") + interval(found, "low", "high", digits=3)
-    told = "a difference can be told" if found["told"] else "no difference can be told, which is no proof of none"
+    told = _trained(reading).verdict(told=found["told"], sides=len(mine) + len(others))
+    told += "" if found["told"] else ", which is no proof of none"
     said = (
         f"{first[:1].upper()}{first[1:]} ({many(len(mine), 'method')}, mean {_title(reading)} "
         f"{shown(found['scores'][first], 'score')}) minus {second} ({len(others)}, "

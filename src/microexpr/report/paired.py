@@ -11,6 +11,7 @@ from microexpr.report import factorial
 from microexpr.statistics.bootstrap import METHODS
 from microexpr.statistics.comparison import Comparison, compare, with_family
 from microexpr.statistics.paired import Predictions
+from microexpr.statistics.scope import trained
 from microexpr.study import Cell, StudyResult
 
 
@@ -27,6 +28,7 @@ def as_row(found: Comparison) -> dict[str, Any]:
     """Return a comparison in plain words and numbers, with how it was made."""
     return asdict(found) | {
         "told": found.told,
+        "verdict": found.verdict,
         "interval": f"{100 * found.level:.3g} % intervals: {METHODS[found.method]} by {found.unit}, "
         f"{found.resamples:,} resamples",
         "test": f"p: permutation test that swaps the two {found.unit} by {found.unit}",
@@ -60,6 +62,7 @@ def _compared(first: Cell, second: Cell) -> Comparison | str:
             n=factorial.RESAMPLES,
             permutations=factorial.PERMUTATIONS,
             level=settings.bootstrap.level,
+            trained=trained([first.result, second.result]),
         )
     except ConfigError as error:
         return str(error)

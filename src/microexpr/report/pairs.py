@@ -119,9 +119,10 @@ def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
         "the number of pairs. McNemar's exact test counts clips as independent, which those of one person are not."
     ]
     if stated:
+        trained = Pair("", next((row for row in rows if row.get("trained")), {})).trained
         notes.append(
-            f"Bold: a difference can be told. Detectable: the smallest difference that {power(rows)} of such test sets "
-            f"would find; {ABSENT} where none could, as too few persons are predicted otherwise."
+            f"Bold: {trained.verdict(told=True)}. Detectable: the smallest difference that {power(rows)} of such test "
+            f"sets would find; {ABSENT} where none could, as too few persons are predicted otherwise."
         )
     return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
 
@@ -209,14 +210,16 @@ def verdict(reading: Reading) -> str:
         for pair in told[:NAMED]
     )
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    trained = pairs[0].trained
     if len(pairs) == 1:
-        (said,) = [f"In the one pair of preprocessings {'a' if told else 'no'} difference can be told"]
+        said = f"In the one pair of preprocessings {trained.verdict(told=bool(told))}"
     else:
+        what = f"{trained.things.capitalize()} trained on two preprocessings" if trained.holdout else "Preprocessings"
         share = f"in {len(told)} of them" if told else "in none of them"
-        said = f"Preprocessings were compared in {len(pairs)} pairs on the same test clips. Corrected for their number "
-        said += f"(Holm), a difference can be told {share}"
-    said += f": {names}{more}." if told else ". That is no proof that there is none."
-    return " ".join(filter(None, [said, _detectable([pair.row for pair in pairs])]))
+        said = f"{what} were compared in {len(pairs)} pairs on the same test clips. Corrected for their number (Holm), "
+        said += f"{trained.verdict(told=True)} {share}"
+    said += f": {names}{more}." if told else ". That is no proof that there is no difference."
+    return " ".join(filter(None, [said, trained.caveat, _detectable([pair.row for pair in pairs])]))
 
 
 def _detectable(rows: Sequence[Mapping[str, Any]]) -> str:

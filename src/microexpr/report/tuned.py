@@ -21,6 +21,7 @@ from microexpr.report.paired import as_row
 from microexpr.statistics.bootstrap import bootstrap_all
 from microexpr.statistics.comparison import compare
 from microexpr.statistics.paired import Predictions
+from microexpr.statistics.scope import trained
 from microexpr.study import Cell, StudyResult
 from microexpr.tuning import STARTUP, Tuned
 from microexpr.tuning.result import Found, Trial
@@ -184,6 +185,7 @@ def _comparison(found: Tuned) -> dict[str, Any]:
             experiment.tuning.metric,
             rng=rng_for(experiment.seed, "tuning/compare"),
             level=experiment.bootstrap.level,
+            trained=trained([found.untuned]),
         )
     except ConfigError as error:
         return {"problem": str(error)}

@@ -12,6 +12,7 @@ from microexpr.report.reading import Reading, number, score_title
 from microexpr.report.records import environment
 from microexpr.report.records import score_head as head
 from microexpr.report.table import ABSENT, Column, Table, shown
+from microexpr.statistics.scope import Trained
 
 
 def tuning_tables(reading: Reading) -> list[Table]:
@@ -201,15 +202,17 @@ def verdict(reading: Reading) -> list[str]:
     if row.get("problem"):
         return [f"Whether tuning helped cannot be told: {row['problem']}"]
     found = f"{score} of tuned minus untuned {difference(row)}, swapped {row['unit']} by {row['unit']} p {_p(row)}"
+    trained = Trained(**row.get("trained") or {})
+    differ = trained.verdict(told=row["told"])
     if row["told"]:
         what = "helped" if row["difference"] > 0 else "did harm"
-        return [f"Tuning {what}: {found}."]
+        ahead = "tuned" if row["difference"] > 0 else "untuned"
+        said = f"Tuned and untuned, {differ}, the {ahead} ahead" if trained.holdout else f"Tuning {what}"
+        return [f"{said}: {found}."]
     least = number(row.get("detectable"))
     could = f" The smallest difference that {power([row])} of such test sets would find is {shown(least, 'score')}."
-    return [
-        f"Whether tuning helped cannot be told: {found}. That is no proof that it does nothing."
-        + (could if least is not None else "")
-    ]
+    said = f"Tuned and untuned, {differ}" if trained.holdout else "Whether tuning helped cannot be told"
+    return [f"{said}: {found}. That is no proof that it does nothing." + (could if least is not None else "")]
 
 
 def _p(row: Mapping[str, Any]) -> str:
