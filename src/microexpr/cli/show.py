@@ -39,8 +39,6 @@ def plan(found: Mapping[str, Any]) -> None:
     """Print what a dry run found."""
     for name, fact in found["facts"].items():
         typer.echo(f"{name}: {fact}")
-    for warning in found["warnings"]:
-        typer.echo(f"! {warning}")
     for word in ("corrections", "skipped"):
         for item in found[word]:
             typer.echo(f"{word}: {item}")
