@@ -117,16 +117,19 @@ def test_json_is_all_that_stands_on_the_output(file, small, tmp_path):
     assert cell["n_test"] == 9
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["cells"][0]["macro_f1"] == cell["macro_f1"]
+    assert summary["run"] == cell["run"] == {"trained": 3, "reused": 0, "unknown": []}
     assert summary["command"] == f"microexpr run {file} --data {small} --out {tmp_path / 'out'} --json"
 
 
 def test_quiet_prints_the_result_alone(file, small, tmp_path):
     answer = run(file, small, tmp_path / "out", "--quiet")
     assert (answer.code, answer.err) == (0, "")
-    header, values, report = answer.out.splitlines()
+    header, values, work, report = answer.out.splitlines()
     assert header.split()[:3] == ["preprocessing", "sampling", "model"]
     assert values.split()[-1] == "9"
+    assert work == "folds: trained 3, reused 0"
     assert report == f"report: {tmp_path / 'out/report.html'}"
+    assert run(file, small, tmp_path / "out", "--quiet").out.splitlines()[2] == "folds: trained 0, reused 3"
     assert (tmp_path / "out/report.html").is_file()
 
 

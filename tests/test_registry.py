@@ -89,7 +89,7 @@ def test_other_packages_add_components_through_entry_points(monkeypatch, things)
     assert things.names() == ("foreign", "rooted", "thing")
     assert asked == ["microexpr.no such folder"]
     assert things.build("foreign", {"size": 32}) == Thing(32)
-    assert things.revision("foreign") == 1
+    assert str(things.revision("foreign")).startswith("1+")
 
 
 def test_an_entry_point_that_registers_itself_keeps_its_revision(monkeypatch, things):
@@ -99,7 +99,7 @@ def test_an_entry_point_that_registers_itself_keeps_its_revision(monkeypatch, th
 
     monkeypatch.setattr(_registry, "entry_points", lambda group: [Point("own", "a:b", group)])
     assert things.get("own") is Thing
-    assert things.revision("own") == 7
+    assert str(things.revision("own")).startswith("7+")
 
 
 # --- names and parameters ---------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_defaults_are_filled_in_and_values_converted(things):
         **{"share": 0.5, "mark": None},
     }
     assert things.build("thing", {"mark": "x"}) == Thing(mark="x")
-    assert things.revision("thing") == 3
+    assert str(things.revision("thing")).startswith("3+")
 
 
 @pytest.mark.parametrize(

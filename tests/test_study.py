@@ -109,16 +109,19 @@ def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_p
     monkeypatch.setattr(study.engine, "latency", lambda *_: pytest.fail("it measured"))
     report = (out / "report.html").read_bytes()
     again = run_study(small_study(), database, out)
-    varying = {"created": "", "command": ""}
+    folds = len(finished[2]) + len(finished[3])
+    assert result.run == {"trained": len(finished[3]), "reused": folds - len(finished[3]), "unknown": []}
+    assert again.run == {"trained": 0, "reused": folds, "unknown": []}
+    varying = {"created": "", "command": "", "run": {}}
     assert again.summary | varying == result.summary | varying
     assert json.loads((out / "summary.json").read_text()) == json.loads(json.dumps(again.summary))
     stripped = [
-        text.replace(made.encode(), b"")
-        for text, made in (
-            (report, result.summary["created"]),
-            ((out / "report.html").read_bytes(), again.summary["created"]),
+        text.replace(each.summary["created"].encode(), b"").replace(
+            f"<p>Folds: trained {each.run['trained']}, reused {each.run['reused']}</p>".encode(), b"<p>folds</p>"
         )
+        for text, each in ((report, result), ((out / "report.html").read_bytes(), again))
     ]
+    assert b"<p>folds</p>" in stripped[0]
     assert stripped[0] == stripped[1]
 
 

@@ -345,6 +345,11 @@ def test_two_workers_share_the_searches(images, tmp_path, monkeypatch):
     assert [told(found.trials) for found in first.found] == [told(found.trials) for found in second.found]
     assert tuned_scores(first) == tuned_scores(second)
     assert len(workers(tmp_path)) == 2
+    assert sum(one.done["trials_tried"] for one in (first, second)) == 2 * TRIALS
+    assert all(one.done["trials_tried"] + one.done["trials_reused"] == 2 * TRIALS for one in (first, second))
+    # The first to finish trains the folds, and the other finds them stored.
+    folds = [(one.done["trained"], one.done["reused"]) for one in (first, second)]
+    assert sorted(folds) == [(0, sum(folds[0])), (sum(folds[0]), 0)]
 
 
 @pytest.mark.torture
@@ -597,6 +602,7 @@ def test_the_page_says_what_was_done_and_what_follows(done):
         "Of what the values explain",
         "too few trials: 5 are finished, and below 10 no importance is given",
         "Untuned: the file&#39;s own values",
+        f"<p>Trials: tried {2 * TRIALS}, reused 0; folds: trained {summary['run']['trained']}, reused 0</p>",
     ):
         assert sentence in page, sentence
     names = {file.stem for file in (*done.paths.tables, *done.paths.figures)}

@@ -16,6 +16,7 @@ import ast
 import importlib
 import inspect
 import typing
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,10 +24,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from microexpr._source import inside, source
 from microexpr.errors import ConfigError, UnknownComponentError, suggest
 
 T = TypeVar("T")
 Factory = Callable[..., T]
+UNKNOWN = "unknown-"
+"""Begin of the digest of code that cannot be recognised in another run."""
 
 
 @dataclass
@@ -39,6 +43,10 @@ class Registry(Generic[T]):
     """Parameters that the house passes itself, so that no study file may name them."""
     _factories: dict[str, Factory[T]] = field(default_factory=dict)
     _revisions: dict[str, int] = field(default_factory=dict)
+    _sources: dict[str, str | None] = field(default_factory=dict)
+    """Of components from outside the package: the digest of their source when they were registered."""
+    _outside: dict[str, str] = field(default_factory=dict)
+    """Of the same: the digest that this run goes by."""
 
     def register(self, name: str, *, revision: int = 1) -> Callable[[Factory[T]], Any]:
         """Register a factory under `name`; raise `revision` whenever its output changes."""
@@ -46,6 +54,7 @@ class Registry(Generic[T]):
         def decorate(factory: Factory[T]) -> Factory[T]:
             self._factories[name] = factory
             self._revisions[name] = revision
+            self._note_source(name)
             return factory
 
         return decorate
@@ -76,14 +85,63 @@ class Registry(Generic[T]):
                 importlib.import_module(self._modules[name])
             elif name in self._entry_points:
                 self._factories.setdefault(name, self._entry_points[name].load())
+                self._note_source(name)
             else:
                 raise UnknownComponentError(self.kind, name, self.names())
         return self._factories[name]
 
-    def revision(self, name: str) -> int:
-        """Return the revision of a component, part of every experiment's key."""
+    def revision(self, name: str) -> int | str:
+        """Return the revision of a component, part of every experiment's key and of every cache's.
+
+        For a component from outside the package it includes the digest of its source.
+        """
         self.get(name)
-        return self._revisions.get(name, 1)
+        revision = self._revisions.get(name, 1)
+        return f"{revision}+{self._outside[name]}" if name in self._outside else revision
+
+    def begin_run(self) -> bool:
+        """Compare components from outside the package with their files; return whether there are any.
+
+        Where there is no source, or another than was loaded, the digest is one that no other run has.
+        """
+        for name, loaded in self._sources.items():
+            found = source(self._factories[name], name)
+            known = found is not None and found == loaded
+            self._outside[name] = str(found) if known else f"{UNKNOWN}{uuid.uuid4().hex}"
+        return bool(self._sources)
+
+    @property
+    def unrecognised(self) -> dict[str, str]:
+        """Components whose results cannot be reused, with the reason."""
+        edited, typed = "was edited after it was loaded", "has no source file (a notebook, the prompt)"
+        return {
+            name: edited if self._sources[name] else typed
+            for name, found in self._outside.items()
+            if found.startswith(UNKNOWN)
+        }
+
+    def outside(self) -> dict[str, tuple[Factory[T], int, str]]:
+        """Return what another process must know of the components from outside the package."""
+        return {name: (self._factories[name], self._revisions.get(name, 1), at) for name, at in self._outside.items()}
+
+    def adopt(self, components: Mapping[str, tuple[Factory[T], int, str]]) -> None:
+        """Take the components of the process that shares its work; raises ConfigError where this one has other code."""
+        for name, (factory, revision, found) in components.items():
+            if not found.startswith(UNKNOWN) and self._sources.setdefault(name, found) != found:
+                raise ConfigError(
+                    f"{self.kind} {name!r} was edited during the run, so that its processes run different code. Run "
+                    "the same command again: folds that are finished are kept."
+                )
+            self._factories.setdefault(name, factory)
+            self._revisions[name], self._outside[name] = revision, found
+
+    def _note_source(self, name: str) -> None:
+        factory = self._factories[name]
+        self._sources.pop(name, None)
+        self._outside.pop(name, None)
+        if not inside(factory):
+            self._sources[name] = found = source(factory, name)
+            self._outside[name] = found or f"{UNKNOWN}{uuid.uuid4().hex}"
 
     def parameters(self, name: str) -> dict[str, tuple[Any, Any]]:
         """Return annotation and default (`inspect.Parameter.empty`: none) of what a study file may set."""

@@ -27,6 +27,7 @@ from microexpr.inspection import data_stats as data_stats
 from microexpr.inspection import data_table as data_table
 from microexpr.inspection import list_data as list_data
 from microexpr.plan import Options, Plan, Workspace
+from microexpr.processes import begin_run
 from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_comparison, write_report, write_tuning
 from microexpr.report.compared import summarise_comparison
@@ -63,6 +64,11 @@ class Finished:
     paths: ReportPaths
     result: StudyResult
     """Cells with their stored predictions: ``result.cells[0].result.predictions()``."""
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """How many folds were ``trained`` and ``reused``, and which components cannot be recognised (``unknown``)."""
+        return dict(self.summary["run"])
 
 
 def run_study(
@@ -106,10 +112,11 @@ def dry_run(
     """Check a study against its data; trains and writes nothing.
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
-    ``corrections`` and ``skipped`` clips. ``warnings`` tell of clips that the label set leaves out, and of starting weights
-    that were trained on test persons.
+    ``corrections`` and ``skipped`` clips. ``warnings`` are of clips that the label set leaves out, and of starting
+    weights that were trained on test persons.
     """
     grid = _grown(_study(what), train_sizes, train_subjects, seeds)
+    begin_run()
     options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
     jobs, left_out = grids.planned(grid, Workspace(options), weights=False)
     data_found = jobs[0].plan.data
@@ -358,6 +365,7 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     for name in ("workers", "jobs"):
         if chosen.get(name, 1) < 1:
             raise ConfigError(f"{name}: at least one process is needed.")
+    begin_run()
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
 
 

@@ -241,6 +241,8 @@ class Cache:
     folder: Path
     fingerprint: str
     boxes: Boxes = field(default_factory=dict)
+    readers: tuple[str, ...] = ()
+    """Revisions of readers from outside the package: what they read may change while the files stay."""
 
     def __post_init__(self) -> None:
         for line in json_lines(self._boxes_file):
@@ -249,7 +251,8 @@ class Cache:
 
     @property
     def _boxes_file(self) -> Path:
-        return self.folder / f"faces-{self.fingerprint[:16]}-{self.modality}.jsonl"
+        read = f"{self.fingerprint[:16]}-{digest(self.readers)}" if self.readers else self.fingerprint[:16]
+        return self.folder / f"faces-{read}-{self.modality}.jsonl"
 
     def frames(self, clip: Clip) -> DatasetFrames:
         """Return what a preprocessor sees of a clip."""
@@ -260,7 +263,7 @@ class Cache:
 
     def store(self, name: str, kind: Literal["frames", "views"] = "frames") -> FrameStore:
         """Return the store of one preprocessing or representation; `name` is its canonical form."""
-        folder = self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name])}"
+        folder = self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name, *self.readers])}"
         return FrameStore(folder, hashed=kind == "frames")
 
     def prepare(

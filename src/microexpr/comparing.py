@@ -286,7 +286,7 @@ def _component(name: str, value: Mapping[str, Any], *, named: bool = True) -> di
     params = value.get("params", {key: item for key, item in value.items() if key not in ("name", "revision")})
     flat = {name: str(value["name"])} if named else {}
     flat |= {f"{name} revision": _word(value["revision"])} if "revision" in value else {}
-    flat |= {f"{name} detector revision": _word(value["detector"])} if isinstance(value.get("detector"), int) else {}
+    flat |= {f"{name} detector revision": _word(value["detector"])} if "params" in value and "detector" in value else {}
     return flat | {f"{name}.{key}": _word(item) for key, item in params.items()}
 
 

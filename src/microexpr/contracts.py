@@ -410,6 +410,15 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 }  # fmt: skip
 
 
+def unknown() -> list[str]:
+    """Return a sentence for each component of this run that cannot be recognised again."""
+    return [
+        f"nothing stored that rests on {registry.kind} {name!r} was reused: it {problem}."
+        for registry in REGISTRIES.values()
+        for name, problem in registry.unrecognised.items()
+    ]
+
+
 def reader(name: str) -> type[Dataset]:
     """Return a database's reader, for what it says without a folder: info, emotions, corrections."""
     found = datasets.get(name)

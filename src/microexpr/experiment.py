@@ -137,9 +137,11 @@ def run(plan: Plan, workspace: Workspace, only: Collection[str] | None = None, k
     bare = [fold.name for fold in folds if fold.name not in kept]
     missing = {*results.missing(bare), *results.missing(sorted(kept), weights=True)}
     todo = [fold for fold in folds if fold.name in missing]
+    workspace.done.stored |= {(plan.key, fold.name) for fold in folds if fold.name not in missing}
     if todo:
         for fold in track(_trained(plan, todo, results, workspace, kept), len(todo), "folds", workspace.progress):
             results.write(fold)
+            workspace.done.trained.add((plan.key, fold.name))
     return Result(plan.experiment, plan.key, data.labels, tuple(results.read(fold.name) for fold in folds))
 
 

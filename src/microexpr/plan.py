@@ -201,11 +201,25 @@ class Plan:
 
 
 @dataclass
+class Done:
+    """The folds that a run trained, and those that it found stored, by key and name."""
+
+    trained: set[tuple[str, str]] = field(default_factory=set)
+    stored: set[tuple[str, str]] = field(default_factory=set)
+
+    def summary(self) -> dict[str, Any]:
+        """Return how many were ``trained`` and ``reused``, and what could not be recognised (``unknown``)."""
+        reused = self.stored - self.trained
+        return {"trained": len(self.trained), "reused": len(reused), "unknown": contracts.unknown()}
+
+
+@dataclass
 class Workspace:
     """What experiments that run together share: opened databases, their frames, the results' folder."""
 
     options: Options
     progress: Progress = field(default_factory=Silent)
+    done: Done = field(default_factory=Done)
     _data: dict[str, Data] = field(default_factory=dict)
     _specs: dict[tuple[object, ...], tuple[ViewSpec, tuple[int, int]]] = field(default_factory=dict)
 
@@ -302,7 +316,9 @@ class Workspace:
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
         if not clips:
             raise DataError(f"{names}: label set {labels.name!r} keeps none of its clips.")
-        cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint())
+        revisions = {chosen.name: contracts.datasets.revision(chosen.name) for chosen in experiment.datasets}
+        outside = tuple(f"{name}/{revision}" for name, revision in revisions.items() if isinstance(revision, str))
+        cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint(), readers=outside)
         data = Data(dataset, modality, labels, clips, cache, left_out)
         self._leave_out(data, faults)
         return data

@@ -62,6 +62,8 @@ class StudyResult:
     """Methods that the data do not allow, and why."""
     explained: tuple[Explained, ...] = ()
     """What the models that were asked for look at."""
+    done: Mapping[str, Any] = field(default_factory=dict)
+    """How many folds this run trained and reused (`Done.summary`)."""
 
     def first_repeats(self) -> StudyResult:
         """Return this with the first division of the clips alone, which tests each once; stamps tell of the others."""
@@ -178,6 +180,7 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         skipped=skipped | missing,
         explained=tuple(explained[name] for name in study.explanations.of if name in explained),
         latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
+        done=workspace.done.summary(),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from microexpr.checks._changed import of_changed
 from microexpr.checks._copies import before_training, copies
 from microexpr.checks._finding import Finding
 from microexpr.checks._single import of_each
@@ -27,7 +28,7 @@ def check(out: Path) -> tuple[Finding, ...]:
 
 def findings(stored: Sequence[Stored], summary: Mapping[str, Any]) -> tuple[Finding, ...]:
     """Return everything to object to in some experiments and the summary of their study, warnings first."""
-    found = [*of_each(stored), *of_all(stored), *of_summary(summary, stored)]
+    found = [*of_each(stored), *of_all(stored), *of_summary(summary, stored), *of_changed(stored)]
     return tuple(sorted(found, key=lambda finding: (finding.level == "note", finding.code)))
 
 

@@ -127,7 +127,7 @@ def run(
     if json:
         several = {name: finished.summary[name] for name in ("cells", "over_seeds")}
         one = several if finished.summary["over_seeds"] else several["cells"][0]
-        show.as_json(one | {"latency": finished.summary["latency"]})
+        show.as_json(one | {name: finished.summary[name] for name in ("latency", "run")})
     else:
         show.summary(finished.summary, finished.paths.html)
 

@@ -58,7 +58,9 @@ def plan(found: Mapping[str, Any]) -> None:
 
 
 def summary(summary: Mapping[str, Any], report: Path) -> None:
-    """Print the scores of a study and where its report lies."""
+    """Print the scores of a study, what was trained and where its report lies."""
+    from microexpr.report.reading import Reading
+
     for stamp in summary["stamps"]:
         typer.echo(f"! {stamp['text']}")
     where, axes = ("preprocessing", "sampling", "model"), summary["axes"]
@@ -89,6 +91,8 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
             f"macro-F1 {named['macro_f1']:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
             f"permutation level {named['permutation_level']:.3f}"
         )
+    for line in Reading(summary, {}).work:
+        typer.echo(line)
     typer.echo(f"report: {report}")
 
 

@@ -88,4 +88,6 @@ def _tell(summary: Mapping[str, Any], page: Path) -> None:
     ])  # fmt: skip
     for sentence in (*tuning.optimism(reading), *tuning.verdict(reading)):
         typer.echo(sentence)
+    for line in reading.work:
+        typer.echo(line)
     typer.echo(f"page: {page}")

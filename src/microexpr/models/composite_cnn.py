@@ -44,9 +44,10 @@ class CompositeCnn:
     the paper: fit it to FER 2013 (ready images, for instance through the reader manifest) and give that file; the
     classes may differ, channels and steps may not. Fit it to none of the people, or clips, that are tested afterwards:
     a file that was fitted to the composite database itself has seen every test clip, and scores that start from it are
-    too high. The file says what it was trained on; `microexpr check` and the report warn (ME002). `drop_path`: stochastic depth of EfficientNet-B0's last block, those
-    before it have less. `dropout`: before the linear layer. The losses of the house weight rare classes unless they are
-    told not to.
+    too high. The file says what it was trained on; `microexpr check` and the report warn (ME002).
+
+    `drop_path`: stochastic depth of EfficientNet-B0's last block, those before it have less. `dropout`: before the
+    linear layer. The losses weight rare classes unless `weighted = false`.
 
     Departures: there is no public code, and only the abstract was at hand, so input size, rates of dropout (here those
     of EfficientNet-B0) and whether FER 2013 itself started from ImageNet are open. No weights of theirs were found, so

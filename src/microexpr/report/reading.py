@@ -59,6 +59,17 @@ class Reading:
         """Return a part of the summary that is a list; empty where it is absent."""
         return self.summary.get(name) or []
 
+    @property
+    def work(self) -> list[str]:
+        """What the run that wrote this summary did, and what it took as it was stored; one line first."""
+        run = self.part("run")
+        if not run:
+            return []
+        told = f"folds: trained {run['trained']}, reused {run['reused']}"
+        if "trials_tried" in run:
+            told = f"trials: tried {run['trials_tried']}, reused {run['trials_reused']}; {told}"
+        return [told, *run["unknown"]]
+
     @cached_property
     def board(self) -> Mapping[str, Any]:
         """The leaderboard of a study of methods; empty for another study."""

@@ -76,6 +76,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "choices": choices(result),
         "environment": _environment(result),
         "seeds": {"seed": _seeds(result)},
+        "run": dict(result.done),
         "examples": examples(result),
         "explanations": explanations(result),
     }

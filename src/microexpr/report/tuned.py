@@ -82,6 +82,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
         "comparison": _comparison(found),
         "stamps": list(_stamps(found)),
         "environment": software,
+        "run": dict(found.done),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
@@ -71,6 +71,8 @@ class Tuned:
     """Where the trials lie; without a password."""
     trials: int
     """Finished trials that were asked for in each search."""
+    done: Mapping[str, Any] = field(default_factory=dict)
+    """What this run trained and reused: folds (`Done.summary`), and trials."""
 
     def predictions(self) -> pd.DataFrame:
         """Return the tuned predictions of all folds, one row a clip."""

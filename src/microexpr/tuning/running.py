@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import optuna
 
@@ -44,12 +45,13 @@ def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str)
         with _kept(shown), working(folder) as workers:
             studies = {each.name: open_study(kept, shown, plan, space, each) for each in searches}
             worker = Worker(plan, workspace, space, trials, workers, plan.views(), alone=not storage)
-            worker.search(searches, studies)
+            tried = worker.search(searches, studies)
             with _alone(workspace):
                 untuned = experiments.run(plan, workspace)
                 found = tuple(_found(worker, each, studies[each.name], untuned) for each in searches)
             joined = importance([each.trials for each in found], distributions(studies.values()), experiment.seed)
-    return Tuned(plan, space, papers, found, joined, untuned, shares_persons(plan), shown, trials)
+    done = _done(workspace, found, tried)
+    return Tuned(plan, space, papers, found, joined, untuned, shares_persons(plan), shown, trials, done)
 
 
 def _found(worker: Worker, search: Search, study: optuna.Study, untuned: Result) -> Found:
@@ -80,8 +82,16 @@ def _tested(worker: Worker, search: Search, best: Trial, untuned: Result) -> Res
     plan = worker.workspace.plan(worker.plan.experiment.with_values(spaces.taken(worker.space, best.values)))
     if plan.key == untuned.key:
         return replace(untuned, folds=tuple(fold for fold in untuned.folds if fold.name in names))
-    beside = Workspace(replace(options, out=options.out / FOLDER), worker.workspace.progress)
+    beside = Workspace(
+        replace(options, out=options.out / FOLDER), worker.workspace.progress, done=worker.workspace.done
+    )
     return experiments.run(plan, beside, only=names)
+
+
+def _done(workspace: Workspace, found: Sequence[Found], tried: int) -> dict[str, Any]:
+    """Return what this run did, with the trials that it made and those that it found in the storage."""
+    ended = sum(trial.state in ("finished", "failed") for each in found for trial in each.trials)
+    return {**workspace.done.summary(), "trials_tried": tried, "trials_reused": max(0, ended - tried)}
 
 
 @contextmanager

@@ -39,13 +39,23 @@ def open_study(kept: optuna.storages.BaseStorage, shown: str, plan: Plan, space:
 def _identity(plan: Plan, space: Space, search: Search) -> dict[str, str]:
     """Return what two searches must have in common, as digests; the experiment's own tuned values do not count."""
     fixed = plan.experiment.with_values(spaces.firsts(space))
+    outside = _outside(plan, space)
     return {
         "experiment": fixed.key(modality=plan.data.modality, weights=plan.weights.get("sha256", "")),
         "space": digest({key: values.model_dump(mode="json") for key, values in space.items()}),
         "metric": plan.experiment.tuning.metric,
         "database": digest([plan.data.cache.fingerprint, plan.data.labels.classes]),
         "division into folds": search.content(plan),
+        **({"code of a component": digest(outside)} if outside else {}),
     }
+
+
+def _outside(plan: Plan, space: Space) -> list[str]:
+    """Return the components from outside the package among the choices, with their revisions."""
+    levels = [{key: level} for key, values in space.items() if values.choices for level in values.levels.values()]
+    components = (each for level in levels for each in plan.experiment.with_values(level).components())
+    found = ((part.name, registry.revision(part.name)) for registry, part in components)
+    return sorted({f"{name}/{revision}" for name, revision in found if isinstance(revision, str)})
 
 
 def trial_of(trial: optuna.trial.FrozenTrial, problems: Mapping[str, Any]) -> Trial:

@@ -49,14 +49,18 @@ class Worker:
     alone: bool
     """Whether all workers there can be are of this folder."""
 
-    def search(self, searches: Sequence[Search], studies: Mapping[str, optuna.Study]) -> None:
-        """Try values until every search has its trials; what other workers are at is waited for at the end."""
-        bar = self.workspace.progress
+    def search(self, searches: Sequence[Search], studies: Mapping[str, optuna.Study]) -> int:
+        """Try values until every search has its trials, and return how many were tried here.
+
+        What other workers are at is waited for at the end.
+        """
+        bar, here = self.workspace.progress, 0
         bar.start("searches", len(searches))
         try:
             open_ = list(searches)
             while open_:
                 tried = sum(self._work(each, studies[each.name]) for each in open_)
+                here += tried
                 done = [each for each in open_ if self._counted(studies[each.name])[0] >= self.trials]
                 for each in done:
                     open_.remove(each)
@@ -65,6 +69,7 @@ class Worker:
                     time.sleep(PAUSE)
         finally:
             bar.stop()
+        return here
 
     def _work(self, search: Search, study: optuna.Study) -> int:
         """Try values as long as there is something to try; return how many were."""
