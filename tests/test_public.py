@@ -46,15 +46,6 @@ def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..
     return {name: callback for name, callback in found.items() if callback}
 
 
-LONG = {"contracts.py"}
-"""Modules over 400 lines: all contracts stand on one page, so that a stranger who opens it knows the house."""
-
-
-def test_modules_stay_short():
-    lines = {file.relative_to(PACKAGE).as_posix(): len(file.read_text().splitlines()) for file in PACKAGE.rglob("*.py")}
-    assert {name for name, count in lines.items() if count > 400} == LONG
-
-
 @pytest.mark.parametrize("name", microexpr.__all__)
 def test_every_public_name_is_there_and_documented(name):
     thing = getattr(microexpr, name)
