@@ -236,9 +236,10 @@ def lineage(plan: Plan, fold: Fold, views: Views) -> Lineage:
 
 
 def start_knows(plan: Plan, fold: Fold, views: Views | None = None) -> dict[str, Any]:
-    """Return which test clips and persons of a fold its starting weights were trained on; empty for weights of nobody.
+    """Return which of a fold's test clips and persons its starting weights were trained on.
 
     Clips are compared by their frames, which only `views` have. `complete` is False where the file does not say all.
+    Empty where it starts at random or from published weights.
     """
     before, table = plan.lineage, plan.table.iloc[fold.test]
     if before == Lineage():

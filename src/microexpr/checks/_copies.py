@@ -33,7 +33,7 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
             "note",
             "Whether frames of test clips are also in training is not known.",
             "its results were stored without hashes of frames",
-            "run it again into a new folder: present versions store them",
+            "run it again into a new folder, which stores them",
         )
     shared = {clip: pair for fold in result.folds if "hashes" in fold.views for clip, pair in _pairs(fold).items()}
     if not shared:
@@ -98,7 +98,7 @@ def _started_on_test(result: Result) -> Iterator[Finding]:
             "note",
             "What the starting weights were trained on is not known.",
             "their file does not say",
-            "fit them with a present version, which writes it into the file, or say beside the score whose they are",
+            "fit them again, which writes it into the file, or say beside the score what they were trained on",
         )
 
 
