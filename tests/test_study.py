@@ -31,6 +31,7 @@ from microexpr.report.choices import choices
 from microexpr.report.paired import paired
 from microexpr.statistics.comparison import compare, with_family
 from microexpr.statistics.paired import Predictions
+from microexpr.statistics.scope import Trained
 from shell import microexpr
 from test_casme2 import jpeg
 from test_report import Page
@@ -149,7 +150,8 @@ def test_pairs_are_what_the_statistics_give(finished):
             Predictions.of(cell.experiment.preprocessing.label, cell.result.predictions(), sorted(EMOTIONS))
             for cell in (a, b)
         ]
-        how = {"rng": rng_for(0, "paired"), "n": 2_000, "permutations": 1_999}
+        trained = Trained(1, networks=a.experiment.model.name != "pca_svm")
+        how = {"rng": rng_for(0, "paired"), "n": 2_000, "permutations": 1_999, "trained": trained}
         direct.append(compare(*given, "macro_f1", **how))
     for row, one in zip(rows, with_family(direct), strict=True):
         assert {name: row[name] for name in dataclasses.asdict(one)} == dataclasses.asdict(one) | {
@@ -162,7 +164,9 @@ def test_pairs_are_what_the_statistics_give(finished):
 @pytest.mark.numeric
 def test_the_report_compares(summary, finished):
     page = Page((finished[1] / "report.html").read_text("utf-8"))
-    assert "Preprocessings were compared in 4 pairs on the same test clips." in page.text
+    assert "Models trained on two preprocessings were compared in 4 pairs on the same test clips." in page.text
+    assert summary["factors"]["verdict"].startswith("Among these trained models: ")
+    assert "Hold-out with one seed" in summary["factors"]["verdict"]
     assert {"figure-differences", "figure-difference_distributions"} <= {attrs.get("id") for _, attrs in page.tags}
     # How many clips change depends on the processor's kernels.
     changed = {clip["clip"] for row in summary["paired"] for clip in row["changed"]}

@@ -629,6 +629,12 @@ def test_the_verdict_follows_the_test_not_the_sign(done, difference, told_, star
     row = done.summary["comparison"] | {"difference": difference, "told": told_}
     said = verdict(Reading(done.summary | {"comparison": row}, {}))[0]
     assert said.startswith(starts)
+    held = row | {"trained": {"folds": 1, "seeds": 1, "networks": True}}
+    said = verdict(Reading(done.summary | {"comparison": held}, {}))[0]
+    ahead = f", the {'tuned' if difference > 0 else 'untuned'} ahead: " if told_ else " do not differ significantly: "
+    assert said.startswith("Tuned and untuned, these two trained networks")
+    assert ahead in said
+    assert "helped" not in said
     alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one person."}}, {}))
     assert alone == ["Whether tuning helped cannot be told: all are of one person."]
 

@@ -324,6 +324,8 @@ def comparison(compared: Compared) -> None:
 
 def comparisons(found: Compared) -> None:
     """Print the first of several results against each other one, as one family."""
+    from microexpr.statistics.scope import together
+
     _stamped(found)
     first, letters = found.comparisons[0], found.letters
     for letter, each in zip(letters, found.stored, strict=True):
@@ -353,7 +355,7 @@ def comparisons(found: Compared) -> None:
     for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.remarks):
         mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.remarks]
         _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
-    said = first.trained.verdict(told=bool(told))
+    said = together([one.trained for one in found.comparisons]).verdict(told=bool(told))
     typer.echo(f"{said}: {', '.join(told)}" if told else said)
 
 

@@ -16,7 +16,7 @@ from microexpr.report.reading import number, short
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
 from microexpr.report.table import interval, shown
 from microexpr.statistics.power import LEVEL, POWER
-from microexpr.statistics.scope import Trained
+from microexpr.statistics.scope import Trained, together
 
 MOST = 36
 """Comparisons that a figure can hold."""
@@ -102,7 +102,7 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
         p = corrected(pair.row)
         _beside(axes, at, difference(pair.row) + ("" if p is None else f" · p {shown(p, 'p')}"))
     _rows(axes, drawn, ahead, score)
-    filled = drawn[0].trained.verdict(told=True)
+    filled = together([pair.trained for pair in drawn]).verdict(told=True)
     notes += [f"Filled: {filled}{', p corrected by Holm' if _several(drawn) else ''}."]
     if any(number(pair.row.get("detectable")) is not None for pair in drawn):
         share = power([pair.row for pair in drawn])

@@ -12,6 +12,7 @@ from microexpr.report.reading import MANY, Reading, number, short
 from microexpr.report.records import place
 from microexpr.report.style import SERIES
 from microexpr.report.table import ABSENT, Column, Table, shown
+from microexpr.statistics.scope import together
 
 ONE_BY_ONE = 3
 """Pairs whose changed clips are listed pair by pair; of more, clips are counted."""
@@ -119,7 +120,7 @@ def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
         "the number of pairs. McNemar's exact test counts clips as independent, which those of one person are not."
     ]
     if stated:
-        trained = Pair("", next((row for row in rows if row.get("trained")), {})).trained
+        trained = together([Pair("", row).trained for row in rows])
         notes.append(
             f"Bold: {trained.verdict(told=True)}. Detectable: the smallest difference that {power(rows)} of such test "
             f"sets would find; {ABSENT} where none could, as too few persons are predicted otherwise."
@@ -210,7 +211,7 @@ def verdict(reading: Reading) -> str:
         for pair in told[:NAMED]
     )
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
-    trained = pairs[0].trained
+    trained = together([pair.trained for pair in pairs])
     if len(pairs) == 1:
         said = f"In the one pair of preprocessings {trained.verdict(told=bool(told))}"
     else:

@@ -64,6 +64,16 @@ UNKNOWN = Trained()
 """How it came to be is not known, so nothing is said of it."""
 
 
+def together(each: Sequence[Trained]) -> Trained:
+    """Return what holds for several comparisons at once: words that claim too much for none of them."""
+    known = [one for one in each if one.folds is not None]
+    if not known:
+        return UNKNOWN
+    return Trained(
+        min(one.folds or 0 for one in known), max(one.seeds for one in known), all(one.networks for one in known)
+    )
+
+
 def trained(results: Sequence[Result], seeds: int = 1) -> Trained:
     """Return how the sides of a comparison of these results were trained; of several divisions the first counts."""
     models = [result.experiment.model.build(contracts.models) for result in results]
