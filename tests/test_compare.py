@@ -196,15 +196,15 @@ def test_kernels_that_differ_are_named(places, tmp_path):
 def test_the_kernels_are_those_that_trained_the_folds(tmp_path):
     """A folder may be finished on another machine than the one that began it."""
     zen = {"environment": {"torch": "2.9", "numpy BLAS": "openblas Zen"}}
-    out, other = (store(tmp_path / name, GUESSES[name], facts=zen, seed=seed) for seed, name in enumerate("ab"))
+    out, other = (
+        store(tmp_path / name, GUESSES[name], facts=zen, seed=seed, folds=2) for seed, name in enumerate("ab")
+    )
     (folder,) = (out / "results").iterdir()
     results = Results(folder.parent, folder.name)
-    (fold,) = results.folds()
-    for name, half, environment in (
-        ("all", fold.views.iloc[: N // 2], {"torch": "2.9"}),  # before kernels were recorded
-        ("rest", fold.views.iloc[N // 2 :], {"torch": "2.9", "numpy BLAS": "openblas Haswell"}),
-    ):
-        results.write(FoldResult(name, half, fold.history, {"repeat": 1, "environment": environment}))
+    before_kernels_were_recorded = {"torch": "2.9"}
+    haswell = {"torch": "2.9", "numpy BLAS": "openblas Haswell"}
+    for fold, environment in zip(list(results.folds()), (before_kernels_were_recorded, haswell), strict=True):
+        results.write(FoldResult(fold.name, fold.views, fold.history, {"repeat": 1, "environment": environment}))
     found = compare_all([out, other], **QUICK)
     assert [(row.name, row.values) for row in surroundings(found.stored)] == [
         ("numpy BLAS", ("openblas Haswell", "openblas Zen"))

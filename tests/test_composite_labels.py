@@ -155,7 +155,7 @@ def test_dry_run_says_so(partly, tmp_path):
         "utf-8",
     )
     answer = microexpr("study", study_file, "--data", partly, "--dry-run")
-    assert f"! l{NONE}" in answer.out, answer.err
+    assert f"! l{NONE}" in " ".join(answer.out.split()), answer.err
 
 
 def test_run_report_and_check_say_so(partly, tmp_path):
