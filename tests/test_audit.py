@@ -1077,7 +1077,7 @@ def test_numbers_are_spanned():
         "4",
         "4 to 5",
         "4 or 6",
-        "1 to 11, with gaps",
+        "1 to 11 (with gaps)",
     )
     with pytest.raises(ConfigError, match="there is no file"):
         audit_table("no.toml")

@@ -442,7 +442,7 @@ def test_colour_and_depth(tmp_path):
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
     assert [str(remark) for remark in Casme3(tmp_path).remarks() if "part_A" in remark.where] == [
-        "part_A/spNO.3/J: the table calls it j -> nothing: it is read"
+        "part_A/spNO.3/J: the table calls it j -> nothing to do: it is read"
     ]
     assert second.key == "casme3/spNO.3/j/7-12"
     before = reader.fingerprint()

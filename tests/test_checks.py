@@ -129,6 +129,13 @@ def test_cells_at_the_papers_level_are_counted_and_not_accused():
     assert me005([cell for cell, finding in zip(cells, alone, strict=True) if not finding]) == []
 
 
+def test_a_small_test_set_of_mixed_persons_is_said_to_be_too_small():
+    truth = np.tile([0, 1], 5)
+    (found,) = me005([made(truth, 1 - truth, np.repeat(np.arange(5), 2).astype(str), 1)])
+    assert "The test set is too small for this test to have power." in found.sentence
+    assert "5 of 5 persons have clips of two classes or more" in found.evidence
+
+
 def test_where_few_persons_have_clips_of_two_classes_the_test_is_said_to_have_no_power():
     persons = np.arange(27)
     persons[[10, 20, 26]] = 0, 9, 11  # three persons with two clips of two classes, 21 with one clip

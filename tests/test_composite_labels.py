@@ -113,10 +113,11 @@ def test_every_rule_accepts_the_words_of_its_own_classes(name):
 def test_a_database_of_which_nothing_is_kept_is_named():
     clips = [*listed(), image("dfme", 0, "anger"), image("dfme", 1, "anger"), image("dfme", 2, "fear")]
     (told,) = COMPOSITE.unlike(clips)
-    assert told.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
+    assert told.clips == 0
+    assert told.text.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
     assert COMPOSITE.unlike(clips, synthetic=True) == [told]
     own = label_set({"anger": "a"}, clips)
-    assert [text.partition(" (")[0] for text in own.unlike(clips)] == [
+    assert [kept.text.partition(" (")[0] for kept in own.unlike(clips)] == [
         f"label set own keeps none of the {sum(COUNTS[name])} clips of {name}" for name in COUNTS
     ]
 
@@ -127,7 +128,7 @@ def test_five_classes_of_the_later_table_are_not_those_published(tmp_path, table
     clips, labels = Casme2(tmp_path).clips(), LABEL_SETS["casme2_5"]
     assert sum(labels.of(clip) is not None for clip in clips) == kept
     told = [f"label set casme2_5 keeps {kept} clips of casme2, where 246 were published"] if kept != 246 else []
-    assert [text.partition(":")[0] for text in labels.unlike(clips)] == told
+    assert [kept.text.partition(":")[0] for kept in labels.unlike(clips)] == told
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +164,10 @@ def test_run_report_and_check_say_so(partly, tmp_path):
     stamps = [stamp["text"] for stamp in done.summary["stamps"] if stamp["code"] == "counts_differ"]
     assert [text.startswith(start) for text, start in zip(stamps, (f"L{FEW}", f"L{NONE}"), strict=True)] == [True, True]
     assert f"L{NONE}" in done.paths.html.read_text("utf-8")
-    found = [finding.evidence for finding in check(tmp_path) if finding.code == "ME019"]
-    assert [text.startswith(start) for text, start in zip(found, (f"L{FEW}", f"L{NONE}"), strict=True)] == [True, True]
+    none, few = [finding for finding in check(tmp_path) if finding.code == "ME019"]
+    assert (none.level, few.level) == ("warning", "note")
+    assert none.evidence.startswith(f"L{NONE}")
+    assert few.evidence.startswith(f"L{FEW}")
 
 
 def composite() -> Experiment:

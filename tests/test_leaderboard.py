@@ -586,7 +586,7 @@ def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(
     assert "No method was chosen inside the training persons" in said
     assert "No reference was named" in said
     assert "Against permuted labels 1 of 2 methods is below 5 %, 0.1 expected by chance; corrected by Holm, 1." in said
-    assert "Not distinguishable from permuted labels: blind, which is no proof" in said
+    assert "Not distinguishable from permuted labels: blind. That does not prove that" in said
     assert "nothing was recognised" not in said
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "warning"

@@ -105,6 +105,7 @@ def test_skin_that_moves_by_a_pixel_is_found_where_it_moves():
     assert change[PLACE] > 5 * change.median()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("size", ["nano", "base"])
 def test_bf16_sees_the_motion_that_32_bits_see(size):
     """At the authors' 224 pixels, where skin moves by two pixels at most."""

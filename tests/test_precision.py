@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from microexpr.contracts import FittedOnce, Seeing, ViewSpec, models
 from test_contracts import FRAMES, LARGE, PICTURES, SMALL, VIEWS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 K, STEPS, BATCH = 3, 40, 8
 MOST = 0.04
 """Of how much the scores of different inputs differ: what a change of the precision may move them by."""

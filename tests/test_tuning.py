@@ -631,8 +631,9 @@ def test_the_verdict_follows_the_test_not_the_sign(done, difference, told_, star
     assert said.startswith(starts)
     held = row | {"trained": {"folds": 1, "seeds": 1, "networks": True}}
     said = verdict(Reading(done.summary | {"comparison": held}, {}))[0]
-    ahead = f", the {'tuned' if difference > 0 else 'untuned'} ahead: " if told_ else " do not differ significantly: "
-    assert said.startswith("Tuned and untuned, these two trained networks")
+    better = "tuned" if difference > 0 else "untuned"
+    ahead = f" differ significantly, and the {better} one is better: " if told_ else " do not differ significantly: "
+    assert said.startswith("The tuned and the untuned network")
     assert ahead in said
     assert "helped" not in said
     alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one person."}}, {}))

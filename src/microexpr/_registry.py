@@ -24,13 +24,13 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from microexpr._source import inside, source
+from microexpr._source import calling, inside, source
 from microexpr.errors import ConfigError, UnknownComponentError, suggest
 
 T = TypeVar("T")
 Factory = Callable[..., T]
 UNKNOWN = "unknown-"
-"""Begin of the digest of code that cannot be recognised in another run."""
+"""Prefix of the digest of code that cannot be recognised in another run."""
 
 
 @dataclass
@@ -45,6 +45,8 @@ class Registry(Generic[T]):
     _revisions: dict[str, int] = field(default_factory=dict)
     _sources: dict[str, str | None] = field(default_factory=dict)
     """Of components from outside the package: the digest of their source when they were registered."""
+    _registering: dict[str, str] = field(default_factory=dict)
+    """Of the same: the module that registered it."""
     _outside: dict[str, str] = field(default_factory=dict)
     """Of the same: the digest that this run goes by."""
 
@@ -85,7 +87,7 @@ class Registry(Generic[T]):
                 importlib.import_module(self._modules[name])
             elif name in self._entry_points:
                 self._factories.setdefault(name, self._entry_points[name].load())
-                self._note_source(name)
+                self._note_source(name, self._entry_points[name].module)
             else:
                 raise UnknownComponentError(self.kind, name, self.names())
         return self._factories[name]
@@ -105,7 +107,7 @@ class Registry(Generic[T]):
         Where there is no source, or another than was loaded, the digest is one that no other run has.
         """
         for name, loaded in self._sources.items():
-            found = source(self._factories[name], name)
+            found = source(self._factories[name], name, self._registering[name])
             known = found is not None and found == loaded
             self._outside[name] = str(found) if known else f"{UNKNOWN}{uuid.uuid4().hex}"
         return bool(self._sources)
@@ -135,12 +137,13 @@ class Registry(Generic[T]):
             self._factories.setdefault(name, factory)
             self._revisions[name], self._outside[name] = revision, found
 
-    def _note_source(self, name: str) -> None:
+    def _note_source(self, name: str, registering: str = "") -> None:
         factory = self._factories[name]
         self._sources.pop(name, None)
         self._outside.pop(name, None)
         if not inside(factory):
-            self._sources[name] = found = source(factory, name)
+            self._registering[name] = registering or calling()
+            self._sources[name] = found = source(factory, name, self._registering[name])
             self._outside[name] = found or f"{UNKNOWN}{uuid.uuid4().hex}"
 
     def parameters(self, name: str) -> dict[str, tuple[Any, Any]]:

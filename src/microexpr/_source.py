@@ -9,6 +9,7 @@ the lines which run a study do not count. Comments, docstrings and layout never 
 from __future__ import annotations
 
 import ast
+import builtins
 import dis
 import functools
 import importlib.util
@@ -23,6 +24,8 @@ from typing import Any
 from microexpr.files import digest
 
 OWN = "microexpr"
+CHECKERS = ("jaxtyping", "beartype")
+"""Packages whose code is called in between where types are checked while the program runs."""
 
 
 def inside(factory: object) -> bool:
@@ -30,40 +33,52 @@ def inside(factory: object) -> bool:
     return isinstance(factory, type | FunctionType) and factory.__module__.partition(".")[0] == OWN
 
 
-def source(factory: Any, name: str) -> str | None:
-    """Return the digest of what a factory, registered as `name`, is made of; None without a source that can be read."""
+def calling() -> str:
+    """Return the name of the module whose code called into this package."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (OWN, *CHECKERS):
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def source(factory: Any, name: str, registering: str) -> str | None:
+    """Return the digest of what a factory is made of; None without a source that can be read.
+
+    It was registered as `name` by the module `registering`, which may not be the one that defines it.
+    """
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    defining = inspect.unwrap(factory)
+    defining = defining if isinstance(defining, type | FunctionType) else type(defining)
+    modules = [sys.modules.get(each) for each in dict.fromkeys((defining.__module__, registering))]
     try:
-        return _source(factory, name)
+        if not all(module and _has_file(module) for module in modules) or _typed_in(defining):
+            return None
+        return digest([defining.__qualname__, [_content(module, name) for module in modules]])
     except (OSError, SyntaxError):
         return None
 
 
-def _source(factory: Any, name: str) -> str | None:
-    held: list[str] = []
-    while isinstance(factory, functools.partial):
-        held.append(repr((factory.args, sorted(factory.keywords.items()))))
-        factory = factory.func
-    factory = inspect.unwrap(factory)
-    defining = factory if isinstance(factory, type | FunctionType) else type(factory)
-    module = sys.modules.get(defining.__module__)
-    if module is None or not _has_file(module, defining):
-        return None
-    file, spec = Path(str(module.__file__)).resolve(), getattr(module, "__spec__", None)
+def _content(module: Any, name: str) -> list[Any]:
+    """Return what counts of a module, and of those that it imports from its own package or folder."""
+    file, spec = Path(module.__file__).resolve(), getattr(module, "__spec__", None)
     dotted = spec.name if spec is not None else module.__name__  # a script started with -m has a spec
     tree = _tree(file)
     counted = _of_script(tree, name) if module.__name__ == "__main__" else tree.body
-    top = dotted.partition(".")[0]
-    versions = [f"{each} {version(each)}" for each in sorted(set(packages_distributions().get(top, ())))]
-    modules = _imported(counted, dotted, file)
-    return digest([defining.__qualname__, held, versions, _plain(counted), sorted(modules.items())])
+    distributions = sorted(set(packages_distributions().get(dotted.partition(".")[0], ())))
+    modules = sorted(_imported(counted, dotted, file).items())
+    return [_plain(counted), [f"{each} {version(each)}" for each in distributions], modules]
 
 
-def _has_file(module: Any, defining: type | FunctionType) -> bool:
-    """Whether code comes from the module's file: not from a notebook's cell or from the prompt."""
+def _has_file(module: Any) -> bool:
+    return Path(str(getattr(module, "__file__", None))).suffix == ".py"
+
+
+def _typed_in(defining: type | FunctionType) -> bool:
+    """Whether code comes from a notebook's cell or from the prompt, although its module has a file."""
     functions = [defining] if isinstance(defining, FunctionType) else vars(defining).values()
     places = (each.__code__.co_filename for each in functions if isinstance(each, FunctionType))
-    typed_in = any(not Path(place).is_file() and place != "<string>" for place in places)  # <string>: of a dataclass
-    return not typed_in and Path(str(getattr(module, "__file__", None))).suffix == ".py"
+    return any(not Path(place).is_file() and place != "<string>" for place in places)  # <string>: of a dataclass
 
 
 # --- modules ----------------------------------------------------------------------------------------------------------
@@ -112,11 +127,12 @@ def _of_script(tree: ast.Module, name: str) -> list[ast.stmt]:
     counted = [each for each in statements if _registers(each, name)]
     if not counted:
         return tree.body
-    imported = {bound for each in statements if isinstance(each, ast.Import | ast.ImportFrom) for bound in _binds(each)}
+    imports = (each for each in statements if isinstance(each, ast.Import | ast.ImportFrom))
+    fixed = {*dir(builtins), *(bound for each in imports for bound in _binds(each))}
     for each in counted:
         used = _used(each)
         for other in statements:
-            changes = _binds(other) - (imported if isinstance(other, ast.Expr) else set())
+            changes = _binds(other) - (fixed if isinstance(other, ast.Expr) else set())
             if other not in counted and ("*" in changes or used & changes):
                 counted.append(other)  # and is looked at in its turn
     return sorted(counted, key=lambda each: each.lineno)
@@ -154,22 +170,24 @@ def _registers(statement: ast.stmt, name: str) -> bool:
 
 
 def _binds(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement binds, or may change: ``LAYERS.append(3)`` changes LAYERS."""
+    """Return the names that a statement binds, or may change as ``LAYERS.append(3)`` and ``fill(LAYERS)`` do."""
     if isinstance(statement, ast.If):
         return _binds(statement.body[0])
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
+        shared = (each for node in ast.walk(statement) if isinstance(node, ast.Global) for each in node.names)
+        return {statement.name, *shared}
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    found = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute | ast.Subscript):
-            inner: ast.expr = node
-            while isinstance(inner, ast.Attribute | ast.Subscript):
-                inner = inner.value
-            changed = isinstance(node.ctx, ast.Store) or isinstance(statement, ast.Expr)
-            found |= {inner.id} if changed and isinstance(inner, ast.Name) else set()
-    return found
+    names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+    if isinstance(statement, ast.Expr):
+        return {node.id for node in names}
+    changed = {
+        id(target)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store)
+        for target in ast.walk(node.value)
+    }
+    return {node.id for node in names if isinstance(node.ctx, ast.Store) or id(node) in changed}
 
 
 # --- syntax trees -----------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ def dry_run(
         "cells": _planned(grid, jobs),
         "methods_skipped": left_out,
         "facts": dict(data_found.dataset.facts()),
-        "warnings": [*data_found.label_warnings, *dict.fromkeys(leaks)],
+        "warnings": [*(kept.text for kept in data_found.label_warnings), *dict.fromkeys(leaks)],
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
     }

@@ -271,7 +271,8 @@ class FittedOnce(Protocol):
 class LossFn(Protocol):
     """Return one value a row, which training joins by a plain mean; `class_counts` are those of the training rows.
 
-    A value may depend on the other rows of the batch: a loss that averages otherwise scales its rows by what differs.
+    A value may depend on the other rows of the batch: a loss with another average rescales its rows, so that their
+    plain mean is that average.
     """
 
     def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]: ...

@@ -192,7 +192,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "data": dict(plan.data.dataset.facts()),
         "classes": list(plan.data.labels.classes),
         "clips": digest([clip.key for clip in plan.data.clips]),
-        "label_warnings": plan.data.label_warnings,
+        "label_warnings": [kept._asdict() for kept in plan.data.label_warnings],
         "environment": environment(),
     }
 
@@ -281,7 +281,7 @@ def _milliseconds(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n
                 spent.append(time.perf_counter() - start)
     finally:
         cv2.setNumThreads(before)
-    return {"ms_a_clip": 1000 * float(np.median(spent[1:])), "ms_threads": str(threads)}
+    return {"ms_a_clip": 1000 * float(np.median(spent[1:])), "ms_threads": threads}
 
 
 def fit_rows(

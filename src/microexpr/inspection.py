@@ -153,7 +153,7 @@ def _usable(
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
         raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
     unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.facts()) if chosen else []
-    return dataset, labelled, left_out, chosen, tuple(unlike)
+    return dataset, labelled, left_out, chosen, tuple(kept.text for kept in unlike)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from microexpr.clip import Clip
 from microexpr.errors import ConfigError, UnknownComponentError
@@ -27,6 +27,13 @@ VOCABULARY = (
     "negative",
     "positive",
 )
+
+
+class Kept(NamedTuple):
+    """How many clips of a database a label set keeps, where readers must know it."""
+
+    clips: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,8 @@ class LabelSet:
                 return rule.of(clip)
         return None
 
-    def unlike(self, clips: Iterable[Clip], *, synthetic: bool = False) -> list[str]:
-        """Return, database by database, that it keeps none of its `clips`, or another number than was published.
+    def unlike(self, clips: Iterable[Clip], *, synthetic: bool = False) -> list[Kept]:
+        """Return the databases of which it keeps none of the `clips`, or another number than was published.
 
         `clips` are all that could be read, kept or not. Numbers of synthetic databases are compared with nothing.
         """
@@ -85,15 +92,17 @@ class LabelSet:
             count = self.published.get(name)
             if not kept[name]:
                 told = ", ".join(f"{word} {number}" for word, number in emotions.most_common())
-                found.append(
+                text = (
                     f"label set {self.name} keeps none of the {emotions.total()} clips of {name} (emotions: {told}): "
-                    "no score says anything about this database"
+                    "scores do not cover this database"
                 )
+                found.append(Kept(0, text))
             elif count not in (None, kept[name]) and not synthetic:
-                found.append(
+                text = (
                     f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another "
                     "release of its table, a changed table, or clips left out"
                 )
+                found.append(Kept(kept[name], text))
         return found
 
 

@@ -74,7 +74,7 @@ def flows(
 
 
 def finest_scale(height: int, width: int, wanted: int) -> int:
-    """Return how often DIS halves pictures of this size: `wanted` times, or the most that OpenCV allows.
+    """Return how often DIS halves frames of this size: `wanted` times, or the most that OpenCV allows.
 
     That is once from 46 pixels a side, twice from 91 and three times from 182. OpenCV answers a scale beyond its
     coarsest with another algorithm (full resolution, more scales, for 3 patches of 12) and says nothing.

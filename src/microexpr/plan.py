@@ -21,7 +21,7 @@ from microexpr.contracts import Fold, Preprocessor, Recordings, Sampler, ViewSpe
 from microexpr.errors import ConfigError, DataError, Fault, NoWeightsError, UnfitError, many, of_clip
 from microexpr.files import digest
 from microexpr.joined import Joined
-from microexpr.labels import LabelSet, clip_table, label_set
+from microexpr.labels import Kept, LabelSet, clip_table, label_set
 from microexpr.lineage import Lineage
 from microexpr.multitask import TargetValues
 from microexpr.partition import cut_val, keep_train
@@ -68,7 +68,7 @@ class Data:
         return clip_table(self.clips, self.labels)
 
     @property
-    def label_warnings(self) -> list[str]:
+    def label_warnings(self) -> list[Kept]:
         """Databases of which the label set keeps no clip, or another number than was published of it."""
         bad = {fault.clip for fault in self.skipped}
         clips = (clip for clip in self.dataset.clips() if clip.key not in bad)

@@ -108,4 +108,4 @@ def span(numbers: Sequence[int]) -> str:
         return str(numbers[0])
     if numbers[-1] - numbers[0] == len(numbers) - 1:
         return f"{numbers[0]} to {numbers[-1]}"
-    return " or ".join(map(str, numbers)) if len(numbers) < 6 else f"{numbers[0]} to {numbers[-1]}, with gaps"
+    return " or ".join(map(str, numbers)) if len(numbers) < 6 else f"{numbers[0]} to {numbers[-1]} (with gaps)"

@@ -6,6 +6,7 @@ clips is among the facts of the fold.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -35,7 +36,12 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
             "its results were stored without hashes of frames",
             "run it again into a new folder, which stores them",
         )
-    shared = {clip: pair for fold in result.folds if "hashes" in fold.views for clip, pair in _pairs(fold).items()}
+    images = _of_several(result)
+    shared: dict[str, tuple[str, str, str, str]] = {}
+    for fold in result.folds if images else ():
+        for clip, pair in _pairs(fold, images).items():
+            if clip not in shared or pair[1] != pair[3]:
+                shared[clip] = pair
     if not shared:
         return
     tested = {clip for fold in result.folds for clip in fold.views.loc[fold.views["part"] == "test", "clip"]}
@@ -53,26 +59,39 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
     )
 
 
-def _pairs(fold: FoldResult) -> dict[str, tuple[str, str, str, str]]:
+def _of_several(result: Result) -> set[str]:
+    """Return the images that more than one clip shows; a clip's are read once, however many folds have it."""
+    clips: dict[str, set[str]] = {}
+    for fold in result.folds:
+        for clip, _, hashes in _rows(fold.views):
+            clips.setdefault(clip, set()).update(hashes)
+    counted = Counter(image for images in clips.values() for image in images)
+    return {image for image, count in counted.items() if count > 1} - {""}
+
+
+def _pairs(fold: FoldResult, shared: set[str]) -> dict[str, tuple[str, str, str, str]]:
     """Return the test clips that share a frame: each with its person, a training clip and that one's person.
 
     Of several training clips one of another person is taken. A test clip that is itself in training is ME002's.
     """
-    held: dict[str, dict[str, str]] = {}
+    held: dict[str, dict[str, set[str]]] = {}
     found: dict[str, tuple[str, str, str, str]] = {}
     tested = fold.views["part"] == "test"
     for clip, person, hashes in _rows(fold.views[~tested]):
-        for image in hashes:
-            held.setdefault(image, {})[person] = clip
+        for image in shared.intersection(hashes):
+            held.setdefault(image, {}).setdefault(person, set()).add(clip)
     for clip, person, hashes in _rows(fold.views[tested]):
-        for image in hashes:
-            for other_person, other in held.get(image, {}).items() if image else ():
-                if other != clip and (clip not in found or other_person != person):
-                    found[clip] = (clip, person, other, other_person)
+        for image in shared.intersection(hashes):
+            for other_person, clips in held.get(image, {}).items():
+                others = sorted(clips - {clip})
+                if others and (clip not in found or other_person != person):
+                    found[clip] = (clip, person, others[0], other_person)
     return found
 
 
 def _rows(views: pd.DataFrame) -> Iterator[tuple[str, str, Sequence[str]]]:
+    if "hashes" not in views:
+        return iter(())
     return zip(views["clip"], views["person"], views["hashes"], strict=True)
 
 

@@ -156,7 +156,9 @@ def _undistinguished(judged: Sequence[Stored], nulls: Sequence[PermutationNull])
     mend = "report p as it is: it shows neither recognition nor its absence"
     if weak:
         where = "" if len(weak) == len(missed) else f", in {len(weak)} cells"
-        sentence += f" Too few persons have clips of two classes for this test to have power{where}."
+        mixed = all(2 * power.mixed >= power.persons for power in powers.values())
+        why = "The test set is too small" if mixed else "Too few persons have clips of two classes"
+        sentence += f" {why} for this test to have power{where}."
         mend = f"test every person once (loso), or {mend}" if all(each.untested for each in weak) else mend
     yield Finding("ME005", "note", sentence, f"Labels permuted within persons: {'; '.join(said)}.", mend)
 

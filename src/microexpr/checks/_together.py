@@ -31,13 +31,17 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
                 f"Experiments of one copy each: {groups}.",
                 "run the older ones again on the copy that counts, into a folder of its own",
             )
-    for warning in dict.fromkeys(each for one in stored for each in one.facts.get("label_warnings", ())):
+    warnings = {kept["text"]: kept["clips"] for each in stored for kept in each.facts.get("label_warnings", ())}
+    for warning, count in warnings.items():
+        none = count == 0
         yield Finding(
             "ME019",
-            "warning",
-            "The label set does not keep the clips that it should.",
+            "warning" if none else "note",
+            f"The label set keeps {'no clip of a database' if none else 'another number of clips than was published'}.",
             f"{warning[:1].upper()}{warning[1:]}.",
-            "take a label set that knows the words of each database, or leave the database out",
+            "take a label set that knows the words of this database, or leave the database out"
+            if none
+            else "print the number of clips and the release of the table with the score",
         )
     yield from _versions(stored)
     families: dict[str, set[str]] = {}

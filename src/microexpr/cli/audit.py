@@ -120,7 +120,7 @@ def agreement(
     """Compare two codings of the same videos: labels, times, intervals, action units.
 
     Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, person,
-    those that there are. Exit code 1 where no expression could be paired.
+    as far as they are known. Exit code 1 where no expression could be paired.
     """
     from microexpr.agreement import audit_agreement
 

@@ -35,7 +35,7 @@ def expressions(table: Path, rows: Iterable[Row]) -> tuple[Sequence[Line], Seque
             if known.setdefault(times, number) != number:
                 where = f"{table.name}, row {row.number} ({plain(row.cells['video'])})"
                 problem = f"its expression {number} repeats its expression {known[times]}, {'-'.join(times)}"
-                repeats.append(Fault(where, problem, "nothing: it is read once"))
+                repeats.append(Fault(where, problem, "nothing to do: it is read once"))
                 continue
             cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
             headers = dict(zip(("onset", "offset"), columns, strict=False)) if number > 1 else {}

@@ -385,7 +385,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             folder, name = (path, next(self._clip_names(clip))) if self._of_clips else (path.parent, clip.video)
             if folder.name != name and folder.name.casefold() == name.casefold() and folder not in told:
                 told.add(folder)
-                yield Fault(self._short(folder), f"the table calls it {name}", "nothing: it is read", clip.key)
+                yield Fault(self._short(folder), f"the table calls it {name}", "nothing to do: it is read", clip.key)
 
     def _unlisted(self) -> Iterator[Fault]:
         # Videos without an expression are no surprise.

@@ -60,8 +60,8 @@ class Manifest(Dataset):
       without time.
 
     An image that two rows list, a folder under two persons, and clips of one folder whose frames overlap are faults;
-    two clips of one person apart in one folder are none. Copies under other names pass here: `microexpr check` finds
-    frames of theirs that are identical in training and test.
+    two clips of one person apart in one folder are none. Copies under other file names are not found here;
+    `microexpr check` finds identical frames in training and test.
 
     Further columns are kept as text in `Clip.labels`. Pictures of three channels are read as red, green, blue;
     `channels` names them otherwise, and then in the order in which they are STORED AS OPENCV READS THEM (blue, green,

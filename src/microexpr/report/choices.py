@@ -204,8 +204,8 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "uncorrected", "note", "Tables were read raw: their known defects were left as they are."
     if plan.data.dataset.cropped():
         yield "cropped", "warning", "Frames were cropped by the owners of the database before any preprocessing here."
-    for difference in plan.data.label_warnings:
-        yield "counts_differ", "warning", f"{difference[:1].upper()}{difference[1:]}."
+    for kept in plan.data.label_warnings:
+        yield "counts_differ", "warning", f"{kept.text[:1].upper()}{kept.text[1:]}."
     if plan.data.unlabelled:
         told = ", ".join(f"{emotion} {count}" for emotion, count in plan.data.unlabelled.items())
         total, name = sum(plan.data.unlabelled.values()), plan.data.labels.name

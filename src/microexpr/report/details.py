@@ -337,7 +337,7 @@ def _heads(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _shares(axes: Axes, at: int, row: Mapping[str, Any]) -> None:
     left = 0.0
-    if number(row.get("seed_share")) is None:
+    if number(row.get("joint_share")) is None:
         axes.text(50, at, "nothing varies" if row.get("unit") else "not split", ha="center", va="center",
                   color=SOFT, style="italic")  # fmt: skip
         return

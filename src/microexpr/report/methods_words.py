@@ -109,10 +109,8 @@ def _against(reading: Reading) -> str:
     worse = [row for row in rows if row["paired"]["told"] and row["paired"]["value"] <= 0]
     open_ = [row for row in rows if not row["paired"]["told"]]
     said = f"Against {against}, corrected for {many(len(rows), 'comparison')} (Holm), "
-    trained, claims = (
-        _trained(reading),
-        [(word, found) for word, found in (("better", better), ("worse", worse)) if found],
-    )
+    trained = _trained(reading)
+    claims = [(word, found) for word, found in (("better", better), ("worse", worse)) if found]
     if trained.holdout:
         things = f"these trained {trained.things}"
         parts = [f"{things} are significantly {word}: {_named(found)}" for word, found in claims]
@@ -160,7 +158,8 @@ def _permuted(reading: Reading) -> str:
         f"{sum(row['permuted']['above'] for row in rows)}."
     )
     if missed:
-        said += f" Not distinguishable from permuted labels: {listed(missed)}, which is no proof of no recognition."
+        said += f" Not distinguishable from permuted labels: {listed(missed)}."
+        said += " That does not prove that nothing is recognised."
     return said
 
 

@@ -124,7 +124,7 @@ def seeds(reading: Reading) -> str:
 
 def variance(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return what share of a score's variance comes from the seed, from the persons and from both; empty without."""
-    found = [row for row in rows if number(row.get("seed_share")) is not None]
+    found = [row for row in rows if number(row.get("joint_share")) is not None]
     if not found:
         return ""
 

@@ -184,7 +184,7 @@ def architectures(reading: Reading) -> Table | None:
             "networks": build.get("ensemble", 1),
             "input": ", ".join(map(input_shape, build.get("inputs", []))),
             "parameters": build.get("parameters"),
-            "weights": build.get("weights"),
+            "weights": build.get("weights", fact.get("weights")),
         }
         for label, (name, fact) in zip(labels, reading.part("models").items(), strict=True)
         for build in fact.get("builds") or [fact]

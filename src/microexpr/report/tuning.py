@@ -203,16 +203,15 @@ def verdict(reading: Reading) -> list[str]:
         return [f"Whether tuning helped cannot be told: {row['problem']}"]
     found = f"{score} of tuned minus untuned {difference(row)}, swapped {row['unit']} by {row['unit']} p {_p(row)}"
     trained = Trained(**row.get("trained") or {})
-    differ = trained.verdict(told=row["told"])
+    both = f"The tuned and the untuned {trained.things[:-1]}"
     if row["told"]:
-        what = "helped" if row["difference"] > 0 else "did harm"
-        ahead = "tuned" if row["difference"] > 0 else "untuned"
-        said = f"Tuned and untuned, {differ}, the {ahead} ahead" if trained.holdout else f"Tuning {what}"
+        what, better = ("helped", "tuned") if row["difference"] > 0 else ("did harm", "untuned")
+        said = f"{both} differ significantly, and the {better} one is better" if trained.holdout else f"Tuning {what}"
         return [f"{said}: {found}."]
     least = number(row.get("detectable"))
     could = f" The smallest difference that {power([row])} of such test sets would find is {shown(least, 'score')}."
-    said = f"Tuned and untuned, {differ}" if trained.holdout else "Whether tuning helped cannot be told"
-    return [f"{said}: {found}. That is no proof that it does nothing." + (could if least is not None else "")]
+    said = f"{both} do not differ significantly" if trained.holdout else "Whether tuning helped cannot be told"
+    return [f"{said}: {found}. That is no proof that tuning does nothing." + (could if least is not None else "")]
 
 
 def _p(row: Mapping[str, Any]) -> str:

@@ -43,20 +43,14 @@ class Trained:
 
     @property
     def caveat(self) -> str:
-        """Return what the test does not cover, for people; empty where it is not known."""
-        if self.folds is None:
+        """Return what a test under a hold-out does not cover; empty for another protocol."""
+        if not self.holdout:
             return ""
-        if self.holdout:
-            seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
-            return (
-                f"Hold-out with {seeds}: every test clip is predicted by the same trained {self.things}, which the "
-                "test holds fixed. It covers other persons and says nothing about the methods that trained them: "
-                "that takes cross-validation, and several seeds."
-            )
-        often = "once" if self.seeds == 1 else f"once with each of {self.seeds} seeds"
+        seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         return (
-            f"The {self.things} of each of the {self.folds} folds were trained {often}: the test covers other persons, "
-            "and other seeds or training clips only as far as folds differ in them."
+            f"Hold-out with {seeds}: every test clip is predicted by the same trained {self.things}, which the test "
+            "holds fixed. It covers other persons and says nothing about the methods that trained them: that takes "
+            "cross-validation, and several seeds."
         )
 
 
