@@ -165,7 +165,7 @@ def test_pairs_are_what_the_statistics_give(finished):
 def test_the_report_compares(summary, finished):
     page = Page((finished[1] / "report.html").read_text("utf-8"))
     assert "Models trained on two preprocessings were compared in 4 pairs on the same test clips." in page.text
-    assert summary["factors"]["verdict"].startswith("Among these trained models: ")
+    assert summary["factors"]["verdict"].startswith("Among these trained models, ")
     assert "Hold-out with one seed" in summary["factors"]["verdict"]
     assert {"figure-differences", "figure-difference_distributions"} <= {attrs.get("id") for _, attrs in page.tags}
     # How many clips change depends on the processor's kernels.

@@ -166,11 +166,13 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
         return facts | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
     told = [*([] if not (joined := _joined(result)) else [joined])]
     held = trained([cell.result for cell in result.cells], max(map(len, by_setting(result))))
-    among = f"Among these trained {held.things}: " if held.holdout else ""
+    said = found.verdict(SCORE_TITLE)
+    if held.holdout:
+        said = f"Among these trained {held.things}, {said[:1].lower()}{said[1:]}"
     return facts | {
         "effects": _rows(found),
         "confounded": [*found.confounded, *told],
-        "verdict": " ".join([f"{among}{found.verdict(SCORE_TITLE)}", *told, held.caveat]),
+        "verdict": " ".join([said, *told, held.caveat]),
         "persons": found.persons,
         "n": found.n,
         "permutations": found.permutations,

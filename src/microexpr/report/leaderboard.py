@@ -102,7 +102,7 @@ def board(reading: Reading) -> Table:
     columns += [
         Column("Parameters", "parameters", "count"),
         Column("ms a clip", "ms_a_clip", "ms"),
-        Column("Threads", "ms_threads"),
+        Column("Threads", "ms_threads", missing=ABSENT),
         Column("Training", "seconds", "time"),
     ]
     return Table("leaderboard", "Leaderboard", columns, rows, _notes(reading), _marks(rows))
