@@ -464,8 +464,8 @@ def test_a_repeat_inside_a_row_is_one_clip_for_check_and_table(tmp_path):
     assert reader.faults(table_only=True) == ()
     (told,) = [str(remark) for remark in reader.remarks(table_only=True) if "repeats" in str(remark)]
     assert told == (
-        "SMIC-HS-E_annotation.xlsx, row 5 (s2_ne_01): its expression 3 repeats its expression 2, 110-113 -> nothing: "
-        "it is read once"
+        "SMIC-HS-E_annotation.xlsx, row 5 (s2_ne_01): its expression 3 repeats its expression 2, 110-113 -> nothing to "
+        "do: it is read once"
     )
     found = check("smic", tmp_path, {"part": "long"}, table_only=True)
     assert (found.clips, found.faulty) == (7, 0)
