@@ -197,6 +197,13 @@ def test_what_is_typed_in_has_no_source_although_its_module_has(project, place):
     assert source(net.Net, "net", "net") is None
 
 
+def test_an_import_that_leads_out_of_its_package_is_no_source_and_no_traceback(project):
+    write(
+        project, {"pack/__init__.py": "", "pack/net.py": "class Net: ...\ndef later():\n    from ... import outside\n"}
+    )
+    assert source(load("pack.net").Net, "net", "pack.net") is None
+
+
 # --- scripts ----------------------------------------------------------------------------------------------------------
 SCRIPT = '''"""A study and its component in one file."""
 import sys

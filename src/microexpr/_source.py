@@ -55,7 +55,7 @@ def source(factory: Any, name: str, registering: str) -> str | None:
         if not all(module and _has_file(module) for module in modules) or _typed_in(defining):
             return None
         return digest([defining.__qualname__, [_content(module, name) for module in modules]])
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, ValueError, ImportError, IndexError):  # an import that leads out of its package, say
         return None
 
 

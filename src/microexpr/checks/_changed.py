@@ -19,7 +19,7 @@ Used = tuple[Registry[Any], str, int | str]
 
 
 def of_changed(stored: Sequence[Stored]) -> Iterator[Finding]:
-    """Yield what is to object to; a component that is not known here (a script's own) is compared among results."""
+    """Yield what is to object to; components from outside may not be known here, so results are compared too."""
     now: dict[str, list[str]] = {}
     alike: dict[str, dict[str, set[str]]] = {}
     for each in stored:
@@ -30,7 +30,7 @@ def of_changed(stored: Sequence[Stored]) -> Iterator[Finding]:
             if after not in (None, before):
                 now.setdefault(f"{registry.kind} {name}: revision {before} then, {after} now", []).append(each.key)
         same = digest([_without(canonical), each.facts.get("weights"), each.facts.get("fingerprint")])
-        for registry, name, before in used:
+        for registry, name, before in (item for item in used if isinstance(item[2], str)):
             alike.setdefault(f"{same} {registry.kind} {name}", {}).setdefault(str(before), set()).add(each.key)
     if now:
         told = "; ".join(f"{what} ({', '.join(keys)})" for what, keys in now.items())
