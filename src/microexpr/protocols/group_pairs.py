@@ -12,8 +12,7 @@ from pydantic import Field
 
 from microexpr.contracts import Fold, protocols
 from microexpr.errors import SplitError
-from microexpr.protocols._division import need_classes, need_trainable
-from microexpr.protocols.kfold import divided
+from microexpr.protocols._division import divided, need_classes, need_trainable
 
 
 @protocols.register("group_pairs")

@@ -13,12 +13,7 @@ from pydantic import Field
 
 from microexpr.contracts import Fold, protocols
 from microexpr.errors import SplitError
-from microexpr.protocols._division import need_classes, need_trainable, numbered
-
-ORDERS = 100
-"""Orders of the persons that are tried for each division."""
-SCALE = 1_000_000
-"""Weights are whole numbers, so that no rounding decides between two divisions."""
+from microexpr.protocols._division import divided, need_classes, need_trainable, numbered
 
 
 @protocols.register("subject_kfold")
@@ -113,27 +108,6 @@ class ClipKFold:
                 folds.append(Fold(name, *rows, repeat=repeat + 1))
         need_trainable("clip_kfold", folds, label, "Take a larger k, or join small classes by another label set.")
         return iter(folds)
-
-
-def divided(clips: Int[np.ndarray, "p k"], folds: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "p"]]:
-    """Yield the fold of each person by the rule of `SubjectKFold`, the best of the random orders first."""
-    clips = np.column_stack([clips, clips.sum(1)])
-    total = clips.sum(0)
-    weight = np.where(total > 0, SCALE // np.maximum(total, 1), 0)
-    # Persons with few clips come late and even out what those with many have left uneven.
-    orders = np.argsort(-clips[:, -1] * rng.uniform(0.5, 1.5, (ORDERS, len(clips))), axis=1, kind="stable")
-    each = np.arange(ORDERS)
-    filled = np.zeros((ORDERS, folds, clips.shape[1]), np.int64)
-    fold_of = np.empty((ORDERS, len(clips)), np.int64)
-    for person in orders.T:
-        # (n + g)^2 - n^2 = 2 n g + g^2, and the last term is the same in every fold.
-        growth = np.einsum("ofc,oc->of", filled, clips[person] * weight)
-        # All clips count as a class, so an empty fold grows least: none stays empty.
-        fold = growth.argmin(1)
-        filled[each, fold] += clips[person]
-        fold_of[each, person] = fold
-    for best in np.argsort((filled**2 * weight).sum((1, 2)), kind="stable"):
-        yield fold_of[best]
 
 
 def _renumbered(fold_of: Int[np.ndarray, "p"]) -> Int[np.ndarray, "p"]:
