@@ -55,10 +55,10 @@ slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
 
 validate: $(READY)
-	$(BIN)/python -m microexpr.validating studies/planted.toml out/validate docs/validation.md
+	$(BIN)/python -m tools.validation studies/planted.toml out/validate docs/validation.md
 
 models: $(READY)
-	$(BIN)/python -m microexpr.full_size studies/table6.toml out/models docs/models.md
+	$(BIN)/python -m tools.full_size studies/table6.toml out/models docs/models.md
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -67,7 +67,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python -m microexpr.docs docs/components.md
+	$(BIN)/python -m tools.component_pages docs/components.md
 
 constraints:
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed '1i # Versions that continuous integration used; made by make constraints.' > constraints.txt

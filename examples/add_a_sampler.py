@@ -3,8 +3,8 @@
     python examples/add_a_sampler.py
 
 There are three ways to make a component known by its name. Register it in the script that uses it, as here. Put the
-file into `src/microexpr/sampling/`, where it is found by itself and can be named in study files. Or ship it in a
-package of your own with an entry point of the group `microexpr.sampling`, with the same effect.
+file into `src/microexpr/components/sampling/`, where it is found by itself and can be named in study files. Or ship it in a
+package of your own with an entry point of the group `microexpr.components.sampling`, with the same effect.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from pydantic import Field
 
 import microexpr
-from microexpr.contracts import View, datasets, samplers
-from microexpr.errors import DataError
+from microexpr.core.errors import DataError
+from microexpr.core.interfaces import View, datasets, samplers
 
 
 @samplers.register("spaced")

@@ -49,7 +49,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four persons, sixteen clips of rendered faces in CASME II's layout."""
-    from microexpr.datasets.synthetic import SyntheticSpec, make
+    from microexpr.components.datasets.synthetic import SyntheticSpec, make
 
     root = tmp_path_factory.mktemp("faces")
     make(root, SyntheticSpec(subjects=4, clips=16, emotions=("others", "disgust", "happiness"), expression_size=3.0))
@@ -63,7 +63,7 @@ def experiment():
 
 
 def recipe():
-    from microexpr.config import Experiment
+    from microexpr.config.study import Experiment
 
     return Experiment().with_values(
         {

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from microexpr.datasets import _example
+from microexpr.components.datasets import _example
 
 Cells = Sequence[Any]
 

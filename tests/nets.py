@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from microexpr.contracts import ViewSpec, models
+from microexpr.core.interfaces import ViewSpec, models
 
 GREY, RGB = ("grey",), ("r", "g", "b")
 FLOW = ("u", "v", "strain")

@@ -18,14 +18,14 @@ from statsmodels.stats.contingency_tables import mcnemar as library_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.statistics.bootstrap import bootstrap
-from microexpr.statistics.mcnemar import matched_odds_ratio, mcnemar
-from microexpr.statistics.multiplicity import holm
-from microexpr.statistics.permutation import permutation_null
-from microexpr.statistics.signed_rank import signed_rank
-from microexpr.statistics.swapping import swap_test
+from microexpr.core.confusion import present
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics.bootstrap import bootstrap
+from microexpr.evaluation.statistics.mcnemar import matched_odds_ratio, mcnemar
+from microexpr.evaluation.statistics.multiplicity import holm
+from microexpr.evaluation.statistics.permutation import permutation_null
+from microexpr.evaluation.statistics.signed_rank import signed_rank
+from microexpr.evaluation.statistics.swapping import swap_test
 
 CASES = 2_000
 EXACT = {"rel": 1e-9, "abs": 1e-12}

@@ -13,9 +13,9 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from microexpr import audit_agreement
-from microexpr.agreement import measures
-from microexpr.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
-from microexpr.errors import ConfigError, DataError
+from microexpr.audit.agreement import measures
+from microexpr.audit.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
+from microexpr.core.errors import ConfigError, DataError
 from shell import microexpr
 
 HEADER = "video,onset,apex,offset,label,action_units,person\n"

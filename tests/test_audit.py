@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from microexpr import audit_log, audit_table, cells, confusion
+from microexpr import audit_log, audit_table
 from microexpr.audit import averages, claims
 from microexpr.audit import margins as solver
 from microexpr.audit import quantities as named
@@ -25,7 +25,9 @@ from microexpr.audit.margins import ANY, ClassFigures, Mean, Range, choices, mar
 from microexpr.audit.matching import ClipPredictions
 from microexpr.audit.published import Claim, Column, PublishedTable
 from microexpr.audit.quantities import quantities
-from microexpr.errors import ConfigError, DataError, MicroexprError, UsageError
+from microexpr.core import confusion
+from microexpr.core import delimited_text as cells
+from microexpr.core.errors import ConfigError, DataError, MicroexprError, UsageError
 from shell import microexpr
 
 TABLE_V = Path(__file__).parents[1] / "studies/audit/paper_table_v.toml"

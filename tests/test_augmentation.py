@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from conftest import recipe
-from microexpr import engine, run_study
-from microexpr import experiment as experiments
-from microexpr.clip import Clip
-from microexpr.config import Study, Training, parse
-from microexpr.contracts import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
-from microexpr.errors import ConfigError
-from microexpr.plan import Options, Workspace
+from microexpr import run_study
+from microexpr.config.study import Study, Training, parse
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
+from microexpr.learning import learners as engine
 from microexpr.report.reading import Reading
+from microexpr.runs import experiment as experiments
+from microexpr.runs.plan import Options, Workspace
 from motions import pair
 from test_engine import PIXELS, SPEC, Stack, task
 
@@ -121,7 +122,7 @@ def test_a_zoom_keeps_the_middle_and_enlarges_what_it_says():
 
 
 def test_without_zoom_and_with_one_of_nothing_shifts_are_alike():
-    from microexpr.augmentation.crop_jitter import _resampled, _shifted
+    from microexpr.components.augmentation.crop_jitter import _resampled, _shifted
 
     x, shifts = batch().x.flatten(1, 2), torch.tensor([[0, 0], [1, -2], [3, 3], [-1, 0], [0, 2], [-3, -3]])
     torch.testing.assert_close(_resampled(x, shifts, torch.ones(6)), _shifted(x, shifts), atol=0.01, rtol=0)
@@ -308,7 +309,7 @@ def test_only_training_batches_pass_through():
     shown: list[float] = []
 
     def build():
-        from microexpr.contracts import models
+        from microexpr.core.interfaces import models
 
         model = models.build("small_cnn", {})(SPEC, 3, {})
         model.register_forward_pre_hook(
@@ -331,7 +332,7 @@ def test_only_training_batches_pass_through():
 
 def fitted(augment):
     settings = Training(epochs=2, learning_rate=3e-3, batch=8, patience=0)
-    from microexpr.contracts import models
+    from microexpr.core.interfaces import models
 
     factory = models.build("small_cnn", {})
     built = {"focal": losses.build("focal", {})}

@@ -16,12 +16,12 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from microexpr.config import Experiment
-from microexpr.datasets.casme2 import Casme2
-from microexpr.errors import DataError, Fault
-from microexpr.files import held
-from microexpr.labels import LABEL_SETS
-from microexpr.plan import Options, Workspace
+from microexpr.components.datasets.casme2 import Casme2
+from microexpr.config.study import Experiment
+from microexpr.core.errors import DataError, Fault
+from microexpr.core.files import held
+from microexpr.core.labels import LABEL_SETS
+from microexpr.runs.plan import Options, Workspace
 from shell import Answer, microexpr
 from test_casme2 import TABLE, row, write_table
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from microexpr.cache import Cache, DatasetFrames
-from microexpr.contracts import Dataset, datasets, detectors, preprocessors, representations, samplers
-from microexpr.errors import DataError
+from microexpr.core.errors import DataError
+from microexpr.core.interfaces import Dataset, datasets, detectors, preprocessors, representations, samplers
+from microexpr.data.cache import Cache, DatasetFrames
 
 M1 = ("m1", preprocessors.build("m1", {"size": 32}))
 
@@ -91,7 +91,7 @@ def test_images_of_two_sizes_are_told(tmp_path, cache):
 
 
 def test_faces_are_detected_once_for_all_preprocessings(faces, tmp_path, monkeypatch):
-    from microexpr.detection import dlib_hog
+    from microexpr.components.detection import dlib_hog
 
     calls = []
     real = dlib_hog.DlibHog.__call__

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.clip import ActionUnit
-from microexpr.contracts import datasets
-from microexpr.datasets import _example
-from microexpr.datasets.casme import Casme
-from microexpr.errors import DataError, Fault
-from microexpr.labels import AS_GIVEN, label_set
+from microexpr.components.datasets import _example
+from microexpr.components.datasets.casme import Casme
+from microexpr.core.clip import ActionUnit
+from microexpr.core.errors import DataError, Fault
+from microexpr.core.interfaces import datasets
+from microexpr.core.labels import AS_GIVEN, label_set
 
 TABLE = "CASME-coded-20190721.xls"
 HEADER = (

@@ -16,14 +16,14 @@ import numpy as np
 import openpyxl
 import pytest
 
-from microexpr.clip import ActionUnit
-from microexpr.contracts import Modality, datasets
-from microexpr.datasets.casme2 import Casme2
-from microexpr.datasets.synthetic import SyntheticSpec, plan
-from microexpr.datasets.synthetic.writing import table
-from microexpr.errors import DataError, Fault, FrameError
-from microexpr.facs import parse_action_units
-from microexpr.labels import LABEL_SETS
+from microexpr.components.datasets.casme2 import Casme2
+from microexpr.components.datasets.synthetic import SyntheticSpec, plan
+from microexpr.components.datasets.synthetic.writing import table
+from microexpr.core.clip import ActionUnit
+from microexpr.core.errors import DataError, Fault, FrameError
+from microexpr.core.facs import parse_action_units
+from microexpr.core.interfaces import Modality, datasets
+from microexpr.core.labels import LABEL_SETS
 
 TABLE = "CASME2-coding-20140508.xlsx"
 HEADER = (

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.clip import ActionUnit
-from microexpr.config import Experiment, Study, load
-from microexpr.contracts import Modality, datasets
-from microexpr.datasets._example import xls, xlsx
-from microexpr.datasets.casme3 import Casme3
-from microexpr.errors import ConfigError, DataError, Fault, FrameError, UnfitError
-from microexpr.labels import LABEL_SETS
-from microexpr.plan import Options, Workspace
-from microexpr.study import planned
+from microexpr.components.datasets._example import xls, xlsx
+from microexpr.components.datasets.casme3 import Casme3
+from microexpr.config.study import Experiment, Study, load
+from microexpr.core.clip import ActionUnit
+from microexpr.core.errors import ConfigError, DataError, Fault, FrameError, UnfitError
+from microexpr.core.interfaces import Modality, datasets
+from microexpr.core.labels import LABEL_SETS
+from microexpr.runs.plan import Options, Workspace
+from microexpr.runs.study import planned
 
 STUDIES = Path(__file__).parents[1] / "studies"
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.contracts import datasets
-from microexpr.datasets import _example
-from microexpr.datasets.casme_squared import CasmeSquared
-from microexpr.errors import DataError, Fault
-from microexpr.labels import LABEL_SETS
+from microexpr.components.datasets import _example
+from microexpr.components.datasets.casme_squared import CasmeSquared
+from microexpr.core.errors import DataError, Fault
+from microexpr.core.interfaces import datasets
+from microexpr.core.labels import LABEL_SETS
 
 TABLE = "CAS(ME)^2code_final.xlsx"
 MICRO, MACRO = "micro-expression", "macro-expression"

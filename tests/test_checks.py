@@ -12,12 +12,12 @@ import pytest
 
 from conftest import recipe
 from microexpr import check_results, compare_results, run_experiment, run_study
-from microexpr.checks import Stored, findings
-from microexpr.config import Experiment, Study, parse
-from microexpr.errors import ConfigError, StoreError
-from microexpr.experiment import Result
-from microexpr.labels import LabelSet
-from microexpr.store import FoldResult
+from microexpr.audit.checks import Stored, findings
+from microexpr.config.study import Experiment, Study, parse
+from microexpr.core.errors import ConfigError, StoreError
+from microexpr.core.labels import LabelSet
+from microexpr.runs.experiment import Result
+from microexpr.runs.store import FoldResult
 from shell import microexpr
 
 FAST = {"model": "pca_svm", "sampling": "image"}

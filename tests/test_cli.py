@@ -20,8 +20,9 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import recipe, write_database
-from microexpr import __version__, run_experiment, training
-from microexpr.config import Experiment, load
+from microexpr import __version__, run_experiment
+from microexpr.config.study import Experiment, load
+from microexpr.learning import training
 from shell import Answer, microexpr
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -227,7 +228,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(folder))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     folder.mkdir()
-    from microexpr import weights
+    from microexpr.core import pretrained as weights
 
     path = folder / f"{TAG}.safetensors"
     save_file({"stem.conv.bias": torch.ones(3)}, path)
@@ -289,7 +290,7 @@ def test_an_error_is_a_sentence_and_with_debug_a_traceback(small, tmp_path):
     answer = microexpr(*words)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.startswith("microexpr: there is no file")
-    from microexpr.errors import ConfigError
+    from microexpr.core.errors import ConfigError
 
     with pytest.raises(ConfigError):
         microexpr(*words, "--debug")

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from microexpr import weights
-from microexpr.contracts import ViewSpec, models, representations, samplers
-from microexpr.errors import ConfigError, WeightsError
-from microexpr.models._sequences import ConvLstm
-from microexpr.models.cnn_convlstm_vit import fused, most_changed
+from microexpr.components.models._sequences import ConvLstm
+from microexpr.components.models.cnn_convlstm_vit import fused, most_changed
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core.interfaces import ViewSpec, models, representations, samplers
 from moving import accuracy, films, shuffled, train
 from nets import GREY, RGB, built, count, pixels, still
 

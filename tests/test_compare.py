@@ -16,20 +16,20 @@ import pytest
 
 from conftest import recipe
 from microexpr import compare_all, compare_results
-from microexpr.comparing import Compared, settings, surroundings
-from microexpr.config import rng_for
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError, StoreError, UsageError
+from microexpr.audit.comparison import Compared, settings, surroundings
+from microexpr.config.study import rng_for
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError, StoreError, UsageError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics.bootstrap import bootstrap
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.multiplicity import holm
+from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
 from microexpr.report.compared import summarise_comparison
-from microexpr.statistics.bootstrap import bootstrap
-from microexpr.statistics.comparison import compare
-from microexpr.statistics.influence import influence
-from microexpr.statistics.multiplicity import holm
-from microexpr.statistics.paired import Predictions
-from microexpr.statistics.scope import Trained
-from microexpr.store import FoldResult, Results
+from microexpr.runs.store import FoldResult, Results
 from shell import microexpr
 from test_report import Page
 

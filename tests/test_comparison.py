@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
-from microexpr.statistics import swapping
-from microexpr.statistics.bootstrap import bootstrap_all, bootstrap_difference
-from microexpr.statistics.comparison import compare, with_family
-from microexpr.statistics.mcnemar import matched_odds_ratio, mcnemar
-from microexpr.statistics.multiplicity import holm
-from microexpr.statistics.paired import Predictions, align
-from microexpr.statistics.signed_rank import signed_rank
-from microexpr.statistics.swapping import swap_test
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics import swapping
+from microexpr.evaluation.statistics.bootstrap import bootstrap_all, bootstrap_difference
+from microexpr.evaluation.statistics.comparison import compare, with_family
+from microexpr.evaluation.statistics.mcnemar import matched_odds_ratio, mcnemar
+from microexpr.evaluation.statistics.multiplicity import holm
+from microexpr.evaluation.statistics.paired import Predictions, align
+from microexpr.evaluation.statistics.signed_rank import signed_rank
+from microexpr.evaluation.statistics.swapping import swap_test
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
 CLASSES = ("negative", "positive", "surprise")

@@ -10,10 +10,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from microexpr import weights
-from microexpr.contracts import Seeing, ViewSpec, models
-from microexpr.errors import ConfigError, WeightsError
-from microexpr.saved import save_model
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core.interfaces import Seeing, ViewSpec, models
+from microexpr.learning.checkpoint import save_model
 from moving import accuracy, train
 from nets import GREY, RGB, built, pixels, still
 

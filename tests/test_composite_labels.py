@@ -12,15 +12,15 @@ import pytest
 from conftest import recipe, write_database
 from full_tables import samm_rows, samm_table, smic_folders
 from microexpr import api
-from microexpr.checks import check
-from microexpr.clip import Clip
-from microexpr.config import Experiment, Study
-from microexpr.datasets.casme2 import Casme2
-from microexpr.datasets.samm import Samm
-from microexpr.datasets.smic import Smic
-from microexpr.datasets.synthetic import ClipPlan, SyntheticSpec, plan
-from microexpr.datasets.synthetic.writing import table
-from microexpr.labels import LABEL_SETS, VOCABULARY, clip_table, label_set
+from microexpr.audit.checks import check
+from microexpr.components.datasets.casme2 import Casme2
+from microexpr.components.datasets.samm import Samm
+from microexpr.components.datasets.smic import Smic
+from microexpr.components.datasets.synthetic import ClipPlan, SyntheticSpec, plan
+from microexpr.components.datasets.synthetic.writing import table
+from microexpr.config.study import Experiment, Study
+from microexpr.core.clip import Clip
+from microexpr.core.labels import LABEL_SETS, VOCABULARY, clip_table, label_set
 from shell import microexpr
 
 COMPOSITE = LABEL_SETS["megc2019_3"]

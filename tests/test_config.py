@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from microexpr import contracts
-from microexpr.config import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
-from microexpr.errors import ConfigError, UnknownComponentError
-from microexpr.labels import label_set
+from microexpr.config.study import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.labels import label_set
 
 STUDIES = Path(__file__).parents[1] / "studies"
 

@@ -27,10 +27,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from microexpr import contracts
-from microexpr.clip import ActionUnit, Clip
-from microexpr.contracts import REGISTRIES, Batch, Dataset, Frames, Output, ViewSpec
-from microexpr.errors import ConfigError, DataError, NoFaceError, WeightsError
+from microexpr.core import interfaces as contracts
+from microexpr.core.clip import ActionUnit, Clip
+from microexpr.core.errors import ConfigError, DataError, NoFaceError, WeightsError
+from microexpr.core.interfaces import REGISTRIES, Batch, Dataset, Frames, Output, ViewSpec
 from nets import still
 
 REVISIONS = Path(__file__).with_name("revisions.json")
@@ -276,7 +276,7 @@ def test_representations_take_what_they_say(name):
 
 
 def face_picture():
-    from microexpr.datasets.synthetic import SyntheticSpec, face, plan, render
+    from microexpr.components.datasets.synthetic import SyntheticSpec, face, plan, render
 
     spec = SyntheticSpec(subjects=1, clips=1)
     (planned,) = plan(spec)

@@ -10,9 +10,9 @@ import numpy as np
 import openpyxl
 import pytest
 
-from microexpr.contracts import datasets
-from microexpr.datasets.dfme import Dfme
-from microexpr.errors import ConfigError, Fault
+from microexpr.components.datasets.dfme import Dfme
+from microexpr.core.errors import ConfigError, Fault
+from microexpr.core.interfaces import datasets
 
 HEADER = ("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps", "AU")
 NAMES = {"train": "training_full_with_AU.xlsx", "testA": "testA_full_with_AU.xlsx", "testB": "testB_full_with_AU.xlsx"}

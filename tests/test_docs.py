@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from tools.component_pages import components_page, database_pages, main
 
-from microexpr.config import Experiment, parse
-from microexpr.docs import components_page, database_pages, main
+from microexpr.config.study import Experiment, parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

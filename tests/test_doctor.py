@@ -17,19 +17,19 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from tools.component_pages import applies
 
 from microexpr import check_data, data_stats, data_table, list_data
-from microexpr.contracts import datasets, reader
-from microexpr.datasets._example import xlsx
-from microexpr.datasets._remarks import overlaps
-from microexpr.datasets.casme2 import Casme2
-from microexpr.datasets.synthetic import SyntheticSpec, plan
-from microexpr.datasets.synthetic.writing import HEADER, table
-from microexpr.docs import applies
-from microexpr.doctor import alike, kind
-from microexpr.errors import ConfigError, DataError, Fault, UsageError
+from microexpr.components.datasets._example import xlsx
+from microexpr.components.datasets._remarks import overlaps
+from microexpr.components.datasets.casme2 import Casme2
+from microexpr.components.datasets.synthetic import SyntheticSpec, plan
+from microexpr.components.datasets.synthetic.writing import HEADER, table
+from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
+from microexpr.core.interfaces import datasets, reader
+from microexpr.core.labels import LABEL_SETS
+from microexpr.data.doctor import alike, kind
 from microexpr.inspection import AS_WRITTEN, COLUMNS
-from microexpr.labels import LABEL_SETS
 from microexpr.report.database import picture
 from shell import microexpr
 

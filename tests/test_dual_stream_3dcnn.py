@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr.contracts import ViewSpec, models, representations, samplers
-from microexpr.errors import ConfigError
-from microexpr.models._sequences import Grid
+from microexpr.components.models._sequences import Grid
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import ViewSpec, models, representations, samplers
 from moving import accuracy, films, shuffled, train
 from nets import GREY, RGB, built, count, pixels
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr import engine, training
-from microexpr.config import Training
-from microexpr.contracts import Output, ViewSpec, losses, models
-from microexpr.errors import TrainingError
+from microexpr.config.study import Training
+from microexpr.core.errors import TrainingError
+from microexpr.core.interfaces import Output, ViewSpec, losses, models
+from microexpr.learning import learners as engine
+from microexpr.learning import training
 
 pytestmark = pytest.mark.numeric
 

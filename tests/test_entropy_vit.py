@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.contracts import Output, ViewSpec, models
-from microexpr.errors import ConfigError
-from microexpr.models import _agents
-from microexpr.models._agents import AgentAttention, chosen, entropies
-from microexpr.models.entropy_vit import SIZES, EntropyBody, Level, Sizes
+from microexpr.components.models import _agents
+from microexpr.components.models._agents import AgentAttention, chosen, entropies
+from microexpr.components.models.entropy_vit import SIZES, EntropyBody, Level, Sizes
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Output, ViewSpec, models
 from nets import FLOW, built, count, still
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ import sys
 import pytest
 import threadpoolctl
 
-from microexpr.environment import KERNELS, environment, together
+from microexpr.core.environment import KERNELS, environment, together
 
 WHEELS = "/usr/lib/python3.11/site-packages"
 
@@ -30,7 +30,7 @@ def test_kernels_in_use_are_recorded():
 def test_another_kernel_is_recorded_as_another(kernel):
     if platform.machine() != "x86_64" or not environment()["numpy BLAS"].startswith("openblas"):
         pytest.skip("this processor or this numpy has other kernels")
-    code = "import json; from microexpr.environment import environment; print(json.dumps(environment()))"
+    code = "import json; from microexpr.core.environment import environment; print(json.dumps(environment()))"
     chosen = {"OPENBLAS_CORETYPE": kernel, "ATEN_CPU_CAPABILITY": "default"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | chosen, capture_output=True, text=True, check=True

@@ -10,13 +10,13 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from microexpr import experiment as running
-from microexpr.contracts import Fold, protocols
-from microexpr.errors import ConfigError, DataError, Fault, StoreError
-from microexpr.experiment import run
-from microexpr.partition import cut_val
-from microexpr.plan import Options, Workspace
-from microexpr.progress import Silent
+from microexpr.core.errors import ConfigError, DataError, Fault, StoreError
+from microexpr.core.interfaces import Fold, protocols
+from microexpr.core.progress import Silent
+from microexpr.runs import experiment as running
+from microexpr.runs.experiment import run
+from microexpr.runs.plan import Options, Workspace
+from microexpr.runs.validation_split import cut_val
 
 pytestmark = pytest.mark.numeric
 
@@ -205,7 +205,7 @@ def test_everything_wrong_is_found_before_the_first_fold(experiment, database, t
 
 
 def test_cropped_frames_are_refused_unless_allowed(experiment, database, tmp_path, monkeypatch):
-    from microexpr.datasets.manifest import Manifest
+    from microexpr.components.datasets.manifest import Manifest
 
     monkeypatch.setattr(Manifest, "cropped", lambda self: True)
     with pytest.raises(DataError, match="--allow-cropped"):

@@ -16,21 +16,23 @@ import pytest
 import torch
 
 from conftest import recipe
-from microexpr import explaining, run_study, study
-from microexpr.cache import Views
-from microexpr.clip import Clip
-from microexpr.config import Study, parse
-from microexpr.contracts import ClipFrames, Frames, Looked, Preprocessor, Recordings, explainers
-from microexpr.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
-from microexpr.explaining import REGIONS, _stored, pictures
-from microexpr.explaining._randomised import alike, built, randomised, trained
-from microexpr.explaining._regions import WHOLE, masks, shares
-from microexpr.joined import Joined
-from microexpr.models._motion import MotionInput
-from microexpr.plan import Options, Workspace
+from microexpr import run_study
+from microexpr.components.models._motion import MotionInput
+from microexpr.config.study import Study, parse
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
+from microexpr.core.interfaces import ClipFrames, Frames, Looked, Preprocessor, Recordings, explainers
+from microexpr.data.cache import Views
+from microexpr.data.composite import Joined
 from microexpr.report.examples import made_up
 from microexpr.report.explanations import explanation_tables, stamped
 from microexpr.report.reading import Reading
+from microexpr.runs import explain as explaining
+from microexpr.runs import study
+from microexpr.runs.explain import REGIONS, _stored, pictures
+from microexpr.runs.explain._randomised import alike, built, randomised, trained
+from microexpr.runs.explain._regions import WHOLE, masks, shares
+from microexpr.runs.plan import Options, Workspace
 from test_report import Page
 
 CLASSES = ("happiness", "surprise")
@@ -282,7 +284,7 @@ def test_a_second_run_makes_no_map_again_and_trains_nothing(done, corner, monkey
         raise AssertionError("computed again")
 
     monkeypatch.setattr(explaining, "_fold_maps", never)
-    monkeypatch.setattr("microexpr.experiment.run_fold", never)
+    monkeypatch.setattr("microexpr.runs.experiment.run_fold", never)
     again = run_study(asking(["cnn", "pca"]), corner, out)
     before, after = (json.dumps(each.summary["explanations"]) for each in (finished, again))
     assert before == after

@@ -12,10 +12,10 @@ import torch
 from timm.layers import Attention
 from torch import Tensor, nn
 
-from microexpr.contracts import Output, ViewSpec, explainers, models
-from microexpr.engine import Ensemble
-from microexpr.errors import ConfigError
-from microexpr.explanation._tracing import traced
+from microexpr.components.explainers._tracing import traced
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Output, ViewSpec, explainers, models
+from microexpr.learning.learners import Ensemble
 from nets import FLOW, pixels
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, t
 
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
-from microexpr.statistics._units import units_of
-from microexpr.statistics.bootstrap import resampled
-from microexpr.statistics.factors import factorial
-from microexpr.statistics.swapping import swap_test
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics._units import units_of
+from microexpr.evaluation.statistics.bootstrap import resampled
+from microexpr.evaluation.statistics.factors import factorial
+from microexpr.evaluation.statistics.swapping import swap_test
 
 K = 3
 LEVELS = {"crop": ["none", "centre", "face"], "colour": ["rgb", "grey"], "size": ["32", "48"]}
@@ -149,7 +149,7 @@ def test_two_cells_are_tested_as_a_swap_of_two_classifiers():
 
 
 def test_an_exchange_permutes_whole_persons_and_leaves_the_sum_of_levels():
-    from microexpr.statistics.factors import _exchanged, _partners
+    from microexpr.evaluation.statistics.factors import _exchanged, _partners
 
     cells = grid(crop=["none", "centre", "face"], colour=["rgb", "grey"])
     y, guesses, who = simulated(cells, persons=2, clips=6)
@@ -309,7 +309,7 @@ def test_same_seed_same_effects_whatever_the_chunk(monkeypatch):
     cells = grid(**LEVELS)
     data = simulated(cells)
     first = found_of(cells, data)
-    monkeypatch.setattr("microexpr.statistics.factors.ENTRIES", 12 * K * K * 7)
+    monkeypatch.setattr("microexpr.evaluation.statistics.factors.ENTRIES", 12 * K * K * 7)
     assert found_of(cells, data) == first
 
 

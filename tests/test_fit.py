@@ -16,11 +16,12 @@ from torch import nn
 
 import microexpr
 from conftest import recipe
-from microexpr import engine, fitting
-from microexpr.contracts import ViewSpec, models
-from microexpr.errors import StoreError
-from microexpr.plan import Options, Workspace
-from microexpr.saved import load_model, save_model
+from microexpr.core.errors import StoreError
+from microexpr.core.interfaces import ViewSpec, models
+from microexpr.learning import learners as engine
+from microexpr.learning.checkpoint import load_model, save_model
+from microexpr.runs import fit as fitting
+from microexpr.runs.plan import Options, Workspace
 
 pytestmark = pytest.mark.numeric
 

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from microexpr import study as grids
 from microexpr.api import run_experiment
-from microexpr.config import Component, Experiment, Study
-from microexpr.contracts import EvalProtocol, Fold, metrics, protocols
-from microexpr.errors import ConfigError, SplitError, StoreError
-from microexpr.experiment import run
-from microexpr.folds import FILE, read, stored
-from microexpr.plan import Options, Workspace
-from microexpr.predictions import mean_of_folds, score
+from microexpr.config.study import Component, Experiment, Study
+from microexpr.core.errors import ConfigError, SplitError, StoreError
+from microexpr.core.folds import FILE, read, stored
+from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
+from microexpr.evaluation.predictions import mean_of_folds, score
 from microexpr.report.choices import stamps
+from microexpr.runs import study as grids
+from microexpr.runs.experiment import run
+from microexpr.runs.plan import Options, Workspace
 
 
 @pytest.fixture

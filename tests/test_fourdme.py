@@ -10,10 +10,10 @@ import numpy as np
 import openpyxl
 import pytest
 
-from microexpr.contracts import datasets
-from microexpr.datasets.fourdme import EMOTIONS, FourDme
-from microexpr.errors import Fault
-from microexpr.labels import LABEL_SETS, label_set
+from microexpr.components.datasets.fourdme import EMOTIONS, FourDme
+from microexpr.core.errors import Fault
+from microexpr.core.interfaces import datasets
+from microexpr.core.labels import LABEL_SETS, label_set
 
 TABLE = "4DME_Labelling_Micro_release v1.xlsx"
 HEADER = (

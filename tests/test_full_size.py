@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tools import full_size
 
-from microexpr import contracts, full_size
 from microexpr.api import weights_tags
-from microexpr.config import METHODS, Study, load
-from microexpr.datasets.synthetic import make
+from microexpr.components.datasets.synthetic import make
+from microexpr.config.study import METHODS, Study, load
+from microexpr.core import interfaces as contracts
 
 STUDY = Path(__file__).parents[1] / "studies" / "table6.toml"
 CELLS = {

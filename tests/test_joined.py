@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from conftest import recipe, write_database
-from microexpr import contracts, run_experiment
-from microexpr.contracts import Modality
-from microexpr.datasets.manifest import Manifest
-from microexpr.errors import ConfigError, DataError
-from microexpr.joined import Joined
-from microexpr.plan import Options, Workspace
+from microexpr import run_experiment
+from microexpr.components.datasets.manifest import Manifest
+from microexpr.core import interfaces as contracts
+from microexpr.core.errors import ConfigError, DataError
+from microexpr.core.interfaces import Modality
+from microexpr.data.composite import Joined
+from microexpr.runs.plan import Options, Workspace
 from shell import microexpr
 
 

@@ -17,23 +17,23 @@ from typer.testing import CliRunner
 from conftest import recipe
 from microexpr import run_study
 from microexpr.cli import app
-from microexpr.config import Study, parse
-from microexpr.contracts import metrics, protocols
-from microexpr.errors import ConfigError
+from microexpr.config.study import Study, parse
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics, protocols
+from microexpr.evaluation.statistics.bootstrap import resample_sums
+from microexpr.evaluation.statistics.choosing import choose, chosen_rows
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.methods import Clips, contrast, standings, with_family
+from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.evaluation.statistics.permutation import permutation_null, permutation_nulls
+from microexpr.evaluation.statistics.power import precision
+from microexpr.evaluation.statistics.scope import Trained
+from microexpr.evaluation.statistics.swapping import swap_test
 from microexpr.report import write_report
 from microexpr.report.leaderboard import board as board_table
 from microexpr.report.methods import leaderboard
 from microexpr.report.methods_words import sentences
 from microexpr.report.reading import Reading
-from microexpr.statistics.bootstrap import resample_sums
-from microexpr.statistics.choosing import choose, chosen_rows
-from microexpr.statistics.comparison import compare
-from microexpr.statistics.methods import Clips, contrast, standings, with_family
-from microexpr.statistics.paired import Predictions
-from microexpr.statistics.permutation import permutation_null, permutation_nulls
-from microexpr.statistics.power import precision
-from microexpr.statistics.scope import Trained
-from microexpr.statistics.swapping import swap_test
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 

@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 
 import microexpr
 from conftest import recipe, write_database
-from microexpr.cache import FrameStore
-from microexpr.errors import DataError
-from microexpr.experiment import run
-from microexpr.lineage import Lineage, TrainedOn, image_hash
-from microexpr.plan import Options, Workspace
-from microexpr.saved import lineage_of
+from microexpr.core.errors import DataError
+from microexpr.core.lineage import Lineage, TrainedOn, image_hash
+from microexpr.data.cache import FrameStore
+from microexpr.learning.checkpoint import lineage_of
+from microexpr.runs.experiment import run
+from microexpr.runs.plan import Options, Workspace
 from shell import microexpr as command
 
 PERSONS = 3
@@ -61,7 +61,7 @@ def ran(experiment: microexpr.Experiment, root: Path, out: Path) -> None:
     run(plan, space)
 
 
-def found(out: Path, code: str) -> list[microexpr.checks.Finding]:
+def found(out: Path, code: str) -> list[microexpr.audit.checks.Finding]:
     return [finding for finding in microexpr.check_results(out) if finding.code == code]
 
 

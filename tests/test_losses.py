@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.contracts import Batch, Output, losses
-from microexpr.errors import ConfigError
-from microexpr.losses.imbalance import class_weights
+from microexpr.components.losses.imbalance import class_weights
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Batch, Output, losses
 
 COUNTS = torch.tensor([99.0, 63.0, 32.0, 0.0])
 GENERATOR = torch.Generator().manual_seed(0)

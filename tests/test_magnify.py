@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from conftest import recipe
-from microexpr import motion
-from microexpr.clip import Clip
-from microexpr.config import Component
-from microexpr.contracts import preprocessors
-from microexpr.errors import ConfigError, DataError
-from microexpr.plan import Options, Workspace, preprocessing_id
-from microexpr.preprocessing.magnify import EulerianMagnification, _collapsed, _pyramid
+from microexpr.components.preprocessing.magnify import EulerianMagnification, _collapsed, _pyramid
+from microexpr.config.study import Component
+from microexpr.core import flow as motion
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, DataError
+from microexpr.core.interfaces import preprocessors
+from microexpr.runs.plan import Options, Workspace, preprocessing_id
 from motions import moved, texture
 
 FPS = 200.0
@@ -223,7 +223,7 @@ def test_small_pictures():
 @pytest.mark.parametrize("changed", ["crop", "dlib_hog"])
 def test_a_key_names_what_is_inside(changed, monkeypatch):
     """A revision of the preprocessing inside, or of the detector inside that, makes another experiment and cache."""
-    from microexpr import contracts
+    from microexpr.core import interfaces as contracts
 
     inside = {"name": "evm", "of": {"name": "crop", "crop": "face", "box": "onset"}}
     whole = recipe().with_values({"preprocessing": inside})

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from microexpr.clip import ActionUnit
-from microexpr.contracts import Modality, datasets
-from microexpr.datasets.manifest import Manifest
-from microexpr.errors import DataError, Fault, FrameError
+from microexpr.components.datasets.manifest import Manifest
+from microexpr.core.clip import ActionUnit
+from microexpr.core.errors import DataError, Fault, FrameError
+from microexpr.core.interfaces import Modality, datasets
 
 REAL = Path(os.environ.get("MICROEXPR_REAL_DATA", Path(__file__).parents[2] / "shared/real")) / "megc2019_flow"
 BLUE, GREEN, RED = 30, 100, 200

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from conftest import recipe
-from microexpr import study
-from microexpr.config import Study, parse
-from microexpr.contracts import protocols
-from microexpr.errors import ConfigError, SplitError, UnfitError
-from microexpr.plan import Options, Workspace
+from microexpr.config.study import Study, parse
+from microexpr.core.errors import ConfigError, SplitError, UnfitError
+from microexpr.core.interfaces import protocols
+from microexpr.runs import study
+from microexpr.runs.plan import Options, Workspace
 
 METHODS = {
     "pca": {"model": "pca_svm"},
@@ -232,8 +232,8 @@ def test_one_folder_keeps_flow_of_two_and_of_three_frames(database, tmp_path):
 
 
 def test_grey_is_not_made_of_flow():
-    from microexpr.clip import Clip
-    from microexpr.contracts import preprocessors
+    from microexpr.core.clip import Clip
+    from microexpr.core.interfaces import preprocessors
 
     class Flow:
         clip = Clip(dataset="d", subject="s", namespace="d", video="v", fps=None, onset=None, apex=None, offset=None)

@@ -7,11 +7,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support, precision_score, recall_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
-from microexpr.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
-from microexpr.contracts import ConfusionMetric, Metric, metrics
-from microexpr.errors import ConfigError, UnknownComponentError
-from microexpr.predictions import by_class, by_database, by_person, mean_of_folds, score_named
-from microexpr.predictions import score as score_predictions
+from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
+from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.interfaces import ConfusionMetric, Metric, metrics
+from microexpr.evaluation.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.evaluation.predictions import score as score_predictions
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy", "macro_precision", "macro_recall", "weighted_f1")
 ECE = "expected_calibration_error"

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.contracts import Output, ViewSpec, models
-from microexpr.errors import ConfigError
-from microexpr.models._diagonal import DiagonalMicroAttention, InterestedEncoder, weighted
-from microexpr.models._net import HeadedNet
-from microexpr.models.micron_bert import FramePair, Sizes
+from microexpr.components.models._diagonal import DiagonalMicroAttention, InterestedEncoder, weighted
+from microexpr.components.models._net import HeadedNet
+from microexpr.components.models.micron_bert import FramePair, Sizes
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Output, ViewSpec, models
 from motions import moved, texture
 from nets import GREY, RGB, built, count, still
 

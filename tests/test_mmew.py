@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.clip import ActionUnit
-from microexpr.contracts import Modality, datasets
-from microexpr.datasets._example import xls, xlsx
-from microexpr.datasets.mmew import Mmew
-from microexpr.errors import DataError, Fault, FrameError
-from microexpr.labels import LABEL_SETS, label_set
+from microexpr.components.datasets._example import xls, xlsx
+from microexpr.components.datasets.mmew import Mmew
+from microexpr.core.clip import ActionUnit
+from microexpr.core.errors import DataError, Fault, FrameError
+from microexpr.core.interfaces import Modality, datasets
+from microexpr.core.labels import LABEL_SETS, label_set
 
 TABLE = "MMEW_Micro_Exp.xlsx"
 HEADER = (

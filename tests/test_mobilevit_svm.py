@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from microexpr import engine, fitting
-from microexpr.contracts import FittedOnce, ViewSpec, models
-from microexpr.errors import ConfigError, TrainingError, UnfitError
-from microexpr.experiment import run
-from microexpr.plan import Options, Workspace
+from microexpr.core.errors import ConfigError, TrainingError, UnfitError
+from microexpr.core.interfaces import FittedOnce, ViewSpec, models
+from microexpr.learning import learners as engine
+from microexpr.runs import fit as fitting
+from microexpr.runs.experiment import run
+from microexpr.runs.plan import Options, Workspace
 
 VIEW = ViewSpec((1, 64, 64, 3), ("r", "g", "b"))
 RANDOM = {"name": "mobilevit_svm", "size": "xxs", "weights": "random"}

@@ -16,10 +16,10 @@ from timm.layers import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from microexpr import weights
-from microexpr.contracts import ViewSpec, models
-from microexpr.errors import ConfigError, TrainingError, WeightsError
-from microexpr.models._architectures import ARCHITECTURES
+from microexpr.components.models._architectures import ARCHITECTURES
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import ConfigError, TrainingError, WeightsError
+from microexpr.core.interfaces import ViewSpec, models
 from nets import RGB, built, count, pixels, saved
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
@@ -386,7 +386,7 @@ def test_without_weights_a_check_says_so_before_anything_is_built(name: str) -> 
 def test_weights_at_hand_are_used_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A nano model stands in for a published one, under its tag."""
     tag = "vit_base_patch32_224.augreg_in21k_ft_in1k"
-    monkeypatch.setattr("microexpr.models._architectures.Architecture.tag", lambda self, spec: tag)
+    monkeypatch.setattr("microexpr.components.models._architectures.Architecture.tag", lambda self, spec: tag)
     source = lively(net("vit_nano"))
     root = tmp_path / "weights"
     root.mkdir()

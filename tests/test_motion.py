@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from microexpr import motion
-from microexpr.errors import ConfigError, UnfitError
+from microexpr.core import flow as motion
+from microexpr.core.errors import ConfigError, UnfitError
 from motions import pair, texture
 
 METHODS = [("dis", preset, finest) for preset in ("ultrafast", "fast", "medium") for finest in (0, 1, 2)]

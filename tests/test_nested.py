@@ -6,8 +6,8 @@ import pytest
 
 from conftest import recipe
 from microexpr import run_study
-from microexpr.config import Study
-from microexpr.confusion import confusion_matrix, f1_per_class
+from microexpr.config.study import Study
+from microexpr.core.confusion import confusion_matrix, f1_per_class
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from microexpr.confusion import f1_per_class
+from microexpr.core.confusion import f1_per_class
 
 PAPER = tomllib.loads((files("microexpr") / "report" / "paper.toml").read_text("utf-8"))
 COLUMNS = {

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from microexpr import api, weights
-from microexpr.contracts import ViewSpec, models
-from microexpr.errors import ConfigError, WeightsError
-from microexpr.models._body import each_frame
+from microexpr import api
+from microexpr.components.models._body import each_frame
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core.interfaces import ViewSpec, models
 from moving import learn
 from nets import GREY, RGB, built, count, pixels, saved, still
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr import api, weights
-from microexpr.clip import Clip
-from microexpr.contracts import ViewSpec, models, samplers
-from microexpr.errors import ConfigError, WeightsError
-from microexpr.models._body import each_frame
+from microexpr import api
+from microexpr.components.models._body import each_frame
+from microexpr.core import pretrained as weights
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core.interfaces import ViewSpec, models, samplers
 from moving import accuracy, learn
 from nets import GREY, RGB, built, count, pixels, saved, still
 
@@ -174,7 +175,7 @@ def test_published_weights_of_both_are_named_and_told_joined(tmp_path: Path, mon
     assert api.weights_tags(["poolformer_vit"]) == TAGS
     assert models.build("poolformer_vit", {}).label == "PoolFormer-m36 + ViT-B/32"
     monkeypatch.setattr(
-        "microexpr.models._architectures.Architecture.tag",
+        "microexpr.components.models._architectures.Architecture.tag",
         lambda self, spec: TAGS[0] if self.name.startswith("pool") else TAGS[1],
     )
     root, sums = tmp_path / "weights", []

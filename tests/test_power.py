@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import scipy.stats
 from joblib import parallel_config
+from tools.validation import error_rates
+from tools.validation.error_rates import Settings, find_detectable, measure
+from tools.validation.simulation import SCENARIOS, draw, gap_for, population, true_score
 
-from microexpr.confusion import confusion_matrix, present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
-from microexpr.statistics import validation
-from microexpr.statistics.bootstrap import resample_pair
-from microexpr.statistics.power import Precision, detectable, precision
-from microexpr.statistics.simulation import SCENARIOS, draw, gap_for, population, true_score
-from microexpr.statistics.validation import Settings, find_detectable, measure
+from microexpr.core.confusion import confusion_matrix, present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics.bootstrap import resample_pair
+from microexpr.evaluation.statistics.power import Precision, detectable, precision
 
 QUICK = Settings(simulations=150, resamples=200, permutations=199)
 STRONG = replace(SCENARIOS[145], suit_sd=1.5)
@@ -155,7 +155,7 @@ def test_a_large_difference_is_found():
 
 
 def test_the_table_does_not_depend_on_who_computes_it(monkeypatch):
-    monkeypatch.setattr(validation, "BLOCK", 5)
+    monkeypatch.setattr(error_rates, "BLOCK", 5)
     settings = Settings(simulations=12, resamples=20, permutations=19)
     with parallel_config(backend="threading"):  # processes take the blocks in the same way, and seconds to start
         tables = [measure(SCENARIOS[28], replace(settings, jobs=jobs)) for jobs in (1, 2)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.contracts import FittedOnce, Seeing, ViewSpec, models
+from microexpr.core.interfaces import FittedOnce, Seeing, ViewSpec, models
 from test_contracts import FRAMES, LARGE, PICTURES, SMALL, VIEWS
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from microexpr import ops
-from microexpr.clip import Clip
-from microexpr.contracts import preprocessors
-from microexpr.errors import ConfigError
+from microexpr.core import image as ops
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import preprocessors
 
 CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=5, offset=9)
 

@@ -5,8 +5,8 @@ import warnings
 import pytest
 from joblib import delayed
 
-from microexpr.errors import DataError
-from microexpr.processes import in_processes
+from microexpr.core.errors import DataError
+from microexpr.core.parallel import in_processes
 
 
 def _halve(number):

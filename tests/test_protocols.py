@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microexpr.config import Experiment
-from microexpr.contracts import EvalProtocol, protocols
-from microexpr.errors import ConfigError, SplitError
-from microexpr.partition import cut_val
-from microexpr.protocols.holdout import adams
+from microexpr.components.protocols.holdout import adams
+from microexpr.config.study import Experiment
+from microexpr.core.errors import ConfigError, SplitError
+from microexpr.core.interfaces import EvalProtocol, protocols
+from microexpr.runs.validation_split import cut_val
 
 EMOTIONS = ("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear")
 CASME2 = (99, 63, 32, 27, 25, 7, 2)

@@ -103,7 +103,7 @@ def test_every_option_of_a_command_is_a_parameter_of_its_call(command):
         wanted.remove("file")
     if command == "data make":
         offered = {"out", *microexpr.make_synthetic.__annotations__}
-        from microexpr.datasets.synthetic import SyntheticSpec
+        from microexpr.components.datasets.synthetic import SyntheticSpec
 
         offered |= set(inspect.signature(SyntheticSpec).parameters)
     else:

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from microexpr import _registry
-from microexpr._registry import Registry, _registered_names
-from microexpr.contracts import REGISTRIES, datasets, models
-from microexpr.errors import ConfigError, UnknownComponentError
+from microexpr.core import registry as _registry
+from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.interfaces import REGISTRIES, datasets, models
+from microexpr.core.registry import Registry, _registered_names
 
 Size = Annotated[int, Field(ge=8, le=64)]
 
@@ -30,7 +30,7 @@ class Thing:
 
 @pytest.fixture
 def things() -> Registry[Thing]:
-    registry: Registry[Thing] = Registry("thing", "no such folder", bound=frozenset({"root"}))
+    registry: Registry[Thing] = Registry("thing", "no such folder", "microexpr.things", bound=frozenset({"root"}))
     registry.register("thing", revision=3)(Thing)
 
     @registry.register("rooted")
@@ -43,7 +43,7 @@ def things() -> Registry[Thing]:
 # --- discovery --------------------------------------------------------------------------------------------------------
 def test_listing_names_imports_no_component():
     code = (
-        "import sys; from microexpr.contracts import REGISTRIES\n"
+        "import sys; from microexpr.core.interfaces import REGISTRIES\n"
         "names = {folder: registry.names() for folder, registry in REGISTRIES.items()}\n"
         "assert 'vit_b32' in names['models'] and 'casme2' in names['datasets'], names\n"
         "sys.stdout.write(' '.join(sys.modules))"
@@ -83,11 +83,11 @@ def test_no_name_is_registered_twice():
 
 
 def test_other_packages_add_components_through_entry_points(monkeypatch, things):
-    point = EntryPoint("foreign", f"{__name__}:Thing", "microexpr.no such folder")
+    point = EntryPoint("foreign", f"{__name__}:Thing", "microexpr.things")
     asked = []
     monkeypatch.setattr(_registry, "entry_points", lambda group: asked.append(group) or [point])
     assert things.names() == ("foreign", "rooted", "thing")
-    assert asked == ["microexpr.no such folder"]
+    assert asked == ["microexpr.things"]
     assert things.build("foreign", {"size": 32}) == Thing(32)
     assert str(things.revision("foreign")).startswith("1+")
 
@@ -111,7 +111,7 @@ def test_unknown_names_list_the_known_ones(things):
 
 def test_where_nothing_is_registered_the_message_says_so():
     with pytest.raises(UnknownComponentError, match=r"unknown void 'x'. Known: none\."):
-        Registry("void", "no such folder").get("x")
+        Registry("void", "no such folder", "microexpr.things").get("x")
 
 
 def test_defaults_are_filled_in_and_values_converted(things):

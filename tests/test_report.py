@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from microexpr.errors import StoreError
+from microexpr.core.errors import StoreError
 from microexpr.report import ReportPaths, write_report
 
 CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]

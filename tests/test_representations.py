@@ -12,19 +12,19 @@ import cv2
 import numpy as np
 import pytest
 
-from microexpr import motion
-from microexpr.clip import Clip
-from microexpr.config import Study, load
-from microexpr.contracts import Frames, Modality, representations
-from microexpr.errors import ConfigError, UnfitError
-from microexpr.experiment import Result
-from microexpr.plan import Options, Workspace
+from microexpr.components.representation import over_time
+from microexpr.components.representation.bi_woof import BiWoof
+from microexpr.components.representation.lbp_top import codes
+from microexpr.components.representation.over_time import rank_pooling
+from microexpr.config.study import Study, load
+from microexpr.core import flow as motion
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.interfaces import Frames, Modality, representations
 from microexpr.report.choices import choices
-from microexpr.representation import over_time
-from microexpr.representation.bi_woof import BiWoof
-from microexpr.representation.lbp_top import codes
-from microexpr.representation.over_time import rank_pooling
-from microexpr.study import Cell, StudyResult, planned
+from microexpr.runs.experiment import Result
+from microexpr.runs.plan import Options, Workspace
+from microexpr.runs.study import Cell, StudyResult, planned
 from motions import moved, pair, texture
 from shell import Answer, microexpr
 

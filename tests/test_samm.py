@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from full_tables import DEFECTS, SAMM_HEADER, SAMM_OBJECTIVE, SAMM_TABLE, picture, samm_row, samm_rows, samm_table
-from microexpr.contracts import datasets
-from microexpr.datasets import _example
-from microexpr.datasets.samm import COUNTS, Samm
-from microexpr.errors import ConfigError, DataError, Fault
-from microexpr.labels import LABEL_SETS
+from microexpr.components.datasets import _example
+from microexpr.components.datasets.samm import COUNTS, Samm
+from microexpr.core.errors import ConfigError, DataError, Fault
+from microexpr.core.interfaces import datasets
+from microexpr.core.labels import LABEL_SETS
 
 ROWS = (
     samm_row("006", "006_1_2", (5562, 5564, 5566), "4+7", "Anger", 3),

@@ -14,18 +14,18 @@ import tomli_w
 
 from conftest import recipe, write_database
 from microexpr import check_results, run_experiment, run_study
-from microexpr import experiment as experiments
-from microexpr.config import Bootstrap, Experiment, Study, load, parse
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError, UnknownComponentError
-from microexpr.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.config.study import Bootstrap, Experiment, Study, load, parse
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.evaluation.statistics.bootstrap import bootstrap
+from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.report import intervals, write_report
 from microexpr.report.choices import _repeats
 from microexpr.report.intervals import interval
-from microexpr.statistics.bootstrap import bootstrap
-from microexpr.statistics.influence import influence
-from microexpr.statistics.seeds import split_seeds
+from microexpr.runs import experiment as experiments
 from shell import microexpr
 from test_report import Page, few_cells, make_summary, read
 from test_report import undrawn as undrawn
@@ -111,7 +111,7 @@ def predictions(n: int = 60, persons: int = 12) -> pd.DataFrame:
 @pytest.mark.parametrize("method", ["percentile", "bca", "expanded"])
 @pytest.mark.parametrize(("unit", "stratified"), [("clip", False), ("clip", True), ("person", False)])
 def test_every_setting_reaches_the_interval(method, unit, stratified):
-    from microexpr.config import rng_for
+    from microexpr.config.study import rng_for
 
     table, settings = predictions(), Bootstrap(n=300, unit=unit, method=method, stratified=stratified, level=0.9)
     y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))

@@ -5,14 +5,14 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.report import details
 from microexpr.report.reading import Reading
 from microexpr.report.sentences import seeds as said_of_seeds
-from microexpr.statistics.influence import influence
-from microexpr.statistics.seeds import split_seeds
 
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from microexpr.clip import Clip
-from microexpr.contracts import samplers
-from microexpr.errors import ConfigError, DataError
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, DataError
+from microexpr.core.interfaces import samplers
 
 KEYED = ("onset_apex", "apex_offset", "onset_apex_offset")
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr import engine
-from microexpr.config import Training
-from microexpr.contracts import Scaling, ViewSpec, losses, models
-from microexpr.errors import ConfigError, StoreError, TrainingError
-from microexpr.models._motion import Dropout, MotionInput
-from microexpr.saved import load_model, save_model
+from microexpr.components.models._motion import Dropout, MotionInput
+from microexpr.config.study import Training
+from microexpr.core.errors import ConfigError, StoreError, TrainingError
+from microexpr.core.interfaces import Scaling, ViewSpec, losses, models
+from microexpr.learning import learners as engine
+from microexpr.learning.checkpoint import load_model, save_model
 from nets import FLOW, built, count, pixels, still
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]

@@ -10,14 +10,14 @@ import pytest
 from scipy.stats import binomtest, norm, t
 
 from conftest import recipe
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
-from microexpr.plan import Options, Workspace
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics._units import units_of
+from microexpr.evaluation.statistics.bootstrap import resampled
+from microexpr.evaluation.statistics.sizes import last_crossing, size_curves
 from microexpr.report.factors import crossings, effects
 from microexpr.report.reading import Reading
-from microexpr.statistics._units import units_of
-from microexpr.statistics.bootstrap import resampled
-from microexpr.statistics.sizes import last_crossing, size_curves
+from microexpr.runs.plan import Options, Workspace
 from shell import microexpr
 
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from full_tables import picture, smic_clips, smic_folder, smic_folders
-from microexpr.contracts import datasets
-from microexpr.datasets import _example
-from microexpr.datasets.smic import MISSING, Smic
-from microexpr.doctor import check, usable
-from microexpr.errors import DataError, Fault
-from microexpr.labels import LABEL_SETS
+from microexpr.components.datasets import _example
+from microexpr.components.datasets.smic import MISSING, Smic
+from microexpr.core.errors import DataError, Fault
+from microexpr.core.interfaces import datasets
+from microexpr.core.labels import LABEL_SETS
+from microexpr.data.doctor import check, usable
 
 LONG = "SMIC-E_raw image/HS_long"
 HEADER = (

@@ -14,13 +14,13 @@ import pytest
 
 import microexpr
 from conftest import recipe, write_database
-from microexpr import _source
-from microexpr._registry import Registry
-from microexpr._source import source
-from microexpr.contracts import REGISTRIES
-from microexpr.files import digest
-from microexpr.plan import Options, Workspace, preprocessing_id
-from microexpr.processes import begin_run
+from microexpr.core import source as _source
+from microexpr.core.files import digest
+from microexpr.core.interfaces import REGISTRIES
+from microexpr.core.parallel import begin_run
+from microexpr.core.registry import Registry
+from microexpr.core.source import source
+from microexpr.runs.plan import Options, Workspace, preprocessing_id
 from shell import microexpr as command
 
 NET = '''"""A network of the user's own."""
@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from torch import nn
 
 import layers
-from microexpr.contracts import models
-from microexpr.values import Output
+from microexpr.core.interfaces import models
+from microexpr.core.types import Output
 
 
 class Body(nn.Module):
@@ -209,9 +209,9 @@ SCRIPT = '''"""A study and its component in one file."""
 import sys
 
 import helper
-from microexpr._registry import Registry
+from microexpr.core.registry import Registry
 
-things = Registry("thing", "no such folder")
+things = Registry("thing", "no such folder", "microexpr.things")
 WIDTH = 4
 LAYERS = [1]
 LAYERS.append(2)
@@ -301,8 +301,8 @@ def test_what_a_script_makes_of_functions_of_others_counts(project, registered, 
 import functools
 import helper
 from helper import fill
-from microexpr._registry import Registry
-things = Registry('thing', 'no such folder')
+from microexpr.core.registry import Registry
+things = Registry('thing', 'no such folder', 'microexpr.things')
 SET = {{}}
 fill(SET, 7)
 def setup():
@@ -330,7 +330,7 @@ found = str(things.revision('net'))
 # --- revisions --------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def things():
-    return Registry("thing", "no such folder")
+    return Registry("thing", "no such folder", "microexpr.things")
 
 
 def test_components_of_the_package_keep_their_revision():
@@ -394,8 +394,8 @@ from pathlib import Path
 
 import numpy as np
 
-from microexpr.contracts import Frames, Modality, datasets, detectors, preprocessors, representations
-from microexpr.datasets.manifest import Manifest
+from microexpr.core.interfaces import Frames, Modality, datasets, detectors, preprocessors, representations
+from microexpr.components.datasets.manifest import Manifest
 
 
 @preprocessors.register("own_frames")

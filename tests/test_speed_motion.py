@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from microexpr import motion, ops
-from microexpr.clip import Clip
-from microexpr.contracts import Frames, preprocessors, representations
-from microexpr.datasets.synthetic import SyntheticSpec, face, plan, render
-from microexpr.datasets.synthetic.motion import intensity, state
-from microexpr.datasets.synthetic.rendering import _sources, stage
+from microexpr.components.datasets.synthetic import SyntheticSpec, face, plan, render
+from microexpr.components.datasets.synthetic.motion import intensity, state
+from microexpr.components.datasets.synthetic.rendering import _sources, stage
+from microexpr.core import flow as motion
+from microexpr.core import image as ops
+from microexpr.core.clip import Clip
+from microexpr.core.interfaces import Frames, preprocessors, representations
 from motions import pair
 from test_magnify import Film, clip
 

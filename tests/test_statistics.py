@@ -9,14 +9,14 @@ import pytest
 import scipy.stats
 from scipy.stats import binom, chi2, hypergeom, kstest, norm
 
-from microexpr.confusion import present
-from microexpr.contracts import metrics
-from microexpr.errors import ConfigError
-from microexpr.statistics import bootstrap as bootstrap_module
-from microexpr.statistics.bootstrap import bootstrap, bootstrap_all, bootstrap_difference
-from microexpr.statistics.guessing import guesses
-from microexpr.statistics.mcnemar import mcnemar
-from microexpr.statistics.permutation import permutation_null, permutation_power
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.statistics import bootstrap as bootstrap_module
+from microexpr.evaluation.statistics.bootstrap import bootstrap, bootstrap_all, bootstrap_difference
+from microexpr.evaluation.statistics.guessing import guesses
+from microexpr.evaluation.statistics.mcnemar import mcnemar
+from microexpr.evaluation.statistics.permutation import permutation_null, permutation_power
 
 GOLDEN = (
     ("uf1", False, (0.39772594033457426, 0.5263631727646592), (0.12524511781891007, 0.33778572411959445)),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from microexpr import files
-from microexpr.errors import StoreError
-from microexpr.files import append_json_lines, digest, json_lines, make_folder, write_atomically
-from microexpr.store import FoldResult, Results
+from microexpr.core import files
+from microexpr.core.errors import StoreError
+from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
+from microexpr.runs.store import FoldResult, Results
 
 
 def fold(name: str = "a", **facts: object) -> FoldResult:

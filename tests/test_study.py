@@ -15,23 +15,24 @@ import pandas as pd
 import pytest
 
 from conftest import EMOTIONS, recipe
-from microexpr import experiment as experiments
-from microexpr import run_experiment, run_study, study
-from microexpr.config import Study, load, parse, rng_for
-from microexpr.datasets.synthetic import SyntheticSpec, plan
-from microexpr.datasets.synthetic.writing import table
-from microexpr.detection.dlib_hog import DlibHog
-from microexpr.environment import KERNELS
-from microexpr.errors import ConfigError, StoreError, TrainingError
-from microexpr.files import held
-from microexpr.models.shallow import SmallCnn
-from microexpr.plan import Options, Workspace
+from microexpr import run_experiment, run_study
+from microexpr.components.datasets.synthetic import SyntheticSpec, plan
+from microexpr.components.datasets.synthetic.writing import table
+from microexpr.components.detection.dlib_hog import DlibHog
+from microexpr.components.models.shallow import SmallCnn
+from microexpr.config.study import Study, load, parse, rng_for
+from microexpr.core.environment import KERNELS
+from microexpr.core.errors import ConfigError, StoreError, TrainingError
+from microexpr.core.files import held
+from microexpr.evaluation.statistics.comparison import compare, with_family
+from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import factorial, write_report
 from microexpr.report.choices import choices
 from microexpr.report.paired import paired
-from microexpr.statistics.comparison import compare, with_family
-from microexpr.statistics.paired import Predictions
-from microexpr.statistics.scope import Trained
+from microexpr.runs import experiment as experiments
+from microexpr.runs import study
+from microexpr.runs.plan import Options, Workspace
 from shell import microexpr
 from test_casme2 import jpeg
 from test_report import Page

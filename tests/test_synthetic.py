@@ -17,14 +17,14 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from microexpr.datasets.synthetic import MARKER, SyntheticSpec, face, make, plan, render, writing
-from microexpr.datasets.synthetic.action_units import displacement
-from microexpr.datasets.synthetic.coding import CODES
-from microexpr.datasets.synthetic.identity import identity
-from microexpr.datasets.synthetic.motion import intensity, place, state
-from microexpr.datasets.synthetic.relief import grid
-from microexpr.datasets.synthetic.rendering import face_grid, room, stage
-from microexpr.errors import ConfigError, DataError
+from microexpr.components.datasets.synthetic import MARKER, SyntheticSpec, face, make, plan, render, writing
+from microexpr.components.datasets.synthetic.action_units import displacement
+from microexpr.components.datasets.synthetic.coding import CODES
+from microexpr.components.datasets.synthetic.identity import identity
+from microexpr.components.datasets.synthetic.motion import intensity, place, state
+from microexpr.components.datasets.synthetic.relief import grid
+from microexpr.components.datasets.synthetic.rendering import face_grid, room, stage
+from microexpr.core.errors import ConfigError, DataError
 
 DRAWN = sys.modules[face.__module__]._drawn
 CLIPS_PER_SUBJECT = "9 13 7 5 19 5 9 3 14 14 10 12 8 4 3 4 36 3 16 11 2 2 12 10 7 17"

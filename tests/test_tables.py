@@ -24,14 +24,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from microexpr.clip import ActionUnit, Clip
-from microexpr.contracts import Dataset, datasets
-from microexpr.datasets._csv import read_csv
-from microexpr.datasets._root import child
-from microexpr.datasets._table import Row, RowReader, find_rows, plain, squeeze
-from microexpr.datasets._workbook import Formula, read_sheets
-from microexpr.errors import ConfigError, DataError, Fault
-from microexpr.facs import beside_units, narrow, parse_action_units, still_units
+from microexpr.components.datasets._csv import read_csv
+from microexpr.components.datasets._root import child
+from microexpr.components.datasets._table import Row, RowReader, find_rows, plain, squeeze
+from microexpr.components.datasets._workbook import Formula, read_sheets
+from microexpr.core.clip import ActionUnit, Clip
+from microexpr.core.errors import ConfigError, DataError, Fault
+from microexpr.core.facs import beside_units, narrow, parse_action_units, still_units
+from microexpr.core.interfaces import Dataset, datasets
 
 Grid = list[list[object]]
 COLUMNS = {
@@ -572,9 +572,10 @@ def originals(tmp_path_factory) -> Callable[[str], list[Original]]:
             source, root = tmp_path_factory.mktemp(f"{name}-example"), tmp_path_factory.mktemp(name)
             kind = datasets.get(name)
             with pytest.MonkeyPatch.context() as patch:  # others draw in this session too
-                patch.setattr("microexpr.datasets.synthetic.film.film", blank)
+                patch.setattr("microexpr.components.datasets.synthetic.film.film", blank)
                 patch.setattr(
-                    "microexpr.datasets.synthetic.writing.render", lambda *_: np.zeros((480, 640, 3), np.uint8)
+                    "microexpr.components.datasets.synthetic.writing.render",
+                    lambda *_: np.zeros((480, 640, 3), np.uint8),
                 )
                 kind.write_example(source)
             skeleton(source, root)

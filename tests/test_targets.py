@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from conftest import write_database
-from microexpr import api, fitting
-from microexpr.clip import ActionUnit, Clip
-from microexpr.config import Study
-from microexpr.contracts import targets
-from microexpr.errors import ConfigError, UnfitError
-from microexpr.experiment import run
-from microexpr.facs import parse_action_units
-from microexpr.multitask import TargetValues, by_unit, target_loss
-from microexpr.plan import Options, Workspace
+from microexpr import api
+from microexpr.config.study import Study
+from microexpr.core.clip import ActionUnit, Clip
+from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.facs import parse_action_units
+from microexpr.core.interfaces import targets
+from microexpr.core.multitask import TargetValues, by_unit, target_loss
+from microexpr.runs import fit as fitting
+from microexpr.runs.experiment import run
+from microexpr.runs.plan import Options, Workspace
 
 UNITS = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
 

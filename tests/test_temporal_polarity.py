@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr.clip import Clip
-from microexpr.contracts import Batch, Frames, Modality, ViewSpec, augmentations, models, representations
-from microexpr.errors import ConfigError, UnfitError
-from microexpr.representation import temporal_polarity
-from microexpr.representation.temporal_polarity import TemporalPolarity, elapsed, events
+from microexpr.components.representation import temporal_polarity
+from microexpr.components.representation.temporal_polarity import TemporalPolarity, elapsed, events
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.interfaces import Batch, Frames, Modality, ViewSpec, augmentations, models, representations
 
 CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
 READY = Clip(dataset="d", subject="1", namespace="d", video="v")

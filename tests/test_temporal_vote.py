@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
-from microexpr.contracts import Vote, votes
-from microexpr.errors import ConfigError
-from microexpr.voting.temporal import LearntTemporal, _places
+from microexpr.components.voting.temporal import LearntTemporal, _places
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Vote, votes
 
 pytestmark = pytest.mark.numeric
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from microexpr import engine, training
-from microexpr.config import Experiment, Training
-from microexpr.contracts import Batch, losses
-from microexpr.errors import ConfigError
+from microexpr.config.study import Experiment, Training
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import Batch, losses
+from microexpr.learning import learners as engine
+from microexpr.learning import training
 from test_engine import PIXELS, SPEC, Stack, Y, fit, task
 
 pytestmark = pytest.mark.numeric
@@ -27,7 +28,7 @@ def run(settings, **changes):
 
 
 def _linear():
-    from microexpr.contracts import models
+    from microexpr.core.interfaces import models
 
     return models.build("small_cnn", {})(SPEC, 3, {})
 
@@ -98,7 +99,7 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs():
     model = _linear()
     a_task = task(train=np.arange(60), val=NONE)
     noted = Noting(model, a_task, losses.build("cross_entropy", {}), settings(average_last=3), 0, ())
-    from microexpr.progress import Silent
+    from microexpr.core.progress import Silent
 
     noted.go("cross_entropy", Silent())
     for name in found[0]:
@@ -151,7 +152,7 @@ def test_both_optimizers_learn(name):
 
 
 def test_batch_statistics_after_averaging_are_those_of_the_averaged_network():
-    from microexpr.progress import Silent
+    from microexpr.core.progress import Silent
 
     settled = run(settings(average_last=3, batch=20)).go("cross_entropy", Silent())
     model = _linear()

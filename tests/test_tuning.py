@@ -20,23 +20,23 @@ import pytest
 from sklearn.metrics import f1_score
 
 from conftest import recipe
-from microexpr import experiment as running
 from microexpr import tune_experiment
 from microexpr.cli import tuning as command
-from microexpr.config import Experiment
-from microexpr.contracts import models, protocols
-from microexpr.errors import ConfigError, MicroexprError, StoreError, TrainingError
-from microexpr.models.classical import PcaSvmClassifier
-from microexpr.plan import Options, Workspace
-from microexpr.progress import Silent
+from microexpr.components.models.classical import PcaSvmClassifier
+from microexpr.config.study import Experiment
+from microexpr.core.errors import ConfigError, MicroexprError, StoreError, TrainingError
+from microexpr.core.interfaces import models, protocols
+from microexpr.core.progress import Silent
 from microexpr.report.reading import Reading
 from microexpr.report.tuning import agreement, importance, verdict
-from microexpr.tuning import TRIALS as USUAL
-from microexpr.tuning import Tuned, tune, worker
-from microexpr.tuning.result import Trial
-from microexpr.tuning.searches import divide, shares_persons
-from microexpr.tuning.space import own, space_of
-from microexpr.tuning.storage import JournalLock, without_password
+from microexpr.runs import experiment as running
+from microexpr.runs.plan import Options, Workspace
+from microexpr.runs.tuning import TRIALS as USUAL
+from microexpr.runs.tuning import Tuned, tune, worker
+from microexpr.runs.tuning.result import Trial
+from microexpr.runs.tuning.searches import divide, shares_persons
+from microexpr.runs.tuning.space import own, space_of
+from microexpr.runs.tuning.storage import JournalLock, without_password
 from shell import microexpr
 
 EMOTIONS = ("negative", "positive", "surprise")
@@ -296,7 +296,7 @@ def _script(images: Path, out: Path, *, kill: int | None = None, together: bool 
         from pathlib import Path
         from test_tuning import TRIALS, settings
         from microexpr import tune_experiment
-        from microexpr.tuning import worker
+        from microexpr.runs.tuning import worker
         kill, together, out = {kill!r}, {together!r}, Path({str(out)!r})
         tested, calls, search = worker.tested, iter(range(10_000)), worker.Worker.search
 
@@ -378,7 +378,7 @@ def test_while_another_run_has_the_folder_one_waits(images, tmp_path, monkeypatc
     code = f"""if True:
         import time
         from pathlib import Path
-        from microexpr.files import held
+        from microexpr.core.files import held
         with held(Path({str(tmp_path)!r})):
             print("held", flush=True)
             time.sleep(60)"""
@@ -653,7 +653,7 @@ def test_words_of_values_and_importance(done):
 
 
 def test_importance_finds_the_parameter_that_matters_and_is_not_deceived_by_levels_of_searches():
-    from microexpr.tuning.importance import importance as found
+    from microexpr.runs.tuning.importance import importance as found
 
     rng = np.random.default_rng(0)
 
@@ -717,7 +717,7 @@ def test_command_and_call_try_as_often():
 
 
 def test_every_part_that_may_be_searched_is_a_part_of_experiments_and_the_papers_names_exist():
-    from microexpr.tuning.space import PAPERS, PARTS
+    from microexpr.runs.tuning.space import PAPERS, PARTS
 
     assert set(PARTS) <= set(Experiment.model_fields)
     offered = {name for model in models.names() for name in models.parameters(model)}

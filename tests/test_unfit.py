@@ -8,8 +8,8 @@ import cv2
 import pytest
 
 from conftest import recipe, write_database
-from microexpr.errors import ConfigError, UnfitError, WeightsError
-from microexpr.plan import Options, Workspace
+from microexpr.core.errors import ConfigError, UnfitError, WeightsError
+from microexpr.runs.plan import Options, Workspace
 
 
 @pytest.fixture(scope="module")

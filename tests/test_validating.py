@@ -2,17 +2,17 @@ import json
 
 import numpy as np
 import pytest
+from tools.validation import __main__ as command
+from tools.validation import planted
+from tools.validation.planted import CONDITIONS, Condition, judge, trials
+from tools.validation.rendered import Rendered
 
-from microexpr.component import titles
-from microexpr.config import Study, load
-from microexpr.contracts import datasets
-from microexpr.datasets.synthetic import SyntheticSpec, make
-from microexpr.errors import ConfigError, MicroexprError
-from microexpr.progress import Silent
-from microexpr.validating import __main__ as command
-from microexpr.validating import planted
-from microexpr.validating.planted import CONDITIONS, Condition, judge, trials
-from microexpr.validating.rendered import Rendered
+from microexpr.components.datasets.synthetic import SyntheticSpec, make
+from microexpr.config.component import titles
+from microexpr.config.study import Study, load
+from microexpr.core.errors import ConfigError, MicroexprError
+from microexpr.core.interfaces import datasets
+from microexpr.core.progress import Silent
 
 SMALL = {"subjects": 4, "clips": 16, "emotions": ("happiness", "surprise"), "expression_size": 0.0, "quirks": False}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microexpr.contracts import Vote, votes
+from microexpr.core.interfaces import Vote, votes
 
 
 def views(rows):

@@ -15,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from microexpr import api, weights
-from microexpr.errors import WeightsError
+from microexpr import api
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import WeightsError
 
 TAG = "poolformer_m36.sail_in1k"
 OTHER = "vit_base_patch32_224.augreg_in21k_ft_in1k"

@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from microexpr.agreement import audit_agreement
     from microexpr.api import (
         Finished,
         FinishedTuning,
@@ -30,12 +29,13 @@ if TYPE_CHECKING:
         verify_weights,
     )
     from microexpr.audit import audit_log, audit_table
-    from microexpr.clip import ActionUnit, Clip
-    from microexpr.config import Bootstrap, Component, Experiment, Study, Training, Tuning
-    from microexpr.doctor import Diagnosis
-    from microexpr.errors import MicroexprError
+    from microexpr.audit.agreement import audit_agreement
+    from microexpr.config.study import Bootstrap, Component, Experiment, Study, Training, Tuning
+    from microexpr.core.clip import ActionUnit, Clip
+    from microexpr.core.errors import MicroexprError
+    from microexpr.core.labels import LabelSet
+    from microexpr.data.doctor import Diagnosis
     from microexpr.inspection import ClipTable, check_data, data_stats, data_table, list_data
-    from microexpr.labels import LabelSet
     from microexpr.report import write_report
 
 __version__ = "0.1.0"
@@ -80,7 +80,18 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = ("errors", "clip", "labels", "doctor", "inspection", "config", "audit", "agreement", "report", "api")
+_HOMES = (
+    "core.errors",
+    "core.clip",
+    "core.labels",
+    "data.doctor",
+    "inspection",
+    "config.study",
+    "audit",
+    "audit.agreement",
+    "report",
+    "api",
+)
 """Modules that public names live in, the lightest first."""
 
 

@@ -12,29 +12,33 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from microexpr import checks, comparing, fitting, tuning, weights
-from microexpr import study as grids
-from microexpr.checks import Finding
-from microexpr.comparing import Compared
-from microexpr.component import titles
-from microexpr.config import COMPARED, Experiment, Study, load
-from microexpr.contracts import datasets, models
-from microexpr.datasets.synthetic import SyntheticSpec, make
-from microexpr.errors import ConfigError, MicroexprError, UsageError, WeightsError
-from microexpr.files import held, make_folder, write_atomically
+from microexpr.audit import checks
+from microexpr.audit import comparison as comparing
+from microexpr.audit.checks import Finding
+from microexpr.audit.comparison import Compared
+from microexpr.components.datasets.synthetic import SyntheticSpec, make
+from microexpr.config.component import titles
+from microexpr.config.study import COMPARED, Experiment, Study, load
+from microexpr.core import pretrained as weights
+from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError
+from microexpr.core.files import held, make_folder, write_atomically
+from microexpr.core.interfaces import datasets, models
+from microexpr.core.parallel import begin_run
+from microexpr.core.progress import Progress, Silent, track
+from microexpr.evaluation.statistics.comparison import Comparison, Unit
 from microexpr.inspection import check_data as check_data
 from microexpr.inspection import data_stats as data_stats
 from microexpr.inspection import data_table as data_table
 from microexpr.inspection import list_data as list_data
-from microexpr.plan import Options, Plan, Workspace
-from microexpr.processes import begin_run
-from microexpr.progress import Progress, Silent, track
 from microexpr.report import ReportPaths, write_comparison, write_report, write_tuning
 from microexpr.report.compared import summarise_comparison
 from microexpr.report.summary import summarise
 from microexpr.report.tuned import summarise_tuning
-from microexpr.statistics.comparison import Comparison, Unit
-from microexpr.study import StudyResult
+from microexpr.runs import fit as fitting
+from microexpr.runs import study as grids
+from microexpr.runs import tuning
+from microexpr.runs.plan import Options, Plan, Workspace
+from microexpr.runs.study import StudyResult
 
 Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""

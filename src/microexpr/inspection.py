@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from microexpr import doctor
-from microexpr.census import census
-from microexpr.clip import Clip
-from microexpr.contracts import Dataset, DatasetInfo, datasets, reader
-from microexpr.doctor import Diagnosis
-from microexpr.errors import DataError, Fault, UsageError
-from microexpr.files import make_folder, write_atomically
-from microexpr.labels import LabelSet, label_set
+from microexpr.core.clip import Clip
+from microexpr.core.errors import DataError, Fault, UsageError
+from microexpr.core.files import make_folder, write_atomically
+from microexpr.core.interfaces import Dataset, DatasetInfo, datasets, reader
+from microexpr.core.labels import LabelSet, label_set
+from microexpr.data import doctor
+from microexpr.data.dataset_stats import census
+from microexpr.data.doctor import Diagnosis
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from microexpr.audit.quantities import ALL, Quantity
-from microexpr.cells import squeeze
-from microexpr.errors import UsageError, suggest
+from microexpr.core.delimited_text import squeeze
+from microexpr.core.errors import UsageError, suggest
 
 NAMES: Final = {
     "macro_f1": "uf1",

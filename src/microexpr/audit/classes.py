@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from microexpr.audit.reading import Line, Log, TrueClip
-from microexpr.cells import listed, runs
-from microexpr.errors import Fault, UsageError
+from microexpr.core.delimited_text import listed, runs
+from microexpr.core.errors import Fault, UsageError
 
 NONE: Final = frozenset({"", "nan"})
 """What stands where there is no label."""

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool
 
-from microexpr import contracts
 from microexpr.audit.claims import check_claims
 from microexpr.audit.matching import ClipPredictions, match
 from microexpr.audit.quantities import (
@@ -22,10 +21,11 @@ from microexpr.audit.quantities import (
     rows_of,
 )
 from microexpr.audit.reading import read_log, read_truth
-from microexpr.config import rng_for
-from microexpr.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
-from microexpr.errors import ConfigError, DataError, Fault, UsageError
-from microexpr.statistics.bootstrap import METHODS, Method, bootstrap, bootstrap_all
+from microexpr.config.study import rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
+from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
+from microexpr.evaluation.statistics.bootstrap import METHODS, Method, bootstrap, bootstrap_all
 
 RESAMPLES = 10_000
 METHOD: Final[Method] = "expanded"

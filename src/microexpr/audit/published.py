@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from microexpr.audit.claims import Printed, printed
 from microexpr.audit.margins import Over
-from microexpr.errors import ConfigError, UsageError, suggest
+from microexpr.core.errors import ConfigError, UsageError, suggest
 
 ABSENT: Final = ("-", "\u2013", "\u2014", "")
 """What tables print where a class has no figure."""

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from microexpr.audit.matching import ClipPredictions
-from microexpr.confusion import (
+from microexpr.core.confusion import (
     confusion_matrix,
     f1_per_class,
     kappa,
@@ -22,7 +22,7 @@ from microexpr.confusion import (
     present,
     recall_per_class,
 )
-from microexpr.predictions import confusion_metric
+from microexpr.evaluation.predictions import confusion_metric
 
 ALL: Final = "all"
 """The scope of all databases together."""

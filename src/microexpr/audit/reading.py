@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from microexpr.cells import Cells, columns, listed, read_cells, read_text, runs, squeeze, unreadable
-from microexpr.errors import DataError, Fault, UsageError, many, suggest
+from microexpr.core.delimited_text import Cells, columns, listed, read_cells, read_text, runs, squeeze, unreadable
+from microexpr.core.errors import DataError, Fault, UsageError, many, suggest
 
 NAMES: Final = {
     "dataset": ("dataset", "database", "db", "corpus"),

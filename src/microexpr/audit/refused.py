@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from microexpr.audit.averages import MEANS, OVER, Average, Fit, class_figures, fits, span
 from microexpr.audit.margins import ANY, ClassFigures, Margins, Mean, Of, Over, choices
 from microexpr.audit.published import PER_CLASS, SCORES, Column, PublishedTable, read_figure
-from microexpr.cells import listed
+from microexpr.core.delimited_text import listed
 
 SUMS: Final = 5_000_000
 """Sums of classes' values that are tried for the nearest possible average."""

@@ -10,7 +10,7 @@ import typer
 
 from microexpr import __version__
 from microexpr.cli import audit, data, judging, running, tuning, weights
-from microexpr.errors import MicroexprError
+from microexpr.core.errors import MicroexprError
 
 app = typer.Typer(
     name="microexpr",

@@ -122,7 +122,7 @@ def agreement(
     Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, person,
     as far as they are known. Exit code 1 where no expression could be paired.
     """
-    from microexpr.agreement import audit_agreement
+    from microexpr.audit.agreement import audit_agreement
 
     found = audit_agreement(first, second, iou=iou, all_videos=all_videos, resamples=resamples, seed=seed)
     (show.as_json if json else show_audit.agreement)(found)

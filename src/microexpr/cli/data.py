@@ -159,8 +159,8 @@ def _set(labels: str | None) -> str | dict[str, str] | None:
     """Return --labels as a name or, where it is written as in a study file, as a mapping."""
     if labels is None or not labels.startswith("{"):
         return labels
-    from microexpr.config import parse_setting
-    from microexpr.errors import UsageError
+    from microexpr.config.study import parse_setting
+    from microexpr.core.errors import UsageError
 
     found = parse_setting(f"labels={labels}")[1]
     if not isinstance(found, dict):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from microexpr.errors import UsageError
+from microexpr.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from microexpr.progress import Progress
+    from microexpr.core.progress import Progress
 DataOption = Annotated[
     list[str], typer.Option("--data", help="Folder of the database; NAME=DIR, repeated, for several.", metavar="DIR")
 ]
@@ -51,7 +51,7 @@ ExperimentArgument = Annotated[Path, typer.Argument(help="Experiment file.", met
 
 def values(settings: list[str] | None) -> dict[str, Any]:
     """Return --set as dotted keys and values; raises ConfigError."""
-    from microexpr.config import parse_setting
+    from microexpr.config.study import parse_setting
 
     return dict(map(parse_setting, settings or []))
 
@@ -91,7 +91,7 @@ def progress(silent: bool) -> Progress:
     from rich.console import Console
 
     from microexpr.cli.progress import Bars, Lines
-    from microexpr.progress import Silent
+    from microexpr.core.progress import Silent
 
     console = Console(stderr=True)
     if silent:

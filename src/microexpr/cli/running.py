@@ -26,7 +26,7 @@ from microexpr.cli.options import (
     StudyArgument,
     WorkersOption,
 )
-from microexpr.errors import UsageError
+from microexpr.core.errors import UsageError
 
 
 def study(
@@ -49,7 +49,7 @@ def study(
 ) -> None:
     """Run a grid of experiments and write its report; a second run trains only what is missing."""
     from microexpr import api
-    from microexpr.config import Study, load
+    from microexpr.config.study import Study, load
 
     grid, folders = load(Study, file, options.values(settings)), options.folders(data)
     grid = grid.uncorrected() if no_corrections else grid
@@ -108,7 +108,7 @@ def run(
 ) -> None:
     """Run one experiment and write its report; --json prints its scores, of several seeds those of each."""
     from microexpr import api
-    from microexpr.config import Experiment, load
+    from microexpr.config.study import Experiment, load
 
     experiment = load(Experiment, file, options.values(settings))
     finished = api.run_experiment(
@@ -145,7 +145,7 @@ def fit(
 ) -> None:
     """Train on all clips and keep the model with its card."""
     from microexpr import api
-    from microexpr.config import Experiment, load
+    from microexpr.config.study import Experiment, load
 
     experiment = load(Experiment, file, options.values(settings))
     model = api.fit(

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from microexpr.errors import many
+from microexpr.core.errors import many
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from microexpr.checks import Finding
-    from microexpr.comparing import Compared
-    from microexpr.doctor import Diagnosis
-    from microexpr.errors import Fault
+    from microexpr.audit.checks import Finding
+    from microexpr.audit.comparison import Compared
+    from microexpr.core.errors import Fault
+    from microexpr.data.doctor import Diagnosis
 
 WIDTH = 100
 """Columns of what is meant to be read; what names files is not broken."""
@@ -165,7 +165,7 @@ def diagnosis(found: Diagnosis) -> None:
 
 
 def _grouped(word: str, faults: Sequence[Fault]) -> None:
-    from microexpr.doctor import alike, kind
+    from microexpr.data.doctor import alike, kind
 
     if not faults:
         return
@@ -324,7 +324,7 @@ def comparison(compared: Compared) -> None:
 
 def comparisons(found: Compared) -> None:
     """Print the first of several results against each other one, as one family."""
-    from microexpr.statistics.scope import together
+    from microexpr.evaluation.statistics.scope import together
 
     _stamped(found)
     first, letters = found.comparisons[0], found.letters

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from microexpr.cli import show
-from microexpr.errors import many
+from microexpr.core.errors import many
 
 
 def log(found: Mapping[str, Any]) -> None:

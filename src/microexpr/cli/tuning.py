@@ -43,7 +43,7 @@ def tune(
 ) -> None:
     """Search parameters inside the training persons, test what was found on the others; start it twice to share."""
     from microexpr import api
-    from microexpr.config import Experiment, load
+    from microexpr.config.study import Experiment, load
 
     experiment = load(Experiment, file, options.values(settings))
     finished = api.tune_experiment(

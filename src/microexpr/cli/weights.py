@@ -27,7 +27,8 @@ def fetch(names: NamesArgument, quiet: QuietOption = False) -> None:
 @app.command("verify")
 def verify() -> None:
     """Check every file of the cache; exit 1 if one is not what it was."""
-    from microexpr import api, weights
+    from microexpr import api
+    from microexpr.core import pretrained as weights
 
     states = api.verify_weights()
     for tag, state in states:

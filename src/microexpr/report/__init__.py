@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from microexpr.errors import StoreError
-from microexpr.files import make_folder, write_atomically
+from microexpr.core.errors import StoreError
+from microexpr.core.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
     from microexpr.report.figures import Plot

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from microexpr.confusion import confusion_matrix, f1_per_class, present
-from microexpr.errors import ConfigError
-from microexpr.multitask import by_unit
-from microexpr.predictions import by_class, by_database, by_person, confusion_metric, score_named
+from microexpr.core.confusion import confusion_matrix, f1_per_class, present
+from microexpr.core.errors import ConfigError
+from microexpr.core.multitask import by_unit
+from microexpr.evaluation.predictions import by_class, by_database, by_person, confusion_metric, score_named
+from microexpr.evaluation.statistics.influence import influence
 from microexpr.report import factorial
 from microexpr.report.intervals import interval
 from microexpr.report.reading import Reading
-from microexpr.statistics.influence import influence
-from microexpr.study import Cell, StudyResult
+from microexpr.runs.study import Cell, StudyResult
 
 SCORES = ("uf1", "uar", "accuracy", "macro_f1_all")
 DATABASE_SCORES = ("macro_f1", "uf1", "uar", "accuracy")

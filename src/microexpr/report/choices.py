@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
-from microexpr import contracts
-from microexpr.checks import copies
-from microexpr.config import Training
-from microexpr.plan import Plan
-from microexpr.predictions import mean_of_folds
+from microexpr.audit.checks import copies
+from microexpr.config.settings import metric_of
+from microexpr.config.study import Training
+from microexpr.core import interfaces as contracts
+from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report import factorial
-from microexpr.settings import metric_of
-from microexpr.study import StudyResult
+from microexpr.runs.plan import Plan
+from microexpr.runs.study import StudyResult
 
 
 class Open(NamedTuple):

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from microexpr.comparing import Compared, settings, surroundings, titles
-from microexpr.config import rng_for
-from microexpr.confusion import confusion_matrix, present
-from microexpr.environment import environment
-from microexpr.errors import ConfigError
-from microexpr.predictions import confusion_metric
+from microexpr.audit.comparison import Compared, settings, surroundings, titles
+from microexpr.config.study import rng_for
+from microexpr.core.confusion import confusion_matrix, present
+from microexpr.core.environment import environment
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.predictions import confusion_metric
+from microexpr.evaluation.statistics.bootstrap import bootstrap_all
+from microexpr.evaluation.statistics.influence import influence
 from microexpr.report.paired import as_row
-from microexpr.statistics.bootstrap import bootstrap_all
-from microexpr.statistics.influence import influence
 
 FORMAT = 1
 SCORES = ("macro_f1", "uar", "accuracy")

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from microexpr.evaluation.statistics.power import LEVEL, POWER
+from microexpr.evaluation.statistics.scope import Trained, together
 from microexpr.report.figures import Plot
 from microexpr.report.reading import number, short
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
 from microexpr.report.table import interval, shown
-from microexpr.statistics.power import LEVEL, POWER
-from microexpr.statistics.scope import Trained, together
 
 MOST = 36
 """Comparisons that a figure can hold."""

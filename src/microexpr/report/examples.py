@@ -11,11 +11,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from microexpr import ops
-from microexpr.contracts import Recordings
-from microexpr.joined import Joined
+from microexpr.core import image as ops
+from microexpr.core.interfaces import Recordings
+from microexpr.data.composite import Joined
 from microexpr.report.factorial import short
-from microexpr.study import Cell, StudyResult, shown
+from microexpr.runs.study import Cell, StudyResult, shown
 
 SIDE = 96
 """Pixels of each small picture."""

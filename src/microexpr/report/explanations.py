@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from microexpr.explaining import ALIKE, REGIONS, Explained, Shown, pictures
 from microexpr.report.examples import made_up
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
-from microexpr.study import StudyResult
+from microexpr.runs.explain import ALIKE, REGIONS, Explained, Shown, pictures
+from microexpr.runs.study import StudyResult
 
 COARSE = 4
 """Places down or across below which two maps correlate by chance."""

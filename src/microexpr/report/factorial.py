@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from microexpr.component import titles
-from microexpr.config import COMPARED, METHODS, Component, rng_for
-from microexpr.confusion import present
-from microexpr.errors import ConfigError
-from microexpr.predictions import confusion_metric
-from microexpr.recipe import SIZES
+from microexpr.config.component import titles
+from microexpr.config.experiment import SIZES
+from microexpr.config.study import COMPARED, METHODS, Component, rng_for
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.predictions import confusion_metric
+from microexpr.evaluation.statistics.factors import Factorial, factorial
+from microexpr.evaluation.statistics.paired import Predictions, align
+from microexpr.evaluation.statistics.seeds import split_seeds
+from microexpr.evaluation.statistics.sizes import Crossing, size_curves
 from microexpr.report.intervals import words
-from microexpr.statistics.factors import Factorial, factorial
-from microexpr.statistics.paired import Predictions, align
-from microexpr.statistics.scope import trained
-from microexpr.statistics.seeds import split_seeds
-from microexpr.statistics.sizes import Crossing, size_curves
-from microexpr.study import Cell, StudyResult
+from microexpr.runs.experiment import trained
+from microexpr.runs.study import Cell, StudyResult
 
 RESAMPLES, PERMUTATIONS = 2_000, 1_999
 SCORE, SCORE_TITLE = "macro_f1", "macro-F1"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from microexpr import contracts
-from microexpr.config import Bootstrap, rng_for
-from microexpr.confusion import present
-from microexpr.errors import ConfigError
-from microexpr.statistics.bootstrap import METHODS, BootstrapInterval, Method, bootstrap
+from microexpr.config.study import Bootstrap, rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.statistics.bootstrap import METHODS, BootstrapInterval, Method, bootstrap
 
 INSTEAD: Method = "expanded"
 """What stands in where a BCa interval cannot be given: all resamples on one side of the score, or one clip decides."""

@@ -10,20 +10,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from microexpr import contracts
-from microexpr.component import titles
-from microexpr.config import METHODS, Leaderboard, rng_for
-from microexpr.confusion import present
-from microexpr.errors import ConfigError
-from microexpr.predictions import by_database, confusion_metric, score
+from microexpr.config.component import titles
+from microexpr.config.study import METHODS, Leaderboard, rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.predictions import by_database, confusion_metric, score
+from microexpr.evaluation.statistics.choosing import Chosen, choose, chosen_rows
+from microexpr.evaluation.statistics.methods import (
+    Clips,
+    Difference,
+    Guesses,
+    against,
+    contrast,
+    standings,
+    with_family,
+)
+from microexpr.evaluation.statistics.paired import Predictions, align
+from microexpr.evaluation.statistics.power import POWER
 from microexpr.report import factorial
 from microexpr.report.intervals import words
-from microexpr.statistics.choosing import Chosen, choose, chosen_rows
-from microexpr.statistics.methods import Clips, Difference, Guesses, against, contrast, standings, with_family
-from microexpr.statistics.paired import Predictions, align
-from microexpr.statistics.power import POWER
-from microexpr.statistics.scope import trained
-from microexpr.study import Cell, StudyResult
+from microexpr.runs.experiment import trained
+from microexpr.runs.study import Cell, StudyResult
 
 SCORES = ("uf1", "uar", "accuracy", "macro_f1")
 """What every row is scored by, beside the leaderboard's metric."""

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from microexpr.config import METHODS
+from microexpr.config.study import METHODS
 from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH, legend_handles

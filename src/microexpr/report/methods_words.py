@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from microexpr.errors import many
+from microexpr.core.errors import many
+from microexpr.evaluation.statistics.power import LEVEL
+from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report.reading import Reading, score_title
 from microexpr.report.table import interval, shown
-from microexpr.statistics.power import LEVEL
-from microexpr.statistics.scope import Trained
 
 CHOSEN = "chosen in training"
 """The choice made inside the training persons, in few words."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from microexpr import contracts
-from microexpr.config import COMPARED
-from microexpr.predictions import score
+from microexpr.config.study import COMPARED
+from microexpr.core import interfaces as contracts
+from microexpr.evaluation.predictions import score
 from microexpr.report.intervals import interval
-from microexpr.study import Cell, StudyResult
+from microexpr.runs.study import Cell, StudyResult
 
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from microexpr.config import rng_for
-from microexpr.errors import ConfigError
+from microexpr.config.study import rng_for
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.statistics.bootstrap import METHODS
+from microexpr.evaluation.statistics.comparison import Comparison, compare, with_family
+from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report import factorial
-from microexpr.statistics.bootstrap import METHODS
-from microexpr.statistics.comparison import Comparison, compare, with_family
-from microexpr.statistics.paired import Predictions
-from microexpr.statistics.scope import trained
-from microexpr.study import Cell, StudyResult
+from microexpr.runs.experiment import trained
+from microexpr.runs.study import Cell, StudyResult
 
 
 def paired(result: StudyResult) -> list[dict[str, Any]]:

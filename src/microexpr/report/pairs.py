@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from microexpr.evaluation.statistics.scope import together
 from microexpr.report.differences import Pair, corrected, distributions, forest, how, power
 from microexpr.report.figures import Plot, look
 from microexpr.report.reading import MANY, Reading, number, short
 from microexpr.report.records import place
 from microexpr.report.style import SERIES
 from microexpr.report.table import ABSENT, Column, Table, shown
-from microexpr.statistics.scope import together
 
 ONE_BY_ONE = 3
 """Pairs whose changed clips are listed pair by pair; of more, clips are counted."""

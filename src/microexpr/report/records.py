@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from microexpr.config.settings import metric_of
 from microexpr.report.published import NAMES, sibling
 from microexpr.report.reading import Cell, Reading, input_shape, number, score_title
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.report.tables import BLIND
-from microexpr.settings import metric_of
 
 _WHERE = (Column("Model", "model"), Column("Sampling", "sampling"), Column("Preprocessing", "preprocessing"))
 SHOWN = ("macro_f1", "uf1", "uar", "accuracy")

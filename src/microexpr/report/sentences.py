@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from microexpr.errors import many
+from microexpr.core.errors import many
 from microexpr.report.reading import PLURAL, Cell, Reading, number
 from microexpr.report.records import gap
 from microexpr.report.table import NOT_MEASURED, interval, shown

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from microexpr import contracts
-from microexpr.census import census
-from microexpr.checks import Stored, findings
-from microexpr.clip import Clip
-from microexpr.config import Component, rng_for
-from microexpr.confusion import present
-from microexpr.environment import environment, together
-from microexpr.folds import stored as divided
-from microexpr.plan import Plan
+from microexpr.audit.checks import Stored, findings
+from microexpr.config.study import Component, rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.clip import Clip
+from microexpr.core.confusion import present
+from microexpr.core.environment import environment, together
+from microexpr.core.folds import stored as divided
+from microexpr.data.dataset_stats import census
+from microexpr.evaluation.statistics.guessing import guesses
+from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
 from microexpr.report import cellwise, factorial
 from microexpr.report.choices import choices, shared_persons, stamps
 from microexpr.report.examples import examples
@@ -27,9 +28,8 @@ from microexpr.report.intervals import stated, words
 from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
-from microexpr.statistics.guessing import guesses
-from microexpr.statistics.permutation import QUANTILE, permutation_null
-from microexpr.study import Cell, StudyResult, shown
+from microexpr.runs.plan import Plan
+from microexpr.runs.study import Cell, StudyResult, shown
 
 FORMAT = 1
 GUESSES = 2000

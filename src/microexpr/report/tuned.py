@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from microexpr import contracts
-from microexpr.config import Study, rng_for
-from microexpr.confusion import confusion_matrix, present
-from microexpr.environment import environment
-from microexpr.errors import ConfigError
-from microexpr.predictions import confusion_metric, score
+from microexpr.config.study import Study, rng_for
+from microexpr.core import interfaces as contracts
+from microexpr.core.confusion import confusion_matrix, present
+from microexpr.core.environment import environment
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.predictions import confusion_metric, score
+from microexpr.evaluation.statistics.bootstrap import bootstrap_all
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report.choices import stamps
 from microexpr.report.intervals import stated
 from microexpr.report.paired import as_row
-from microexpr.statistics.bootstrap import bootstrap_all
-from microexpr.statistics.comparison import compare
-from microexpr.statistics.paired import Predictions
-from microexpr.statistics.scope import trained
-from microexpr.study import Cell, StudyResult
-from microexpr.tuning import STARTUP, Tuned
-from microexpr.tuning.result import Found, Trial
+from microexpr.runs.experiment import trained
+from microexpr.runs.study import Cell, StudyResult
+from microexpr.runs.tuning import STARTUP, Tuned
+from microexpr.runs.tuning.result import Found, Trial
 
 FORMAT = 1
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")

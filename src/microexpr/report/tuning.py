@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from microexpr.errors import many
+from microexpr.core.errors import many
+from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report.differences import difference, how, power
 from microexpr.report.reading import Reading, number, score_title
 from microexpr.report.records import environment
 from microexpr.report.records import score_head as head
 from microexpr.report.table import ABSENT, Column, Table, shown
-from microexpr.statistics.scope import Trained
 
 
 def tuning_tables(reading: Reading) -> list[Table]:

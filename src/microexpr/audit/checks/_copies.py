@@ -1,0 +1,135 @@
+"""Test clips whose frames a model has seen under another name: copies in training, or in that of its starting weights.
+
+Stored results suffice: hashes of frames are in the tables of views, and what starting weights knew of a fold's test
+clips is among the facts of the fold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from microexpr.audit.checks._finding import Finding
+from microexpr.core.errors import many
+from microexpr.runs.experiment import Result, start_knows
+from microexpr.runs.plan import Plan
+from microexpr.runs.store import FoldResult
+
+EXAMPLES = 2
+"""Pairs of clips that are named."""
+
+
+def copies(result: Result) -> Iterator[Finding]:
+    """Yield what is wrong with frames that test clips share with training clips, or with weights trained on either."""
+    yield from _shared_frames(result)
+    yield from _started_on_test(result)
+
+
+def _shared_frames(result: Result) -> Iterator[Finding]:
+    if any("hashes" not in fold.views for fold in result.folds):
+        yield Finding(
+            "ME016",
+            "note",
+            "Whether frames of test clips are also in training is not known.",
+            "its results were stored without hashes of frames",
+            "run it again into a new folder, which stores them",
+        )
+    images = _of_several(result)
+    shared: dict[str, tuple[str, str, str, str]] = {}
+    for fold in result.folds if images else ():
+        for clip, pair in _pairs(fold, images).items():
+            if clip not in shared or pair[1] != pair[3]:
+                shared[clip] = pair
+    if not shared:
+        return
+    tested = {clip for fold in result.folds for clip in fold.views.loc[fold.views["part"] == "test", "clip"]}
+    strangers = [pair for pair in shared.values() if pair[1] != pair[3]]
+    named = [f"{a} ({person_a}) and {b} ({person_b})" for a, person_a, b, person_b in strangers or shared.values()]
+    yield Finding(
+        "ME016",
+        "warning",
+        "Frames of test clips are identical to frames of training or validation clips. Only exact copies are found: "
+        "re-encoded or mirrored ones pass.",
+        f"{len(shared)} of {len(tested)} test clips, {len(strangers)} of them with frames of another person, for "
+        f"instance {'; '.join(named[:EXAMPLES])}",
+        "list each recording once, for the person whom it shows, and run again; clips of one person that share frames "
+        "belong into one part of the split",
+    )
+
+
+def _of_several(result: Result) -> set[str]:
+    """Return the images that more than one clip shows; a clip's are read once, however many folds have it."""
+    clips: dict[str, set[str]] = {}
+    for fold in result.folds:
+        for clip, _, hashes in _rows(fold.views):
+            clips.setdefault(clip, set()).update(hashes)
+    counted = Counter(image for images in clips.values() for image in images)
+    return {image for image, count in counted.items() if count > 1} - {""}
+
+
+def _pairs(fold: FoldResult, shared: set[str]) -> dict[str, tuple[str, str, str, str]]:
+    """Return the test clips that share a frame: each with its person, a training clip and that one's person.
+
+    Of several training clips one of another person is taken. A test clip that is itself in training is ME002's.
+    """
+    held: dict[str, dict[str, set[str]]] = {}
+    found: dict[str, tuple[str, str, str, str]] = {}
+    tested = fold.views["part"] == "test"
+    for clip, person, hashes in _rows(fold.views[~tested]):
+        for image in shared.intersection(hashes):
+            held.setdefault(image, {}).setdefault(person, set()).add(clip)
+    for clip, person, hashes in _rows(fold.views[tested]):
+        for image in shared.intersection(hashes):
+            for other_person, clips in held.get(image, {}).items():
+                others = sorted(clips - {clip})
+                if others and (clip not in found or other_person != person):
+                    found[clip] = (clip, person, others[0], other_person)
+    return found
+
+
+def _rows(views: pd.DataFrame) -> Iterator[tuple[str, str, Sequence[str]]]:
+    if "hashes" not in views:
+        return iter(())
+    return zip(views["clip"], views["person"], views["hashes"], strict=True)
+
+
+def _started_on_test(result: Result) -> Iterator[Finding]:
+    starts = [fold.facts.get("start") for fold in result.folds]
+    clips = {clip for start in starts if start for clip in start["clips"]}
+    persons = {person for start in starts if start for person in start["persons"]}
+    if clips or persons:
+        tested = [fold.views[fold.views["part"] == "test"] for fold in result.folds]
+        all_clips, all_persons = ({name for table in tested for name in table[column]} for column in ("clip", "person"))
+        yield Finding(
+            "ME002",
+            "warning",
+            "The starting weights were trained on what is tested.",
+            f"frames of {len(clips)} of {len(all_clips)} test clips, {len(persons)} of {len(all_persons)} test "
+            f"persons, for instance {min(persons or clips)}",
+            "start from weights of other people: fit them without the persons tested here, or take random or published "
+            "ones",
+        )
+    elif _names_file(result) and not all(start and start["complete"] for start in starts):
+        yield Finding(
+            "ME002",
+            "note",
+            "What the starting weights were trained on is not known.",
+            "their file does not say",
+            "fit them again, which writes it into the file, or say beside the score what they were trained on",
+        )
+
+
+def before_training(plan: Plan) -> Iterator[str]:
+    """Yield a warning where the starting weights were trained on test persons: all that is known without frames."""
+    known = {person for fold in plan.folds() for person in start_knows(plan, fold).get("persons", ())}
+    if known:
+        weights = plan.weights.get("weights", "")
+        persons = many(len(known), "test person")
+        yield f"the starting weights {weights} were trained on {persons}, for instance {min(known)}."
+
+
+def _names_file(result: Result) -> bool:
+    """Whether the experiment starts from a file of weights that the user names."""
+    return str(result.experiment.model.params.get("weights", "")).endswith(".safetensors")

@@ -1,0 +1,298 @@
+"""Results on disk compared: the same clips, whoever trained on them, and what was done otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any, Literal, NamedTuple
+
+from microexpr.audit.checks import BLIND, Finding, Stored, findings, read
+from microexpr.config.study import COMPARED, rng_for
+from microexpr.core.environment import KERNELS, UNKNOWN, together
+from microexpr.core.errors import StoreError, UsageError
+from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare, with_family
+from microexpr.evaluation.statistics.paired import Predictions, align
+from microexpr.runs.experiment import trained
+
+PARTS = ("datasets", *COMPARED, "representation", "augmentation", "loss", "vote", "protocol")
+"""The components of an experiment, by which people call it."""
+GRAVE = ("ME001", "ME002", "ME011", "ME016")
+"""Findings that must be read before the numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Experiments that were tested on the same clips, each but the first compared with the first."""
+
+    folders: tuple[str, ...]
+    """Where each lies, as it was named."""
+    stored: tuple[Stored, ...]
+    predictions: tuple[Predictions, ...]
+    """Of each experiment, in the first's order of clips."""
+    comparisons: tuple[Comparison, ...]
+    """The first minus each other one; of several, p-values are corrected for all of them."""
+
+    @property
+    def letters(self) -> str:
+        """What the experiments are called for short: A, B ..."""
+        return ascii_uppercase[: len(self.stored)]
+
+    @cached_property
+    def checks(self) -> tuple[Finding, ...]:
+        """What a reviewer would object to in any of them; that copies of the data differ is among the stamps."""
+        return tuple(finding for finding in findings(self.stored, {}) if finding.code not in ("ME003", "ME012"))
+
+    @cached_property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """What makes the comparison weaker than it looks."""
+        grave = (finding for finding in self.checks if finding.code in GRAVE and finding.level == "warning")
+        return (*_stamps(self), *(Stamp("warning", f"{finding.sentence} {finding.evidence}") for finding in grave))
+
+
+class Stamp(NamedTuple):
+    """What must be read before the numbers."""
+
+    level: Literal["warning", "note"]
+    text: str
+
+
+class Setting(NamedTuple):
+    """Something that experiments differ in, and its value in each; None where one has no such thing."""
+
+    name: str
+    values: tuple[str | None, ...]
+
+
+def compare_all(
+    results: Sequence[Path],
+    *,
+    metric: str = "macro_f1",
+    unit: Unit = "person",
+    n: int = 10_000,
+    permutations: int = 9_999,
+) -> Compared:
+    """Compare the experiments of several folders, each the --out of one experiment or a folder results/KEY.
+
+    Raises StoreError where a folder holds none or several, UsageError where one is named twice, ConfigError where clips
+    or label sets differ.
+    """
+    if not 2 <= len(results) <= len(ascii_uppercase):
+        raise UsageError(f"name two to {len(ascii_uppercase)} results to compare, not {len(results)}.")
+    stored = _apart(results)
+    given = [Predictions.of(each.name, each.predictions(), each.facts["classes"]) for each in stored]
+    first, *others = align(*given)
+    how: dict[str, Any] = {"n": n, "permutations": permutations, "unit": unit}
+    seed = stored[0].experiment.seed
+    found = [
+        compare(
+            first, other, metric, rng=rng_for(seed, "compare"), trained=trained([stored[0].result, each.result]), **how
+        )
+        for other, each in zip(others, stored[1:], strict=True)
+    ]
+    return Compared(
+        tuple(str(place) for place in results),
+        stored,
+        (first, *others),
+        with_family(found) if len(found) > 1 else tuple(found),
+    )
+
+
+def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
+    """Read the experiments; refuse one that is named twice, be it as --out and as its results/KEY."""
+    found: dict[Path, Stored] = {}
+    for place in results:
+        stored = _only(place)
+        folder = (stored.folder or place).resolve()
+        if folder in found:
+            raise UsageError(
+                f"{place} is named twice, and a result does not differ from itself. Name results of other experiments."
+            )
+        found[folder] = stored
+    return tuple(found.values())
+
+
+def _only(place: Path) -> Stored:
+    """Return the one experiment of a folder; refuse one that is not finished."""
+    judged = [each for each in read(place) if each.experiment.model.name not in BLIND]
+    if not judged:
+        raise StoreError(f"{place} holds only models that look at no picture; name another result to compare.")
+    if len(judged) > 1:
+        listed = "".join(f"\n  {place}/results/{each.key}: {each.name}" for each in judged)
+        raise StoreError(f"{place} holds {len(judged)} experiments; name one of them:{listed}")
+    (stored,) = judged
+    if stored.division is not None and stored.unfinished:
+        raise StoreError(
+            f"{place} is not finished: {len(stored.folds)} of {len(stored.division.folds)} folds are there. Run the "
+            "same command again, which trains only what is missing."
+        )
+    return stored
+
+
+# --- what must be read first ------------------------------------------------------------------------------------------
+def _stamps(found: Compared) -> Iterator[Stamp]:
+    """Yield what the experiments have in common with a mistake."""
+    drawn: dict[str, list[str]] = {}
+    for letter, each in zip(found.letters, found.stored, strict=True):
+        if synthetic := (each.facts.get("data") or {}).get("synthetic"):
+            drawn.setdefault(str(synthetic), []).append(letter)
+        yield from _of_one(letter, each)
+    for made, letters in drawn.items():
+        yield Stamp("warning", f"{' and '.join(letters)}: synthetic faces, no recordings of people: {made}")
+    protocols = {each.experiment.protocol.label for each in found.stored}
+    if len(protocols) > 1:
+        yield Stamp(
+            "warning",
+            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may come from who was "
+            "trained on.",
+        )
+    if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
+        yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
+    kernels = []
+    for row in surroundings(found.stored):
+        if row.name in KERNELS:
+            values = [f"{letter} {value or UNKNOWN}" for letter, value in zip(found.letters, row.values, strict=True)]
+            kernels.append(f"{row.name}: {', '.join(values)}")
+    if kernels:
+        yield Stamp(
+            "note",
+            f"Trained with different kernels ({'; '.join(kernels)}), whose sums round differently: the same training "
+            "can give other predictions.",
+        )
+    keys = [each.key for each in found.stored]
+    for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
+        same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
+        yield Stamp("note", f"{same} are one experiment ({key}), run in different places.")
+    if found.comparisons[0].unit == "clip":
+        yield Stamp(
+            "warning",
+            "Resampled and swapped by clip: clips of one person count as independent, which they are not. "
+            "Intervals are too narrow and p-values too small.",
+        )
+    if len(found.stored) > 2:
+        yield Stamp("note", "Each is compared with the first alone; p-values are corrected for all of these (Holm).")
+
+
+def _of_one(letter: str, each: Stored) -> Iterator[Stamp]:
+    if each.experiment.shuffled:
+        yield Stamp("warning", f"{letter} was trained on labels that were shuffled on purpose.")
+    repeats = len(each.result.repeats)
+    if repeats > 1:
+        yield Stamp(
+            "note",
+            f"{letter} divided the clips into folds {repeats} times. The first division is compared, so that no clip "
+            "counts twice.",
+        )
+
+
+# --- what the experiments differ in -----------------------------------------------------------------------------------
+def settings(stored: Sequence[Stored]) -> list[Setting]:
+    """Return everything that is set otherwise in one experiment than in another, defaults filled in."""
+    flat = [_settings(each.facts.get("canonical") or each.facts["experiment"]) for each in stored]
+    for each, known in zip(stored, flat, strict=True):
+        known |= {f"starting {name}": str(value) for name, value in (each.facts.get("weights") or {}).items()}
+    return _differing(flat)
+
+
+def surroundings(stored: Sequence[Stored]) -> list[Setting]:
+    """Return what differs in the data's copies and in the machines and libraries that trained."""
+    flat = []
+    for each in stored:
+        known = {"data fingerprint": str(each.facts.get("fingerprint"))}
+        known |= {f"data, {name}": str(value) for name, value in (each.facts.get("data") or {}).items()}
+        known |= {name: str(value) for name, value in _environment(each).items()}
+        flat.append(known)
+    # Older results do not say their kernels, which is no difference.
+    return [row for row in _differing(flat) if row.name not in KERNELS or len({*row.values} - {None}) > 1]
+
+
+def _environment(each: Stored) -> Mapping[str, Any]:
+    """Return what trained the folds, which may be several machines; of folds that do not say it, what began them."""
+    trained = [fold.facts["environment"] for fold in each.folds if fold.facts.get("environment")]
+    return together(trained) or each.facts.get("environment") or {}
+
+
+def titles(stored: Sequence[Stored]) -> list[str]:
+    """Return what tells each experiment from the others, in a few words; empty where nothing does.
+
+    Components that differ are named; other settings are added, one by one, as long as two have the same name.
+    """
+    rows = settings(stored)
+    told = [_component_words(rows, each, at) for at, each in enumerate(stored)]
+    for row in rows:
+        if len({tuple(words) for words in told}) == len(stored):
+            break
+        if row.name.partition(".")[0] not in PARTS:
+            for words, value in zip(told, row.values, strict=True):
+                words.append(f"{row.name.rpartition('.')[2].replace('_', ' ')} {value}")
+    return [", ".join(words) for words in told]
+
+
+def _component_words(rows: Sequence[Setting], each: Stored, at: int) -> list[str]:
+    """Return the components of one experiment that are another's in no way, each with what sets it apart."""
+    words: dict[str, list[str]] = {}
+    for row in rows:
+        part, _, last = row.name.partition(".")
+        if part in PARTS and " " not in part:
+            words.setdefault(part, [_names(each, part)])
+            known = {value for value in row.values if value is not None}
+            if last and row.values[at] is not None and len(known) > 1:
+                words[part].append(f"{last.replace('_', ' ')} {row.values[at]}")
+    return [" ".join(found) for found in words.values()]
+
+
+def _names(each: Stored, part: str) -> str:
+    value = getattr(each.experiment, part)
+    return " + ".join(item.name for item in (value if isinstance(value, tuple) else (value,))) or f"no {part}"
+
+
+def _differing(flat: Sequence[Mapping[str, str]]) -> list[Setting]:
+    names = list(dict.fromkeys(name for known in flat for name in known))
+    parts = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    names.sort(key=lambda name: parts.index(name.partition(".")[0]))
+    rows = [Setting(name, tuple(known.get(name) for known in flat)) for name in names]
+    return [row for row in rows if len(set(row.values)) > 1 and not _of_another(row, flat)]
+
+
+def _of_another(row: Setting, flat: Sequence[Mapping[str, str]]) -> bool:
+    """Whether it is the revision of components that differ anyhow."""
+    part, _, last = row.name.rpartition(" ")
+    part = part.partition(" ")[0].partition(".")[0]
+    return last == "revision" and len({known.get(part) for known in flat}) > 1
+
+
+def _settings(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return a canonical experiment with dotted keys, as ``--set`` takes them; a component stands under its part."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and "name" in value:
+            flat |= _component(name, value)
+        elif isinstance(value, Mapping):
+            flat |= _settings(value, f"{name}.")
+        elif isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value):
+            flat[name] = ", ".join(str(item["name"]) for item in value) or "none"
+            for item in value:
+                flat |= _component(f"{name}.{item['name']}", item, named=False)
+        else:
+            flat[name] = _word(value)
+    return flat
+
+
+def _component(name: str, value: Mapping[str, Any], *, named: bool = True) -> dict[str, str]:
+    params = value.get("params", {key: item for key, item in value.items() if key not in ("name", "revision")})
+    flat = {name: str(value["name"])} if named else {}
+    flat |= {f"{name} revision": _word(value["revision"])} if "revision" in value else {}
+    flat |= {f"{name} detector revision": _word(value["detector"])} if "params" in value and "detector" in value else {}
+    return flat | {f"{name}.{key}": _word(item) for key, item in params.items()}
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)

@@ -1,0 +1,392 @@
+"""CAS(ME)^3 (Li et al., TPAMI 2023): micro- and macro-expressions at 30 frames a second, in colour and depth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal
+
+import numpy as np
+from jaxtyping import Num
+from pydantic import Field
+
+from microexpr.components.datasets import _casme3_tables as tables
+from microexpr.components.datasets._casme3_tables import ALL, LABELS, PART_C, TABLES, V1, WORDS, WORDS_C, Sort
+from microexpr.components.datasets._depth import COLOUR_DEPTH, DEPTH, NEAR_DEPTH, in_range, with_depth
+from microexpr.components.datasets._frame_folder import FrameFolder
+from microexpr.components.datasets._images import fingerprint
+from microexpr.components.datasets._reader import Line, Reading, TableDataset
+from microexpr.components.datasets._root import check_folder, child, entries, first_folder, folders, nearest, unusable
+from microexpr.components.datasets._table import RowReader, find_rows, squeeze
+from microexpr.components.datasets._workbook import read_sheets
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, DataError, Fault, FrameError
+from microexpr.core.facs import parse_action_units
+from microexpr.core.interfaces import Correction, DatasetInfo, Modality, datasets
+
+_PERSONS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
+_CLIPS = re.compile(r"spno\W*\d+_[a-z]+_\d+")
+_NOT_IN = {"a": re.compile("depth|spno|part_?[bc]"), "c": re.compile("depth|spno|part_?[ab]")}
+_MEND = (
+    "copy its folder again; where the owners' own copy lacks frames (about one clip of ten), leave the clip out with "
+    "--skip-invalid"
+)
+Reach = Annotated[int, Field(ge=0, le=65535)]
+MADE: Final = ("near_depth", "colour_depth")
+"""Modalities made of what is recorded."""
+OWN: Final = "the value is that of the owners' CAS(ME)3_part_A_v2.xls"
+NEAR: Final = 300
+FAR: Final = 1300
+_FRAMES = {"a": "part_A/spNO.1/a/color/355.jpg ...", "c": "part_C/01/a/color/355.jpg ..."}
+
+
+@datasets.register("casme3", revision=2)
+class Casme3(TableDataset):
+    """CAS(ME)^3 on disk: part A's or part C's table, and the frames in colour and, where they are there, in depth.
+
+    `part` is "a" (emotions while watching films, 94 persons) or "c" (a mock crime; clips are called casme3c, no apex is
+    coded). `kind` says which expressions of part A: "micro" reads the label table, "macro" the macro-expressions of
+    ``CAS(ME)3_part_A_v2.xls``, where no emotion stands, "both" reads both. `depth = false` reads no depth, so that
+    clips that lack depth frames are no fault. `corrections` mends the known defects. Where releases of a table lie side
+    by side, as in the owners' repository, the newest by its name is read and the facts say so; `table` chooses another.
+    Tables may lie in the root, in ``annotation`` or in ``annotation/partA``. Objective classes, Roman in the table, are
+    `Clip.labels` "objective class" 1 to 7. A clip keeps the table's name of its video; a folder of that name in other
+    letters (J of j) is read, and remarked.
+
+    Where depth is there, modality "depth" shows it in its units (0 to 65535, of which a face fills little),
+    "near_depth" in 0..255 with fractions, and "colour_depth" so as a fourth channel of colour: 255 at `near` units and
+    nearer, 0 at `far` and farther, and 0 where nothing was measured; frames that are resized afterwards average such
+    places with those around. The units are taken for millimetres, and the limits for those of a person at a desk: no
+    text of the owners known here gives either, and their depth code takes a face to reach less than 400 units back.
+    That code cuts both pictures with one box, so that they show the same places.
+
+    Rests on the counts and columns of the owners' tables, on the folders that the owners' depth code reads
+    (``RGB/spNO.1/a/color``), that MEB reads (``part_A/spNO.1/a/color``), on the smaller copy that has one folder a clip
+    (``Part_A_ME_clip/frame/spNO.1_a_355``), and for part C on public code that reads ``part_C/01/a/color``. Six rows of
+    v2 are impossible or name frames that are not there; public code that stumbles over them tells their clips. Of the
+    values used, four are those of the owners' own ``CAS(ME)3_part_A_v2.xls`` and two are MEB's. How many frames a full
+    copy lacks is not known here; MEB's issues say about one clip of ten.
+    """
+
+    info: ClassVar[DatasetInfo] = DatasetInfo(
+        title="CAS(ME)^3",
+        doi="10.1109/TPAMI.2022.3174895",
+        licence="for research only, under an agreement signed with the owners; not to be passed on",
+        access="ask the Chinese Academy of Sciences: http://casme.psych.ac.cn/casme/e4; "
+        "the owners publish the tables in jingtingEmmaLi/CAS-ME-3 on GitHub",
+        n_clips=860,
+        n_subjects=94,
+        fps=30.0,
+        family="CASME",
+        layout="""\
+annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx (micro-expressions of part A)
+annotation/CAS(ME)3_part_A_v2.xls (macro-expressions too; only for kind macro or both)
+annotation/CAS(ME)3_part_C_ME.xlsx (part C)
+part_A/spNO.1/a/color/355.jpg ..., part_A/spNO.1/a/depth/355.png ... (16 bits)
+or Part_A_ME_clip/frame/spNO.1_a_355/355.jpg ..., Part_A_ME_clip/depth/spNO.1_a_355/355.png ...
+part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
+        counted=(
+            ("860", "micro-expressions of part A, label table v2 (seven or four classes: casme3_7, casme3_4)"),
+            ("921", "the same, label table v1"),
+            ("699", "part A v2 without others, in three classes"),
+            ("165", "micro-expressions of part C"),
+            ("3,346", "macro-expressions of part A, v2 (kind macro)"),
+            ("4,206", "micro- and macro-expressions of part A, v2 (kind both)"),
+            ("1,109 and 3,490", "micro- and macro-expressions of parts A and C together, in the owners' paper"),
+        ),
+    )
+    emotions: ClassVar[Mapping[str, str]] = {**WORDS, **WORDS_C}
+    corrections: ClassVar[tuple[Correction, ...]] = (
+        Correction("spNO.149/d/112", "apex", 83, 160, f"the apex lies before the onset; {OWN}; MEB reads 123"),
+        Correction("spNO.214/c/5", "offset", 3460, 34, "115 seconds long; the value is MEB's"),
+        Correction("spNO.216/d/3647", "onset", 3647, 2647, f"one digit: its apex is 2668; {OWN}, and MEB's"),
+        Correction("spNO.216/e/0", "onset, apex", (0, 0), (1, 1), "frames start at 1; the values are MEB's"),
+        Correction("spNO.40/e/1812", "offset", 0, 1845, f"the offset is 0; {OWN}, and MEB's"),
+        Correction("spNO.40/e/2327", "offset", 0, 2403, f"the offset is 0; {OWN}, and MEB's"),
+    )
+    columns: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.columns
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = LABELS.optional
+    table_called: ClassVar[str] = LABELS.called
+    frames_called: ClassVar[str] = _FRAMES["a"]
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        part: Literal["a", "c"] = "a",
+        kind: Literal["micro", "macro", "both"] = "micro",
+        depth: bool = True,
+        near: Reach = NEAR,
+        far: Reach = FAR,
+        corrections: bool = True,
+        table: str | None = None,
+    ) -> None:
+        super().__init__(root, corrections=corrections, table=table)
+        if part == "c" and kind != "micro":
+            raise ConfigError(f"kind: part C's table lists micro-expressions alone; leave kind = {kind!r} out.")
+        if near >= far:
+            raise ConfigError(f"near = {near} and far = {far} leave no depth between them; take near below far.")
+        self._part, self._kind, self._deep = part, kind, depth
+        self._near, self._far = near, far
+
+    # --- the contract -------------------------------------------------------------------------------------------------
+    def modalities(self) -> Mapping[str, Modality]:
+        deep = {"depth": DEPTH, "near_depth": NEAR_DEPTH, "colour_depth": COLOUR_DEPTH}
+        return {**super().modalities(), **(deep if self._has_depth else {})}
+
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
+        if modality not in MADE or not self._has_depth:
+            return super().frames(clip, numbers, modality)
+        depth = super().frames(clip, numbers, "depth")
+        colour = super().frames(clip, numbers, "colour") if modality == "colour_depth" else None
+        try:
+            near = in_range(depth, self._near, self._far)
+            return near if colour is None else with_depth(colour, near)
+        except FrameError as error:
+            raise FrameError(f"{clip.key}: {error}") from None
+
+    def facts(self) -> Mapping[str, str]:
+        found = super().facts()
+        still = sum(clip.apex == clip.onset for clip in self.clips())
+        told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
+        told["warning"] = V1 if found["label version"].startswith("v1") else ""
+        told["tables not read"] = "; ".join(aside for _, aside in self._chosen if aside)
+        return {**found, **{fact: text for fact, text in told.items() if text}}
+
+    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+        spelt = () if table_only or self._place is None else self._spelt_otherwise()
+        return (*super().remarks(table_only=table_only), *spelt)
+
+    def fingerprint(self) -> str:
+        found, reach = self._fingerprint(), (self._near, self._far)
+        # The limits change what is read: frames kept under others must not be taken for these.
+        return found if reach == (NEAR, FAR) else sha256(f"{found} depth {reach}".encode()).hexdigest()
+
+    def _fingerprint(self) -> str:
+        if self._place is None or self._of_clips:
+            return super().fingerprint()
+        # Of 80 hours of frames only those that clips name: the others are never read.
+        pictures: set[Path] = set()
+        for clip in self.clips():
+            for name in self.modalities():
+                listed = self._home(clip, name).listed()
+                pictures.update(listed[n] for n in range(clip.onset or 0, (clip.offset or 0) + 1) if n in listed)
+        return fingerprint(self._root, self._tables, pictures)
+
+    @classmethod
+    def write_example(cls, root: Path) -> None:
+        from microexpr.components.datasets._casme3_example import write
+
+        write(root)
+
+    # --- the tables ---------------------------------------------------------------------------------------------------
+    def _is_table(self, name: str) -> bool:
+        return any(re.match(sort.pattern, squeeze(name)) for sort in self._sorts)
+
+    @property
+    def _sorts(self) -> Sequence[Sort]:
+        return TABLES[self._part, self._kind][0]
+
+    @cached_property
+    def _tables(self) -> Sequence[Path]:
+        chosen = [file for file, _ in self._chosen]
+        if self._table_name is not None and self._table_name not in [file.name for file in chosen]:
+            mend = f"name one of {' and '.join(file.name for file in chosen)}, or none"
+            raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", mend))
+        return chosen
+
+    @cached_property
+    def _chosen(self) -> Sequence[tuple[Path, str]]:
+        """The table of each sort, and which ones beside it are not read, and why."""
+        return tuple(map(self._table_of, self._sorts))
+
+    def _table_of(self, sort: Sort) -> tuple[Path, str]:
+        """Return the table of one sort: of several releases the newest; of one release the files must be the same."""
+        chosen = self._table_name
+        alone, called = chosen is not None and len(self._sorts) == 1, sort.called
+
+        def wanted(file: Path) -> bool:
+            named = file.name == chosen if alone else re.match(sort.pattern, squeeze(file.name))
+            return bool(named) and file.is_file()
+
+        def listed(root: Path) -> list[Path]:
+            return [file for place in self._table_places(root) for file in entries(place) if wanted(file)]
+
+        found = listed(self._root)
+        if chosen is not None:  # of two sorts the other one is the table of the same version
+            found = [file for file in found if file.name == chosen] or [
+                file for file in found if tables.version(file.name) == tables.version(chosen)
+            ]
+        if not found:
+            raise self._tableless(listed, f"table {chosen}" if alone else called)
+        if len(found) == 1 or tables.alike(found):
+            return found[0], ""
+        latest = tables.newest(found)
+        if latest is None:
+            names, last = ", ".join(map(self._short, found)), max(file.name for file in found)
+            mend = f"choose one, for instance table = {last!r}, or move the others away"
+            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
+        others = dict.fromkeys(file.name for file in found if tables.version(file.name) != tables.version(latest.name))
+        return latest, f"{', '.join(others)}, because {tables.version(latest.name)} is newer; `table` chooses another"
+
+    def _tableless(self, listed: Callable[[Path], list[Path]], called: str) -> DataError:
+        check_folder(self._root, called)
+        for near in (*list(self._root.parents)[:2], *folders(self._root)):
+            if found := listed(near):
+                mend = f"give {near} instead, where {found[0].relative_to(near).as_posix()} lies"
+                return unusable(Fault(str(self._root), f"holds no {called}", mend))
+        have = ", ".join(path.name for path in entries(self._root)[:6]) or "nothing"
+        mend = f"give the folder that holds the {called}, or holds it in annotation/part{self._part.upper()}"
+        return unusable(Fault(str(self._root), f"holds no {called}, but {have}", mend))
+
+    def _table_places(self, root: Path) -> Iterator[Path]:
+        yield root
+        for name in ("annotation", "PartA_annotation"):
+            yield from (place := child(root, name), child(place, f"part{self._part.upper()}"))
+
+    def _lines(self) -> Iterator[Line]:
+        for sort, file in zip(self._sorts, self._tables, strict=True):
+            rows = find_rows(file, read_sheets(file), sort.columns, sort.optional)
+            yield from (Line(file, row, {"table": sort.called}) for row in rows)
+
+    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+        if facts["table"] == PART_C.called:
+            return self._clip_of_c(cells)
+        whole = facts["table"] == ALL.called
+        if whole and cells.text("type").casefold().startswith("micro"):
+            return None
+        return Clip(
+            dataset="casme3",
+            subject=tables.subject(cells),
+            namespace=self._namespace("casme3"),
+            video=cells.required("video"),
+            fps=self.info.fps,
+            **cells.times(),
+            emotion=None if whole and not cells.text("emotion") else cells.emotion("emotion", WORDS),
+            action_units=parse_action_units(cells.text("action_units")),
+            kind=tables.macro(cells) if whole else "micro",
+            labels={**cells.labels("action_units"), **tables.objective(cells)},
+        )
+
+    def _clip_of_c(self, cells: RowReader) -> Clip:
+        found = cells.required("subject")
+        number = re.fullmatch(r"0*([0-9]{1,3})", found)
+        if found and not number:
+            cells.note(f"the cell subject holds {found!r}", "write the person's number, 1 to 31")
+        return Clip(
+            dataset="casme3c",
+            subject=number[1].zfill(2) if number else "",
+            namespace=self._namespace("casme3c"),
+            video=cells.required("video"),
+            fps=self.info.fps,
+            **cells.times(),
+            emotion=cells.emotion("emotion", WORDS_C),
+            action_units=parse_action_units(cells.text("action_units")),
+            labels=cells.labels("action_units"),
+        )
+
+    def _release(self, reading: Reading) -> str:
+        """Return which release of the table this is, by its rows; the name of the file is only compared."""
+        known = TABLES[self._part, self._kind][1]
+        release = known.get(reading.rows)
+        if self._synthetic is not None:
+            return f"imitates {next(iter(known.values()))} ({reading.rows} rows)"
+        if release is None:
+            told = " nor ".join(f"{name} ({rows} rows)" for rows, name in known.items())
+            return f"{'neither' if len(known) > 1 else 'not'} {told}: {reading.rows} rows"
+        said = tables.version(self._table.name)
+        other = f", although the file's name says {said}" if said and said != release else ""
+        return f"{release} ({reading.rows} rows){other}"
+
+    def _same(self, clip: Clip) -> str:
+        return super()._same(clip).casefold()  # J and j are one video
+
+    # --- the frames ---------------------------------------------------------------------------------------------------
+    def _frames_root(self) -> Path | None:
+        return self._found[1] if self._found else None
+
+    @cached_property
+    def _found(self) -> tuple[bool, Path] | None:
+        """Whether folders hold one clip each, and where they are; folders of whole videos are preferred."""
+        videos = nearest(self._root, _PERSONS[self._part], _NOT_IN[self._part])
+        if videos is not None:
+            return False, videos
+        clips = nearest(self._root, _CLIPS, _NOT_IN["a"]) if self._part == "a" else None
+        return (True, clips) if clips else None
+
+    @property
+    def _of_clips(self) -> bool:
+        return self._found is not None and self._found[0]
+
+    @property
+    def _beside(self) -> Path:
+        """The folder in which depth may lie beside the colour frames (labeledData/RGB, labeledData/depth)."""
+        place = self._place or self._root
+        return child(self._root if place == self._root else place.parent, "depth")
+
+    @cached_property
+    def _has_depth(self) -> bool:
+        if not self._deep or self._place is None:
+            return False
+        if next(folders(self._beside), None):
+            return True
+        subjects = [] if self._of_clips else folders(self._place)
+        return any(child(video, "depth").is_dir() for subject in subjects for video in folders(subject))
+
+    def _frameless(self) -> Fault:
+        have = ", ".join(path.name for path in folders(self._root)) or "no folder"
+        wanted = _FRAMES[self._part]
+        return Fault(str(self._root), f"holds no frames ({wanted}), but {have}", f"copy the frames into it as {wanted}")
+
+    def _home(self, clip: Clip, modality: str) -> FrameFolder:
+        place = self._place or self._root / f"part_{self._part.upper()}"
+        if self._of_clips:
+            where = place if modality == "colour" else self._beside
+            return FrameFolder(first_folder(child(where, name) for name in self._clip_names(clip)))
+        video = self._video(place, clip)
+        if modality == "colour":
+            return FrameFolder(child(video, "color"), recording=True)
+        other = self._video(self._beside, clip)
+        return FrameFolder(first_folder((child(video, "depth"), child(other, "depth"), other)), recording=True)
+
+    def _clip_names(self, clip: Clip) -> Iterator[str]:
+        """Yield the names of a clip's own folder: it bears the onset of the table, which may have been corrected."""
+        yield f"{clip.subject}_{clip.video}_{clip.onset}"
+        for correction in self.corrections:
+            name, onset = correction.clip.rsplit("/", 1)
+            if name.casefold() == f"{clip.subject}/{clip.video}".casefold() and "onset" in correction.field:
+                yield f"{clip.subject}_{clip.video}_{onset}"
+
+    def _video(self, place: Path, clip: Clip) -> Path:
+        # The owners' depth code knows spNO.210 to spNO.215 without the dot.
+        subject = first_folder(child(place, name) for name in (clip.subject, clip.subject.replace(".", "")))
+        own = child(subject, clip.video)
+        if self._part == "a" or own.is_dir():
+            return own
+        # Part C has one recording a person, of which `count` numbers the expressions.
+        return next(folders(subject), child(subject, "a"))
+
+    def _check_frames(self, clip: Clip, modality: str) -> Fault | None:
+        if modality in MADE:  # what they are made of is checked by its own name
+            return None
+        fault = super()._check_frames(clip, modality)
+        shallow = ", or read no depth (depth = false)" if modality == "depth" else ""
+        return replace(fault, mend=_MEND + shallow) if fault else None
+
+    def _spelt_otherwise(self) -> Iterator[Fault]:
+        """Yield folders that are a video's, or a clip's, in other letters than the table's: J of j."""
+        told: set[Path] = set()
+        for clip in self.clips():
+            path = self._home(clip, "colour").path
+            folder, name = (path, next(self._clip_names(clip))) if self._of_clips else (path.parent, clip.video)
+            if folder.name != name and folder.name.casefold() == name.casefold() and folder not in told:
+                told.add(folder)
+                yield Fault(self._short(folder), f"the table calls it {name}", "nothing to do: it is read", clip.key)
+
+    def _unlisted(self) -> Iterator[Fault]:
+        # Videos without an expression are no surprise.
+        return super()._unlisted() if self._of_clips else iter(())

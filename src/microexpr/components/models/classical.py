@@ -1,0 +1,147 @@
+"""Baselines without a network: what knowing nothing gives, and principal components with a support vector machine.
+
+They take rows of pixels ``[n, t*h*w*c]`` as the engine flattens them. Their probabilities are not calibrated.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from pydantic import Field
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
+
+from microexpr.components.models._parts import NO_WEIGHTS, confidence, need_two, refuse
+from microexpr.core.interfaces import ViewSpec, models
+
+Components = Annotated[int, Field(ge=1)]
+Penalty = Annotated[float, Field(gt=0)]
+Gamma = Annotated[float, Field(gt=0)] | Literal["scale", "auto"]
+Seed = Annotated[int, Field(ge=0)]
+
+
+@models.register("majority")
+@dataclass(frozen=True)
+class Majority:
+    """Always the most frequent training class; its probabilities are the training classes' shares."""
+
+    trains_in_epochs: ClassVar[bool] = False
+    label: ClassVar[str] = "majority class"
+    mixing: ClassVar[str] = "nothing is looked at"
+
+    def check(self, view: ViewSpec) -> Mapping[str, str]:
+        return NO_WEIGHTS
+
+    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
+        refuse(aux, "majority")
+        return DummyClassifier(strategy="prior")
+
+
+@models.register("class_frequency")
+@dataclass(frozen=True)
+class ClassFrequency:
+    """A guess for every row, drawn with the training classes' shares: the score of chance under imbalance."""
+
+    seed: Seed = 0
+    trains_in_epochs: ClassVar[bool] = False
+    label: ClassVar[str] = "guess by class frequency"
+    mixing: ClassVar[str] = "nothing is looked at"
+
+    def check(self, view: ViewSpec) -> Mapping[str, str]:
+        return NO_WEIGHTS
+
+    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
+        refuse(aux, "class_frequency")
+        return FrequencyGuess(self.seed)
+
+
+@models.register("pca_svm")
+@dataclass(frozen=True)
+class PcaSvm:
+    """Standardised pixels, principal components, and an RBF support vector machine with balanced class weights.
+
+    `components` are capped by the training rows; `gamma` is the kernel's, ``scale`` being 1 / (components * variance).
+    """
+
+    components: Components = 60
+    C: Penalty = 3.0
+    gamma: Gamma = "scale"
+    trains_in_epochs: ClassVar[bool] = False
+    label: ClassVar[str] = "PCA + SVM"
+    mixing: ClassVar[str] = "linear projection of all pixels"
+
+    def check(self, view: ViewSpec) -> Mapping[str, str]:
+        return NO_WEIGHTS
+
+    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
+        refuse(aux, "pca_svm")
+        return PcaSvmClassifier(self.components, self.C, self.gamma)
+
+
+class FrequencyGuess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Draw each row's class from the training shares, by a seed made of this one, the training rows and the row itself.
+
+    scikit-learn's ``DummyClassifier("stratified")`` repeats its draws in every fold: under leave-one-subject-out the
+    first clip of each person would get the same guess.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> FrequencyGuess:
+        """Count the classes."""
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.shares_ = counts / counts.sum()
+        self.training_ = zlib.crc32(np.asarray(X).tobytes(), zlib.crc32(np.asarray(y).tobytes()))
+        return self
+
+    def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """Return one-hot draws."""
+        seeds = [(self.seed, self.training_, zlib.crc32(row.tobytes())) for row in X]
+        drawn = [np.random.default_rng(seed).choice(len(self.classes_), p=self.shares_) for seed in seeds]
+        proba: np.ndarray = np.eye(len(self.classes_))[np.array(drawn, dtype=int)]
+        return proba
+
+    def predict(self, X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n"]:
+        """Return the drawn classes."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+
+
+class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """`PcaSvm`'s estimator; ``predict`` is the class of largest ``predict_proba``."""
+
+    def __init__(self, components: int = 60, C: float = 3.0, gamma: float | str = "scale") -> None:
+        self.components = components
+        self.C = C
+        self.gamma = gamma
+
+    def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> PcaSvmClassifier:
+        """Fit all three steps on the training rows."""
+        need_two(y, "pca_svm")
+        components = min(self.components, len(X) - 1, X.shape[1])
+        pca = PCA(components, svd_solver="full")
+        # Votes between pairs of classes can tie; broken by confidence, they agree with the decision function.
+        svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
+        # Threads make a decomposition this small slower, ten times so on a machine that others use too.
+        with threadpool_limits(1):
+            self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
+        self.classes_ = svm.classes_
+        return self
+
+    def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """Return the softmax of the decision function, which is not calibrated."""
+        return confidence(self.pipeline_.decision_function(X))
+
+    def predict(self, X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n"]:
+        """Return the classes of largest probability."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])

@@ -1,0 +1,24 @@
+"""No preprocessing: ready images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from microexpr.core.interfaces import ClipFrames, Frames, preprocessors
+
+
+@preprocessors.register("as_is")
+@dataclass(frozen=True)
+class AsIs:
+    """Show every frame as it is; all frames of a database must be of one size."""
+
+    wants_raw: ClassVar[bool] = False
+
+    def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
+        pixels = frames.pixels(numbers)
+        height, width = pixels.shape[1:3]
+        return Frames(pixels, frames.channels, np.tile([0.0, 0.0, width, height], (len(numbers), 1)))

@@ -1,0 +1,68 @@
+"""Leave two groups of persons out: how methods are judged for a choice inside the training persons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from microexpr.components.protocols._division import divided, need_classes, need_trainable
+from microexpr.core.errors import SplitError
+from microexpr.core.interfaces import Fold, protocols
+
+
+@protocols.register("group_pairs")
+@dataclass(frozen=True)
+class GroupPairs:
+    """Divide the persons into `groups` of like size and test every pair of groups together once.
+
+    For the persons of one group, all others are thus predicted by models that saw neither them nor that group: what
+    scores best on those may be chosen for it, and no clip of the group has had a word in it. It takes g (g - 1) / 2
+    trainings in place of g - 1 for each person. Pairs are told in g - 1 rounds (repeats), each of which tests every
+    clip once, as in a tournament. Groups are divided by the rule of `subject_kfold` without a look at classes: only
+    numbers of clips are evened out, so that the labels of those tested decide nothing at all.
+    """
+
+    groups: Annotated[int, Field(ge=4, le=64, multiple_of=2)] = 8
+
+    subject_independent: ClassVar[bool] = True
+
+    def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
+        need_classes("group_pairs", table)
+        label = table["label"].to_numpy(np.int64)
+        persons, person = np.unique(table["person"].to_numpy(str), return_inverse=True)
+        if len(persons) < self.groups:
+            raise SplitError(
+                f"group_pairs divides persons into {self.groups} groups, but the table has {len(persons)}. Take fewer "
+                "groups, or add clips of other persons."
+            )
+        clips = np.bincount(person)[:, None]
+        group = next(divided(clips, self.groups, rng))[person]
+        folds = []
+        for number, pairs in enumerate(_rounds(self.groups), start=1):
+            for a, b in pairs:
+                tested = (group == a) | (group == b)
+                name = f"g{a + 1:02}-g{b + 1:02}"
+                folds.append(Fold(name, np.flatnonzero(~tested), np.flatnonzero(tested), repeat=number))
+        need_trainable("group_pairs", folds, label, "Take more groups, or join small classes by another label set.")
+        return iter(folds)
+
+
+def _rounds(groups: int) -> list[list[tuple[int, int]]]:
+    """Return every pair once, in rounds that have each group once: all but the last turn around it.
+
+    >>> _rounds(4)
+    [[(0, 3), (1, 2)], [(1, 3), (0, 2)], [(2, 3), (0, 1)]]
+    """
+    turning, rounds = groups - 1, []
+    for first in range(turning):
+        pairs = [(first, turning)]
+        for step in range(1, groups // 2):
+            a, b = sorted(((first + step) % turning, (first - step) % turning))
+            pairs.append((a, b))
+        rounds.append(pairs)
+    return rounds

@@ -1,0 +1,133 @@
+"""Local binary patterns on three orthogonal planes: the field's first baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from pydantic import Field
+
+from microexpr.components.representation._frames import check_brightness, check_time, greys
+from microexpr.core import flow as motion
+from microexpr.core import image as ops
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.interfaces import Frames, Modality, View, representations
+
+Radius = Annotated[int, Field(ge=1, le=16)]
+CODES = 16
+_AXES = ((2, 1), (2, 0), (1, 0))
+"""The two axes of each plane in a volume of time, height and width."""
+
+
+@representations.register("lbp_top")
+@dataclass(frozen=True)
+class LbpTop:
+    """LBP-TOP: how often each local pattern of bright and dark occurs, in space and in time, block by block.
+
+    Local Binary Patterns on Three Orthogonal Planes (Zhao and Pietikainen, PAMI 2007), with the values that
+    micro-expression work takes for its baseline: R = 1, 1, 4 and P = 4 (LBP-TOP_4,4,4,1,1,4), 5 x 5 blocks, after
+    interpolation in time to 10 frames. In its order:
+
+    1. Grey (BT.601) of colour, one channel as it is; crop and size are the preprocessing's.
+    2. TIM to `frames` frames, rounded to bytes; 0 leaves the clip as long as it is.
+    3. Codes: each pixel is compared with 4 neighbours in the planes xy, xt and yt, at `radii` (x, y, t) pixels and
+       frames; a bit is set where the neighbour is as bright or brighter. With P = 4 neighbours are whole pixels,
+       nothing is interpolated. Only pixels whose neighbours all exist in all three planes are coded, so `radii` pixels
+       and frames at each end have none. **Of 10 frames and a radius of 4 that leaves 2 frames**: that is the recipe;
+       frames = 0 keeps all but 8.
+    4. Histograms of the 16 codes in `blocks` x `blocks` blocks over all coded frames, each divided by its sum. Block i
+       of n begins at row i * height // n of what is coded, so that no pixel is left out.
+
+    `uniform` counts the two codes with four changes of bit (0101 and 1010) as one, which leaves 15 bins.
+
+    One picture: rows are the blocks, row by row, columns the codes, channels the planes xy, xt and yt; values are
+    shares, 0..1. Flattened that is 25 * 16 * 3 = 1200 features.
+    """
+
+    frames: Annotated[int, Field(ge=0, le=512)] = 10
+    radii: tuple[Radius, Radius, Radius] = (1, 1, 4)
+    blocks: Annotated[int, Field(ge=1, le=32)] = 5
+    uniform: bool = False
+
+    cached: ClassVar[bool] = True
+    any_length: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        needed = 2 * self.radii[2] + 1
+        if 0 < self.frames < needed:
+            raise ConfigError(
+                f"representation lbp_top: {self.frames} frames hold no pixel with neighbours {self.radii[2]} frames "
+                f"before and after it; take frames = {needed} or more, 0 for the clip as it is, or a smaller radius."
+            )
+
+    @property
+    def least(self) -> int:
+        """Two frames that can be interpolated, or a frame with neighbours in time."""
+        return 2 if self.frames else 2 * self.radii[2] + 1
+
+    def gives(self, incoming: Modality) -> Modality:
+        """Return the three planes; raises ConfigError for pictures that are flow already."""
+        check_brightness("lbp_top", incoming)
+        return Modality(motion.PLANES, 0.0, 1.0)
+
+    def __call__(self, view: Frames, numbers: View, clip: Clip) -> Float[np.ndarray, "1 blocks codes 3"]:
+        check_time("lbp_top", clip)
+        volume = greys(view)
+        volume = motion.interpolate(volume, self.frames) if self.frames else volume
+        _check_size(volume.shape[1:], self.radii, self.blocks)
+        blocks = ops.block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
+        histograms = [_histograms(plane, blocks, self.blocks**2) for plane in codes(volume, self.radii)]
+        shares = np.stack(histograms, axis=-1).astype(np.float32)
+        if self.uniform:
+            shares[:, 5] += shares[:, 10]
+            shares = np.delete(shares, 10, axis=1)
+        return shares[None]
+
+
+def codes(
+    volume: UInt8[np.ndarray, "t h w"], radii: tuple[int, int, int]
+) -> tuple[UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"]]:
+    """Return the local binary patterns (P = 4) in the planes xy, xt and yt; `radii` are of x, y and t."""
+    reach = radii[::-1]  # as the axes of the volume are
+    centre = volume[tuple(slice(r, -r) for r in reach)]
+    xy, xt, yt = (_plane(volume, centre, reach, axes) for axes in _AXES)
+    return xy, xt, yt
+
+
+def _plane(
+    volume: UInt8[np.ndarray, "t h w"],
+    centre: UInt8[np.ndarray, "t2 h2 w2"],
+    reach: tuple[int, int, int],
+    axes: tuple[int, int],
+) -> UInt8[np.ndarray, "t2 h2 w2"]:
+    """Return the codes of one plane; bits go round: along its first axis, back on the second, back, along."""
+    found = np.zeros(centre.shape, np.uint8)
+    first, second = axes
+    for bit, (axis, sign) in enumerate(((first, 1), (second, -1), (first, -1), (second, 1))):
+        places = []
+        for at, (size, r) in enumerate(zip(volume.shape, reach, strict=True)):
+            start = r + sign * r * (at == axis)
+            places.append(slice(start, start + size - 2 * r))
+        found |= (volume[tuple(places)] >= centre).view(np.uint8) << np.uint8(bit)
+    return found
+
+
+def _histograms(
+    plane: UInt8[np.ndarray, "t h w"], blocks: Int[np.ndarray, "h w"], count: int
+) -> Float[np.ndarray, "blocks 16"]:
+    offsets = blocks * CODES
+    counts = sum(np.bincount((offsets + frame).ravel(), minlength=count * CODES) for frame in plane)
+    table = np.asarray(counts, float).reshape(count, CODES)
+    return np.asarray(table / table.sum(axis=1, keepdims=True))
+
+
+def _check_size(shape: tuple[int, ...], radii: tuple[int, int, int], blocks: int) -> None:
+    height, width = shape
+    if min(height - 2 * radii[1], width - 2 * radii[0]) < blocks:
+        raise UnfitError(
+            f"representation lbp_top: pictures of {width}x{height} pixels are too small for {blocks}x{blocks} blocks; "
+            "take a larger size in the preprocessing, or fewer blocks."
+        )

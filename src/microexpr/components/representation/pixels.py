@@ -1,0 +1,29 @@
+"""Pixels as they are: what the paper's models see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Num
+
+from microexpr.core.clip import Clip
+from microexpr.core.interfaces import Frames, Modality, View, representations
+
+
+@representations.register("pixels")
+@dataclass(frozen=True)
+class Pixels:
+    """The preprocessed frames themselves."""
+
+    cached: ClassVar[bool] = False
+    least: ClassVar[int] = 1
+    any_length: ClassVar[bool] = False
+
+    def gives(self, incoming: Modality) -> Modality:
+        """Return what the frames hold, unchanged."""
+        return incoming
+
+    def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]:
+        return view.pixels

@@ -1,0 +1,1 @@
+"""Study files: components with their parameters, settings, experiments, studies."""

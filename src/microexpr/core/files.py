@@ -1,0 +1,93 @@
+"""Files written whole or not at all, and lines that outlive a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from microexpr.core.errors import StoreError
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder for results; raises StoreError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out.") from None
+    return folder
+
+
+@contextmanager
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for one run at a time; a run that dies lets go.
+
+    Where another holds it, `wait` for it, or raise StoreError.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        raise StoreError(f"another run works in {folder}; wait for it, or choose another --out.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """Give a name beside `file` to write to, which takes its place at the end, or disappears where the block fails."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomically(file: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all; raises StoreError."""
+    try:
+        with replacing(file) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be written: {error.strerror}; choose another --out.") from None
+    return file
+
+
+def json_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Yield the whole lines of a file that only grows; a line that a kill cut off is passed over."""
+    if not file.is_file():
+        return
+    for line in file.read_text("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def append_json_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Append lines; what a kill left of a last line is cut off first."""
+    with file.open("a+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(end - 1, 0))
+        if end and stream.read(1) != b"\n":
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+        stream.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def digest(content: object) -> str:
+    """Return the first 16 digits of the sha256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,161 @@
+"""Folds on paper, by clip keys, so that others can run on the same: written with results, read by `from_file`.
+
+``folds.json`` holds the protocol, every clip of the table with its person, and per fold the clips of train, val and
+test::
+
+    {"format": 1, "protocol": {"name": "loso"}, "seed": 0, "clips": {"casme2/01/EP02_01f/46-86": "casme2/01", ...},
+     "folds": [{"name": "casme2-01", "repeat": 1, "note": "", "train": [...], "val": null, "test": [...]}, ...]}
+
+Only `folds` with name, train and test is needed in a file of one's own; without `clips` nothing is known of persons.
+`val` is null where nothing was chosen on validation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from microexpr.core.errors import ConfigError, SplitError
+from microexpr.core.files import digest
+from microexpr.core.interfaces import Fold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "folds.json"
+SHOWN = 5
+"""Clips that an error names before it counts the others."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoredFold(_Strict):
+    """One fold as clip keys."""
+
+    name: str
+    repeat: int = Field(1, ge=1)
+    note: str = ""
+    train: tuple[str, ...] = Field(min_length=1)
+    val: tuple[str, ...] | None = None
+    test: tuple[str, ...] = Field(min_length=1)
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The clips of each part."""
+        return {"train": self.train, "val": self.val or (), "test": self.test}
+
+
+class StoredFolds(_Strict):
+    """What a folds.json holds."""
+
+    format: Literal[1] = 1
+    protocol: dict[str, Any] = {}
+    seed: int = 0
+    clips: dict[str, str] = {}
+    """Every clip of the table and its person, those too that no fold uses; empty where persons are not known."""
+    folds: tuple[StoredFold, ...] = Field(min_length=1)
+
+    @property
+    def subject_independent(self) -> bool:
+        """Whether no person tested is trained or chosen on in any fold; False where a person is not known."""
+        return bool(self.clips) and not any(shared_persons(fold, self.clips) for fold in self.folds)
+
+    @property
+    def known(self) -> set[str]:
+        """The clips of the table that the folds were made for."""
+        return set(self.clips).union(*(part for fold in self.folds for part in fold.parts.values()))
+
+    @property
+    def content(self) -> str:
+        """A digest of who is trained, chosen and tested on, whatever the file's layout."""
+        return digest({fold.name: [fold.repeat, *map(sorted, fold.parts.values())] for fold in self.folds})
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+
+
+def shared_persons(fold: StoredFold, person: Mapping[str, str]) -> list[str]:
+    """Return who is both tested and trained or chosen on; clips of nobody known are taken for one person's."""
+    tested, learnt = ({person.get(key, "?") for key in keys} for keys in (fold.test, (*fold.train, *(fold.val or ()))))
+    return sorted(tested & learnt)
+
+
+def stored(folds: Sequence[Fold], table: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> StoredFolds:
+    """Return folds of a clip table as clip keys."""
+    keys = table["key"].to_numpy()
+    return StoredFolds(
+        protocol=dict(protocol),
+        seed=seed,
+        clips=dict(zip(keys, table["person"], strict=True)),
+        folds=tuple(
+            StoredFold(
+                name=fold.name,
+                repeat=fold.repeat,
+                note=fold.note,
+                train=tuple(keys[fold.train]),
+                val=None if fold.val is None else tuple(keys[fold.val]),
+                test=tuple(keys[fold.test]),
+            )
+            for fold in folds
+        ),
+    )
+
+
+def read(place: Path) -> StoredFolds:
+    """Return the folds of a folds.json, or of its folder; raises ConfigError or SplitError."""
+    file = place / FILE if place.is_dir() else place
+    try:
+        found = StoredFolds.model_validate_json(file.read_bytes())
+    except OSError:
+        raise ConfigError(
+            f"there are no folds in {file}: it cannot be read. Name a {FILE}, or the folder results/KEY of a run."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place_in = ".".join(map(str, first["loc"])) or "the whole file"
+        raise ConfigError(f"{file} holds no folds: {place_in}: {first['msg']}.") from None
+    for problem in _problems(found):
+        raise SplitError(f"{file}: {problem}")
+    return found
+
+
+def content(place: Path) -> str:
+    """Return what of a folds.json makes an experiment's key."""
+    return read(place).content
+
+
+def named(keys: Sequence[str]) -> str:
+    """Return the first clips by name, and how many more there are."""
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return ", ".join(map(repr, keys[:SHOWN])) + more
+
+
+def _problems(found: StoredFolds) -> Iterator[str]:
+    for name, count in Counter(fold.name for fold in found.folds).items():
+        if count > 1:
+            yield f"{count} folds are called {name!r}. Give each a name of its own."
+        if name != Path(name).name or not name:
+            yield f"fold {name!r}: results are stored under its name, which cannot have '/'. Rename it."
+    for fold in found.folds:
+        seen: dict[str, str] = {}
+        for part, keys in fold.parts.items():
+            for key in keys:
+                if key in seen:
+                    where = f"twice in {part}" if seen[key] == part else f"in {seen[key]} and in {part}"
+                    yield f"fold {fold.name!r}: clip {key!r} stands {where}. Take it out of one."
+                seen[key] = part
+    tested = Counter((fold.repeat, key) for fold in found.folds for key in fold.test)
+    for (repeat, key), count in tested.items():
+        if count > 1:
+            yield (
+                f"clip {key!r} is tested by {count} folds of repeat {repeat}; pooled, it would count {count} times. "
+                "Give the folds of each division of the clips a `repeat` of their own."
+            )

@@ -1,0 +1,96 @@
+"""What a model was trained on, as hashes: kept with its weights, compared with what is tested later.
+
+Hashes find exact copies alone: an image that was encoded again, resized or mirrored has another one, and so has a frame
+that another preprocessing has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from jaxtyping import Num
+
+from microexpr.core.files import digest
+
+BYTES = 8
+"""Of a hash: among a million different images two share one with a probability of 3e-8."""
+
+
+def image_hash(image: Num[np.ndarray, "h w c"]) -> str:
+    """Return the hash of an image's pixels, shape and type; '' where every channel has one value.
+
+    Such images are alike without being copies: the flow of a clip whose apex is its onset is zero for everybody.
+    """
+    first = image[0, 0]
+    if not (image[:1] != first).any() and not (image != first).any():
+        return ""
+    found = blake2b(f"{image.dtype.str}{image.shape}".encode(), digest_size=BYTES)
+    found.update(np.ascontiguousarray(image).data)
+    return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The images and the persons of one training; persons are hashed with a salt, so that no file names them."""
+
+    salt: str
+    persons: frozenset[str]
+    images: frozenset[str]
+
+    @classmethod
+    def of(cls, persons: Iterable[str], images: Iterable[str]) -> TrainedOn:
+        """Hash the persons; the salt follows from all of it, so that the same training gives the same file."""
+        named, shown = sorted(set(persons)), frozenset(images) - {""}
+        salt = digest([named, sorted(shown)])
+        return cls(salt, frozenset(_person_hash(salt, person) for person in named), shown)
+
+    def knows(self, person: str) -> bool:
+        """Whether a person, database and subject (`Clip.person`), was trained on."""
+        return _person_hash(self.salt, person) in self.persons
+
+
+def _person_hash(salt: str, person: str) -> str:
+    return blake2b(f"{salt}/{person}".encode(), digest_size=BYTES).hexdigest()
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Every training that weights have been through, the latest first."""
+
+    trainings: tuple[TrainedOn, ...] = ()
+    complete: bool = True
+    """Whether that is all: False where some of the weights came from a file that does not say."""
+
+    def after(self, training: TrainedOn) -> Lineage:
+        """Return the lineage of weights that were trained once more."""
+        return Lineage(tuple(dict.fromkeys((training, *self.trainings))), self.complete)
+
+    def knows(self, person: str) -> bool:
+        """Whether any training had this person."""
+        return any(training.knows(person) for training in self.trainings)
+
+    def has_any(self, images: Iterable[str]) -> bool:
+        """Whether any training had one of these images, given by their hashes."""
+        shown = set(images)
+        return any(not training.images.isdisjoint(shown) for training in self.trainings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is written."""
+        written = [
+            {"salt": each.salt, "persons": sorted(each.persons), "images": sorted(each.images)}
+            for each in self.trainings
+        ]
+        return {"complete": self.complete, "trainings": written}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Lineage:
+        """Return what `to_json` wrote; raises KeyError or TypeError for anything else."""
+        trainings = (
+            TrainedOn(str(each["salt"]), frozenset(each["persons"]), frozenset(each["images"]))
+            for each in content["trainings"]
+        )
+        return cls(tuple(trainings), bool(content["complete"]))

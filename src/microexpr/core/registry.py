@@ -1,0 +1,211 @@
+"""Registries: components found in their folder by name, imported only when asked for.
+
+A plug-in file names its component where it defines it::
+
+    @samplers.register("af")
+    @dataclass(frozen=True)
+    class ApexFrame: ...
+
+Names are read from the source with `ast`, so listing them imports nothing. Other packages add components
+through entry points, whose group is the registry's `group`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from microexpr.core.errors import ConfigError, UnknownComponentError, suggest
+from microexpr.core.source import calling, inside, source
+
+T = TypeVar("T")
+Factory = Callable[..., T]
+COMPONENTS = Path(__file__).parents[1] / "components"
+UNKNOWN = "unknown-"
+"""Prefix of the digest of code that cannot be recognised in another run."""
+
+
+@dataclass
+class Registry(Generic[T]):
+    """All components of one kind: `names`, `get` a factory, `build` a component from its parameters."""
+
+    kind: str
+    folder: str
+    """Folder of `components/` that holds those of the package."""
+    group: str
+    """Group of the entry points by which other packages add theirs."""
+    bound: frozenset[str] = frozenset()
+    """Parameters that the house passes itself, so that no study file may name them."""
+    _factories: dict[str, Factory[T]] = field(default_factory=dict)
+    _revisions: dict[str, int] = field(default_factory=dict)
+    _sources: dict[str, str | None] = field(default_factory=dict)
+    """Of components from outside the package: the digest of their source when they were registered."""
+    _registering: dict[str, str] = field(default_factory=dict)
+    """Of the same: the module that registered it."""
+    _outside: dict[str, str] = field(default_factory=dict)
+    """Of the same: the digest that this run goes by."""
+
+    def register(self, name: str, *, revision: int = 1) -> Callable[[Factory[T]], Any]:
+        """Register a factory under `name`; raise `revision` whenever its output changes."""
+
+        def decorate(factory: Factory[T]) -> Factory[T]:
+            self._factories[name] = factory
+            self._revisions[name] = revision
+            self._note_source(name)
+            return factory
+
+        return decorate
+
+    @cached_property
+    def _modules(self) -> Mapping[str, str]:
+        folder = COMPONENTS / self.folder
+        files = sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")])
+        found: dict[str, str] = {}
+        for file in files:
+            parts = file.relative_to(folder).with_suffix("").parts
+            module = ".".join(("microexpr.components", self.folder, *(part for part in parts if part != "__init__")))
+            found.update(dict.fromkeys(_registered_names(file), module))
+        return found
+
+    @cached_property
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def names(self) -> tuple[str, ...]:
+        """Return every known name, sorted, without importing a component."""
+        return tuple(sorted({*self._modules, *self._entry_points, *self._factories}))
+
+    def get(self, name: str) -> Factory[T]:
+        """Return the factory called `name`; raises UnknownComponentError with the known names."""
+        if name not in self._factories:
+            if name in self._modules:
+                importlib.import_module(self._modules[name])
+            elif name in self._entry_points:
+                self._factories.setdefault(name, self._entry_points[name].load())
+                self._note_source(name, self._entry_points[name].module)
+            else:
+                raise UnknownComponentError(self.kind, name, self.names())
+        return self._factories[name]
+
+    def revision(self, name: str) -> int | str:
+        """Return the revision of a component, part of every experiment's key and of every cache's.
+
+        For a component from outside the package it includes the digest of its source.
+        """
+        self.get(name)
+        revision = self._revisions.get(name, 1)
+        return f"{revision}+{self._outside[name]}" if name in self._outside else revision
+
+    def begin_run(self) -> bool:
+        """Compare components from outside the package with their files; return whether there are any.
+
+        Where there is no source, or another than was loaded, the digest is one that no other run has.
+        """
+        for name, loaded in self._sources.items():
+            found = source(self._factories[name], name, self._registering[name])
+            known = found is not None and found == loaded
+            self._outside[name] = str(found) if known else f"{UNKNOWN}{uuid.uuid4().hex}"
+        return bool(self._sources)
+
+    @property
+    def unrecognised(self) -> dict[str, str]:
+        """Components whose results cannot be reused, with the reason."""
+        edited, typed = "was edited after it was loaded", "has no source file (a notebook, the prompt)"
+        return {
+            name: edited if self._sources[name] else typed
+            for name, found in self._outside.items()
+            if found.startswith(UNKNOWN)
+        }
+
+    def outside(self) -> dict[str, tuple[Factory[T], int, str]]:
+        """Return what another process must know of the components from outside the package."""
+        return {name: (self._factories[name], self._revisions.get(name, 1), at) for name, at in self._outside.items()}
+
+    def adopt(self, components: Mapping[str, tuple[Factory[T], int, str]]) -> None:
+        """Take the components of the process that shares its work; raises ConfigError where this one has other code."""
+        for name, (factory, revision, found) in components.items():
+            if not found.startswith(UNKNOWN) and self._sources.setdefault(name, found) != found:
+                raise ConfigError(
+                    f"{self.kind} {name!r} was edited during the run, so that its processes run different code. Run "
+                    "the same command again: folds that are finished are kept."
+                )
+            self._factories.setdefault(name, factory)
+            self._revisions[name], self._outside[name] = revision, found
+
+    def _note_source(self, name: str, registering: str = "") -> None:
+        factory = self._factories[name]
+        self._sources.pop(name, None)
+        self._outside.pop(name, None)
+        if not inside(factory):
+            self._registering[name] = registering or calling()
+            self._sources[name] = found = source(factory, name, self._registering[name])
+            self._outside[name] = found or f"{UNKNOWN}{uuid.uuid4().hex}"
+
+    def parameters(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """Return annotation and default (`inspect.Parameter.empty`: none) of what a study file may set."""
+        return {key: value for key, value in _parameters(self.get(name)).items() if key not in self.bound}
+
+    def bind(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `params` converted to the factory's types, defaults filled in; raises ConfigError."""
+        offered = self.parameters(name)
+        where = f"{self.kind} {name!r}"
+        for key in params:
+            if key not in offered:
+                known = ", ".join(offered) or "none"
+                raise ConfigError(f"{where} has no parameter {key!r}{suggest(key, offered)}. It takes: {known}.")
+        values = {}
+        for key, (annotation, default) in offered.items():
+            if key in params:
+                values[key] = _convert(where, key, params[key], annotation)
+            elif default is inspect.Parameter.empty:
+                raise ConfigError(f"{where} needs the parameter {key!r}.")
+            else:
+                values[key] = default
+        return values
+
+    def build(self, name: str, params: Mapping[str, Any]) -> T:
+        """Return the component `name` made with `params`, checked against its signature."""
+        return self.get(name)(**self.bind(name, params))
+
+
+def _registered_names(file: Path) -> list[str]:
+    calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    return [
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr == "register"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    ]
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    source = factory.__init__ if inspect.isclass(factory) else factory
+    hints = typing.get_type_hints(source, include_extras=True)
+    return {
+        name: (hints.get(name, Any), parameter.default)
+        for name, parameter in inspect.signature(factory).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _convert(where: str, key: str, value: object, annotation: Any) -> object:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        adapter: TypeAdapter[object] = TypeAdapter(annotation)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        problem = "; ".join(item["msg"] for item in error.errors())
+        raise ConfigError(f"{where}: {key} = {value!r} is not valid: {problem}.") from None

@@ -1,0 +1,376 @@
+"""Preprocessed frames on disk: each frame is read, searched for faces and preprocessed once for everything.
+
+A frame's place in the cache is keyed by content: the database's fingerprint, the modality and the preprocessing with
+its revision. Files only grow, and a line of an index counts only when its data stand, so a killed run loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+from joblib import delayed
+
+from microexpr.core import image as ops
+from microexpr.core.clip import Clip
+from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
+from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
+from microexpr.core.interfaces import (
+    Frames,
+    Modality,
+    Preprocessor,
+    Recordings,
+    Representation,
+    Sampler,
+    View,
+    ViewSpec,
+    detectors,
+)
+from microexpr.core.lineage import image_hash
+from microexpr.core.parallel import in_processes
+from microexpr.core.progress import Progress, Silent, track
+
+Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
+"""(detector, clip key, frame) -> the best face box, or None where there is no face."""
+
+
+@dataclass
+class DatasetFrames:
+    """The frames of one clip as a preprocessor sees them (contracts.ClipFrames), with detections shared."""
+
+    dataset: Recordings
+    clip: Clip
+    modality: str
+    known: Boxes = field(default_factory=dict)
+    _read: dict[int, Num[np.ndarray, "h w c"]] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The modality's channels."""
+        return self.dataset.modalities()[self.modality].channels
+
+    def pixels(self, numbers: Sequence[int]) -> Num[np.ndarray, "t h w c"]:
+        """Return source frames; each is read once."""
+        new = [number for number in dict.fromkeys(numbers) if number not in self._read]
+        if new:
+            self._read.update(zip(new, self.dataset.frames(self.clip, new, self.modality), strict=True))
+        return np.stack([self._read[number] for number in numbers])
+
+    def boxes(self, numbers: Sequence[int], detector: str) -> Float[np.ndarray, "t 4"]:
+        """Return the best face box of each frame; raises NoFaceError naming the first frame without a face."""
+        return np.array([self._box(number, detector) for number in numbers], float)
+
+    def _box(self, number: int, detector: str) -> tuple[float, ...]:
+        place = (f"{detector}/{detectors.revision(detector)}", self.clip.key, number)
+        if place not in self.known:
+            found = detectors.build(detector, {})(self._seen(number))
+            self.known[place] = tuple(map(float, found[0])) if len(found) else None
+        box = self.known[place]
+        if box is None:
+            raise NoFaceError(f"{detector} finds no face in frame {number}")
+        return box
+
+    def _seen(self, number: int) -> Num[np.ndarray, "h w c"]:
+        """Return what a face is looked for in: of colour with depth the colours alone, in their 8 bits."""
+        frame = self.pixels([number])[0]
+        return np.asarray(frame[..., :3], np.uint8) if self.channels == ops.RGB_DEPTH else frame
+
+
+class FrameStore:
+    """The frames of one preprocessing, or the views of one representation: raw bytes, an index, and what they are."""
+
+    def __init__(self, folder: Path, *, hashed: bool = True) -> None:
+        self.folder = folder
+        self.hashed = hashed
+        self.hashes: dict[tuple[str, int | View], str] = {}
+        self.rows: dict[tuple[str, int | View], int] = {}
+        self.windows: dict[tuple[str, int | View], tuple[float, ...]] = {}
+        self.meta: dict[str, Any] = {}
+        if (folder / "meta.json").is_file():
+            self.meta = json.loads((folder / "meta.json").read_text("utf-8"))
+            self._load()
+
+    def _load(self) -> None:
+        stored = (self.folder / "data.bin").stat().st_size // self._frame_bytes
+        self._know(line for line in json_lines(self.folder / "index.jsonl") if line["row"] < stored)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels of every frame, before them the steps of every view."""
+        return tuple(self.meta["shape"])
+
+    @property
+    def _frame_bytes(self) -> int:
+        return math.prod(self.shape) * int(np.dtype(self.meta["dtype"]).itemsize)
+
+    def add(self, clip: Clip, numbers: Sequence[int] | Sequence[View], frames: Frames) -> None:
+        """Append frames or views of a clip; raises DataError where their size is not that of those before."""
+        self._agree(clip, frames)
+        with (self.folder / "data.bin").open("ab") as data:
+            row = data.tell() // self._frame_bytes
+            data.truncate(row * self._frame_bytes)
+            data.write(np.ascontiguousarray(frames.pixels).tobytes())
+        lines: list[dict[str, Any]] = [
+            {"clip": clip.key, "frame": number, "row": row + step, "window": window}
+            for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True))
+        ]
+        if self.hashed:
+            for line, pixels in zip(lines, frames.pixels, strict=True):
+                line["hash"] = image_hash(pixels)
+        append_json_lines(self.folder / "index.jsonl", lines)
+        self._know(lines)
+
+    def _know(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        for line in lines:
+            number = line["frame"]
+            place = (line["clip"], tuple(number) if isinstance(number, list) else number)
+            self.rows[place], self.windows[place] = line["row"], tuple(line["window"])
+            if "hash" in line:
+                self.hashes[place] = line["hash"]
+
+    def _agree(self, clip: Clip, frames: Frames) -> None:
+        mine = {
+            "shape": list(frames.pixels.shape[1:]),
+            "dtype": frames.pixels.dtype.name,
+            "channels": list(frames.channels),
+        }
+        if not self.meta:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "data.bin").touch()
+            write_atomically(self.folder / "meta.json", json.dumps(mine))
+            self.meta = mine
+        elif mine != self.meta:
+            size = "x".join(map(str, mine["shape"]))
+            before = "x".join(map(str, self.meta["shape"]))
+            raise DataError(
+                f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
+            )
+
+    def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
+        """Return the hash of a frame (`lineage.image_hash`); `frames` are all of them.
+
+        A cache that an earlier version wrote holds none: its frames are hashed now.
+        """
+        place = (clip.key, number)
+        if place not in self.hashes:
+            self.hashes[place] = image_hash(np.asarray(frames.pixels[self.rows[place]]))
+        return self.hashes[place]
+
+    def open(self) -> Frames:
+        """Return all frames, mapped into memory."""
+        data = self.folder / "data.bin"
+        count = data.stat().st_size // self._frame_bytes
+        windows = np.zeros((count, 4))
+        for place, row in self.rows.items():
+            windows[row] = self.windows[place]
+        pixels = np.memmap(data, self.meta["dtype"], "r", shape=(count, *self.shape))
+        return Frames(pixels, tuple(self.meta["channels"]), windows)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of one experiment, taken from the cache when asked for; view i belongs to clip `clip_rows[i]`."""
+
+    clips: tuple[Clip, ...]
+    clip_rows: Int[np.ndarray, "n"]
+    numbers: tuple[View, ...]
+    """Frame numbers of each view."""
+    frames: Frames
+    """Every frame of the cache, mapped into memory."""
+    places: tuple[Int[np.ndarray, "_"], ...]
+    """Rows of `frames` that each view shows."""
+    representation: Representation
+    shows: Modality
+    """What the frames hold."""
+    computed: Num[np.ndarray, "n t h w c"] | None = None
+    """The model's input, where it was computed before."""
+    features: Float[np.ndarray, "n f"] | None = None
+    """What a frozen body makes of every view, where it was computed before."""
+    hashes: tuple[tuple[str, ...], ...] = ()
+    """Of each view, the hashes of the frames that it shows (`lineage.image_hash`), taken before the representation."""
+    seconds: float = 0.0
+    """How long `features` took for one view: a part of every training that uses it."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @cached_property
+    def spec(self) -> ViewSpec:
+        """What a model for these views is built for."""
+        _, time, height, width, channels = self.take(np.arange(1)).shape
+        return ViewSpec((time, height, width, channels), *self.representation.gives(self.shows))
+
+    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
+        """Return the model's input of these views."""
+        if self.computed is not None:
+            return np.asarray(self.computed[indices])
+        return np.array([self.compute(int(index)) for index in indices])
+
+    def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
+        """Return the views of these clips."""
+        return np.flatnonzero(np.isin(self.clip_rows, clip_rows))
+
+    def windows(self) -> list[Float[np.ndarray, "_ 4"]]:
+        """Return the source rectangle that each view's frames show."""
+        return [np.asarray(self.frames.window[rows]) for rows in self.places]
+
+    def compute(self, index: int) -> Num[np.ndarray, "t h w c"]:
+        """Return one view from its frames."""
+        return self.representation(*self.shown(index))
+
+    def shown(self, index: int) -> tuple[Frames, View, Clip]:
+        """Return what a representation is handed of one view."""
+        rows = self.places[index]
+        view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
+        return view, self.numbers[index], self.clips[self.clip_rows[index]]
+
+
+@dataclass
+class Cache:
+    """The cache of one dataset and modality under `folder`."""
+
+    dataset: Recordings
+    modality: str
+    folder: Path
+    fingerprint: str
+    boxes: Boxes = field(default_factory=dict)
+    readers: tuple[str, ...] = ()
+    """Revisions of readers from outside the package: what they read may change while the files stay."""
+
+    def __post_init__(self) -> None:
+        for line in json_lines(self._boxes_file):
+            box = tuple(line["box"]) if line["box"] else None
+            self.boxes[line["detector"], line["clip"], line["frame"]] = box
+
+    @property
+    def _boxes_file(self) -> Path:
+        read = f"{self.fingerprint[:16]}-{digest(self.readers)}" if self.readers else self.fingerprint[:16]
+        return self.folder / f"faces-{read}-{self.modality}.jsonl"
+
+    def frames(self, clip: Clip) -> DatasetFrames:
+        """Return what a preprocessor sees of a clip."""
+        return DatasetFrames(self.dataset, clip, self.modality, dict(self._boxes_of(clip)))
+
+    def _boxes_of(self, clip: Clip) -> Boxes:
+        return {place: box for place, box in self.boxes.items() if place[1] == clip.key}
+
+    def store(self, name: str, kind: Literal["frames", "views"] = "frames") -> FrameStore:
+        """Return the store of one preprocessing or representation; `name` is its canonical form."""
+        folder = self.folder / f"{kind}-{digest([self.fingerprint, self.modality, name, *self.readers])}"
+        return FrameStore(folder, hashed=kind == "frames")
+
+    def prepare(
+        self,
+        wanted: Sequence[tuple[str, Preprocessor, Mapping[int, Sequence[int]]]],
+        clips: Sequence[Clip],
+        workers: int,
+        progress: Progress | None = None,
+    ) -> list[Fault]:
+        """Preprocess what is missing (`wanted`: frame numbers by row of `clips`); return the clips that fail."""
+        make_folder(self.folder)
+        stores = [self.store(name) for name, _, _ in wanted]
+        jobs = []
+        for row, clip in enumerate(clips):
+            missing = [
+                [number for number in numbers.get(row, ()) if (clip.key, number) not in store.rows]
+                for (_, _, numbers), store in zip(wanted, stores, strict=True)
+            ]
+            if any(missing):
+                jobs.append((clip, [(item[1], numbers) for item, numbers in zip(wanted, missing, strict=True)]))
+        faults = []
+        for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress or Silent()):
+            self._remember(boxes)
+            if fault:
+                faults.append(fault)
+                continue
+            for store, (numbers, frames) in zip(stores, done, strict=True):
+                if frames is not None:
+                    store.add(clip, numbers, frames)
+        return faults
+
+    def _run(self, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+        tasks = (delayed(_preprocess)(self.frames(clip), parts) for clip, parts in jobs)
+        # Starting processes costs about two seconds; a few clips are read faster without.
+        yield from in_processes(tasks, workers if len(jobs) > 2 * workers else 1)
+
+    def _remember(self, boxes: Boxes) -> None:
+        new = {place: box for place, box in boxes.items() if place not in self.boxes}
+        self.boxes.update(new)
+        lines = [
+            {"detector": detector, "clip": clip, "frame": frame, "box": box}
+            for (detector, clip, frame), box in new.items()
+        ]
+        if lines:
+            append_json_lines(self._boxes_file, lines)
+
+    def views(
+        self,
+        preprocessing: str,
+        clips: Sequence[Clip],
+        sampler: Sampler,
+        representation: Representation,
+        represented: str = "",
+    ) -> Views:
+        """Return the views of all `clips`, which `prepare` has preprocessed, and `represent` computed if it was asked.
+
+        `preprocessing` and `represented` are names under which frames and computed views are kept.
+        """
+        shown = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
+        store = self.store(preprocessing)
+        frames = store.open()
+        modality: Modality = self.dataset.modalities()[self.modality]
+        return Views(
+            clips=tuple(clips),
+            clip_rows=np.array([row for row, _, _ in shown]),
+            numbers=tuple(view for _, _, view in shown),
+            frames=frames,
+            places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in shown),
+            representation=representation,
+            shows=modality._replace(channels=frames.channels),
+            computed=self._computed(represented, [(clip.key, view) for _, clip, view in shown]),
+            hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in shown),
+        )
+
+    def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:
+        """Compute the views that are not kept yet."""
+        store = self.store(represented, "views")
+        clips = [views.clips[row] for row in views.clip_rows]
+        places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
+        missing = [at for place, at in places.items() if place not in store.rows]
+        tasks = (delayed(views.representation)(*views.shown(at)) for at in missing)
+        run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
+        channels = views.representation.gives(views.shows).channels
+        for at, made in zip(missing, track(run, len(missing), "views", progress or Silent()), strict=True):
+            store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+
+    def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> Num[np.ndarray, "n t h w c"] | None:
+        store = self.store(represented, "views") if represented else None
+        if store is None or not all(place in store.rows for place in places):
+            return None
+        return np.asarray(store.open().pixels[[store.rows[place] for place in places]])
+
+
+def _preprocess(
+    frames: DatasetFrames, parts: Sequence[tuple[Preprocessor, Sequence[int]]]
+) -> tuple[Clip, list[tuple[Sequence[int], Frames | None]], Boxes, Fault | None]:
+    clip = frames.clip
+    try:
+        done = [(numbers, preprocessor(frames, numbers) if numbers else None) for preprocessor, numbers in parts]
+    except DataError as error:
+        return clip, [], frames.known, Fault(clip.key, of_clip(error, clip.key), _mend(error), clip.key)
+    return clip, done, frames.known, None
+
+
+def _mend(error: DataError) -> str:
+    if isinstance(error, NoFrameError) or not isinstance(error, FrameError | NoFaceError):
+        return "fix it as said"
+    if isinstance(error, NoFaceError):
+        return 'take box = "onset" where only that frame needs a face'
+    return "copy the file again from the owners' archive"

@@ -1,0 +1,66 @@
+"""Clips counted: by class and person, how long they last, where their apex lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+from microexpr.core.clip import Clip
+
+
+def census(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:
+    """Return the counts of clips and their classes as plain values.
+
+    ``each`` has frames, milliseconds and the apex of every clip: 0 on the onset, 1 on the offset; None where nobody
+    coded one.
+    """
+    each = [_measured(clip, word) for clip, word in labelled]
+    classes = _by(each, "label")
+    persons = dict(sorted(_by(each, "person").items(), key=lambda item: _natural(item[0])))
+    order = sorted(classes, key=lambda word: -len(classes[word]))
+    return {
+        "clips": len(each),
+        "persons": len(persons),
+        "all": _summary(each),
+        "classes": {word: _summary(classes[word]) for word in order},
+        "by_person": {
+            person: {word: sum(row["label"] == word for row in rows) for word in order}
+            for person, rows in persons.items()
+        },
+        "each": each,
+    }
+
+
+def _measured(clip: Clip, label: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"key": clip.key, "person": clip.person, "kind": clip.kind, "label": label}
+    told |= {"frames": None, "milliseconds": None, "apex": None}
+    if clip.onset is None or clip.offset is None:
+        return told
+    told["frames"] = clip.offset - clip.onset + 1
+    if clip.fps is not None:
+        told["milliseconds"] = round(1000 * told["frames"] / clip.fps, 3)
+    if clip.apex is not None and clip.offset > clip.onset and "apex" not in clip.labels.get("estimated", ()):
+        told["apex"] = round((clip.apex - clip.onset) / (clip.offset - clip.onset), 4)
+    return told
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """Return what sorts spNO.2 before spNO.10."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _by(each: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in each:
+        found.setdefault(row[name], []).append(row)
+    return found
+
+
+def _summary(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    told: dict[str, Any] = {"clips": len(each), "persons": len({row["person"] for row in each})}
+    for name in ("frames", "milliseconds", "apex"):
+        known = [row[name] for row in each if row[name] is not None]
+        told[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None
+    return told | {"without_apex": sum(row["apex"] is None for row in each)}

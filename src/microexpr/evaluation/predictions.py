@@ -1,0 +1,158 @@
+"""From the predictions of views to those of clips, and their scores: pooled, by class, by database, by person.
+
+Predictions of all folds are pooled and scored once. The mean of the folds' scores is another quantity; it is computed
+only where it is asked for by its name, `mean_of_folds`, and says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from microexpr.config.settings import metric_of
+from microexpr.core import interfaces as contracts
+from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
+from microexpr.core.errors import ConfigError
+
+
+def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
+    """Join the views of each clip by the vote: one row a clip with clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
+    columns = [f"p_{number}" for number in range(num_classes)]
+    if views["clip"].is_unique and not isinstance(vote, contracts.LearntVote):  # nothing to vote on
+        table = views[["clip", "person", "y_true", *columns]].reset_index(drop=True)
+        table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
+        return table
+    rows = []
+    for clip, group in views.groupby("clip", sort=False):
+        label, proba = vote(group[["frames", *columns]])
+        first = group.iloc[0]
+        rows.append((clip, first["person"], int(first["y_true"]), label, *proba))
+    return pd.DataFrame(rows, columns=["clip", "person", "y_true", "y_pred", *columns])
+
+
+def fitted(vote: contracts.Vote, views: pd.DataFrame) -> contracts.Vote:
+    """Return the vote for the tested views of a fold, fitted to its other views where there is something to learn."""
+    if not isinstance(vote, contracts.LearntVote):
+        return vote
+    val = views[views["part"] == "val"]
+    return vote.fit(val if len(val) else views[views["part"] == "train"])
+
+
+def score(metric: contracts.Metric, predictions: pd.DataFrame, over: Bool[np.ndarray, "k"] | None = None) -> float:
+    """Score voted predictions over the classes that have a true clip (or over `over`)."""
+    proba = predictions.filter(regex=r"^p_\d+$").to_numpy(float)
+    y_true = predictions["y_true"].to_numpy(int)
+    over = np.isin(np.arange(proba.shape[1]), y_true) if over is None else over
+    return metric(y_true, predictions["y_pred"].to_numpy(int), proba, over)
+
+
+def score_named(name: str, predictions: pd.DataFrame) -> float:
+    """Score by a metric's name, ``uf1``, or by the mean of its folds' scores, ``mean_of_folds(uf1)``."""
+    metric, averaged = metric_of(name)
+    if averaged:
+        return mean_of_folds(metric, predictions).score
+    return score(contracts.metrics.build(metric, {}), predictions)
+
+
+def confusion_metric(name: str) -> contracts.ConfusionMetric:
+    """Return a registered metric that follows from confusion matrices; raises ConfigError for another."""
+    built = contracts.metrics.build(name, {})
+    if not isinstance(built, contracts.ConfusionMetric):
+        raise ConfigError(
+            f"{name} does not follow from confusion matrices, so it cannot be resampled here. "
+            "Take uf1, uar, macro_f1 or accuracy."
+        )
+    return built
+
+
+class FoldMean(NamedTuple):
+    """A mean of the folds' scores; `absent_classes` tells what goes wrong with it and is printed beside it."""
+
+    score: float
+    folds: int
+    incomplete: int
+    """Folds without a clip of some class that other folds test."""
+    absent_classes: str
+
+    @property
+    def stamp(self) -> str:
+        """Return what must stand on top of a report that shows this number."""
+        lacking = f" {self.incomplete} of the folds lack a class that others test." if self.incomplete else ""
+        return (
+            f"Scores are means over {self.folds} folds, not scores of the pooled predictions.{lacking} "
+            f"{self.absent_classes[:1].upper()}{self.absent_classes[1:]}. They cannot be compared with pooled scores."
+        )
+
+
+def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
+    """Score each fold by itself and take the plain mean; needs the column `fold`.
+
+    A fold of one person has few classes, so its score averages few F1 values, often one; a fold with two clips counts
+    as much as one with forty. Published figures use it without saying so; it is here so that they can be recognised.
+    """
+    if "fold" not in predictions:
+        raise ConfigError("mean_of_folds needs to know each clip's fold, and these predictions do not say it.")
+    built = contracts.metrics.build(metric, {})
+    scores = [score(built, fold) for _, fold in predictions.groupby("fold", sort=True)]
+    classes = predictions.groupby("fold")["y_true"].nunique()
+    return FoldMean(
+        float(np.mean(scores)),
+        len(scores),
+        int((classes < predictions["y_true"].nunique()).sum()),
+        "in every fold the mean is over the classes with a true clip in that fold alone, and small folds count as much "
+        "as large ones",
+    )
+
+
+def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Return one row a class: support (true clips), predicted clips, precision, recall and F1.
+
+    Precision is not a number for a class that is never predicted, recall and F1 for one without a true clip.
+    """
+    k = len(classes)
+    y_true = predictions["y_true"].to_numpy(int)
+    confusion = confusion_matrix(y_true, predictions["y_pred"].to_numpy(int), k)
+    return pd.DataFrame(
+        {
+            "class": list(classes),
+            "support": confusion.sum(1),
+            "predicted": confusion.sum(0),
+            "precision": precision_per_class(confusion),
+            "recall": recall_per_class(confusion),
+            "f1": np.where(present(y_true, k), f1_per_class(confusion), np.nan),
+        }
+    )
+
+
+def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar", "accuracy")) -> pd.DataFrame:
+    """Return one row a database: clips, persons, classes with a true clip in it, and scores over those classes.
+
+    A clip's database is the first part of its key. Databases lack classes, so their scores may average other ones.
+    """
+    database = predictions["clip"].str.split("/", n=1).str[0].rename("database")
+    built = {name: contracts.metrics.build(name, {}) for name in metrics}
+    return pd.DataFrame(
+        {
+            "database": name,
+            "clips": len(rows),
+            "persons": rows["person"].nunique(),
+            "classes": rows["y_true"].nunique(),
+            **{metric: score(each, rows) for metric, each in built.items()},
+        }
+        for name, rows in predictions.groupby(database)
+    )
+
+
+def by_person(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a person: clips, classes with a true clip, clips that are right, accuracy.
+
+    There is no F1 here: it is undefined for the classes that a person does not show, and hardly anybody shows all.
+    """
+    right = predictions["y_true"] == predictions["y_pred"]
+    groups = predictions.assign(right=right).groupby("person", sort=True)
+    table = groups.agg(clips=("clip", "size"), classes=("y_true", "nunique"), right=("right", "sum")).reset_index()
+    return table.assign(accuracy=table["right"] / table["clips"])

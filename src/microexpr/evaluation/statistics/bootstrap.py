@@ -1,0 +1,352 @@
+"""Intervals of a score by resampling clips or persons (Efron & Tibshirani, 1993, chapters 13 and 14).
+
+Scores that follow from a confusion matrix are resampled as matrices: drawing N clips with replacement draws the
+matrix's cells from a multinomial distribution, and drawing persons adds up their matrices. Both are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.stats import norm
+
+from microexpr.core.confusion import confusion_matrix
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import ConfusionMetric, Metric
+from microexpr.evaluation.statistics._units import TIE, Units, expanded_shares, units_of
+
+CHUNK = 1_000
+"""Resamples scored at once: bounds the memory, never changes a result."""
+
+Method: TypeAlias = Literal["percentile", "bca", "expanded"]
+"""How an interval is read from resamples; `bootstrap` says what each does."""
+METHODS: Mapping[Method, str] = {
+    "percentile": "percentile bootstrap",
+    "bca": "BCa bootstrap",
+    "expanded": "expanded percentile bootstrap",
+}
+"""What each is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapInterval:
+    """A score and its interval over `n` resamples of `unit`."""
+
+    low: float
+    high: float
+    point: float
+    n: int
+    unit: Literal["clip", "person"]
+    method: Method = "percentile"
+    stratified: bool = False
+
+
+def bootstrap(
+    metric: Metric,
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    level: float = 0.95,
+    proba: Float[np.ndarray, "n k"] | None = None,
+    method: Method = "percentile",
+    stratified: bool = False,
+) -> BootstrapInterval:
+    """Return the score and its interval; clips are resampled, or whole persons where `persons` names each clip's.
+
+    Clips of one person resemble each other, so an interval over clips is too narrow for the question how the model
+    does on new people; over persons it answers that. The interval holds the trained model fixed: it knows nothing
+    of other seeds or splits. `over` stays the point estimate's, so a resample never changes which classes count.
+    A metric without `of_confusion` is called once a resample, and needs `proba`.
+
+    `stratified` draws clips within their true class, so that every resample has the classes' sizes; the interval
+    then holds these sizes fixed.
+
+    `method` says how the interval is read from the resamples. "percentile" takes the percentiles of `level`, as the
+    paper does. "bca" corrects them for bias and for a spread that changes with the score (Efron, 1987), by leaving out
+    each clip or person once. "expanded" moves them outwards as Student's t does from the normal distribution
+    (Hesterberg, 2015), since percentiles over few persons are too narrow; it counts the effective number of persons.
+    """
+    if isinstance(metric, ConfusionMetric):
+        return bootstrap_all(
+            {"": metric},
+            y_true,
+            y_pred,
+            k=k,
+            over=over,
+            rng=rng,
+            n=n,
+            persons=persons,
+            level=level,
+            method=method,
+            stratified=stratified,
+        )[""]
+    _check(y_true, persons, n, level, stratified, method)
+    if proba is None:
+        raise ValueError("this metric does not follow from a confusion matrix: pass proba")
+    groups, strata = _groups(y_true, persons, stratified)
+
+    def of_rows(rows: Int[np.ndarray, "m"]) -> float:
+        return metric(y_true[rows], y_pred[rows], proba[rows], over)
+
+    point = metric(y_true, y_pred, proba, over)
+    scores = np.array([of_rows(rows) for rows in _rows(groups, strata, n, rng)])
+    sample = _Sample(
+        lambda: np.array([of_rows(_without(groups, at)) for at in range(len(groups))]),
+        np.ones(len(groups), np.int64),
+        strata,
+        np.array([group.size for group in groups], float),
+    )
+    return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
+
+
+def bootstrap_all(
+    metrics: Mapping[str, ConfusionMetric],
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    level: float = 0.95,
+    method: Method = "percentile",
+    stratified: bool = False,
+) -> dict[str, BootstrapInterval]:
+    """Return the interval of every metric over the same resamples, each as `bootstrap` gives it."""
+    _check(y_true, persons, n, level, stratified, method)
+    units, confusion = (
+        units_of(y_true, [y_pred], k, persons, stratified=stratified),
+        confusion_matrix(y_true, y_pred, k),
+    )
+    drawn: dict[str, list[Float[np.ndarray, "_"]]] = {name: [] for name in metrics}
+    for matrices in resampled(units, n, rng):
+        for name, metric in metrics.items():
+            drawn[name].append(metric.of_confusion(matrices[:, 0], over))
+
+    def interval(name: str, metric: ConfusionMetric) -> BootstrapInterval:
+        sample = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
+        point, scores = float(metric.of_confusion(confusion, over)), np.concatenate(drawn[name])
+        return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
+
+    return {name: interval(name, metric) for name, metric in metrics.items()}
+
+
+def bootstrap_difference(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    y_a: Int[np.ndarray, "n"],
+    y_b: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    level: float = 0.95,
+    method: Method = "percentile",
+    stratified: bool = False,
+) -> BootstrapInterval:
+    """Return the score of predictions `y_a` minus that of `y_b` on the same clips, and its interval.
+
+    Both are scored on the same resamples, so what makes a clip hard for both cancels out.
+    """
+    _check(y_true, persons, n, level, stratified, method)
+    given = (metric, y_true, y_a, y_b)
+    return resample_pair(*given, k=k, over=over, rng=rng, n=n, persons=persons, stratified=stratified)[1].interval(
+        method, level
+    )
+
+
+def resample_pair(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    y_a: Int[np.ndarray, "n"],
+    y_b: Int[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    stratified: bool = False,
+) -> tuple[Resamples, Resamples]:
+    """Return the resampled scores of `y_a`, and of `y_a` minus `y_b` on the same resamples."""
+    weights = np.array([[1.0, 0.0], [1.0, -1.0]])
+    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "n": n, "persons": persons, "stratified": stratified}
+    alone, apart = resample_sums(metric, y_true, [y_a, y_b], weights, **given)
+    return alone, apart
+
+
+def resample_sums(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    guesses: Sequence[Int[np.ndarray, "n"]],
+    weights: Float[np.ndarray, "sums m"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    rng: np.random.Generator,
+    n: int = 10_000,
+    persons: Shaped[np.ndarray, "n"] | None = None,
+    stratified: bool = False,
+) -> tuple[Resamples, ...]:
+    """Return weighted sums of the scores of m predictions, a row of `weights` each, all on the same resamples.
+
+    Weights of 1 / 3 give the mean score of three seeds, and of 1 and -1 a difference.
+    """
+    _check(y_true, persons, n, 0.5, stratified, "percentile")
+    units = units_of(y_true, guesses, k, persons, stratified=stratified)
+    points = weights @ metric.of_confusion(units.total(), over)
+    scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)]) @ weights.T
+
+    def sample(row: Float[np.ndarray, "m"]) -> _Sample:
+        return _Sample.of(units, lambda matrices: metric.of_confusion(matrices, over) @ row)
+
+    return tuple(
+        Resamples(scores[:, at], float(points[at]), _unit(persons), stratified, sample(row))
+        for at, row in enumerate(weights)
+    )
+
+
+def resampled(units: Units, n: int, rng: np.random.Generator) -> Iterator[Float[np.ndarray, "chunk m k k"]]:
+    """Draw units with replacement, each stratum its own number, and add up their confusion matrices."""
+    strata = [np.flatnonzero(units.strata == stratum) for stratum in np.unique(units.strata)]
+    shape, flat = units.matrices.shape[1:], units.matrices.reshape(len(units.counts), -1)
+    sizes = np.array([units.counts[rows].sum() for rows in strata])
+    # Shares of a smaller stratum are filled up in front: the last category of a multinomial gets what is left.
+    share = np.zeros((len(strata), max(map(len, strata))))
+    row = np.zeros(share.shape, np.int64)
+    for at, rows in enumerate(strata):
+        share[at, -len(rows) :] = units.counts[rows] / sizes[at]
+        row[at, -len(rows) :] = rows
+    used = share.ravel() > 0
+    for start in range(0, n, CHUNK):
+        size = min(CHUNK, n - start)
+        drawn = rng.multinomial(sizes, share, size=(size, len(strata))).reshape(size, -1)
+        yield (drawn[:, used] @ flat[row.ravel()[used]]).reshape(size, *shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Units as they were given: the score without one of each row, its number of units, stratum and clips."""
+
+    without: Callable[[], Float[np.ndarray, "u"]]
+    counts: Int[np.ndarray, "u"]
+    strata: Int[np.ndarray, "u"]
+    sizes: Float[np.ndarray, "u"]
+
+    @classmethod
+    def of(cls, units: Units, score: Callable[[Float[np.ndarray, "u m k k"]], Float[np.ndarray, "u"]]) -> _Sample:
+        return cls(lambda: score(units.total() - units.matrices), units.counts, units.strata, units.sizes())
+
+    def acceleration(self) -> float:
+        """One sixth of the skewness of the units' influence (Davison & Hinkley, 1997, equation 5.24, by jackknife)."""
+        scores, counts = self.without(), self.counts.astype(float)
+        second = third = 0.0
+        for stratum in np.unique(self.strata):
+            rows = self.strata == stratum
+            weight, size = counts[rows], counts[rows].sum()
+            if size < 2:  # drawn in every resample: it does not vary
+                continue
+            influence = (size - 1) * (np.average(scores[rows], weights=weight) - scores[rows])
+            second += float((weight * influence**2).sum()) / size**2
+            third += float((weight * influence**3).sum()) / size**3
+        return third / (6 * second**1.5) if second > TIE**2 else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resamples:
+    """Scores, or differences of scores, of many resamples: what intervals are read from."""
+
+    scores: Float[np.ndarray, "draws"]
+    point: float
+    unit: Literal["clip", "person"]
+    stratified: bool
+    sample: _Sample
+
+    def interval(self, method: Method = "percentile", level: float = 0.95) -> BootstrapInterval:
+        """Read an interval; `bootstrap` says what each method does."""
+        shares = [(1 - level) / 2, (1 + level) / 2]
+        if method == "bca":
+            shares = _corrected(self.scores, self.point, shares, self.sample)
+        elif method == "expanded":
+            shares = expanded_shares(self.sample.sizes, self.sample.counts, level)
+        low, high = np.quantile(self.scores, shares)
+        return BootstrapInterval(
+            float(low), float(high), self.point, self.scores.size, self.unit, method, self.stratified
+        )
+
+
+def _check(
+    y_true: Int[np.ndarray, "n"],
+    persons: Shaped[np.ndarray, "n"] | None,
+    n: int,
+    level: float,
+    stratified: bool,
+    method: Method,
+) -> None:
+    if y_true.size == 0 or n < 1 or not 0 < level < 1:
+        raise ConfigError("an interval needs at least one clip, one resample and a level between 0 and 1.")
+    if persons is not None and np.unique(persons).size < 2:
+        raise ConfigError("an interval over persons needs at least two persons. Resample clips instead.")
+    if persons is not None and stratified:
+        raise ConfigError(
+            "persons show several classes, so resampling them cannot keep the classes' sizes. "
+            "Stratify clips, or resample persons without strata."
+        )
+    if method == "bca" and y_true.size < 2:
+        raise ConfigError("a BCa interval needs at least two clips. Use percentiles.")
+
+
+def _unit(persons: Shaped[np.ndarray, "_"] | None) -> Literal["clip", "person"]:
+    return "clip" if persons is None else "person"
+
+
+def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[float], sample: _Sample) -> list[float]:
+    """Move the percentiles by bias and acceleration (Efron & Tibshirani, 1993, equations 14.10 to 14.15)."""
+    below, same = (scores < point - TIE).mean(), (np.abs(scores - point) <= TIE).mean()
+    bias = norm.ppf(below + same / 2)  # half of the ties: a score takes few values
+    if not np.isfinite(bias):
+        raise ConfigError(
+            "a BCa interval cannot be given: all resamples lie on one side of the score. Use percentiles."
+        )
+    acceleration = sample.acceleration()
+    moved = bias + norm.ppf(shares)
+    if (acceleration * moved >= 1).any():
+        raise ConfigError("a BCa interval cannot be given: one clip or person decides the score. Use percentiles.")
+    return [float(share) for share in norm.cdf(bias + moved / (1 - acceleration * moved))]
+
+
+def _groups(
+    y_true: Int[np.ndarray, "n"], persons: Shaped[np.ndarray, "n"] | None, stratified: bool
+) -> tuple[list[Int[np.ndarray, "_"]], Int[np.ndarray, "u"]]:
+    """Return the rows of each unit, and each unit's stratum."""
+    if persons is not None:
+        groups = [np.flatnonzero(persons == name) for name in np.unique(persons)]
+        return groups, np.zeros(len(groups), np.int64)
+    groups = list(np.arange(y_true.size)[:, None])
+    return groups, y_true.astype(np.int64) if stratified else np.zeros(y_true.size, np.int64)
+
+
+def _rows(
+    groups: Sequence[Int[np.ndarray, "_"]], strata: Int[np.ndarray, "u"], n: int, rng: np.random.Generator
+) -> Iterator[Int[np.ndarray, "m"]]:
+    """Draw units with replacement and return the rows of their clips."""
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    for _ in range(n):
+        drawn = [units[rng.integers(len(units), size=len(units))] for units in members]
+        yield np.concatenate([groups[unit] for unit in np.concatenate(drawn)])
+
+
+def _without(groups: Sequence[Int[np.ndarray, "_"]], left: int) -> Int[np.ndarray, "m"]:
+    return np.concatenate([group for at, group in enumerate(groups) if at != left])

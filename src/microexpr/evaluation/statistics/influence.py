@@ -1,0 +1,69 @@
+"""How much a score hangs on single persons: it is computed once without each (exact, from confusion matrices)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import ConfusionMetric
+from microexpr.evaluation.statistics._units import check_labels, units_of
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The score, or difference of scores, without one person."""
+
+    person: str
+    clips: int
+    score: float
+    change: float
+    """The score without this person minus the score of all."""
+    lost: tuple[int, ...]
+    """Classes that nobody else shows; each metric's rule for absent classes says how they count."""
+
+
+def influence(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    persons: Shaped[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    against: Int[np.ndarray, "n"] | None = None,
+) -> tuple[LeftOut, ...]:
+    """Return the score without each person, the most influential person first.
+
+    With `against`, predictions of another experiment, it is the score of `y_pred` minus theirs: a difference whose
+    sign changes when one person leaves is that person's. `over` stays as it is, as in resamples.
+
+    >>> from microexpr.core.interfaces import metrics
+    >>> y_true, y_pred, who = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 1]), np.array(["a", "a", "b", "b"])
+    >>> found = influence(metrics.build("accuracy", {}), y_true, y_pred, who, k=2, over=np.ones(2, bool))
+    >>> [(one.person, one.score, one.change) for one in found]
+    [('a', 0.5, -0.25), ('b', 1.0, 0.25)]
+    """
+    guesses = [y_pred] if against is None else [y_pred, against]
+    check_labels(y_true, guesses, k, persons)
+    units = units_of(y_true, guesses, k, persons)
+    total = units.total()
+    left = total - units.matrices
+    scores, whole = metric.of_confusion(left, over), metric.of_confusion(total, over)
+    if against is not None:
+        scores, whole = scores[:, :1] - scores[:, 1:], whole[:1] - whole[1:]
+    if not np.isfinite(scores).all():
+        raise ConfigError("without one person no class is left to score. Give clips of more persons.")
+    lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
+    clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
+    rows = [
+        LeftOut(str(name), int(clips[at]), float(scores[at, 0]), float(scores[at, 0] - whole[0]), _numbers(lost[at]))
+        for at, name in enumerate(np.unique(persons))
+    ]
+    return tuple(sorted(rows, key=lambda row: (-abs(row.change), row.person)))
+
+
+def _numbers(classes: Bool[np.ndarray, "k"]) -> tuple[int, ...]:
+    return tuple(int(number) for number in np.flatnonzero(classes))

@@ -1,0 +1,89 @@
+"""Predictions of several experiments brought together clip by clip; refused where they cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, Shaped
+
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.statistics._units import check_labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """The predictions of one experiment: one row a clip, all folds together.
+
+    A protocol that tests a clip several times must join these predictions first, or name the repeat in `clips`.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    clips: Shaped[np.ndarray, "n"]
+    persons: Shaped[np.ndarray, "n"]
+    y_true: Int[np.ndarray, "n"]
+    y_pred: Int[np.ndarray, "n"]
+
+    @classmethod
+    def of(cls, name: str, table: pd.DataFrame, classes: Sequence[str]) -> Predictions:
+        """Take the columns clip, person, y_true and y_pred of stored and voted predictions."""
+        missing = {"clip", "person", "y_true", "y_pred"} - set(table.columns)
+        if missing:
+            raise ConfigError(f"{name}: predictions lack the columns {', '.join(sorted(missing))}.")
+        clips, persons = (table[column].to_numpy(dtype=str) for column in ("clip", "person"))
+        y_true, y_pred = (table[column].to_numpy(int) for column in ("y_true", "y_pred"))
+        return cls(name, tuple(classes), clips, persons, y_true, y_pred)
+
+
+def align(first: Predictions, *others: Predictions) -> tuple[Predictions, ...]:
+    """Return all predictions in the first's order of clips; ConfigError where they are not of the same clips."""
+    _check_alone(first)
+    return (first, *(_aligned(first, other) for other in others))
+
+
+def _check_alone(given: Predictions) -> None:
+    names, counts = np.unique(given.clips, return_counts=True)
+    if (counts > 1).any():
+        raise ConfigError(
+            f"{given.name}: {_some(names[counts > 1])} predicted more than once. Join the predictions of a clip first."
+        )
+    check_labels(given.y_true, [given.y_pred], len(given.classes), given.persons)
+
+
+def _aligned(first: Predictions, other: Predictions) -> Predictions:
+    if first.classes != other.classes:
+        raise ConfigError(
+            f"{first.name} has the classes {', '.join(first.classes)} and {other.name} has {', '.join(other.classes)}. "
+            "Scores over different label sets cannot be compared: run both with the same `labels`."
+        )
+    _check_alone(other)
+    only = [np.setdiff1d(a.clips, b.clips) for a, b in ((first, other), (other, first))]
+    if only[0].size or only[1].size:
+        told = [
+            f"{names.size} only in {of.name} ({_some(names)})"
+            for names, of in zip(only, (first, other), strict=True)
+            if names.size
+        ]
+        raise ConfigError(
+            f"{first.name} and {other.name} were not tested on the same clips: {'; '.join(told)}. "
+            "Run both on the same database, label set and folds."
+        )
+    rows = np.argsort(other.clips, kind="stable")[np.argsort(np.argsort(first.clips, kind="stable"), kind="stable")]
+    moved = Predictions(
+        other.name, other.classes, other.clips[rows], other.persons[rows], other.y_true[rows], other.y_pred[rows]
+    )
+    for what, a, b in (("true class", first.y_true, moved.y_true), ("person", first.persons, moved.persons)):
+        if (a != b).any():
+            raise ConfigError(
+                f"{first.name} and {other.name} name another {what} for {_some(first.clips[a != b])}. "
+                "They were made from different versions of the annotations."
+            )
+    return moved
+
+
+def _some(names: Shaped[np.ndarray, "_"], most: int = 3) -> str:
+    told = ", ".join(str(name) for name in names[:most])
+    return f"{told} and {names.size - most} more" if names.size > most else told

@@ -1,0 +1,139 @@
+"""Several seeds of one experiment on the same clips: what varies with the seed, and what with the people.
+
+Seeds and persons are crossed: every seed predicts every person. The score is turned into pseudo-values, one for each
+seed and person, u times the score minus (u - 1) times the score without the person, and these are split by the two-way
+analysis of variance with both factors random. Dorfman, Berbaum and Metz (1992) brought this to readers and cases in
+radiology, where it has been the standard since; seeds stand for readers here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.stats import t
+
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import ConfusionMetric
+from microexpr.evaluation.statistics._units import check_labels, units_of
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSplit:
+    """The mean score over seeds with its interval, and the variances it is made of.
+
+    Variances are of the score of one seed on one test set like this one: `seed_variance` from one seed to another,
+    `unit_variance` from one draw of clips or persons to another, `joint_variance` from what is peculiar to one seed on
+    one draw, chance in single clips included. Their sum is the variance of a single published number, and the shares
+    are parts of it; they are None where nothing varies.
+    """
+
+    scores: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+    seed_sd: float
+    """Standard deviation of the seeds' scores as they stand, joint part included."""
+    seed_variance: float
+    unit_variance: float
+    joint_variance: float
+    seed_share: float | None
+    unit_share: float | None
+    joint_share: float | None
+    freedom: float
+    """Degrees of freedom of the interval (Satterthwaite); infinite where nothing varies."""
+    unit: Literal["clip", "person"]
+    level: float
+
+
+def split_seeds(
+    metric: ConfusionMetric,
+    y_true: Int[np.ndarray, "n"],
+    guesses: Int[np.ndarray, "s n"],
+    persons: Shaped[np.ndarray, "n"],
+    *,
+    k: int,
+    over: Bool[np.ndarray, "k"],
+    unit: Literal["clip", "person"] = "person",
+    level: float = 0.95,
+) -> SeedSplit:
+    """Return the mean over seeds (one row of `guesses` each), an interval, and its variance split.
+
+    With S seeds and u units the mean's variance is (MS_seed + max(MS_unit - MS_joint, 0)) / (S u), with Satterthwaite's
+    degrees of freedom (Hillis, 2007). The interval speaks of other seeds and other people. It is cut at 0 and 1, the
+    range of every score that follows from a confusion matrix here.
+    """
+    if len(guesses) < 2:
+        raise ConfigError("one seed says nothing of others. Run the experiment with at least two (seed = 0, 1 ...).")
+    if not 0 < level < 1:
+        raise ConfigError("an interval needs a level between 0 and 1.")
+    check_labels(y_true, list(guesses), k, persons)
+    names = persons if unit == "person" else np.arange(y_true.size)
+    units = units_of(y_true, list(guesses), k, names)
+    total = units.total()
+    scores = metric.of_confusion(total, over)
+    without = metric.of_confusion(total - units.matrices, over)
+    if not np.isfinite(without).all():
+        raise ConfigError("without one clip or person no class is left to score. Give more clips.")
+    size = len(without)
+    mean_squares = _mean_squares(size * scores - (size - 1) * without)
+    return _split(scores, mean_squares, size, unit, level)
+
+
+def _mean_squares(values: Float[np.ndarray, "u s"]) -> Float[np.ndarray, "3"]:
+    """Return the mean squares of seeds, units and the rest of a two-way table."""
+    units, seeds = values.shape
+    by_seed, by_unit, mean = values.mean(axis=0), values.mean(axis=1), values.mean()
+    rest = values - by_seed - by_unit[:, None] + mean
+    return np.array(
+        [
+            units * ((by_seed - mean) ** 2).sum() / (seeds - 1),
+            seeds * ((by_unit - mean) ** 2).sum() / (units - 1),
+            (rest**2).sum() / ((seeds - 1) * (units - 1)),
+        ]
+    )
+
+
+def _split(
+    scores: Float[np.ndarray, "s"],
+    mean_squares: Float[np.ndarray, "3"],
+    units: int,
+    unit: Literal["clip", "person"],
+    level: float,
+) -> SeedSplit:
+    seeds, (of_seeds, of_units, of_rest) = scores.size, mean_squares
+    beyond = max(of_units - of_rest, 0.0)
+    variance = (of_seeds + beyond) / (seeds * units)
+    freedom = _freedom(mean_squares, seeds, units)
+    half = float(t.ppf((1 + level) / 2, freedom)) * np.sqrt(variance) if variance > 0 else 0.0
+    parts = max(of_seeds - of_rest, 0.0) / units, beyond / seeds / units, of_rest / units
+    mean, whole = float(scores.mean()), sum(parts)
+    shares = [float(part / whole) if whole > 0 else None for part in parts]
+    return SeedSplit(
+        scores=tuple(float(score) for score in scores),
+        mean=mean,
+        low=float(max(mean - half, 0)),
+        high=float(min(mean + half, 1)),
+        seed_sd=float(scores.std(ddof=1)),
+        seed_variance=float(parts[0]),
+        unit_variance=float(parts[1]),
+        joint_variance=float(parts[2]),
+        seed_share=shares[0],
+        unit_share=shares[1],
+        joint_share=shares[2],
+        freedom=freedom,
+        unit=unit,
+        level=level,
+    )
+
+
+def _freedom(mean_squares: Float[np.ndarray, "3"], seeds: int, units: int) -> float:
+    of_seeds, of_units, of_rest = mean_squares
+    spread = of_seeds**2 / (seeds - 1)
+    whole = of_seeds
+    if of_units > of_rest:
+        whole = of_seeds + of_units - of_rest
+        spread += of_units**2 / (units - 1) + of_rest**2 / ((seeds - 1) * (units - 1))
+    return float(whole**2 / spread) if spread > 0 else float("inf")

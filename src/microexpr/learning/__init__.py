@@ -1,0 +1,1 @@
+"""Training and predicting with one model."""

@@ -1,0 +1,299 @@
+"""One training of a network with one loss: batches, steps, what is kept. Rows that are tested are never taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, update_bn
+
+from microexpr.config.settings import Training
+from microexpr.core.errors import TrainingError
+from microexpr.core.interfaces import Augmentation, Batch, LossFn, Output, ViewSpec
+from microexpr.core.multitask import TargetValues, target_loss
+from microexpr.core.progress import Progress
+
+AUGMENTING = 0x9E3779B9
+"""Tells the stream of random numbers of augmentations from that of the batches."""
+MOMENTUM = 0.9
+"""Of stochastic gradient descent."""
+LOOKS = 20
+"""How often a training that nothing chooses from is scored on its own clips, for the learning curves."""
+RESIDENT = 1 << 30
+"""Bytes up to which all views are held as one tensor, so that a batch is picked and not read."""
+Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
+"""(probabilities, rows of the views) -> the score that chooses; it knows vote and metric, training does not."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where views come from (cache.Views)."""
+
+    @property
+    def spec(self) -> ViewSpec:
+        """What a model is built for."""
+
+    @property
+    def features(self) -> Float[np.ndarray, "n f"] | None:
+        """What a frozen body makes of every view, where that was computed before."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
+        """Return these views."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learnt: views, their classes and persons, who trains and who chooses."""
+
+    views: Source
+    y: Int[np.ndarray, "n"]
+    num_classes: int
+    train: Int[np.ndarray, "m"]
+    val: Int[np.ndarray, "v"]
+    score: Score
+    persons: Int[np.ndarray, "n"] | None = None
+    """A number for each view's person; needed where persons are drawn."""
+    targets: Mapping[str, TargetValues] = field(default_factory=dict)
+    """What is learnt beside the class, a row a view."""
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The views as tensors."""
+        return Inputs(self.views)
+
+
+class Inputs:
+    """Views as tensors on the accelerator; where they are few, all of them are held."""
+
+    def __init__(self, views: Source) -> None:
+        self.views = views
+        self._all: Tensor | None = None
+        self._few = len(views) * int(np.prod(views.spec.shape)) * 4 <= RESIDENT
+
+    def take(self, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
+        """Return these views."""
+        if not self._few:
+            return tensor(self.views, indices)
+        if self._all is None:
+            self._all = tensor(self.views, np.arange(len(self.views)))
+        return self._all[torch.as_tensor(indices, device=self._all.device)]
+
+
+def device() -> torch.device:
+    """Return the accelerator of this machine, or its CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def tensor(views: Source, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
+    """Return these views as a network takes them."""
+    x = torch.as_tensor(np.ascontiguousarray(views.take(indices)))
+    return x.to(device(), non_blocking=True).movedim(-1, 2).contiguous().float()
+
+
+def outputs(
+    model: Callable[[Tensor], Output],
+    take: Callable[[Int[np.ndarray, "b"]], Float[Tensor, "b ..."]],
+    indices: Int[np.ndarray, "n"],
+    training: Training,
+) -> Output:
+    """Return what a network in evaluation mode makes of views, as validation and test see them."""
+    size = max(training.batch, 32)
+    with torch.inference_mode(), precision(training, device()):
+        parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
+    aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}
+    return Output(torch.cat([part.logits for part in parts]).cpu(), aux)
+
+
+def precision(training: Training, where: torch.device) -> torch.autocast:
+    """Return the context in which a network computes."""
+    wanted = training.precision == "bf16" or (
+        training.precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported()
+    )
+    return torch.autocast(where.type, torch.bfloat16, enabled=wanted)
+
+
+class Run:
+    """One training with one loss; `state` holds what was kept, `history` every epoch that was looked at."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        loss: LossFn,
+        training: Training,
+        seed: int,
+        augmentations: Sequence[Augmentation],
+    ) -> None:
+        self.model, self.task, self.loss, self.training = model.to(device()), task, loss, training
+        self.augmentations = augmentations
+        self.generator = torch.Generator().manual_seed(seed)
+        # A stream of their own: with and without augmentation, clips come in the same order.
+        self.augmenting = torch.Generator().manual_seed(seed ^ AUGMENTING)
+        self.balances = {name: target.balance(task.train).to(device()) for name, target in task.targets.items()}
+        self.counts = torch.bincount(torch.as_tensor(task.y[task.train]), minlength=task.num_classes).float()
+        self.optimizer = _optimizer(model, training)
+        self.rate = _schedule(self.optimizer, training)
+        self.averaged = AveragedModel(model) if training.average_last else None
+        self.epochs: list[dict[str, Any]] = []
+        self.best, self.best_nll, self.epoch = -np.inf, np.inf, 0
+        self.state: dict[str, Tensor] = {}
+
+    def go(self, name: str, progress: Progress) -> Run:
+        """Train all epochs, or until validation has not improved for long enough."""
+        torch.manual_seed(int(self.generator.initial_seed()))  # dropout alike for every loss
+        progress.start(name, self.training.epochs)
+        try:
+            self._train(name, progress)
+        finally:
+            progress.stop()
+        return self
+
+    def history(self) -> pd.DataFrame:
+        """Return one row an epoch that was looked at: losses and scores on training and validation."""
+        return pd.DataFrame(self.epochs)
+
+    def _train(self, name: str, progress: Progress) -> None:
+        for epoch in range(1, self.training.epochs + 1):
+            self._train_epoch(epoch)
+            self._average(epoch)
+            if not self._looks_at(epoch):
+                progress.step("")
+                continue
+            row = self._evaluate(name, epoch)
+            progress.step(" ".join(f"{key} {row[key]:.3f}" for key in ("train_score", "val_score") if key in row))
+            if self._keep(row) or not self._may_stop:
+                continue
+            if epoch - self.epoch >= self.training.patience:
+                break
+
+    def _looks_at(self, epoch: int) -> bool:
+        if len(self.task.val):
+            return True
+        return epoch % -(-self.training.epochs // LOOKS) == 0 or epoch == self.training.epochs
+
+    def _train_epoch(self, epoch: int) -> None:
+        self.model.train()
+        for indices in self._batches():
+            batch = self._batch(indices)
+            for augment in self.augmentations:
+                batch = augment(batch, self.task.views.spec, self.augmenting)
+            batch = _smoothed(batch, self.training.label_smoothing)
+            with precision(self.training, device()):
+                output = self.model(batch.x)
+            loss = self._loss(_float(output), batch)
+            if not torch.isfinite(loss):
+                raise TrainingError(
+                    f"the loss is not finite in epoch {epoch}; take a smaller training.learning_rate "
+                    f'(now {self.training.learning_rate:g}) or training.precision = "float32".'
+                )
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        if self.rate is not None:
+            self.rate.step()
+
+    def _loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+        loss = self.loss(output, batch, self.counts.to(device())).mean()
+        for name, target in self.task.targets.items():
+            loss = loss + target.weight * target_loss(output.aux[name], batch.aux[name], self.balances[name])
+        return loss
+
+    def _average(self, epoch: int) -> None:
+        """Take this epoch's weights into the mean, which replaces them after the last epoch."""
+        if self.averaged is None or epoch <= self.training.epochs - self.training.average_last:
+            return
+        self.averaged.update_parameters(self.model)
+        if epoch == self.training.epochs:
+            # Batch statistics of a mean of weights are none of those that were met.
+            update_bn((self.task.inputs.take(indices) for indices in self._batches()), self.averaged)
+            self.model.load_state_dict(self.averaged.module.state_dict())
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        """Shuffled batches; a last batch of one view joins the one before, because batch statistics need two."""
+        order = self.task.train[self._drawn().numpy()]
+        cuts = list(range(self.training.batch, len(order), self.training.batch))
+        if cuts and len(order) - cuts[-1] == 1:
+            cuts.pop()
+        yield from np.split(order, cuts)
+
+    def _drawn(self) -> Int[Tensor, "m"]:
+        """Return which of the training views an epoch shows, in its order."""
+        count = len(self.task.train)
+        if self.training.draw == "clips":
+            return torch.randperm(count, generator=self.generator)
+        assert self.task.persons is not None
+        persons = torch.as_tensor(self.task.persons[self.task.train])
+        weights = 1 / torch.bincount(persons).double()[persons]
+        return torch.multinomial(weights, count, replacement=True, generator=self.generator)
+
+    def _batch(self, indices: np.ndarray) -> Batch:
+        aux = {
+            name: torch.as_tensor(target.values[indices]).float().to(device())
+            for name, target in self.task.targets.items()
+        }
+        return Batch(self.task.inputs.take(indices), one_hot(self.task, indices).to(device()), aux)
+
+    def _evaluate(self, name: str, epoch: int) -> dict[str, Any]:
+        row: dict[str, Any] = {"loss": name, "epoch": epoch}
+        self.model.eval()
+        for part, indices in (("train", self.task.train), ("val", self.task.val)):
+            if len(indices):
+                scores = outputs(self.model, self.task.inputs.take, indices, self.training).logits
+                batch = Batch(torch.empty(len(indices), 0), one_hot(self.task, indices), {})
+                row[f"{part}_loss"] = float(self.loss(Output(scores, {}), batch, self.counts).mean())
+                row[f"{part}_nll"] = float(nn.functional.cross_entropy(scores, torch.as_tensor(self.task.y[indices])))
+                row[f"{part}_score"] = self.task.score(torch.softmax(scores.double(), 1).numpy(), indices)
+        self.epochs.append(row)
+        return row
+
+    def _keep(self, row: Mapping[str, Any]) -> bool:
+        """Keep this epoch's weights if it is the best so far on validation; without validation always."""
+        score, nll = (row["val_score"], row["val_nll"]) if "val_score" in row else (np.inf, row["train_nll"])
+        better = score > self.best or "val_score" not in row or not self.training.patience
+        if better:
+            self.best, self.best_nll, self.epoch = score, nll, row["epoch"]
+            if row["epoch"] == self.training.epochs or self._may_stop:
+                self.state = {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()}
+        return bool(better)
+
+    @property
+    def _may_stop(self) -> bool:
+        return bool(self.training.patience) and len(self.task.val) > 0
+
+
+def one_hot(task: Task, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b k"]:
+    """Return the classes of views as rows with a single 1."""
+    return nn.functional.one_hot(torch.as_tensor(task.y[indices]), task.num_classes).float()
+
+
+def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = training.learning_rate, training.weight_decay
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(trainable, lr=rate, momentum=MOMENTUM, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(trainable, lr=rate, weight_decay=decay, fused=True)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, training: Training
+) -> torch.optim.lr_scheduler.CosineAnnealingLR | None:
+    if training.schedule == "constant":
+        return None
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.epochs)
+
+
+def _smoothed(batch: Batch, share: float) -> Batch:
+    return batch._replace(y=batch.y * (1 - share) + share / batch.y.shape[1]) if share else batch
+
+
+def _float(output: Output) -> Output:
+    return Output(output.logits.float(), {key: value.float() for key, value in output.aux.items()})

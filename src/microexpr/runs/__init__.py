@@ -1,0 +1,1 @@
+"""Running experiments and studies: planning, training fold by fold, storing."""

@@ -1,0 +1,135 @@
+"""Search, beside other processes or alone, and then run the protocol's folds with the values that were found."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import optuna
+
+from microexpr.config.study import Experiment
+from microexpr.core.errors import StoreError, TrainingError
+from microexpr.core.files import held
+from microexpr.evaluation.predictions import confusion_metric
+from microexpr.runs import experiment as experiments
+from microexpr.runs.experiment import Result
+from microexpr.runs.plan import Workspace, check_intervals
+from microexpr.runs.tuning import space as spaces
+from microexpr.runs.tuning.importance import importance
+from microexpr.runs.tuning.result import Found, Trial, Tuned
+from microexpr.runs.tuning.searches import Search, divide, shares_persons
+from microexpr.runs.tuning.storage import open_storage, working
+from microexpr.runs.tuning.studies import distributions, open_study, trial_of
+from microexpr.runs.tuning.worker import Worker
+
+FOLDER = "tuning"
+"""Where trials and the folds with the values found lie, in the --out of an experiment."""
+
+
+def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str) -> Tuned:
+    """Do what `microexpr.runs.tuning.tune` says."""
+    confusion_metric(experiment.tuning.metric)
+    plan, folder = workspace.plan(experiment), workspace.options.out / FOLDER
+    check_intervals(plan)
+    space, papers = spaces.space_of(plan)
+    spaces.check(space, experiment, workspace)
+    divide(plan)
+    with _quiet():
+        kept, shown = open_storage(folder, storage)
+        with _alone(workspace):
+            workspace.prepare([plan])
+        searches = divide(plan)  # clips may have been left out
+        with _kept(shown), working(folder) as workers:
+            studies = {each.name: open_study(kept, shown, plan, space, each) for each in searches}
+            worker = Worker(plan, workspace, space, trials, workers, plan.views(), alone=not storage)
+            tried = worker.search(searches, studies)
+            with _alone(workspace):
+                untuned = experiments.run(plan, workspace)
+                found = tuple(_found(worker, each, studies[each.name], untuned) for each in searches)
+            joined = importance([each.trials for each in found], distributions(studies.values()), experiment.seed)
+    done = _done(workspace, found, tried)
+    return Tuned(plan, space, papers, found, joined, untuned, shares_persons(plan), shown, trials, done)
+
+
+def _found(worker: Worker, search: Search, study: optuna.Study, untuned: Result) -> Found:
+    """Return what a search found, its folds trained with it; values that are the experiment's own were so before.
+
+    Raises TrainingError where no trial has a score.
+    """
+    problems = study.user_attrs
+    trials = tuple(trial_of(trial, problems) for trial in study.get_trials(deepcopy=False))
+    finished = [trial for trial in trials if trial.score is not None]
+    if not finished:
+        problem = next((trial.problem for trial in trials if trial.problem), "")
+        raise TrainingError(f"search {search.name}: no trial could be trained; the first: {problem}")
+    best = max(finished, key=lambda trial: (trial.score, -trial.number))
+    own = spaces.own(worker.space, worker.plan.experiment)
+    return Found(
+        search=search,
+        trials=trials,
+        best=best,
+        own=next((trial for trial in finished if own is not None and trial.values == own), None),
+        importance=importance([trials], distributions([study]), worker.plan.experiment.seed),
+        result=_tested(worker, search, best, untuned),
+    )
+
+
+def _tested(worker: Worker, search: Search, best: Trial, untuned: Result) -> Result:
+    names, options = {fold.name for fold in search.folds}, worker.workspace.options
+    plan = worker.workspace.plan(worker.plan.experiment.with_values(spaces.taken(worker.space, best.values)))
+    if plan.key == untuned.key:
+        return replace(untuned, folds=tuple(fold for fold in untuned.folds if fold.name in names))
+    beside = Workspace(
+        replace(options, out=options.out / FOLDER), worker.workspace.progress, done=worker.workspace.done
+    )
+    return experiments.run(plan, beside, only=names)
+
+
+def _done(workspace: Workspace, found: Sequence[Found], tried: int) -> dict[str, Any]:
+    """Return what this run did, with the trials that it made and those that it found in the storage."""
+    ended = sum(trial.state in ("finished", "failed") for each in found for trial in each.trials)
+    return {**workspace.done.summary(), "trials_tried": tried, "trials_reused": max(0, ended - tried)}
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """Hold the folder of results; where another run has it, say so and wait."""
+    out, stack = workspace.options.out, ExitStack()
+    try:
+        stack.enter_context(held(out))
+    except StoreError:
+        workspace.progress.start(f"waiting for another run in {out}", 1)
+        try:
+            stack.enter_context(held(out, wait=True))
+        finally:
+            workspace.progress.stop()
+    with stack:
+        yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from printing, and from warning of its own experiments."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+@contextmanager
+def _kept(shown: str) -> Iterator[None]:
+    """Tell in a sentence that the storage of trials has failed."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
+        raise StoreError(
+            f"{shown} does not answer any more: {reason}. The same command goes on where it stopped."
+        ) from None

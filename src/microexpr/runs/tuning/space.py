@@ -1,0 +1,150 @@
+"""What a search may change, and the paper's ranges: read from the file, checked value by value, drawn by a trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from microexpr.config.component import Component
+from microexpr.config.settings import Values
+from microexpr.config.study import Experiment
+from microexpr.core import interfaces as contracts
+from microexpr.core.errors import ConfigError, MicroexprError, suggest
+from microexpr.runs.plan import Plan, Workspace
+
+Space = Mapping[str, Values]
+PARTS = ("model", "training", "loss", "augmentation", "vote")
+"""What may be searched. What is shown to a model is compared by a study: all trials see the same frames."""
+TRAINED = ("training", "loss", "augmentation")
+"""What changes networks alone: an estimator is fitted once, on the training clips as they are."""
+PAPERS = {
+    "drop_path": Values(low=0.05, high=0.3),
+    "dropout": Values(low=0.0, high=0.2),
+    "head_units": Values(choices=(0, 128, 256, 512)),
+}
+"""Section II.C: drop path, dropout and "layer configurations", which are taken to be a hidden layer of the head and
+the number of frozen stages (`_stages`); the paper gives no numbers for these two."""
+EXAMPLE = """
+    [tuning.space]
+    "model.{name}" = {{ low = 0.1, high = 100.0, log = true }}"""
+
+
+def space_of(plan: Plan) -> tuple[Space, bool]:
+    """Return what is searched, and whether it is the paper's; raises ConfigError where there is nothing to search."""
+    given = plan.experiment.tuning.space
+    if given:
+        return given, False
+    model = plan.experiment.model.name
+    offered = contracts.models.parameters(model)
+    found = {f"model.{name}": values for name, values in {**PAPERS, **_stages(plan)}.items() if name in offered}
+    if found:
+        return found, True
+    name = next((name for name, (annotation, _) in offered.items() if "gt" in str(annotation)), next(iter(offered), ""))
+    told = f"its parameters are {', '.join(offered)}" if offered else "it has no parameters"
+    papers = ", ".join((*PAPERS, "frozen_stages"))
+    raise ConfigError(
+        f"model {model!r} has none of the parameters that the paper tuned ({papers}); {told}. "
+        f"Say what to search, for instance:{EXAMPLE.format(name=name or 'NAME')}"
+    )
+
+
+def _stages(plan: Plan) -> dict[str, Values]:
+    """Return the stages that could be frozen: all of a pretrained body's; random weights are not worth keeping."""
+    stages = getattr(getattr(plan.model, "architecture", None), "stages", None)
+    pretrained = plan.weights.get("weights") != "random"
+    return {"frozen_stages": Values(low=0, high=stages)} if stages and pretrained else {}
+
+
+def check(space: Space, experiment: Experiment, workspace: Workspace) -> None:
+    """Plan the experiment with the ends of every range and with every choice; raises ConfigError at the first wrong."""
+    trained = experiment.model.build(contracts.models).trains_in_epochs
+    for key in space:
+        part = key.split(".")[0]
+        if part not in PARTS:
+            raise ConfigError(
+                f"tuning.space: {key!r} cannot be searched{suggest(part, PARTS)}; {', '.join(PARTS)} and their parts "
+                "can. What a model is shown is compared by a study."
+            )
+        if part in TRAINED and not (trained or "model" in space):
+            raise ConfigError(
+                f"tuning.space: {key!r} changes nothing, because model {experiment.model.label} is fitted once; search "
+                "its own parameters, or take a network."
+            )
+        for inner in space:
+            if inner.startswith(f"{key}."):
+                raise ConfigError(f"tuning.space: {inner!r} is a part of {key!r}; search one of them.")
+    for key, values in space.items():
+        for value in _probes(values):
+            try:
+                workspace.plan(experiment.with_values({key: value}))
+            except MicroexprError as error:
+                raise ConfigError(f"tuning.space: {key} = {value!r}: {error}") from None
+
+
+def _probes(values: Values) -> Iterator[Any]:
+    """Yield values whose being right lets hope for all: every choice, or both ends and one between."""
+    if values.choices:
+        yield from values.choices
+        return
+    assert values.low is not None
+    assert values.high is not None
+    yield from (values.low, values.high)
+    if not values.whole:
+        yield values.low + (values.step or (values.high - values.low) / math.pi)
+
+
+def draw(trial: Any, space: Space) -> dict[str, Any]:
+    """Let a trial of Optuna draw a value of every parameter."""
+    return taken(space, {key: _drawn(trial, key, values) for key, values in space.items()})
+
+
+def _drawn(trial: Any, key: str, values: Values) -> object:
+    if values.choices:
+        return trial.suggest_categorical(key, list(values.levels))
+    if values.whole:
+        return trial.suggest_int(key, values.low, values.high, step=values.step or 1, log=values.log)
+    return trial.suggest_float(key, values.low, values.high, step=values.step, log=values.log)
+
+
+def taken(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an experiment is set to by a trial's parameters, in which choices stand as words."""
+    return {key: values.levels[params[key]] if values.choices else params[key] for key, values in space.items()}
+
+
+def own(space: Space, experiment: Experiment) -> dict[str, Any] | None:
+    """Return the experiment's own values as a trial's parameters; None where one lies outside the space."""
+    found = {key: _own(key, values, experiment) for key, values in space.items()}
+    return None if None in found.values() else found
+
+
+def _own(key: str, values: Values, experiment: Experiment) -> object:
+    if values.choices:
+        same = experiment.canonical()
+        levels = values.levels.items()
+        return next((word for word, level in levels if experiment.with_values({key: level}).canonical() == same), None)
+    value = _value(key, experiment)
+    if isinstance(value, bool) or not isinstance(value, int | float) or (values.whole and value != int(value)):
+        return None
+    assert values.low is not None
+    assert values.high is not None
+    steps = (value - values.low) / values.step if values.step else 0
+    inside = values.low <= value <= values.high and abs(steps - round(steps)) < 1e-9
+    return (int(value) if values.whole else float(value)) if inside else None
+
+
+def _value(key: str, experiment: Experiment) -> object:
+    """Return what a dotted key is set to, defaults filled in."""
+    part, _, name = key.partition(".")
+    found = getattr(experiment, part)
+    if isinstance(found, Component):
+        registry = contracts.models if part == "model" else contracts.votes
+        return registry.bind(found.name, found.params).get(name)
+    return getattr(found, name, None) if isinstance(found, BaseModel) else None
+
+
+def firsts(space: Space) -> dict[str, Any]:
+    """Return some fixed value of every parameter, for what must not depend on the experiment's own."""
+    return {key: values.choices[0] if values.choices else values.low for key, values in space.items()}

@@ -1,0 +1,158 @@
+"""Where trials lie: a journal that outlives a kill, or a database; and who of its workers is alive."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from microexpr.core.errors import ConfigError, StoreError
+from microexpr.core.files import make_folder
+
+JOURNAL = "journal.log"
+
+
+class JournalLock:
+    """Hold a journal while a line is written to it: the system lets go of it when its holder dies, at whatever moment.
+
+    Optuna's own locks are files that a dead process leaves behind for 30 seconds. What a writer that was killed left
+    of a last line is cut off before the next one is written, else both would be one line that nobody can read; a copy
+    of the piece is kept beside the journal.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._lock = FileLock(journal.with_name(f"{journal.name}.lock"))
+
+    def acquire(self) -> bool:
+        """Wait for the journal, and mend it."""
+        self._lock.acquire()
+        try:
+            self._mend()
+        except BaseException:
+            self._lock.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        """Let go."""
+        self._lock.release()
+
+    def _mend(self) -> None:
+        if not self._journal.is_file():
+            return
+        with self._journal.open("r+b") as stream:
+            end = stream.seek(0, 2)
+            stream.seek(max(end - 1, 0))
+            if not end or stream.read(1) == b"\n":
+                return
+            stream.seek(0)
+            whole = stream.read().rfind(b"\n") + 1
+            shutil.copyfile(self._journal, self._journal.with_name(f"{self._journal.name}.truncated"))
+            stream.truncate(whole)
+
+
+def open_storage(folder: Path, url: str) -> tuple[BaseStorage, str]:
+    """Return the storage of trials, and its name without a password; raises ConfigError or StoreError."""
+    return _database(url) if url else _journal(make_folder(folder) / JOURNAL)
+
+
+def _journal(file: Path) -> tuple[BaseStorage, str]:
+    lock = JournalLock(file)
+    try:
+        lock.acquire()
+        lock.release()
+        # The lock is one by what it does; its base class would have to be imported to say so.
+        return JournalStorage(JournalFileBackend(str(file), cast(Any, lock))), str(file)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be used: {error.strerror}; choose another --out.") from None
+    except (ValueError, KeyError, AssertionError):  # JSONDecodeError is a ValueError
+        raise StoreError(
+            f"{file} is damaged, and its trials cannot be read. Put a copy back, or remove it to search anew; folds "
+            "that are finished are not lost."
+        ) from None
+
+
+def _database(url: str) -> tuple[BaseStorage, str]:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        raise ConfigError(
+            f"--storage {url}: no address of a database; write for instance sqlite:///trials.db or "
+            "postgresql://user:password@host/name, or leave it out for a file in --out."
+        ) from None
+    wait = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=wait), shown
+    except ImportError as error:
+        raise ConfigError(f"--storage {shown}: its driver is not installed ({error}); install it with pip.") from None
+    except (SQLAlchemyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        raise StoreError(f"--storage {shown} cannot be used: {reason}.") from None
+
+
+def without_password(text: str, url: str) -> str:
+    """Return a text, for instance a command line, without the password of a storage."""
+    from sqlalchemy.engine import make_url
+
+    return text.replace(url, make_url(url).render_as_string(hide_password=True))
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that search in one folder: each holds a file of its own for as long as it lives."""
+
+    folder: Path
+    name: str
+
+    @property
+    def place(self) -> str:
+        """Which machine and folder: only workers of the same can be asked whether they live."""
+        return f"{socket.gethostname()}:{self.folder.resolve()}"
+
+    def alive(self, name: str) -> bool:
+        """Whether a worker of this place still runs."""
+        if name == self.name:
+            return True
+        try:
+            with FileLock(self.file(name), timeout=0):
+                pass
+        except Timeout:
+            return True
+        self.file(name).unlink(missing_ok=True)  # names are never given twice
+        return False
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Be the only worker of the folder that looks at the trials and takes one."""
+        with FileLock(self.folder / "asking.lock"):
+            yield
+
+    def file(self, name: str) -> Path:
+        """Return the file that a worker holds."""
+        return self.folder / f"worker-{name}.lock"
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[Workers]:
+    """Be one of a folder's workers; one that ends in peace leaves no file behind."""
+    workers = Workers(make_folder(folder), uuid.uuid4().hex[:12])
+    file = workers.file(workers.name)
+    try:
+        with FileLock(file):
+            yield workers
+    finally:
+        file.unlink(missing_ok=True)

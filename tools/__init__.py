@@ -1,0 +1,1 @@
+"""What developers run: pages made from the registries, full-size runs, simulations. Not part of the package."""

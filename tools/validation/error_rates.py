@@ -1,0 +1,202 @@
+"""How often tests reject and intervals hold, counted on test sets with known truth (`simulation`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from joblib import Parallel, delayed
+from scipy.stats import binomtest
+
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError
+from microexpr.core.interfaces import ConfusionMetric
+from microexpr.evaluation.predictions import confusion_metric
+from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
+from microexpr.evaluation.statistics.mcnemar import mcnemar
+from microexpr.evaluation.statistics.power import LEVEL, POWER, Precision, detectable, precision
+from microexpr.evaluation.statistics.signed_rank import signed_rank
+from microexpr.evaluation.statistics.swapping import SwapTest, swap_test
+from tools.validation.simulation import Drawn, Scenario, draw, gap_for, population, true_score
+
+BLOCK = 50
+"""Test sets drawn from one stream: processes take whole blocks, so their number changes no result."""
+
+
+METHODS: tuple[Method, ...] = ("percentile", "bca", "expanded")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a scenario is measured; `jobs` are processes."""
+
+    metric: str = "uf1"
+    simulations: int = 2_000
+    resamples: int = 1_000
+    permutations: int = 999
+    seed: int = 0
+    jobs: int = 1
+
+
+DEFAULT = Settings()
+
+
+def measure(scenario: Scenario, settings: Settings = DEFAULT, difference: float = 0.0) -> pd.DataFrame:
+    """Return one row for each test and interval of one scenario, with `difference` planted in units of the metric.
+
+    `quantity` is "rejects" (a test, or a difference's interval without 0), "holds the difference" or "holds the score";
+    `share` is how often, with its exact 95 % interval `low`, `high`; `n` counts the sets for which `way` gave a number.
+    """
+    gap = gap_for(scenario, settings.metric, difference)
+    one = partial(_one, scenario=scenario, settings=settings, gap=gap, truth=population(scenario, gap))
+    seen = pd.DataFrame(_repeat(one, settings))
+    described = {
+        "clips": scenario.clips,
+        "persons": scenario.persons,
+        "person_sd": scenario.person_sd,
+        "suit_sd": scenario.suit_sd,
+        "metric": settings.metric,
+        "planted": difference,
+    }
+    return pd.DataFrame(
+        [{**described, "quantity": column[0], "way": column[1], **_share(seen[column])} for column in seen.columns]
+    )
+
+
+def find_detectable(scenario: Scenario, settings: Settings = DEFAULT, power: float = POWER) -> dict[str, Any]:
+    """Return how often a difference that a test set called just detectable is found by the permutation test by person.
+
+    Each simulation draws a test set without a difference, takes from it the smallest detectable difference, plants one
+    of that size and draws another test set, as somebody does who plans by the one and tests by the other.
+    """
+    grid, everything = np.linspace(0, 6, 25), np.arange(len(scenario.shares))
+    scores = [[true_score(one, settings.metric, everything) for one in population(scenario, float(g))] for g in grid]
+    planted = np.subtract(*np.array(scores).T)
+    one = partial(_detect, scenario=scenario, settings=settings, power=power, curve=np.stack([planted, grid]))
+    seen = pd.DataFrame(_repeat(one, settings))
+    return {
+        "clips": scenario.clips,
+        "metric": settings.metric,
+        "stated": float(seen["stated"].median()),
+        "beyond": int(seen["found"].isna().sum()),
+        **_share(seen["found"]),
+    }
+
+
+def _repeat(one: Callable[[np.random.Generator], dict[Any, float]], settings: Settings) -> list[dict[Any, float]]:
+    starts = range(0, settings.simulations, BLOCK)
+    blocks = (
+        delayed(_block)(one, np.random.default_rng([settings.seed, start]), min(BLOCK, settings.simulations - start))
+        for start in starts
+    )
+    return [row for rows in Parallel(n_jobs=settings.jobs)(blocks) for row in rows]
+
+
+def _block(
+    one: Callable[[np.random.Generator], dict[Any, float]], rng: np.random.Generator, size: int
+) -> list[dict[Any, float]]:
+    return [one(rng) for _ in range(size)]
+
+
+def _one(
+    rng: np.random.Generator, scenario: Scenario, settings: Settings, gap: float, truth: Float[np.ndarray, "2 k k"]
+) -> dict[Any, float]:
+    """Draw one test set and say what every test and interval does on it; nan where it gives no number."""
+    sets, metric, k = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
+    over = present(sets.y_true, k)
+    scores = [true_score(matrix, settings.metric, sets.y_true) for matrix in truth]
+    seen = {("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, over, settings, rng).items()}
+    for (unit, stratified), (alone, apart) in _resampled(sets, metric, over, settings, rng).items():
+        for method in METHODS:
+            way, score, difference = _way(method, unit, stratified), _read(alone, method), _read(apart, method)
+            seen["holds the score", way] = _holds(score, scores[0])
+            seen["holds the difference", way] = _holds(difference, scores[0] - scores[1])
+            seen["rejects", way] = 1 - _holds(difference, 0.0)
+    return seen
+
+
+def _resampled(
+    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+) -> dict[tuple[str, bool], tuple[Resamples, Resamples]]:
+    """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by person."""
+    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.resamples}
+    labels = (metric, sets.y_true, sets.y_a, sets.y_b)
+    return {
+        ("clip", False): resample_pair(*labels, **given),
+        ("clip", True): resample_pair(*labels, **given, stratified=True),
+        ("person", False): resample_pair(*labels, **given, persons=sets.persons),
+    }
+
+
+def _way(method: Method, unit: str, stratified: bool) -> str:
+    return f"{method} by {unit}" + (", stratified" if stratified else "")
+
+
+def _p_values(
+    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+) -> dict[str, float | None]:
+    labels = (sets.y_true, sets.y_a, sets.y_b)
+    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.permutations}
+    return {
+        "permutation by person": swap_test(metric, *labels, persons=sets.persons, **given).p_value,
+        "permutation by clip": swap_test(metric, *labels, **given).p_value,
+        "McNemar": mcnemar(*labels).p_value,
+        "Wilcoxon": signed_rank(*labels, sets.persons).p_value,
+    }
+
+
+def _detect(
+    rng: np.random.Generator,
+    scenario: Scenario,
+    settings: Settings,
+    power: float,
+    curve: Float[np.ndarray, "2 g"],
+) -> dict[Any, float]:
+    """State what one test set can detect, plant it, and look for it in another; nan where nothing can be stated."""
+    metric = confusion_metric(settings.metric)
+
+    def test(sets: Drawn) -> tuple[SwapTest, Precision]:
+        given: dict[str, Any] = {"k": len(scenario.shares), "persons": sets.persons}
+        given["over"] = present(sets.y_true, given["k"])
+        labels = (metric, sets.y_true, sets.y_a, sets.y_b)
+        return swap_test(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)
+
+    swapped, precise = test(draw(scenario, rng))
+    stated = None if swapped.step is None else detectable(precise, step=swapped.step, power=power)
+    if stated is None or stated > curve[0, -1]:  # larger than any difference that the scenario can have
+        return {"stated": np.nan if stated is None else stated, "found": np.nan}
+    after, _ = test(draw(scenario, rng, float(np.interp(stated, *curve))))
+    return {"stated": stated, "found": _rejects(after.p_value)}
+
+
+def _rejects(p_value: float | None) -> float:
+    """Say whether a test rejects; a test that has no p-value claims nothing."""
+    return float(p_value is not None and p_value <= LEVEL + 1e-12)
+
+
+def _read(drawn: Resamples, method: Method) -> BootstrapInterval | None:
+    """Return the interval, or None where it is refused."""
+    try:
+        return drawn.interval(method)
+    except ConfigError:
+        return None
+
+
+def _holds(interval: BootstrapInterval | None, value: float) -> float:
+    if interval is None:
+        return float("nan")
+    return float(interval.low - 1e-12 <= value <= interval.high + 1e-12)
+
+
+def _share(seen: pd.Series[float]) -> dict[str, Any]:
+    given = seen.dropna()
+    if given.empty:
+        return {"share": None, "low": None, "high": None, "n": 0}
+    count = binomtest(int(given.sum()), len(given))
+    interval = count.proportion_ci(0.95, method="exact")
+    return {"share": float(given.mean()), "low": float(interval.low), "high": float(interval.high), "n": len(given)}

@@ -1,0 +1,179 @@
+"""Made-up test sets with known truth, on which tests and intervals show what they are worth.
+
+Persons differ in how many clips they have, in the emotions that they show, in how hard they are for any classifier,
+in how well each classifier suits them, and in the class that each classifier mistakes their clips for. Clips differ
+in how hard they are for both. All of these are drawn anew for every test set; nothing here knows a real database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from microexpr.core.confusion import f1_per_class, recall_per_class
+
+COMMON = 0.1
+"""Part of a person's class shares that all persons have in common, so that every class can occur."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """How test sets are drawn; standard deviations are on the logit scale of getting a clip right."""
+
+    clips: int
+    persons: int
+    shares: tuple[int, ...]
+    """Sizes of the classes, in proportion."""
+    skill: float = 0.2
+    """Logit of getting an average clip right; 0.2 gives about 55 % right."""
+    tilt: float = 0.4
+    """How much better a classifier is on classes that are frequent, logits per unit of log share."""
+    person_sd: float = 0.6
+    """Persons who are hard or easy for both classifiers."""
+    suit_sd: float = 0.6
+    """Persons who suit one classifier: what makes clip-level comparisons invalid."""
+    clip_sd: float = 1.0
+    """Clips that are hard or easy for both."""
+    habit: float = 4.0
+    """Concentration of persons' class shares around `shares`, true and mistaken; small is strong habits."""
+    evenness: float = 2.0
+    """Concentration of persons' shares of the clips; small is a few persons with most of them."""
+
+    def without_person_effects(self) -> Scenario:
+        """Return the same with clips that are independent but for the emotions that persons show."""
+        return replace(self, person_sd=0.0, suit_sd=0.0, habit=1e4)
+
+
+_SEVEN = (99, 63, 32, 27, 25, 7, 2)
+SCENARIOS: Mapping[int, Scenario] = {
+    28: Scenario(clips=28, persons=26, shares=(10, 7, 4, 3, 3, 1)),
+    145: Scenario(clips=145, persons=24, shares=(88, 32, 25)),
+    255: Scenario(clips=255, persons=26, shares=_SEVEN),
+    442: Scenario(clips=442, persons=68, shares=(250, 109, 83)),
+}
+"""Clips, persons and class sizes of: the paper's test set; CASME II in MEGC 2019; CASME II; all of MEGC 2019."""
+
+
+class Drawn(NamedTuple):
+    """One test set and the predictions of two classifiers."""
+
+    y_true: Int[np.ndarray, "n"]
+    y_a: Int[np.ndarray, "n"]
+    y_b: Int[np.ndarray, "n"]
+    persons: Int[np.ndarray, "n"]
+
+
+class _Persons(NamedTuple):
+    """Effects of persons, one row each; those of both classifiers along the second dimension."""
+
+    true: Float[np.ndarray, "p k"]
+    mistaken: Float[np.ndarray, "p 2 k"]
+    logit: Float[np.ndarray, "p 2"]
+
+
+def draw(scenario: Scenario, rng: np.random.Generator, gap: float = 0.0) -> Drawn:
+    """Draw a test set; `gap` is the first classifier's lead in logits, 0 where the two are alike.
+
+    A set of one person or one class is drawn again: it is refused before any test.
+    """
+    while True:
+        people = _people(scenario, scenario.persons, rng)
+        sizes = rng.multinomial(scenario.clips, rng.dirichlet(np.full(scenario.persons, scenario.evenness)))
+        who = np.repeat(np.arange(scenario.persons), sizes)
+        y_true = _choose(people.true[who], rng)
+        if np.unique(who).size > 1 and np.unique(y_true).size > 1:
+            break
+    hard = scenario.clip_sd * rng.standard_normal((scenario.clips, 1))
+    right = rng.random((scenario.clips, 2)) < _right(scenario, people, who, y_true, hard, gap)
+    guesses = []
+    for at in range(2):
+        wrong = people.mistaken[who, at].copy()
+        wrong[np.arange(who.size), y_true] = 0
+        guesses.append(np.where(right[:, at], y_true, _choose(wrong / wrong.sum(axis=1, keepdims=True), rng)))
+    return Drawn(y_true, guesses[0], guesses[1], who)
+
+
+def population(
+    scenario: Scenario, gap: float = 0.0, *, persons: int = 20_000, seed: int = 0
+) -> Float[np.ndarray, "2 k k"]:
+    """Return the confusion matrices (as shares) that both classifiers have over endlessly many persons and clips.
+
+    Averaged over `persons`, each with one clip of every class, weighted by how often the person shows it. Outcomes
+    are averaged by their probability, and the two classifiers are given the same persons, so that they differ by
+    `gap` alone.
+    """
+    rng = np.random.default_rng(seed)
+    people, k = _people(scenario, persons, rng), len(scenario.shares)
+    matrices = np.zeros((2, k, k))
+    for label in range(k):
+        y_true = np.full(persons, label)
+        hard = scenario.clip_sd * rng.standard_normal((persons, 1))
+        weight = people.true[:, label] / persons
+        for at, lead in enumerate((gap, -gap)):
+            right = _right(scenario, people, np.arange(persons), y_true, hard, lead)[:, 0]
+            wrong = people.mistaken[:, 0].copy()
+            wrong[:, label] = 0
+            matrices[at, label] = ((weight * (1 - right) / wrong.sum(axis=1))[:, None] * wrong).sum(axis=0)
+            matrices[at, label, label] = (weight * right).sum()
+    return matrices
+
+
+def true_score(matrix: Float[np.ndarray, "k k"], metric: str, y_true: Int[np.ndarray, "n"]) -> float:
+    """Return the population's score over the classes that a test set has: what its interval ought to hold."""
+    kept = np.bincount(y_true, minlength=len(matrix)) > 0
+    if metric == "accuracy":
+        return float(np.trace(matrix) / matrix.sum())
+    per_class = recall_per_class(matrix) if metric == "uar" else f1_per_class(matrix)
+    return float(per_class[kept].mean())
+
+
+def gap_for(scenario: Scenario, metric: str, difference: float) -> float:
+    """Return the lead in logits that makes the population's scores differ by `difference`, over all classes."""
+    if difference == 0:
+        return 0.0
+    everything = np.arange(len(scenario.shares))
+
+    def miss(gap: float) -> float:
+        first, second = population(scenario, gap)
+        return true_score(first, metric, everything) - true_score(second, metric, everything) - difference
+
+    return float(brentq(miss, -12, 12, xtol=1e-4))
+
+
+def _people(scenario: Scenario, persons: int, rng: np.random.Generator) -> _Persons:
+    shares = np.array(scenario.shares, float) / sum(scenario.shares)
+    k = shares.size
+
+    def habits(size: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+        return (1 - COMMON) * rng.dirichlet(scenario.habit * k * shares, size) + COMMON * shares
+
+    suits = scenario.suit_sd * rng.standard_normal((persons, 2))
+    logit = scenario.person_sd * rng.standard_normal((persons, 1)) + suits
+    return _Persons(habits((persons,)), habits((persons, 2)), logit)
+
+
+def _right(
+    scenario: Scenario,
+    people: _Persons,
+    who: Int[np.ndarray, "n"],
+    y_true: Int[np.ndarray, "n"],
+    hard: Float[np.ndarray, "n 1"],
+    gap: float,
+) -> Float[np.ndarray, "n 2"]:
+    """Return the probabilities of getting each clip right."""
+    shares = np.array(scenario.shares, float) / sum(scenario.shares)
+    tilted = scenario.tilt * np.log(shares * shares.size)[y_true]
+    lead = np.array([gap / 2, -gap / 2])
+    return np.asarray(expit(scenario.skill + tilted[:, None] + people.logit[who] + hard + lead))
+
+
+def _choose(shares: Float[np.ndarray, "n k"], rng: np.random.Generator) -> Int[np.ndarray, "n"]:
+    """Draw a class for each row of shares."""
+    limits = shares.cumsum(axis=1)[:, :-1]
+    return np.asarray((rng.random((len(shares), 1)) >= limits).sum(axis=1))
