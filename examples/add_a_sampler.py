@@ -3,8 +3,8 @@
     python examples/add_a_sampler.py
 
 There are three ways to make a component known by its name. Register it in the script that uses it, as here. Put the
-file into `src/microexpr/components/sampling/`, where it is found by itself and can be named in study files. Or ship it in a
-package of your own with an entry point of the group `microexpr.components.sampling`, with the same effect.
+file into `src/microexpr/components/sampling/`, where it is found by itself and can be named in study files. Or ship
+it in a package of your own with an entry point of the group `microexpr.sampling`, with the same effect.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ from microexpr.components.datasets.synthetic.writing import HEADER, table
 from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
 from microexpr.core.interfaces import datasets, reader
 from microexpr.core.labels import LABEL_SETS
+from microexpr.data.clip_table import AS_WRITTEN, COLUMNS
 from microexpr.data.doctor import alike, kind
-from microexpr.inspection import AS_WRITTEN, COLUMNS
 from microexpr.report.database import picture
 from shell import microexpr
 

@@ -89,6 +89,25 @@ def test_star_import_and_import_alone_are_light():
     assert done.stdout.split() == ["False", "False"]
 
 
+DATA_COMMANDS = [["data", what, "manifest", "--root", "FOLDER"] for what in ("check", "table", "stats")]
+LIGHT = """
+import sys
+from microexpr import cli
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert not {"torch", "torchvision", "timm"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["study", "--help"], ["data", "list"], *DATA_COMMANDS], ids=" ".join)
+def test_help_and_data_commands_import_no_networks(words, database):
+    arguments = [word.replace("FOLDER", str(database)) for word in words]
+    done = subprocess.run([sys.executable, "-c", LIGHT, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_command_has_a_call():
     assert set(commands(cli.app)) == set(CALLS)
     assert all(call in microexpr.__all__ for call in CALLS.values())

@@ -122,16 +122,16 @@ def test_a_target_changes_the_key_and_its_absence_none(experiment):
 
 def test_a_fitted_model_is_restored_with_its_heads(coded, tmp_path, experiment):
     recipe = multitask(experiment, **{"training.epochs": 1})
-    fitting.fit(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
-    model, card = fitting.load(tmp_path)
+    fitting.fit_on_all_clips(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
+    model, card = fitting.load_fitted(tmp_path)
     assert card["targets"] == {"action_units": ["AU1", "AU4", "AU6", "AU12", "AU24"]}
     assert model(torch.zeros(2, 1, 3, 32, 32)).aux["action_units"].shape == (2, 5)
 
 
 def test_an_ensemble_averages_its_members_units(coded, tmp_path, experiment):
     recipe = multitask(experiment, **{"training.epochs": 1, "training.ensemble": 2})
-    fitting.fit(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
-    model, _ = fitting.load(tmp_path)
+    fitting.fit_on_all_clips(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
+    model, _ = fitting.load_fitted(tmp_path)
     x = torch.rand(2, 1, 3, 32, 32) * 255
     alone = [member.eval()(x).aux["action_units"].double().sigmoid() for member in model.members]
     torch.testing.assert_close(model(x).aux["action_units"].sigmoid(), torch.stack(alone).mean(0))

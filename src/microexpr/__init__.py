@@ -14,12 +14,16 @@ if TYPE_CHECKING:
         FinishedTuning,
         RunOptions,
         bundle_weights,
+        check_data,
         check_results,
         compare_all,
         compare_results,
+        data_stats,
+        data_table,
         dry_run,
         fetch_weights,
         fit,
+        list_data,
         load_model,
         make_synthetic,
         run_experiment,
@@ -34,8 +38,8 @@ if TYPE_CHECKING:
     from microexpr.core.clip import ActionUnit, Clip
     from microexpr.core.errors import MicroexprError
     from microexpr.core.labels import LabelSet
+    from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
-    from microexpr.inspection import ClipTable, check_data, data_stats, data_table, list_data
     from microexpr.report import write_report
 
 __version__ = "0.1.0"
@@ -85,7 +89,7 @@ _HOMES = (
     "core.clip",
     "core.labels",
     "data.doctor",
-    "inspection",
+    "data.clip_table",
     "config.study",
     "audit",
     "audit.agreement",

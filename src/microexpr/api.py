@@ -1,4 +1,4 @@
-"""What the command does, as calls: studies, single experiments, fitted models, made-up data, looks at databases."""
+"""What the command does, as calls; each imports what it needs when called, so that data commands load no torch."""
 
 from __future__ import annotations
 
@@ -8,37 +8,23 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-import numpy as np
-
-from microexpr.audit import checks
-from microexpr.audit import comparison as comparing
-from microexpr.audit.checks import Finding
-from microexpr.audit.comparison import Compared
-from microexpr.components.datasets.synthetic import SyntheticSpec, make
-from microexpr.config.component import titles
-from microexpr.config.study import COMPARED, Experiment, Study, load
-from microexpr.core import pretrained as weights
 from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError
 from microexpr.core.files import held, make_folder, write_atomically
-from microexpr.core.interfaces import datasets, models
-from microexpr.core.parallel import begin_run
 from microexpr.core.progress import Progress, Silent, track
-from microexpr.evaluation.statistics.comparison import Comparison, Unit
-from microexpr.inspection import check_data as check_data
-from microexpr.inspection import data_stats as data_stats
-from microexpr.inspection import data_table as data_table
-from microexpr.inspection import list_data as list_data
-from microexpr.report import ReportPaths, write_comparison, write_report, write_tuning
-from microexpr.report.compared import summarise_comparison
-from microexpr.report.summary import summarise
-from microexpr.report.tuned import summarise_tuning
-from microexpr.runs import fit as fitting
-from microexpr.runs import study as grids
-from microexpr.runs import tuning
-from microexpr.runs.plan import Options, Plan, Workspace
-from microexpr.runs.study import StudyResult
+
+if TYPE_CHECKING:
+    from microexpr.audit.checks import Finding
+    from microexpr.audit.comparison import Compared
+    from microexpr.config.study import Experiment, Study
+    from microexpr.data.clip_table import ClipTable
+    from microexpr.data.doctor import Diagnosis
+    from microexpr.evaluation.statistics.comparison import Comparison, Unit
+    from microexpr.report import ReportPaths
+    from microexpr.runs.plan import Workspace
+    from microexpr.runs.study import StudyResult
+    from microexpr.runs.tuning import Tuned
 
 Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""
@@ -75,6 +61,7 @@ class Finished:
         return dict(self.summary["run"])
 
 
+# --- studies and experiments ------------------------------------------------------------------------------------------
 def run_study(
     what: Study | Path | str,
     data: Folders,
@@ -94,10 +81,14 @@ def run_study(
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out`
     cannot be written.
     """
-    grid = _grown(_study(what), train_sizes, train_subjects, seeds)
-    workspace = _workspace(grid.experiment, data, out, **options)
+    from microexpr.report import write_report
+    from microexpr.report.summary import summarise
+    from microexpr.runs.study import run
+
+    study = _study(what, train_sizes, train_subjects, seeds)
+    workspace = _workspace(study.experiment, data, out, **options)
     with _working_in(workspace.options.out):
-        result = grids.run(grid, workspace)
+        result = run(study, workspace)
         summary = summarise(result, command)
         write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
         return Finished(summary, write_report(summary, workspace.options.out), result)
@@ -119,14 +110,19 @@ def dry_run(
     ``corrections`` and ``skipped`` clips. ``warnings`` are of clips that the label set leaves out, and of starting
     weights that were trained on test persons.
     """
-    grid = _grown(_study(what), train_sizes, train_subjects, seeds)
+    from microexpr.audit.checks import before_training
+    from microexpr.core.parallel import begin_run
+    from microexpr.runs.plan import Options, Workspace
+    from microexpr.runs.study import overview, planned
+
+    study = _study(what, train_sizes, train_subjects, seeds)
     begin_run()
-    options = Options(_folders(grid.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
-    jobs, left_out = grids.planned(grid, Workspace(options), weights=False)
+    options = Options(_folders(study.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
+    jobs, left_out = planned(study, Workspace(options), weights=False)
     data_found = jobs[0].plan.data
-    leaks = [warning for job in jobs for warning in checks.before_training(job.plan)]
+    leaks = [warning for job in jobs for warning in before_training(job.plan)]
     return {
-        "cells": _planned(grid, jobs),
+        "cells": overview(study, jobs),
         "methods_skipped": left_out,
         "facts": dict(data_found.dataset.facts()),
         "warnings": [*(kept.text for kept in data_found.label_warnings), *dict.fromkeys(leaks)],
@@ -145,7 +141,9 @@ def run_experiment(
     **options: Unpack[RunOptions],
 ) -> Finished:
     """Run one experiment, a study of one cell: see ``summary["cells"][0]``. With `seeds` it has a cell for each."""
-    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    from microexpr.config.study import Study
+
+    experiment = _experiment(what)
     title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
     study = Study(name=experiment.name, title=title, experiment=experiment)
     return run_study(study, data, out, command=command, seeds=seeds, **options)
@@ -153,10 +151,12 @@ def run_experiment(
 
 def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
     """Train on every clip and keep the model: ``model.safetensors`` and ``card.json`` in `out`."""
-    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    from microexpr.runs.fit import fit_on_all_clips
+
+    experiment = _experiment(what)
     workspace = _workspace(experiment, data, out, **options)
     with _working_in(workspace.options.out):
-        return fitting.fit(experiment, workspace)
+        return fit_on_all_clips(experiment, workspace)
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class FinishedTuning:
 
     summary: dict[str, Any]
     paths: ReportPaths
-    result: tuning.Tuned
+    result: Tuned
     """Searches with their trials, and the predictions, tuned and untuned: ``result.predictions()``."""
 
 
@@ -174,7 +174,7 @@ def tune_experiment(
     data: Folders,
     out: Path | str,
     *,
-    trials: int = tuning.TRIALS,
+    trials: int = 30,
     storage: str = "",
     command: str = "",
     **options: Unpack[RunOptions],
@@ -188,7 +188,11 @@ def tune_experiment(
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out` or
     the storage cannot be used, or holds other searches.
     """
-    experiment = what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    from microexpr.report import write_tuning
+    from microexpr.report.tuned import summarise_tuning
+    from microexpr.runs import tuning
+
+    experiment = _experiment(what)
     workspace = _workspace(experiment, data, out, **options)
     folder = workspace.options.out
     try:
@@ -204,14 +208,89 @@ def tune_experiment(
 
 def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
     """Return a model that `fit` kept, ready to predict, and its card; raises StoreError."""
-    return fitting.load(Path(folder))
+    from microexpr.runs.fit import load_fitted
+
+    return load_fitted(Path(folder))
 
 
-def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials: Any) -> None:
-    """Write a synthetic database in CASME II's layout; `dials` are the fields of `SyntheticSpec`."""
-    bar, spec, before = progress or Silent(), SyntheticSpec(**dials), 0
+# --- databases --------------------------------------------------------------------------------------------------------
+def check_data(
+    name: str, root: Path | str, *, table_only: bool = False, parameters: Mapping[str, Any] | None = None
+) -> Diagnosis:
+    """Return everything that is wrong with a database's folder, and what it is; `table_only` reads no image.
 
-    def told(done: int, total: int) -> None:
+    `parameters` are those of the reader, for example ``{"corrections": False}``. Raises only for one that it does not
+    take; a missing folder is a fault like any other.
+    """
+    from microexpr.data import doctor
+
+    return doctor.check(name, Path(root), parameters or {}, table_only=table_only)
+
+
+def data_table(
+    name: str,
+    root: Path | str,
+    *,
+    labels: str | Mapping[str, str] | None = None,
+    table_only: bool = False,
+    out: Path | str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> ClipTable:
+    """Return the clips without faults as a table, and write it to `out`, a .csv or .parquet file.
+
+    With a label set only the clips that it keeps are rows, and ``label`` is their class; without one every clip is a
+    row and ``label`` its emotion, empty where it has none. `table_only` reads no image; `parameters` are those of the
+    reader. Raises DataError where the table cannot be read or no clip is left.
+    """
+    from microexpr.data.clip_table import clip_table, file_type, to_bytes
+
+    suffix = file_type(out, ".csv", ".parquet")
+    found = clip_table(name, Path(root), labels, table_only=table_only, parameters=parameters or {})
+    if out is not None:
+        _write(Path(out), to_bytes(found.rows, suffix))
+    return found
+
+
+def data_stats(
+    name: str,
+    root: Path | str,
+    *,
+    labels: str | Mapping[str, str] | None = None,
+    table_only: bool = False,
+    out: Path | str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return counts by class and person, durations and apex positions, and plot them to `out` (.svg, .png or .pdf).
+
+    A position is 0 at the onset and 1 at the offset; an apex that was not coded has none. The clips are those of
+    `data_table`, and so are its parameters.
+    """
+    from microexpr.data.clip_table import file_type
+    from microexpr.data.dataset_stats import dataset_stats
+
+    suffix = file_type(out, ".svg", ".png", ".pdf")
+    found = dataset_stats(name, Path(root), labels, table_only=table_only, parameters=parameters or {})
+    if out is not None:
+        from microexpr.report.database import picture
+
+        _write(Path(out), picture(found, suffix.removeprefix(".")))
+    return found
+
+
+def list_data() -> list[dict[str, Any]]:
+    """Return what is known of every database that can be read, and of the synthetic one."""
+    from microexpr.data.dataset_stats import list_databases
+
+    return list_databases()
+
+
+def make_synthetic(out: Path | str, *, progress: Progress | None = None, **options: Any) -> None:
+    """Write a synthetic database in CASME II's layout; `options` are the fields of `SyntheticSpec`."""
+    from microexpr.components.datasets.synthetic import SyntheticSpec, make
+
+    bar, spec, before = progress or Silent(), SyntheticSpec(**options), 0
+
+    def advance(done: int, total: int) -> None:
         nonlocal before
         for _ in range(done - before):
             bar.step()
@@ -219,37 +298,17 @@ def make_synthetic(out: Path | str, *, progress: Progress | None = None, **dials
 
     bar.start("clips", spec.clips)
     try:
-        make(Path(out), spec, progress=told)
+        make(Path(out), spec, progress=advance)
     finally:
         bar.stop()
 
 
-def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
-    """Fetch the weights of models (``vit_b32``) or tags of timm from its hub, checked; raises WeightsError."""
-    bar = progress or Silent()
-    tags = weights_tags(names)
-    return [_fetched(tag, bar) for tag in track(tags, len(tags), "weights", bar)]
-
-
-def _fetched(tag: str, bar: Progress) -> Path:
-    percent = 0
-
-    def told(_: str, here: int, total: int) -> None:
-        nonlocal percent
-        while percent < 100 * here // total:
-            percent += 1
-            bar.step(f"of {total / 1e6:.0f} MB")
-
-    bar.start(f"percent of {tag}", 100)
-    try:
-        return weights.fetch([tag], told)[0]
-    finally:
-        bar.stop()
-
-
+# --- stored results ---------------------------------------------------------------------------------------------------
 def check_results(out: Path | str) -> tuple[Finding, ...]:
     """Return what a reviewer would object to in a folder of results, warnings first; raises StoreError."""
-    return checks.check(Path(out))
+    from microexpr.audit.checks import check
+
+    return check(Path(out))
 
 
 def compare_results(
@@ -284,42 +343,81 @@ def compare_all(
     With `out`, a page is written there: ``comparison.html``, its tables and figures, and ``comparison.json`` with all
     values. Raises as `compare_results` does.
     """
+    from microexpr.audit import comparison
+
     places = [Path(place) for place in results]
-    found = comparing.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
+    found = comparison.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
     if out is not None:
+        from microexpr.report import write_comparison
+        from microexpr.report.compared import summarise_comparison
+
         folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
         write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))
         write_comparison(summary, folder)
     return found
 
 
+# --- pretrained weights -----------------------------------------------------------------------------------------------
+def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
+    """Fetch the weights of models (``vit_b32``) or tags of timm from its hub, checked; raises WeightsError."""
+    from microexpr.core import pretrained
+
+    bar = progress or Silent()
+    tags = weights_tags(names)
+
+    def fetched(tag: str) -> Path:
+        percent = 0
+
+        def advance(_: str, here: int, total: int) -> None:
+            nonlocal percent
+            while percent < 100 * here // total:
+                percent += 1
+                bar.step(f"of {total / 1e6:.0f} MB")
+
+        bar.start(f"percent of {tag}", 100)
+        try:
+            return pretrained.fetch([tag], advance)[0]
+        finally:
+            bar.stop()
+
+    return [fetched(tag) for tag in track(tags, len(tags), "weights", bar)]
+
+
 def verify_weights() -> list[tuple[str, str]]:
     """Return every tag of the cache and whether its file is ``good``, ``missing`` or what is wrong with it."""
-    return weights.verify()
+    from microexpr.core import pretrained
+
+    return pretrained.verify()
 
 
 def bundle_weights(file: Path | str, names: Sequence[str]) -> Path:
     """Put the weights of models or tags, which the cache must have, into one file; raises WeightsError."""
-    return weights.bundle(Path(file), weights_tags(names))
+    from microexpr.core import pretrained
+
+    return pretrained.bundle(Path(file), weights_tags(names))
 
 
 def unbundle_weights(file: Path | str) -> tuple[str, ...]:
     """Take weights out of a bundle into the cache, each checked, and return their tags; raises WeightsError."""
-    return weights.unbundle(Path(file))
+    from microexpr.core import pretrained
+
+    return pretrained.unbundle(Path(file))
 
 
 def weights_tags(names: Sequence[str]) -> list[str]:
     """Return timm's tags of the named models, a model having one for each size; a tag stands for itself."""
-    return list(dict.fromkeys(tag for name in names for tag in ([name] if "." in name else _tags(name))))
+    from microexpr.core.interfaces import models
+
+    found: list[str] = []
+    for name in names:
+        tags: Sequence[str] = [name] if "." in name else getattr(models.build(name, {}), "tags", ())
+        if not tags:
+            raise WeightsError(f"there are no published weights of {name}; it is trained from scratch.")
+        found += tags
+    return list(dict.fromkeys(found))
 
 
-def _tags(model: str) -> Sequence[str]:
-    tags: Sequence[str] = getattr(models.build(model, {}), "tags", ())
-    if not tags:
-        raise WeightsError(f"there are no published weights of {model}; it is trained from scratch.")
-    return tags
-
-
+# --- what calls share -------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
     """Hold the folder; one in which nothing could be begun is not left behind."""
@@ -337,18 +435,32 @@ def _leave(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _study(what: Study | Path | str) -> Study:
-    return what if isinstance(what, Study) else load(Study, Path(what))
+def _write(file: Path, content: str | bytes) -> None:
+    make_folder(file.absolute().parent)
+    write_atomically(file, content)
 
 
-def _grown(grid: Study, clips: Sequence[int | None], persons: Sequence[int | None], seeds: Sequence[int] = ()) -> Study:
+def _experiment(what: Experiment | Path | str) -> Experiment:
+    from microexpr.config.study import Experiment, load
+
+    return what if isinstance(what, Experiment) else load(Experiment, Path(what))
+
+
+def _study(
+    what: Study | Path | str, clips: Sequence[int | None], persons: Sequence[int | None], seeds: Sequence[int]
+) -> Study:
     """Return a study with the axes that a call adds to its grid."""
-    grid = grid.sized("train_clips", clips) if clips else grid
-    grid = grid.sized("train_persons", persons) if persons else grid
-    return grid.seeded(seeds) if seeds else grid
+    from microexpr.config.study import Study, load
+
+    study = what if isinstance(what, Study) else load(Study, Path(what))
+    study = study.sized("train_clips", clips) if clips else study
+    study = study.sized("train_persons", persons) if persons else study
+    return study.seeded(seeds) if seeds else study
 
 
 def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
+    from microexpr.core.interfaces import datasets
+
     if isinstance(data, Mapping):
         wanted = {item.name for item in experiment.datasets}
         for name in sorted(set(data) - wanted):
@@ -364,6 +476,9 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
 
 
 def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Workspace:
+    from microexpr.core.parallel import begin_run
+    from microexpr.runs.plan import Options, Workspace
+
     chosen: dict[str, Any] = {"workers": 2, **options}
     progress = chosen.pop("progress", None) or Silent()
     for name in ("workers", "jobs"):
@@ -371,40 +486,3 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
             raise ConfigError(f"{name}: at least one process is needed.")
     begin_run()
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
-
-
-def _planned(grid: Study, jobs: Sequence[grids.Job]) -> list[dict[str, Any]]:
-    """Return a row for each experiment, with its levels of the axes that its components do not tell."""
-    known = {title for key, title in titles(grid.axes).items() if key.split(".")[0] in COMPARED}
-    return [
-        {
-            "part": job.part,
-            **_row(job.plan),
-            "further": {axis: word for axis, word in job.factors.items() if axis not in known},
-        }
-        for job in jobs
-    ]
-
-
-def _row(plan: Plan) -> dict[str, Any]:
-    counts, folds = plan.view_counts(), plan.folds()
-    fold = folds[0]
-    parts = {"train": fold.train, "val": fold.val, "test": fold.test}
-    held = len(folds) == 1
-    return {
-        "preprocessing": plan.experiment.preprocessing.label,
-        "sampling": plan.experiment.sampling.label,
-        "model": plan.experiment.model.label,
-        "protocol": plan.experiment.protocol.label,
-        "folds": len(folds),
-        "views": int(counts.sum()),
-        **{part: int(np.sum(counts[rows])) if held and rows is not None else None for part, rows in parts.items()},
-        "target": ", ".join(item.label for item in plan.experiment.target) or None,
-        "vote": plan.experiment.vote.label if plan.view_counts().max() > 1 else None,
-        "size": "x".join(map(str, plan.spec.shape[plan.spec.shape[0] == 1 :])),
-        "dis_finest": f"{plan.finest[0]} (set to {plan.finest[1]})"
-        if plan.finest and len(set(plan.finest)) > 1
-        else None,
-        "weights": plan.weights.get("weights", "none"),
-        "key": plan.key,
-    }

@@ -33,9 +33,9 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Tell everything that is wrong with a folder, and what it is; exit code 1 with faults, 0 without."""
-    from microexpr import inspection
+    from microexpr import api
 
-    found = inspection.check_data(name, root, table_only=table_only, parameters=_parameters(settings, no_corrections))
+    found = api.check_data(name, root, table_only=table_only, parameters=_parameters(settings, no_corrections))
     if json:
         show.as_json(found.to_json())
     else:
@@ -55,12 +55,10 @@ def table(
     settings: ReaderOption = None,
 ) -> None:
     """List clips, one a row; with --labels those that the set keeps. Clips with faults are left out and told."""
-    from microexpr import inspection
+    from microexpr import api
 
     parameters = _parameters(settings, no_corrections)
-    found = inspection.data_table(
-        name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters
-    )
+    found = api.data_table(name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters)
     show.left_out(found.left_out)
     show.clips(found.rows, head=out is None)
     if found.empty:
@@ -85,12 +83,10 @@ def stats(
     json: JsonOption = False,
 ) -> None:
     """Count a database's clips by class and person, and measure durations and places of the apex."""
-    from microexpr import inspection
+    from microexpr import api
 
     parameters = _parameters(settings, no_corrections)
-    found = inspection.data_stats(
-        name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters
-    )
+    found = api.data_stats(name, root, labels=_set(labels), table_only=table_only, out=out, parameters=parameters)
     if json:
         show.as_json(found)
         return
@@ -105,9 +101,9 @@ def stats(
 @app.command("list")
 def list_(json: JsonOption = False) -> None:
     """List every database that can be read: its size, its licence and whom to ask for it."""
-    from microexpr import inspection
+    from microexpr import api
 
-    found = inspection.list_data()
+    found = api.list_data()
     if json:
         show.as_json(found)
     else:

@@ -1,13 +1,57 @@
-"""Clips counted: by class and person, how long they last, where their apex lies."""
+"""Numbers of clips by class and person, durations, positions of the apex; what is known of each database."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from microexpr.core.clip import Clip
+from microexpr.core.interfaces import datasets, reader
+from microexpr.data.clip_table import labelled_clips
+
+
+def dataset_stats(
+    name: str,
+    root: Path,
+    labels: str | Mapping[str, str] | None,
+    *,
+    table_only: bool,
+    parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return counts, durations and apex positions of the clips that a label set keeps; raises DataError for none."""
+    found = labelled_clips(name, root, labels, table_only=table_only, parameters=parameters)
+    return {
+        "title": found.dataset.info.title,
+        "facts": dict(found.dataset.facts()),
+        "left_out": list(map(str, found.left_out)),
+        "unlike": list(found.unlike),
+        **census(found.clips),
+    }
+
+
+def list_databases() -> list[dict[str, Any]]:
+    """Return what is known of every database that can be read, and of the synthetic one."""
+    from microexpr.components.datasets.synthetic import INFO
+
+    found = {name: (reader(name).info, reader(name).emotions) for name in datasets.names()}
+    found["synthetic"] = (INFO, reader("casme2").emotions)
+    return [
+        {
+            "name": name,
+            "title": info.title,
+            "clips": info.n_clips,
+            "subjects": info.n_subjects,
+            "fps": info.fps,
+            "emotions": list(dict.fromkeys(emotions.values())),
+            "licence": info.licence,
+            "access": info.access,
+            "doi": info.doi,
+        }
+        for name, (info, emotions) in found.items()
+    ]
 
 
 def census(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _WIDTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000,
 
 
 def picture(stats: Mapping[str, Any], form: str) -> bytes:
-    """Return the picture of what `inspection.data_stats` counted, as svg, pdf or png."""
+    """Return the picture of what `data.dataset_stats` counted, as svg, pdf or png."""
     with styled():
         figure = database_figure(stats)
         figure.set_facecolor("white")

@@ -20,7 +20,7 @@ from microexpr.runs.plan import Plan, Workspace
 from microexpr.runs.validation_split import cut_val
 
 
-def fit(experiment: Experiment, workspace: Workspace) -> Path:
+def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     """Train on all clips and write ``model.safetensors`` and ``card.json`` into the workspace's folder.
 
     Where validation chooses a loss or an epoch, its clips are cut from the persons and are not trained on. The card
@@ -56,7 +56,7 @@ def _refuse_another(out: Path, plan: Plan) -> None:
         raise StoreError(f"{out} holds the model of another experiment; choose another --out, or remove it.")
 
 
-def load(folder: Path) -> tuple[Any, dict[str, Any]]:
+def load_fitted(folder: Path) -> tuple[Any, dict[str, Any]]:
     """Return a fitted model, ready to predict, and its card; raises StoreError."""
     file = folder / "card.json"
     if not file.is_file():

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
-from microexpr.config.component import Component
-from microexpr.config.study import METHODS, Experiment, Study
+from microexpr.config.component import Component, titles
+from microexpr.config.study import COMPARED, METHODS, Experiment, Study
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, TrainingError, UnfitError
@@ -270,3 +271,40 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(row))
     return row
+
+
+def overview(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return a row for each planned experiment, with its levels of the axes that its components do not name."""
+    known = {title for key, title in titles(study.axes).items() if key.split(".")[0] in COMPARED}
+    return [
+        {
+            "part": job.part,
+            **_overview_row(job.plan),
+            "further": {axis: word for axis, word in job.factors.items() if axis not in known},
+        }
+        for job in jobs
+    ]
+
+
+def _overview_row(plan: Plan) -> dict[str, Any]:
+    counts, folds = plan.view_counts(), plan.folds()
+    fold = folds[0]
+    parts = {"train": fold.train, "val": fold.val, "test": fold.test}
+    held = len(folds) == 1
+    return {
+        "preprocessing": plan.experiment.preprocessing.label,
+        "sampling": plan.experiment.sampling.label,
+        "model": plan.experiment.model.label,
+        "protocol": plan.experiment.protocol.label,
+        "folds": len(folds),
+        "views": int(counts.sum()),
+        **{part: int(np.sum(counts[rows])) if held and rows is not None else None for part, rows in parts.items()},
+        "target": ", ".join(item.label for item in plan.experiment.target) or None,
+        "vote": plan.experiment.vote.label if plan.view_counts().max() > 1 else None,
+        "size": "x".join(map(str, plan.spec.shape[plan.spec.shape[0] == 1 :])),
+        "dis_finest": f"{plan.finest[0]} (set to {plan.finest[1]})"
+        if plan.finest and len(set(plan.finest)) > 1
+        else None,
+        "weights": plan.weights.get("weights", "none"),
+        "key": plan.key,
+    }

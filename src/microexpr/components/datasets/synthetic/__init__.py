@@ -9,7 +9,19 @@ from __future__ import annotations
 from .face import Face, face
 from .planning import ClipPlan, plan
 from .rendering import render
-from .spec import NOTICE, SyntheticSpec
+from .spec import INFO, NOTICE, SyntheticSpec
 from .writing import MARKER, make, write_table
 
-__all__ = ["MARKER", "NOTICE", "ClipPlan", "Face", "SyntheticSpec", "face", "make", "plan", "render", "write_table"]
+__all__ = [
+    "INFO",
+    "MARKER",
+    "NOTICE",
+    "ClipPlan",
+    "Face",
+    "SyntheticSpec",
+    "face",
+    "make",
+    "plan",
+    "render",
+    "write_table",
+]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from microexpr.core.errors import ConfigError, suggest
+from microexpr.core.interfaces import DatasetInfo
 
 FORMAT: Final = 1
 """Raised when the same spec would give other bytes."""
@@ -14,6 +15,17 @@ NOTICE: Final = (
     "The pictures in this folder are synthetic: they were drawn by microexpr and show no person. "
     "Results on them say nothing about real micro-expressions."
 )
+
+INFO: Final = DatasetInfo(
+    title="Drawn faces in CASME II's layout",
+    doi="",
+    licence="none needed: they are drawn on your machine and show no person",
+    access="microexpr data make synthetic --out DIR, which is then read as casme2",
+    n_clips=255,
+    n_subjects=26,
+    fps=200.0,
+)
+"""What a list of databases says of this one."""
 
 COUNTS: Final[dict[str, dict[str, int]]] = {
     year: {
