@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/microexpr data make synthetic --out $(DEMO)/data --subjects 12 --clips 96 \
 		--emotions disgust,happiness,repression,surprise --expression-size 5 --seed 1
-	$(BIN)/microexpr study studies/demo.toml --data $(DEMO)/data --out $(DEMO)
+	$(BIN)/microexpr study demo --data $(DEMO)/data --out $(DEMO)
 
 # Two processes with one thread each, as two threads in each would wait for each other's cores; whole files to each, so
 # that what the tests of a file share is made once.
@@ -55,10 +55,10 @@ slow: $(READY)
 	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
 
 validate: $(READY)
-	$(BIN)/python -m tools.validation studies/planted.toml out/validate docs/validation.md
+	$(BIN)/python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md
 
 models: $(READY)
-	$(BIN)/python -m tools.full_size studies/table6.toml out/models docs/models.md
+	$(BIN)/python -m tools.full_size table6 out/models docs/models.md
 
 check: $(READY)
 	$(BIN)/ruff check .

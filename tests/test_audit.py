@@ -7,7 +7,6 @@ import itertools
 import json
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,12 +24,13 @@ from microexpr.audit.margins import ANY, ClassFigures, Mean, Range, choices, mar
 from microexpr.audit.matching import ClipPredictions
 from microexpr.audit.published import Claim, Column, PublishedTable
 from microexpr.audit.quantities import quantities
+from microexpr.config.loading import shipped
 from microexpr.core import confusion
 from microexpr.core import delimited_text as cells
 from microexpr.core.errors import ConfigError, DataError, MicroexprError, UsageError
 from shell import microexpr
 
-TABLE_V = Path(__file__).parents[1] / "studies/audit/paper_table_v.toml"
+TABLE_V = shipped("audit")["paper_table_v"]
 MATRICES = {
     "casme2": [[83, 5, 0], [12, 19, 1], [2, 0, 23]],
     "smic": [[54, 10, 6], [17, 30, 4], [14, 1, 28]],

@@ -428,7 +428,9 @@ def test_a_study_file_that_is_wrong(sound, tmp_path, text, words):
 
 
 def test_files_that_are_not_there_or_no_text(sound, tmp_path):
-    refused(run(tmp_path / "none.toml", sound, tmp_path / "out"), "there is no file", "none.toml", "studies/")
+    refused(
+        run(tmp_path / "none.toml", sound, tmp_path / "out"), "there is no file", "none.toml", "comes with microexpr"
+    )
     (tmp_path / "e.toml").write_bytes(b"\xff\xfe\x00")
     refused(run(tmp_path / "e.toml", sound, tmp_path / "out"), "e.toml cannot be read", out=tmp_path / "out")
     refused(run(tmp_path, sound, tmp_path / "out"), f"{tmp_path} cannot be read", out=tmp_path / "out")

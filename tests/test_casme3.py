@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from microexpr.components.datasets._example import xls, xlsx
 from microexpr.components.datasets.casme3 import Casme3
+from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import Experiment, Study, load
 from microexpr.core.clip import ActionUnit
 from microexpr.core.errors import ConfigError, DataError, Fault, FrameError, UnfitError
@@ -23,8 +24,6 @@ from microexpr.core.interfaces import Modality, datasets
 from microexpr.core.labels import LABEL_SETS
 from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.study import planned
-
-STUDIES = Path(__file__).parents[1] / "studies"
 
 LABELS = "annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx"
 OLD_LABELS = "annotation/partA/cas(me)3_part_A_ME_label_JpgIndex_v1.xls"

@@ -25,7 +25,6 @@ from microexpr.config.study import Experiment, load
 from microexpr.learning import training
 from shell import Answer, microexpr
 
-STUDIES = Path(__file__).parents[1] / "studies"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 TAG = "poolformer_m36.sail_in1k"
 

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
 from microexpr.core import interfaces as contracts
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.labels import label_set
-
-STUDIES = Path(__file__).parents[1] / "studies"
 
 
 def test_papers_defaults():

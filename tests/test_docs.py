@@ -15,6 +15,7 @@ import pytest
 import typer
 from tools.component_pages import components_page, database_pages, main
 
+from microexpr.config.loading import shipped
 from microexpr.config.study import Experiment, parse
 
 ROOT = Path(__file__).parents[1]
@@ -79,9 +80,8 @@ def test_commands_and_their_options_exist(page, words):
         command, rest = command.commands[rest[0]], rest[1:]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in rest if word.startswith("--")} <= known | {"--debug", "--help"}
-    for word in rest:
-        if word.startswith("studies/"):
-            assert (ROOT / word).is_file(), f"{page}: no file {word}"
+    if words[1] in ("study", "run", "tune", "fit") and len(words) > 2 and re.fullmatch(r"[a-z]\w*", words[2]):
+        assert words[2] in shipped(), f"{page}: no study {words[2]!r}"
 
 
 def test_recipes_in_the_documents_are_valid():

@@ -10,10 +10,11 @@ from tools import full_size
 
 from microexpr.api import weights_tags
 from microexpr.components.datasets.synthetic import make
+from microexpr.config.loading import shipped
 from microexpr.config.study import METHODS, Study, load
 from microexpr.core import interfaces as contracts
 
-STUDY = Path(__file__).parents[1] / "studies" / "table6.toml"
+STUDY = shipped()["table6"]
 CELLS = {
     place[METHODS]: cell
     for place, cell in zip(load(Study, STUDY).places(), load(Study, STUDY).cells(), strict=True)

@@ -17,6 +17,7 @@ from microexpr import api, cli
 
 PACKAGE = Path(microexpr.__file__).parent
 CALLS = {
+    "studies": "list_studies",
     "study": "run_study",
     "run": "run_experiment",
     "fit": "fit",
@@ -36,7 +37,7 @@ CALLS = {
     "weights bundle": "bundle_weights",
     "weights unbundle": "unbundle_weights",
 }
-ONLY_OF_THE_COMMAND = {"help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind"}
+ONLY_OF_THE_COMMAND = {"help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind", "study"}
 
 
 def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..., None]]:

@@ -118,7 +118,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
         "format": 1,
         "name": "paper" if full else "demo",
         "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",
-        "command": "microexpr study studies/demo.toml --data example --out out/demo",
+        "command": "microexpr study demo --data example --out out/demo",
         "version": "0.1.0",
         "created": "2026-11-22T14:00:00Z",
         "stamps": [
@@ -377,7 +377,7 @@ def test_page_states_what_must_be_read_first(written: ReportPaths) -> None:
         "2,613 frames, not 2,061",
         "0.4762",
         "not evidence of a lie",
-        "microexpr study studies/demo.toml",
+        "microexpr study demo",
     ):
         assert words in text
 

@@ -14,6 +14,7 @@ import tomli_w
 
 from conftest import recipe, write_database
 from microexpr import check_results, run_experiment, run_study
+from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import Bootstrap, Experiment, Study, load, parse
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError, UnknownComponentError
@@ -30,7 +31,6 @@ from shell import microexpr
 from test_report import Page, few_cells, make_summary, read
 from test_report import undrawn as undrawn
 
-STUDIES = Path(__file__).parents[1] / "studies"
 FAST = {"model": "pca_svm", "loss": "cross_entropy"}
 
 

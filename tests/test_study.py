@@ -20,6 +20,7 @@ from microexpr.components.datasets.synthetic import SyntheticSpec, plan
 from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
 from microexpr.components.models.shallow import SmallCnn
+from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import Study, load, parse, rng_for
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
@@ -37,7 +38,6 @@ from shell import microexpr
 from test_casme2 import jpeg
 from test_report import Page
 
-STUDIES = Path(__file__).parents[1] / "studies"
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
 
 

@@ -19,7 +19,7 @@ SMALL = {"subjects": 4, "clips": 16, "emotions": ("happiness", "surprise"), "exp
 
 @pytest.fixture
 def study(root):
-    return load(Study, root / "studies" / "planted.toml")
+    return load(Study, root / "tools/validation/planted.toml")
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeyp
     monkeypatch.setattr(command, "SCENARIOS", {145: command.SCENARIOS[145]})
     page, study = tmp_path / "page.md", tmp_path / "study.toml"
     page.write_text((root / "docs" / "validation.md").read_text("utf-8"), "utf-8")
-    whole = (root / "studies" / "planted.toml").read_text("utf-8")
+    whole = (root / "tools/validation/planted.toml").read_text("utf-8")
     study.write_text(
         whole.replace("[32, 48]", "[32]").replace('    { name = "crop", crop = "centre" },\n', ""), "utf-8"
     )

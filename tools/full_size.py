@@ -1,6 +1,6 @@
 """``make models``: train every network of a study at its real size for two epochs, predict, and write docs/models.md.
 
-It runs ``python -m tools.full_size studies/table6.toml out/models docs/models.md``. Each network runs in a process
+It runs ``python -m tools.full_size table6 out/models docs/models.md``. Each network runs in a process
 of its own, on drawn faces and from random weights, through the same code as any experiment; what was measured is kept
 in the folder, so that an interrupted run goes on. Rows of another device (an accelerator beside a CPU) stay in the
 page's data, ``docs/models.json``, until that device measures again.
@@ -49,7 +49,7 @@ LITERATURE: Mapping[str, dict[str, Any]] = {
 HEAD = """\
 # Full-size models, truly run
 
-Made by `make models`; do not edit. Every network of `studies/table6.toml` at its real size: {epochs} epochs on half
+Made by `make models`; do not edit. Every network of the study `table6` at its real size: {epochs} epochs on half
 of 12 drawn clips and the prediction of the others, from random weights, by the same code as any experiment. That they
 run is what this page shows; on drawn faces and after {epochs} epochs no score means anything, and none is printed.
 

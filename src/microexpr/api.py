@@ -213,6 +213,16 @@ def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
     return load_fitted(Path(folder))
 
 
+def list_studies() -> list[dict[str, str]]:
+    """Return the studies and experiments that come with the package: name, what it is, the command, the file."""
+    from microexpr.config.loading import described, shipped
+
+    return [
+        {"name": name, **dict(zip(("about", "command"), described(file), strict=True)), "file": str(file)}
+        for name, file in shipped().items()
+    ]
+
+
 # --- databases --------------------------------------------------------------------------------------------------------
 def check_data(
     name: str, root: Path | str, *, table_only: bool = False, parameters: Mapping[str, Any] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -11,6 +10,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from microexpr.audit.claims import Printed, printed
 from microexpr.audit.margins import Over
+from microexpr.config.loading import read_toml
 from microexpr.core.errors import ConfigError, UsageError, suggest
 
 ABSENT: Final = ("-", "\u2013", "\u2014", "")
@@ -86,15 +86,8 @@ class PublishedTable(_Strict):
 
 def read_table(file: Path) -> PublishedTable:
     """Read a table; raises ConfigError with everything that is wrong with it."""
-    try:
-        # Numbers stay text: 0.500 is printed with three decimals, 0.5 with one.
-        content = tomllib.loads(file.read_text("utf-8"), parse_float=str)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {file}; studies/audit/ of the project holds an example.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    # Numbers stay text: 0.500 is printed with three decimals, 0.5 with one.
+    file, content = read_toml(file, "audit", parse_float=str)
     try:
         table = PublishedTable.model_validate(content)
     except ValidationError as error:

@@ -72,7 +72,9 @@ def log(
 def table(
     file: Annotated[
         Path,
-        typer.Argument(help="A published table, for instance studies/audit/paper_table_v.toml.", metavar="TABLE.toml"),
+        typer.Argument(
+            help="A published table as a file, or paper_table_v, which comes with microexpr.", metavar="TABLE"
+        ),
     ],
     json: JsonOption = False,
 ) -> None:

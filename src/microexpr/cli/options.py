@@ -44,9 +44,12 @@ SeedsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 StudyArgument = Annotated[
-    Path, typer.Argument(help="Study file, for instance studies/paper.toml.", metavar="STUDY.toml")
+    Path, typer.Argument(help="Study file, or the name of one that `microexpr studies` lists.", metavar="STUDY")
 ]
-ExperimentArgument = Annotated[Path, typer.Argument(help="Experiment file.", metavar="EXPERIMENT.toml")]
+ExperimentArgument = Annotated[
+    Path,
+    typer.Argument(help="Experiment file, or the name of one that `microexpr studies` lists.", metavar="EXPERIMENT"),
+]
 
 
 def values(settings: list[str] | None) -> dict[str, Any]:

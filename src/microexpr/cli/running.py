@@ -1,4 +1,4 @@
-"""``microexpr study``, ``run`` and ``fit``."""
+"""``microexpr studies``, ``study``, ``run`` and ``fit``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from microexpr.cli.options import (
     StudyArgument,
     WorkersOption,
 )
-from microexpr.core.errors import UsageError
+from microexpr.core.errors import UsageError, suggest
 
 
 def study(
@@ -89,6 +89,24 @@ def study(
         show.summary(finished.summary, finished.paths.html)
     if finished.result.failed:
         raise typer.Exit(1)
+
+
+def studies(
+    study: Annotated[str | None, typer.Argument(help="Print this one's file.", metavar="NAME")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the studies that come with microexpr; with a name print its file, to be changed and run."""
+    from microexpr import api
+
+    found = {row["name"]: row for row in api.list_studies()}
+    if study is not None and study not in found:
+        raise UsageError(f"no study {study!r} comes with microexpr{suggest(study, found)}. Known: {', '.join(found)}.")
+    if json:
+        show.as_json(found[study] if study else list(found.values()))
+    elif study:
+        typer.echo(Path(found[study]["file"]).read_text("utf-8"), nl=False)
+    else:
+        show.studies(list(found.values()))
 
 
 def run(

@@ -250,6 +250,15 @@ def databases(found: Sequence[Mapping[str, Any]]) -> None:
         typer.echo("")
 
 
+def studies(found: Sequence[Mapping[str, str]]) -> None:
+    """Print the studies that come with the package, and the command that runs each."""
+    for item in found:
+        typer.echo(item["name"])
+        _wrapped("", item["about"], indent=2)
+        typer.echo(f"  {item['command']}\n")
+    typer.echo("To change one: microexpr studies NAME > my_study.toml")
+
+
 def stats(found: Mapping[str, Any]) -> None:
     """Print counts by class and person, and the smallest, middle and largest of what was measured."""
     stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""

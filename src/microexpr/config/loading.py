@@ -1,10 +1,13 @@
-"""TOML turned into checked models: dotted keys, and every wrong key told at once."""
+"""Study files: where they are, TOML turned into checked models with dotted keys, every wrong key listed at once."""
 
 from __future__ import annotations
 
 import copy
+import itertools
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +15,41 @@ from pydantic import BaseModel, ValidationError
 from microexpr.core.errors import ConfigError, suggest
 
 M = TypeVar("M", bound=BaseModel)
+SHIPPED = Path(__file__).parents[1] / "studies"
+"""Folder of the files that come with the package: studies, experiments, and published tables in `audit/`."""
+
+
+def shipped(folder: str = "") -> dict[str, Path]:
+    """Return the files that come with the package by name, sorted."""
+    return {file.stem: file for file in sorted((SHIPPED / folder).glob("*.toml"))}
+
+
+def described(file: Path) -> tuple[str, str]:
+    """Return what a file that comes with the package is, and the command that runs it: its first comment says both."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
+    comment = [line.removeprefix("#").removeprefix(" ") for line in lines]
+    command = next(line.strip() for line in comment if re.match(rf"  microexpr (study|run|tune) {file.stem} ", line))
+    sentence = re.split(r"(?<=\w)\. |: | \(", " ".join(comment), maxsplit=1)[0]
+    return sentence.removesuffix("."), command
+
+
+def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[str, Any]]:
+    """Return a file, one of the package where it is named without ``.toml``, and its content; raises ConfigError."""
+    known = shipped(folder)
+    if not file.is_file() and file.name == str(file) in known:
+        file = known[str(file)]
+    try:
+        return file, tomllib.loads(file.read_text("utf-8"), **options)
+    except FileNotFoundError:
+        if file.stem in known:
+            hint = f"microexpr comes with one of this name: write {file.stem} instead of {file}."
+        else:
+            hint = f"Give the path of a file, or the name of one that comes with microexpr: {', '.join(known)}."
+        raise ConfigError(f"there is no file {file}. {hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
 
 
 def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:

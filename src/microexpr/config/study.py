@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,7 +17,7 @@ from microexpr.config.experiment import FIELDS, LARGEST
 from microexpr.config.experiment import Experiment as Experiment
 from microexpr.config.loading import parse as parse
 from microexpr.config.loading import parse_setting as parse_setting
-from microexpr.config.loading import set_dotted
+from microexpr.config.loading import read_toml, set_dotted
 from microexpr.config.settings import LATER
 from microexpr.config.settings import Bootstrap as Bootstrap
 from microexpr.config.settings import Choice as Choice
@@ -250,15 +249,11 @@ M = TypeVar("M", Experiment, Study)
 
 
 def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> M:
-    """Read an Experiment or a Study from TOML, dotted `values` set on top; raises ConfigError."""
-    try:
-        content = tomllib.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {file}; `studies/` of the project holds examples.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    """Read an Experiment or a Study from TOML, dotted `values` set on top; raises ConfigError.
+
+    `file` is a path, or the name of a study that comes with the package, ``paper`` for instance.
+    """
+    file, content = read_toml(file)
     for key, value in (values or {}).items():
         set_dotted(content, key, value)
     _expect(kind, content, file)

@@ -210,7 +210,7 @@ def _confounded(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) ->
             "warning",
             "What the preprocessings differ in varies together, so that no difference can be put down to one of it.",
             f"{', '.join(bound)} never vary apart in {', '.join(used)}.",
-            "vary one at a time, as studies/paradox.toml does",
+            "vary one at a time, as the study paradox does",
         )
 
 

@@ -23,7 +23,7 @@ class Reverse:
 
     Horizontal and vertical motion become ``low + high - value``; strain and magnitude stay. It says that an expression
     that fades is told from the same lines as one that grows. On the flow images of MEGC 2019 that costs STSTNet 0.18 of
-    UF1 (`studies/motion_gains.toml`): an expression and its opposite are not alike. Views without channels of motion
+    UF1 (the study `motion_gains`): an expression and its opposite are not alike. Views without channels of motion
     are refused, and such of unknown scaling.
     """
 

@@ -45,7 +45,7 @@ class DualStream3dCnn:
     Departures: there is no public code, and of the paper no more was at hand than its title and a row of a table that
     cites it (two 3-D CNNs and action units, multi-task, focal loss, five classes). So what each stream sees (the
     authors' second may be optical flow), layers, sizes, joining and weights of the losses are ours. Focal loss is a
-    choice of the experiment, ``loss = "focal"``, which studies/table6.toml makes. Convolutions with strides stand for
+    choice of the experiment, ``loss = "focal"``, which the study `table6` makes. Convolutions with strides stand for
     pooling in 3-D, whose gradient differs from run to run on a GPU.
     """
 
