@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does
+TESTS = Path(__file__).parent
 EMOTIONS = ("happiness", "surprise", "disgust")
 SIDE = 48
 _Y, _X = np.mgrid[:SIDE, : SIDE + 16] // 6 % 2
@@ -104,3 +105,10 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No pretrained weights are at hand, and none can be fetched."""
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make figures without turning them into bytes, which takes most of a report's time."""
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"/>'
+    monkeypatch.setattr("microexpr.report.style.render", lambda figure: (drawing, b"%PDF"))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from tools.component_pages import components_page, database_pages, main
 
 from microexpr.config.loading import shipped
 from microexpr.config.study import Experiment, parse
+from tools.component_pages import components_page, database_pages, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -1,8 +1,8 @@
 """``make validate``: measure what tests, intervals and whole studies do, and write the tables into a page.
 
-It runs ``python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md``. What is measured is
-kept in the folder, so that an interrupted run goes on. In the page the text between the marks ``<!-- made: NAME -->``
-and ``<!-- end -->`` is replaced; the rest stays as somebody wrote it.
+It runs ``python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md``. What is measured
+is kept in the folder, so that an interrupted run goes on. In the page the text between the marks
+``<!-- made: NAME -->`` and ``<!-- end -->`` is replaced; the rest stays as it was written.
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ def log(
 def table(
     file: Annotated[
         Path,
-        typer.Argument(
-            help="A published table as a file, or paper_table_v, which comes with microexpr.", metavar="TABLE"
-        ),
+        typer.Argument(help="A published table: a file, or paper_table_v (Table V of the paper).", metavar="TABLE"),
     ],
     json: JsonOption = False,
 ) -> None:

@@ -54,7 +54,8 @@ class Flow:
 
     Half and quarter size (finest = 1 and 2) even out the sensor's noise, full resolution follows fine textures better:
     on drawn faces with noise finest = 2 errs by 0.35 of 0.66 pixels and finest = 0 by 0.45, on a fine texture without
-    noise by 0.18 and 0.05 of 0.36 (``tests/test_speed_motion.py``). Which real skin is nearer to was not measured.
+    noise by 0.18 and 0.05 of 0.36 (``tests/components/representation/test_speed_motion.py``).
+    Which real skin is nearer to was not measured.
 
     Pictures are 32 bit floats. Strain is never negative, so of the range of ``centred`` it uses the upper half.
     """

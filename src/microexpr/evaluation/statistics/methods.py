@@ -158,7 +158,8 @@ def contrast(
     partner that somebody chose; a person is swapped in all pairs at once. Methods are not exchanged one by one, because
     those of a group err together: on made-up studies of 30 persons, where three methods and two share four fifths of
     their errors with their group and all are equally good, such a test claims a difference in 30 %. This one claims it
-    in 5.8 % at a level of 5 %; the interval holds zero in 93.9 % (2,000 studies, `tests/test_leaderboard.py`).
+    in 5.8 % at a level of 5 %; the interval holds zero in 93.9 % (2,000 studies,
+    `tests/evaluation/test_leaderboard.py`).
     """
     seeds = _seeds([*first, *second])
     pairs = [(_of(a, seed), _of(b, seed)) for seed in seeds for a, b in itertools.product(first, second)]

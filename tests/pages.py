@@ -1,0 +1,315 @@
+"""A report as tests read it: a summary made up, the page parsed."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from html.parser import HTMLParser
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from microexpr.report import ReportPaths
+
+CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]
+
+
+TEST = [5, 4, 2, 2, 1, 1, 0]
+
+
+NANO = {"vit_nano": "ViT nano", "poolformer_nano": "PoolFormer nano", "swin_nano": "Swin nano"}
+
+
+FULL = {
+    "vit_b32": "ViT-B/32",
+    "swin_b": "Swin-B",
+    "poolformer_m36": "PoolFormer-m36",
+    "poolformer_m48": "PoolFormer-m48",
+}
+
+
+MIXING = {"vit": "global attention", "swin": "windowed attention", "poolformer": "attention-free pooling"}
+
+
+def png() -> str:
+    """Return a grey picture of 60 x 16 pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes(range(40, 220, 3)) for _ in range(16))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 16, 8, 0, 0, 0, 0))
+    return base64.b64encode(
+        b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    ).decode()
+
+
+def make_cell(rng: np.random.Generator, skill: float) -> dict[str, Any]:
+    """Return the scores of one cell whose confusion matrix was drawn at random."""
+    k = len(CLASSES)
+    confusion = np.zeros((k, k), dtype=int)
+    for true, n in enumerate(TEST):
+        for _ in range(n):
+            confusion[true, true if rng.random() < skill else rng.integers(k - 1)] += 1
+    hits, true_n, said_n = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    present = true_n > 0
+    f1 = 2 * hits / np.maximum(true_n + said_n, 1)
+    macro = float(f1[present].mean())
+    train = min(0.99, macro + 0.2 + 0.3 * rng.random())
+    tried = {"cross_entropy": macro + 0.1 * rng.random(), "focal": macro + 0.1 * rng.random()}
+    return {
+        "loss": max(tried, key=lambda name: tried[name]),
+        "loss_scores": tried,
+        "macro_f1": macro,
+        "ci_low": max(0.0, macro - 0.14),
+        "ci_high": min(1.0, macro + 0.2),
+        "uf1": macro * 0.9,
+        "uar": float((hits[present] / true_n[present]).mean()),
+        "accuracy": float(hits.sum() / true_n.sum()),
+        "n_test": sum(TEST),
+        "per_class_f1": {c: float(v) if n else None for c, v, n in zip(CLASSES, f1, TEST, strict=True)},
+        "confusion": confusion.tolist(),
+        "epochs_run": 18,
+        "chosen_epoch": 12,
+        "train_macro_f1": train,
+        "val_macro_f1": min(train, macro + 0.05),
+        "train_views": 72,
+        "seconds": 4.2,
+    }
+
+
+def make_curves(rng: np.random.Generator, where: dict[str, str], cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the learning curves of both losses of one cell."""
+    epochs = list(range(1, cell["epochs_run"] + 1))
+    rise = 1 - np.exp(-np.array(epochs) / 5)
+    return [
+        {
+            **where,
+            "loss": loss,
+            "fold": "holdout",
+            "epoch": epochs,
+            "train_loss": (1.9 - 1.5 * rise + 0.04 * rng.standard_normal(len(epochs))).tolist(),
+            "val_loss": (1.9 - 0.6 * rise + 0.06 * rng.standard_normal(len(epochs))).tolist(),
+            "train_macro_f1": (cell["train_macro_f1"] * rise).tolist(),
+            "val_macro_f1": np.clip(cell["val_macro_f1"] * rise + 0.05 * rng.standard_normal(18), 0, 1).tolist(),
+            "chosen_epoch": cell["chosen_epoch"],
+            "chosen": loss == cell["loss"],
+        }
+        for loss in ("cross_entropy", "focal")
+    ]
+
+
+def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]:
+    """Return a summary such as a study writes, with seeded numbers."""
+    rng = np.random.default_rng(seed)
+    full = models is FULL
+    cells, curves = [], []
+    for m, s, model in product(("m1", "m2"), ("af", "kfs", "mfs"), models):
+        where = {"preprocessing": m, "sampling": s, "model": model}
+        cell = make_cell(rng, 0.25 + 0.2 * (s == "mfs") + 0.1 * rng.random())
+        cells.append({**where, "key": f"{rng.integers(2**60):016x}", **cell})
+        curves += make_curves(rng, where, cell)
+    sizes = {"m1": (384 if full else 96, 3), "m2": (224 if full else 64, 1)}
+    guess = {"macro_f1": 0.128, "ci_low": 0.04, "ci_high": 0.25, "uf1": 0.11, "uar": 0.14, "accuracy": 0.24}
+    total = [37, 24, 12, 10, 9, 3, 1]
+    return {
+        "format": 1,
+        "name": "paper" if full else "demo",
+        "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",
+        "command": "microexpr study demo --data example --out out/demo",
+        "version": "0.1.0",
+        "created": "2026-11-22T14:00:00Z",
+        "stamps": [
+            {
+                "code": "synthetic",
+                "level": "warning",
+                "text": "Synthetic faces, expression size 4×: says nothing about real micro-expressions.",
+            },
+            {
+                "code": "reduced",
+                "level": "warning",
+                "text": "Reduced: 96 clips, nano models, M1 at 96 and M2 at 64 pixels.",
+            },
+            {
+                "code": "shared_subjects",
+                "level": "warning",
+                "text": "The split shares subjects between training and test: 11 of 12 test persons.",
+            },
+            {"code": "random_weights", "level": "note", "text": "Random weights: nothing was pretrained."},
+            {"code": "best_of", "level": "note", "text": "Best of 18 cells: chosen on the test set."},
+        ],
+        "data": {
+            "datasets": ["casme2"],
+            "n_clips": 96,
+            "n_subjects": 12,
+            "classes": CLASSES,
+            "counts": dict(zip(CLASSES, total, strict=True)),
+            "parts": {
+                "train": dict(zip(CLASSES, [28, 18, 9, 7, 7, 1, 1], strict=True)),
+                "val": dict(zip(CLASSES, [4, 2, 1, 1, 1, 1, 0], strict=True)),
+                "test": dict(zip(CLASSES, TEST, strict=True)),
+            },
+            "facts": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no person"},
+            "fingerprint": "3f0c9b" * 10 + "aa11",
+            "corrections": ["04/EP12_01f: apex '/' read as 121 (middle of onset and offset)"],
+            "skipped": [
+                {
+                    "where": "CASME2-coding.xlsx row 41",
+                    "clip": "05/EP03_1",
+                    "problem": "frame 87 is empty",
+                    "mend": "copy it again",
+                }
+            ],
+        },
+        "protocol": {"name": "paper_holdout", "subject_independent": False, "shared_persons": 11, "test_persons": 12},
+        "preprocessing": {
+            name: {
+                "label": name.upper(),
+                "description": {
+                    "m1": "short side resized, then the centre cropped",
+                    "m2": "dlib's box of every frame, 20 px wider on each side, cropped, resized, grey",
+                }[name],
+                "height": size,
+                "width": size,
+                "channels": ["r", "g", "b"][:channels] if channels == 3 else ["grey"],
+                "values_per_image": size * size * channels,
+                "face_centred": {"m1": 0.83, "m2": 1.0}[name],
+                "box_jitter_px": {"m1": None, "m2": 6.31}[name],
+                "n_frames": 1248,
+            }
+            for name, (size, channels) in sizes.items()
+        },
+        "sampling": {
+            "af": {"label": "AF", "nominal": 1, "train": 72, "val": 10, "test": 15, "per_clip": 1.0},
+            "kfs": {"label": "KFS", "nominal": 3, "train": 216, "val": 30, "test": 45, "per_clip": 3.0},
+            "mfs": {"label": "MFS", "nominal": 13, "train": 921, "val": 127, "test": 190, "per_clip": 12.79},
+        },
+        "models": {
+            name: {
+                "label": label,
+                "token_mixing": MIXING[name.split("_")[0]],
+                "parameters": int(rng.integers(10**5, 10**8)),
+                "weights": "random",
+            }
+            for name, label in models.items()
+        },
+        "cells": cells,
+        "baselines": {
+            "majority": guess | {"macro_f1": 0.081, "ci_low": 0.05, "ci_high": 0.11, "n_test": 15},
+            "guessing": guess | {"n_test": 15},
+        },
+        "named_cell": {
+            "preprocessing": "m2",
+            "sampling": "af",
+            "model": next(iter(models)),
+            "protocol": "loso",
+            "macro_f1": 0.412,
+            "ci_low": 0.31,
+            "ci_high": 0.52,
+            "permutation_level": 0.187,
+            "permutation_mean": 0.135,
+            "p_value": 0.001,
+            "interval_unit": "person",
+            "shuffled_macro_f1": 0.121,
+            "n_test": 96,
+            "n_persons": 12,
+            "uf1": 0.4,
+            "uar": 0.41,
+            "accuracy": 0.47,
+        },
+        "intervals": {"method": "percentile bootstrap", "unit": "clip", "n": 1000, "level": 0.95},
+        "metrics": {
+            "macro_f1": {
+                "formula": "mean over classes of 2 TP / (2 TP + FP + FN)",
+                "absent_classes": "classes without a true test clip are left out",
+            },
+            "uf1": {"formula": "macro-F1 of counts pooled over folds", "absent_classes": "as macro-F1"},
+            "uar": {"formula": "mean over classes of TP / (TP + FN)", "absent_classes": "left out"},
+            "accuracy": {"formula": "right / all", "absent_classes": "does not matter"},
+        },
+        "curves": curves,
+        "latency": [
+            {
+                "model": model,
+                "height": size,
+                "width": size,
+                "channels": c,
+                "ms": float(2 + 8 * rng.random()),
+                "fps": 180.0,
+                "device": "AMD EPYC, 2 threads",
+                "threads": 2,
+                "repeats": 50,
+            }
+            for model in models
+            for size, c in sizes.values()
+        ],
+        "choices": [
+            {
+                "choice": "crop of M1",
+                "value": "short side to 96, then centre",
+                "paper": "“center-cropped raw frames at 384x384”",
+                "default": True,
+            },
+            {"choice": "face box", "value": "every frame, HOG", "paper": "“Dlib face detection”", "default": True},
+            {"choice": "weights", "value": "random", "paper": "ImageNet", "default": False},
+        ],
+        "environment": {
+            "python": "3.11.2",
+            "torch": "2.9.1",
+            "device": "cpu",
+            "cpu": "AMD EPYC",
+            "threads": 2,
+            "execution": "fold by fold",
+        },
+        "seeds": {"split": 0, "training": [0]},
+        "examples": [
+            {"caption": "One clip (synthetic) as M1 and M2 show it at onset, apex and offset.", "png_base64": png()}
+        ],
+    }
+
+
+class Page(HTMLParser):
+    """What a page loads, says and leaves open."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(paths: ReportPaths) -> Page:
+    return Page(paths.html.read_text(encoding="utf-8"))
+
+
+def few_cells() -> dict[str, Any]:
+    """Return a summary of two cells that differ in their preprocessing."""
+    summary = make_summary()
+    for rows in ("cells", "curves"):
+        summary[rows] = [row for row in summary[rows] if (row["sampling"], row["model"]) == ("af", "vit_nano")]
+    return summary

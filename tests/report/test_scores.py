@@ -1,0 +1,375 @@
+"""What is made of stored predictions: intervals, scores asked for, several seeds, single cells in the report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomli_w
+
+from conftest import recipe, write_database
+from microexpr import check_results, run_experiment, run_study
+from microexpr.config.loading import SHIPPED as STUDIES
+from microexpr.config.study import Bootstrap, Experiment, Study, load, parse
+from microexpr.core.confusion import present
+from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.interfaces import metrics
+from microexpr.evaluation.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.evaluation.statistics.bootstrap import bootstrap
+from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.seeds import split_seeds
+from microexpr.report import intervals, write_report
+from microexpr.report.choices import _repeats
+from microexpr.report.intervals import interval
+from microexpr.runs import experiment as experiments
+from pages import Page, few_cells, make_summary, read
+from shell import microexpr
+
+FAST = {"model": "pca_svm", "loss": "cross_entropy"}
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory):
+    """The small database as three of two persons each, written as three names in one manifest."""
+    root = write_database(tmp_path_factory.mktemp("joined"))
+    with (root / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["dataset"] = ("first", "second", "third")[int(row["subject"][1]) // 2]
+    with (root / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+@pytest.fixture(scope="module")
+def one(joined, tmp_path_factory):
+    """One experiment that asks for a mean of folds."""
+    out = tmp_path_factory.mktemp("one")
+    asked = {**FAST, "scores": ["weighted_f1", "mean_of_folds(uf1)", "uf1"], "shuffled": 1}
+    return run_experiment(recipe().with_values(asked), joined, out, workers=1), out
+
+
+@pytest.fixture(scope="module")
+def seeded(database, tmp_path_factory):
+    """One experiment with three seeds, by the command."""
+    folder = tmp_path_factory.mktemp("seeded")
+    quick = recipe().with_values({"training.epochs": 3, "protocol": {"name": "subject_kfold", "k": 2}})
+    (folder / "e.toml").write_text(quick.to_toml(), "utf-8")
+    words = ("run", folder / "e.toml", "--data", database, "--out", folder / "out", "--seeds", "0, 2,1,2", "-q")
+    return microexpr(*words), folder / "out", json.loads((folder / "out" / "summary.json").read_text("utf-8"))
+
+
+def table_of(out: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of one of the report's tables."""
+    with (out / "tables" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def page(out: Path) -> str:
+    return Page((out / "report.html").read_text("utf-8")).text
+
+
+# --- intervals --------------------------------------------------------------------------------------------------------
+def test_the_default_interval_is_the_one_that_covers_best():
+    settings = Experiment().bootstrap
+    assert (settings.unit, settings.method, settings.stratified) == ("person", "expanded", False)
+    papers = load(Study, STUDIES / "paper.toml").experiment.bootstrap
+    assert (papers.n, papers.unit, papers.method) == (1000, "clip", "percentile")
+
+
+def test_intervals_and_scores_make_no_other_experiment():
+    key = Experiment().key()
+    changes = {"bootstrap": {"unit": "clip", "method": "bca", "stratified": True}, "scores": ["mean_of_folds(uar)"]}
+    assert Experiment().with_values(changes).key() == key
+
+
+def test_strata_of_persons_are_refused_where_they_are_written(tmp_path):
+    (tmp_path / "e.toml").write_text("[bootstrap]\nstratified = true\n", "utf-8")
+    answer = microexpr("run", tmp_path / "e.toml", "--data", tmp_path, "--out", tmp_path / "out")
+    assert answer.code == 1
+    assert "bootstrap: persons show several classes" in answer.err
+    assert 'set unit = "clip" as well, or leave stratified out' in answer.err
+    assert not (tmp_path / "out").exists()
+
+
+def predictions(n: int = 60, persons: int = 12) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    y_true = rng.integers(3, size=n)
+    y_pred = np.where(rng.random(n) < 0.6, y_true, rng.integers(3, size=n))
+    who = [f"p{number % persons:02}" for number in range(n)]
+    return pd.DataFrame({"clip": [f"c{k}" for k in range(n)], "person": who, "y_true": y_true, "y_pred": y_pred})
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca", "expanded"])
+@pytest.mark.parametrize(("unit", "stratified"), [("clip", False), ("clip", True), ("person", False)])
+def test_every_setting_reaches_the_interval(method, unit, stratified):
+    from microexpr.config.study import rng_for
+
+    table, settings = predictions(), Bootstrap(n=300, unit=unit, method=method, stratified=stratified, level=0.9)
+    y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))
+    expected = bootstrap(
+        metrics.build("macro_f1", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng_for(7, "bootstrap"),
+        n=300, persons=table["person"].to_numpy() if unit == "person" else None, level=0.9, method=method,
+        stratified=stratified,
+    )  # fmt: skip
+    assert interval(table, 3, settings, 7) == expected
+
+
+def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
+    real, table = intervals.bootstrap, predictions()
+
+    def refusing(*given, **settings):
+        if settings["method"] == "bca":
+            raise ConfigError("a BCa interval cannot be given: all resamples lie on one side of the score.")
+        return real(*given, **settings)
+
+    monkeypatch.setattr(intervals, "bootstrap", refusing)
+    found = interval(table, 3, Bootstrap(method="bca"), 0)
+    assert found == interval(table, 3, Bootstrap(method="expanded"), 0)
+    assert intervals.stated(Bootstrap(method="bca"), {found.method})["instead"] == "expanded percentile bootstrap"
+    assert intervals.stated(Bootstrap(method="bca"), {"bca"})["instead"] is None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_report_states_the_method_and_what_stands_in_for_it(tmp_path):
+    summary = few_cells()
+    summary["intervals"] = {"method": "stratified BCa bootstrap", "unit": "clip", "n": 500, "level": 0.9}
+    assert "90 % intervals: stratified BCa bootstrap by clip, 500" in read(write_report(summary, tmp_path)).text
+    summary["intervals"]["instead"] = "expanded percentile bootstrap"
+    assert "; where that cannot be given, expanded percentile" in read(write_report(summary, tmp_path)).text
+
+
+def test_one_tested_person_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    database = write_database(tmp_path / "data", persons=1, clips=12)
+    monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
+    split = recipe().with_values({**FAST, "protocol": {"name": "clip_kfold", "k": 2}})
+    with pytest.raises(ConfigError, match=r'all 12 test clips are of one person, own/s0.*set bootstrap.unit = "clip"'):
+        run_experiment(split, database, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    done = run_experiment(split.with_values({"bootstrap.unit": "clip"}), database, tmp_path / "out", workers=1)
+    assert done.summary["cells"][0]["n_test"] == 12
+    assert "all clips are of one person" in page(tmp_path / "out")  # influence has nothing to say, and says why
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_small_classes_are_told_beside_intervals(tmp_path):
+    text = read(write_report(few_cells(), tmp_path)).text
+    assert "fewer than 8 test clips in a class (others 5, disgust 4, happiness 2, repression 2, surprise 1," in text
+    latex = (tmp_path / "tables" / "table3_main_results.tex").read_text("utf-8")
+    assert "fewer than 8 test clips" in latex
+    summary = few_cells()
+    for cell in summary["cells"]:
+        cell["confusion"] = (np.eye(7, dtype=int) * 8).tolist()
+    assert "test clips in a class" not in read(write_report(summary, tmp_path)).text
+
+
+# --- single cells -----------------------------------------------------------------------------------------------------
+def test_classes_databases_and_persons_are_those_of_the_predictions(one):
+    done = one[0]
+    (detail,) = done.summary["detail"]
+    table = done.result.cells[0].result.predictions()
+    classes = done.summary["data"]["classes"]
+
+    def same(rows: list[dict], expected: pd.DataFrame) -> None:
+        given = pd.DataFrame(rows)[list(expected)]
+        pd.testing.assert_frame_equal(given, expected.reset_index(drop=True), check_dtype=False)
+
+    same(detail["classes"], by_class(table, classes))
+    same(detail["databases"], by_database(table, ("macro_f1", "uf1", "uar", "accuracy")))
+    same(detail["persons"], by_person(table))
+    assert [row["database"] for row in detail["databases"]] == ["first", "second", "third"]
+    y_true = table["y_true"].to_numpy(int)
+    left = influence(
+        metrics.build("macro_f1", {}), y_true, table["y_pred"].to_numpy(int), table["person"].to_numpy(), k=3,
+        over=present(y_true, 3),
+    )  # fmt: skip
+    assert {row["person"]: row["without"] for row in detail["persons"]} == {each.person: each.score for each in left}
+    assert (detail["role"], detail["problem"]) == ("", None)
+
+
+def test_the_report_shows_single_cells(one):
+    out = one[1]
+    assert {"by_class.csv", "by_database.csv", "by_person.tex"} <= {file.name for file in (out / "tables").iterdir()}
+    assert {"persons.svg", "influence.svg"} <= {file.name for file in (out / "figures").iterdir()}
+    rows = table_of(out, "by_person")
+    assert [row["person"] for row in rows] == [
+        f"{name}/s{k}" for k, name in enumerate(["first"] * 2 + ["second"] * 2 + ["third"] * 2)
+    ]
+    text = page(out)
+    assert "Accuracy of every person." in text
+    assert "Without one person macro-F1 is" in text
+
+
+def test_every_metric_of_every_cell_is_there(one):
+    done, out = one
+    scores = done.result.cells[0].result.scores()
+    assert done.summary["cells"][0]["scores"] == scores
+    (row,) = table_of(out, "all_scores")
+    assert {name: float(value) for name, value in row.items()} == pytest.approx(scores)
+    assert "Expected calibration error" in page(out)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
+    quick = recipe().with_values({**FAST, "protocol": "paper_holdout"})
+    named = {"set": {"protocol": "loso", "sampling": "af"}, "permutations": 99, "shuffled_runs": 0}
+    study = Study(
+        name="s", title="t", experiment=quick, grid={"sampling": ["af", "kfs"]}, named_cell=named, latency=False,
+    )  # fmt: skip
+    done = run_study(study, database, tmp_path, workers=1)
+    best, other = done.summary["detail"]
+    assert (best["role"], other["role"]) == ("best", "named")
+    assert best["macro_f1"] == max(cell["macro_f1"] for cell in done.summary["cells"])
+    assert sum(row["clips"] for row in other["persons"]) == 36
+    text = page(tmp_path)
+    assert "Classes: the best cell and the cell named beforehand" in text
+    assert "named: M1 · AF · PCA + SVM under LOSO" in text
+
+
+# --- scores asked for -------------------------------------------------------------------------------------------------
+def test_a_mean_of_folds_is_given_by_its_name_alone_and_stamped(one):
+    done, out = one
+    table = done.result.cells[0].result.predictions()
+    asked = done.summary["cells"][0]["asked"]
+    assert asked == {name: score_named(name, table) for name in ("weighted_f1", "mean_of_folds(uf1)", "uf1")}
+    (stamp,) = [each for each in done.summary["stamps"] if each["code"] == "mean_of_folds"]
+    assert stamp["level"] == "warning"
+    assert mean_of_folds("uf1", table).stamp in stamp["text"]
+    text = page(out)
+    assert text.index(stamp["text"]) < text.index("Mean of folds: UF1")
+    assert "mean_of_folds" not in json.dumps(done.summary["cells"][0]["scores"])
+
+
+def test_a_mean_of_folds_is_objected_to_from_what_is_stored(one, joined, tmp_path, monkeypatch):
+    done, out = one[0], Path(shutil.copytree(one[1], tmp_path / "out"))
+    (said,) = [finding for finding in check_results(out) if finding.code == "ME009"]
+    found = mean_of_folds("uf1", done.result.cells[0].result.predictions())
+    assert f"mean_of_folds(uf1) {found.score:.3f}, pooled" in said.evidence
+    assert (f"{found.incomplete} of 6 folds lack" in said.evidence) == bool(found.incomplete)
+    assert "ME009" in {finding["code"] for finding in done.summary["checks"]}
+    (out / "summary.json").unlink()  # results alone
+    assert "ME009" in {finding.code for finding in check_results(out)}
+    monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
+    again = run_experiment(recipe().with_values({**FAST, "shuffled": 1}), joined, out, workers=1)
+    assert again.summary["cells"][0]["asked"] == {}
+    assert "ME009" not in {finding.code for finding in check_results(out)}  # the report shows it no more
+
+
+def test_a_score_that_there_is_not_is_named():
+    for wrong in ("uff1", "mean_of_folds(uff1)", "mean_of_folds"):
+        with pytest.raises(UnknownComponentError, match="unknown metric"):
+            Experiment().with_values({"scores": [wrong]}).check()
+    with pytest.raises(ConfigError, match="scores"):
+        parse(Experiment, {"scores": "uf1"}, "e.toml")
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+def test_seeds_are_cells_and_their_variance_is_split(seeded):
+    answer, out, summary = seeded
+    assert (answer.code, answer.err) == (0, "")
+    assert [cell["factors"] for cell in summary["cells"]] == [{"seed": "0"}, {"seed": "2"}, {"seed": "1"}]
+    (row,) = summary["over_seeds"]
+    assert row["scores"] == [cell["macro_f1"] for cell in summary["cells"]]
+    stored = [
+        pd.concat(pd.read_parquet(f) for f in (out / "results" / c["key"]).glob("*.views.parquet"))
+        for c in summary["cells"]
+    ]
+    tested = [views[views["part"] == "test"].sort_values("clip") for views in stored]
+    guesses = np.stack([views.filter(regex="^p_").to_numpy().argmax(1) for views in tested])
+    y_true = tested[0]["y_true"].to_numpy(int)
+    found = split_seeds(
+        metrics.build("macro_f1", {}), y_true, guesses, tested[0]["person"].to_numpy(str), k=3, over=present(y_true, 3)
+    )
+    for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
+        assert row[name] == pytest.approx(getattr(found, name)), name
+    shares = [f"{100 * share:.0f} %" for share in (found.seed_share, found.unit_share, found.joint_share)]
+    assert (
+        f"one published score {shares[0]} comes from the seed, {shares[1]} from the persons tested and {shares[2]}"
+        in (" ".join(answer.out.split()))
+    )
+
+
+def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
+    _, out, summary = seeded
+    codes = {stamp["code"] for stamp in summary["stamps"]}
+    assert not codes & {"one_seed", "best_of_cells"}
+    assert not {finding.code for finding in check_results(out)} & {"ME003", "ME006"}
+    assert summary["factors"] is None
+    assert summary["seeds"] == {"seed": [0, 2, 1]}
+    text = page(out)
+    assert "One experiment with 3 seeds was trained" in text
+    assert "Over 3 seeds (0, 2, 1) the mean is" in text
+    assert "picked on the test set" not in text
+    assert (out / "figures" / "seeds.svg").is_file()
+    (row,) = table_of(out, "seeds")
+    assert float(row["seed_2"]) == summary["cells"][1]["macro_f1"]
+    assert sum(float(row[f"{part}_share"]) for part in ("seed", "joint", "unit")) == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_seeds_of_several_cells_stand_side_by_side(database, tmp_path):
+    quick = recipe().with_values({**FAST, "protocol": {"name": "subject_kfold", "k": 2}})
+    study = Study(name="s", title="t", experiment=quick, grid={"sampling": ["af", "kfs"]}, latency=False)
+    done = run_study(study, database, tmp_path, workers=1, seeds=[3, 4])
+    assert [row["sampling"] for row in done.summary["over_seeds"]] == ["af", "kfs"]
+    assert all(row["seeds"] == ["3", "4"] for row in done.summary["over_seeds"])
+    (stamp,) = [each["text"] for each in done.summary["stamps"] if each["code"] == "best_of_cells"]
+    assert "best of 2 settings with 2 seeds" in stamp
+    assert {effect["effect"] for effect in done.summary["factors"]["effects"]} == {"sampling"}
+    assert "The highest mean over 2 seeds (3, 4) is" in page(tmp_path)
+    assert [row["sampling"] for row in table_of(tmp_path, "seeds")] == ["AF", "KFS"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_seeds_that_test_other_clips_are_not_split(database, tmp_path):
+    quick = recipe().with_values({**FAST, "protocol": "paper_holdout"})
+    done = run_experiment(quick, database, tmp_path, workers=1, seeds=[0, 1])
+    (row,) = done.summary["over_seeds"]
+    assert "Each seed was tested on other clips" in row["problem"]
+    assert row["mean"] == pytest.approx(np.mean(row["scores"]))
+    assert "low" not in row
+    assert "Each seed was tested on other clips" in page(tmp_path)
+
+
+def test_a_dry_run_lists_the_seeds(database, tmp_path):
+    study = Study(name="s", title="t", experiment=recipe().with_values(FAST), grid={"sampling": ["af", "kfs"]})
+    (tmp_path / "s.toml").write_text(tomli_w.dumps(study.model_dump(mode="json", exclude_none=True)), "utf-8")
+    words = ("study", tmp_path / "s.toml", "--data", database, "--dry-run", "--json", "--seeds", "7,8")
+    rows = json.loads(microexpr(*words).out)["cells"]
+    assert [row["further"] for row in rows] == [{"seed": "7"}, {"seed": "8"}] * 2
+    assert len({row["key"] for row in rows}) == 4
+    assert {cell.seed for cell in study.seeded([7, 8]).cells()} == {7, 8}
+
+
+@pytest.mark.parametrize("text", ["", "0,-1", "0,x", "1.5"])
+def test_seeds_that_cannot_be(database, tmp_path, text):
+    (tmp_path / "e.toml").write_text(recipe().to_toml(), "utf-8")
+    answer = microexpr("run", tmp_path / "e.toml", "--data", database, "--out", tmp_path / "out", "--seeds", text)
+    assert answer.code == 2
+    assert "--seeds takes numbers with commas between" in answer.err
+
+
+# --- divisions of the clips -------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("undrawn")
+def test_divisions_of_many_cells_are_told_as_a_range(tmp_path):
+    where = {"sampling": "af", "model": "m", "factors": {}}
+    rows = [
+        {"preprocessing": f"p{k}", **where, "repeats": 3, "mean": 0.5, "sd": 0.01}
+        | {"least": 0.5 - k / 100, "most": 0.5 + k / 100}
+        for k in range(1, 6)
+    ]  # fmt: skip
+    assert "p1 · af · m 0.500 (0.490 to 0.510); p2" in _repeats(rows[:2])
+    many = _repeats(rows)
+    assert "moves by 0.020 to 0.100 between the divisions" in many
+    assert "p1" not in many
+    text = read(write_report({**make_summary(), "repeats": rows}, tmp_path)).text
+    assert "Divisions of the clips into folds" in text
+    assert len(table_of(tmp_path, "repeats")) == 5
