@@ -12,7 +12,7 @@ FPS = 200.0
 
 
 def clip(fps=FPS, onset=3, offset=62):
-    return Clip(dataset="d", subject="1", namespace="d", video="v", fps=fps, onset=onset, apex=9, offset=offset)
+    return Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=fps, onset=onset, apex=9, offset=offset)
 
 
 @dataclass

@@ -148,7 +148,7 @@ def test_a_reader_finds_no_fault_with_its_own_example(name, examples):
 
 # --- from frames to model input ---------------------------------------------------------------------------------------
 def clip(onset: int | None = 1, apex: int | None = 5, offset: int | None = 9) -> Clip:
-    return Clip(dataset="d", subject="1", namespace="d", video="v", fps=200.0, onset=onset, apex=apex, offset=offset)
+    return Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=onset, apex=apex, offset=offset)
 
 
 @dataclass

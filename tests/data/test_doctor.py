@@ -405,9 +405,9 @@ def test_the_full_table_has_the_rows_persons_and_classes_of_its_version(full, tm
     out = tmp_path / "clips.csv"
     answer = microexpr("data", "table", "casme2", "--root", full, "--table-only", "--out", out)
     assert (answer.code, answer.err) == (0, "")
-    rows = pd.read_csv(out, keep_default_na=False, dtype={"subject": str})
+    rows = pd.read_csv(out, keep_default_na=False, dtype={"subject_id": str})
     assert answer.out.startswith("255 clips, 26 subjects\n")
-    assert (len(rows), rows["subject"].nunique(), rows["key"].nunique()) == (255, 26, 255)
+    assert (len(rows), rows["subject_id"].nunique(), rows["key"].nunique()) == (255, 26, 255)
     assert rows["label"].value_counts().to_dict() == rows["emotion"].value_counts().to_dict() == COUNTS
     assert list(rows.columns) == [*COLUMNS, "action_units_as_written", "estimated"]
     assert rows.loc[rows["estimated"] == "apex", "key"].str.contains("04/EP12_01f").all()
@@ -440,7 +440,7 @@ def test_csv_and_parquet_hold_the_same(full, tmp_path):
     for name in ("clips.csv", "clips.parquet"):
         data_table("casme2", full, table_only=True, out=tmp_path / name)
     coded = pd.read_parquet(tmp_path / "clips.parquet")
-    plain = pd.read_csv(tmp_path / "clips.csv", keep_default_na=False, dtype={"subject": str})
+    plain = pd.read_csv(tmp_path / "clips.csv", keep_default_na=False, dtype={"subject_id": str})
     assert coded["onset"].dtype == "Int64"
     pd.testing.assert_frame_equal(coded.astype(plain.dtypes), plain)
 

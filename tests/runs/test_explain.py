@@ -418,7 +418,7 @@ def test_the_face_of_a_drawn_person_is_found_in_parts_of_what_the_preprocessing_
 
 # --- pictures and the page --------------------------------------------------------------------------------------------
 def test_a_frame_gets_the_map_of_the_view_and_step_that_shows_it():
-    clip = Clip(dataset="d", subject="s", namespace="n", video="v", onset=1, apex=5, offset=9)
+    clip = Clip(dataset="d", subject_id="s", namespace="n", video="v", onset=1, apex=5, offset=9)
     steps = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2))
     boxes, blank = np.arange(3.0)[:, None] * np.ones(4), np.zeros((2, 2, 3), np.uint8)
 

@@ -236,7 +236,7 @@ def test_grey_is_not_made_of_flow():
     from microexpr.core.interfaces import preprocessors
 
     class Flow:
-        clip = Clip(dataset="d", subject="s", namespace="d", video="v", fps=None, onset=None, apex=None, offset=None)
+        clip = Clip(dataset="d", subject_id="s", namespace="d", video="v", fps=None, onset=None, apex=None, offset=None)
         channels = ("strain", "v", "u")
 
         def pixels(self, numbers):

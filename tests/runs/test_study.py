@@ -451,7 +451,7 @@ def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):
     planned = Workspace(Options({"casme2": casme2})).plan(cell, weights=False)
     (fold,) = planned.folds()
     trained = [planned.data.clips[row] for row in fold.train]
-    assert mfs["train"] == sum(counts[f"{clip.subject}/{clip.video}"] for clip in trained)
+    assert mfs["train"] == sum(counts[f"{clip.subject_id}/{clip.video}"] for clip in trained)
     assert 201 * 11 < mfs["train"] < 201 * 13
 
 

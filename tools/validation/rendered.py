@@ -60,7 +60,7 @@ class Rendered:
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t 480 640 3"]:
         """Draw frames by number, as they come back from JPEG."""
-        planned = self._plans[clip.subject, clip.video]
+        planned = self._plans[clip.subject_id, clip.video]
         drawn = (render(face(self._spec, planned.subject), planned, number) for number in numbers)
         return np.stack([_through_jpeg(frame, self._spec.jpeg_quality) for frame in drawn])
 

@@ -32,7 +32,7 @@ class Clip:
     """
 
     dataset: str
-    subject: str
+    subject_id: str
     namespace: str
     video: str
     fps: float | None = None
@@ -48,9 +48,9 @@ class Clip:
     def key(self) -> str:
         """The clip's name in every result, for instance ``casme2/01/EP02_01f/46-86``."""
         time = () if self.onset is None else (f"{self.onset}-{self.offset}",)
-        return "/".join((self.dataset, self.subject, self.video, *time))
+        return "/".join((self.dataset, self.subject_id, self.video, *time))
 
     @property
     def person(self) -> str:
         """One human across everything: databases that share people share a namespace."""
-        return f"{self.namespace}/{self.subject}"
+        return f"{self.namespace}/{self.subject_id}"

@@ -214,7 +214,7 @@ def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSe
 COLUMNS = (
     "key",
     "dataset",
-    "subject",
+    "subject_id",
     "person",
     "video",
     "onset",

@@ -181,7 +181,7 @@ def bumps():
 
 def represented(name, frames):
     """What a representation makes of grey frames, as a network takes it, and its view."""
-    clip = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=2, offset=2)
+    clip = Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=1, apex=2, offset=2)
     representation = representations.build(name, {})
     shown = representation(Frames(frames[..., None], GREY, np.zeros((2, 4))), (1, 2), clip).astype(np.float32)
     x = torch.as_tensor(np.ascontiguousarray(shown)).movedim(-1, 1)[None]

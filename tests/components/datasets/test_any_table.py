@@ -764,7 +764,7 @@ def test_junk_in_a_cell_is_told_or_shown_and_touches_no_other_clip(name, example
     lost = [clip for key, clip in original.clips.items() if key not in clips]
     if table.headers:
         # Without a header some sheet may give names to what several rows say.
-        assert all(len({(clip.subject, clip.video) for clip in each}) <= 1 for each in (strange, lost))
+        assert all(len({(clip.subject_id, clip.video) for clip in each}) <= 1 for each in (strange, lost))
     assert strange or faults or not lost
     beside = table.file != next(iter(original.tables))
     for clip in strange:
@@ -787,7 +787,7 @@ def shows(clip: Clip, junk: object) -> bool:
     units = map(str, clip.action_units)
     shown = (
         clip.dataset,
-        clip.subject,
+        clip.subject_id,
         clip.video,
         clip.onset,
         clip.apex,

@@ -209,7 +209,7 @@ def test_a_mangled_table_gives_a_message_or_the_right_clips(tmp_path, changes):
         return
     assert len(clips) + len(faults) >= len(ROWS)
     for clip in clips:
-        assert clip.subject.isdigit()
+        assert clip.subject_id.isdigit()
         assert clip.emotion in EXTRACT
         assert clip.onset is not None
         assert clip.offset is not None
@@ -312,7 +312,7 @@ def test_the_example_has_the_owners_layout(tmp_path):
     assert list(map(str, reader.remarks())) == []
     assert (tmp_path / "Section A/sub01/EP01_12/EP01_12-73.jpg").is_file()
     assert (tmp_path / "Section B/sub08/EP07_4/EP07_4-057.jpg").is_file()
-    assert [clip.subject for clip in reader.clips()] == ["01", "01", "02", "08", "08"]
+    assert [clip.subject_id for clip in reader.clips()] == ["01", "01", "02", "08", "08"]
     assert reader.clips()[1].labels["second apex"] == ("87",)
     assert reader.facts()["label version"].startswith("imitates 2019-07-21 (tense 1")
     assert reader.frames(reader.clips()[3], [57, 65], "colour").shape == (2, 240, 320, 3)

@@ -65,7 +65,7 @@ def test_reads_subjects_times_emotions_and_action_units_as_people_typed_them(tmp
     assert first.action_units == (ActionUnit(4), ActionUnit(10, side="L"))
     assert first.labels == {"action_units": ("4+L10",)}
     assert first.person == "casme2/01"
-    assert (second.subject, second.onset, second.apex, second.offset) == ("03", 7, 8, 9)
+    assert (second.subject_id, second.onset, second.apex, second.offset) == ("03", 7, 8, 9)
     assert (second.emotion, second.action_units) == ("others", (ActionUnit(4),))
     assert (third.video, third.action_units, third.labels) == ("EP09f", (), {"action_units": ("?",)})
 

@@ -196,7 +196,7 @@ def test_cells_as_people_typed_them(tmp_path):
     # The table's own name of the video: other tables of these clips are joined by it.
     assert (second.key, second.apex, second.emotion) == ("casme3/spNO.3/J/7-12", None, "sadness")
     assert second.labels["objective class"] == ("3",)
-    assert (third.subject, third.emotion, third.labels) == ("spNO.7", "happiness", {})
+    assert (third.subject_id, third.emotion, third.labels) == ("spNO.7", "happiness", {})
 
 
 def test_several_clips_share_a_video_and_a_row_twice_is_told(tmp_path):
@@ -220,7 +220,7 @@ def test_several_clips_share_a_video_and_a_row_twice_is_told(tmp_path):
 def test_rows_that_are_wrong(tmp_path, row, words):
     reader = Casme3(build(tmp_path, [row, ("spNO.2", *ROW[1:])]))
     says(only(reader.faults(table_only=True)), "v2.xlsx, row 2", *words)
-    assert [clip.subject for clip in reader.clips()] == ["spNO.2"]
+    assert [clip.subject_id for clip in reader.clips()] == ["spNO.2"]
 
 
 # --- releases and where tables lie ------------------------------------------------------------------------------------
@@ -695,6 +695,6 @@ def test_a_mangled_table_gives_messages_or_right_rows(tmp_path, rows, header):
     if not any(fault.clip is None for fault in faults):
         assert len(reader.clips()) + len(faults) >= 1
         for clip in reader.clips():
-            assert clip.subject.startswith("spNO.")
+            assert clip.subject_id.startswith("spNO.")
             assert 0 <= clip.onset <= clip.offset
             assert clip.emotion in Casme3.emotions.values()

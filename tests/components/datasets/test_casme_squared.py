@@ -84,7 +84,7 @@ def test_reads_a_sheet_without_header(tmp_path):
     assert first.labels == {"action_units": ("4+7",), "self-report": ("anger",), "recording": ("0401",)}
     assert (second.onset, second.apex, second.offset, second.kind) == (3, 5, 5, "macro")
     assert (third.emotion, str(third.action_units[0])) == ("others", "R12")
-    assert (fourth.subject, fourth.video, fourth.emotion) == ("s40", "happy1_10", "positive")
+    assert (fourth.subject_id, fourth.video, fourth.emotion) == ("s40", "happy1_10", "positive")
     assert fourth.labels == {"recording": ("0502",)}
     assert [LABEL_SETS["valence_2"].of(clip) for clip in reader.clips()] == ["negative", "negative", None, "positive"]
 
@@ -192,7 +192,7 @@ def test_sheets_that_lack_are_named(tmp_path, sheets, words):
 def test_sheets_in_another_order_and_with_headers(tmp_path):
     sheets = {"r2": [("code", "name"), *RULE2], "r1": [("number", "folder", "person"), *RULE1], "x": ROWS}
     _example.xlsx(tmp_path / TABLE, sheets)
-    assert [clip.subject for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s15", "s40"]
+    assert [clip.subject_id for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s15", "s40"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_row_that_is_wrong_is_told_with_its_place(tmp_path, cells, words):
 def test_subjects_by_folder_and_with_zeros(tmp_path):
     rows = [("01", *ROWS[0][1:]), ("S16", "happy1_1", 1, 2, 3, 12, "positive", "Micro", "")]
     write_table(tmp_path, rows)
-    assert [clip.subject for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s16"]
+    assert [clip.subject_id for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s16"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -245,7 +245,7 @@ def test_a_mangled_table_gives_a_message_or_the_right_clips(tmp_path, changes):
         return
     assert len(clips) + len(faults) >= sum(any(map(str.strip, map(str, filter(None, row)))) for row in rows)
     for clip in clips:
-        assert clip.subject in {f"s{number}" for number in PEOPLE}
+        assert clip.subject_id in {f"s{number}" for number in PEOPLE}
         assert clip.emotion in {"positive", "negative", "surprise", "others"}
         assert clip.onset is not None
         assert clip.offset is not None
@@ -342,7 +342,7 @@ def test_the_example_has_the_owners_layout(tmp_path):
     reader = CasmeSquared(tmp_path, kind="both")
     assert list(map(str, reader.faults())) == []
     assert (tmp_path / "rawpic/s15/15_0401girlcrashing/img001.jpg").is_file()
-    assert [clip.subject for clip in reader.clips()] == ["s15", "s15", "s16", "s16", "s19", "s19"]
+    assert [clip.subject_id for clip in reader.clips()] == ["s15", "s15", "s16", "s16", "s19", "s19"]
     assert [clip.kind for clip in reader.clips()].count("macro") == 2
     assert [remark.problem[:12] for remark in reader.remarks()] == ["nobody coded", "bears the nu"]
     assert reader.frames(reader.clips()[0], [3, 10], "colour").shape == (2, 240, 320, 3)

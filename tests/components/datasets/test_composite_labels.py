@@ -33,9 +33,9 @@ PERSONS = {"casme2": 24, "samm": 28, "smic": 16}
 def casme2_clips() -> list[ClipPlan]:
     """Return 255 clips with CASME II's quirks; two persons swap words with the rest until theirs are all 'others'."""
     clips = list(plan(SyntheticSpec()))
-    spare = [n for n, clip in enumerate(clips) if clip.emotion == "others" and clip.subject not in ONLY_OTHERS]
+    spare = [n for n, clip in enumerate(clips) if clip.emotion == "others" and clip.subject_id not in ONLY_OTHERS]
     for number, clip in enumerate(clips):
-        if clip.subject in ONLY_OTHERS and clip.emotion != "others":
+        if clip.subject_id in ONLY_OTHERS and clip.emotion != "others":
             other = spare.pop()
             clips[number], clips[other] = (
                 replace(clip, emotion="others"),
@@ -76,7 +76,7 @@ def test_the_composite_has_442_clips_of_68_persons(clips):
 
 def test_two_clips_without_a_usable_apex_are_left_out(clips):
     names = (("04", "EP12_01f"), ("05", "EP09_05f"))
-    uncoded, on_onset = [clip for clip in clips if (clip.subject, clip.video) in names]
+    uncoded, on_onset = [clip for clip in clips if (clip.subject_id, clip.video) in names]
     assert uncoded.labels["estimated"] == ("apex",)
     assert on_onset.apex == on_onset.onset
     assert COMPOSITE.of(uncoded) is None
@@ -85,7 +85,7 @@ def test_two_clips_without_a_usable_apex_are_left_out(clips):
 
 # --- what a label set does not keep -----------------------------------------------------------------------------------
 def image(dataset: str, number: int, emotion: str) -> Clip:
-    return Clip(dataset=dataset, subject="1", namespace=dataset, video=f"c{number}", emotion=emotion)
+    return Clip(dataset=dataset, subject_id="1", namespace=dataset, video=f"c{number}", emotion=emotion)
 
 
 def listed() -> list[Clip]:

@@ -140,7 +140,7 @@ def test_a_person_that_the_clips_name_contradicts_is_told(tmp_path, subject, wor
     build(tmp_path, ["train"])
     write_table(tmp_path / NAMES["train"], [(subject, *ROWS["train"][0][1:]), ROWS["train"][1]])
     assert words in str(only(Dfme(tmp_path).faults(table_only=True)))
-    assert [clip.subject for clip in Dfme(tmp_path).clips()] == ["0002"]
+    assert [clip.subject_id for clip in Dfme(tmp_path).clips()] == ["0002"]
 
 
 @pytest.mark.parametrize("tables", ["", "full_release_annotation", "full_release_annotation/full_release_annotation"])

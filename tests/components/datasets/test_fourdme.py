@@ -153,7 +153,7 @@ def test_the_kind_of_frames_can_be_chosen(tmp_path):
 def test_subjects_have_one_spelling(tmp_path):
     spellings = ("S01", "s1", 1, "sub01", "S001")
     write_table(tmp_path, [row(each, f"v{n}", "Others", 1, 2, 3, "4") for n, each in enumerate(spellings)])
-    assert {clip.subject for clip in FourDme(tmp_path).clips()} == {"01"}
+    assert {clip.subject_id for clip in FourDme(tmp_path).clips()} == {"01"}
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_table_without_remarks_is_one_too(tmp_path):
 def test_rows_that_are_wrong(tmp_path, row, words):
     reader = Mmew(build(tmp_path, [row, ROWS[1]]))
     says(only(reader.faults(table_only=True)), f"{TABLE}, row 2", *words)
-    assert [clip.subject for clip in reader.clips()] == ["S02"]
+    assert [clip.subject_id for clip in reader.clips()] == ["S02"]
 
 
 def test_a_video_has_one_row(tmp_path):
@@ -247,6 +247,6 @@ def test_a_mangled_table_gives_messages_or_right_rows(tmp_path, rows, header):
     assert all(fault.problem and fault.mend for fault in faults)
     if not any(fault.clip is None for fault in faults):
         for clip in reader.clips():
-            assert clip.subject.startswith("S")
+            assert clip.subject_id.startswith("S")
             assert 0 <= clip.onset <= clip.offset
             assert clip.emotion in Mmew.emotions.values()

@@ -100,10 +100,10 @@ def test_reads_cells_as_people_typed_them(tmp_path):
         "type": ("Micro - 1/2",),
         "objective class": ("3",),
     }
-    assert (second.subject, second.onset, second.apex, second.offset) == ("007", 497, 498, 500)
+    assert (second.subject_id, second.onset, second.apex, second.offset) == ("007", 497, 498, 500)
     assert (second.emotion, list(map(str, second.action_units))[:2]) == ("others", ["R6?", "R12?"])
     assert str(second.action_units[2]) == "R15"
-    assert (third.subject, third.apex, third.emotion, third.action_units) == ("009", None, "happiness", ())
+    assert (third.subject_id, third.apex, third.emotion, third.action_units) == ("009", None, "happiness", ())
     assert "objective class" not in third.labels
 
 
@@ -165,7 +165,7 @@ def test_a_spoiled_cell_gives_a_message_or_a_right_row(tmp_path, place, cell):
     kept = [clip for clip in clips if clip.video != "007_6_1"]
     assert len(clips) - len(kept) == 1
     assert len(kept) == (0 if faults else 1)
-    assert all(clip.subject == "006" and clip.onset <= clip.offset for clip in kept)
+    assert all(clip.subject_id == "006" and clip.onset <= clip.offset for clip in kept)
     assert all(clip.emotion in COUNTS for clip in kept)
 
 
@@ -318,7 +318,7 @@ def test_long_videos_hold_several_expressions_of_the_same_persons(tmp_path):
     assert (first.key, first.video, first.person) == ("samm_long/006/006_1/2-4", "006_1", "samm/006")
     assert first.labels["filename"] == ("006_1_2",)
     assert (second.kind, second.apex, second.emotion, second.labels["notes"]) == ("macro", None, None, ("Smiles",))
-    assert (second.labels["type"], third.subject) == (("Macro",), "007")
+    assert (second.labels["type"], third.subject_id) == (("Macro",), "007")
     assert reader.frames(second, [6], "colour").shape == (1, 2, 3, 3)
     assert reader.facts()["label version"] == "long videos: 1 macro, 2 micro"
     assert not any("no clip names" in str(remark) for remark in reader.remarks())

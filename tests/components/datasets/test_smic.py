@@ -82,10 +82,10 @@ def test_all_164_clips(tmp_path):
     assert list(map(str, reader.faults())) == []
     assert (len(clips), len({clip.person for clip in clips})) == (164, 16)
     assert Counter(clip.emotion for clip in clips) == {"negative": 70, "positive": 51, "surprise": 43}
-    assert sum(clip.subject == "s3" for clip in clips) == 39
+    assert sum(clip.subject_id == "s3" for clip in clips) == 39
     for name in ("megc2019_3", "smic_3"):
         assert sum(LABEL_SETS[name].of(clip) is not None for clip in clips) == 164
-    assert {clip.labels["challenge name"] for clip in clips if clip.subject == "s1"} == {
+    assert {clip.labels["challenge name"] for clip in clips if clip.subject_id == "s1"} == {
         (name.replace("s1_", "s01_"),) for subject, _, name in smic_clips() if subject == 1
     }
     assert reader.facts()["label version"] == "HS, short clips: as published, negative 70, positive 51, surprise 43"
@@ -101,7 +101,7 @@ def test_a_clip_is_its_folder_from_its_first_frame_to_its_last(tmp_path):
     assert (first.key, first.person) == ("smic/s1/s1_ne_01/559740-559744", "smic/s1")
     assert (first.apex, first.fps, first.emotion) == (None, 100.0, "negative")
     assert first.labels == {"challenge name": ("s01_ne_01",)}
-    assert (second.video, second.emotion, third.subject) == ("s1_po_01", "positive", "s12")
+    assert (second.video, second.emotion, third.subject_id) == ("s1_po_01", "positive", "s12")
     assert third.labels == {"challenge name": ("s12_ne_03",)}
     assert np.array_equal(reader.frames(first, [559744], "colour"), np.full((1, 2, 3, 3), 90, np.uint8))
     assert len(reader.fingerprint()) == 64
@@ -444,7 +444,7 @@ def test_an_expression_that_begins_before_its_recording_is_a_fault(tmp_path):
     reader = Smic(write_long(tmp_path, rows), part="long")
     fault = only(reader.faults(table_only=True))
     says(fault, "row 2 (s18/s18_ne_01)", "the onset 100 lies before the recording's first frame 36700 (column FirstF)")
-    assert [clip.onset for clip in reader.clips() if clip.subject == "s18"] == [36_700, 36_740]
+    assert [clip.onset for clip in reader.clips() if clip.subject_id == "s18"] == [36_700, 36_740]
     # Without that column the length alone tells it.
     plain = [[*cells[:10], None, *cells[11:]] for cells in rows]
     told = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").remarks(table_only=True)]
@@ -525,7 +525,7 @@ def test_a_spoiled_cell_gives_a_message_or_a_right_row(tmp_path, place, cell):
     kept = [clip for clip in reader.clips() if clip.video not in ("s1_sur_02", "s12_po_01")]
     assert len(reader.clips()) - len(kept) == 4
     assert kept or reader.faults(table_only=True)
-    assert all(clip.subject == "s1" and clip.onset <= clip.offset for clip in kept)
+    assert all(clip.subject_id == "s1" and clip.onset <= clip.offset for clip in kept)
     assert all(clip.emotion == "negative" for clip in kept)
 
 

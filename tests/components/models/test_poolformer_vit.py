@@ -113,7 +113,7 @@ def test_the_vit_sees_the_apex_alone_and_the_poolformer_all_frames_in_any_order(
     ("sampling", "params"), [("onset_apex", {}), ("onset_apex_offset", {}), ("apex_offset", {"apex": 0})]
 )
 def test_the_apex_is_where_its_samplings_have_it(sampling: str, params: dict) -> None:
-    clip = Clip(dataset="d", subject="1", namespace="d", video="v", fps=200.0, onset=3, apex=8, offset=20)
+    clip = Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=3, apex=8, offset=20)
     (numbers,) = samplers.build(sampling, {})(clip)
     model = net(view(len(numbers)), **params)
     assert numbers[model.body.apex] == clip.apex

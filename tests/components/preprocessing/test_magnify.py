@@ -189,7 +189,7 @@ def test_clips_that_it_cannot_take():
     with pytest.raises(DataError, match=r"from onset to offset \(3 to 62\).*drop = true"):
         evm(Film(draw), [1, 9])
     with pytest.raises(DataError, match="a ready image has no time"):
-        evm(Film(draw, Clip(dataset="d", subject="1", namespace="d", video="v")), [0])
+        evm(Film(draw, Clip(dataset="d", subject_id="1", namespace="d", video="v")), [0])
 
 
 def test_small_pictures():

@@ -11,7 +11,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import preprocessors
 
-CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=5, offset=9)
+CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=1, apex=5, offset=9)
 
 
 @dataclass

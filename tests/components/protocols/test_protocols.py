@@ -27,7 +27,7 @@ def clips(counts, persons=26, seed=0):
         {
             "key": [f"casme2/{p:02}/EP{row:03}/1-40" for row, p in enumerate(who)],
             "dataset": "casme2",
-            "subject": [f"{p:02}" for p in who],
+            "subject_id": [f"{p:02}" for p in who],
             "person": [f"casme2/{p:02}" for p in who],
             "emotion": [EMOTIONS[c] for c in label],
             "label": label,
@@ -205,7 +205,7 @@ def test_adams_gives_every_class_one_before_two_and_keeps_the_sum():
 def test_loso_tests_every_person_once_in_order():
     table = clips(CASME2)
     folds = list(protocols.build("loso", {})(table, np.random.default_rng(0)))
-    assert [fold.name for fold in folds] == sorted(f"casme2-{p}" for p in set(table["subject"]))
+    assert [fold.name for fold in folds] == sorted(f"casme2-{p}" for p in set(table["subject_id"]))
     np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in folds])), np.arange(255))
     for fold in folds:
         check(table, fold)

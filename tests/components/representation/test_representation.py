@@ -28,8 +28,8 @@ from microexpr.runs.study import Cell, StudyResult, planned
 from motions import moved, pair, texture
 from shell import Answer, microexpr
 
-CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
-READY = Clip(dataset="d", subject="1", namespace="d", video="v")
+CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
+READY = Clip(dataset="d", subject_id="1", namespace="d", video="v")
 RGB, GREY = Modality(("r", "g", "b")), Modality(("grey",))
 OF_MOTION = [name for name in representations.names() if name != "pixels"]
 

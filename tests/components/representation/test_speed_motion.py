@@ -22,7 +22,7 @@ from microexpr.core.interfaces import Frames, preprocessors, representations
 from motions import pair
 
 pytestmark = pytest.mark.slow
-CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", onset=1, apex=30, offset=64)
+CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=1, apex=30, offset=64)
 KINDS = [("dis", preset, finest) for preset in ("ultrafast", "fast", "medium") for finest in (0, 1, 2)]
 KINDS += [("farneback", "medium", 2)]
 if hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create"):

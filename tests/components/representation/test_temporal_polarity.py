@@ -16,8 +16,8 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, UnfitError
 from microexpr.core.interfaces import Batch, Frames, Modality, ViewSpec, augmentations, models, representations
 
-CLIP = Clip(dataset="d", subject="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
-READY = Clip(dataset="d", subject="1", namespace="d", video="v")
+CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
+READY = Clip(dataset="d", subject_id="1", namespace="d", video="v")
 GREY = Modality(("grey",))
 
 

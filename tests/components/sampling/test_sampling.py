@@ -8,7 +8,7 @@ from microexpr.core.interfaces import samplers
 
 
 def clip(onset, apex, offset):
-    return Clip(dataset="d", subject="1", namespace="d", video="v", onset=onset, apex=apex, offset=offset)
+    return Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=onset, apex=apex, offset=offset)
 
 
 def numbers(name, a_clip, **params):
@@ -53,10 +53,10 @@ def test_clips_that_a_sampling_cannot_take():
     ("name", "shown"), [("af", [(14,)]), ("kfs", [(10,), (14,), (19,)]), ("mfs", [(n,) for n in range(10, 20)])]
 )
 def test_the_middle_stands_in_for_an_apex_where_it_is_asked_for(name, shown):
-    without = Clip(dataset="smic", subject="s1", namespace="smic", video="s1_ne_01", onset=10, apex=None, offset=19)
+    without = Clip(dataset="smic", subject_id="s1", namespace="smic", video="s1_ne_01", onset=10, apex=None, offset=19)
     with pytest.raises(DataError, match=r'has no apex.*missing_apex = "middle"'):
         samplers.build(name, {})(without)
     taken = samplers.build(name, {"missing_apex": "middle"})
     assert list(taken(without)) == shown
-    with_apex = Clip(dataset="x", subject="1", namespace="x", video="v", onset=10, apex=18, offset=19)
+    with_apex = Clip(dataset="x", subject_id="1", namespace="x", video="v", onset=10, apex=18, offset=19)
     assert list(taken(with_apex)) == list(samplers.build(name, {})(with_apex))

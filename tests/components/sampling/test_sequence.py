@@ -12,7 +12,7 @@ KEYED = ("onset_apex", "apex_offset", "onset_apex_offset")
 
 
 def clip(onset, apex, offset):
-    return Clip(dataset="d", subject="1", namespace="d", video="v", onset=onset, apex=apex, offset=offset)
+    return Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=onset, apex=apex, offset=offset)
 
 
 def view(name, a_clip, **params):

@@ -27,7 +27,7 @@ UNITS = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
 
 def clip(*units: int) -> Clip:
     coded = tuple(ActionUnit(unit) for unit in units)
-    return Clip(dataset="d", subject="s", namespace="d", video="v", action_units=coded)
+    return Clip(dataset="d", subject_id="s", namespace="d", video="v", action_units=coded)
 
 
 @pytest.fixture(scope="module")

@@ -232,9 +232,9 @@ class TableDataset(Dataset):
         if self._correct:
             cells, clip = self._corrected(line, cells, clip, reading)
         cells.check_times(clip.onset, clip.apex, clip.offset)
-        name = f"{clip.subject or '?'}/{clip.video or '?'}"
+        name = f"{clip.subject_id or '?'}/{clip.video or '?'}"
         key = name
-        if clip.subject and clip.video and span(clip) is not None:
+        if clip.subject_id and clip.video and span(clip) is not None:
             first, where = seen.setdefault(self._same(clip), (clip, line))
             # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
             key = first.key
@@ -242,7 +242,7 @@ class TableDataset(Dataset):
                 file = f"{where.file.name}, " if where.file != line.file else ""
                 problem = f"this clip is in the table twice, first in {file}{_place(where)}"
                 cells.note(problem, "delete one of its two rows")
-        if clip.subject and clip.video:
+        if clip.subject_id and clip.video:
             reading.named.append(clip)
         if not cells.noted:
             reading.clips[clip.key] = clip
@@ -250,7 +250,7 @@ class TableDataset(Dataset):
 
     def _same(self, clip: Clip) -> str:
         """Return what two rows of one clip have in common."""
-        return f"{clip.subject}/{clip.video}" if self._alone else clip.key
+        return f"{clip.subject_id}/{clip.video}" if self._alone else clip.key
 
     def _corrected(self, line: Line, cells: RowReader, clip: Clip, reading: Reading) -> tuple[RowReader, Clip]:
         """Return the row and its clip with the known defects mended whose value is found, and whose folder agrees."""
@@ -294,7 +294,7 @@ class TableDataset(Dataset):
         for clip in self.clips():
             home = self._home(clip, next(iter(self.modalities())))
             if not home.recording:
-                names.setdefault(_target(home.path), {})[clip.subject, clip.video] = clip
+                names.setdefault(_target(home.path), {})[clip.subject_id, clip.video] = clip
         for clips in names.values():
             for clip in clips.values() if len(clips) > 1 else ():
                 others = " and ".join(other.key for other in clips.values() if other is not clip)
@@ -368,7 +368,7 @@ def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...]
 
 def _names(clip: Clip) -> tuple[str, str]:
     """Return how a correction may name a clip, in small letters; by its onset where several share a video."""
-    video = f"{clip.subject}/{clip.video}".casefold()
+    video = f"{clip.subject_id}/{clip.video}".casefold()
     return video, f"{video}/{clip.onset}"
 
 

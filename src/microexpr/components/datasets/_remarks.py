@@ -54,7 +54,7 @@ def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:
     videos: dict[tuple[str, str, str], list[Clip]] = {}
     for clip in clips:
         if span(clip):
-            videos.setdefault((clip.subject, clip.video, clip.kind), []).append(clip)
+            videos.setdefault((clip.subject_id, clip.video, clip.kind), []).append(clip)
     for many in videos.values():
         ordered = sorted(many, key=lambda clip: (clip.onset or 0, clip.offset or 0))
         for before, after in itertools.pairwise(ordered):

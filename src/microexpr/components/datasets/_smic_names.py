@@ -49,7 +49,7 @@ def is_table(name: str, camera: str) -> bool:
 def compared(camera: str, clips: Collection[Clip]) -> str:
     """Return how the clips compare with those that were published."""
     number, persons, words = PUBLISHED[camera]
-    counts, found = Counter(clip.emotion for clip in clips), len({clip.subject for clip in clips})
+    counts, found = Counter(clip.emotion for clip in clips), len({clip.subject_id for clip in clips})
     told = [f"{word} {counts[word]}, not {n}" for word, n in words.items() if counts[word] != n]
     told += [f"{found} persons, not {persons}"] if found != persons else []
     if len(clips) == number and not told:

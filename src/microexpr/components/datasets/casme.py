@@ -175,12 +175,12 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
 
     def _homes(self, clip: Clip) -> list[FrameFolder]:
         """Return the folders of a clip in all sections, those that have all of its frames first."""
-        paths = [child(child(place, f"sub{clip.subject}"), clip.video) for place in self._places]
+        paths = [child(child(place, f"sub{clip.subject_id}"), clip.video) for place in self._places]
         homes = [FrameFolder(path, _prefixes(path.name, clip.video)) for path in paths if path.is_dir()]
         return sorted(homes, key=lambda home: not _has(home, clip))
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
-        missing = FrameFolder((self._place or self._root) / f"sub{clip.subject}" / clip.video)
+        missing = FrameFolder((self._place or self._root) / f"sub{clip.subject_id}" / clip.video)
         return next(iter(self._homes(clip)), missing)
 
     def _check_frames(self, clip: Clip, modality: str) -> Fault | None:
@@ -197,7 +197,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
             labels.pop("second apex", None)
         clip = Clip(
             dataset="casme",
-            subject=person(cells, 2),
+            subject_id=person(cells, 2),
             namespace=self._namespace("casme"),
             video=cells.required("video"),
             fps=self.info.fps,
@@ -206,7 +206,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
             action_units=parse_action_units(cells.text("action_units")),
             labels=labels,
         )
-        homes = self._homes(clip) if clip.subject and clip.video else []
+        homes = self._homes(clip) if clip.subject_id and clip.video else []
         section = _section(homes[0].path, self._root) if homes else ""
         return replace(clip, labels={**labels, "section": (section,)}) if section else clip
 

@@ -121,7 +121,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
             "apex on onset": [clip for clip in clips if clip.apex == clip.onset],
             "apex on offset": [clip for clip in clips if clip.apex == clip.offset],
         }
-        told = {fact: ", ".join(f"{clip.subject}/{clip.video}" for clip in found) for fact, found in odd.items()}
+        told = {fact: ", ".join(f"{clip.subject_id}/{clip.video}" for clip in found) for fact, found in odd.items()}
         return {**super().facts(), **{fact: names for fact, names in told.items() if names}}
 
     def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
@@ -191,7 +191,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / FOLDERS["raw"][0]
-        return FrameFolder(child(child(place, f"sub{clip.subject}"), clip.video), PREFIXES)
+        return FrameFolder(child(child(place, f"sub{clip.subject_id}"), clip.video), PREFIXES)
 
     # --- the table ----------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
@@ -200,7 +200,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         objective = self._class_of(cells, subject, video)
         return Clip(
             dataset="casme2",
-            subject=subject,
+            subject_id=subject,
             namespace=self._namespace("casme2"),
             video=video,
             fps=self.info.fps,
@@ -241,7 +241,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
 
     def _of_no_clip(self) -> Sequence[Fault]:
         """Return a remark on the objective classes of clips that the coding table does not name."""
-        named = {_pair(clip.subject, clip.video) for clip in self._reading.named}
+        named = {_pair(clip.subject_id, clip.video) for clip in self._reading.named}
         lost = [row for pair, rows in self._objective.items() if pair not in named for row in rows]
         if not lost:
             return ()
@@ -294,7 +294,7 @@ def _filled_in(reading: Reading) -> list[str]:
     name = "/".join(APEXLESS)
     if any(correction.clip == name for correction in reading.applied):
         return []
-    found = (clip.apex for clip in reading.clips.values() if (clip.subject, clip.video) == APEXLESS)
+    found = (clip.apex for clip in reading.clips.values() if (clip.subject_id, clip.video) == APEXLESS)
     return [f"somebody has filled in the apex of {name} ({apex})" for apex in found if apex is not None]
 
 

@@ -261,7 +261,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             return None
         return Clip(
             dataset="casme3",
-            subject=tables.subject(cells),
+            subject_id=tables.subject(cells),
             namespace=self._namespace("casme3"),
             video=cells.required("video"),
             fps=self.info.fps,
@@ -279,7 +279,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             cells.note(f"the cell subject holds {found!r}", "write the person's number, 1 to 31")
         return Clip(
             dataset="casme3c",
-            subject=number[1].zfill(2) if number else "",
+            subject_id=number[1].zfill(2) if number else "",
             namespace=self._namespace("casme3c"),
             video=cells.required("video"),
             fps=self.info.fps,
@@ -355,15 +355,15 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
 
     def _clip_names(self, clip: Clip) -> Iterator[str]:
         """Yield the names of a clip's own folder: it bears the onset of the table, which may have been corrected."""
-        yield f"{clip.subject}_{clip.video}_{clip.onset}"
+        yield f"{clip.subject_id}_{clip.video}_{clip.onset}"
         for correction in self.corrections:
             name, onset = correction.clip.rsplit("/", 1)
-            if name.casefold() == f"{clip.subject}/{clip.video}".casefold() and "onset" in correction.field:
-                yield f"{clip.subject}_{clip.video}_{onset}"
+            if name.casefold() == f"{clip.subject_id}/{clip.video}".casefold() and "onset" in correction.field:
+                yield f"{clip.subject_id}_{clip.video}_{onset}"
 
     def _video(self, place: Path, clip: Clip) -> Path:
         # The owners' depth code knows spNO.210 to spNO.215 without the dot.
-        subject = first_folder(child(place, name) for name in (clip.subject, clip.subject.replace(".", "")))
+        subject = first_folder(child(place, name) for name in (clip.subject_id, clip.subject_id.replace(".", "")))
         own = child(subject, clip.video)
         if self._part == "a" or own.is_dir():
             return own

@@ -158,14 +158,14 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         return Fault(fault.where, f"holds no {self._wanted} frames", f"choose folder = {other[0]!r}")
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
-        subject = _subject_folder(self._place or self._root / FOLDERS["raw"][0], clip.subject)
+        subject = _subject_folder(self._place or self._root / FOLDERS["raw"][0], clip.subject_id)
         expression = child(subject, clip.video)
         if expression.is_dir():
             return FrameFolder(expression, _PREFIXES)
         (code,) = clip.labels.get("recording", ("",))
-        recording = _recording(subject, clip.subject, code)
+        recording = _recording(subject, clip.subject_id, code)
         if recording is None:
-            recording = subject / (f"{clip.subject[1:]}_{code}" if self._frames == "raw" else clip.video)
+            recording = subject / (f"{clip.subject_id[1:]}_{code}" if self._frames == "raw" else clip.video)
         return FrameFolder(recording, _PREFIXES, recording=True)
 
     def _unlisted(self) -> Iterator[Fault]:
@@ -181,9 +181,9 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         homes = {self._home(clip, "colour").path: clip for clip in self.clips()}
         for path, clip in sorted(homes.items()):
             number = re.match(r"(\d+)_", path.name)
-            if number and int(number[1]) != int(clip.subject[1:]) and path.is_dir():
+            if number and int(number[1]) != int(clip.subject_id[1:]) and path.is_dir():
                 problem = (
-                    f"bears the number {number[1]}, but lies in the folder of {clip.subject} and is read as theirs"
+                    f"bears the number {number[1]}, but lies in the folder of {clip.subject_id} and is read as theirs"
                 )
                 mend = "move it if it is not theirs; s19/23_0502funnyerrors is so in public copies"
                 yield Fault(self._short(path), problem, mend)
@@ -260,7 +260,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         code = self._listed(cells, "recording", video.split("_")[0].casefold(), self._codes) if video else ""
         return Clip(
             dataset="casme_squared",
-            subject=self._subject(cells),
+            subject_id=self._subject(cells),
             namespace=self._namespace("casme_squared"),
             video=video,
             fps=self.info.fps,

@@ -192,7 +192,7 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
             cells.note(facts["odd"], "correct the one or the other")
         return Clip(
             dataset="dfme",
-            subject=subject,
+            subject_id=subject,
             namespace=self._namespace("dfme"),
             video=video,
             fps=_rate(cells),

@@ -147,7 +147,7 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / FOLDERS["raw"][0]
         # MEB's first copies have no folders of subjects.
-        parents = [child(place, f"{lead}{clip.subject}") for lead in ("S", "sub", "")]
+        parents = [child(place, f"{lead}{clip.subject_id}") for lead in ("S", "sub", "")]
         homes = [child(parent, clip.video) for parent in (*filter(Path.is_dir, parents), place)]
         return FrameFolder(next(filter(Path.is_dir, homes), homes[0]))
 
@@ -160,7 +160,7 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         check_own(cells, subject, video)
         return Clip(
             dataset="fourdme",
-            subject=subject,
+            subject_id=subject,
             namespace=self._namespace("fourdme"),
             video=video,
             fps=self.info.fps,

@@ -246,7 +246,7 @@ class Manifest(Dataset):
         if not cells.noted:
             reading.clips[clip.key], reading.places[clip.key] = clip, places
             reading.listed.append(Listed(row.number, clip, dict(zip(written, places.values(), strict=True))))
-        reading.faults += cells.faults(f"{clip.subject or '?'}/{clip.video or '?'}", clip.key)
+        reading.faults += cells.faults(f"{clip.subject_id or '?'}/{clip.video or '?'}", clip.key)
 
     def _clip(self, cells: RowReader, modalities: Iterable[str]) -> Clip:
         dataset, subject, video = (cells.required(name) for name in REQUIRED[:3])
@@ -259,7 +259,7 @@ class Manifest(Dataset):
         units = cells.text("action_units")
         return Clip(
             dataset=dataset,
-            subject=subject,
+            subject_id=subject,
             namespace=dataset,
             video=video,
             fps=_fps(cells),

@@ -162,7 +162,7 @@ Macro_Expression/... (single pictures; not read)""",
         video = cells.required("video")
         return Clip(
             dataset="mmew",
-            subject=_subject(cells, video),
+            subject_id=_subject(cells, video),
             namespace=self._namespace("mmew"),
             video=video,
             fps=self.info.fps,

@@ -156,8 +156,8 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / RAW[self._part]
-        folder = place if self._part == "long" else child(place, clip.subject)
-        prefixes = (f"{clip.subject}_", f"{clip.video}_", "reg_img", "img", "")
+        folder = place if self._part == "long" else child(place, clip.subject_id)
+        prefixes = (f"{clip.subject_id}_", f"{clip.video}_", "reg_img", "img", "")
         return FrameFolder(child(folder, clip.video), prefixes, recording=self._part == "long")
 
     # --- the table ----------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         long = self._part == "long"
         return Clip(
             dataset="samm_long" if long else "samm",
-            subject=subject,
+            subject_id=subject,
             namespace=self._namespace("samm"),
             video=name.rpartition("_")[0] if long else name,
             fps=self.info.fps,

@@ -210,8 +210,8 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         found = () if self._long else self._found
-        own = (path for path, subject, _ in found if (subject, path.name) == (clip.subject, clip.video))
-        return FrameFolder(next(own, self._recording(clip.subject, clip.video)), PREFIXES, recording=self._long)
+        own = (path for path, subject, _ in found if (subject, path.name) == (clip.subject_id, clip.video))
+        return FrameFolder(next(own, self._recording(clip.subject_id, clip.video)), PREFIXES, recording=self._long)
 
     def _recording(self, subject: str, video: str) -> Path:
         return child(child(self._place or self._root, subject), video)
@@ -330,7 +330,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             cells.note("the clip's folder holds no frames", "copy its folder again from the original")
         return Clip(
             dataset=self._name,
-            subject=subject,
+            subject_id=subject,
             namespace=self._namespace("smic"),
             video=video,
             fps=FPS[self._camera],
