@@ -1,8 +1,8 @@
-"""Your own frame folders: write a manifest, train on all other persons for each person, print the scores.
+"""Your own frame folders: write a manifest, train on all other subjects for each subject, print the scores.
 
     python examples/own_data.py DIR OUT
 
-DIR holds PERSON/EMOTION-NAME/ folders of numbered pictures, DIR/anna/surprise-3/001.png for instance. Each folder is
+DIR holds SUBJECT/EMOTION-NAME/ folders of numbered pictures, DIR/anna/surprise-3/001.png for instance. Each folder is
 taken as one clip from onset to offset, its middle picture as the apex: put your coders' frames there instead if you
 have them. Without DIR the script draws a few pictures of its own, to show that it runs.
 """
@@ -46,17 +46,17 @@ def write_manifest(folder: Path) -> None:
         for clip in sorted(path for path in folder.glob("*/*-*") if path.is_dir()):
             numbers = sorted(int(picture.stem) for picture in clip.glob("*.png"))
             onset, apex, offset = numbers[0], numbers[len(numbers) // 2], numbers[-1]
-            person, emotion = clip.parent.name, clip.name.partition("-")[0]
-            table.writerow(["mine", person, clip.name, emotion, f"{person}/{clip.name}", onset, apex, offset])
+            subject, emotion = clip.parent.name, clip.name.partition("-")[0]
+            table.writerow(["mine", subject, clip.name, emotion, f"{subject}/{clip.name}", onset, apex, offset])
 
 
 def draw_pictures(folder: Path) -> None:
     """Noise; in the middle picture of a clip lies a stripe, level or upright by its emotion."""
     rng = np.random.default_rng(0)
-    for person in ("anna", "ben", "carla", "dov"):
+    for subject in ("anna", "ben", "carla", "dov"):
         for number in range(6):
             emotion = ("happiness", "surprise")[number % 2]
-            clip = folder / person / f"{emotion}-{number}"
+            clip = folder / subject / f"{emotion}-{number}"
             clip.mkdir(parents=True)
             for frame in range(1, 6):
                 picture = rng.integers(90, 120, (48, 64, 3), dtype=np.uint8)

@@ -20,16 +20,16 @@ _Y, _X = np.mgrid[:SIDE, : SIDE + 16] // 6 % 2
 STRIPES = (_Y, _X, _X ^ _Y)
 
 
-def write_database(root: Path, persons: int = 6, clips: int = 6, frames: int = 7) -> Path:
+def write_database(root: Path, subjects: int = 6, clips: int = 6, frames: int = 7) -> Path:
     """Frame folders whose middle frame is striped: level, upright or chequered tells the emotion."""
     rng = np.random.default_rng(0)
     rows = []
-    for person in range(persons):
+    for subject in range(subjects):
         for number in range(clips):
-            label = (person + number) % len(EMOTIONS)
-            folder = root / f"s{person}" / f"c{number}"
+            label = (subject + number) % len(EMOTIONS)
+            folder = root / f"s{subject}" / f"c{number}"
             folder.mkdir(parents=True)
-            rows.append(["own", f"s{person}", f"c{number}", EMOTIONS[label], f"s{person}/c{number}", 1, 4, frames])
+            rows.append(["own", f"s{subject}", f"c{number}", EMOTIONS[label], f"s{subject}/c{number}", 1, 4, frames])
             for frame in range(1, frames + 1):
                 picture = rng.integers(90, 120, (SIDE, SIDE + 16, 3), dtype=np.uint8)
                 if frame == 4:
@@ -49,7 +49,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four persons, sixteen clips of rendered faces in CASME II's layout."""
+    """Four subjects, sixteen clips of rendered faces in CASME II's layout."""
     from microexpr.components.datasets.synthetic import SyntheticSpec, make
 
     root = tmp_path_factory.mktemp("faces")

@@ -27,7 +27,7 @@ SAMM_COUNTS = {"Anger": 57, "Other": 26, "Happiness": 26, "Surprise": 15, "Conte
 SAMM_OBJECTIVE = (24, 13, 20, 8, 3, 7, 84)
 SAMM_SUBJECTS = (6, 7, *range(9, 27), 28, *range(30, 38))
 ONLY_OTHER = 25
-"""The one person whose clips are all 'Other'."""
+"""The one subject whose clips are all 'Other'."""
 UNITS = (4, "4+7", "(R6 or R12)+R15", "A/L12", "10A/B", "7B+ ref(43)", "R14+17+soft focus", "A9+12", "L12C", "T18+39")
 DEFECTS = {
     "028_4_1": ("028", "Contempt", (1071, 1143, 1134)),
@@ -46,7 +46,7 @@ def samm_row(
 
 
 def samm_rows() -> list[tuple[Any, ...]]:
-    """Return 159 rows of 29 persons, the four that have known defects among them."""
+    """Return 159 rows of 29 subjects, the four that have known defects among them."""
     counts = dict(SAMM_COUNTS)
     for _, emotion, _ in DEFECTS.values():
         counts[emotion] -= 1
@@ -82,7 +82,8 @@ OF_S3 = 39
 
 
 def smic_clips() -> Iterator[tuple[int, str, str]]:
-    """Yield subject, emotion and name of 164 clips of 16 persons; s18_sur_03 is surprise, as the organisers list it."""
+    """Yield subject, emotion and name of 164 clips of 16 subjects; s18_sur_03 is surprise, as the organisers list "
+    "it."""
     rest = cycle([number for number in SMIC_SUBJECTS if number not in (3, 18)])
     words = list(chain.from_iterable([word] * number for word, number in SMIC_COUNTS.items()))
     words.remove("surprise")

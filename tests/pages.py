@@ -135,7 +135,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             {
                 "code": "shared_subjects",
                 "level": "warning",
-                "text": "The split shares subjects between training and test: 11 of 12 test persons.",
+                "text": "The split shares subjects between training and test: 11 of 12 test subjects.",
             },
             {"code": "random_weights", "level": "note", "text": "Random weights: nothing was pretrained."},
             {"code": "best_of", "level": "note", "text": "Best of 18 cells: chosen on the test set."},
@@ -151,7 +151,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 "val": dict(zip(CLASSES, [4, 2, 1, 1, 1, 1, 0], strict=True)),
                 "test": dict(zip(CLASSES, TEST, strict=True)),
             },
-            "facts": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no person"},
+            "facts": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no subject"},
             "fingerprint": "3f0c9b" * 10 + "aa11",
             "corrections": ["04/EP12_01f: apex '/' read as 121 (middle of onset and offset)"],
             "skipped": [
@@ -163,7 +163,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 }
             ],
         },
-        "protocol": {"name": "paper_holdout", "subject_independent": False, "shared_persons": 11, "test_persons": 12},
+        "protocol": {"name": "paper_holdout", "subject_independent": False, "shared_subjects": 11, "test_subjects": 12},
         "preprocessing": {
             name: {
                 "label": name.upper(),
@@ -211,10 +211,10 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             "permutation_level": 0.187,
             "permutation_mean": 0.135,
             "p_value": 0.001,
-            "interval_unit": "person",
+            "interval_unit": "subject",
             "shuffled_macro_f1": 0.121,
             "n_test": 96,
-            "n_persons": 12,
+            "n_subjects": 12,
             "uf1": 0.4,
             "uar": 0.41,
             "accuracy": 0.47,

@@ -37,7 +37,7 @@ DATABASES = f"""\
 read as its owners ship it. `microexpr data list` prints this list; `microexpr data check NAME --root DIR` tells what is
 wrong with a copy.
 
-| name | database | clips | persons | frames a second |
+| name | database | clips | subjects | frames a second |
 |---|---|---|---|---|"""
 DRAWN = """
 `microexpr data make synthetic --out DIR` draws faces in CASME II's layout, which are read as `casme2`. Scores on them
@@ -158,7 +158,7 @@ def _database(name: str) -> Iterator[str]:
 
 
 def _size(info: DatasetInfo) -> str:
-    counts = ((info.n_clips, "clips"), (info.n_subjects, "persons"), (info.fps, "frames a second"))
+    counts = ((info.n_clips, "clips"), (info.n_subjects, "subjects"), (info.fps, "frames a second"))
     told = [f"{number:g} {words}" for number, words in counts if number is not None]
     if info.fps is None and info.n_clips:
         told.append("a frame rate of its own for each clip")

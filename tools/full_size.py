@@ -34,7 +34,7 @@ from microexpr.runs.plan import Options, Workspace
 
 EPOCHS = 2
 FACES = SyntheticSpec(subjects=4, clips=12, emotions=("others", "disgust", "happiness"), seed=0)
-"""A handful: half of the persons are trained on, the others predicted."""
+"""A handful: half of the subjects are trained on, the others predicted."""
 LITERATURE: Mapping[str, dict[str, Any]] = {
     "vit_b32": {"printed": 88.2, "source": "Steiner et al. 2022"},
     "vit_s32": {"printed": 22.9, "source": "Steiner et al. 2022"},
@@ -108,7 +108,7 @@ def has_body(experiment: Experiment) -> bool:
 
 
 def full_size(experiment: Experiment) -> Experiment:
-    """Return the experiment for a handful of drawn clips: two epochs, random weights, two folds of persons.
+    """Return the experiment for a handful of drawn clips: two epochs, random weights, two folds of subjects.
 
     Networks that see one key frame after the other see the apex alone.
     """

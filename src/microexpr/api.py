@@ -108,7 +108,7 @@ def dry_run(
 
     Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
     ``corrections`` and ``skipped`` clips. ``warnings`` are of clips that the label set leaves out, and of starting
-    weights that were trained on test persons.
+    weights that were trained on test subjects.
     """
     from microexpr.audit.checks import before_training
     from microexpr.core.parallel import begin_run
@@ -179,7 +179,7 @@ def tune_experiment(
     command: str = "",
     **options: Unpack[RunOptions],
 ) -> FinishedTuning:
-    """Search an experiment's parameters inside the training persons, and test what was found on the others.
+    """Search an experiment's parameters inside the training subjects, and test what was found on the others.
 
     Every search goes on until it has `trials` finished trials; a second call with the same `out` goes on with the
     same searches, and one beside it shares them. `storage` is the URL of a database for the trials (default: a file
@@ -270,7 +270,7 @@ def data_stats(
     out: Path | str | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return counts by class and person, durations and apex positions, and plot them to `out` (.svg, .png or .pdf).
+    """Return counts by class and subject, durations and apex positions, and plot them to `out` (.svg, .png or .pdf).
 
     A position is 0 at the onset and 1 at the offset; an apex that was not coded has none. The clips are those of
     `data_table`, and so are its parameters.
@@ -326,7 +326,7 @@ def compare_results(
     b: Path | str,
     *,
     metric: str = "macro_f1",
-    unit: Unit = "person",
+    unit: Unit = "subject",
     n: int = 10_000,
     permutations: int = 9_999,
 ) -> Comparison:
@@ -342,7 +342,7 @@ def compare_all(
     results: Sequence[Path | str],
     *,
     metric: str = "macro_f1",
-    unit: Unit = "person",
+    unit: Unit = "subject",
     out: Path | str | None = None,
     command: str = "",
     n: int = 10_000,
@@ -457,14 +457,14 @@ def _experiment(what: Experiment | Path | str) -> Experiment:
 
 
 def _study(
-    what: Study | Path | str, clips: Sequence[int | None], persons: Sequence[int | None], seeds: Sequence[int]
+    what: Study | Path | str, clips: Sequence[int | None], subjects: Sequence[int | None], seeds: Sequence[int]
 ) -> Study:
     """Return a study with the axes that a call adds to its grid."""
     from microexpr.config.study import Study, load
 
     study = what if isinstance(what, Study) else load(Study, Path(what))
     study = study.sized("train_clips", clips) if clips else study
-    study = study.sized("train_persons", persons) if persons else study
+    study = study.sized("train_subjects", subjects) if subjects else study
     return study.seeded(seeds) if seeds else study
 
 

@@ -18,7 +18,7 @@ from microexpr.audit.agreement.measures import Kappa, intraclass, matched, overl
 from microexpr.core.errors import ConfigError, DataError
 from shell import microexpr
 
-HEADER = "video,onset,apex,offset,label,action_units,person\n"
+HEADER = "video,onset,apex,offset,label,action_units,subject\n"
 A = HEADER + (
     "v1,10,15,22,happiness,6+12,p1\n"
     "v1,60,66,80,disgust,4,p1\n"
@@ -64,7 +64,7 @@ def test_two_codings_counted_by_hand(codings):
     labels = found["labels"]
     assert (labels["pairs"], labels["agreed"]) == (4, 3)
     assert labels["kappa"] == pytest.approx(cohen_kappa_score(["h", "d", "s", "d"], ["h", "o", "s", "d"]))
-    assert labels["unit"] == "person"
+    assert labels["unit"] == "subject"
     onset = found["times"]["onset"]
     assert (onset["mean_difference"], onset["mean_absolute_difference"], onset["same"]) == (2.75, 2.75, 2)
     units = found["action_units"]
@@ -266,7 +266,7 @@ def test_kappa_is_scikit_learns():
         assert Kappa().of_confusion(confusion, np.ones(k, dtype=bool)) == pytest.approx(cohen_kappa_score(a, b))
 
 
-def test_the_interval_is_over_videos_where_no_person_is_told(tmp_path):
+def test_the_interval_is_over_videos_where_no_subject_is_told(tmp_path):
     rng = np.random.default_rng(0)
     first = rng.choice(["x", "y", "z"], size=60)
     second = np.where(rng.random(60) < 0.7, first, rng.choice(["x", "y", "z"], size=60))

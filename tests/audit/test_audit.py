@@ -40,13 +40,13 @@ MATRICES = {
 WORDS = ("negative", "positive", "surprise")
 
 
-def rows(matrices=None, persons=5):
+def rows(matrices=None, subjects=5):
     """One (dataset, subject, clip, truth, prediction) a clip of confusion matrices."""
     made = []
     for dataset, matrix in (matrices or MATRICES).items():
         pairs = [(t, p) for t, line in enumerate(matrix) for p, count in enumerate(line) for _ in range(count)]
         for at, (t, p) in enumerate(pairs):
-            made.append((dataset, f"sub{at % persons + 1:02}", f"EP{at:03}", str(t), str(p)))
+            made.append((dataset, f"sub{at % subjects + 1:02}", f"EP{at:03}", str(t), str(p)))
     return made
 
 
@@ -102,16 +102,16 @@ def test_every_metric_together_and_by_database_is_scikit_learns(log, truth):
         for score in told["metrics"].values():
             assert score["value"] is None or score["low"] < score["value"] < score["high"]
     assert list(found["scopes"]) == ["all", "casme2", "samm", "smic"]
-    assert found["scopes"]["all"]["persons"] == 15  # sub01 of two databases is two persons
+    assert found["scopes"]["all"]["subjects"] == 15  # sub01 of two databases is two subjects
 
 
-def test_intervals_are_over_persons_and_repeat(log):
-    by_person, again = audit(log, seed=3), audit(log, seed=3)
-    assert by_person == again
-    by_clip = audit(log, persons="clip")
-    assert by_person["scopes"]["all"]["unit"] == "person"
+def test_intervals_are_over_subjects_and_repeat(log):
+    by_subject, again = audit(log, seed=3), audit(log, seed=3)
+    assert by_subject == again
+    by_clip = audit(log, subjects="clip")
+    assert by_subject["scopes"]["all"]["unit"] == "subject"
     assert by_clip["scopes"]["all"]["unit"] == "clip"
-    assert by_person["scopes"]["all"]["metrics"]["uf1"]["low"] != by_clip["scopes"]["all"]["metrics"]["uf1"]["low"]
+    assert by_subject["scopes"]["all"]["metrics"]["uf1"]["low"] != by_clip["scopes"]["all"]["metrics"]["uf1"]["low"]
 
 
 def test_all_forms_of_one_log_score_alike(log, truth, tmp_path):
@@ -183,7 +183,7 @@ def test_a_log_of_lists_at_its_real_length(tmp_path, style, word):
         assert (len(lines), sum("," in line for line in lines) * 2 < len(lines)) == (274, True)
     found = audit(small(tmp_path, text))
     true, guess = (np.concatenate([part[at] for part in drawn]) for at in (1, 2))
-    assert (found["form"], found["scopes"]["all"]["persons"]) == ("lists", 68)
+    assert (found["form"], found["scopes"]["all"]["subjects"]) == ("lists", 68)
     order = [found["classes"].index(name) for name in (WORDS if style == "words" else ("0", "1", "2"))]
     assert np.array(found["scopes"]["all"]["confusion"])[np.ix_(order, order)].tolist() == (
         sk.confusion_matrix(true, guess).tolist()
@@ -211,14 +211,14 @@ def test_every_subject_whose_lists_differ_in_length_is_named(tmp_path):
 
 
 def test_our_own_results_are_read_with_their_probabilities(tmp_path):
-    text = "clip,person,y_true,y_pred,p_0,p_1\n"
+    text = "clip,subject,y_true,y_pred,p_0,p_1\n"
     text += "casme2/01/EP1/4-9,casme2/01,0,0,0.9,0.1\nsmic/02/EP1/4-9,smic/02,1,0,0.6,0.4\n"
     text += "smic/02/EP2/4-9,smic/02,1,1,0.2,0.8\nsmic/03/EP2/4-9,smic/03,0,0,0.7,0.3\n"
     found = audit(small(tmp_path, text, "own.csv"))
     assert list(found["scopes"]) == ["all", "casme2", "smic"]
-    assert (found["scopes"]["all"]["persons"], found["scopes"]["all"]["right"]) == (3, 3)
+    assert (found["scopes"]["all"]["subjects"], found["scopes"]["all"]["right"]) == (3, 3)
     assert all(score["note"] is None for score in found["scopes"]["all"]["metrics"].values())
-    without = audit(small(tmp_path, "a 1 0\nb 0 0\nc 1 1\n"), persons="clip")["scopes"]["all"]["metrics"]
+    without = audit(small(tmp_path, "a 1 0\nb 0 0\nc 1 1\n"), subjects="clip")["scopes"]["all"]["metrics"]
     needy = [name for name, score in without.items() if score["value"] is None]
     assert all("probabilities" in without[name]["note"] for name in needy)
 
@@ -230,15 +230,15 @@ def test_who_is_seen_can_be_told(tmp_path):
     assert unknown["unit"] is None
     assert "does not say who is seen" in unknown["note"]
     assert unknown["metrics"]["uf1"]["low"] is None
-    assert audit(file, persons="who")["scopes"]["all"]["persons"] == 4
-    assert audit(file, persons=r"^(\d+)_")["scopes"]["all"]["persons"] == 3
+    assert audit(file, subjects="who")["scopes"]["all"]["subjects"] == 4
+    assert audit(file, subjects=r"^(\d+)_")["scopes"]["all"]["subjects"] == 3
     for wrong, says in (
         ("whom", "no such column .did you mean 'who'"),
-        ("(x)", "finds no person in"),
+        ("(x)", "finds no subject in"),
         ("(", "no pattern"),
     ):
         with pytest.raises(UsageError, match=says):
-            audit(file, persons=wrong)
+            audit(file, subjects=wrong)
 
 
 # --- the columns' order, and faults -----------------------------------------------------------------------------------
@@ -403,7 +403,7 @@ def test_a_truth_with_a_header_with_words_and_with_empty_rows(log, tmp_path):
 
 
 def test_the_organisers_truth_of_2019_in_its_own_spelling(tmp_path):
-    """SAMM's persons without zeros, SMIC's clips with them, rows of empty cells between, no header."""
+    """SAMM's subjects without zeros, SMIC's clips with them, rows of empty cells between, no header."""
     truth = small(tmp_path, "smic,s01,s01_ne_01,0\n,,,\nsmic,s01,s01_po_01,1\n,,,\nsamm,6,006_1_2,0\n,,,\n", "gt-2.csv")
     log = small(tmp_path, "smic s1\ns1_ne_01 0 0\ns1_po_01 1 0\nsamm 006\n006_1_2 0 0\n")
     found = audit(log, truth=truth)
@@ -413,7 +413,7 @@ def test_the_organisers_truth_of_2019_in_its_own_spelling(tmp_path):
     assert audit(unnamed, truth=truth)["scopes"]["smic"]["clips"] == 2
 
 
-def test_clips_of_one_name_need_their_persons(tmp_path):
+def test_clips_of_one_name_need_their_subjects(tmp_path):
     made = [("d", "1", "EP1", "0", "0"), ("d", "2", "EP1", "1", "1"), ("d", "2", "EP2", "1", "0")]
     truth = truth_of(made, tmp_path / "truth.csv")
     nameless = truth_of(made, tmp_path / "nameless.csv", (2, 3, 4))
@@ -422,9 +422,9 @@ def test_clips_of_one_name_need_their_persons(tmp_path):
     assert audit(truth_of(made, tmp_path / "full.csv", (0, 1, 2, 3, 4)), truth=truth)["scopes"]["all"]["clips"] == 3
 
 
-def test_one_person_and_one_class_get_a_sentence(tmp_path):
+def test_one_subject_and_one_class_get_a_sentence(tmp_path):
     one = audit(small(tmp_path, "d s1\na 0 0\nb 1 0\nc 1 1\n"))["scopes"]["all"]
-    assert one["note"] == "no intervals: all clips are of one person, d/s1"
+    assert one["note"] == "no intervals: all clips are of one subject, d/s1"
     assert one["metrics"]["uf1"]["low"] is None
     assert one["metrics"]["uf1"]["value"] == pytest.approx(2 / 3)
     with pytest.raises(DataError, match="every clip is of the class 1, so no score says anything"):
@@ -447,7 +447,7 @@ def test_one_person_and_one_class_get_a_sentence(tmp_path):
             "unknown column 'predicton'.*did you mean 'prediction'",
         ),
         ("a,1,0\nb,0,0\n", {"columns": ["clip", "truth"]}, "names 2 columns of .* which has 3"),
-        ("d s1\na 0 0\nb 1 1\n", {"persons": "who"}, "no named columns"),
+        ("d s1\na 0 0\nb 1 1\n", {"subjects": "who"}, "no named columns"),
     ],
 )
 def test_a_log_that_cannot_be_read_is_told(tmp_path, text, options, says):
@@ -478,16 +478,16 @@ def test_a_label_that_is_only_predicted_is_a_fault_unless_it_is_named(tmp_path):
         audit(small(tmp_path, '{\n "dataset": "samm",\n "clips": 133\n}\n', "experiment.json"))
 
 
-@pytest.mark.parametrize("persons", [("anna1", "ben1"), ("T1S2", "T2S2"), ("s1a", "s1b")])
-def test_persons_of_other_names_are_others(tmp_path, persons):
-    made = [("d", who, clip, label, label) for who in persons for clip, label in (("c1", "0"), ("c2", "1"))]
+@pytest.mark.parametrize("subjects", [("anna1", "ben1"), ("T1S2", "T2S2"), ("s1a", "s1b")])
+def test_subjects_of_other_names_are_others(tmp_path, subjects):
+    made = [("d", who, clip, label, label) for who in subjects for clip, label in (("c1", "0"), ("c2", "1"))]
     truth = truth_of(made, tmp_path / "truth.csv")
     for options in ({}, {"truth": truth}, {"truth": truth, "skip_invalid": True}):
         told = audit(blocks(made, tmp_path / "log.txt"), **options)["scopes"]["all"]
-        assert (told["clips"], told["persons"]) == (4, 2)
+        assert (told["clips"], told["subjects"]) == (4, 2)
 
 
-def test_a_person_may_be_written_in_several_ways(tmp_path):
+def test_a_subject_may_be_written_in_several_ways(tmp_path):
     made = [("d", f"sub{n:02}", "c1", str(n % 2), str(n % 2)) for n in range(1, 5)]
     truth = truth_of(made, tmp_path / "truth.csv")
     other = [(d, who, *rest) for (d, _, *rest), who in zip(made, ("1", "S02", "subject 3", "p_04"), strict=True)]
@@ -522,20 +522,20 @@ def test_a_published_recall_that_is_precision(log, truth):
 
 
 def planted():
-    """Predictions of twelve persons in two databases, drawn once."""
+    """Predictions of twelve subjects in two databases, drawn once."""
     rng = np.random.default_rng(7)
     y_true = rng.choice(3, size=120, p=[0.6, 0.25, 0.15])
     y_pred = np.where(rng.random(120) < 0.6, y_true, rng.choice(3, size=120, p=[0.5, 0.3, 0.2]))
     dataset = np.repeat(["a", "b"], [80, 40])
-    person = np.array([f"{d}/{n % 6}" for n, d in enumerate(dataset)])
-    return ClipPredictions(WORDS, y_true, y_pred, dataset, person, person)
+    subject = np.array([f"{d}/{n % 6}" for n, d in enumerate(dataset)])
+    return ClipPredictions(WORDS, y_true, y_pred, dataset, subject, subject)
 
 
 def test_each_false_claim_is_recognised_for_what_it_is():
     """Quantities computed here by scikit-learn, claimed under another's name to four decimals."""
     one = planted()
     true, guess = one.y_true, one.y_pred
-    folds = [one.person == name for name in np.unique(one.person)]
+    folds = [one.subject == name for name in np.unique(one.subject)]
     halves = [one.dataset == name for name in "ab"]
 
     def macro(rows, **options):
@@ -648,7 +648,7 @@ def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
     for name in ("expected_calibration_error", "ece"):
         with pytest.raises(UsageError, match=f"{name} needs the probabilities of every class, which the log does not"):
             audit(log, claims=f"{name}=0.1")
-    text = "clip,person,y_true,y_pred,p_0,p_1\n"
+    text = "clip,subject,y_true,y_pred,p_0,p_1\n"
     for n in range(20):
         p = round(0.05 + 0.047 * n, 3)
         text += f"c{n},w{n % 4},{n % 2},{int(p > 0.5)},{1 - p:.3f},{p:.3f}\n"
@@ -687,8 +687,8 @@ def test_the_best_epoch_on_the_test_clips_is_found_out(tmp_path):
     file = small(tmp_path, "\n".join(lines), "epochs.csv")
     scores = [sk.f1_score(true, guess, average="macro") for guess in runs]
     picked = runs[-1].copy()
-    for person in range(6):
-        rows = who == person
+    for subject in range(6):
+        rows = who == subject
         picked[rows] = runs[int(np.argmax([(guess[rows] == true[rows]).mean() for guess in runs]))][rows]
     chosen = sk.f1_score(true, picked, average="macro")
     found = audit(file, claims=f"uf1={max(scores):.5f},uf1={chosen:.5f},uf1={scores[-1]:.5f}")
@@ -1090,7 +1090,7 @@ def test_the_command_prints_scores_and_verdicts(log, truth):
     words = ("audit", "log", log, "--truth", truth, "--resamples", 200, "--classes", ",".join(WORDS))
     answer = microexpr(*words, "--claims", "uf1=0.7353,uar=0.7605")
     assert (answer.code, answer.err) == (1, "")
-    assert "all: 442 clips, 15 persons, 340 right" in answer.out
+    assert "all: 442 clips, 15 subjects, 340 right" in answer.out
     assert f"against {truth}, order checked" in answer.out
     lines = answer.out.splitlines()
     assert sum(line.startswith("macro_f1, macro_f1_all, uf1 ") for line in lines) == 4  # one row a scope
@@ -1111,7 +1111,7 @@ def test_the_command_speaks_of_intervals_only_where_there_are_some(tmp_path):
     answer = microexpr("audit", "log", small(tmp_path, "d s1\na 0 0\nb 1 0\nc 1 1\n"))
     assert answer.code == 0
     assert "d/s1" in answer.out
-    assert "3 clips, 1 person, 2 right" in answer.out
+    assert "3 clips, 1 subject, 2 right" in answer.out
     assert "resamples" not in answer.out
     assert "order checked" not in answer.out
 

@@ -48,12 +48,12 @@ def test_frames_chosen_by_the_apex_are_a_note(clean):
     assert "unlabelled video" in note.mend
 
 
-def test_shared_persons_are_told(database, tmp_path):
+def test_shared_subjects_are_told(database, tmp_path):
     run_experiment(
         recipe().with_values({"protocol": "clip_kfold", "training.epochs": 1}), database, tmp_path, workers=1
     )
     (leak,) = [f for f in check_results(tmp_path) if f.code == "ME001"]
-    assert "6 persons, for instance own/s0" in leak.evidence
+    assert "6 subjects, for instance own/s0" in leak.evidence
     answer = microexpr("check", tmp_path)
     assert answer.code == 1
     assert "ME001" in answer.out
@@ -81,11 +81,11 @@ def test_a_score_that_is_luck_says_so(database, tmp_path):
     assert found.sentence == "The score is not distinguishable from permuted labels."
 
 
-def made(y_true, y_pred, persons, seed=0):
+def made(y_true, y_pred, subjects, seed=0):
     """An experiment as it would be read from disk, of one fold that gave these predictions; five classes."""
     clips = [f"own/c{number}" for number in range(len(y_true))]
     frames, shares = [[1]] * len(clips), np.eye(5)[y_pred]
-    views = pd.DataFrame({"clip": clips, "person": persons, "y_true": y_true, "frames": frames, "part": "test"})
+    views = pd.DataFrame({"clip": clips, "subject": subjects, "y_true": y_true, "frames": frames, "part": "test"})
     views = views.assign(**{f"p_{number}": shares[:, number] for number in range(5)})
     classes = ("happiness", "disgust", "repression", "surprise", "others")
     result = Result(
@@ -97,13 +97,13 @@ def made(y_true, y_pred, persons, seed=0):
     return Stored(result, {"classes": list(classes)})
 
 
-def of_the_papers_level(cells, persons):
+def of_the_papers_level(cells, subjects):
     """Cells of macro-F1 0.44 to 0.48 on 27 clips, the level that the paper prints; true skill, no cell is chosen."""
     rng, found = np.random.default_rng(0), []
     y_true = np.repeat(np.arange(5), (10, 7, 4, 3, 3))
     while len(found) < cells:
         y_pred = np.where(rng.random(27) < 0.45, y_true, rng.integers(5, size=27))
-        cell = made(y_true, y_pred, persons, seed=len(found))
+        cell = made(y_true, y_pred, subjects, seed=len(found))
         found += [cell] if 0.44 < cell.result.scores()["macro_f1"] < 0.48 else []
     return found
 
@@ -113,8 +113,8 @@ def me005(stored):
 
 
 def test_cells_at_the_papers_level_are_counted_and_not_accused():
-    persons = np.random.default_rng(2).integers(15, size=27).astype(str)
-    cells = of_the_papers_level(24, persons)
+    subjects = np.random.default_rng(2).integers(15, size=27).astype(str)
+    cells = of_the_papers_level(24, subjects)
     alone = [me005([cell]) for cell in cells]
     below = sum(not found for found in alone)
     assert 10 < below < 24, "corrected by Holm for 24 cells it was none"
@@ -122,34 +122,34 @@ def test_cells_at_the_papers_level_are_counted_and_not_accused():
     assert found.level == "note"
     assert f"{below} of 24 cells below 5 %, 1.2 expected by chance" in found.evidence
     assert found.sentence == "Some scores are not distinguishable from permuted labels."
-    mixed = sum(np.unique(np.repeat(np.arange(5), (10, 7, 4, 3, 3))[persons == who]).size > 1 for who in set(persons))
-    assert f"{mixed} of {len(set(persons))} persons have clips of two classes or more" in found.evidence
+    mixed = sum(np.unique(np.repeat(np.arange(5), (10, 7, 4, 3, 3))[subjects == who]).size > 1 for who in set(subjects))
+    assert f"{mixed} of {len(set(subjects))} subjects have clips of two classes or more" in found.evidence
     assert {finding.level for finding in findings(cells, {})} == {"note", "warning"}
     assert not any("no recognition" in str(finding) for finding in findings(cells, {}))
     assert me005([cell for cell, finding in zip(cells, alone, strict=True) if not finding]) == []
 
 
-def test_a_small_test_set_of_mixed_persons_is_said_to_be_too_small():
+def test_a_small_test_set_of_mixed_subjects_is_said_to_be_too_small():
     truth = np.tile([0, 1], 5)
     (found,) = me005([made(truth, 1 - truth, np.repeat(np.arange(5), 2).astype(str), 1)])
     assert "The test set is too small for this test to have power." in found.sentence
-    assert "5 of 5 persons have clips of two classes or more" in found.evidence
+    assert "5 of 5 subjects have clips of two classes or more" in found.evidence
 
 
-def test_where_few_persons_have_clips_of_two_classes_the_test_is_said_to_have_no_power():
-    persons = np.arange(27)
-    persons[[10, 20, 26]] = 0, 9, 11  # three persons with two clips of two classes, 21 with one clip
-    (cell,) = of_the_papers_level(1, persons.astype(str))
+def test_where_few_subjects_have_clips_of_two_classes_the_test_is_said_to_have_no_power():
+    subjects = np.arange(27)
+    subjects[[10, 20, 26]] = 0, 9, 11  # three subjects with two clips of two classes, 21 with one clip
+    (cell,) = of_the_papers_level(1, subjects.astype(str))
     (found,) = me005([cell])
     assert found.level == "note"
-    assert "Too few persons have clips of two classes for this test to have power." in found.sentence
-    assert "3 of 24 persons have clips of two classes or more" in found.evidence
+    assert "Too few subjects have clips of two classes for this test to have power." in found.sentence
+    assert "3 of 24 subjects have clips of two classes or more" in found.evidence
     assert "in 0 % of such test sets" in found.evidence
     perfect = made(
-        np.repeat(np.arange(5), (10, 7, 4, 3, 3)), np.repeat(np.arange(5), (10, 7, 4, 3, 3)), persons.astype(str), 1
+        np.repeat(np.arange(5), (10, 7, 4, 3, 3)), np.repeat(np.arange(5), (10, 7, 4, 3, 3)), subjects.astype(str), 1
     )
     (found,) = me005([cell, perfect])
-    assert found.evidence.startswith("Labels permuted within persons: 0 of 2 cells below 5 %, 0.1 expected by chance")
+    assert found.evidence.startswith("Labels permuted within subjects: 0 of 2 cells below 5 %, 0.1 expected by chance")
 
 
 def test_small_classes_are_told(database, tmp_path):
@@ -219,7 +219,7 @@ def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
     found = compare_results(clean, weak, n=500, permutations=999)
     assert found.told
     assert found.difference == pytest.approx(found.score_a - found.score_b)
-    assert (found.n_clips, found.n_persons) == (36, 6)
+    assert (found.n_clips, found.n_subjects) == (36, 6)
     answer = microexpr("compare", clean, weak)
     assert answer.code == 0
     assert "a difference can be told" in answer.out
@@ -334,7 +334,7 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     assert answer.code == 0
     shown = " ".join(answer.out.split())
     assert "Trained under different protocols" in shown
-    assert "Persons stand in training and test." in shown
+    assert "Subjects stand in training and test." in shown
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
     assert isinstance(told["told"], bool)
     assert any("different protocols" in stamp["text"] for stamp in told["stamps"])

@@ -34,10 +34,10 @@ from pages import Page
 from shell import microexpr
 
 CLASSES = ("negative", "positive", "surprise")
-N, PERSONS = 60, 12
+N, SUBJECTS = 60, 12
 TRUTH = np.random.default_rng(0).integers(3, size=N)
-PERSON = np.array([f"own/s{number % PERSONS:02}" for number in range(N)])
-CLIPS = np.array([f"own/s{number % PERSONS:02}/c{number:02}" for number in range(N)])
+SUBJECT = np.array([f"own/s{number % SUBJECTS:02}" for number in range(N)])
+CLIPS = np.array([f"own/s{number % SUBJECTS:02}/c{number:02}" for number in range(N)])
 QUICK = {"n": 400, "permutations": 299}
 
 
@@ -48,7 +48,7 @@ def guess(right: float, seed: int):
 
 
 def store(
-    out: Path, predicted, *, order=None, classes=CLASSES, persons=PERSON, truth=TRUTH, facts=None, folds=1, **values
+    out: Path, predicted, *, order=None, classes=CLASSES, subjects=SUBJECT, truth=TRUTH, facts=None, folds=1, **values
 ):
     """Write a result as `microexpr run` does, with these predictions instead of trained ones."""
     experiment = recipe().with_values(values)
@@ -56,12 +56,12 @@ def store(
     about = {"fingerprint": "f" * 16, "data": {"label version": "2014"}, "environment": {"torch": "2.9"}}
     about |= {"experiment": experiment.to_dict(), "canonical": experiment.canonical(), "classes": list(classes)}
     results.begin(about | (facts or {}))
-    views = pd.DataFrame({"part": "test", "clip": CLIPS[rows], "person": persons[rows], "y_true": truth[rows]})
+    views = pd.DataFrame({"part": "test", "clip": CLIPS[rows], "subject": subjects[rows], "y_true": truth[rows]})
     views["frames"] = [[1]] * len(rows)
     for number in range(len(classes)):
         views[f"p_{number}"] = np.where(predicted[rows] == number, 0.8, 0.1)
     for fold in range(folds):
-        part = views[views["person"].str[-2:].astype(int) % folds == fold]
+        part = views[views["subject"].str[-2:].astype(int) % folds == fold]
         results.write(FoldResult(f"fold{fold}", part, pd.DataFrame({"epoch": [1]}), {"repeat": 1}))
     return out
 
@@ -102,7 +102,7 @@ def rows_of(paths, name):
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
 def given(name):
-    return Predictions(name, CLASSES, CLIPS, PERSON, TRUTH, GUESSES[name])
+    return Predictions(name, CLASSES, CLIPS, SUBJECT, TRUTH, GUESSES[name])
 
 
 def test_results_are_compared_as_the_statistics_compare_them(places, compared):
@@ -127,16 +127,16 @@ def test_the_summary_holds_what_the_statistics_give(compared, summary):
     for row, name in zip(summary["results"], "abc", strict=True):
         seed = 1 if name == "c" else 0
         metric = metrics.build("macro_f1", {})
-        drawn = {"k": 3, "over": over, "rng": rng_for(seed, "bootstrap"), "n": 400, "persons": PERSON}
+        drawn = {"k": 3, "over": over, "rng": rng_for(seed, "bootstrap"), "n": 400, "subjects": SUBJECT}
         found = bootstrap(metric, TRUTH, GUESSES[name], **drawn, method="expanded")
         assert (row["scores"]["macro_f1"], row["intervals"]["macro_f1"]) == (found.point, [found.low, found.high])
     for row, one in zip(summary["comparisons"], compared.comparisons, strict=True):
         assert row["percentiles"] == list(one.percentiles)
         assert row["told"] == one.told
     for found, name in zip(summary["influence"], "bc", strict=True):
-        given = (metrics.build("macro_f1", {}), TRUTH, GUESSES["a"], PERSON)
+        given = (metrics.build("macro_f1", {}), TRUTH, GUESSES["a"], SUBJECT)
         direct = influence(*given, k=3, over=over, against=GUESSES[name])
-        assert [(one["person"], one["score"]) for one in found["persons"]] == [(x.person, x.score) for x in direct]
+        assert [(one["subject"], one["score"]) for one in found["subjects"]] == [(x.subject, x.score) for x in direct]
     right = np.stack([GUESSES[name] == TRUTH for name in "abc"])
     assert {row["clip"] for row in summary["changed"]} == set(CLIPS[(right != right[0]).any(axis=0)])
     for row in summary["changed"]:
@@ -148,7 +148,7 @@ def test_changed_clips_are_those_of_one_side_alone(compared):
     one = compared.comparisons[0]
     right = {side: [clip for clip in one.changed if getattr(clip, side) == clip.truth] for side in ("a", "b")}
     assert (len(right["a"]), len(right["b"])) == (one.only_a, one.only_b)
-    assert all(clip.clip.startswith(clip.person) for clip in one.changed)
+    assert all(clip.clip.startswith(clip.subject) for clip in one.changed)
 
 
 def test_settings_that_differ_are_named_and_no_others(compared, summary):
@@ -228,13 +228,13 @@ def test_the_page_says_what_is_compared_and_what_came_out(summary, written):
     assert set(used) | set(re.findall(r"url\(#([^)]+)\)", source)) <= set(ids)
     assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in page.tags}
     for words in (
-        "3 experiments were tested on the same 60 clips of 12 persons (manifest)",
+        "3 experiments were tested on the same 60 clips of 12 subjects (manifest)",
         "A − B (pca_svm, epochs 12)",
         ": these two trained models differ.",
         "these two trained networks do not differ significantly, which is no proof that there is none",
         "Hold-out with one seed: every test clip is predicted by the same trained networks",
         "p-values are corrected for all of these (Holm)",
-        "without any one person the difference lies between",
+        "without any one subject the difference lies between",
         "Clips that change against A",
         "not evidence of a lie",
         "microexpr compare a b c --out out",
@@ -269,7 +269,7 @@ def test_tables_hold_the_summarys_numbers(summary, written):
         assert (row["class"], int(row["n"])) == (CLASSES[at], here.sum())
         assert int(row["B"]) == (here & (GUESSES["b"] == TRUTH)).sum()
     left = rows_of(written, "comparison_influence")
-    assert len(left) == 2 * PERSONS
+    assert len(left) == 2 * SUBJECTS
 
 
 def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
@@ -323,7 +323,7 @@ def test_the_command_compares_several_with_the_first(places, tmp_path):
     told = json.loads(microexpr("compare", *places, "--json", "--metric", "uar").out)
     assert [one["family"] for one in told] == [2, 2]
     assert told[0]["metric"] == "uar"
-    assert {"clip", "person", "truth", "a", "b"} == set(told[0]["changed"][0])
+    assert {"clip", "subject", "truth", "a", "b"} == set(told[0]["changed"][0])
 
 
 @pytest.mark.parametrize("folds", [1, 4])
@@ -362,7 +362,7 @@ def test_what_cannot_be_compared_is_a_sentence(places, tmp_path):
     names = ("negative", "positive", "happy")
     other = store(tmp_path / "other", GUESSES["b"], classes=names, seed=3)
     alone = [
-        store(tmp_path / f"alone{seed}", guess(0.5, seed), persons=np.full(N, "own/s00"), seed=seed) for seed in (4, 5)
+        store(tmp_path / f"alone{seed}", guess(0.5, seed), subjects=np.full(N, "own/s00"), seed=seed) for seed in (4, 5)
     ]
     one_class = np.zeros(N, int)
     same = [store(tmp_path / f"same{seed}", guess(0.5, seed), truth=one_class, seed=seed) for seed in (4, 5)]
@@ -371,7 +371,7 @@ def test_what_cannot_be_compared_is_a_sentence(places, tmp_path):
     for results, kind, words in (
         ([a, fewer], ConfigError, "not tested on the same clips: 4 only in m1"),
         ([a, other], ConfigError, "different label sets cannot be compared"),
-        (alone, ConfigError, "all clips are of one person"),
+        (alone, ConfigError, "all clips are of one subject"),
         (same, ConfigError, "all clips are of one class"),
         ([a, tmp_path / "empty"], StoreError, "empty holds no results"),
         ([a, tmp_path / "nowhere"], StoreError, "nowhere holds no results"),

@@ -37,17 +37,17 @@ RAW = "CASME2_RAW_selected"
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
-    """CASME II's layout: four persons with three clips of five frames each."""
+    """CASME II's layout: four subjects with three clips of five frames each."""
     root = tmp_path_factory.mktemp("sound")
     rng = np.random.default_rng(0)
     rows = [
-        row(f"{person:02d}", f"EP0{n}", 1, 3, 5, 4, emotion)
-        for person in range(1, 5)
+        row(f"{subject:02d}", f"EP0{n}", 1, 3, 5, 4, emotion)
+        for subject in range(1, 5)
         for n, emotion in enumerate(EMOTIONS, start=1)
     ]
     write_table(root / TABLE, rows)
-    for person, video in ((cells[0], cells[1]) for cells in rows):
-        folder = root / RAW / f"sub{person}" / video
+    for subject, video in ((cells[0], cells[1]) for cells in rows):
+        folder = root / RAW / f"sub{subject}" / video
         folder.mkdir(parents=True)
         for number in range(1, 6):
             cv2.imwrite(str(folder / f"img{number}.jpg"), rng.integers(0, 256, (24, 32, 3), np.uint8))
@@ -233,7 +233,7 @@ def test_a_class_with_too_few_clips_to_split(sound, tmp_path):
     refused(answer, "test part", "1 of 12", "disgust (class 1) 4", "or use the protocol 'loso'", out=tmp_path / "out")
 
 
-def test_one_person_cannot_be_left_out(casme2, recipe, tmp_path):
+def test_one_subject_cannot_be_left_out(casme2, recipe, tmp_path):
     book = openpyxl.load_workbook(casme2 / TABLE)
     book["Sheet1"].delete_rows(5, 9)
     book.save(casme2 / TABLE)
@@ -281,13 +281,13 @@ def test_clips_without_a_face(faceless, tmp_path):
         assert [name in item["clip"] for (name, _), item in zip(names, summary["data"]["skipped"], strict=True)]
     page = (out / "report.html").read_text("utf-8")
     assert all(name in page for name, _ in names)
-    # Whoever comes after a clip left out keeps its own name, label and person.
+    # Whoever comes after a clip left out keeps its own name, label and subject.
     views = pd.concat(map(pd.read_parquet, out.rglob("*.views.parquet")))
     truth = {clip.key: clip for clip in Casme2(root).clips()}
     classes = LABEL_SETS["casme2_7"].classes
     assert [classes[y] for y in views["y_true"]] == [truth[key].emotion for key in views["clip"]]
     assert [frames.tolist() for frames in views["frames"]] == [[truth[key].apex] for key in views["clip"]]
-    assert views["person"].tolist() == [truth[key].person for key in views["clip"]]
+    assert views["subject"].tolist() == [truth[key].subject for key in views["clip"]]
 
 
 def test_the_face_of_the_onset_needs_no_face_at_the_apex(faceless, tmp_path):
@@ -382,7 +382,7 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
     [
         ('modle = "vit_b32"', ["e.toml", "unknown key 'modle' (did you mean 'model'?)", "known: name, datasets"]),
         ("[training]\nepoch = 3", ["e.toml", "unknown key 'training.epoch' (did you mean 'epochs'?)"]),
-        ('[bootstrap]\nunit = "clips"', ["e.toml", "bootstrap.unit", "'clip' or 'person'"]),
+        ('[bootstrap]\nunit = "clips"', ["e.toml", "bootstrap.unit", "'clip' or 'subject'"]),
         ("seed = -1", ["e.toml", "seed", "greater than or equal to 0"]),
         ('model = "vit_b23"', ["e.toml", "unknown model 'vit_b23' (did you mean 'vit_b32'?)", "pca_svm"]),
         (

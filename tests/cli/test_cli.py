@@ -31,8 +31,8 @@ TAG = "poolformer_m36.sail_in1k"
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """Three persons with three clips each."""
-    return write_database(tmp_path_factory.mktemp("small"), persons=3, clips=3)
+    """Three subjects with three clips each."""
+    return write_database(tmp_path_factory.mktemp("small"), subjects=3, clips=3)
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_make_synthetic(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     words = ["data", "make", "synthetic", "--out", tmp_path / "made", "--subjects", 1, "--clips", 1, "--seed", 3]
     answer = microexpr(*words, "--emotions", "disgust, fear", "--folders", "cropped", "--expression-size", 2)
-    assert (answer.code, answer.out) == (0, f"made: {tmp_path / 'made'} (1 clips, 1 persons, synthetic)\n")
+    assert (answer.code, answer.out) == (0, f"made: {tmp_path / 'made'} (1 clips, 1 subjects, synthetic)\n")
     assert "clips 1/1" in answer.err
     spec = json.loads((tmp_path / "made/microexpr-synthetic.json").read_text())["spec"]
     assert (spec["seed"], spec["emotions"], spec["expression_size"]) == (3, ["disgust", "fear"], 2.0)
@@ -335,7 +335,7 @@ def read(screen: int) -> bytes:
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
-    data, file = write_database(tmp_path / "data", persons=4, clips=3), tmp_path / "recipe.toml"
+    data, file = write_database(tmp_path / "data", subjects=4, clips=3), tmp_path / "recipe.toml"
     file.write_text(recipe().with_values({"training.epochs": 20}).to_toml(), "utf-8")
     words = ["run", file, "--data", data, "--out", tmp_path / "out"]
     screen = interrupted(words, tmp_path / "out", "fold-*.views.parquet")

@@ -128,7 +128,7 @@ def test_a_reader_finds_no_fault_with_its_own_example(name, examples):
     assert list(map(str, reader.faults())) == []
     clips = reader.clips()
     assert len({clip.key for clip in clips}) == len(clips) > 2
-    assert len({clip.person for clip in clips}) > 1
+    assert len({clip.subject for clip in clips}) > 1
     assert {clip.emotion for clip in clips} <= set(reader.emotions.values())
     modality, kind = next(iter(reader.modalities().items()))
     for clip in clips[:2]:
@@ -426,13 +426,13 @@ def test_votes_do_not_depend_on_the_order_of_the_views(name):
 def clip_table() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     labels = np.concatenate([np.arange(K), rng.choice(K, 77, p=[0.6, 0.3, 0.1])])
-    persons = [f"d/{n:02d}" for n in rng.integers(0, 8, 80)]
+    subjects = [f"d/{n:02d}" for n in rng.integers(0, 8, 80)]
     words = np.array(["others", "disgust", "fear"])[labels]
     keys = [f"d/{n}" for n in range(80)]
-    # Two persons are in both databases.
-    databases = np.where([who in ("d/00", "d/01", "d/02") for who in persons], "d", "e")
-    databases[[persons.index(who) for who in ("d/03", "d/04")]] = "d"
-    columns = {"key": keys, "dataset": databases, "person": persons, "label": labels, "emotion": words}
+    # Two subjects are in both databases.
+    databases = np.where([who in ("d/00", "d/01", "d/02") for who in subjects], "d", "e")
+    databases[[subjects.index(who) for who in ("d/03", "d/04")]] = "d"
+    columns = {"key": keys, "dataset": databases, "subject": subjects, "label": labels, "emotion": words}
     return pd.DataFrame(columns)
 
 
@@ -444,14 +444,14 @@ def test_protocols_never_train_on_what_they_test(name):
     tested = Counter((fold.repeat, row) for fold in folds for row in fold.test.tolist())
     assert max(tested.values()) == 1
     assert {row for _, row in tested} <= set(range(len(table)))
-    person = table["person"].to_numpy()
+    subject = table["subject"].to_numpy()
     for fold in folds:
         assert fold.name == Path(fold.name).name
         parts = [fold.train, fold.test, *([] if fold.val is None else [fold.val])]
         assert len(set(np.concatenate(parts).tolist())) == sum(map(len, parts))
         assert all(map(len, parts))
         if protocol.subject_independent:
-            groups = [set(person[rows]) for rows in parts]
+            groups = [set(subject[rows]) for rows in parts]
             assert not groups[1] & (groups[0] | set().union(*groups[2:]))
     again = list(protocol(table, np.random.default_rng(1)))
     assert [fold.test.tolist() for fold in again] == [fold.test.tolist() for fold in folds]
@@ -506,7 +506,7 @@ def _dataset(name: str, examples: Callable[[str], Dataset]) -> Any:
     reader = examples(name)
     first = reader.clips()[0]
     pixels = reader.frames(first, [first.onset], next(iter(reader.modalities())))
-    clips = [(c.key, c.person, c.apex, c.fps, c.emotion, "+".join(map(str, c.action_units))) for c in reader.clips()]
+    clips = [(c.key, c.subject, c.apex, c.fps, c.emotion, "+".join(map(str, c.action_units))) for c in reader.clips()]
     return clips, pixels.shape, f"{pixels.mean():.2g}"
 
 

@@ -8,8 +8,9 @@ import pytest
 from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
 from microexpr.core import interfaces as contracts
-from microexpr.core.errors import ConfigError, UnknownComponentError
+from microexpr.core.errors import ConfigError, OldNameWarning, UnknownComponentError
 from microexpr.core.labels import label_set
+from shell import microexpr
 
 
 def test_papers_defaults():
@@ -274,7 +275,7 @@ def test_baselines_are_not_augmented():
 
 
 def test_baselines_are_trained_without_what_only_networks_gain_from():
-    gains = {"label_smoothing": 0.1, "draw": "persons", "ensemble": 3, "average_last": 2, "patience": 0}
+    gains = {"label_smoothing": 0.1, "draw": "subjects", "ensemble": 3, "average_last": 2, "patience": 0}
     content = {"training": gains | {"schedule": "cosine"}, "model": "small_cnn"}
     study = parse(Study, {"name": "s", "title": "t", "experiment": content, "baselines": ["pca_svm"]}, "s")
     (baseline,) = study.baseline_cells()
@@ -292,7 +293,7 @@ def test_sizes_are_the_last_axis_the_largest_first():
     assert sized.cells()[0].key() == study.cells()[0].key()  # all of them is what there was before
     assert len({cell.key() for cell in sized.cells()}) == 6
     with pytest.raises(ConfigError, match="take one of them"):
-        sized.cells()[1].with_values({"train_persons": 3})
+        sized.cells()[1].with_values({"train_subjects": 3})
 
 
 def test_own_labels_are_numbered_alike_however_they_are_written():
@@ -316,7 +317,7 @@ def test_overrides_reach_the_cells_that_match():
                 {"when": {"sampling": "mfs"}, "set": {"training.epochs": 2}},
                 {"when": {"sampling": "mfs", "model": "vit_nano"}, "set": {"training.batch": 4, "model.dropout": 0.3}},
             ],
-            "named_cell": {"set": {"sampling": "mfs", "bootstrap": {"unit": "person"}}},
+            "named_cell": {"set": {"sampling": "mfs", "bootstrap": {"unit": "subject"}}},
         },
         "s.toml",
     )
@@ -330,3 +331,31 @@ def test_overrides_reach_the_cells_that_match():
     wrong = study.model_copy(update={"overrides": (study.overrides[0].model_copy(update={"when": {"seed": "1"}}),)})
     with pytest.raises(ConfigError, match=r"when\.seed is no single component"):
         wrong.cells()
+
+
+OLD = """
+name = "old"
+datasets = ["manifest"]
+labels = "as_given"
+model = "pca_svm"
+train_persons = 4
+training = { draw = "persons" }
+bootstrap = { unit = "person" }
+"""
+
+
+def test_names_of_version_0_1_are_accepted_with_a_notice(tmp_path):
+    (tmp_path / "old.toml").write_text(OLD)
+    with pytest.warns(OldNameWarning) as notices:
+        old = load(Experiment, tmp_path / "old.toml")
+    (tmp_path / "new.toml").write_text(OLD.replace("person", "subject"))
+    assert old == load(Experiment, tmp_path / "new.toml")
+    assert old.key() == load(Experiment, tmp_path / "new.toml").key()
+    said = " ".join(str(notice.message) for notice in notices)
+    assert all(word in said for word in ("train_persons", 'draw = "persons"', 'unit = "person"', "old.toml"))
+
+
+def test_the_command_shows_a_notice_of_an_old_name(tmp_path):
+    (tmp_path / "old.toml").write_text(OLD)
+    answer = microexpr("run", tmp_path / "old.toml", "--data", tmp_path / "none", "--out", tmp_path / "out")
+    assert "train_persons is now train_subjects" in answer.err

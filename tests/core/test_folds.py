@@ -23,13 +23,13 @@ from microexpr.runs.plan import Options, Workspace
 
 @pytest.fixture
 def table():
-    """Twelve clips of four persons."""
+    """Twelve clips of four subjects."""
     who = [f"own/p{row % 4}" for row in range(12)]
     return pd.DataFrame(
         {
             "key": [f"own/p{row % 4}/c{row}" for row in range(12)],
             "dataset": "own",
-            "person": who,
+            "subject": who,
             "label": [row // 2 % 3 for row in range(12)],
         }
     )
@@ -93,7 +93,7 @@ def test_a_file_of_ones_own_needs_names_train_and_test_alone(table, tmp_path):
     folds = [{"name": "a", "train": first, "test": second}, {"name": "b", "train": second, "test": first}]
     place = write(tmp_path, {"folds": folds})
     assert [fold.test.tolist() for fold in from_file(place, table)] == [[*range(6, 12)], [*range(6)]]
-    # Nothing is known of persons, so nothing is promised.
+    # Nothing is known of subjects, so nothing is promised.
     assert protocols.build("from_file", {"file": str(place)}).subject_independent is False
 
 
@@ -168,10 +168,10 @@ def test_no_file_and_no_json(table, tmp_path):
 def test_a_promise_that_the_table_does_not_keep_is_refused(table, content, tmp_path):
     place = write(tmp_path, content)
     with pytest.raises(SplitError, match="in this table 'own/p1' is, in fold 'own-p0'"):
-        from_file(place, table.assign(person=table["person"].replace("own/p0", "own/p1")))
+        from_file(place, table.assign(subject=table["subject"].replace("own/p0", "own/p1")))
 
 
-def test_validation_on_tested_persons_is_no_independence(table, content, tmp_path):
+def test_validation_on_tested_subjects_is_no_independence(table, content, tmp_path):
     shared = content["folds"][0]
     shared["val"] = [shared["test"].pop()]
     place = write(tmp_path, content)
@@ -237,7 +237,7 @@ def test_a_run_writes_its_folds_and_another_recipe_runs_on_them(experiment, data
     folder = tmp_path / "results" / result.key
     written = read(folder)
     assert written.protocol == {"name": "clip_kfold", "revision": 1, "params": {"k": 2, "repeats": 1}}
-    assert written.clips == dict(zip(plan.table["key"], plan.table["person"], strict=True))
+    assert written.clips == dict(zip(plan.table["key"], plan.table["subject"], strict=True))
     for fold, ours in zip(written.folds, result.folds, strict=True):
         for part, keys in fold.parts.items():
             assert keys
@@ -321,7 +321,7 @@ def test_two_folds_that_test_one_clip_are_refused(repeated):
 def test_one_repeat_scores_as_before(repeated):
     alone = repeated.of_repeat(2)
     pooled = alone.predictions()
-    assert list(pooled.columns) == ["clip", "person", "fold", "y_true", "y_pred", "p_0", "p_1", "p_2"]
+    assert list(pooled.columns) == ["clip", "subject", "fold", "y_true", "y_pred", "p_0", "p_1", "p_2"]
     assert alone.scores() == {name: score(metrics.build(name, {}), pooled) for name in metrics.names()}
     assert mean_of_folds("uf1", pooled).folds == 2
 
@@ -339,7 +339,7 @@ def test_the_report_of_repeats_counts_no_clip_twice(experiment, database, tmp_pa
     assert stamp in (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
 
 
-def test_shared_faces_are_stamped_for_clips_and_not_for_persons(experiment, database, tmp_path):
+def test_shared_faces_are_stamped_for_clips_and_not_for_subjects(experiment, database, tmp_path):
     codes = {}
     for name in ("clip_kfold", "subject_kfold"):
         recipe = quick(experiment, protocol={"name": name, "k": 2})
@@ -353,11 +353,11 @@ def test_shared_faces_are_stamped_for_clips_and_not_for_persons(experiment, data
 def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     from conftest import write_database
 
-    root = write_database(tmp_path / "data", persons=4, clips=3)
+    root = write_database(tmp_path / "data", subjects=4, clips=3)
     manifest = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(manifest.replace("own,s2", "other,s2").replace("own,s3", "third,s3"))
     across = {"name": "cross_database", "train": ["own"], "test": ["other"]}
-    recipe = quick(experiment, protocol=across).with_values({"bootstrap.unit": "clip"})  # one person is tested
+    recipe = quick(experiment, protocol=across).with_values({"bootstrap.unit": "clip"})  # one subject is tested
     study = Study(name="s", title="s", experiment=recipe, latency=False)
     done = grids.run(study, Workspace(Options({"manifest": root}, tmp_path)))
     told = "third: neither trained on nor tested."

@@ -24,7 +24,7 @@ from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
 from shell import microexpr as command
 
-PERSONS = 3
+SUBJECTS = 3
 
 
 def listed(root: Path, rows: list[list[object]]) -> Path:
@@ -40,9 +40,9 @@ def rows_of(root: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def made(root: Path, persons: int = PERSONS) -> Path:
-    """Write a small database: `persons` with three clips each."""
-    return write_database(root, persons=persons, clips=3, frames=5)
+def made(root: Path, subjects: int = SUBJECTS) -> Path:
+    """Write a small database: `subjects` with three clips each."""
+    return write_database(root, subjects=subjects, clips=3, frames=5)
 
 
 def quick(**values: object) -> microexpr.Experiment:
@@ -84,18 +84,18 @@ def test_hashes_tell_images_apart_and_skip_those_of_one_value():
     assert image_hash(row)
 
 
-def test_a_clip_listed_again_for_another_person_is_refused(tmp_path):
+def test_a_clip_listed_again_for_another_subject_is_refused(tmp_path):
     root = made(tmp_path / "data")
     rows = rows_of(root)
     listed(root, [*rows, *([row[0], rows[at - 3][1], f"again{at}", *row[3:]] for at, row in enumerate(rows))])
     with pytest.raises(DataError, match="all 18 clips have faults") as error:
         microexpr.run_experiment(quick(), root, tmp_path / "out", workers=1)
-    assert "is listed for another person in row 11" in error.value.faults[0].problem
+    assert "is listed for another subject in row 11" in error.value.faults[0].problem
 
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory):
-    """A database in which the clips of two persons are copied, under other names, to two others."""
+    """A database in which the clips of two subjects are copied, under other names, to two others."""
     tmp = tmp_path_factory.mktemp("copied")
     root = made(tmp / "data")
     rows = rows_of(root)
@@ -109,11 +109,11 @@ def copied(tmp_path_factory):
     return root, tmp / "out", done
 
 
-def test_copied_files_of_other_persons_are_found(copied, tmp_path):
+def test_copied_files_of_other_subjects_are_found(copied, tmp_path):
     _, out, done = copied
     (finding,) = found(out, "ME016")
     assert finding.level == "warning"
-    assert "12 of 15 test clips, 12 of them with frames of another person" in finding.evidence
+    assert "12 of 15 test clips, 12 of them with frames of another subject" in finding.evidence
     assert "own/s0/c0/1-5 (own/s0) and own/ts0/c0/1-5 (own/ts0)" in finding.evidence
     assert "re-encoded or mirrored ones pass" in finding.sentence
     assert "12 of 15 test clips" in stamps(done)["copied_frames"]
@@ -148,14 +148,14 @@ def test_a_cache_from_before_hashes_gives_the_same(copied, tmp_path):
         assert [list(each) for each in before] == [list(each) for each in after]
 
 
-def test_frames_that_clips_of_one_person_share_count_where_the_split_parts_them(tmp_path):
+def test_frames_that_clips_of_one_subject_share_count_where_the_split_parts_them(tmp_path):
     root = made(tmp_path / "data")
     for number in (1, 2):
         shutil.rmtree(root / f"s0/c{number}")
         shutil.copytree(root / "s0/c0", root / f"s0/c{number}")
     ran(quick(protocol="clip_kfold"), root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME016")
-    assert "0 of them with frames of another person" in finding.evidence
+    assert "0 of them with frames of another subject" in finding.evidence
     ran(quick(), root, tmp_path / "apart")
     assert found(tmp_path / "apart", "ME016") == []
 
@@ -164,9 +164,9 @@ def test_blank_images_are_no_copies(tmp_path):
     import cv2
 
     root = made(tmp_path / "data")
-    for person in range(PERSONS):
-        cv2.imwrite(str(root / f"s{person}/c0/3.png"), np.full((48, 64, 3), 128, np.uint8))
-        cv2.imwrite(str(root / f"s{person}/c0/4.png"), np.full((48, 64, 3), 128, np.uint8))
+    for subject in range(SUBJECTS):
+        cv2.imwrite(str(root / f"s{subject}/c0/3.png"), np.full((48, 64, 3), 128, np.uint8))
+        cv2.imwrite(str(root / f"s{subject}/c0/4.png"), np.full((48, 64, 3), 128, np.uint8))
     ran(quick(), root, tmp_path / "out")
     assert found(tmp_path / "out", "ME016") == []
 
@@ -194,12 +194,12 @@ def fitted(root, tmp_path_factory):
     return microexpr.fit(quick(), root, tmp_path_factory.mktemp("fitted"), workers=1)
 
 
-def test_a_file_of_weights_says_what_it_was_trained_on_and_names_no_person(root, fitted, tmp_path):
+def test_a_file_of_weights_says_what_it_was_trained_on_and_names_no_subject(root, fitted, tmp_path):
     lineage = lineage_of(fitted)
     (training,) = lineage.trainings
     assert lineage.complete
-    assert (len(training.images), len(training.persons)) == (9, 3)
-    assert all(lineage.knows(f"own/s{person}") for person in range(PERSONS))
+    assert (len(training.images), len(training.subjects)) == (9, 3)
+    assert all(lineage.knows(f"own/s{subject}") for subject in range(SUBJECTS))
     assert not lineage.knows("own/s9")
     assert not lineage.knows("other/s0")
     with safe_open(fitted, "pt") as stored:
@@ -210,17 +210,17 @@ def test_a_file_of_weights_says_what_it_was_trained_on_and_names_no_person(root,
     assert again.read_bytes() == fitted.read_bytes()
 
 
-def test_weights_that_chose_on_validation_know_its_persons_too(root, tmp_path):
+def test_weights_that_chose_on_validation_know_its_subjects_too(root, tmp_path):
     file = microexpr.fit(quick(**{"training.patience": 1, "validation": 0.3}), root, tmp_path, workers=1)
-    assert json.loads((tmp_path / "card.json").read_text())["data"]["persons"] < PERSONS
-    assert all(lineage_of(file).knows(f"own/s{person}") for person in range(PERSONS))
+    assert json.loads((tmp_path / "card.json").read_text())["data"]["subjects"] < SUBJECTS
+    assert all(lineage_of(file).knows(f"own/s{subject}") for subject in range(SUBJECTS))
 
 
 def test_weights_fitted_to_the_test_clips_are_told(root, fitted, tmp_path):
     done = microexpr.run_experiment(starting(fitted), root, tmp_path, workers=1)
     (finding,) = found(tmp_path, "ME002")
     assert finding.level == "warning"
-    assert "frames of 9 of 9 test clips, 3 of 3 test persons, for instance own/s0" in finding.evidence
+    assert "frames of 9 of 9 test clips, 3 of 3 test subjects, for instance own/s0" in finding.evidence
     assert "9 of 9 test clips" in stamps(done)["weights_saw_test"]
     fitted_elsewhere = fitted.with_name("gone.safetensors")
     shutil.rmtree(tmp_path / "cache")  # neither frames nor the file are needed
@@ -231,9 +231,9 @@ def test_weights_fitted_to_the_test_clips_are_told(root, fitted, tmp_path):
     assert (answer.code, "ME002" in answer.out) == (1, True)
 
 
-def test_a_dry_run_warns_of_persons(root, fitted, tmp_path):
+def test_a_dry_run_warns_of_subjects(root, fitted, tmp_path):
     (warning,) = microexpr.dry_run(grid(starting(fitted)), root)["warnings"]
-    assert "the starting weights model were trained on 3 test persons, for instance own/s0" in warning
+    assert "the starting weights model were trained on 3 test subjects, for instance own/s0" in warning
     assert microexpr.dry_run(grid(quick()), root)["warnings"] == []
     file = tmp_path / "study.toml"
     file.write_text(tomli_w.dumps({"name": "s", "title": "s", "experiment": starting(fitted).to_dict()}))
@@ -251,10 +251,10 @@ def test_what_weights_knew_is_inherited(root, fitted, tmp_path):
     for number, file in enumerate(sorted(other.rglob("*.png"))):  # other frames, too
         file.write_bytes(changed(file, number))
     child = microexpr.fit(starting(fitted), other, tmp_path / "child", workers=1)
-    assert [len(training.persons) for training in lineage_of(child).trainings] == [3, 3]
+    assert [len(training.subjects) for training in lineage_of(child).trainings] == [3, 3]
     ran(starting(child), root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME002")
-    assert "frames of 9 of 9 test clips, 3 of 3 test persons" in finding.evidence
+    assert "frames of 9 of 9 test clips, 3 of 3 test subjects" in finding.evidence
     grown_alone = microexpr.fit(quick(), other, tmp_path / "alone", workers=1)
     done = microexpr.run_experiment(starting(grown_alone), root, tmp_path / "sound", workers=1)
     assert found(tmp_path / "sound", "ME002") == []
@@ -276,17 +276,17 @@ def test_weights_of_another_fold_know_the_test_clips_of_this_one(root, tmp_path)
     assert not lineage_of(file).knows("own/s0")
     ran(starting(file), root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME002")
-    assert "frames of 6 of 9 test clips, 2 of 3 test persons, for instance own/s1" in finding.evidence
+    assert "frames of 6 of 9 test clips, 2 of 3 test subjects, for instance own/s1" in finding.evidence
 
 
-def test_frames_under_another_name_and_persons_in_other_frames_are_both_found(root, fitted, tmp_path):
+def test_frames_under_another_name_and_subjects_in_other_frames_are_both_found(root, fitted, tmp_path):
     renamed = made(tmp_path / "renamed")
     listed(renamed, [["new", f"p{row[1]}", *row[2:]] for row in rows_of(renamed)])
     ran(starting(fitted), renamed, tmp_path / "frames")
-    assert "frames of 9 of 9 test clips, 0 of 3 test persons" in found(tmp_path / "frames", "ME002")[0].evidence
+    assert "frames of 9 of 9 test clips, 0 of 3 test subjects" in found(tmp_path / "frames", "ME002")[0].evidence
     larger = starting(fitted, **{"preprocessing.size": 40})
-    ran(larger, root, tmp_path / "persons")
-    assert "frames of 0 of 9 test clips, 3 of 3 test persons" in found(tmp_path / "persons", "ME002")[0].evidence
+    ran(larger, root, tmp_path / "subjects")
+    assert "frames of 0 of 9 test clips, 3 of 3 test subjects" in found(tmp_path / "subjects", "ME002")[0].evidence
 
 
 def test_weights_that_do_not_say_are_a_note(root, fitted, tmp_path):
@@ -320,7 +320,7 @@ def test_every_model_that_starts_from_a_file_is_checked(model, values, fitted_to
     )
     ran(again, root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME002")
-    assert "frames of 9 of 9 test clips, 3 of 3 test persons" in finding.evidence
+    assert "frames of 9 of 9 test clips, 3 of 3 test subjects" in finding.evidence
 
 
 def test_a_lineage_is_read_as_it_was_written():

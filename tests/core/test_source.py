@@ -496,7 +496,7 @@ def mine(**changed):
 def test_a_changed_network_is_trained_anew(project, tmp_path):
     """The reported case: logits that are multiplied by 0 must not have the score that was stored before."""
     write(project, {"net.py": NET, "layers.py": LAYERS})
-    data, out = write_database(tmp_path / "data", persons=3, clips=4), tmp_path / "out"
+    data, out = write_database(tmp_path / "data", subjects=3, clips=4), tmp_path / "out"
 
     def run():
         load("net")
@@ -547,7 +547,7 @@ for _ in range(2):
 def test_a_component_without_source_reuses_nothing_and_says_so(project, tmp_path):
     """Typed in, run twice, each time with folds in processes that know nothing of what was typed."""
     write(project, {"layers.py": LAYERS})
-    data = write_database(tmp_path / "data", persons=2, clips=3)
+    data = write_database(tmp_path / "data", subjects=2, clips=3)
     paths = [str(project), str(TESTS)]
     text = f"import sys\nsys.path.insert(0, {paths[0]!r})\n" + NET
     text += NOTEBOOK.format(paths=paths, data=str(data), out=str(tmp_path / "out"))

@@ -31,8 +31,8 @@ def renamed(root: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    one = renamed(write_database(tmp_path_factory.mktemp("one"), persons=3), "one")
-    two = renamed(write_database(tmp_path_factory.mktemp("two"), persons=2), "two")
+    one = renamed(write_database(tmp_path_factory.mktemp("one"), subjects=3), "one")
+    two = renamed(write_database(tmp_path_factory.mktemp("two"), subjects=2), "two")
     return one, two
 
 
@@ -43,7 +43,7 @@ def joined(pair):
 
 def test_clips_of_both_are_there_and_read_from_their_own_folder(joined, pair):
     assert [clip.dataset for clip in joined.clips()] == ["one"] * 18 + ["two"] * 12
-    assert len({clip.person for clip in joined.clips()}) == 5
+    assert len({clip.subject for clip in joined.clips()}) == 5
     for clip in (joined.clips()[0], joined.clips()[-1]):
         own = Manifest(pair[clip.dataset == "two"])
         assert np.array_equal(joined.frames(clip, [1, 4], "colour"), own.frames(clip, [1, 4], "colour"))
@@ -95,9 +95,9 @@ def test_an_experiment_joins_databases(faces, database, tmp_path):
     found = finished.summary["data"]
     assert found["datasets"] == ["casme2", "manifest"]
     assert found["facts"]["casme2, label version"].startswith("imitates")
-    persons = finished.result.cells[0].result.predictions()["person"]
-    assert {person.split("/")[0] for person in persons} == {"own", "synthetic-0"}
-    assert finished.summary["protocol"]["folds"] == persons.nunique()
+    subjects = finished.result.cells[0].result.predictions()["subject"]
+    assert {subject.split("/")[0] for subject in subjects} == {"own", "synthetic-0"}
+    assert finished.summary["protocol"]["folds"] == subjects.nunique()
     assert [stamp["code"] for stamp in finished.summary["stamps"]].count("synthetic") == 1
 
 

@@ -70,7 +70,7 @@ SPOILED = {
     "an unknown emotion": ("row 12 (10/EP01)", "unknown emotion 'joy'"),
     "text instead of a number": ("row 13 (11/EP01)", "the cell onset holds 'three', not a whole number"),
     "no name of a video": ("row 14 (12/?)", "the cell video is empty"),
-    "no number of a person": ("row 15 (?/EP01)", "the cell subject holds 'anna'"),
+    "no number of a subject": ("row 15 (?/EP01)", "the cell subject holds 'anna'"),
     "a clip without end": ("row 16 (14/EP01)", "the clip 1-900000 would have 900000 frames"),
     "many broken pictures": ("sub17/EP01", "1-4: is empty (0 bytes), 5: is not a picture"),
 }
@@ -188,7 +188,7 @@ def test_a_sound_folder_ends_with_0(tmp_path):
     answer = microexpr("data", "check", "casme2", "--root", build(tmp_path))
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith(f"CASME II in {tmp_path}\n  table: {TABLE}\n")
-    assert answer.out.endswith("\n  clips: 2 of 2 persons\n\nno fault\n")
+    assert answer.out.endswith("\n  clips: 2 of 2 subjects\n\nno fault\n")
 
 
 def test_names_in_another_case_are_found(tmp_path):
@@ -401,7 +401,7 @@ def full(tmp_path_factory) -> Path:
     return root
 
 
-def test_the_full_table_has_the_rows_persons_and_classes_of_its_version(full, tmp_path):
+def test_the_full_table_has_the_rows_subjects_and_classes_of_its_version(full, tmp_path):
     out = tmp_path / "clips.csv"
     answer = microexpr("data", "table", "casme2", "--root", full, "--table-only", "--out", out)
     assert (answer.code, answer.err) == (0, "")
@@ -430,7 +430,7 @@ def test_a_label_set_keeps_its_clips_alone_and_says_their_class(full):
 def test_without_a_file_the_first_rows_and_the_counts_are_shown(full):
     answer = microexpr("data", "table", "casme2", "--root", full, "--table-only")
     lines = answer.out.splitlines()
-    assert lines[0].split() == ["key", "label", "apex", "action_units", "person"]
+    assert lines[0].split() == ["key", "label", "apex", "action_units", "subject"]
     assert lines[11].startswith("... 245 more")
     assert "casme2/17 36" in answer.out
     assert max(map(len, lines)) <= 100
@@ -461,7 +461,7 @@ def test_ready_images_have_no_time_and_need_no_pictures_to_be_listed(tmp_path):
     assert rows[["onset", "apex", "offset", "fps"]].isna().all(axis=None)
     stats = data_stats("manifest", tmp_path, table_only=True)
     assert stats["all"] == {
-        **{"clips": 1, "persons": 1, "without_apex": 1},
+        **{"clips": 1, "subjects": 1, "without_apex": 1},
         **dict.fromkeys(("frames", "milliseconds", "apex")),
     }
     assert b"these clips have no time" in picture(stats, "svg")
@@ -490,8 +490,8 @@ def test_stats_count_and_measure(tmp_path):
         row("04", "EP12_01f", apex="/", emotion="fear"),
     ]
     found = data_stats("casme2", build(tmp_path, rows))
-    assert (found["clips"], found["persons"], found["left_out"]) == (4, 3, [])
-    assert found["by_person"]["casme2/01"] == {"disgust": 2, "fear": 0}
+    assert (found["clips"], found["subjects"], found["left_out"]) == (4, 3, [])
+    assert found["by_subject"]["casme2/01"] == {"disgust": 2, "fear": 0}
     assert found["classes"]["disgust"]["apex"] == {"min": 0.0, "median": 0.25, "max": 0.5}
     assert found["classes"]["fear"]["apex"] == {"min": 1.0, "median": 1.0, "max": 1.0}, "an estimated apex has no place"
     assert found["classes"]["fear"]["without_apex"] == 1
@@ -505,7 +505,7 @@ def test_stats_count_and_measure(tmp_path):
 def test_stats_are_printed_and_drawn(full, tmp_path):
     answer = microexpr("data", "stats", "casme2", "--root", full, "--table-only", "--out", tmp_path / "casme2.svg")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("CASME II: 255 clips of 26 persons\n")
+    assert answer.out.startswith("CASME II: 255 clips of 26 subjects\n")
     assert re.search(r"^others +99 +17 ", answer.out, re.MULTILINE)
     assert re.search(r"^casme2/17 +36 ", answer.out, re.MULTILINE)
     drawn = (tmp_path / "casme2.svg").read_text("utf-8")
@@ -518,12 +518,12 @@ def test_stats_are_printed_and_drawn(full, tmp_path):
     assert image[0, 0, :3].tolist() == [255, 255, 255]
 
 
-@pytest.mark.parametrize(("persons", "classes", "clips"), [(1, 1, 1), (300, 12, 900), (40, 3, 100)])
-def test_pictures_of_any_size(persons, classes, clips):
+@pytest.mark.parametrize(("subjects", "classes", "clips"), [(1, 1, 1), (300, 12, 900), (40, 3, 100)])
+def test_pictures_of_any_size(subjects, classes, clips):
     each = [
         {
             "key": str(n),
-            "person": f"x/{n % persons}",
+            "subject": f"x/{n % subjects}",
             "kind": ("micro", "macro")[n % 2],
             "label": f"class {n % classes}",
             "frames": n + 1,
@@ -533,12 +533,12 @@ def test_pictures_of_any_size(persons, classes, clips):
         for n in range(clips)
     ]
     words = sorted({row["label"] for row in each})
-    people = {f"x/{n}": dict.fromkeys(words, 1) for n in range(persons)}
+    people = {f"x/{n}": dict.fromkeys(words, 1) for n in range(subjects)}
     counts = {word: {"clips": sum(row["label"] == word for row in each)} for word in words}
-    stats = {"title": "x" * 30, "facts": {"synthetic": "yes"}, "clips": clips, "persons": persons}
-    drawn = picture(stats | {"classes": counts, "by_person": people, "each": each}, "svg").decode()
+    stats = {"title": "x" * 30, "facts": {"synthetic": "yes"}, "clips": clips, "subjects": subjects}
+    drawn = picture(stats | {"classes": counts, "by_subject": people, "each": each}, "svg").decode()
     assert "DRAWN FACES" in drawn
-    assert ("those with most clips first" in drawn) == (persons > 40)
+    assert ("those with most clips first" in drawn) == (subjects > 40)
     assert ("macro-expressions" in drawn) == (clips > 1)
 
 
@@ -581,7 +581,7 @@ def test_every_example_is_sound_and_listed_whole(examples, name, tmp_path):
 def test_every_example_is_counted_and_drawn(examples, name, tmp_path):
     found = data_stats(name, examples(name), out=tmp_path / "clips.pdf")
     assert found["clips"] == sum(summary["clips"] for summary in found["classes"].values()) > 0
-    assert found["persons"] == len(found["by_person"]) > 1
+    assert found["subjects"] == len(found["by_subject"]) > 1
     assert microexpr("data", "stats", name, "--root", examples(name)).code == 0
     json.dumps(found)
 

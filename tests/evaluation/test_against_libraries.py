@@ -120,10 +120,10 @@ SIGNS = {size: all_signs(size) for size in range(1, 14)}
 
 
 @pytest.mark.numeric
-def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_persons():
+def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_subjects():
     """Scipy is told which distribution to take, and ours must find it.
 
-    Ties of up to 13 persons are enumerated, as scipy has no exact distribution for them. Most such cases are small,
+    Ties of up to 13 subjects are enumerated, as scipy has no exact distribution for them. Most such cases are small,
     since the permutations that ours has scipy make of 13 take it a second.
     """
     rng = np.random.default_rng(3)
@@ -142,7 +142,7 @@ def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_persons():
         gained = np.bincount(who, weights=(y_a == y_true).astype(int) - (y_b == y_true))
         kept = (gained / clips)[gained != 0]  # one division, correctly rounded: equal fractions are equal
         found = signed_rank(y_true, y_a, y_b, who)
-        assert (found.persons, found.dropped) == (kept.size, people - kept.size)
+        assert (found.subjects, found.dropped) == (kept.size, people - kept.size)
         if kept.size == 0:
             assert (found.statistic, found.p_value) == (None, None)
             ways["nobody"] += 1
@@ -172,21 +172,21 @@ def swapped_predictions(y_a, y_b, groups):
 
 
 def test_the_exact_swap_test_is_enumeration_in_2000_cases():
-    """Up to six persons, or clips one by one; every swapping is made by itertools and scored by scikit-learn."""
+    """Up to six subjects, or clips one by one; every swapping is made by itertools and scored by scikit-learn."""
     rng = np.random.default_rng(4)
     below = 0
     for case in range(CASES):
         units, k, name = int(rng.integers(2, 7)), int(rng.integers(2, 5)), NAMES[case // 2 % 4]
-        by_person = case % 2 == 0
+        by_subject = case % 2 == 0
         who = np.sort(rng.permutation(np.r_[np.arange(units), rng.integers(units, size=2 * units)]))
-        who = who if by_person else np.arange(units)
+        who = who if by_subject else np.arange(units)
         y_true, y_a, y_b = drawn_labels(rng, who.size, k, rng.choice([0.1, 0.5, 0.9], size=2))
         mixed = swapped_predictions(y_a, y_b, [np.flatnonzero(who == unit) for unit in range(units)])
         scores = library_scores(name, y_true, mixed)
         differences = scores - scores[::-1]  # the last swapping is the first one's mirror image
         found = swap_test(
             metrics.build(name, {}), y_true, y_a, y_b, k=k, over=present(y_true, k), rng=rng,
-            persons=who if by_person else None,
+            subjects=who if by_subject else None,
         )  # fmt: skip
         expected = float((np.abs(differences) >= abs(differences[0]) - 1e-12).mean())
         assert found.exact
@@ -196,8 +196,8 @@ def test_the_exact_swap_test_is_enumeration_in_2000_cases():
 
 
 # --- one classifier against chance ------------------------------------------------------------------------------------
-def test_permutations_within_persons_have_the_enumerated_null_in_2000_cases():
-    """Two persons, all permutations of their labels by itertools, scored by scikit-learn.
+def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
+    """Two subjects, all permutations of their labels by itertools, scored by scikit-learn.
 
     Ours draws 99. Mean and p-value then lie about the enumerated ones as draws do: standardised, they are 0 on average
     with a mean square of 1, which tells the null's mean and variance.
@@ -219,7 +219,7 @@ def test_permutations_within_persons_have_the_enumerated_null_in_2000_cases():
         guessed = np.broadcast_to(y_pred[:, None], columns.shape)
         null = library_scores(name, columns, guessed)
         found = permutation_null(
-            metrics.build(name, {}), y_true, y_pred, k=k, over=present(y_true, k), rng=rng, n=draws, persons=who
+            metrics.build(name, {}), y_true, y_pred, k=k, over=present(y_true, k), rng=rng, n=draws, subjects=who
         )
         share, spread = float((null >= null[0] - 1e-12).mean()), null.std()
         extremes = found.p_value * (draws + 1) - 1
@@ -242,8 +242,8 @@ def test_permutations_within_persons_have_the_enumerated_null_in_2000_cases():
 # --- intervals --------------------------------------------------------------------------------------------------------
 @pytest.mark.numeric
 @pytest.mark.parametrize("method", ["percentile", "bca"])
-@pytest.mark.parametrize("by_person", [False, True])
-def test_bootstrap_of_an_accuracy_is_scipys_in_100_cases(method, by_person):
+@pytest.mark.parametrize("by_subject", [False, True])
+def test_bootstrap_of_an_accuracy_is_scipys_in_100_cases(method, by_subject):
     """Each end lies where scipy's does, but for the spread of two draws of 4,000, and on average very nearly."""
     rng = np.random.default_rng(6)
     apart = []
@@ -252,27 +252,27 @@ def test_bootstrap_of_an_accuracy_is_scipys_in_100_cases(method, by_person):
         who = np.sort(rng.integers(people, size=int(rng.integers(60, 160))))
         y_true, y_pred = drawn_labels(rng, who.size, 3, [rng.uniform(0.3, 0.8)])
         right = (y_true == y_pred).astype(float)
-        if by_person:
-            _, person = np.unique(who, return_inverse=True)
-            data, statistic = (np.bincount(person, right), np.bincount(person).astype(float)), share_of_persons
+        if by_subject:
+            _, subject = np.unique(who, return_inverse=True)
+            data, statistic = (np.bincount(subject, right), np.bincount(subject).astype(float)), share_of_subjects
         else:
             data, statistic = (right,), np.mean
         expected = scipy.stats.bootstrap(
-            data, statistic, paired=by_person, vectorized=True, axis=-1, n_resamples=4_000,
+            data, statistic, paired=by_subject, vectorized=True, axis=-1, n_resamples=4_000,
             method="BCa" if method == "bca" else "percentile", rng=rng,
         )  # fmt: skip
         found = bootstrap(
             metrics.build("accuracy", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng, n=4_000,
-            method=method, persons=who if by_person else None,
+            method=method, subjects=who if by_subject else None,
         )  # fmt: skip
         ends, theirs = np.array([found.low, found.high]), np.array(expected.confidence_interval)
         # A quantile of 4,000 draws at 2.5 % moves by 0.066 standard errors, and two of them by 0.09; clips come in
         # steps of one.
-        allowed = 0.45 * expected.standard_error + (0 if by_person else 1 / who.size)
+        allowed = 0.45 * expected.standard_error + (0 if by_subject else 1 / who.size)
         assert np.abs(ends - theirs).max() <= allowed
         apart.append((ends - theirs) / expected.standard_error)
     assert np.abs(np.mean(apart, axis=0)).max() < 0.05
 
 
-def share_of_persons(right, clips, axis=-1):
+def share_of_subjects(right, clips, axis=-1):
     return right.sum(axis=axis) / clips.sum(axis=axis)

@@ -25,15 +25,15 @@ def grid(**levels):
     return [dict(zip(levels, line, strict=True)) for line in itertools.product(*levels.values())]
 
 
-def simulated(cells, effects=None, *, persons=14, clips=10, seed=0, right=0.5, spread=0.8):
-    """Predictions of every cell: right with a chance that depends on clip, person, person and level, and effects.
+def simulated(cells, effects=None, *, subjects=14, clips=10, seed=0, right=0.5, spread=0.8):
+    """Predictions of every cell: right with a chance that depends on clip, subject, subject and level, and effects.
 
     `effects` maps (factor, level) or (factor, level, factor, level) to what it adds to the log-odds.
     """
-    rng, n = np.random.default_rng(seed), persons * clips
-    y, who = rng.integers(K, size=n), np.repeat(np.arange(persons), clips)
-    base = np.log(right / (1 - right)) + rng.normal(0, spread, persons)[who] + rng.normal(0, 1.0, n)
-    own = {item: rng.normal(0, 0.5, persons)[who] for cell in cells for item in cell.items()}
+    rng, n = np.random.default_rng(seed), subjects * clips
+    y, who = rng.integers(K, size=n), np.repeat(np.arange(subjects), clips)
+    base = np.log(right / (1 - right)) + rng.normal(0, spread, subjects)[who] + rng.normal(0, 1.0, n)
+    own = {item: rng.normal(0, 0.5, subjects)[who] for cell in cells for item in cell.items()}
     guesses = []
     for cell in cells:
         odds = base + sum(own[item] for item in cell.items())
@@ -48,7 +48,7 @@ def simulated(cells, effects=None, *, persons=14, clips=10, seed=0, right=0.5, s
 def found_of(cells, data, score="macro_f1", **options):
     y, guesses, who = data
     settings = {"n": 300, "permutations": 199, "rng": np.random.default_rng(1), **options}
-    return factorial(metrics.build(score, {}), y, guesses, cells, k=K, over=present(y, K), persons=who, **settings)
+    return factorial(metrics.build(score, {}), y, guesses, cells, k=K, over=present(y, K), subjects=who, **settings)
 
 
 def scored(score, y, guess):
@@ -88,19 +88,19 @@ def test_contrasts_are_those_of_cell_means_fitted_by_least_squares(score):
     assert crossed.contrasts[1].words == "(face − none) under grey − the same under rgb"
 
 
-def test_intervals_are_those_of_persons_drawn_one_by_one():
+def test_intervals_are_those_of_subjects_drawn_one_by_one():
     cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
-    y, guesses, who = data = simulated(cells, {("colour", "grey"): 0.7}, persons=9)
+    y, guesses, who = data = simulated(cells, {("colour", "grey"): 0.7}, subjects=9)
     found = found_of(cells, data, n=4_000)
     rng, slow = np.random.default_rng(7), []
     for _ in range(1_500):
-        rows = np.concatenate([np.flatnonzero(who == person) for person in rng.integers(9, size=9)])
+        rows = np.concatenate([np.flatnonzero(who == subject) for subject in rng.integers(9, size=9)])
         none_rgb, none_grey, face_rgb, face_grey = (
             metrics.build("macro_f1", {})(y[rows], g[rows], np.eye(K)[g[rows]], present(y, K)) for g in guesses
         )
         main = (none_grey + face_grey - none_rgb - face_rgb) / 2
         slow.append([main, face_grey - none_grey - face_rgb + none_rgb])
-    # Nine persons of ten clips each: eight degrees of freedom.
+    # Nine subjects of ten clips each: eight degrees of freedom.
     outwards = t.ppf(0.975, 8) * np.sqrt(9 / 8)
     for effect, values in zip(found.effects[1:], np.array(slow).T, strict=True):
         (contrast,) = effect.contrasts
@@ -110,10 +110,10 @@ def test_intervals_are_those_of_persons_drawn_one_by_one():
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_few_uneven_persons_widen_intervals_by_their_effective_number(level):
-    """Six persons, one of them with half of the clips: plain percentiles of the same resamples lie inside."""
+def test_few_uneven_subjects_widen_intervals_by_their_effective_number(level):
+    """Six subjects, one of them with half of the clips: plain percentiles of the same resamples lie inside."""
     cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
-    y, guesses, _ = simulated(cells, {("colour", "grey"): 0.7}, persons=10, clips=6)
+    y, guesses, _ = simulated(cells, {("colour", "grey"): 0.7}, subjects=10, clips=6)
     clips = np.array([30, 6, 6, 6, 6, 6])
     who = np.repeat(np.arange(6), clips)
     found = found_of(cells, (y, guesses, who), n=900, level=level)
@@ -138,27 +138,27 @@ def test_few_uneven_persons_widen_intervals_by_their_effective_number(level):
 def test_two_cells_are_tested_as_a_swap_of_two_classifiers():
     cells = grid(colour=["rgb", "grey"])
     for seed in range(4):
-        y, guesses, who = simulated(cells, {("colour", "grey"): 0.5}, seed=seed, persons=10)
+        y, guesses, who = simulated(cells, {("colour", "grey"): 0.5}, seed=seed, subjects=10)
         found = found_of(cells, (y, guesses, who), permutations=4_000)
         exact = swap_test(
-            metrics.build("macro_f1", {}), y, guesses[0], guesses[1], k=K, over=present(y, K), persons=who,
+            metrics.build("macro_f1", {}), y, guesses[0], guesses[1], k=K, over=present(y, K), subjects=who,
             rng=np.random.default_rng(0),
         )  # fmt: skip
         assert exact.exact
         assert found.effects[0].p_value == pytest.approx(exact.p_value, abs=0.03)
 
 
-def test_an_exchange_permutes_whole_persons_and_leaves_the_sum_of_levels():
+def test_an_exchange_permutes_whole_subjects_and_leaves_the_sum_of_levels():
     from microexpr.evaluation.statistics.factors import _exchanged, _partners
 
     cells = grid(crop=["none", "centre", "face"], colour=["rgb", "grey"])
-    y, guesses, who = simulated(cells, persons=2, clips=6)
+    y, guesses, who = simulated(cells, subjects=2, clips=6)
     accuracy = metrics.build("accuracy", {})
     units = units_of(y, guesses, K, who)
     partners = _partners("crop", cells, ["crop", "colour"])
     assert partners.tolist() == [[0, 1], [2, 3], [4, 5]]
     scores = _exchanged(accuracy, units, np.ones(K, bool), partners, 500, np.random.default_rng(0))
-    hits = np.array([[(guess == y)[who == person].sum() for guess in guesses] for person in (0, 1)]) / len(y)
+    hits = np.array([[(guess == y)[who == subject].sum() for guess in guesses] for subject in (0, 1)]) / len(y)
     possible = {
         tuple(np.round(hits[0].reshape(3, 2)[list(p)].ravel() + hits[1].reshape(3, 2)[list(q)].ravel(), 9))
         for p in itertools.permutations(range(3))
@@ -170,7 +170,7 @@ def test_an_exchange_permutes_whole_persons_and_leaves_the_sum_of_levels():
 # --- claims -----------------------------------------------------------------------------------------------------------
 def test_what_was_planted_is_claimed_and_named():
     cells = grid(**LEVELS)
-    found = found_of(cells, simulated(cells, {("colour", "grey"): 1.6}, persons=16))
+    found = found_of(cells, simulated(cells, {("colour", "grey"): 1.6}, subjects=16))
     claimed = [effect.name for effect in found.effects if effect.claimed]
     assert claimed == ["colour"]
     verdict = found.verdict("macro-F1")
@@ -181,7 +181,7 @@ def test_what_was_planted_is_claimed_and_named():
 def test_an_effect_that_turns_is_an_interaction_and_no_main_effect():
     cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
     turned = {("crop", "face", "colour", "grey"): 1.8, ("crop", "none", "colour", "rgb"): 1.8}
-    found = found_of(cells, simulated(cells, turned, persons=20, seed=1))
+    found = found_of(cells, simulated(cells, turned, subjects=20, seed=1))
     assert [effect.name for effect in found.effects if effect.claimed] == ["crop × colour"]
     assert "What crop does differs with colour: (face − none) under grey − the same under rgb = +" in found.verdict()
     assert "No factor can be told to carry a difference in score; the nearest is" in found.verdict()
@@ -191,7 +191,7 @@ def claims(seeds, effects, names):
     """Return in how many of the seeded studies some of these effects were claimed."""
     cells, count = grid(**LEVELS), 0
     for seed in seeds:
-        found = found_of(cells, simulated(cells, effects, persons=12, clips=8, seed=seed), n=2, permutations=199)
+        found = found_of(cells, simulated(cells, effects, subjects=12, clips=8, seed=seed), n=2, permutations=199)
         count += any(effect.claimed for effect in found.effects if effect.name in names)
     return count
 
@@ -200,7 +200,7 @@ EVERYTHING = ("crop", "colour", "size", "crop × colour", "crop × size", "colou
 
 
 def test_where_nothing_is_planted_hardly_anything_is_claimed():
-    """Persons differ in how hard they are, and in which level suits them; the family's error stays at 5 %."""
+    """Subjects differ in how hard they are, and in which level suits them; the family's error stays at 5 %."""
     count = claims(range(120), {}, EVERYTHING)
     assert binomtest(count, 120, 0.05, alternative="greater").pvalue > 0.005
 
@@ -273,11 +273,11 @@ def test_repeats_are_averaged_and_not_reported():
     assert effect.contrasts[0].value == pytest.approx(values[3:].mean() - values[:3].mean())
 
 
-def test_too_few_persons_can_tell_nothing_and_are_told_so():
+def test_too_few_subjects_can_tell_nothing_and_are_told_so():
     cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
-    found = found_of(cells, simulated(cells, {("colour", "grey"): 5.0}, persons=4, clips=30))
+    found = found_of(cells, simulated(cells, {("colour", "grey"): 5.0}, subjects=4, clips=30))
     assert found.smallest_p == 1 / 8
-    assert "4 persons are too few, the smallest p-value they can give is 0.12, and 3 effects" in found.verdict()
+    assert "4 subjects are too few, the smallest p-value they can give is 0.12, and 3 effects" in found.verdict()
 
 
 @pytest.mark.parametrize(
@@ -294,10 +294,10 @@ def test_cells_that_make_no_study(cells, words):
         found_of(cells, (y, guesses, who))
 
 
-def test_one_person_and_one_class_are_refused():
+def test_one_subject_and_one_class_are_refused():
     cells = grid(a=["1", "2"])
     y, guesses, who = simulated(cells)
-    with pytest.raises(ConfigError, match="all clips are of one person"):
+    with pytest.raises(ConfigError, match="all clips are of one subject"):
         found_of(cells, (y, guesses, np.zeros_like(who)))
     with pytest.raises(ConfigError, match="all clips are of one class"):
         found_of(cells, (np.zeros_like(y), guesses, who))
@@ -315,7 +315,7 @@ def test_same_seed_same_effects_whatever_the_chunk(monkeypatch):
 
 def test_sixty_cells_of_442_clips_in_seconds():
     cells = grid(crop=list("abcde"), size=["32", "48"], colour=["rgb", "grey"], sampling=["af", "kfs", "mfs"])
-    data = simulated(cells, persons=68, clips=6)
+    data = simulated(cells, subjects=68, clips=6)
     start = time.perf_counter()
     found_of(cells, data, n=2_000, permutations=1_999)
     # 4 s measured on a machine that others used.

@@ -40,15 +40,15 @@ ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 
 # --- the choice -------------------------------------------------------------------------------------------------------
 def judged(right):
-    """Return the predictions of one method; `right` says how many of a person's two clips (classes 0, 1) are right."""
+    """Return the predictions of one method; `right` says how many of a subject's two clips (classes 0, 1) are right."""
     rows = []
     for pair in itertools.combinations("abcd", 2):
         fold = "-".join(pair)
-        for person in pair:
+        for subject in pair:
             for clip in (0, 1):
-                hit = clip < right[fold, person]
-                rows.append((f"x/{person}/{clip}", person, fold, clip, clip if hit else 1 - clip))
-    return pd.DataFrame(rows, columns=["clip", "person", "fold", "y_true", "y_pred"])
+                hit = clip < right[fold, subject]
+                rows.append((f"x/{subject}/{clip}", subject, fold, clip, clip if hit else 1 - clip))
+    return pd.DataFrame(rows, columns=["clip", "subject", "fold", "y_true", "y_pred"])
 
 
 def by_hand():
@@ -61,27 +61,31 @@ def by_hand():
 
 def test_a_choice_that_was_worked_out_by_hand():
     # For a (and b) the others give moody 2 of 6 and steady 3 of 6; for c (and d) moody has a and b right: 4 of 6.
-    found = {each.persons: each for each in choose(ACCURACY, by_hand(), 2)}
-    assert {persons: each.method for persons, each in found.items()} == {
+    found = {each.subjects: each for each in choose(ACCURACY, by_hand(), 2)}
+    assert {subjects: each.method for subjects, each in found.items()} == {
         ("a",): "steady", ("b",): "steady", ("c",): "moody", ("d",): "moody",
     }  # fmt: skip
     assert found["a",].scores == {"moody": pytest.approx(2 / 6), "steady": pytest.approx(3 / 6)}
     assert found["c",].scores == {"moody": pytest.approx(4 / 6), "steady": pytest.approx(3 / 6)}
     assert found["a",].clips == 6
-    # On all clips moody is as good as steady: the choice gives each person the one that is worse for him.
+    # On all clips moody is as good as steady: the choice gives each subject the one that is worse for him.
     tested = {name: table.drop_duplicates("clip") for name, table in by_hand().items()}
     pooled = chosen_rows(tuple(found.values()), tested)
     assert len(pooled) == 8
-    assert (pooled["y_true"] == pooled["y_pred"]).groupby(pooled["person"]).sum().to_dict() == {
+    assert (pooled["y_true"] == pooled["y_pred"]).groupby(pooled["subject"]).sum().to_dict() == {
         "a": 1, "b": 1, "c": 0, "d": 0,
     }  # fmt: skip
 
 
-def simulated(rng, persons=13, groups=4, k=3):
+def simulated(rng, subjects=13, groups=4, k=3):
     """Return three methods' predictions under pairs of groups, and the groups."""
     table = pd.DataFrame(
-        [(f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(k))) for p in range(persons) for c in range(rng.integers(1, 5))],
-        columns=["key", "person", "label"],
+        [
+            (f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(k)))
+            for p in range(subjects)
+            for c in range(rng.integers(1, 5))
+        ],
+        columns=["key", "subject", "label"],
     )
     table.loc[: k - 1, "label"] = range(k)
     folds = list(protocols.build("group_pairs", {"groups": groups})(table, np.random.default_rng(1)))
@@ -96,18 +100,18 @@ def simulated(rng, persons=13, groups=4, k=3):
     return made
 
 
-def straight(tables, person, k):
-    """Choose for one person by the definition, clip by clip."""
+def straight(tables, subject, k):
+    """Choose for one subject by the definition, clip by clip."""
     first = next(iter(tables.values()))
-    mine = {fold for fold, rows in first.groupby("fold") if person in set(rows["person"])}
+    mine = {fold for fold, rows in first.groupby("fold") if subject in set(rows["subject"])}
     group = {
-        p for p in first["person"].unique() if all(p in set(first.loc[first["fold"] == f, "person"]) for f in mine)
+        p for p in first["subject"].unique() if all(p in set(first.loc[first["fold"] == f, "subject"]) for f in mine)
     }
     scores = {}
     for name, table in tables.items():
-        rows = table[table["fold"].isin(mine) & ~table["person"].isin(group)]
+        rows = table[table["fold"].isin(mine) & ~table["subject"].isin(group)]
         assert rows["clip"].is_unique
-        assert set(rows["person"]) == set(first["person"]) - group
+        assert set(rows["subject"]) == set(first["subject"]) - group
         y_true = rows["y_true"].to_numpy(int)
         over = np.isin(np.arange(k), y_true)
         scores[name] = UF1(y_true, rows["y_pred"].to_numpy(int), np.eye(k)[y_true], over)
@@ -115,20 +119,20 @@ def straight(tables, person, k):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_person_gets_what_the_others_choose(seed):
+def test_every_subject_gets_what_the_others_choose(seed):
     tables = simulated(np.random.default_rng(seed))
     found = choose(UF1, tables, 3)
-    assert sorted(person for each in found for person in each.persons) == sorted(tables["one"]["person"].unique())
+    assert sorted(subject for each in found for subject in each.subjects) == sorted(tables["one"]["subject"].unique())
     for each in found:
-        for person in each.persons:
-            best, scores, group = straight(tables, person, 3)
-            assert set(each.persons) == group
+        for subject in each.subjects:
+            best, scores, group = straight(tables, subject, 3)
+            assert set(each.subjects) == group
             assert each.method == best
             assert dict(each.scores) == pytest.approx(scores)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_labels_and_predictions_of_a_persons_group_have_no_word_in_his_choice(seed):
+def test_labels_and_predictions_of_a_subjects_group_have_no_word_in_his_choice(seed):
     rng = np.random.default_rng(seed)
     tables = simulated(rng)
     before = choose(UF1, tables, 3)
@@ -136,13 +140,13 @@ def test_labels_and_predictions_of_a_persons_group_have_no_word_in_his_choice(se
         relabelled = dict(zip(sorted(tables["one"]["clip"].unique()), rng.integers(3, size=1000), strict=False))
         scrambled = {}
         for name, table in tables.items():
-            mine = table["person"].isin(each.persons)
+            mine = table["subject"].isin(each.subjects)
             scrambled[name] = table.assign(
                 y_true=table["y_true"].where(~mine, table["clip"].map(relabelled)),
                 y_pred=table["y_pred"].where(~mine, rng.integers(3, size=len(table))),
             )
             assert not scrambled[name].equals(table)
-        after = next(found for found in choose(UF1, scrambled, 3) if found.persons == each.persons)
+        after = next(found for found in choose(UF1, scrambled, 3) if found.subjects == each.subjects)
         assert after == each
 
 
@@ -160,7 +164,7 @@ def test_of_equals_the_first_is_chosen():
         (lambda t: {name: table[table["fold"].isin(["a-b", "c-d"])] for name, table in t.items()}, None),
         (lambda t: {name: table.assign(fold=table["fold"].str[0]) for name, table in t.items()}, "more than once"),
         (
-            lambda t: {name: table.assign(fold=table["person"]) for name, table in t.items()},
+            lambda t: {name: table.assign(fold=table["subject"]) for name, table in t.items()},
             "test clips of others never",
         ),
     ],
@@ -173,8 +177,8 @@ def test_folds_that_no_choice_can_rest_on_are_refused(change, message):
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------
-def material(rng, persons=5, clips=6, k=3, methods=3, seeds=2):
-    who = np.repeat(np.arange(persons), clips).astype(str)
+def material(rng, subjects=5, clips=6, k=3, methods=3, seeds=2):
+    who = np.repeat(np.arange(subjects), clips).astype(str)
     y_true = rng.integers(k, size=who.size)
     y_true[:k] = range(k)
     made = [
@@ -200,9 +204,9 @@ def mean_score(clips, method, rows=None):
 def test_seeds_are_swapped_together_in_all_ways():
     clips, (a, b, _) = material(np.random.default_rng(0))
     found = contrast(clips, [a], [b], rng=np.random.default_rng(0), n=200)
-    people, drawn = np.unique(clips.persons), []
+    people, drawn = np.unique(clips.subjects), []
     for flips in itertools.product([False, True], repeat=people.size):
-        swap = np.isin(clips.persons, people[list(flips)])
+        swap = np.isin(clips.subjects, people[list(flips)])
         drawn.append(
             np.mean([plain(clips, np.where(swap, b[s], a[s])) - plain(clips, np.where(swap, a[s], b[s])) for s in a])
         )
@@ -214,11 +218,11 @@ def test_seeds_are_swapped_together_in_all_ways():
 
 
 def test_groups_are_swapped_in_every_pair_of_methods():
-    clips, (a, b, c) = material(np.random.default_rng(1), persons=4)
+    clips, (a, b, c) = material(np.random.default_rng(1), subjects=4)
     found = contrast(clips, [a, b], [c], rng=np.random.default_rng(0), n=200)
-    people, drawn = np.unique(clips.persons), []
+    people, drawn = np.unique(clips.subjects), []
     for flips in itertools.product([False, True], repeat=people.size):
-        swap = np.isin(clips.persons, people[list(flips)])
+        swap = np.isin(clips.subjects, people[list(flips)])
         pairs = [(x[s], c[s]) for x in (a, b) for s in c]
         drawn.append(
             np.mean([plain(clips, np.where(swap, y, x)) - plain(clips, np.where(swap, x, y)) for x, y in pairs])
@@ -228,7 +232,7 @@ def test_groups_are_swapped_in_every_pair_of_methods():
     assert found.p_value == pytest.approx(np.mean(np.abs(drawn) >= abs(observed) - 1e-12))
 
 
-def test_resampled_means_are_those_of_the_persons_clips():
+def test_resampled_means_are_those_of_the_subjects_clips():
     clips, methods = material(np.random.default_rng(2))
     rows = [guess for method in methods for guess in method.values()]
     weights = np.array([[0.5, 0.5, 0, 0, 0, 0], [0.5, 0.5, -0.5, -0.5, 0, 0]])
@@ -241,12 +245,12 @@ def test_resampled_means_are_those_of_the_persons_clips():
         over=clips.over,
         rng=np.random.default_rng(5),
         n=40,
-        persons=clips.persons,
+        subjects=clips.subjects,
     )
     counts = np.random.default_rng(5).multinomial(np.array([5]), np.full((1, 5), 0.2), size=(40, 1)).reshape(40, 5)
     for at, times in enumerate(counts):
         picked = np.concatenate(
-            [np.flatnonzero(clips.persons == str(p)) for p, many in enumerate(times) for _ in range(many)]
+            [np.flatnonzero(clips.subjects == str(p)) for p, many in enumerate(times) for _ in range(many)]
         )
         first, second = (mean_score(clips, method, picked) for method in methods[:2])
         assert drawn[0].scores[at] == pytest.approx(first)
@@ -254,7 +258,7 @@ def test_resampled_means_are_those_of_the_persons_clips():
 
 
 def test_an_interval_stands_around_the_mean_and_moves_with_nothing_else():
-    clips, methods = material(np.random.default_rng(3), persons=12)
+    clips, methods = material(np.random.default_rng(3), subjects=12)
     settings = {"n": 300, "permutations": 99}
     found = standings(clips, methods, rng=np.random.default_rng(0), **settings)
     for each, method in zip(found, methods, strict=True):
@@ -278,7 +282,7 @@ def test_an_interval_stands_around_the_mean_and_moves_with_nothing_else():
 def test_permuted_means_are_those_of_single_predictions():
     clips, methods = material(np.random.default_rng(4))
     rows = list(methods[0].values())
-    given = {"k": 3, "over": clips.over, "persons": clips.persons, "n": 500}
+    given = {"k": 3, "over": clips.over, "subjects": clips.subjects, "n": 500}
     both = permutation_nulls(UF1, clips.y_true, rows, np.array([[1.0, 0], [0, 1.0], [0.5, 0.5]]),
                              rng=np.random.default_rng(0), **given)  # fmt: skip
     for at in (0, 1):
@@ -290,7 +294,7 @@ def test_permuted_means_are_those_of_single_predictions():
 
 def test_several_predictions_of_one_row_are_one_prediction():
     clips, (a, b, _) = material(np.random.default_rng(6))
-    given = {"k": 3, "over": clips.over, "persons": clips.persons}
+    given = {"k": 3, "over": clips.over, "subjects": clips.subjects}
     flat, stacked = (a["0"], b["0"]), (a["0"][None], b["0"][None])
     one, other = (swap_test(UF1, clips.y_true, *y, rng=np.random.default_rng(0), n=9, **given) for y in (flat, stacked))
     assert one == other
@@ -313,11 +317,11 @@ def test_a_method_of_one_seed_stands_beside_every_seed_of_the_other():
     assert found == twice
 
 
-def grouped(rng, persons=30, clips=6, shared=0.8):
+def grouped(rng, subjects=30, clips=6, shared=0.8):
     """Return five methods of two groups that are equally good, whose errors are mostly those of their group."""
-    who = np.repeat(np.arange(persons), clips).astype(str)
+    who = np.repeat(np.arange(subjects), clips).astype(str)
     y_true = rng.integers(3, size=who.size)
-    skill = 0.55 + 0.25 * rng.standard_normal((2, persons)).repeat(clips, axis=1)  # what a group makes of a person
+    skill = 0.55 + 0.25 * rng.standard_normal((2, subjects)).repeat(clips, axis=1)  # what a group makes of a subject
     common = rng.random((2, who.size))
     made = []
     for group in (0, 0, 0, 1, 1):
@@ -330,7 +334,7 @@ def grouped(rng, persons=30, clips=6, shared=0.8):
 def one_by_one(clips, methods, rng, n=199):
     """Return the p-value of a test that exchanges single methods between the groups, which `contrast` does not do."""
     guesses = np.stack([method[""] for method in methods])
-    people = np.unique(clips.persons, return_inverse=True)[1]
+    people = np.unique(clips.subjects, return_inverse=True)[1]
 
     def differ(table):
         scores = [plain(clips, row) for row in table]
@@ -365,8 +369,8 @@ def test_a_mean_over_seeds_is_covered_and_its_comparison_claims_no_more_than_it_
     claims, covered = [], []
     for seed in range(401):
         rng = np.random.default_rng([8, seed])
-        persons = 2_000 if truth is None else 40
-        clips, methods = grouped(rng, persons=persons)
+        subjects = 2_000 if truth is None else 40
+        clips, methods = grouped(rng, subjects=subjects)
         # Two seeds of one method share most errors; the two methods are equally good.
         first, second = ({"0": methods[at][""], "1": methods[at + 1][""]} for at in (0, 3))
         if truth is None:
@@ -437,7 +441,7 @@ def test_the_comparison_with_the_reference_is_the_one_that_compare_makes(done):
     named = [(name, cell.factors["seed"], cell) for name in ("small", "pca") for cell in cells_of(done, name)]
     tables = {(name, seed): Predictions.of(name, cell.result.predictions(), classes) for name, seed, cell in named}
     first = tables["pca", "0"]
-    clips = Clips(UF1, first.y_true, first.persons, 3, np.ones(3, bool))
+    clips = Clips(UF1, first.y_true, first.subjects, 3, np.ones(3, bool))
     small, pca = ({seed: tables[name, seed].y_pred for seed in "01"} for name in ("small", "pca"))
     alone = contrast(clips, [{"0": small["0"]}], [{"0": pca["0"]}], rng=np.random.default_rng(0), n=200)
     other = compare(tables["small", "0"], first, "uf1", rng=np.random.default_rng(0), n=200)
@@ -459,14 +463,14 @@ def test_the_choice_is_made_by_the_judging_folds_and_pooled(done):
         for name in ("small", "pca")
     }
     right = total = 0
-    for person in sorted(tables["pca"]["person"].unique()):
-        best, _, _ = straight(tables, person, 3)
+    for subject in sorted(tables["pca"]["subject"].unique()):
+        best, _, _ = straight(tables, subject, 3)
         rows = cells_of(done, best)[0].result.predictions()
-        rows = rows[rows["person"] == person]
+        rows = rows[rows["subject"] == subject]
         right, total = right + int((rows["y_true"] == rows["y_pred"]).sum()), total + len(rows)
     assert total == 36
     assert found["accuracy"] == pytest.approx(right / total)
-    assert sum(row["persons"] for row in found["chosen"]) == 6
+    assert sum(row["subjects"] for row in found["chosen"]) == 6
     assert sum(row["groups"] for row in found["chosen"]) == 4
     assert found["low"] <= found["score"] <= found["high"]
     assert found["paired"]["p_holm"] is None
@@ -480,7 +484,7 @@ def choices_of(result):
         cell.factors["method"]: pd.concat([cell.result.of_repeat(at).predictions() for at in cell.result.repeats])
         for cell in result.judging
     }
-    return {each.persons: each for each in choose(UF1, rounds, 3)}
+    return {each.subjects: each for each in choose(UF1, rounds, 3)}
 
 
 def test_a_choice_stays_as_it_was_when_all_is_trained_anew_on_other_labels_of_the_group(done, database, tmp_path):
@@ -489,9 +493,11 @@ def test_a_choice_stays_as_it_was_when_all_is_trained_anew_on_other_labels_of_th
     root = tmp_path / "relabelled"
     shutil.copytree(database, root)
     table = pd.read_csv(root / "manifest.csv")
-    mine = [f"own/{name}" in group or any(person.endswith(f"/{name}") for person in group) for name in table["subject"]]
+    mine = [
+        f"own/{name}" in group or any(subject.endswith(f"/{name}") for subject in group) for name in table["subject"]
+    ]
     assert 0 < sum(mine) < len(table)
-    # The persons of the group show one thing only now: were groups divided by classes, others would be with them.
+    # The subjects of the group show one thing only now: were groups divided by classes, others would be with them.
     labels = table["emotion"].where(~np.array(mine), "surprise")
     assert (labels != table["emotion"]).any()
     table.assign(emotion=labels).to_csv(root / "manifest.csv", index=False)
@@ -521,7 +527,7 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
         assert f"{name}.csv" not in names
     assert "Table S1.</b> Leaderboard" in page
     assert "this is the score that counts" in page
-    assert "picked on the test persons and is therefore too high by an unknown amount" in page
+    assert "picked on the test subjects and is therefore too high by an unknown amount" in page
     assert "ready images" in page  # why a method was not run
     assert "Method carries a difference" not in page
     assert done.summary["factors"] is None
@@ -559,7 +565,7 @@ def test_a_dry_run_tells_the_methods_that_are_left_out(database, tmp_path):
     assert "method image is left out" in ran.output
 
 
-def test_checks_say_that_a_choice_was_made_inside_the_training_persons(done):
+def test_checks_say_that_a_choice_was_made_inside_the_training_subjects(done):
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "note"
     assert "3 cells were scored on the same test clips; one of 2 was also chosen inside" in found["ME003"]["evidence"]
@@ -583,7 +589,7 @@ def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(
     plainly = methods(leaderboard={}, grid={}, methods={name: METHODS[name] for name in ("pca", "blind")})
     done = run_study(plainly, database, tmp_path, workers=1)
     said = " ".join(sentences(Reading(done.summary, {})))
-    assert "No method was chosen inside the training persons" in said
+    assert "No method was chosen inside the training subjects" in said
     assert "No reference was named" in said
     assert "Against permuted labels 1 of 2 methods is below 5 %, 0.1 expected by chance; corrected by Holm, 1." in said
     assert "Not distinguishable from permuted labels: blind. That does not prove that" in said
@@ -644,7 +650,7 @@ def test_a_choice_that_could_not_be_made_says_why(done):
     assert "nothing to choose among: 1 method" in lost["choice"]["problem"]
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
-    assert "No method could be chosen inside the training persons: there is nothing to choose among" in said
+    assert "No method could be chosen inside the training subjects: there is nothing to choose among" in said
 
 
 def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):

@@ -26,15 +26,15 @@ NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
 CLASSES = ("negative", "positive", "surprise")
 
 
-def labels(n, persons, seed=0, right=(0.6, 0.5), k=3):
+def labels(n, subjects, seed=0, right=(0.6, 0.5), k=3):
     rng = np.random.default_rng(seed)
     y_true = rng.integers(k, size=n)
     y_a, y_b = (np.where(rng.random(n) < share, y_true, rng.integers(k, size=n)) for share in right)
-    return y_true, y_a, y_b, rng.permutation(np.arange(n) % persons)
+    return y_true, y_a, y_b, rng.permutation(np.arange(n) % subjects)
 
 
-def pair(n=145, persons=24, seed=0, right=(0.7, 0.5)):
-    y_true, y_a, y_b, who = labels(n, persons, seed, right)
+def pair(n=145, subjects=24, seed=0, right=(0.7, 0.5)):
+    y_true, y_a, y_b, who = labels(n, subjects, seed, right)
     clips = np.array([f"casme2/{number:03}" for number in range(n)])
     who = np.array([f"casme2/{number:02}" for number in who])
     return tuple(Predictions(name, CLASSES, clips, who, y_true, guess) for name, guess in (("A", y_a), ("B", y_b)))
@@ -44,7 +44,7 @@ def quick(a, b, metric="uf1", seed=0, **given):
     return compare(a, b, metric, rng=np.random.default_rng(seed), **{"n": 500, "permutations": 499, **given})
 
 
-# --- permutation by person --------------------------------------------------------------------------------------------
+# --- permutation by subject -------------------------------------------------------------------------------------------
 def enumerated(name, y_true, y_a, y_b, units):
     """Swap every subset of the units and score labels, one by one."""
     metric, k = metrics.build(name, {}), 3
@@ -68,7 +68,7 @@ def enumerated(name, y_true, y_a, y_b, units):
 def test_all_swappings_are_those_of_enumeration(name, seed):
     y_true, y_a, y_b, who = labels(28, 8, seed)
     given = {"k": 3, "over": present(y_true, 3), "rng": np.random.default_rng(0)}
-    found = swap_test(metrics.build(name, {}), y_true, y_a, y_b, **given, persons=who)
+    found = swap_test(metrics.build(name, {}), y_true, y_a, y_b, **given, subjects=who)
     differences, observed = enumerated(name, y_true, y_a, y_b, who)
     assert found.difference == pytest.approx(observed)
     assert found.p_value == pytest.approx((differences >= abs(observed) - 1e-12).mean())
@@ -84,7 +84,7 @@ def test_all_swappings_are_those_of_enumeration(name, seed):
 @pytest.mark.parametrize("name", ["uf1", "accuracy"])
 def test_drawn_swappings_estimate_the_exact_p(name):
     y_true, y_a, y_b, who = labels(120, 15, 1)
-    given = {"k": 3, "over": present(y_true, 3), "persons": who}
+    given = {"k": 3, "over": present(y_true, 3), "subjects": who}
     exact = swap_test(metrics.build(name, {}), y_true, y_a, y_b, **given, rng=np.random.default_rng(0), n=20_000)
     drawn = swap_test(metrics.build(name, {}), y_true, y_a, y_b, **given, rng=np.random.default_rng(0), n=2_000)
     assert (exact.exact, drawn.exact, drawn.n) == (True, False, 2_000)
@@ -102,12 +102,12 @@ def test_swapping_clips_by_accuracy_is_mcnemars_test(seed):
     assert found.p_value == pytest.approx(mcnemar(y_true, y_a, y_b).p_value)
 
 
-def test_clips_as_their_own_persons_are_swapped_as_clips():
+def test_clips_as_their_own_subjects_are_swapped_as_clips():
     y_true, y_a, y_b, _ = labels(145, 20, right=(0.6, 0.5))
     given = {"k": 3, "over": present(y_true, 3), "n": 20_000}
     alone, grouped = (
-        swap_test(metrics.build("uf1", {}), y_true, y_a, y_b, **given, rng=np.random.default_rng(0), persons=persons)
-        for persons in (np.arange(145), None)
+        swap_test(metrics.build("uf1", {}), y_true, y_a, y_b, **given, rng=np.random.default_rng(0), subjects=subjects)
+        for subjects in (np.arange(145), None)
     )
     assert alone.p_value == pytest.approx(grouped.p_value, abs=0.015)
     assert alone.units == grouped.units == (y_a != y_b).sum()
@@ -116,21 +116,21 @@ def test_clips_as_their_own_persons_are_swapped_as_clips():
 def test_same_seed_same_p_whatever_the_chunk(monkeypatch):
     y_true, y_a, y_b, who = labels(145, 24)
     metric = metrics.build("uf1", {})
-    for persons in (who, None):
-        given = {"k": 3, "over": present(y_true, 3), "persons": persons, "n": 999}
+    for subjects in (who, None):
+        given = {"k": 3, "over": present(y_true, 3), "subjects": subjects, "n": 999}
         one = swap_test(metric, y_true, y_a, y_b, **given, rng=np.random.default_rng(0))
         monkeypatch.setattr(swapping, "CHUNK", 37)
         assert swap_test(metric, y_true, y_a, y_b, **given, rng=np.random.default_rng(0)) == one
         monkeypatch.undo()
 
 
-def test_who_does_not_differ_has_p_one_and_few_persons_cannot_tell():
+def test_who_does_not_differ_has_p_one_and_few_subjects_cannot_tell():
     y_true, y_a, y_b, who = labels(40, 5)
-    given = {"k": 3, "over": present(y_true, 3), "rng": np.random.default_rng(0), "persons": who}
+    given = {"k": 3, "over": present(y_true, 3), "rng": np.random.default_rng(0), "subjects": who}
     same = swap_test(metrics.build("uf1", {}), y_true, y_a, y_a, **given)
     assert (same.p_value, same.units, same.n, same.step) == (1, 0, 1, None)
     few = swap_test(metrics.build("accuracy", {}), y_true, y_true, (y_true + 1) % 3, **given)
-    assert (few.p_value, few.step) == (2 / 32, None)  # 5 persons, all for one of the two, and still above 0.05
+    assert (few.p_value, few.step) == (2 / 32, None)  # 5 subjects, all for one of the two, and still above 0.05
     with pytest.raises(ConfigError, match="at least one clip"):
         swap_test(metrics.build("uf1", {}), y_true, y_a, y_b, **given, n=0)
 
@@ -145,7 +145,7 @@ def test_signed_ranks_are_those_of_all_signs(seed):
     sums = np.array([ranks[list(signs)].sum() for signs in itertools.product((False, True), repeat=kept.size)])
     centre, observed = ranks.sum() / 2, ranks[kept > 0].sum()
     found = signed_rank(y_true, y_a, y_b, who)
-    assert (found.persons, found.dropped) == (kept.size, 11 - kept.size)
+    assert (found.subjects, found.dropped) == (kept.size, 11 - kept.size)
     assert found.statistic == pytest.approx(min(observed, ranks.sum() - observed))
     assert found.p_value == pytest.approx((np.abs(sums - centre) >= abs(observed - centre) - 1e-9).mean())
 
@@ -195,7 +195,7 @@ def test_a_comparison_holds_what_each_test_gives():
     found = quick(a, b, n=2_000)
     over, metric = present(a.y_true, 3), metrics.build("uf1", {})
     rng = np.random.default_rng(0)
-    given = {"k": 3, "over": over, "rng": rng, "persons": a.persons}
+    given = {"k": 3, "over": over, "rng": rng, "subjects": a.subjects}
     interval = bootstrap_difference(metric, a.y_true, a.y_pred, b.y_pred, **given, n=2_000, method=found.method)
     swapped = swap_test(metric, a.y_true, a.y_pred, b.y_pred, **given, n=499)
     assert (found.ci_low, found.ci_high, found.difference) == (interval.low, interval.high, interval.point)
@@ -203,13 +203,13 @@ def test_a_comparison_holds_what_each_test_gives():
     assert found.score_a - found.score_b == pytest.approx(found.difference)
     assert (found.only_a, found.only_b, found.mcnemar_p) == mcnemar(a.y_true, a.y_pred, b.y_pred)
     assert (found.odds_ratio, found.odds_low, found.odds_high) == matched_odds_ratio(found.only_a, found.only_b)
-    ranked = signed_rank(a.y_true, a.y_pred, b.y_pred, a.persons)
-    assert (found.wilcoxon_p, found.wilcoxon_persons, found.wilcoxon_dropped) == ranked[1:]
+    ranked = signed_rank(a.y_true, a.y_pred, b.y_pred, a.subjects)
+    assert (found.wilcoxon_p, found.wilcoxon_subjects, found.wilcoxon_dropped) == ranked[1:]
     assert len(found.changed) == found.only_a + found.only_b
-    assert (found.n_clips, found.n_persons, found.classes) == (145, 24, CLASSES)
+    assert (found.n_clips, found.n_subjects, found.classes) == (145, 24, CLASSES)
     assert found.told
     assert "a difference can be told" in str(found)
-    # Clips were dealt to persons at random: a person's clips do not go together.
+    # Clips were dealt to subjects at random: a subject's clips do not go together.
     assert 0.4 < found.design_effect < 2
     assert 0.1 < found.detectable < 0.2
 
@@ -231,9 +231,9 @@ def test_a_comparison_is_plain_and_turns_with_its_sides():
 def test_the_order_of_clips_does_not_matter():
     a, b = pair()
     rows = np.random.default_rng(4).permutation(145)
-    moved = Predictions("B", CLASSES, b.clips[rows], b.persons[rows], b.y_true[rows], b.y_pred[rows])
+    moved = Predictions("B", CLASSES, b.clips[rows], b.subjects[rows], b.y_true[rows], b.y_pred[rows])
     assert quick(a, moved) == quick(a, b)
-    table = pd.DataFrame({"clip": b.clips, "person": b.persons, "y_true": b.y_true, "y_pred": b.y_pred, "p_0": 0.5})
+    table = pd.DataFrame({"clip": b.clips, "subject": b.subjects, "y_true": b.y_true, "y_pred": b.y_pred, "p_0": 0.5})
     assert quick(a, Predictions.of("B", table, CLASSES)) == quick(a, b)
 
 
@@ -247,7 +247,7 @@ def test_who_does_not_differ_is_told_in_words():
         assert any(words in remark for remark in found.remarks), words
 
 
-def test_what_cannot_be_told_with_few_persons_is_said():
+def test_what_cannot_be_told_with_few_subjects_is_said():
     a, b = pair(40, 5, right=(1.0, 0.0))
     found = quick(a, b)
     assert found.detectable is None
@@ -279,34 +279,34 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence():
     def changed(**fields):
         return dataclasses.replace(b, **fields)
 
-    fewer = {field: getattr(b, field)[:-4] for field in ("clips", "persons", "y_true", "y_pred")}
+    fewer = {field: getattr(b, field)[:-4] for field in ("clips", "subjects", "y_true", "y_pred")}
     twice = np.where(np.arange(145) == 7, b.clips[6], b.clips)
     for other, words in (
         (changed(**fewer), r"not tested on the same clips: 4 only in A \(casme2/141, .* and 1 more\)"),
         (changed(classes=("negative", "positive", "happy")), "different label sets"),
         (changed(clips=twice), "casme2/006 predicted more than once"),
         (changed(y_true=(b.y_true + (np.arange(145) == 3)) % 3), "another true class for casme2/003"),
-        (changed(persons=np.where(np.arange(145) == 3, "x", b.persons)), "another person for casme2/003"),
+        (changed(subjects=np.where(np.arange(145) == 3, "x", b.subjects)), "another subject for casme2/003"),
     ):
         with pytest.raises(ConfigError, match=words):
             quick(a, other)
-    one_person, one_class = np.full(145, "casme2/01"), np.zeros(145, int)
+    one_subject, one_class = np.full(145, "casme2/01"), np.zeros(145, int)
     for fields, words in (
-        ({"persons": one_person}, "one person"),
+        ({"subjects": one_subject}, "one subject"),
         ({"y_true": one_class}, "one class"),
         ({field: getattr(b, field)[:0] for field in fewer}, "no clip"),
     ):
-        for unit in ("person", "clip"):
+        for unit in ("subject", "clip"):
             with pytest.raises(ConfigError, match=words):
                 quick(dataclasses.replace(a, **fields), changed(**fields), unit=unit)
-    with pytest.raises(ConfigError, match="lack the columns person, y_pred"):
+    with pytest.raises(ConfigError, match="lack the columns subject, y_pred"):
         Predictions.of("B", pd.DataFrame({"clip": [], "y_true": []}), CLASSES)
 
 
 def test_three_are_aligned_to_the_first():
     a, b = pair()
     rows = np.arange(145)[::-1]
-    third = Predictions("C", CLASSES, b.clips[rows], b.persons[rows], b.y_true[rows], b.y_pred[rows])
+    third = Predictions("C", CLASSES, b.clips[rows], b.subjects[rows], b.y_true[rows], b.y_pred[rows])
     aligned = align(a, b, third)
     assert (aligned[2].y_pred == b.y_pred).all()
     assert (aligned[2].clips == a.clips).all()
@@ -315,7 +315,7 @@ def test_three_are_aligned_to_the_first():
 # --- cost -------------------------------------------------------------------------------------------------------------
 def test_ten_thousand_resamples_and_permutations_of_442_clips():
     y_true, y_a, y_b, who = labels(442, 68)
-    given = {"k": 3, "over": present(y_true, 3), "rng": np.random.default_rng(0), "persons": who}
+    given = {"k": 3, "over": present(y_true, 3), "rng": np.random.default_rng(0), "subjects": who}
     start = time.perf_counter()
     bootstrap_all({name: metrics.build(name, {}) for name in NAMES}, y_true, y_a, **given, n=10_000)
     # 0.06 s measured on one core; the bound leaves room for a busy machine.

@@ -26,11 +26,11 @@ def row(table, quantity, way):
 
 # --- the detectable difference ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["uf1", "uar", "accuracy"])
-@pytest.mark.parametrize("by_person", [True, False])
-def test_standard_error_is_the_jackknifes(name, by_person):
+@pytest.mark.parametrize("by_subject", [True, False])
+def test_standard_error_is_the_jackknifes(name, by_subject):
     sets = draw(SCENARIOS[145], np.random.default_rng(0))
     over, metric = present(sets.y_true, 3), metrics.build(name, {})
-    units = sets.persons if by_person else np.arange(145)
+    units = sets.subjects if by_subject else np.arange(145)
 
     def score(kept):
         return np.subtract(
@@ -38,7 +38,7 @@ def test_standard_error_is_the_jackknifes(name, by_person):
         )
 
     without = np.array([score(units != unit) for unit in np.unique(units)])
-    given = {"k": 3, "over": over, "persons": sets.persons if by_person else None}
+    given = {"k": 3, "over": over, "subjects": sets.subjects if by_subject else None}
     found = precision(metric, sets.y_true, sets.y_a, sets.y_b, **given)
     assert found.error == pytest.approx(np.sqrt((without.size - 1) * without.var()))
     sizes = np.unique(units, return_counts=True)[1]
@@ -58,7 +58,7 @@ def test_detectable_solves_its_equation():
     for wrong in ({"power": 0.3}, {"power": 1.0}, {"level": 0.7}):
         with pytest.raises(ConfigError, match=r"level below 0\.5"):
             detectable(Precision(0.1, 20.0), **wrong)
-    with pytest.raises(ConfigError, match="so few persons"):
+    with pytest.raises(ConfigError, match="so few subjects"):
         detectable(Precision(0.1, 1.0), power=0.97)
     one = np.array([0])
     with pytest.raises(ConfigError, match="at least two"):
@@ -109,49 +109,51 @@ def test_a_planted_difference_has_its_size(metric):
     assert two == pytest.approx(np.mean([first[at, at] / first[at].sum() for at in range(2)]))
 
 
-def test_without_person_effects_persons_are_alike():
-    scenario = SCENARIOS[442].without_person_effects()
+def test_without_subject_effects_subjects_are_alike():
+    scenario = SCENARIOS[442].without_subject_effects()
     rng = np.random.default_rng(1)
     ratios = []
     for _ in range(60):
         sets = draw(scenario, rng)
         right = sets.y_a == sets.y_true
-        sizes = np.bincount(sets.persons, minlength=scenario.persons)
+        sizes = np.bincount(sets.subjects, minlength=scenario.subjects)
         kept = sizes > 1
-        mean = np.bincount(sets.persons, weights=right, minlength=scenario.persons)[kept] / sizes[kept]
+        mean = np.bincount(sets.subjects, weights=right, minlength=scenario.subjects)[kept] / sizes[kept]
         ratios.append((sizes[kept] * (mean - right.mean()) ** 2).mean() / (right.mean() * (1 - right.mean())))
-    assert np.mean(ratios) == pytest.approx(1, abs=0.1)  # between persons no more than chance
+    assert np.mean(ratios) == pytest.approx(1, abs=0.1)  # between subjects no more than chance
 
 
 # --- size, coverage, power --------------------------------------------------------------------------------------------
-def test_sizes_under_person_effects():
+def test_sizes_under_subject_effects():
     table = measure(STRONG, QUICK)
     # 150 sets at 5 %: three standard errors are 0.053.
-    assert row(table, "rejects", "permutation by person")["share"] < 0.11
+    assert row(table, "rejects", "permutation by subject")["share"] < 0.11
     assert row(table, "rejects", "Wilcoxon")["share"] < 0.11
     # Clips count as independent, and are not.
     for way in ("McNemar", "permutation by clip", "percentile by clip"):
         assert row(table, "rejects", way)["low"] > 0.10, way
-    by_person, by_clip = (row(table, "holds the score", f"expanded by {unit}")["share"] for unit in ("person", "clip"))
-    assert by_person > 0.88 > by_clip
+    by_subject, by_clip = (
+        row(table, "holds the score", f"expanded by {unit}")["share"] for unit in ("subject", "clip")
+    )
+    assert by_subject > 0.88 > by_clip
     for way in ("percentile", "bca", "expanded"):
-        held = row(table, "holds the difference", f"{way} by person")["share"]
-        assert held == pytest.approx(1 - row(table, "rejects", f"{way} by person")["share"])
+        held = row(table, "holds the difference", f"{way} by subject")["share"]
+        assert held == pytest.approx(1 - row(table, "rejects", f"{way} by subject")["share"])
     assert set(table["n"]) == {150}
     assert set(table["planted"]) == {0.0}
 
 
-def test_without_person_effects_clip_tests_are_valid():
-    table = measure(SCENARIOS[255].without_person_effects(), replace(QUICK, metric="accuracy"))
-    for way in ("permutation by person", "permutation by clip", "McNemar", "Wilcoxon"):
+def test_without_subject_effects_clip_tests_are_valid():
+    table = measure(SCENARIOS[255].without_subject_effects(), replace(QUICK, metric="accuracy"))
+    for way in ("permutation by subject", "permutation by clip", "McNemar", "Wilcoxon"):
         assert row(table, "rejects", way)["share"] < 0.11, way
 
 
 def test_a_large_difference_is_found():
     table = measure(SCENARIOS[442], replace(QUICK, simulations=60), difference=0.25)
-    assert row(table, "rejects", "permutation by person")["share"] > 0.95
+    assert row(table, "rejects", "permutation by subject")["share"] > 0.95
     assert row(table, "rejects", "Wilcoxon")["share"] > 0.9
-    assert row(table, "holds the difference", "expanded by person")["share"] > 0.85
+    assert row(table, "holds the difference", "expanded by subject")["share"] > 0.85
 
 
 def test_the_table_does_not_depend_on_who_computes_it(monkeypatch):
@@ -160,7 +162,7 @@ def test_the_table_does_not_depend_on_who_computes_it(monkeypatch):
     with parallel_config(backend="threading"):  # processes take the blocks in the same way, and seconds to start
         tables = [measure(SCENARIOS[28], replace(settings, jobs=jobs)) for jobs in (1, 2)]
     assert tables[0].equals(tables[1])
-    assert set(tables[0]["person_sd"]) == {0.6}
+    assert set(tables[0]["subject_sd"]) == {0.6}
     assert set(tables[0]["n"]) <= set(range(13))
 
 
@@ -168,7 +170,7 @@ def test_the_table_does_not_depend_on_who_computes_it(monkeypatch):
 @pytest.mark.parametrize("clips", [145, 255, 442])
 def test_sizes_at_two_thousand_sets(clips):
     table = measure(SCENARIOS[clips], Settings(simulations=2_000, resamples=200, permutations=999, jobs=2))
-    for way in ("permutation by person", "Wilcoxon"):
+    for way in ("permutation by subject", "Wilcoxon"):
         assert row(table, "rejects", way)["share"] < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000), way
 
 

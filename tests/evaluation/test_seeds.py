@@ -1,4 +1,4 @@
-"""Several seeds, and persons left out: against slow references and known truth."""
+"""Several seeds, and subjects left out: against slow references and known truth."""
 
 from dataclasses import asdict
 
@@ -17,11 +17,11 @@ from microexpr.report.sentences import seeds as said_of_seeds
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
 
 
-def seeds(rng, n_seeds=5, persons=24, each=6, seed_sd=0.3, person_sd=0.5, joint_sd=0.3):
-    """Draw seeds by persons by clips; standard deviations on the logit scale of getting a clip right."""
-    who = np.repeat(np.arange(persons), each)
-    logit = seed_sd * rng.standard_normal((n_seeds, 1)) + person_sd * rng.standard_normal(persons)
-    logit = logit + joint_sd * rng.standard_normal((n_seeds, persons))
+def seeds(rng, n_seeds=5, subjects=24, each=6, seed_sd=0.3, subject_sd=0.5, joint_sd=0.3):
+    """Draw seeds by subjects by clips; standard deviations on the logit scale of getting a clip right."""
+    who = np.repeat(np.arange(subjects), each)
+    logit = seed_sd * rng.standard_normal((n_seeds, 1)) + subject_sd * rng.standard_normal(subjects)
+    logit = logit + joint_sd * rng.standard_normal((n_seeds, subjects))
     y_true = rng.integers(3, size=who.size)
     right = rng.random((n_seeds, who.size)) < 1 / (1 + np.exp(-logit[:, who]))
     return y_true, np.where(right, y_true, (y_true + rng.integers(1, 3, size=right.shape)) % 3), who
@@ -33,11 +33,11 @@ def slow_score(name, y_true, y_pred, over):
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("unit", ["person", "clip"])
+@pytest.mark.parametrize("unit", ["subject", "clip"])
 def test_variances_are_those_of_pseudo_values_computed_one_by_one(name, unit):
-    y_true, guesses, who = seeds(np.random.default_rng(0), n_seeds=3, persons=8, each=4)
+    y_true, guesses, who = seeds(np.random.default_rng(0), n_seeds=3, subjects=8, each=4)
     over = present(y_true, 3)
-    units = who if unit == "person" else np.arange(who.size)
+    units = who if unit == "subject" else np.arange(who.size)
     u, s = np.unique(units).size, len(guesses)
     values = np.array(
         [
@@ -64,23 +64,23 @@ def test_variances_are_those_of_pseudo_values_computed_one_by_one(name, unit):
 
 
 def test_variances_are_found_again():
-    """Accuracy over even persons is linear, so the parts are those that went in."""
+    """Accuracy over even subjects is linear, so the parts are those that went in."""
     rng, parts = np.random.default_rng(1), []
     accuracy = metrics.build("accuracy", {})
     for _ in range(300):
-        y_true, guesses, who = seeds(rng, n_seeds=6, persons=20, each=10)
+        y_true, guesses, who = seeds(rng, n_seeds=6, subjects=20, each=10)
         found = split_seeds(accuracy, y_true, guesses, who, k=3, over=np.ones(3, bool))
         parts.append((found.seed_variance, found.unit_variance, found.joint_variance))
     truth = np.random.default_rng(2)
     logit = truth.standard_normal((3, 400, 1)) * np.array([[[0.3]], [[0.5]], [[0.3]]])
     a, b = logit[0][:200, 0], logit[1][:, 0]
-    # Mean probability given the seed, given the person, and what is left, by brute force over the other effects.
+    # Mean probability given the seed, given the subject, and what is left, by brute force over the other effects.
     other = truth.standard_normal((2, 4_000))
     given_seed = [np.mean(1 / (1 + np.exp(-(x + 0.5 * other[0] + 0.3 * other[1])))) for x in a]
-    given_person = [np.mean(1 / (1 + np.exp(-(x + 0.3 * other[0] + 0.3 * other[1])))) for x in b]
+    given_subject = [np.mean(1 / (1 + np.exp(-(x + 0.3 * other[0] + 0.3 * other[1])))) for x in b]
     found = np.mean(parts, axis=0)
     assert found[0] == pytest.approx(np.var(given_seed), rel=0.2)
-    assert found[1] == pytest.approx(np.var(given_person) / 20, rel=0.2)
+    assert found[1] == pytest.approx(np.var(given_subject) / 20, rel=0.2)
     assert found[2] == pytest.approx(0.25 / 200, rel=0.15)  # nearly all of the rest is the clips' coin tosses
 
 
@@ -109,16 +109,16 @@ def test_seeds_that_are_alike_have_no_share():
 
 
 def only_joint(leaning=0):
-    """Two seeds, each right on every clip of the persons on whom the other is wrong: seeds and persons are alike.
+    """Two seeds, each right on every clip of the subjects on whom the other is wrong: seeds and subjects are alike.
 
-    With `leaning` the second seed is right on so many more persons, so that the seed has a part of its own.
+    With `leaning` the second seed is right on so many more subjects, so that the seed has a part of its own.
     """
     who, y_true = np.repeat(np.arange(8), 2), np.tile([0, 1], 8)
     right = np.stack([who % 2 == 0, (who % 2 == 1) | (who < 2 * leaning)])
     return y_true, np.where(right, y_true, 1 - y_true), who
 
 
-def test_what_is_peculiar_to_a_seed_on_some_persons_is_neither_the_seeds_nor_the_persons():
+def test_what_is_peculiar_to_a_seed_on_some_subjects_is_neither_the_seeds_nor_the_subjects():
     y_true, guesses, who = only_joint()
     found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=2, over=np.ones(2, bool))
     assert found.scores == (0.5, 0.5)
@@ -138,36 +138,36 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
     percent = {part: f"{100 * share:.0f} %" for part, share in shares.items()}
     assert (
         f"Of the variance of one published score {percent['seed']} comes from the seed, {percent['unit']} from the "
-        f"persons tested and {percent['joint']} from both jointly."
+        f"subjects tested and {percent['joint']} from both jointly."
     ) in said_of_seeds(reading)
     table = details.seeds(reading)
     heads = {column.keys: column.head for column in table.columns}
-    for part, head in (("seed", "seed"), ("unit", "persons"), ("joint", "joint")):
+    for part, head in (("seed", "seed"), ("unit", "subjects"), ("joint", "joint")):
         assert heads[f"{part}_share"] == head
         assert table.rows[0][f"{part}_share"] == pytest.approx(shares[part])
     bars = details.over_seeds(reading).figure.axes[1].patches
     assert [bar.get_width() for bar in bars] == pytest.approx([100 * shares[p] for p in ("seed", "joint", "unit")])
 
 
-def test_one_seed_one_person_or_one_class_is_refused():
+def test_one_seed_one_subject_or_one_class_is_refused():
     y_true, guesses, who = seeds(np.random.default_rng(5))
     metric, given = metrics.build("uf1", {}), {"k": 3, "over": np.ones(3, bool)}
-    for labels, predicted, persons, words in (
+    for labels, predicted, subjects, words in (
         (y_true, guesses[:1], who, "one seed"),
-        (y_true, guesses, np.zeros_like(who), "one person"),
+        (y_true, guesses, np.zeros_like(who), "one subject"),
         (np.zeros_like(y_true), guesses, who, "one class"),
     ):
         with pytest.raises(ConfigError, match=words):
-            split_seeds(metric, labels, predicted, persons, **given)
+            split_seeds(metric, labels, predicted, subjects, **given)
     with pytest.raises(ConfigError, match="level"):
         split_seeds(metric, y_true, guesses, who, **given, level=1.0)
 
 
-# --- persons left out -------------------------------------------------------------------------------------------------
+# --- subjects left out ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("paired", [False, True])
-def test_leaving_a_person_out_is_scoring_the_others(name, paired):
-    y_true, guesses, who = seeds(np.random.default_rng(6), persons=7, each=5)
+def test_leaving_a_subject_out_is_scoring_the_others(name, paired):
+    y_true, guesses, who = seeds(np.random.default_rng(6), subjects=7, each=5)
     over, against = present(y_true, 3), guesses[1] if paired else None
 
     def score(kept):
@@ -175,23 +175,23 @@ def test_leaving_a_person_out_is_scoring_the_others(name, paired):
         return slow_score(name, y_true[kept], guesses[0][kept], over) - apart
 
     found = influence(metrics.build(name, {}), y_true, guesses[0], who, k=3, over=over, against=against)
-    assert sorted(int(one.person) for one in found) == list(range(7))
+    assert sorted(int(one.subject) for one in found) == list(range(7))
     for one in found:
-        assert one.score == pytest.approx(score(who != int(one.person)))
+        assert one.score == pytest.approx(score(who != int(one.subject)))
         assert one.change == pytest.approx(one.score - score(who >= 0))
         assert (one.clips, one.lost) == (5, ())
     changes = [abs(one.change) for one in found]
     assert changes == sorted(changes, reverse=True)
 
 
-def test_a_class_that_one_person_alone_shows_is_named():
+def test_a_class_that_one_subject_alone_shows_is_named():
     y_true, who = np.array([0, 1, 0, 1, 2, 2]), np.array(["a", "a", "b", "b", "c", "c"])
     found = influence(metrics.build("uf1", {}), y_true, y_true, who, k=3, over=np.ones(3, bool))
-    assert [(one.person, one.lost) for one in found] == [("c", (2,)), ("a", ()), ("b", ())]
+    assert [(one.subject, one.lost) for one in found] == [("c", (2,)), ("a", ()), ("b", ())]
     assert found[0].score == pytest.approx(2 / 3)  # its F1 counts 0, as UF1 says
     found = influence(metrics.build("uar", {}), y_true, y_true, who, k=3, over=np.ones(3, bool))
     assert {one.score for one in found} == {1.0}  # UAR averages over the others
-    with pytest.raises(ConfigError, match="one person"):
+    with pytest.raises(ConfigError, match="one subject"):
         influence(metrics.build("uf1", {}), y_true, y_true, np.full(6, "a"), k=3, over=np.ones(3, bool))
     alone = np.array([False, False, True])
     with pytest.raises(ConfigError, match="no class is left"):

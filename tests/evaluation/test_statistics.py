@@ -24,7 +24,7 @@ GOLDEN = (
     ("uf1", True, (0.402497714803805, 0.5271069149886609), (0.14053113113669966, 0.3332689545691619)),
     ("uar", True, (0.4006788692818213, 0.5430082004123701), (0.15191949554070477, 0.3378976952226673)),
 )
-"""Metric, whether by person, interval of the score, interval of the difference."""
+"""Metric, whether by subject, interval of the score, interval of the difference."""
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy")
 
@@ -54,15 +54,15 @@ def arguments(y_true, k=7, seed=1):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("by_person", [False, True])
-def test_matrices_give_the_interval_of_resampled_labels(name, by_person):
+@pytest.mark.parametrize("by_subject", [False, True])
+def test_matrices_give_the_interval_of_resampled_labels(name, by_subject):
     y_true, y_pred, who = predictions(28)
-    shared = {"persons": who if by_person else None, "n": 1_500}
+    shared = {"subjects": who if by_subject else None, "n": 1_500}
     fast = bootstrap(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), **shared)
     proba = np.eye(7)[y_pred]
     slow = bootstrap(Slow(name), y_true, y_pred, **arguments(y_true, seed=2), proba=proba, **shared)
     assert fast.point == slow.point
-    assert fast.unit == slow.unit == ("person" if by_person else "clip")
+    assert fast.unit == slow.unit == ("subject" if by_subject else "clip")
     # Two independent draws of 1,500: a percentile of these scores moves by about 0.01.
     assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.05)
 
@@ -83,22 +83,22 @@ def test_a_level_of_its_own_is_narrower():
     assert wide.low < narrow.low < narrow.point < narrow.high < wide.high
 
 
-def test_persons_widen_the_interval_where_their_clips_go_together():
+def test_subjects_widen_the_interval_where_their_clips_go_together():
     who = np.repeat([f"p{number}" for number in range(20)], 10)
     y_true = np.tile([0, 1], 100)
     y_pred = np.where(np.repeat(np.arange(20) % 2 == 0, 10), y_true, 1 - y_true)
     accuracy = metrics.build("accuracy", {})
     clips = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2))
-    people = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2), persons=who)
+    people = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2), subjects=who)
     # Twenty units in place of two hundred: wider by the root of ten.
     assert (people.high - people.low) / (clips.high - clips.low) == pytest.approx(np.sqrt(10), rel=0.15)
 
 
-def test_clips_as_their_own_persons_give_the_interval_over_clips():
+def test_clips_as_their_own_subjects_give_the_interval_over_clips():
     y_true, y_pred, _ = predictions(60)
     metric = metrics.build("macro_f1", {})
     clips = bootstrap(metric, y_true, y_pred, **arguments(y_true))
-    alone = bootstrap(metric, y_true, y_pred, **arguments(y_true, seed=3), persons=np.arange(60))
+    alone = bootstrap(metric, y_true, y_pred, **arguments(y_true, seed=3), subjects=np.arange(60))
     assert (clips.low, clips.high) == pytest.approx((alone.low, alone.high), abs=0.02)
 
 
@@ -115,9 +115,9 @@ def test_small_integers_do_not_overflow():
     y_true, y_pred, who = predictions(60)
     wide, narrow = (
         [
-            function(metrics.build("uf1", {}), a + 13, b + 13, **arguments(a + 13, k=20), n=200, persons=persons)
+            function(metrics.build("uf1", {}), a + 13, b + 13, **arguments(a + 13, k=20), n=200, subjects=subjects)
             for function in (bootstrap, permutation_null)
-            for persons in (None, who)
+            for subjects in (None, who)
         ]
         for a, b in ((y_true, y_pred), (y_true.astype(np.int8), y_pred.astype(np.int8)))
     )
@@ -126,10 +126,10 @@ def test_small_integers_do_not_overflow():
 
 def test_same_seed_same_interval_whatever_the_chunk(monkeypatch):
     y_true, y_pred, who = predictions(255)
-    for persons in (None, who):
-        one = bootstrap(metrics.build("uf1", {}), y_true, y_pred, **arguments(y_true), persons=persons)
+    for subjects in (None, who):
+        one = bootstrap(metrics.build("uf1", {}), y_true, y_pred, **arguments(y_true), subjects=subjects)
         monkeypatch.setattr(bootstrap_module, "CHUNK", 77)
-        two = bootstrap(metrics.build("uf1", {}), y_true, y_pred, **arguments(y_true), persons=persons)
+        two = bootstrap(metrics.build("uf1", {}), y_true, y_pred, **arguments(y_true), subjects=subjects)
         monkeypatch.undo()
         assert one == two
 
@@ -148,7 +148,7 @@ def test_intervals_cover_the_truth():
 def test_bootstrap_says_what_cannot_be():
     y_true, y_pred, _ = predictions(10)
     metric = metrics.build("uar", {})
-    for wrong in ({"n": 0}, {"level": 1.0}, {"persons": np.zeros(10)}):
+    for wrong in ({"n": 0}, {"level": 1.0}, {"subjects": np.zeros(10)}):
         with pytest.raises(ConfigError, match="at least"):
             bootstrap(metric, y_true, y_pred, **arguments(y_true), **wrong)
     for function in (bootstrap, permutation_null):
@@ -161,10 +161,10 @@ def test_bootstrap_says_what_cannot_be():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("by_person", [False, True])
-def test_matrices_give_the_null_of_permuted_labels(name, by_person):
+@pytest.mark.parametrize("by_subject", [False, True])
+def test_matrices_give_the_null_of_permuted_labels(name, by_subject):
     y_true, y_pred, who = predictions(60)
-    shared = {"persons": who if by_person else None, "n": 999}
+    shared = {"subjects": who if by_subject else None, "n": 999}
     fast = permutation_null(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), **shared)
     slow = permutation_null(Slow(name), y_true, y_pred, **arguments(y_true), proba=np.eye(7)[y_pred], **shared)
     # The same seed permutes the same labels on both paths.
@@ -195,15 +195,15 @@ def test_p_value_of_four_clips_is_exact():
 
 def test_predictions_that_are_always_one_class_are_never_significant():
     y_true, _, who = predictions(100)
-    for persons in (None, who):
+    for subjects in (None, who):
         for name in NAMES:
             metric, nothing = metrics.build(name, {}), np.zeros(100, dtype=int)
-            null = permutation_null(metric, y_true, nothing, **arguments(y_true), persons=persons, n=199)
+            null = permutation_null(metric, y_true, nothing, **arguments(y_true), subjects=subjects, n=199)
             assert null.p_value == 1
 
 
 def habits(seed):
-    """Persons with habits, and a model that knows nothing but the person's habit."""
+    """Subjects with habits, and a model that knows nothing but the subject's habit."""
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(20), 10)
     habit = rng.integers(3, size=20)[who]
@@ -211,50 +211,50 @@ def habits(seed):
     return y_true, y_pred, who
 
 
-def test_permuting_within_persons_is_valid_under_person_effects():
+def test_permuting_within_subjects_is_valid_under_subject_effects():
     metric = metrics.build("macro_f1", {})
     free, within = [], []
     for seed in range(150):
         y_true, y_pred, who = habits(seed)
-        for found, persons in ((free, None), (within, who)):
-            null = permutation_null(metric, y_true, y_pred, **arguments(y_true, k=3), persons=persons, n=199)
+        for found, subjects in ((free, None), (within, who)):
+            null = permutation_null(metric, y_true, y_pred, **arguments(y_true, k=3), subjects=subjects, n=199)
             found.append(null.p_value)
-    # Knowing faces passes for skill when everybody's labels are mixed, and does not within persons.
+    # Knowing faces passes for skill when everybody's labels are mixed, and does not within subjects.
     assert np.mean(np.array(free) <= 0.05) > 0.95
     assert np.mean(np.array(within) <= 0.05) < 0.11
     assert kstest(within, "uniform").pvalue > 0.001
 
 
-def test_within_persons_each_keeps_its_labels():
+def test_within_subjects_each_keeps_its_labels():
     y_true = np.array([0, 0, 1, 1, 2, 2])
     who = np.array(["a", "a", "b", "b", "c", "c"])
-    null = permutation_null(metrics.build("accuracy", {}), y_true, y_true, **arguments(y_true, k=3), persons=who, n=99)
+    null = permutation_null(metrics.build("accuracy", {}), y_true, y_true, **arguments(y_true, k=3), subjects=who, n=99)
     assert (null.mean, null.level, null.p_value) == (1, 1, 1)
 
 
-@pytest.mark.parametrize(("persons", "clips"), [(4, 6), (9, 3), (12, 2)])
-def test_power_is_how_often_models_that_recognise_half_of_the_clips_are_found_one_by_one(persons, clips):
+@pytest.mark.parametrize(("subjects", "clips"), [(4, 6), (9, 3), (12, 2)])
+def test_power_is_how_often_models_that_recognise_half_of_the_clips_are_found_one_by_one(subjects, clips):
     rng, metric = np.random.default_rng(0), metrics.build("macro_f1", {})
-    who = np.repeat(np.arange(persons), clips)
+    who = np.repeat(np.arange(subjects), clips)
     y_true = rng.integers(3, size=who.size)
     given, found = arguments(y_true, k=3) | {"n": 199}, []
     for _ in range(300):
         habit = y_true.copy()
-        for person in range(persons):
-            habit[who == person] = rng.permutation(y_true[who == person])
+        for subject in range(subjects):
+            habit[who == subject] = rng.permutation(y_true[who == subject])
         y_pred = np.where(rng.random(who.size) < 0.5, y_true, habit)
-        found.append(permutation_null(metric, y_true, y_pred, **given, persons=who).p_value <= 0.05)
+        found.append(permutation_null(metric, y_true, y_pred, **given, subjects=who).p_value <= 0.05)
     made = permutation_power(metric, y_true, who, **given, sets=300)
     assert 0.15 < made.power < 0.98
     assert made.power == pytest.approx(np.mean(found), abs=0.11)  # 2.7 standard errors of the difference at most
-    mixed = [len(set(y_true[who == person])) > 1 for person in range(persons)]
-    assert (made.persons, made.mixed) == (persons, sum(mixed))
+    mixed = [len(set(y_true[who == subject])) > 1 for subject in range(subjects)]
+    assert (made.subjects, made.mixed) == (subjects, sum(mixed))
 
 
 def test_where_nothing_can_be_permuted_there_is_no_power():
     y_true, who = np.array([0, 0, 1, 1, 2, 2]), np.array(["a", "a", "b", "b", "c", "c"])
     found = permutation_power(metrics.build("macro_f1", {}), y_true, who, **arguments(y_true, k=3))
-    assert (found.power, found.persons, found.mixed) == (0, 3, 0)
+    assert (found.power, found.subjects, found.mixed) == (0, 3, 0)
     with pytest.raises(ConfigError, match="at least one clip"):
         permutation_power(metrics.build("macro_f1", {}), y_true[:0], who[:0], **arguments(y_true, k=3))
 
@@ -268,15 +268,15 @@ def test_ten_thousand_resamples_of_every_metric_in_a_second():
     assert time.perf_counter() - start < 5
     start = time.perf_counter()
     for name in NAMES:
-        bootstrap(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), persons=who)
+        bootstrap(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), subjects=who)
     assert time.perf_counter() - start < 5
 
 
 def test_ten_thousand_permutations_in_two_seconds():
     y_true, y_pred, who = predictions(442)
-    for persons in (None, who):
+    for subjects in (None, who):
         start = time.perf_counter()
-        permutation_null(metrics.build("macro_f1", {}), y_true, y_pred, **arguments(y_true), persons=persons)
+        permutation_null(metrics.build("macro_f1", {}), y_true, y_pred, **arguments(y_true), subjects=subjects)
         # 0.12 s measured on one core.
         assert time.perf_counter() - start < 2
 
@@ -292,15 +292,15 @@ def test_guessing_scores_what_its_shares_give():
 
 
 # --- two classifiers on the same clips --------------------------------------------------------------------------------
-@pytest.mark.parametrize("by_person", [False, True])
-def test_a_difference_is_drawn_on_the_same_resamples(by_person):
+@pytest.mark.parametrize("by_subject", [False, True])
+def test_a_difference_is_drawn_on_the_same_resamples(by_subject):
     y_true, y_a, who = predictions(60)
     y_b = predictions(60, right=0.3, seed=3)[1]
     metric = metrics.build("macro_f1", {})
-    shared = {"persons": who if by_person else None, "n": 4_000}
+    shared = {"subjects": who if by_subject else None, "n": 4_000}
     found = bootstrap_difference(metric, y_true, y_a, y_b, **arguments(y_true), **shared)
     rng, over = np.random.default_rng(5), present(y_true, 7)
-    units = [np.flatnonzero(who == name) for name in np.unique(who)] if by_person else [[row] for row in range(60)]
+    units = [np.flatnonzero(who == name) for name in np.unique(who)] if by_subject else [[row] for row in range(60)]
     slow = []
     for _ in range(1_500):
         rows = np.concatenate([units[u] for u in rng.integers(len(units), size=len(units))]).astype(int)
@@ -333,11 +333,11 @@ def test_mcnemar_counts_clips_that_one_alone_has_right():
 
 
 # --- ways to read an interval from resamples --------------------------------------------------------------------------
-@pytest.mark.parametrize(("by_person", "stratified"), [(False, False), (False, True), (True, False)])
-def test_bca_is_scipys(by_person, stratified):
+@pytest.mark.parametrize(("by_subject", "stratified"), [(False, False), (False, True), (True, False)])
+def test_bca_is_scipys(by_subject, stratified):
     y_true, y_pred, who = predictions(80, k=3, right=0.9)
     metric, over = metrics.build("uf1", {}), present(y_true, 3)
-    groups = [np.flatnonzero(who == name) for name in np.unique(who)] if by_person else [[row] for row in range(80)]
+    groups = [np.flatnonzero(who == name) for name in np.unique(who)] if by_subject else [[row] for row in range(80)]
 
     def score(*drawn):
         rows = np.concatenate([groups[int(unit)] for units in drawn for unit in units])
@@ -347,7 +347,7 @@ def test_bca_is_scipys(by_person, stratified):
     expected = scipy.stats.bootstrap(
         samples, score, n_resamples=2_000, method="BCa", vectorized=False, rng=np.random.default_rng(3)
     ).confidence_interval
-    given = {"method": "bca", "stratified": stratified, "persons": who if by_person else None}
+    given = {"method": "bca", "stratified": stratified, "subjects": who if by_subject else None}
     found = bootstrap(metric, y_true, y_pred, **arguments(y_true, k=3), n=20_000, **given)
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.016)
     slow = bootstrap(
@@ -379,8 +379,8 @@ def test_strata_keep_the_classes_sizes():
     found = bootstrap(accuracy, y_true, first, **shared, stratified=True)
     assert found.low == found.high == found.point
     assert found.stratified
-    with pytest.raises(ConfigError, match="persons show several classes"):
-        bootstrap(accuracy, y_true, y_pred, **shared, stratified=True, persons=who)
+    with pytest.raises(ConfigError, match="subjects show several classes"):
+        bootstrap(accuracy, y_true, y_pred, **shared, stratified=True, subjects=who)
     sizes = np.bincount(y_true)
     recall = np.array([(y_pred[y_true == label] == label).mean() for label in range(3)])
     spread = np.sqrt((sizes * recall * (1 - recall)).sum()) / 60
@@ -388,28 +388,28 @@ def test_strata_keep_the_classes_sizes():
     assert (found.high - found.low) / 2 == pytest.approx(spread, rel=0.15)
 
 
-def test_an_expanded_interval_over_even_persons_is_students():
-    """The mean of normal values, one a person: percentiles moved outwards are the mean -+ t * s / sqrt(n)."""
+def test_an_expanded_interval_over_even_subjects_is_students():
+    """The mean of normal values, one a subject: percentiles moved outwards are the mean -+ t * s / sqrt(n)."""
     rng = np.random.default_rng(2)
     who, y_true = np.repeat(np.arange(12), 200), np.tile([0, 1], 1200)
     right = np.concatenate([np.arange(200) < count for count in rng.normal(100, 12, 12).round()])
     y_pred, accuracy = np.where(right, y_true, 1 - y_true), metrics.build("accuracy", {})
     shares = right.reshape(12, 200).mean(axis=1)
     found = bootstrap(
-        accuracy, y_true, y_pred, **arguments(y_true, k=2), persons=who, n=50_000, method="expanded", level=0.9
+        accuracy, y_true, y_pred, **arguments(y_true, k=2), subjects=who, n=50_000, method="expanded", level=0.9
     )
     low, high = scipy.stats.t.interval(0.9, 11, shares.mean(), scipy.stats.sem(shares))
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
-    plain = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2), persons=who, n=50_000, level=0.9)
+    plain = bootstrap(accuracy, y_true, y_pred, **arguments(y_true, k=2), subjects=who, n=50_000, level=0.9)
     assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(1.7959 / 1.6449 * 1.0445, rel=0.05)
 
 
-def test_a_person_with_most_clips_leaves_few_to_learn_from():
+def test_a_subject_with_most_clips_leaves_few_to_learn_from():
     y_true, y_pred, _ = predictions(300, k=3)
     even, one = np.arange(300) % 12, np.maximum(np.arange(300) - 288, 0)
     widths = {}
     for name, who in (("even", even), ("one", one)):
-        shared = {"persons": who, "n": 2_000, **arguments(y_true, k=3)}
+        shared = {"subjects": who, "n": 2_000, **arguments(y_true, k=3)}
         found = [
             bootstrap(
                 metrics.build("uf1", {}), y_true, y_pred, **{**shared, "rng": np.random.default_rng(4)}, method=way
@@ -435,7 +435,7 @@ def test_every_way_is_refused_where_it_gives_nothing():
 def test_all_metrics_at_once_are_each_alone():
     y_true, y_pred, who = predictions(145)
     built = {name: metrics.build(name, {}) for name in NAMES}
-    for given in ({}, {"persons": who, "method": "bca"}, {"stratified": True, "method": "expanded"}):
+    for given in ({}, {"subjects": who, "method": "bca"}, {"stratified": True, "method": "expanded"}):
         together = bootstrap_all(built, y_true, y_pred, **arguments(y_true), n=500, **given)
         assert together == {
             name: bootstrap(metric, y_true, y_pred, **arguments(y_true), n=500, **given)
@@ -447,8 +447,8 @@ def test_stored_intervals_stay_what_they_were():
     """Figures in reports were computed by these calls; the numbers are those of the first version."""
     y_true, y_pred, who = predictions(255)
     y_b = predictions(255, seed=9)[1]
-    for name, persons, alone, apart in GOLDEN:
-        shared = {"n": 1000, "persons": who if persons else None}
+    for name, subjects, alone, apart in GOLDEN:
+        shared = {"n": 1000, "subjects": who if subjects else None}
         found = bootstrap(metrics.build(name, {}), y_true, y_pred, **arguments(y_true), **shared)
         assert (found.low, found.high) == pytest.approx(alone, abs=1e-12)
         found = bootstrap_difference(metrics.build(name, {}), y_true, y_pred, y_b, **arguments(y_true), **shared)

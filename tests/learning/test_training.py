@@ -1,4 +1,4 @@
-"""What a training may do otherwise: smoothed labels, drawn persons, averaged weights, ensembles; off by default."""
+"""What a training may do otherwise: smoothed labels, drawn subjects, averaged weights, ensembles; off by default."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_what_came_later_changes_no_key_unless_it_is_used():
         "epochs", "learning_rate", "weight_decay", "batch", "patience", "precision"
     }  # fmt: skip
     keys = {plain.key()}
-    for name, value in (("label_smoothing", 0.1), ("draw", "persons"), ("ensemble", 2), ("schedule", "cosine")):
+    for name, value in (("label_smoothing", 0.1), ("draw", "subjects"), ("ensemble", 2), ("schedule", "cosine")):
         keys.add(plain.with_values({f"training.{name}": value}).key())
     keys.add(plain.with_values({"training.patience": 0, "training.average_last": 2}).key())
     assert len(keys) == 6
@@ -76,13 +76,13 @@ def test_smoothing_keeps_a_network_less_sure():
     assert tops[0] > tops[1] + 0.05
 
 
-def test_every_person_is_drawn_as_often_however_many_clips_he_has():
-    persons = np.repeat([0, 1, 2], [50, 8, 2])
-    drawing = run(settings(draw="persons"), persons=persons)
-    counts = Counter(int(persons[row]) for _ in range(200) for batch in drawing._batches() for row in batch)
-    shares = np.array([counts[person] for person in range(3)]) / counts.total()
+def test_every_subject_is_drawn_as_often_however_many_clips_he_has():
+    subjects = np.repeat([0, 1, 2], [50, 8, 2])
+    drawing = run(settings(draw="subjects"), subjects=subjects)
+    counts = Counter(int(subjects[row]) for _ in range(200) for batch in drawing._batches() for row in batch)
+    shares = np.array([counts[subject] for subject in range(3)]) / counts.total()
     assert np.abs(shares - 1 / 3).max() < 0.02
-    plain = run(settings(), persons=persons)
+    plain = run(settings(), subjects=subjects)
     shown = np.concatenate(list(plain._batches()))
     assert sorted(shown) == list(range(60))
 

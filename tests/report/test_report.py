@@ -94,7 +94,7 @@ def test_page_states_what_must_be_read_first(written: ReportPaths) -> None:
         "picked on the test set",
         "above the score of guessing in",
         "level of permuted labels is 0.187",
-        "11 of the 12 persons",
+        "11 of the 12 subjects",
         "2,613 frames, not 2,061",
         "0.4762",
         "not evidence of a lie",
@@ -178,7 +178,7 @@ def test_folds_that_differ_are_told(tmp_path: Path) -> None:
     text = read(write_report(summary, tmp_path)).text
     assert "cross-entropy / focal" in text
     assert "Views of all clips, AF (nominally 1, counted 1 a clip) 96 96" in text
-    assert "interval by person" in text
+    assert "interval by subject" in text
     assert "Learning curves: loss" not in text
 
 
@@ -211,12 +211,18 @@ def compared_pairs(places: int, methods: tuple[str, ...] = ("m1", "m2")) -> list
     rows = []
     for place, (a, b) in product(range(places), combinations(methods, 2)):
         difference = float(rng.normal(0, 0.05))
-        clip = {"clip": f"casme2/0{place}/c", "person": f"casme2/0{place}", "truth": "fear", "a": "fear", "b": "others"}
+        clip = {
+            "clip": f"casme2/0{place}/c",
+            "subject": f"casme2/0{place}",
+            "truth": "fear",
+            "a": "fear",
+            "b": "others",
+        }
         rows.append(paired() | {
             "sampling": f"s{place}", "a": a, "b": b, "difference": difference, "ci_low": difference - 0.1,
             "ci_high": difference + 0.1, "p_value": 0.5 / (place + 1), "p_holm": 1.0, "told": False, "power": 0.8,
             "detectable": 0.12, "n_clips": 28, "resamples": 2000, "permutations": 1999, "p_exact": False,
-            "interval": "95 % intervals: percentiles by person", "changed": [clip, {**clip, "clip": "casme2/09/d"}],
+            "interval": "95 % intervals: percentiles by subject", "changed": [clip, {**clip, "clip": "casme2/09/d"}],
             "percentiles": np.quantile(rng.normal(difference, 0.05, 2000), np.linspace(0, 1, 101)).tolist(),
         })  # fmt: skip
     return rows

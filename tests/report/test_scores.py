@@ -19,7 +19,7 @@ from microexpr.config.study import Bootstrap, Experiment, Study, load, parse
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.interfaces import metrics
-from microexpr.evaluation.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.evaluation.predictions import by_class, by_database, by_subject, mean_of_folds, score_named
 from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.evaluation.statistics.seeds import split_seeds
@@ -35,7 +35,7 @@ FAST = {"model": "pca_svm", "loss": "cross_entropy"}
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory):
-    """The small database as three of two persons each, written as three names in one manifest."""
+    """The small database as three of two subjects each, written as three names in one manifest."""
     root = write_database(tmp_path_factory.mktemp("joined"))
     with (root / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -79,7 +79,7 @@ def page(out: Path) -> str:
 # --- intervals --------------------------------------------------------------------------------------------------------
 def test_the_default_interval_is_the_one_that_covers_best():
     settings = Experiment().bootstrap
-    assert (settings.unit, settings.method, settings.stratified) == ("person", "expanded", False)
+    assert (settings.unit, settings.method, settings.stratified) == ("subject", "expanded", False)
     papers = load(Study, STUDIES / "paper.toml").experiment.bootstrap
     assert (papers.n, papers.unit, papers.method) == (1000, "clip", "percentile")
 
@@ -90,25 +90,25 @@ def test_intervals_and_scores_make_no_other_experiment():
     assert Experiment().with_values(changes).key() == key
 
 
-def test_strata_of_persons_are_refused_where_they_are_written(tmp_path):
+def test_strata_of_subjects_are_refused_where_they_are_written(tmp_path):
     (tmp_path / "e.toml").write_text("[bootstrap]\nstratified = true\n", "utf-8")
     answer = microexpr("run", tmp_path / "e.toml", "--data", tmp_path, "--out", tmp_path / "out")
     assert answer.code == 1
-    assert "bootstrap: persons show several classes" in answer.err
+    assert "bootstrap: subjects show several classes" in answer.err
     assert 'set unit = "clip" as well, or leave stratified out' in answer.err
     assert not (tmp_path / "out").exists()
 
 
-def predictions(n: int = 60, persons: int = 12) -> pd.DataFrame:
+def predictions(n: int = 60, subjects: int = 12) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     y_true = rng.integers(3, size=n)
     y_pred = np.where(rng.random(n) < 0.6, y_true, rng.integers(3, size=n))
-    who = [f"p{number % persons:02}" for number in range(n)]
-    return pd.DataFrame({"clip": [f"c{k}" for k in range(n)], "person": who, "y_true": y_true, "y_pred": y_pred})
+    who = [f"p{number % subjects:02}" for number in range(n)]
+    return pd.DataFrame({"clip": [f"c{k}" for k in range(n)], "subject": who, "y_true": y_true, "y_pred": y_pred})
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca", "expanded"])
-@pytest.mark.parametrize(("unit", "stratified"), [("clip", False), ("clip", True), ("person", False)])
+@pytest.mark.parametrize(("unit", "stratified"), [("clip", False), ("clip", True), ("subject", False)])
 def test_every_setting_reaches_the_interval(method, unit, stratified):
     from microexpr.config.study import rng_for
 
@@ -116,7 +116,7 @@ def test_every_setting_reaches_the_interval(method, unit, stratified):
     y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))
     expected = bootstrap(
         metrics.build("macro_f1", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng_for(7, "bootstrap"),
-        n=300, persons=table["person"].to_numpy() if unit == "person" else None, level=0.9, method=method,
+        n=300, subjects=table["subject"].to_numpy() if unit == "subject" else None, level=0.9, method=method,
         stratified=stratified,
     )  # fmt: skip
     assert interval(table, 3, settings, 7) == expected
@@ -146,17 +146,17 @@ def test_the_report_states_the_method_and_what_stands_in_for_it(tmp_path):
     assert "; where that cannot be given, expanded percentile" in read(write_report(summary, tmp_path)).text
 
 
-def test_one_tested_person_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
-    database = write_database(tmp_path / "data", persons=1, clips=12)
+def test_one_tested_subject_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    database = write_database(tmp_path / "data", subjects=1, clips=12)
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     split = recipe().with_values({**FAST, "protocol": {"name": "clip_kfold", "k": 2}})
-    with pytest.raises(ConfigError, match=r'all 12 test clips are of one person, own/s0.*set bootstrap.unit = "clip"'):
+    with pytest.raises(ConfigError, match=r'all 12 test clips are of one subject, own/s0.*set bootstrap.unit = "clip"'):
         run_experiment(split, database, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
     done = run_experiment(split.with_values({"bootstrap.unit": "clip"}), database, tmp_path / "out", workers=1)
     assert done.summary["cells"][0]["n_test"] == 12
-    assert "all clips are of one person" in page(tmp_path / "out")  # influence has nothing to say, and says why
+    assert "all clips are of one subject" in page(tmp_path / "out")  # influence has nothing to say, and says why
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -172,7 +172,7 @@ def test_small_classes_are_told_beside_intervals(tmp_path):
 
 
 # --- single cells -----------------------------------------------------------------------------------------------------
-def test_classes_databases_and_persons_are_those_of_the_predictions(one):
+def test_classes_databases_and_subjects_are_those_of_the_predictions(one):
     done = one[0]
     (detail,) = done.summary["detail"]
     table = done.result.cells[0].result.predictions()
@@ -184,28 +184,28 @@ def test_classes_databases_and_persons_are_those_of_the_predictions(one):
 
     same(detail["classes"], by_class(table, classes))
     same(detail["databases"], by_database(table, ("macro_f1", "uf1", "uar", "accuracy")))
-    same(detail["persons"], by_person(table))
+    same(detail["subjects"], by_subject(table))
     assert [row["database"] for row in detail["databases"]] == ["first", "second", "third"]
     y_true = table["y_true"].to_numpy(int)
     left = influence(
-        metrics.build("macro_f1", {}), y_true, table["y_pred"].to_numpy(int), table["person"].to_numpy(), k=3,
+        metrics.build("macro_f1", {}), y_true, table["y_pred"].to_numpy(int), table["subject"].to_numpy(), k=3,
         over=present(y_true, 3),
     )  # fmt: skip
-    assert {row["person"]: row["without"] for row in detail["persons"]} == {each.person: each.score for each in left}
+    assert {row["subject"]: row["without"] for row in detail["subjects"]} == {each.subject: each.score for each in left}
     assert (detail["role"], detail["problem"]) == ("", None)
 
 
 def test_the_report_shows_single_cells(one):
     out = one[1]
-    assert {"by_class.csv", "by_database.csv", "by_person.tex"} <= {file.name for file in (out / "tables").iterdir()}
-    assert {"persons.svg", "influence.svg"} <= {file.name for file in (out / "figures").iterdir()}
-    rows = table_of(out, "by_person")
-    assert [row["person"] for row in rows] == [
+    assert {"by_class.csv", "by_database.csv", "by_subject.tex"} <= {file.name for file in (out / "tables").iterdir()}
+    assert {"subjects.svg", "influence.svg"} <= {file.name for file in (out / "figures").iterdir()}
+    rows = table_of(out, "by_subject")
+    assert [row["subject"] for row in rows] == [
         f"{name}/s{k}" for k, name in enumerate(["first"] * 2 + ["second"] * 2 + ["third"] * 2)
     ]
     text = page(out)
-    assert "Accuracy of every person." in text
-    assert "Without one person macro-F1 is" in text
+    assert "Accuracy of every subject." in text
+    assert "Without one subject macro-F1 is" in text
 
 
 def test_every_metric_of_every_cell_is_there(one):
@@ -228,7 +228,7 @@ def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
     best, other = done.summary["detail"]
     assert (best["role"], other["role"]) == ("best", "named")
     assert best["macro_f1"] == max(cell["macro_f1"] for cell in done.summary["cells"])
-    assert sum(row["clips"] for row in other["persons"]) == 36
+    assert sum(row["clips"] for row in other["subjects"]) == 36
     text = page(tmp_path)
     assert "Classes: the best cell and the cell named beforehand" in text
     assert "named: M1 · AF · PCA + SVM under LOSO" in text
@@ -286,13 +286,13 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
     guesses = np.stack([views.filter(regex="^p_").to_numpy().argmax(1) for views in tested])
     y_true = tested[0]["y_true"].to_numpy(int)
     found = split_seeds(
-        metrics.build("macro_f1", {}), y_true, guesses, tested[0]["person"].to_numpy(str), k=3, over=present(y_true, 3)
+        metrics.build("macro_f1", {}), y_true, guesses, tested[0]["subject"].to_numpy(str), k=3, over=present(y_true, 3)
     )
     for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
         assert row[name] == pytest.approx(getattr(found, name)), name
     shares = [f"{100 * share:.0f} %" for share in (found.seed_share, found.unit_share, found.joint_share)]
     assert (
-        f"one published score {shares[0]} comes from the seed, {shares[1]} from the persons tested and {shares[2]}"
+        f"one published score {shares[0]} comes from the seed, {shares[1]} from the subjects tested and {shares[2]}"
         in (" ".join(answer.out.split()))
     )
 

@@ -14,7 +14,7 @@ from microexpr.runs.plan import Options, Workspace
 
 @pytest.fixture(scope="module")
 def grey(tmp_path_factory) -> Path:
-    root = write_database(tmp_path_factory.mktemp("grey"), persons=2, clips=3)
+    root = write_database(tmp_path_factory.mktemp("grey"), subjects=2, clips=3)
     for file in root.rglob("*.png"):
         cv2.imwrite(str(file), cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))
     return root
@@ -22,7 +22,7 @@ def grey(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory) -> Path:
-    return write_database(tmp_path_factory.mktemp("coloured"), persons=2, clips=3)
+    return write_database(tmp_path_factory.mktemp("coloured"), subjects=2, clips=3)
 
 
 def plan(root: Path, tmp_path: Path, **values: object):

@@ -46,13 +46,13 @@ def test_it_learns(finished):
     assert result.scores()["macro_f1"] > 0.8
 
 
-def test_every_clip_is_tested_once_by_a_model_that_never_saw_its_person(finished):
+def test_every_clip_is_tested_once_by_a_model_that_never_saw_its_subject(finished):
     result, _ = finished
     assert sorted(result.predictions()["clip"]) == sorted(set(result.predictions()["clip"]))
     assert len(result.predictions()) == 36
     for fold in result.folds:
-        tested = set(fold.views.loc[fold.views["part"] == "test", "person"])
-        trained = set(fold.views.loc[fold.views["part"] == "train", "person"])
+        tested = set(fold.views.loc[fold.views["part"] == "test", "subject"])
+        trained = set(fold.views.loc[fold.views["part"] == "train", "subject"])
         assert len(tested) == 1
         assert not tested & trained
 
@@ -66,7 +66,7 @@ def test_stored_rows_are_enough_to_score_again(finished):
         "seed",
         "part",
         "clip",
-        "person",
+        "subject",
         "y_true",
         "frames",
         "hashes",
@@ -128,7 +128,7 @@ def test_shuffled_labels_teach_nothing(experiment, database, tmp_path):
 def test_a_changed_database_is_noticed(experiment, tmp_path):
     from conftest import write_database
 
-    root = write_database(tmp_path / "data", persons=3, clips=3)
+    root = write_database(tmp_path / "data", subjects=3, clips=3)
     short = experiment.with_values({"training.epochs": 1})
     go(short, root, tmp_path / "out")
     picture = root / "s0" / "c0" / "1.png"
@@ -149,7 +149,7 @@ def test_a_damaged_result_is_told(experiment, database, tmp_path):
 def test_faulty_clips_stop_the_run_or_are_left_out(experiment, tmp_path):
     from conftest import write_database
 
-    root = write_database(tmp_path / "data", persons=3, clips=3)
+    root = write_database(tmp_path / "data", subjects=3, clips=3)
     (root / "s0" / "c0" / "4.png").write_bytes(b"")
     (root / "s1" / "c2" / "4.png").unlink()
     short = experiment.with_values({"training.epochs": 1})
@@ -164,11 +164,11 @@ def test_faulty_clips_stop_the_run_or_are_left_out(experiment, tmp_path):
     assert len(plan.data.skipped) == 2
 
 
-def test_validation_is_cut_from_persons(experiment, database, tmp_path):
+def test_validation_is_cut_from_subjects(experiment, database, tmp_path):
     plan = workspace(database, tmp_path).plan(experiment.with_values({"training.patience": 3, "validation": 0.2}))
-    persons = plan.table["person"].to_numpy()
+    subjects = plan.table["subject"].to_numpy()
     for fold in plan.folds():
-        parts = [set(persons[rows]) for rows in (fold.train, fold.val, fold.test)]
+        parts = [set(subjects[rows]) for rows in (fold.train, fold.val, fold.test)]
         assert all(parts)
         assert len(set.union(*parts)) == sum(map(len, parts))
         assert len(fold.train) + len(fold.val) + len(fold.test) == 36
@@ -181,10 +181,10 @@ def test_nothing_is_cut_where_nothing_selects(experiment, database, tmp_path):
     assert all(fold.val is None for fold in space.plan(forest).folds())
 
 
-def test_too_few_persons_to_cut_from(experiment):
-    table = pd.DataFrame({"person": ["a"] * 4 + ["b"] * 4, "label": [0, 1] * 4})
+def test_too_few_subjects_to_cut_from(experiment):
+    table = pd.DataFrame({"subject": ["a"] * 4 + ["b"] * 4, "label": [0, 1] * 4})
     fold = Fold("b", np.arange(4), np.arange(4, 8))
-    with pytest.raises(ConfigError, match="too few persons"):
+    with pytest.raises(ConfigError, match="too few subjects"):
         cut_val(fold, table, experiment)
 
 
@@ -224,7 +224,7 @@ def test_facts_of_a_run_are_kept(finished):
     assert result.folds[0].facts["mode"] == "fold by fold"
 
 
-def test_protocols_say_whether_they_share_persons():
+def test_protocols_say_whether_they_share_subjects():
     assert protocols.build("loso", {}).subject_independent
     assert not protocols.build("paper_holdout", {}).subject_independent
 

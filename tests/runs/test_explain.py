@@ -45,12 +45,12 @@ def corner(tmp_path_factory) -> Path:
     """Noise everywhere; level or upright stripes in the lower right quarter of the middle frame tell the class."""
     root, rng, rows = tmp_path_factory.mktemp("corner"), np.random.default_rng(0), []
     half = SIDE // 2
-    for person in range(4):
+    for subject in range(4):
         for number in range(12):
             label = number % 2
-            folder = root / f"s{person}" / f"c{number}"
+            folder = root / f"s{subject}" / f"c{number}"
             folder.mkdir(parents=True)
-            rows.append(["own", f"s{person}", f"c{number}", CLASSES[label], f"s{person}/c{number}", 1, 2, 3])
+            rows.append(["own", f"s{subject}", f"c{number}", CLASSES[label], f"s{subject}/c{number}", 1, 2, 3])
             for frame in (1, 2, 3):
                 picture = rng.integers(60, 160, (SIDE, SIDE, 3))
                 if frame == 2:
@@ -381,7 +381,7 @@ def test_shares_add_up_the_map_and_follow_the_box():
     assert np.isnan(shares(np.zeros((1, 8, 8)), WHOLE)[0]).all()
 
 
-def test_the_face_of_a_drawn_person_is_found_in_parts_of_what_the_preprocessing_shows(faces, tmp_path):
+def test_the_face_of_a_drawn_subject_is_found_in_parts_of_what_the_preprocessing_shows(faces, tmp_path):
     asked = asking(["cnn"])
     changes = {
         "datasets": "casme2",

@@ -80,11 +80,11 @@ def test_the_card_says_what_the_model_is(database, tmp_path):
     microexpr.fit(experiment("small_cnn"), database, tmp_path, workers=1)
     card = json.loads((tmp_path / "card.json").read_text("utf-8"))
     assert card["classes"] == ["disgust", "happiness", "surprise"]
-    assert (card["data"]["clips"], card["data"]["persons"], card["data"]["validation clips"]) == (36, 6, 0)
+    assert (card["data"]["clips"], card["data"]["subjects"], card["data"]["validation clips"]) == (36, 6, 0)
     assert len(card["data"]["fingerprint"]) == 64
     assert card["view"] == {"shape": [1, 64, 64, 3], "channels": ["r", "g", "b"], "range": [0.0, 255.0], "scaling": ""}
     assert set(card["scores"]) == {"train_score"}
-    assert "not for judging whether a person lies" in card["intended use"]
+    assert "not for judging whether a subject lies" in card["intended use"]
     assert card["test scores"].startswith("not measured")
     assert card["environment"]["torch"]
     with safe_open(tmp_path / "model.safetensors", "pt") as stored:
@@ -115,12 +115,12 @@ def test_the_card_tells_what_the_model_normalises_by(name, shown, ensemble, data
         assert len(set(card["normalisation"]["std"])) == 3
 
 
-def test_validation_is_cut_from_the_persons_where_it_chooses(database, tmp_path):
+def test_validation_is_cut_from_the_subjects_where_it_chooses(database, tmp_path):
     chosen = experiment("small_cnn", loss="best_on_validation", **{"training.epochs": 3, "training.patience": 2})
     microexpr.fit(chosen, database, tmp_path, workers=1)
     card = json.loads((tmp_path / "card.json").read_text("utf-8"))
     assert card["data"]["validation clips"] == 6
-    assert (card["data"]["clips"], card["data"]["persons"]) == (30, 5)
+    assert (card["data"]["clips"], card["data"]["subjects"]) == (30, 5)
     assert card["loss"] in ("cross_entropy", "focal")
     assert set(card["scores"]) == {"train_score", "val_score"}
 

@@ -31,9 +31,9 @@ def methods(**content):
     return parse(Study, {**base, "methods": METHODS, **content}, "study")
 
 
-def table(persons=20, clips=3):
+def table(subjects=20, clips=3):
     rows = [
-        {"key": f"d/{p}/{c}", "person": f"d/{p}", "label": (p + c) % 3} for p in range(persons) for c in range(clips)
+        {"key": f"d/{p}/{c}", "subject": f"d/{p}", "label": (p + c) % 3} for p in range(subjects) for c in range(clips)
     ]
     return pd.DataFrame(rows)
 
@@ -116,20 +116,20 @@ def test_every_pair_of_groups_is_left_out_once_and_every_round_tests_all():
     rows = table()
     together = Counter()
     for fold in folds:
-        persons = sorted(set(rows["person"].iloc[fold.test]))
-        assert not set(persons) & set(rows["person"].iloc[fold.train])
-        together.update(itertools.combinations(persons, 2))
-    # Persons of one group are left out together in every fold that leaves either out, others once.
+        subjects = sorted(set(rows["subject"].iloc[fold.test]))
+        assert not set(subjects) & set(rows["subject"].iloc[fold.train])
+        together.update(itertools.combinations(subjects, 2))
+    # Subjects of one group are left out together in every fold that leaves either out, others once.
     assert set(together.values()) == {1, 5}
 
 
-def test_too_few_persons_for_the_groups_are_told():
+def test_too_few_subjects_for_the_groups_are_told():
     with pytest.raises(SplitError, match="8 groups, but the table has 5"):
         protocols.build("group_pairs", {})(table(5), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
-    "asked", [{"label_smoothing": 0.1}, {"ensemble": 3}, {"average_last": 2, "patience": 0}, {"draw": "persons"}]
+    "asked", [{"label_smoothing": 0.1}, {"ensemble": 3}, {"average_last": 2, "patience": 0}, {"draw": "subjects"}]
 )
 def test_gains_of_networks_are_no_methods_of_what_is_fitted_once(asked, database):
     training = {f"training.{name}": value for name, value in asked.items()}

@@ -27,7 +27,7 @@ def folds(database, tmp_path, **values):
     return plan, plan.folds()
 
 
-@pytest.mark.parametrize(("what", "numbers"), [("train_clips", (6, 12, 24, 30)), ("train_persons", (1, 2, 4, 5))])
+@pytest.mark.parametrize(("what", "numbers"), [("train_clips", (6, 12, 24, 30)), ("train_subjects", (1, 2, 4, 5))])
 @pytest.mark.parametrize("selects", [False, True])
 def test_larger_trainings_contain_smaller_ones(database, tmp_path, what, numbers, selects):
     chosen = {"training.patience": 2, "validation": 0.15} if selects else {}
@@ -36,14 +36,14 @@ def test_larger_trainings_contain_smaller_ones(database, tmp_path, what, numbers
     before: list[set[int]] = [set() for _ in full]
     for number in numbers:
         plan, cut = folds(database, tmp_path, **chosen, **{what: number})
-        person = plan.table["person"].to_numpy()
+        subject = plan.table["subject"].to_numpy()
         for at, (fold, uncut) in enumerate(zip(cut, full, strict=True)):
             rows = set(fold.train.tolist())
-            size = len(rows) if what == "train_clips" else len(set(person[fold.train]))
+            size = len(rows) if what == "train_clips" else len(set(subject[fold.train]))
             assert size == number
             assert before[at] < rows <= set(uncut.train.tolist())
-            if what == "train_persons":  # whole persons
-                assert rows == {row for row in uncut.train.tolist() if person[row] in set(person[fold.train])}
+            if what == "train_subjects":  # whole subjects
+                assert rows == {row for row in uncut.train.tolist() if subject[row] in set(subject[fold.train])}
             assert np.array_equal(fold.test, uncut.test)
             assert (fold.val is None) == (uncut.val is None) == (not selects)
             if selects:
@@ -67,8 +67,8 @@ def test_folds_draw_each_their_own_and_seeds_differ(database, tmp_path):
     ("values", "words"),
     [
         ({"train_clips": 31}, r"train_clips = 31: fold \S+ has 30 training clips in all; ask for fewer"),
-        ({"train_persons": 6}, r"train_persons = 6: fold \S+ has 5 training persons in all"),
-        ({"train_persons": 5, "training.patience": 2}, r"training persons besides validation"),
+        ({"train_subjects": 6}, r"train_subjects = 6: fold \S+ has 5 training subjects in all"),
+        ({"train_subjects": 5, "training.patience": 2}, r"training subjects besides validation"),
         ({"train_clips": 0}, "train_clips"),
     ],
 )
@@ -85,11 +85,11 @@ def curve_cells(levels=("a", "b"), sizes=("80", "40", "20", "10")):
     return [{"colour": level, "train clips": size} for level in levels for size in sizes]
 
 
-def simulated(chances, persons=16, clips=15, seed=0, paired=True):
-    """Predictions that are right with the chance of their cell, person by person harder or easier."""
-    rng, n = np.random.default_rng(seed), persons * clips
-    y, who = rng.integers(3, size=n), np.repeat(np.arange(persons), clips)
-    shift, luck = rng.normal(0, 0.05, persons)[who], rng.random(n)
+def simulated(chances, subjects=16, clips=15, seed=0, paired=True):
+    """Predictions that are right with the chance of their cell, subject by subject harder or easier."""
+    rng, n = np.random.default_rng(seed), subjects * clips
+    y, who = rng.integers(3, size=n), np.repeat(np.arange(subjects), clips)
+    shift, luck = rng.normal(0, 0.05, subjects)[who], rng.random(n)
     drawn = [luck if paired else rng.random(n) for _ in chances]
     guesses = [np.where(own < chance + shift, y, (y + 1) % 3) for own, chance in zip(drawn, chances, strict=True)]
     return y, guesses, who
@@ -100,7 +100,7 @@ def curves_of(chances, **options):
     sizes = {word: float(word) for word in ("10", "20", "40", "80")}
     return size_curves(
         metrics.build("accuracy", {}), y, guesses, curve_cells(), "train clips", sizes, k=3, over=np.ones(3, bool),
-        persons=who, rng=np.random.default_rng(1), n=800,
+        subjects=who, rng=np.random.default_rng(1), n=800,
     )  # fmt: skip
 
 
@@ -174,11 +174,11 @@ def test_intervals_of_crossings_hold_the_truth():
     assert binomtest(held, studies, 0.95, alternative="less").pvalue > 0.01, held
 
 
-def test_few_persons_widen_curves_and_crossings():
-    """Six persons of fifteen clips: five degrees of freedom; plain percentiles of the same resamples lie inside."""
+def test_few_subjects_widen_curves_and_crossings():
+    """Six subjects of fifteen clips: five degrees of freedom; plain percentiles of the same resamples lie inside."""
     chances = [0.90, 0.72, 0.54, 0.36, 0.70, 0.66, 0.62, 0.58]
-    curves, (crossing,) = curves_of(chances, persons=6, seed=3)
-    y, guesses, who = simulated(chances, persons=6, seed=3)
+    curves, (crossing,) = curves_of(chances, subjects=6, seed=3)
+    y, guesses, who = simulated(chances, subjects=6, seed=3)
     metric = metrics.build("accuracy", {})
     drawn = [metric.of_confusion(m, np.ones(3, bool)) for m in resampled(units_of(y, guesses, 3, who), 800, rng())]
     outwards = t.ppf(0.975, 5) * np.sqrt(6 / 5)
@@ -207,7 +207,7 @@ def test_one_size_makes_no_curve():
     with pytest.raises(ConfigError, match="two sizes or more"):
         size_curves(
             metrics.build("accuracy", {}), y, guesses, cells, "train clips", {"10": 10.0}, k=3,
-            over=np.ones(3, bool), persons=who, rng=np.random.default_rng(0),
+            over=np.ones(3, bool), subjects=who, rng=np.random.default_rng(0),
         )  # fmt: skip
 
 
@@ -267,7 +267,7 @@ def test_the_report_draws_the_curves(finished):
     assert {"sizes.svg", "effects.svg", "levels.svg"} <= {file.name for file in (finished[2] / "figures").iterdir()}
     assert {"crossings.csv", "effects.csv"} <= {file.name for file in (finished[2] / "tables").iterdir()}
     assert "Scores against the size of training" in page
-    told = "95 % intervals: expanded percentile bootstrap by person, 2,000 resamples"
+    told = "95 % intervals: expanded percentile bootstrap by subject, 2,000 resamples"
     for what in ("effects", "crossings"):
         assert told in (finished[2] / "tables" / f"{what}.tex").read_text("utf-8").replace("\\", "")
     assert f"{told}; larger trainings contain smaller ones." in page
@@ -280,7 +280,7 @@ def test_a_summary_that_names_no_method_has_percentiles(finished):
         assert summary[part].pop("method") == "expanded percentile bootstrap"
     for table in (effects, crossings):
         told = " ".join(table(Reading(summary, {})).notes)
-        assert "95 % intervals: percentile bootstrap by person" in told
+        assert "95 % intervals: percentile bootstrap by subject" in told
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_summary_that_names_no_method_has_percentiles(finished):
         (("--train-sizes", "8,many"), "--train-sizes takes numbers with commas between, or all, not 'many'"),
         (("--train-sizes", "0,8"), "not '0'"),
         (("--train-sizes", "8,31"), "train_clips = 31: fold"),
-        (("--train-subjects", "9"), "train_persons = 9: fold"),
+        (("--train-subjects", "9"), "train_subjects = 9: fold"),
         (("--train-sizes", "8", "--train-subjects", "2"), "take one of them"),
     ],
 )
@@ -301,10 +301,10 @@ def test_sizes_that_cannot_be(database, tmp_path, words, told):
     assert "Traceback" not in answer.err
 
 
-def test_persons_and_all_of_them(database, tmp_path):
+def test_subjects_and_all_of_them(database, tmp_path):
     (tmp_path / "study.toml").write_text(STUDY, "utf-8")
     answer = microexpr(
         "study", tmp_path / "study.toml", "--data", database, "--dry-run", "--json", "--train-subjects", "2,all"
     )
     rows = json.loads(answer.out)["cells"]
-    assert [row["further"] for row in rows[:2]] == [{"train persons": "all"}, {"train persons": "2"}]
+    assert [row["further"] for row in rows[:2]] == [{"train subjects": "all"}, {"train subjects": "2"}]

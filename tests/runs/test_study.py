@@ -60,7 +60,7 @@ def small_study(**changes: object) -> Study:
                 "protocol": "loso",
                 "training.epochs": 8,
                 "training.patience": 0,
-                "bootstrap.unit": "person",
+                "bootstrap.unit": "subject",
             },
             "permutations": 199,
         },
@@ -158,7 +158,7 @@ def test_pairs_are_what_the_statistics_give(finished):
         assert {name: row[name] for name in dataclasses.asdict(one)} == dataclasses.asdict(one) | {
             "remarks": list(one.remarks)
         }
-        assert (row["unit"], row["method"]) == ("person", "expanded")
+        assert (row["unit"], row["method"]) == ("subject", "expanded")
         assert len(row["changed"]) == row["only_a"] + row["only_b"]
 
 
@@ -175,25 +175,25 @@ def test_the_report_compares(summary, finished):
     assert f"{counted} right under one preprocessing and wrong under the other" in page.text
 
 
-def test_test_clips_of_one_person_are_not_compared_and_it_is_said(finished, tmp_path):
+def test_test_clips_of_one_subject_are_not_compared_and_it_is_said(finished, tmp_path):
     result = finished[0].result
 
     def alone(cell):
-        folds = tuple(dataclasses.replace(f, views=f.views.assign(person="own/s0")) for f in cell.result.folds)
+        folds = tuple(dataclasses.replace(f, views=f.views.assign(subject="own/s0")) for f in cell.result.folds)
         return dataclasses.replace(cell, result=dataclasses.replace(cell.result, folds=folds))
 
     rows = paired(dataclasses.replace(result, cells=tuple(map(alone, result.cells))))
     assert len(rows) == 4
-    assert all("all clips are of one person" in row["problem"] and "p_value" not in row for row in rows)
+    assert all("all clips are of one subject" in row["problem"] and "p_value" not in row for row in rows)
     text = Page(write_report(finished[0].summary | {"paired": rows}, tmp_path).html.read_text("utf-8")).text
-    assert "No pair could be compared: all clips are of one person" in text
+    assert "No pair could be compared: all clips are of one subject" in text
     assert not (tmp_path / "figures" / "differences.svg").exists()
 
 
 @pytest.mark.numeric
 def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
     found = {finding["code"]: finding for finding in summary["checks"]}
-    assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares persons, and its best cell is picked
+    assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares subjects, and its best cell is picked
     assert found["ME001"]["evidence"]
     assert "What a reviewer would object to" in (finished[1] / "report.html").read_text("utf-8")
 
@@ -249,9 +249,9 @@ def test_baselines(summary):
 @pytest.mark.numeric
 def test_the_named_cell_is_judged_on_new_people(summary):
     named = summary["named_cell"]
-    assert (named["protocol"], named["n_test"], named["n_persons"]) == ("loso", 36, 6)
+    assert (named["protocol"], named["n_test"], named["n_subjects"]) == ("loso", 36, 6)
     assert 0 <= named["ci_low"] <= named["macro_f1"] <= named["ci_high"] <= 1
-    assert named["interval_unit"] == "person"
+    assert named["interval_unit"] == "subject"
     assert 0.2 < named["permutation_level"] < 0.7
     assert named["shuffled_macro_f1"] < named["macro_f1"]
     assert named["permutations"] == 199

@@ -34,13 +34,13 @@ from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.tuning import TRIALS as USUAL
 from microexpr.runs.tuning import Tuned, tune, worker
 from microexpr.runs.tuning.result import Trial
-from microexpr.runs.tuning.searches import divide, shares_persons
+from microexpr.runs.tuning.searches import divide, shares_subjects
 from microexpr.runs.tuning.space import own, space_of
 from microexpr.runs.tuning.storage import JournalLock, without_password
 from shell import microexpr
 
 EMOTIONS = ("negative", "positive", "surprise")
-PERSONS, CLIPS, SIDE, TRIALS = 6, 6, 12, 5
+SUBJECTS, CLIPS, SIDE, TRIALS = 6, 6, 12, 5
 SPACE = {"model.C": {"low": 0.01, "high": 100.0, "log": True}, "model.components": {"low": 1, "high": 12}}
 BASE = {
     "name": "tuned",
@@ -62,19 +62,19 @@ def settings(**changed: object) -> Experiment:
 
 
 def write(root: Path, scrambled: frozenset[str] = frozenset()) -> Path:
-    """Ready images with a weak sign of their class; of scrambled persons neither pictures nor labels stay."""
+    """Ready images with a weak sign of their class; of scrambled subjects neither pictures nor labels stay."""
     rng, noise = np.random.default_rng(3), np.random.default_rng(4)
     pattern = rng.normal(0, 22, (3, SIDE, SIDE))
     (root / "flow").mkdir(parents=True)
     rows = []
-    for person in range(PERSONS):
+    for subject in range(SUBJECTS):
         for number in range(CLIPS):
-            label, name = int(rng.integers(3)), f"s{person}_{number}"
+            label, name = int(rng.integers(3)), f"s{subject}_{number}"
             picture = 128 + pattern[label] + rng.normal(0, 45, (SIDE, SIDE))
-            if f"s{person}" in scrambled:
+            if f"s{subject}" in scrambled:
                 label, picture = (label + 1 + int(noise.integers(2))) % 3, noise.uniform(0, 255, (SIDE, SIDE))
             cv2.imwrite(str(root / f"flow/{name}.png"), picture.clip(0, 255).astype(np.uint8))
-            rows.append(["own", f"s{person}", name, EMOTIONS[label], f"flow/{name}.png"])
+            rows.append(["own", f"s{subject}", name, EMOTIONS[label], f"flow/{name}.png"])
     with (root / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["dataset", "subject", "clip", "emotion", "flow"], *rows])
     return root
@@ -109,10 +109,10 @@ def planned(experiment: Experiment, root: Path, out: Path):
 
 
 # --- nobody tested takes part -----------------------------------------------------------------------------------------
-def test_a_search_gives_the_same_whatever_the_persons_are_like_whom_it_is_tested_on(done, tmp_path):
+def test_a_search_gives_the_same_whatever_the_subjects_are_like_whom_it_is_tested_on(done, tmp_path):
     first, second = done.result.found
-    person = done.result.plan.table["person"].to_numpy()
-    tested = frozenset(name.removeprefix("own/") for name in person[first.search.tested])
+    subject = done.result.plan.table["subject"].to_numpy()
+    tested = frozenset(name.removeprefix("own/") for name in subject[first.search.tested])
     again = searched(settings(), write(tmp_path / "data", tested), tmp_path / "out")
     assert told(again.found[0].trials) == told(first.trials)
     assert told(again.found[1].trials) != told(second.trials)  # it learns from them
@@ -120,37 +120,37 @@ def test_a_search_gives_the_same_whatever_the_persons_are_like_whom_it_is_tested
 
 @pytest.mark.parametrize(
     ("protocol", "groups", "count"),
-    [("loso", 3, 3), ("loso", "folds", PERSONS), ({"name": "subject_kfold", "k": 3}, 5, 3), ("loso", 20, PERSONS)],
+    [("loso", 3, 3), ("loso", "folds", SUBJECTS), ({"name": "subject_kfold", "k": 3}, 5, 3), ("loso", 20, SUBJECTS)],
 )
-def test_searches_see_no_person_that_their_folds_test(images, tmp_path, protocol, groups, count):
+def test_searches_see_no_subject_that_their_folds_test(images, tmp_path, protocol, groups, count):
     plan = planned(settings(protocol=protocol, tuning__groups=groups), images, tmp_path)
-    searches, person = divide(plan), plan.table["person"].to_numpy()
+    searches, subject = divide(plan), plan.table["subject"].to_numpy()
     assert len(searches) == count
     assert Counter(fold.name for each in searches for fold in each.folds) == Counter(fold.name for fold in plan.folds())
     for each in searches:
-        assert not set(person[each.rows]) & set(person[each.tested])
-        assert set(person[each.rows]) | set(person[each.tested]) == set(person)
+        assert not set(subject[each.rows]) & set(subject[each.tested])
+        assert set(subject[each.rows]) | set(subject[each.tested]) == set(subject)
         tested = np.concatenate([fold.test for fold in each.inner])
         assert sorted(tested) == sorted(each.rows)
         for fold in each.inner:
-            assert not set(person[fold.train]) & set(person[fold.test])
+            assert not set(subject[fold.train]) & set(subject[fold.test])
             assert set(fold.train) <= set(each.rows)
 
 
 @pytest.mark.parametrize("protocol", ["paper_holdout", {"name": "clip_kfold", "k": 3}])
-def test_under_a_protocol_that_shares_persons_clips_are_kept_apart(images, tmp_path, protocol):
+def test_under_a_protocol_that_shares_subjects_clips_are_kept_apart(images, tmp_path, protocol):
     plan = planned(settings(protocol=protocol), images, tmp_path)
-    person = plan.table["person"].to_numpy()
-    assert shares_persons(plan)
+    subject = plan.table["subject"].to_numpy()
+    assert shares_subjects(plan)
     for each in divide(plan):
         assert not set(each.rows) & set(each.tested)
-        assert all(not set(person[fold.train]) & set(person[fold.test]) for fold in each.inner)
+        assert all(not set(subject[fold.train]) & set(subject[fold.test]) for fold in each.inner)
 
 
-def test_the_page_of_a_protocol_that_shares_persons_says_so(images, tmp_path):
+def test_the_page_of_a_protocol_that_shares_subjects_says_so(images, tmp_path):
     made = tune_experiment(settings(protocol="paper_holdout"), images, tmp_path, trials=1, workers=1)
     page = made.paths.html.read_text("utf-8")
-    assert "promises nothing of persons" in page
+    assert "promises nothing of subjects" in page
     assert "1 search of at least 1 trial, which never saw a clip that its result is tested on" in page
 
 
@@ -507,7 +507,7 @@ def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, 
         ({"tuning__metric": "expected_calibration_error"}, "does not follow from confusion matrices"),
         (
             {"tuning__inner": 7},
-            r"search group-1, which sees 18 clips of 3 persons, cannot be divided into 7 inner folds",
+            r"search group-1, which sees 18 clips of 3 subjects, cannot be divided into 7 inner folds",
         ),
         ({"protocol": {"name": "subject_kfold", "k": 2, "repeats": 2}}, "tests every clip several times"),
         (
@@ -610,11 +610,11 @@ def test_the_page_says_what_was_done_and_what_follows(done):
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
-def test_the_difference_is_that_of_the_scores_and_paired_by_person(done):
+def test_the_difference_is_that_of_the_scores_and_paired_by_subject(done):
     row, results = done.summary["comparison"], done.summary["results"]
     scores = [results[name]["scores"]["macro_f1"] for name in ("tuned", "untuned")]
     assert row["difference"] == pytest.approx(scores[0] - scores[1])
-    assert (row["unit"], row["n_persons"], row["n_clips"]) == ("person", PERSONS, PERSONS * CLIPS)
+    assert (row["unit"], row["n_subjects"], row["n_clips"]) == ("subject", SUBJECTS, SUBJECTS * CLIPS)
 
 
 @pytest.mark.parametrize(
@@ -636,8 +636,8 @@ def test_the_verdict_follows_the_test_not_the_sign(done, difference, told_, star
     assert said.startswith("The tuned and the untuned network")
     assert ahead in said
     assert "helped" not in said
-    alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one person."}}, {}))
-    assert alone == ["Whether tuning helped cannot be told: all are of one person."]
+    alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one subject."}}, {}))
+    assert alone == ["Whether tuning helped cannot be told: all are of one subject."]
 
 
 def test_words_of_values_and_importance(done):

@@ -103,8 +103,8 @@ def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeyp
     kept = sorted(file.name for file in (tmp_path / "out").iterdir())
     simulated = [json.loads(file.read_text("utf-8")) for file in (tmp_path / "out").glob("simulated-*.json")]
     assert len(kept) == 4
-    assert "| permutation by person | " in written
-    (row,) = [row for row in simulated if row["clips"] == 145 and row.get("person_effects")]
+    assert "| permutation by subject | " in written
+    (row,) = [row for row in simulated if row["clips"] == 145 and row.get("subject_effects")]
     (share,) = [r["share"] for r in row["rows"] if (r["quantity"], r["way"]) == ("rejects", "McNemar")]
     line = next(line for line in written.splitlines() if line.startswith("| McNemar |"))
     assert f"{share:.3f}" in line

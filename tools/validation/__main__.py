@@ -33,11 +33,11 @@ from tools.validation.simulation import SCENARIOS, Scenario
 TABLES = ("rejects", "rejects-independent", "difference", "score", "detectable", "planted")
 REVISION = 1
 """Raised where a change of the statistics changes what is measured: what was kept before is then measured again."""
-TESTS = ("permutation by person", "Wilcoxon", "McNemar", "permutation by clip")
+TESTS = ("permutation by subject", "Wilcoxon", "McNemar", "permutation by clip")
 INTERVALS = (
-    "expanded by person",
-    "percentile by person",
-    "bca by person",
+    "expanded by subject",
+    "percentile by subject",
+    "bca by subject",
     "expanded by clip",
     "percentile by clip",
     "percentile by clip, stratified",
@@ -56,10 +56,10 @@ def main(arguments: Sequence[str]) -> None:
     simulated = list(_simulated(settings, folder, progress))
     found = trials(study, asked.sets, folder / "planted.jsonl", asked.jobs, progress)
     made = {
-        "rejects": _by_clips(simulated, "rejects", TESTS, person_effects=True),
-        "rejects-independent": _by_clips(simulated, "rejects", TESTS, person_effects=False),
-        "difference": _by_clips(simulated, "holds the difference", INTERVALS, person_effects=True),
-        "score": _by_clips(simulated, "holds the score", INTERVALS, person_effects=True),
+        "rejects": _by_clips(simulated, "rejects", TESTS, subject_effects=True),
+        "rejects-independent": _by_clips(simulated, "rejects", TESTS, subject_effects=False),
+        "difference": _by_clips(simulated, "holds the difference", INTERVALS, subject_effects=True),
+        "score": _by_clips(simulated, "holds the score", INTERVALS, subject_effects=True),
         "detectable": _detectable(simulated),
         "planted": _planted(judge(found, titles(study.axes))),
     }
@@ -99,11 +99,11 @@ def _page(file: Path) -> str:
 
 # --- simulations ------------------------------------------------------------------------------------------------------
 def _simulated(settings: Settings, folder: Path, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Yield what each scenario gives, with and without person effects, and how often what it can detect is found."""
+    """Yield what each scenario gives, with and without subject effects, and how often what it can detect is found."""
     jobs: list[tuple[dict[str, Any], Scenario, Callable[[], list[dict[str, Any]]]]] = []
     for clips, scenario in SCENARIOS.items():
-        for person_effects, drawn in ((True, scenario), (False, scenario.without_person_effects())):
-            what = {"clips": clips, "person_effects": person_effects}
+        for subject_effects, drawn in ((True, scenario), (False, scenario.without_subject_effects())):
+            what = {"clips": clips, "subject_effects": subject_effects}
             jobs.append((what, drawn, partial(_rows, partial(measure, drawn, settings))))
         find = partial(_one, partial(find_detectable, scenario, settings))
         jobs.append(({"clips": clips, "detectable": True}, scenario, find))
@@ -125,13 +125,13 @@ def _one(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 def _by_clips(
-    simulated: Sequence[Mapping[str, Any]], quantity: str, ways: Sequence[str], *, person_effects: bool
+    simulated: Sequence[Mapping[str, Any]], quantity: str, ways: Sequence[str], *, subject_effects: bool
 ) -> str:
     """Return the shares of one quantity, a way a line and a number of clips a column."""
     shares = {
         (row["way"], each["clips"]): row["share"]
         for each in simulated
-        if each.get("person_effects") is person_effects
+        if each.get("subject_effects") is subject_effects
         for row in each["rows"]
         if row["quantity"] == quantity
     }

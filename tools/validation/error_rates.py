@@ -57,8 +57,8 @@ def measure(scenario: Scenario, settings: Settings = DEFAULT, difference: float 
     seen = pd.DataFrame(_repeat(one, settings))
     described = {
         "clips": scenario.clips,
-        "persons": scenario.persons,
-        "person_sd": scenario.person_sd,
+        "subjects": scenario.subjects,
+        "subject_sd": scenario.subject_sd,
         "suit_sd": scenario.suit_sd,
         "metric": settings.metric,
         "planted": difference,
@@ -69,7 +69,7 @@ def measure(scenario: Scenario, settings: Settings = DEFAULT, difference: float 
 
 
 def find_detectable(scenario: Scenario, settings: Settings = DEFAULT, power: float = POWER) -> dict[str, Any]:
-    """Return how often a difference that a test set called just detectable is found by the permutation test by person.
+    """Return how often a difference that a test set called just detectable is found by the permutation test by subject.
 
     Each simulation draws a test set without a difference, takes from it the smallest detectable difference, plants one
     of that size and draws another test set, as somebody does who plans by the one and tests by the other.
@@ -123,13 +123,13 @@ def _one(
 def _resampled(
     sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
 ) -> dict[tuple[str, bool], tuple[Resamples, Resamples]]:
-    """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by person."""
+    """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by subject."""
     given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.resamples}
     labels = (metric, sets.y_true, sets.y_a, sets.y_b)
     return {
         ("clip", False): resample_pair(*labels, **given),
         ("clip", True): resample_pair(*labels, **given, stratified=True),
-        ("person", False): resample_pair(*labels, **given, persons=sets.persons),
+        ("subject", False): resample_pair(*labels, **given, subjects=sets.subjects),
     }
 
 
@@ -143,10 +143,10 @@ def _p_values(
     labels = (sets.y_true, sets.y_a, sets.y_b)
     given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.permutations}
     return {
-        "permutation by person": swap_test(metric, *labels, persons=sets.persons, **given).p_value,
+        "permutation by subject": swap_test(metric, *labels, subjects=sets.subjects, **given).p_value,
         "permutation by clip": swap_test(metric, *labels, **given).p_value,
         "McNemar": mcnemar(*labels).p_value,
-        "Wilcoxon": signed_rank(*labels, sets.persons).p_value,
+        "Wilcoxon": signed_rank(*labels, sets.subjects).p_value,
     }
 
 
@@ -161,7 +161,7 @@ def _detect(
     metric = confusion_metric(settings.metric)
 
     def test(sets: Drawn) -> tuple[SwapTest, Precision]:
-        given: dict[str, Any] = {"k": len(scenario.shares), "persons": sets.persons}
+        given: dict[str, Any] = {"k": len(scenario.shares), "subjects": sets.subjects}
         given["over"] = present(sets.y_true, given["k"])
         labels = (metric, sets.y_true, sets.y_a, sets.y_b)
         return swap_test(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)

@@ -1,6 +1,6 @@
 """Whole studies of made-up databases in which an effect is planted, or none: what the report then claims.
 
-Each database is drawn anew, with persons and clips of its own; it goes through detection, preprocessing, training,
+Each database is drawn anew, with subjects and clips of its own; it goes through detection, preprocessing, training,
 voting and the analysis of factors as any database does, and is thrown away. What was claimed is kept.
 """
 

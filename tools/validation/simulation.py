@@ -1,6 +1,6 @@
 """Made-up test sets with known truth, on which tests and intervals show what they are worth.
 
-Persons differ in how many clips they have, in the emotions that they show, in how hard they are for any classifier,
+Subjects differ in how many clips they have, in the emotions that they show, in how hard they are for any classifier,
 in how well each classifier suits them, and in the class that each classifier mistakes their clips for. Clips differ
 in how hard they are for both. All of these are drawn anew for every test set; nothing here knows a real database.
 """
@@ -19,7 +19,7 @@ from scipy.special import expit
 from microexpr.core.confusion import f1_per_class, recall_per_class
 
 COMMON = 0.1
-"""Part of a person's class shares that all persons have in common, so that every class can occur."""
+"""Part of a subject's class shares that all subjects have in common, so that every class can occur."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,37 +27,37 @@ class Scenario:
     """How test sets are drawn; standard deviations are on the logit scale of getting a clip right."""
 
     clips: int
-    persons: int
+    subjects: int
     shares: tuple[int, ...]
     """Sizes of the classes, in proportion."""
     skill: float = 0.2
     """Logit of getting an average clip right; 0.2 gives about 55 % right."""
     tilt: float = 0.4
     """How much better a classifier is on classes that are frequent, logits per unit of log share."""
-    person_sd: float = 0.6
-    """Persons who are hard or easy for both classifiers."""
+    subject_sd: float = 0.6
+    """Subjects who are hard or easy for both classifiers."""
     suit_sd: float = 0.6
-    """Persons who suit one classifier: what makes clip-level comparisons invalid."""
+    """Subjects who suit one classifier: what makes clip-level comparisons invalid."""
     clip_sd: float = 1.0
     """Clips that are hard or easy for both."""
     habit: float = 4.0
-    """Concentration of persons' class shares around `shares`, true and mistaken; small is strong habits."""
+    """Concentration of subjects' class shares around `shares`, true and mistaken; small is strong habits."""
     evenness: float = 2.0
-    """Concentration of persons' shares of the clips; small is a few persons with most of them."""
+    """Concentration of subjects' shares of the clips; small is a few subjects with most of them."""
 
-    def without_person_effects(self) -> Scenario:
-        """Return the same with clips that are independent but for the emotions that persons show."""
-        return replace(self, person_sd=0.0, suit_sd=0.0, habit=1e4)
+    def without_subject_effects(self) -> Scenario:
+        """Return the same with clips that are independent but for the emotions that subjects show."""
+        return replace(self, subject_sd=0.0, suit_sd=0.0, habit=1e4)
 
 
 _SEVEN = (99, 63, 32, 27, 25, 7, 2)
 SCENARIOS: Mapping[int, Scenario] = {
-    28: Scenario(clips=28, persons=26, shares=(10, 7, 4, 3, 3, 1)),
-    145: Scenario(clips=145, persons=24, shares=(88, 32, 25)),
-    255: Scenario(clips=255, persons=26, shares=_SEVEN),
-    442: Scenario(clips=442, persons=68, shares=(250, 109, 83)),
+    28: Scenario(clips=28, subjects=26, shares=(10, 7, 4, 3, 3, 1)),
+    145: Scenario(clips=145, subjects=24, shares=(88, 32, 25)),
+    255: Scenario(clips=255, subjects=26, shares=_SEVEN),
+    442: Scenario(clips=442, subjects=68, shares=(250, 109, 83)),
 }
-"""Clips, persons and class sizes of: the paper's test set; CASME II in MEGC 2019; CASME II; all of MEGC 2019."""
+"""Clips, subjects and class sizes of: the paper's test set; CASME II in MEGC 2019; CASME II; all of MEGC 2019."""
 
 
 class Drawn(NamedTuple):
@@ -66,11 +66,11 @@ class Drawn(NamedTuple):
     y_true: Int[np.ndarray, "n"]
     y_a: Int[np.ndarray, "n"]
     y_b: Int[np.ndarray, "n"]
-    persons: Int[np.ndarray, "n"]
+    subjects: Int[np.ndarray, "n"]
 
 
-class _Persons(NamedTuple):
-    """Effects of persons, one row each; those of both classifiers along the second dimension."""
+class _Subjects(NamedTuple):
+    """Effects of subjects, one row each; those of both classifiers along the second dimension."""
 
     true: Float[np.ndarray, "p k"]
     mistaken: Float[np.ndarray, "p 2 k"]
@@ -80,12 +80,12 @@ class _Persons(NamedTuple):
 def draw(scenario: Scenario, rng: np.random.Generator, gap: float = 0.0) -> Drawn:
     """Draw a test set; `gap` is the first classifier's lead in logits, 0 where the two are alike.
 
-    A set of one person or one class is drawn again: it is refused before any test.
+    A set of one subject or one class is drawn again: it is refused before any test.
     """
     while True:
-        people = _people(scenario, scenario.persons, rng)
-        sizes = rng.multinomial(scenario.clips, rng.dirichlet(np.full(scenario.persons, scenario.evenness)))
-        who = np.repeat(np.arange(scenario.persons), sizes)
+        people = _people(scenario, scenario.subjects, rng)
+        sizes = rng.multinomial(scenario.clips, rng.dirichlet(np.full(scenario.subjects, scenario.evenness)))
+        who = np.repeat(np.arange(scenario.subjects), sizes)
         y_true = _choose(people.true[who], rng)
         if np.unique(who).size > 1 and np.unique(y_true).size > 1:
             break
@@ -100,23 +100,23 @@ def draw(scenario: Scenario, rng: np.random.Generator, gap: float = 0.0) -> Draw
 
 
 def population(
-    scenario: Scenario, gap: float = 0.0, *, persons: int = 20_000, seed: int = 0
+    scenario: Scenario, gap: float = 0.0, *, subjects: int = 20_000, seed: int = 0
 ) -> Float[np.ndarray, "2 k k"]:
-    """Return the confusion matrices (as shares) that both classifiers have over endlessly many persons and clips.
+    """Return the confusion matrices (as shares) that both classifiers have over endlessly many subjects and clips.
 
-    Averaged over `persons`, each with one clip of every class, weighted by how often the person shows it. Outcomes
-    are averaged by their probability, and the two classifiers are given the same persons, so that they differ by
+    Averaged over `subjects`, each with one clip of every class, weighted by how often the subject shows it. Outcomes
+    are averaged by their probability, and the two classifiers are given the same subjects, so that they differ by
     `gap` alone.
     """
     rng = np.random.default_rng(seed)
-    people, k = _people(scenario, persons, rng), len(scenario.shares)
+    people, k = _people(scenario, subjects, rng), len(scenario.shares)
     matrices = np.zeros((2, k, k))
     for label in range(k):
-        y_true = np.full(persons, label)
-        hard = scenario.clip_sd * rng.standard_normal((persons, 1))
-        weight = people.true[:, label] / persons
+        y_true = np.full(subjects, label)
+        hard = scenario.clip_sd * rng.standard_normal((subjects, 1))
+        weight = people.true[:, label] / subjects
         for at, lead in enumerate((gap, -gap)):
-            right = _right(scenario, people, np.arange(persons), y_true, hard, lead)[:, 0]
+            right = _right(scenario, people, np.arange(subjects), y_true, hard, lead)[:, 0]
             wrong = people.mistaken[:, 0].copy()
             wrong[:, label] = 0
             matrices[at, label] = ((weight * (1 - right) / wrong.sum(axis=1))[:, None] * wrong).sum(axis=0)
@@ -146,21 +146,21 @@ def gap_for(scenario: Scenario, metric: str, difference: float) -> float:
     return float(brentq(miss, -12, 12, xtol=1e-4))
 
 
-def _people(scenario: Scenario, persons: int, rng: np.random.Generator) -> _Persons:
+def _people(scenario: Scenario, subjects: int, rng: np.random.Generator) -> _Subjects:
     shares = np.array(scenario.shares, float) / sum(scenario.shares)
     k = shares.size
 
     def habits(size: tuple[int, ...]) -> Float[np.ndarray, "..."]:
         return (1 - COMMON) * rng.dirichlet(scenario.habit * k * shares, size) + COMMON * shares
 
-    suits = scenario.suit_sd * rng.standard_normal((persons, 2))
-    logit = scenario.person_sd * rng.standard_normal((persons, 1)) + suits
-    return _Persons(habits((persons,)), habits((persons, 2)), logit)
+    suits = scenario.suit_sd * rng.standard_normal((subjects, 2))
+    logit = scenario.subject_sd * rng.standard_normal((subjects, 1)) + suits
+    return _Subjects(habits((subjects,)), habits((subjects, 2)), logit)
 
 
 def _right(
     scenario: Scenario,
-    people: _Persons,
+    people: _Subjects,
     who: Int[np.ndarray, "n"],
     y_true: Int[np.ndarray, "n"],
     hard: Float[np.ndarray, "n 1"],

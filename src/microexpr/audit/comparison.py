@@ -71,7 +71,7 @@ def compare_all(
     results: Sequence[Path],
     *,
     metric: str = "macro_f1",
-    unit: Unit = "person",
+    unit: Unit = "subject",
     n: int = 10_000,
     permutations: int = 9_999,
 ) -> Compared:
@@ -169,7 +169,7 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
     if found.comparisons[0].unit == "clip":
         yield Stamp(
             "warning",
-            "Resampled and swapped by clip: clips of one person count as independent, which they are not. "
+            "Resampled and swapped by clip: clips of one subject count as independent, which they are not. "
             "Intervals are too narrow and p-values too small.",
         )
     if len(found.stored) > 2:

@@ -29,9 +29,9 @@ from microexpr.evaluation.statistics.bootstrap import METHODS, Method, bootstrap
 
 RESAMPLES = 10_000
 METHOD: Final[Method] = "expanded"
-"""Of the intervals over 145 to 442 clips of few persons this one covers best (docs/validation.md)."""
+"""Of the intervals over 145 to 442 clips of few subjects this one covers best (docs/validation.md)."""
 CLIP = "clip"
-"""``persons="clip"``: intervals over clips, whoever is in them."""
+"""``subjects="clip"``: intervals over clips, whoever is in them."""
 
 
 def audit_log(
@@ -39,7 +39,7 @@ def audit_log(
     *,
     truth: Path | str | None = None,
     claims: str | None = None,
-    persons: str | None = None,
+    subjects: str | None = None,
     classes: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     skip_invalid: bool = False,
@@ -49,19 +49,19 @@ def audit_log(
     """Score somebody's per-clip predictions again, and say which of their claims hold.
 
     `truth` is a CSV of dataset, subject, clip and label: with it the order of the log's columns is found out and its
-    clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `persons` says who is resampled: a column of
-    the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no persons; without it
+    clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `subjects` says who is resampled: a column of
+    the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no subjects; without it
     the subject. `classes` names the classes in the order of their numbers, also those that are predicted and nobody's
     truth; `columns` names those of a table without a header. A label of the log that is not the truth's is reported and
     scored with the truth's; `skip_invalid` leaves it out, and unknown and repeated clips. Raises DataError with every
     fault of the log.
     """
     file = Path(file)
-    pattern = persons is not None and "(" in persons
-    column = None if persons == CLIP or pattern else persons
+    pattern = subjects is not None and "(" in subjects
+    column = None if subjects == CLIP or pattern else subjects
     log = read_log(file, columns, column)
     if column is not None and (log.form != "table" or columns is not None):
-        raise UsageError(f"--persons {column}: this log has no named columns; give a pattern for its clips' names.")
+        raise UsageError(f"--subjects {column}: this log has no named columns; give a pattern for its clips' names.")
     if truth is not None and log.form == "lists":
         raise UsageError(f"{file} names no clips, so no truth can be held against it; leave out --truth.")
     found = match(
@@ -69,14 +69,14 @@ def audit_log(
         None if truth is None else read_truth(Path(truth)),
         file,
         classes=classes,
-        persons=persons if pattern else None,
+        subjects=subjects if pattern else None,
         skip_invalid=skip_invalid,
     )
     same = one_class(found, ALL)
     if same is not None:
         problem = f"every clip is of the class {same}, so no score says anything"
         raise DataError(f"{file} cannot be scored.", [Fault(file.name, problem, "give a log of several classes")])
-    by_clip = persons == CLIP
+    by_clip = subjects == CLIP
     scored = {scope: _scope(found, scope, by_clip, resamples, seed) for scope in (ALL, *databases(found))}
     return {
         "file": str(file),
@@ -97,7 +97,7 @@ def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, se
     rows, k = rows_of(found, scope), len(found.classes)
     y_true, y_pred = found.y_true[rows], found.y_pred[rows]
     confusion = confusion_matrix(y_true, y_pred, k)
-    persons = [name for name in np.unique(found.person[rows]) if name]
+    subjects = [name for name in np.unique(found.subject[rows]) if name]
     per_class = zip(
         precision_per_class(confusion).tolist(),
         recall_per_class(confusion).tolist(),
@@ -107,10 +107,10 @@ def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, se
         strict=True,
     )
     same = one_class(found, scope)
-    unit, why = _unit(found, rows, persons, by_clip)
+    unit, why = _unit(found, rows, subjects, by_clip)
     told: dict[str, Any] = {
         "clips": int(rows.sum()),
-        "persons": len(persons) or None,
+        "subjects": len(subjects) or None,
         "right": int(np.trace(confusion)),
         "confusion": confusion.tolist(),
         "per_class": {
@@ -133,16 +133,16 @@ def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, se
 
 
 def _unit(
-    found: ClipPredictions, rows: Bool[np.ndarray, "n"], persons: Sequence[str], by_clip: bool
+    found: ClipPredictions, rows: Bool[np.ndarray, "n"], subjects: Sequence[str], by_clip: bool
 ) -> tuple[str | None, str | None]:
     """Return what is resampled, None where nothing can be, and the sentence that says so."""
     if by_clip:
         return "clip", None
-    if any(not name for name in found.person[rows]):
-        return None, "no intervals: the log does not say who is seen (see --persons; --persons clip resamples clips)"
-    if len(persons) < 2:
-        return None, f"no intervals: all clips are of one person, {persons[0]}"
-    return "person", None
+    if any(not name for name in found.subject[rows]):
+        return None, "no intervals: the log does not say who is seen (see --subjects; --subjects clip resamples clips)"
+    if len(subjects) < 2:
+        return None, f"no intervals: all clips are of one subject, {subjects[0]}"
+    return "subject", None
 
 
 def _metrics(
@@ -169,7 +169,7 @@ def _metrics(
         "k": k,
         "over": over,
         "n": resamples,
-        "persons": found.person[rows] if unit == "person" else None,
+        "subjects": found.subject[rows] if unit == "subject" else None,
         "method": METHOD,
     }
     intervals = bootstrap_all(of_confusion, y_true, y_pred, rng=rng_for(seed, "bootstrap"), **options)

@@ -34,7 +34,7 @@ class ClipPredictions:
     y_true: Int[np.ndarray, "n"]
     y_pred: Int[np.ndarray, "n"]
     dataset: Shaped[np.ndarray, "n"]
-    person: Shaped[np.ndarray, "n"]
+    subject: Shaped[np.ndarray, "n"]
     fold: Shaped[np.ndarray, "n"]
     proba: Float[np.ndarray, "n k"] | None = None
     epochs: Mapping[str, Int[np.ndarray, "n"]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def match(
     file: Path,
     *,
     classes: Sequence[str] | None = None,
-    persons: str | None = None,
+    subjects: str | None = None,
     skip_invalid: bool = False,
 ) -> ClipPredictions:
     """Return what can be scored; raises DataError with every fault of the log.
@@ -89,21 +89,21 @@ def match(
         *_spelling(lines, found),
         *_missing(found, truth, lines),
     ]
-    return _rows(lines, found, names, swapped, persons, notes, wrong)
+    return _rows(lines, found, names, swapped, subjects, notes, wrong)
 
 
 # --- clips ------------------------------------------------------------------------------------------------------------
 def _find(lines: Sequence[Line], truth: Sequence[TrueClip]) -> dict[int, TrueClip]:
     """Return the clip of the truth that each line names, by line number.
 
-    Database and person count where both files tell them; a name must be the same, or else differ in case and zeros
+    Database and subject count where both files tell them; a name must be the same, or else differ in case and zeros
     alone and be the only one of its kind.
     """
     by_dataset = all(line.dataset for line in lines) and all(clip.dataset for clip in truth)
     by_subject = all(line.subject for line in lines) and all(clip.subject for clip in truth)
 
     def place(item: Line | TrueClip) -> tuple[str, str]:
-        return (_database(item.dataset) if by_dataset else "", _person(item.subject) if by_subject else "")
+        return (_database(item.dataset) if by_dataset else "", _subject(item.subject) if by_subject else "")
 
     exact, plain = defaultdict(list), defaultdict(list)
     for clip in truth:
@@ -122,10 +122,10 @@ def _database(name: str) -> str:
     return _DATABASES.get(name, name)
 
 
-def _person(name: str) -> str:
-    """Return a person's number, so that sub01, s01, 01 and 1 are one; any other name stands for itself.
+def _subject(name: str) -> str:
+    """Return a subject's number, so that sub01, s01, 01 and 1 are one; any other name stands for itself.
 
-    Of anna1 and ben1, or T1S2 and T2S2, a number alone would make one person.
+    Of anna1 and ben1, or T1S2 and T2S2, a number alone would make one subject.
     """
     name = plain_name(name)
     numbered = re.fullmatch(r"(?:subject|sub|s|p)?[ _-]?(\d+)", name)
@@ -167,7 +167,7 @@ def _identity(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
         return ("#", line.number, line.clip)
     if line.number in found:
         return (line.epoch, found[line.number].number)
-    return (line.epoch, _database(line.dataset), _person(line.subject), plain_name(line.clip))
+    return (line.epoch, _database(line.dataset), _subject(line.subject), plain_name(line.clip))
 
 
 def _without(
@@ -303,7 +303,7 @@ def _rows(
     found: Mapping[int, TrueClip],
     names: Classes,
     swapped: bool,
-    persons: str | None,
+    subjects: str | None,
     notes: list[str],
     wrong: Sequence[Line],
 ) -> ClipPredictions:
@@ -325,15 +325,15 @@ def _rows(
     }
     true = [found[line.number].label if line.number in found else line.labels[0] for line in used]
     dataset = np.array([_of_truth(line, found, "dataset") for line in used])
-    person = np.array([_of_person(line, found, persons) for line in used])
+    subject = np.array([_of_subject(line, found, subjects) for line in used])
     own = np.array([names.of(line.labels[1 - at]) for line in used])
     return ClipPredictions(
         names.names,
         np.array([names.of(word) for word in true]),
         guesses[last],
         dataset,
-        person,
-        np.array([line.fold for line in used]) if all(line.fold for line in used) else person,
+        subject,
+        np.array([line.fold for line in used]) if all(line.fold for line in used) else subject,
         _probabilities(used, len(names.names)),
         guesses if len(guesses) > 1 else {},
         swapped,
@@ -354,18 +354,18 @@ def _of_truth(line: Line, found: Mapping[int, TrueClip], name: str) -> str:
     return told or (str(getattr(found[line.number], name)) if line.number in found else "")
 
 
-def _of_person(line: Line, found: Mapping[int, TrueClip], persons: str | None) -> str:
-    """Return who is seen; persons of two databases are never one."""
-    person = _of_truth(line, found, "subject")
-    if persons is not None and "(" in persons:
+def _of_subject(line: Line, found: Mapping[int, TrueClip], subjects: str | None) -> str:
+    """Return who is seen; subjects of two databases are never one."""
+    subject = _of_truth(line, found, "subject")
+    if subjects is not None and "(" in subjects:
         try:
-            named = re.search(persons, line.clip)
+            named = re.search(subjects, line.clip)
         except re.error as error:
-            raise UsageError(f"--persons {persons} is no pattern: {error}.") from None
+            raise UsageError(f"--subjects {subjects} is no pattern: {error}.") from None
         if named is None or not named.groups():
-            raise UsageError(f"--persons {persons} finds no person in {line.clip} (line {line.number}).")
-        person = named.group(1)
-    return f"{_of_truth(line, found, 'dataset')}/{person}" if person else ""
+            raise UsageError(f"--subjects {subjects} finds no subject in {line.clip} (line {line.number}).")
+        subject = named.group(1)
+    return f"{_of_truth(line, found, 'dataset')}/{subject}" if subject else ""
 
 
 def _probabilities(lines: Sequence[Line], k: int) -> Float[np.ndarray, "n k"] | None:

@@ -88,8 +88,8 @@ class TrueClip:
     label: str
 
 
-def read_log(file: Path, names: Sequence[str] | None = None, persons: str | None = None) -> Log:
-    """Read a log; `names` are the columns of a table without a header, `persons` the column that names the person."""
+def read_log(file: Path, names: Sequence[str] | None = None, subjects: str | None = None) -> Log:
+    """Read a log; `names` are the columns of a table without a header, `subjects` the column that names the subject."""
     rows = read_cells(file)
     if rows[0].cells[0].startswith(("{", "[")):
         raise unreadable(file, "is JSON, not a log of predictions", "give a text or CSV file with one line a clip")
@@ -101,7 +101,7 @@ def read_log(file: Path, names: Sequence[str] | None = None, persons: str | None
     widths = {len(row.cells) for row in rows}
     if names is None and len(rows[0].cells) <= 2 and 3 in widths:
         return Log(tuple(_from_blocks(file, rows)), "blocks", named=False)
-    places, rows, named = _places(file, rows, names, persons)
+    places, rows, named = _places(file, rows, names, subjects)
     _check_width(file, rows, places)
     return Log(tuple(_line(row, places) for row in rows), "table", named)
 
@@ -210,7 +210,7 @@ def _list_notes(groups: Sequence[dict[str, _Item]]) -> Iterator[str]:
 
 
 def _places(
-    file: Path, rows: list[Cells], names: Sequence[str] | None, persons: str | None
+    file: Path, rows: list[Cells], names: Sequence[str] | None, subjects: str | None
 ) -> tuple[dict[str, int], list[Cells], bool]:
     """Return where each column stands, the rows without the header, and whether there was one."""
     header = rows[0].cells
@@ -228,10 +228,10 @@ def _places(
             problem = f"has {len(header)} columns and no header that names them"
             raise unreadable(file, problem, "name them, for instance --columns dataset,subject,clip,truth,prediction")
         return {name: at for at, name in enumerate(_BY_PLACE[len(header)])}, rows, False
-    if persons is not None:
-        if persons not in header:
-            raise UsageError(f"--persons {persons}: {file} has no such column{suggest(persons, header)}.")
-        found["subject"] = header.index(persons)
+    if subjects is not None:
+        if subjects not in header:
+            raise UsageError(f"--subjects {subjects}: {file} has no such column{suggest(subjects, header)}.")
+        found["subject"] = header.index(subjects)
     found |= {cell: at for at, cell in enumerate(header) if _PROBABILITY.fullmatch(cell)}
     return found, rows[1:], True
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, TextIO
 
 import typer
 
 from microexpr import __version__
 from microexpr.cli import audit, data, judging, running, tuning, weights
-from microexpr.core.errors import MicroexprError
+from microexpr.core.errors import MicroexprError, OldNameWarning
 
 app = typer.Typer(
     name="microexpr",
@@ -37,7 +38,10 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        app(prog_name="microexpr")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", OldNameWarning)
+            warnings.showwarning = _show_warning
+            app(prog_name="microexpr")
     except MicroexprError as error:
         if debug:
             raise
@@ -53,6 +57,20 @@ def main() -> None:
         if end.code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this
             sys.stderr.write("\nmicroexpr: interrupted; the same command goes on where it stopped.\n")
         raise
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, OldNameWarning):
+        sys.stderr.write(f"microexpr: {message}\n")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 @app.callback(invoke_without_command=True)

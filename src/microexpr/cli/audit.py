@@ -28,9 +28,11 @@ def log(
     claims: Annotated[
         str | None, typer.Option("--claims", help="What was printed: uf1=0.71,casme2.uar=0.70.", metavar="CLAIMS")
     ] = None,
-    persons: Annotated[
+    subjects: Annotated[
         str | None,
-        typer.Option("--persons", help="Column of the persons, a pattern such as '^(\\d+)_', or clip.", metavar="WHO"),
+        typer.Option(
+            "--subjects", help="Column of the subjects, a pattern such as '^(\\d+)_', or clip.", metavar="WHO"
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -56,7 +58,7 @@ def log(
         file,
         truth=truth,
         claims=claims,
-        persons=persons,
+        subjects=subjects,
         classes=_words(classes),
         columns=_words(columns),
         skip_invalid=skip_invalid,
@@ -119,7 +121,7 @@ def agreement(
 ) -> None:
     """Compare two codings of the same videos: labels, times, intervals, action units.
 
-    Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, person,
+    Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, subject,
     as far as they are known. Exit code 1 where no expression could be paired.
     """
     from microexpr.audit.agreement import audit_agreement

@@ -82,7 +82,7 @@ def stats(
     settings: ReaderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Count a database's clips by class and person, and measure durations and places of the apex."""
+    """Count a database's clips by class and subject, and measure durations and places of the apex."""
     from microexpr import api
 
     parameters = _parameters(settings, no_corrections)
@@ -114,7 +114,7 @@ def list_(json: JsonOption = False) -> None:
 def make(
     kind: Annotated[Literal["synthetic"], typer.Argument(help="What to make.")],
     out: OutOption,
-    subjects: Annotated[int, typer.Option(help="Persons.", min=1)] = 26,
+    subjects: Annotated[int, typer.Option(help="Subjects.", min=1)] = 26,
     clips: Annotated[int, typer.Option(help="Clips.", min=1)] = 255,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes, on one kind of processor.", min=0)] = 0,
     expression_size: Annotated[float, typer.Option(help="1 = 1 to 4 pixels at the apex.")] = 1.0,
@@ -143,7 +143,7 @@ def make(
         labels=labels,
         emotions=tuple(word.strip() for word in emotions.split(",")) if emotions else None,
     )
-    typer.echo(f"made: {out} ({clips} clips, {subjects} persons, {kind})")
+    typer.echo(f"made: {out} ({clips} clips, {subjects} subjects, {kind})")
 
 
 def _parameters(settings: list[str] | None, no_corrections: bool) -> dict[str, object]:

@@ -34,7 +34,7 @@ def check(out: ResultsArgument, json: JsonOption = False) -> None:
 def compare(
     results: ComparedArgument,
     metric: Annotated[str, typer.Option(help="uf1, uar, macro_f1, accuracy ...")] = "macro_f1",
-    unit: Annotated[Literal["person", "clip"], typer.Option(help="What is resampled and swapped.")] = "person",
+    unit: Annotated[Literal["subject", "clip"], typer.Option(help="What is resampled and swapped.")] = "subject",
     out: Annotated[Path | None, typer.Option("--out", help="Write comparison.html into it.", metavar="DIR")] = None,
     json: JsonOption = False,
 ) -> None:

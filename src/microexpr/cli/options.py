@@ -36,7 +36,7 @@ SizesOption = Annotated[
 ]
 PersonsOption = Annotated[
     str | None,
-    typer.Option("--train-subjects", help="Train the same cells on so many persons: 4,8,12 or all.", metavar="N,N,.."),
+    typer.Option("--train-subjects", help="Train the same cells on so many subjects: 4,8,12 or all.", metavar="N,N,.."),
 ]
 SeedsOption = Annotated[
     str | None, typer.Option("--seeds", help="Train the same once with each seed: 0,1,2.", metavar="N,N,..")

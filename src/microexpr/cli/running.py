@@ -53,7 +53,7 @@ def study(
 
     grid, folders = load(Study, file, options.values(settings)), options.folders(data)
     grid = grid.uncorrected() if no_corrections else grid
-    clips, persons = options.sizes("--train-sizes", train_sizes), options.sizes("--train-subjects", train_subjects)
+    clips, subjects = options.sizes("--train-sizes", train_sizes), options.sizes("--train-subjects", train_subjects)
     if dry_run:
         found = api.dry_run(
             grid,
@@ -61,7 +61,7 @@ def study(
             skip_invalid=skip_invalid,
             allow_cropped=allow_cropped,
             train_sizes=clips,
-            train_subjects=persons,
+            train_subjects=subjects,
             seeds=options.seeds(seeds),
         )
         (show.as_json if json else show.plan)(found)
@@ -74,7 +74,7 @@ def study(
         out,
         command=options.command(),
         train_sizes=clips,
-        train_subjects=persons,
+        train_subjects=subjects,
         seeds=options.seeds(seeds),
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,

@@ -97,7 +97,7 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
 
 
 def leaderboard(summary: Mapping[str, Any]) -> None:
-    """Print a study's methods, the best first, what was chosen inside the training persons, and what can be told."""
+    """Print a study's methods, the best first, what was chosen inside the training subjects, and what can be told."""
     from microexpr.report.methods_words import CHOSEN, honest, judged, sentences, skipped
     from microexpr.report.reading import Reading
 
@@ -153,7 +153,7 @@ def diagnosis(found: Diagnosis) -> None:
         typer.echo(f"  {name}: {fact}")
     if found.facts:
         left_out = f"; {many(found.faulty, 'other')} left out for faults" if found.faulty else ""
-        typer.echo(f"  clips: {found.clips} of {many(found.persons, 'person')}{left_out}")
+        typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{left_out}")
     if found.corrections:
         typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
@@ -198,15 +198,15 @@ def left_out(faults: Sequence[object]) -> None:
 def clips(rows: pd.DataFrame, *, head: bool) -> None:
     """Print how many clips there are of whom and what, after the first of them where `head` asks for it."""
     if head:
-        columns = ("key", "label", "apex", "action_units", "person")
+        columns = ("key", "label", "apex", "action_units", "subject")
         table([{name: _cell(row[name]) for name in columns} for row in rows.head(HEAD).to_dict("records")])
         if len(rows) > HEAD:
             typer.echo(f"... {len(rows) - HEAD} more; --out FILE.csv writes all, with {len(rows.columns)} columns")
         typer.echo("")
-    typer.echo(f"{many(len(rows), 'clip')}, {many(rows['person'].nunique(), 'subject')}")
+    typer.echo(f"{many(len(rows), 'clip')}, {many(rows['subject'].nunique(), 'subject')}")
     _wrapped("class:", _counts(rows["label"]))
     if head:
-        _wrapped("person:", _counts(rows["person"], by_count=False))
+        _wrapped("subject:", _counts(rows["subject"], by_count=False))
 
 
 def _counts(words: Iterable[str], *, by_count: bool = True) -> str:
@@ -260,16 +260,16 @@ def studies(found: Sequence[Mapping[str, str]]) -> None:
 
 
 def stats(found: Mapping[str, Any]) -> None:
-    """Print counts by class and person, and the smallest, middle and largest of what was measured."""
+    """Print counts by class and subject, and the smallest, middle and largest of what was measured."""
     stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""
-    typer.echo(f"{found['title']}{stamp}: {many(found['clips'], 'clip')} of {many(found['persons'], 'person')}\n")
+    typer.echo(f"{found['title']}{stamp}: {many(found['clips'], 'clip')} of {many(found['subjects'], 'subject')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
         [
             {
                 "class": word or "no emotion",
                 "clips": summary["clips"],
-                "persons": summary["persons"],
+                "subjects": summary["subjects"],
                 "frames": _spread(summary["frames"], "g"),
                 "milliseconds": _spread(summary["milliseconds"], ".0f"),
                 "apex (0 onset, 1 offset)": _spread(summary["apex"], ".2f"),
@@ -281,8 +281,12 @@ def stats(found: Mapping[str, Any]) -> None:
     typer.echo("least / median / most\n")
     table(
         [
-            {"person": person, "clips": sum(counts.values()), **{word or "no emotion": n for word, n in counts.items()}}
-            for person, counts in found["by_person"].items()
+            {
+                "subject": subject,
+                "clips": sum(counts.values()),
+                **{word or "no emotion": n for word, n in counts.items()},
+            }
+            for subject, counts in found["by_subject"].items()
         ]
     )
 
@@ -309,7 +313,7 @@ def comparison(compared: Compared) -> None:
     _stamped(compared)
     found = compared.comparisons[0]
     typer.echo(f"A: {found.a}\nB: {found.b}")
-    typer.echo(f"{found.n_clips} clips of {many(found.n_persons, 'person')}; classes: {', '.join(found.classes)}\n")
+    typer.echo(f"{found.n_clips} clips of {many(found.n_subjects, 'subject')}; classes: {', '.join(found.classes)}\n")
     table([
         {"": "A", found.metric: _short(found.score_a), "only right": found.only_a},
         {"": "B", found.metric: _short(found.score_b), "only right": found.only_b},
@@ -318,12 +322,12 @@ def comparison(compared: Compared) -> None:
     typer.echo(f"\nA minus B: {found.difference:+.3f} [{low}, {high}], {100 * found.level:g} % by {found.unit}")
     exact = "all swappings" if found.p_exact else f"{found.permutations:,} swappings"
     typer.echo(f"permutation test by {found.unit}: p {_equals(found.p_value)} ({exact})")
-    typer.echo(f"McNemar, exact: p {_equals(found.mcnemar_p)}" + _told("Wilcoxon over persons", found.wilcoxon_p))
+    typer.echo(f"McNemar, exact: p {_equals(found.mcnemar_p)}" + _told("Wilcoxon over subjects", found.wilcoxon_p))
     if found.odds_ratio is not None:
         low, high = f"{found.odds_low:.3g}", "no bound" if found.odds_high is None else f"{found.odds_high:.3g}"
         typer.echo(f"odds of A being the right one where only one is: {found.odds_ratio:.3g} [{low}, {high}]")
     if found.design_effect is not None:
-        typer.echo(f"variance over persons by that over clips (design effect): {found.design_effect:.2f}")
+        typer.echo(f"variance over subjects by that over clips (design effect): {found.design_effect:.2f}")
     if found.detectable is not None:
         typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
     for remark in found.remarks:
@@ -339,7 +343,7 @@ def comparisons(found: Compared) -> None:
     first, letters = found.comparisons[0], found.letters
     for letter, each in zip(letters, found.stored, strict=True):
         typer.echo(f"{letter}: {each.name}")
-    typer.echo(f"{first.n_clips} clips of {many(first.n_persons, 'person')}; classes: {', '.join(first.classes)}\n")
+    typer.echo(f"{first.n_clips} clips of {many(first.n_subjects, 'subject')}; classes: {', '.join(first.classes)}\n")
     scores = [first.score_a, *(one.score_b for one in found.comparisons)]
     table([{"": letter, first.metric: _short(score)} for letter, score in zip(letters, scores, strict=True)])
     typer.echo(f"\n{first.metric}, {100 * first.level:g} % by {first.unit}; permutation test by {first.unit}")

@@ -20,8 +20,8 @@ def log(found: Mapping[str, Any]) -> None:
     for note in found["notes"]:
         _said(f"! {note}")
     for scope, told in found["scopes"].items():
-        persons = f", {many(told['persons'], 'person')}" if told["persons"] else ""
-        typer.echo(f"\n{scope}: {many(told['clips'], 'clip')}{persons}, {told['right']} right")
+        subjects = f", {many(told['subjects'], 'subject')}" if told["subjects"] else ""
+        typer.echo(f"\n{scope}: {many(told['clips'], 'clip')}{subjects}, {told['right']} right")
         if told["note"]:
             _said(f"! {told['note']}")
         _scores(told["metrics"], told["unit"])

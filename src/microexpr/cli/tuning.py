@@ -41,7 +41,7 @@ def tune(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search parameters inside the training persons, test what was found on the others; start it twice to share."""
+    """Search parameters inside the training subjects, test what was found on the others; start it twice to share."""
     from microexpr import api
     from microexpr.config.study import Experiment, load
 

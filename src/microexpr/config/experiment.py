@@ -24,7 +24,7 @@ from microexpr.core.registry import Registry
 
 METHOD = 1
 """Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
-SIZES = ("train_clips", "train_persons")
+SIZES = ("train_clips", "train_subjects")
 LARGEST = 2**63 - 1
 """The largest seed that can be stored."""
 FIELDS: Mapping[str, Registry[Any]] = {
@@ -60,7 +60,7 @@ class Experiment(Strict):
     vote: Component = Component(name="majority")
     protocol: Component = Component(name="paper_holdout")
     validation: float = Field(0.1, gt=0, lt=0.5)
-    """Share of the training clips, whole persons, that choose where the protocol brings no validation of its own."""
+    """Share of the training clips, whole subjects, that choose where the protocol brings no validation of its own."""
     training: Training = Training()
     bootstrap: Bootstrap = Bootstrap()
     scores: tuple[str, ...] = ()
@@ -72,13 +72,13 @@ class Experiment(Strict):
     """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
     train_clips: int | None = Field(None, ge=2)
     """Train on so many of each fold's training clips, drawn at random; larger numbers contain smaller ones."""
-    train_persons: int | None = Field(None, ge=1)
-    """The same with whole persons."""
+    train_subjects: int | None = Field(None, ge=1)
+    """The same with whole subjects."""
 
     @model_validator(mode="after")
     def _one_size(self) -> Experiment:
-        if self.train_clips is not None and self.train_persons is not None:
-            raise ValueError("train_clips and train_persons both say how much to train on; take one of them")
+        if self.train_clips is not None and self.train_subjects is not None:
+            raise ValueError("train_clips and train_subjects both say how much to train on; take one of them")
         return self
 
     @model_validator(mode="after")

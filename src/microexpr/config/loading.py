@@ -6,15 +6,20 @@ import copy
 import itertools
 import re
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from microexpr.core.errors import ConfigError, suggest
+from microexpr.core.errors import ConfigError, OldNameWarning, suggest
 
 M = TypeVar("M", bound=BaseModel)
+RENAMED_KEYS = {"train_persons": "train_subjects"}
+"""Keys of version 0.1 and what replaces them."""
+RENAMED_VALUES = {"unit": ("person", "subject"), "draw": ("persons", "subjects")}
+"""By key: a value of version 0.1 and what replaces it."""
 SHIPPED = Path(__file__).parents[1] / "studies"
 """Folder of the files that come with the package: studies, experiments, and published tables in `audit/`."""
 
@@ -53,12 +58,45 @@ def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[
 
 
 def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
-    """Return what TOML holds as a checked model; raises ConfigError naming every wrong key."""
+    """Return what TOML holds as a checked model, names of earlier versions replaced; raises ConfigError.
+
+    The message lists every wrong key.
+    """
+    content, old = _renamed(content)
+    for name, new in old.items():
+        warnings.warn(f"{where}: {name} is now {new}; the old name is still accepted.", OldNameWarning, stacklevel=2)
     try:
         return kind.model_validate(content)
     except ValidationError as error:
         problems = [_problem(kind, item) for item in error.errors()]
         raise ConfigError(f"{where} is not right:\n  " + "\n  ".join(problems)) from None
+
+
+def _renamed(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the content under present names, and what was replaced.
+
+    >>> _renamed({"grid": {"train_persons": [4, 8], "training.draw": ["clips", "persons"]}})[0]
+    {'grid': {'train_subjects': [4, 8], 'training.draw': ['clips', 'subjects']}}
+    """
+    renamed: dict[str, Any] = {}
+    old: dict[str, str] = {}
+    for key, value in content.items():
+        path, dot, last = key.rpartition(".")
+        name = RENAMED_KEYS.get(last, last)
+        if name != last:
+            old[last] = name
+        if isinstance(value, Mapping):
+            value, inner = _renamed(value)
+            old |= inner
+        elif last in RENAMED_VALUES:
+            before, after = RENAMED_VALUES[last]
+            listed = value if isinstance(value, list | tuple) else [value]
+            if before in listed:
+                old[f'{last} = "{before}"'] = f'{last} = "{after}"'
+                listed = [after if item == before else item for item in listed]
+                value = listed if isinstance(value, list | tuple) else listed[0]
+        renamed[path + dot + name] = value
+    return renamed, old
 
 
 def _problem(kind: type[BaseModel], item: Any) -> str:

@@ -49,8 +49,8 @@ class Training(Strict):
     """cosine: the learning rate falls to 0 along half a cosine over all epochs."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of every label that is spread evenly over all classes (Szegedy et al. 2016, section 7)."""
-    draw: Literal["clips", "persons"] = "clips"
-    """clips: every training view once an epoch. persons: as many views, drawn so that every person is as likely."""
+    draw: Literal["clips", "subjects"] = "clips"
+    """clips: every training view once an epoch. subjects: as many views, drawn so that every subject is as likely."""
     average_last: int = Field(0, ge=0)
     """Take the mean of the weights after each of so many last epochs (Izmailov et al. 2018); 0 = those of the last."""
     ensemble: int = Field(1, ge=1, le=64)
@@ -78,13 +78,13 @@ class Training(Strict):
 
 
 class Bootstrap(Strict):
-    """Intervals of scores by resampling persons, expanded: on made-up test sets of known truth they cover best.
+    """Intervals of scores by resampling subjects, expanded: on made-up test sets of known truth they cover best.
 
     The paper's are ``unit = "clip"`` and ``method = "percentile"``. `statistics.bootstrap` says what each method does.
     """
 
     n: int = Field(1000, ge=100, le=1_000_000)
-    unit: Literal["clip", "person"] = "person"
+    unit: Literal["clip", "subject"] = "subject"
     method: Literal["percentile", "bca", "expanded"] = "expanded"
     stratified: bool = False
     """Draw clips within their true class, so that every resample has the classes' sizes."""
@@ -92,9 +92,9 @@ class Bootstrap(Strict):
 
     @model_validator(mode="after")
     def _strata_of_clips(self) -> Bootstrap:
-        if self.stratified and self.unit == "person":
+        if self.stratified and self.unit == "subject":
             raise ValueError(
-                "persons show several classes, so resampling them cannot keep the classes' sizes; "
+                "subjects show several classes, so resampling them cannot keep the classes' sizes; "
                 'set unit = "clip" as well, or leave stratified out'
             )
         return self
@@ -191,14 +191,14 @@ class Tuning(Strict):
     """Searches when the protocol has more folds than that: each does for a group of folds, and sees nobody whom they
     test. "folds" = a search for every fold."""
     inner: int = Field(3, ge=2)
-    """Inner folds, whole persons, that a trial is trained and scored on."""
+    """Inner folds, whole subjects, that a trial is trained and scored on."""
 
 
 class Choice(Strict):
-    """A method chosen among several inside the training persons of each fold, by a rule fixed beforehand.
+    """A method chosen among several inside the training subjects of each fold, by a rule fixed beforehand.
 
-    The persons are divided into `groups`; every pair of groups is left out once (protocol `group_pairs`). For the
-    persons of one group the method is taken that scores best on all others, each predicted by models that saw neither
+    The subjects are divided into `groups`; every pair of groups is left out once (protocol `group_pairs`). For the
+    subjects of one group the method is taken that scores best on all others, each predicted by models that saw neither
     them nor that group. Of equal scores the first in the list is taken.
     """
 

@@ -31,7 +31,7 @@ COMPARED = ("preprocessing", "sampling", "model")
 """What the paper compares, and its tables are laid out by."""
 AXES = (
     *COMPARED, "modality", "representation", "augmentation", "target", "loss", "vote", "validation", "training", "seed",
-    "train_clips", "train_persons",
+    "train_clips", "train_subjects",
 )  # fmt: skip
 """What the cells of a study may differ in, or parts of it. The report states one database, label set and protocol."""
 METHODS = "method"
@@ -153,7 +153,7 @@ class Study(Strict):
         }
 
     def sized(self, size: str, numbers: Sequence[int | None]) -> Study:
-        """Return this study with `size` (train_clips or train_persons) as its last axis; None = all of a fold."""
+        """Return this study with `size` (train_clips or train_subjects) as its last axis; None = all of a fold."""
         order = sorted(dict.fromkeys(numbers), key=lambda number: float("inf") if number is None else number)
         return self.model_copy(update={"grid": {**self.grid, size: order[::-1]}})
 

@@ -51,6 +51,6 @@ class Clip:
         return "/".join((self.dataset, self.subject_id, self.video, *time))
 
     @property
-    def person(self) -> str:
+    def subject(self) -> str:
         """One human across everything: databases that share people share a namespace."""
         return f"{self.namespace}/{self.subject_id}"

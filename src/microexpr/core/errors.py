@@ -27,6 +27,10 @@ class MicroexprError(Exception):
     exit_code = 1
 
 
+class OldNameWarning(FutureWarning):
+    """A study file uses a name of an earlier version, which is still accepted."""
+
+
 class UsageError(MicroexprError):
     """The command line was used wrongly."""
 

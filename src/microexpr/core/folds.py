@@ -1,12 +1,12 @@
 """Folds on paper, by clip keys, so that others can run on the same: written with results, read by `from_file`.
 
-``folds.json`` holds the protocol, every clip of the table with its person, and per fold the clips of train, val and
+``folds.json`` holds the protocol, every clip of the table with its subject, and per fold the clips of train, val and
 test::
 
     {"format": 1, "protocol": {"name": "loso"}, "seed": 0, "clips": {"casme2/01/EP02_01f/46-86": "casme2/01", ...},
      "folds": [{"name": "casme2-01", "repeat": 1, "note": "", "train": [...], "val": null, "test": [...]}, ...]}
 
-Only `folds` with name, train and test is needed in a file of one's own; without `clips` nothing is known of persons.
+Only `folds` with name, train and test is needed in a file of one's own; without `clips` nothing is known of subjects.
 `val` is null where nothing was chosen on validation.
 """
 
@@ -59,13 +59,13 @@ class StoredFolds(_Strict):
     protocol: dict[str, Any] = {}
     seed: int = 0
     clips: dict[str, str] = {}
-    """Every clip of the table and its person, those too that no fold uses; empty where persons are not known."""
+    """Every clip of the table and its subject, those too that no fold uses; empty where subjects are not known."""
     folds: tuple[StoredFold, ...] = Field(min_length=1)
 
     @property
     def subject_independent(self) -> bool:
-        """Whether no person tested is trained or chosen on in any fold; False where a person is not known."""
-        return bool(self.clips) and not any(shared_persons(fold, self.clips) for fold in self.folds)
+        """Whether no subject tested is trained or chosen on in any fold; False where a subject is not known."""
+        return bool(self.clips) and not any(shared_subjects(fold, self.clips) for fold in self.folds)
 
     @property
     def known(self) -> set[str]:
@@ -82,9 +82,9 @@ class StoredFolds(_Strict):
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
 
 
-def shared_persons(fold: StoredFold, person: Mapping[str, str]) -> list[str]:
-    """Return who is both tested and trained or chosen on; clips of nobody known are taken for one person's."""
-    tested, learnt = ({person.get(key, "?") for key in keys} for keys in (fold.test, (*fold.train, *(fold.val or ()))))
+def shared_subjects(fold: StoredFold, subject: Mapping[str, str]) -> list[str]:
+    """Return who is both tested and trained or chosen on; clips of nobody known are taken for one subject's."""
+    tested, learnt = ({subject.get(key, "?") for key in keys} for keys in (fold.test, (*fold.train, *(fold.val or ()))))
     return sorted(tested & learnt)
 
 
@@ -94,7 +94,7 @@ def stored(folds: Sequence[Fold], table: pd.DataFrame, protocol: Mapping[str, An
     return StoredFolds(
         protocol=dict(protocol),
         seed=seed,
-        clips=dict(zip(keys, table["person"], strict=True)),
+        clips=dict(zip(keys, table["subject"], strict=True)),
         folds=tuple(
             StoredFold(
                 name=fold.name,

@@ -364,7 +364,7 @@ class ConfusionMetric(Protocol):
         """Score confusion matrices (rows: true class)."""
 
 
-# --- the person's own video, and many machines ------------------------------------------------------------------------
+# --- the subject's own video, and many machines -----------------------------------------------------------------------
 @runtime_checkable
 class Spotter(Protocol):
     """Find expressions in one pass with bounded memory; stateful by nature, and resumable."""

@@ -215,7 +215,7 @@ COLUMNS = (
     "key",
     "dataset",
     "subject_id",
-    "person",
+    "subject",
     "video",
     "onset",
     "apex",

@@ -35,26 +35,26 @@ def image_hash(image: Num[np.ndarray, "h w c"]) -> str:
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The images and the persons of one training; persons are hashed with a salt, so that no file names them."""
+    """The images and the subjects of one training; subjects are hashed with a salt, so that no file names them."""
 
     salt: str
-    persons: frozenset[str]
+    subjects: frozenset[str]
     images: frozenset[str]
 
     @classmethod
-    def of(cls, persons: Iterable[str], images: Iterable[str]) -> TrainedOn:
-        """Hash the persons; the salt follows from all of it, so that the same training gives the same file."""
-        named, shown = sorted(set(persons)), frozenset(images) - {""}
+    def of(cls, subjects: Iterable[str], images: Iterable[str]) -> TrainedOn:
+        """Hash the subjects; the salt follows from all of it, so that the same training gives the same file."""
+        named, shown = sorted(set(subjects)), frozenset(images) - {""}
         salt = digest([named, sorted(shown)])
-        return cls(salt, frozenset(_person_hash(salt, person) for person in named), shown)
+        return cls(salt, frozenset(_subject_hash(salt, subject) for subject in named), shown)
 
-    def knows(self, person: str) -> bool:
-        """Whether a person, database and subject (`Clip.person`), was trained on."""
-        return _person_hash(self.salt, person) in self.persons
+    def knows(self, subject: str) -> bool:
+        """Whether a subject, database and subject (`Clip.subject`), was trained on."""
+        return _subject_hash(self.salt, subject) in self.subjects
 
 
-def _person_hash(salt: str, person: str) -> str:
-    return blake2b(f"{salt}/{person}".encode(), digest_size=BYTES).hexdigest()
+def _subject_hash(salt: str, subject: str) -> str:
+    return blake2b(f"{salt}/{subject}".encode(), digest_size=BYTES).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Lineage:
         """Return the lineage of weights that were trained once more."""
         return Lineage(tuple(dict.fromkeys((training, *self.trainings))), self.complete)
 
-    def knows(self, person: str) -> bool:
-        """Whether any training had this person."""
-        return any(training.knows(person) for training in self.trainings)
+    def knows(self, subject: str) -> bool:
+        """Whether any training had this subject."""
+        return any(training.knows(subject) for training in self.trainings)
 
     def has_any(self, images: Iterable[str]) -> bool:
         """Whether any training had one of these images, given by their hashes."""
@@ -81,7 +81,7 @@ class Lineage:
     def to_json(self) -> dict[str, Any]:
         """Return what is written."""
         written = [
-            {"salt": each.salt, "persons": sorted(each.persons), "images": sorted(each.images)}
+            {"salt": each.salt, "subjects": sorted(each.subjects), "images": sorted(each.images)}
             for each in self.trainings
         ]
         return {"complete": self.complete, "trainings": written}
@@ -90,7 +90,12 @@ class Lineage:
     def from_json(cls, content: Mapping[str, Any]) -> Lineage:
         """Return what `to_json` wrote; raises KeyError or TypeError for anything else."""
         trainings = (
-            TrainedOn(str(each["salt"]), frozenset(each["persons"]), frozenset(each["images"]))
+            # Weights of version 0.1 call the subjects persons.
+            TrainedOn(
+                str(each["salt"]),
+                frozenset(each["subjects"] if "subjects" in each else each["persons"]),
+                frozenset(each["images"]),
+            )
             for each in content["trainings"]
         )
         return cls(tuple(trainings), bool(content["complete"]))

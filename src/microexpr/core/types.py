@@ -130,7 +130,7 @@ class Output(NamedTuple):
 # --- evaluation, explanation, spotting --------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One split: rows of the clip table. `val` is None where the experiment is to cut it from the training persons."""
+    """One split: rows of the clip table. `val` is None where the experiment is to cut it from the training subjects."""
 
     name: str
     train: Int[np.ndarray, "n"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS: Final = (
-    *("key", "dataset", "subject_id", "person", "video", "fps", "kind", "onset", "apex", "offset"),
+    *("key", "dataset", "subject_id", "subject", "video", "fps", "kind", "onset", "apex", "offset"),
     *("emotion", "label", "action_units"),
 )
 """Columns of every table of clips; what a reader keeps besides (`Clip.labels`) follows, a column each."""

@@ -1,4 +1,4 @@
-"""Numbers of clips by class and person, durations, positions of the apex; what is known of each database."""
+"""Numbers of clips by class and subject, durations, positions of the apex; what is known of each database."""
 
 from __future__ import annotations
 
@@ -62,23 +62,23 @@ def census(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:
     """
     each = [_measured(clip, word) for clip, word in labelled]
     classes = _by(each, "label")
-    persons = dict(sorted(_by(each, "person").items(), key=lambda item: _natural(item[0])))
+    subjects = dict(sorted(_by(each, "subject").items(), key=lambda item: _natural(item[0])))
     order = sorted(classes, key=lambda word: -len(classes[word]))
     return {
         "clips": len(each),
-        "persons": len(persons),
+        "subjects": len(subjects),
         "all": _summary(each),
         "classes": {word: _summary(classes[word]) for word in order},
-        "by_person": {
-            person: {word: sum(row["label"] == word for row in rows) for word in order}
-            for person, rows in persons.items()
+        "by_subject": {
+            subject: {word: sum(row["label"] == word for row in rows) for word in order}
+            for subject, rows in subjects.items()
         },
         "each": each,
     }
 
 
 def _measured(clip: Clip, label: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"key": clip.key, "person": clip.person, "kind": clip.kind, "label": label}
+    told: dict[str, Any] = {"key": clip.key, "subject": clip.subject, "kind": clip.kind, "label": label}
     told |= {"frames": None, "milliseconds": None, "apex": None}
     if clip.onset is None or clip.offset is None:
         return told
@@ -103,7 +103,7 @@ def _by(each: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, A
 
 
 def _summary(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    told: dict[str, Any] = {"clips": len(each), "persons": len({row["person"] for row in each})}
+    told: dict[str, Any] = {"clips": len(each), "subjects": len({row["subject"] for row in each})}
     for name in ("frames", "milliseconds", "apex"):
         known = [row[name] for row in each if row[name] is not None]
         told[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None

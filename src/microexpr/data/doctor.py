@@ -28,7 +28,7 @@ class Diagnosis:
     """Label version, folder, fingerprint ...; empty where the table cannot be read."""
     clips: int
     """Clips without a fault: those of `data table`, and of a run with --skip-invalid."""
-    persons: int
+    subjects: int
     faulty: int
     """Clips with faults, which those leave out."""
     faults: tuple[Fault, ...]
@@ -45,7 +45,7 @@ class Diagnosis:
         """Return everything as plain values; `kind` is a fault's problem without its numbers and names."""
         plain = {
             name: getattr(self, name)
-            for name in ("dataset", "title", "table_only", "clips", "persons", "faulty", "sound")
+            for name in ("dataset", "title", "table_only", "clips", "subjects", "faulty", "sound")
         }
         return {
             **plain,
@@ -84,7 +84,7 @@ def check(name: str, root: Path, parameters: Mapping[str, Any], *, table_only: b
         table_only=table_only,
         facts=facts,
         clips=len(sound),
-        persons=len({clip.person for clip in sound}),
+        subjects=len({clip.subject for clip in sound}),
         faulty=len(bad),
         faults=tuple(faults),
         remarks=tuple(remarks),

@@ -1,4 +1,4 @@
-"""From the predictions of views to those of clips, and their scores: pooled, by class, by database, by person.
+"""From the predictions of views to those of clips, and their scores: pooled, by class, by database, by subject.
 
 Predictions of all folds are pooled and scored once. The mean of the folds' scores is another quantity; it is computed
 only where it is asked for by its name, `mean_of_folds`, and says what is wrong with it.
@@ -20,18 +20,18 @@ from microexpr.core.errors import ConfigError
 
 
 def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
-    """Join the views of each clip by the vote: one row a clip with clip, person, y_true, y_pred, p_0 .. p_(k-1)."""
+    """Join the views of each clip by the vote: one row a clip with clip, subject, y_true, y_pred, p_0 .. p_(k-1)."""
     columns = [f"p_{number}" for number in range(num_classes)]
     if views["clip"].is_unique and not isinstance(vote, contracts.LearntVote):  # nothing to vote on
-        table = views[["clip", "person", "y_true", *columns]].reset_index(drop=True)
+        table = views[["clip", "subject", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table
     rows = []
     for clip, group in views.groupby("clip", sort=False):
         label, proba = vote(group[["frames", *columns]])
         first = group.iloc[0]
-        rows.append((clip, first["person"], int(first["y_true"]), label, *proba))
-    return pd.DataFrame(rows, columns=["clip", "person", "y_true", "y_pred", *columns])
+        rows.append((clip, first["subject"], int(first["y_true"]), label, *proba))
+    return pd.DataFrame(rows, columns=["clip", "subject", "y_true", "y_pred", *columns])
 
 
 def fitted(vote: contracts.Vote, views: pd.DataFrame) -> contracts.Vote:
@@ -91,7 +91,7 @@ class FoldMean(NamedTuple):
 def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
     """Score each fold by itself and take the plain mean; needs the column `fold`.
 
-    A fold of one person has few classes, so its score averages few F1 values, often one; a fold with two clips counts
+    A fold of one subject has few classes, so its score averages few F1 values, often one; a fold with two clips counts
     as much as one with forty. Published figures use it without saying so; it is here so that they can be recognised.
     """
     if "fold" not in predictions:
@@ -129,7 +129,7 @@ def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 
 
 def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar", "accuracy")) -> pd.DataFrame:
-    """Return one row a database: clips, persons, classes with a true clip in it, and scores over those classes.
+    """Return one row a database: clips, subjects, classes with a true clip in it, and scores over those classes.
 
     A clip's database is the first part of its key. Databases lack classes, so their scores may average other ones.
     """
@@ -139,7 +139,7 @@ def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar
         {
             "database": name,
             "clips": len(rows),
-            "persons": rows["person"].nunique(),
+            "subjects": rows["subject"].nunique(),
             "classes": rows["y_true"].nunique(),
             **{metric: score(each, rows) for metric, each in built.items()},
         }
@@ -147,12 +147,12 @@ def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar
     )
 
 
-def by_person(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a person: clips, classes with a true clip, clips that are right, accuracy.
+def by_subject(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a subject: clips, classes with a true clip, clips that are right, accuracy.
 
-    There is no F1 here: it is undefined for the classes that a person does not show, and hardly anybody shows all.
+    There is no F1 here: it is undefined for the classes that a subject does not show, and hardly anybody shows all.
     """
     right = predictions["y_true"] == predictions["y_pred"]
-    groups = predictions.assign(right=right).groupby("person", sort=True)
+    groups = predictions.assign(right=right).groupby("subject", sort=True)
     table = groups.agg(clips=("clip", "size"), classes=("y_true", "nunique"), right=("right", "sum")).reset_index()
     return table.assign(accuracy=table["right"] / table["clips"])

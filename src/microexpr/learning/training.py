@@ -52,7 +52,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt: views, their classes and persons, who trains and who chooses."""
+    """What is to be learnt: views, their classes and subjects, who trains and who chooses."""
 
     views: Source
     y: Int[np.ndarray, "n"]
@@ -60,8 +60,8 @@ class Task:
     train: Int[np.ndarray, "m"]
     val: Int[np.ndarray, "v"]
     score: Score
-    persons: Int[np.ndarray, "n"] | None = None
-    """A number for each view's person; needed where persons are drawn."""
+    subjects: Int[np.ndarray, "n"] | None = None
+    """A number for each view's subject; needed where subjects are drawn."""
     targets: Mapping[str, TargetValues] = field(default_factory=dict)
     """What is learnt beside the class, a row a view."""
 
@@ -230,9 +230,9 @@ class Run:
         count = len(self.task.train)
         if self.training.draw == "clips":
             return torch.randperm(count, generator=self.generator)
-        assert self.task.persons is not None
-        persons = torch.as_tensor(self.task.persons[self.task.train])
-        weights = 1 / torch.bincount(persons).double()[persons]
+        assert self.task.subjects is not None
+        subjects = torch.as_tensor(self.task.subjects[self.task.train])
+        weights = 1 / torch.bincount(subjects).double()[subjects]
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
     def _batch(self, indices: np.ndarray) -> Batch:

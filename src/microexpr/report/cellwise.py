@@ -1,4 +1,4 @@
-"""What the report tells of single cells: scores, curves and repeats of all; classes, databases and persons of some."""
+"""What the report tells of single cells: scores, curves and repeats of all; classes, databases and subjects of some."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from microexpr.core.confusion import confusion_matrix, f1_per_class, present
 from microexpr.core.errors import ConfigError
 from microexpr.core.multitask import by_unit
-from microexpr.evaluation.predictions import by_class, by_database, by_person, confusion_metric, score_named
+from microexpr.evaluation.predictions import by_class, by_database, by_subject, confusion_metric, score_named
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.report import factorial
 from microexpr.report.intervals import interval
@@ -108,7 +108,7 @@ def repeats(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def details(result: StudyResult, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return classes, databases and persons of the cells that the report is about, each with its role.
+    """Return classes, databases and subjects of the cells that the report is about, each with its role.
 
     These are the one experiment (role ""); of a study the best cell, and the one named beforehand.
     """
@@ -138,7 +138,7 @@ def _place(cell: Cell) -> dict[str, Any]:
 def _detail(cell: Cell) -> dict[str, Any]:
     predictions, classes = cell.result.predictions(), cell.plan.data.labels.classes
     databases = by_database(predictions, DATABASE_SCORES)
-    persons, problem = _persons(predictions, classes)
+    subjects, problem = _subjects(predictions, classes)
     return {
         **_place(cell),
         "protocol": cell.experiment.protocol.label,
@@ -146,14 +146,14 @@ def _detail(cell: Cell) -> dict[str, Any]:
         "accuracy": cell.result.scores()["accuracy"],
         "classes": _plain(by_class(predictions, classes)),
         "databases": _plain(databases) if len(databases) > 1 else [],
-        "persons": persons,
+        "subjects": subjects,
         "problem": problem,
     }
 
 
-def _persons(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[list[dict[str, Any]], str | None]:
-    """Return every person's clips, and macro-F1 without each; or why there is no such score."""
-    rows = _plain(by_person(predictions))
+def _subjects(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[list[dict[str, Any]], str | None]:
+    """Return every subject's clips, and macro-F1 without each; or why there is no such score."""
+    rows = _plain(by_subject(predictions))
     y_true = predictions["y_true"].to_numpy(int)
     metric = confusion_metric("macro_f1")
     try:
@@ -161,17 +161,17 @@ def _persons(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[list[
             metric,
             y_true,
             predictions["y_pred"].to_numpy(int),
-            predictions["person"].to_numpy(),
+            predictions["subject"].to_numpy(),
             k=len(classes),
             over=present(y_true, len(classes)),
         )
     except ConfigError as error:
         return rows, str(error)
     without = {
-        left.person: {"without": left.score, "change": left.change, "lost": [classes[number] for number in left.lost]}
+        left.subject: {"without": left.score, "change": left.change, "lost": [classes[number] for number in left.lost]}
         for left in found
     }
-    return [row | without[row["person"]] for row in rows], None
+    return [row | without[row["subject"]] for row in rows], None
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ OPEN = (
     Open("augmentation", "none named", _component("augmentation"), ""),
     Open("seeds", "one, not told", lambda plan: plan.experiment.seed, 0),
     Open("bootstrap resamples", "1,000", lambda plan: plan.experiment.bootstrap.n, 1000),
-    Open("bootstrap unit", "test clips", lambda plan: plan.experiment.bootstrap.unit, "person"),
+    Open("bootstrap unit", "test clips", lambda plan: plan.experiment.bootstrap.unit, "subject"),
     Open("bootstrap intervals", "percentile", lambda plan: plan.experiment.bootstrap.method, "expanded"),
     Open("bootstrap stratified by class", "not told", lambda plan: plan.experiment.bootstrap.stratified, False),
 )
@@ -165,12 +165,12 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         yield "reduced", "warning", f"Reduced: {result.study.reduced}"
     if "synthetic" in facts:
         yield "synthetic", "warning", f"Synthetic faces, no recordings of people: {facts['synthetic']}"
-    shared, tested = shared_persons(plan)
+    shared, tested = shared_subjects(plan)
     if shared:
         yield (
             "shared_subjects",
             "warning",
-            f"The split shares persons between training and test: {shared} of the {tested} test persons were "
+            f"The split shares subjects between training and test: {shared} of the {tested} test subjects were "
             "also trained on. Scores say nothing about new people.",
         )
     yield from _copied(result)
@@ -245,11 +245,11 @@ def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
         return
     chosen = len(result.judging) > 1
     honest = (
-        "The score that counts is that of the choice made inside the training persons."
+        "The score that counts is that of the choice made inside the training subjects."
         if chosen
-        else "Nothing was chosen inside the training persons."
+        else "Nothing was chosen inside the training subjects."
     )
-    yield "best_of_cells", "note", f"The best of the methods on the test persons is flattered. {honest}"
+    yield "best_of_cells", "note", f"The best of the methods on the test subjects is flattered. {honest}"
 
 
 def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -297,17 +297,17 @@ def _people(plan: Plan) -> Iterator[tuple[str, str, str]]:
     for titles in family.values():
         if len(titles) > 1:
             yield (
-                "persons_unknown",
+                "subjects_unknown",
                 "warning",
                 f"{' and '.join(titles)} come from one laboratory. Whether people took part in several of them is not "
                 "known, so that one may stand in training and test under two numbers.",
             )
 
 
-def shared_persons(plan: Plan) -> tuple[int, int]:
-    """Return how many persons stand in training and test of one fold, and how many are tested."""
-    persons = plan.table["person"].to_numpy()
+def shared_subjects(plan: Plan) -> tuple[int, int]:
+    """Return how many subjects stand in training and test of one fold, and how many are tested."""
+    subjects = plan.table["subject"].to_numpy()
     folds = plan.folds()
-    tested = {person for fold in folds for person in persons[fold.test]}
-    shared = {person for fold in folds for person in set(persons[fold.test]) & set(persons[fold.train])}
+    tested = {subject for fold in folds for subject in subjects[fold.test]}
+    shared = {subject for fold in folds for subject in set(subjects[fold.test]) & set(subjects[fold.train])}
     return len(shared), len(tested)

@@ -38,7 +38,7 @@ def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
         "data": {
             "datasets": list(dict.fromkeys(item.name for item in stored[0].experiment.datasets)),
             "n_clips": first.n_clips,
-            "n_subjects": first.n_persons,
+            "n_subjects": first.n_subjects,
             "classes": list(found.predictions[0].classes),
         },
         "results": [_result(found, at) for at in range(len(stored))],
@@ -66,7 +66,7 @@ def _result(found: Compared, at: int) -> dict[str, Any]:
         over=present(given.y_true, k),
         rng=rng_for(each.experiment.seed, "bootstrap"),
         n=first.resamples,
-        persons=given.persons if first.unit == "person" else None,
+        subjects=given.subjects if first.unit == "subject" else None,
         level=first.level,
         method=first.method,
     )
@@ -92,14 +92,14 @@ def _changed(found: Compared) -> Iterator[dict[str, Any]]:
     for at in np.flatnonzero((right != right[0]).any(axis=0)):
         yield {
             "clip": str(first.clips[at]),
-            "person": str(first.persons[at]),
+            "subject": str(first.subjects[at]),
             "truth": first.classes[int(first.y_true[at])],
             "predicted": [first.classes[int(given.y_pred[at])] for given in found.predictions],
         }
 
 
 def _influence(found: Compared, at: int) -> dict[str, Any]:
-    """Return the difference without each person, or why it cannot be given."""
+    """Return the difference without each subject, or why it cannot be given."""
     first, other = found.predictions[0], found.predictions[at]
     k, facts = len(first.classes), {"letter": found.letters[at]}
     try:
@@ -107,12 +107,12 @@ def _influence(found: Compared, at: int) -> dict[str, Any]:
             confusion_metric(found.comparisons[0].metric),
             first.y_true,
             first.y_pred,
-            first.persons,
+            first.subjects,
             k=k,
             over=present(first.y_true, k),
             against=other.y_pred,
         )
     except ConfigError as error:
-        return facts | {"problem": str(error), "persons": []}
+        return facts | {"problem": str(error), "subjects": []}
     named = [asdict(row) | {"lost": [first.classes[number] for number in row.lost]} for row in rows]
-    return facts | {"problem": None, "persons": named}
+    return facts | {"problem": None, "subjects": named}

@@ -16,8 +16,8 @@ from microexpr.report.records import checked, environment
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
 from microexpr.report.table import ABSENT, Column, Table, shown
 
-PERSONS = 14
-"""Persons whose influence a panel shows."""
+SUBJECTS = 14
+"""Subjects whose influence a panel shows."""
 ACROSS = 2
 
 
@@ -93,7 +93,7 @@ def results(reading: Reading) -> Table:
     ]
     ways = [str(row["interval"]) for row in reading.rows("comparisons")[:1]]
     data = reading.part("data")
-    notes = [f"The same {data.get('n_clips')} test clips of {data.get('n_subjects')} persons. {'; '.join(ways)}."]
+    notes = [f"The same {data.get('n_clips')} test clips of {data.get('n_subjects')} subjects. {'; '.join(ways)}."]
     common = {name: {str(row[name]) for row in rows} for name in ("preprocessing", "sampling", "model", "protocol")}
     told = [f"{name} {values.pop()}" for name, values in common.items() if len(values) == 1]
     notes += [f"In common: {', '.join(told)}."] if told else []
@@ -138,7 +138,7 @@ def differences(reading: Reading) -> Table:
     ]
     notes = [
         f"Of {title(reading)}. {'; '.join(how(rows))}. It is the test to judge by: McNemar's exact test (clips) and "
-        "Wilcoxon's (persons) compare shares of right clips, whatever the score, and are not corrected.",
+        "Wilcoxon's (subjects) compare shares of right clips, whatever the score, and are not corrected.",
         f"Detectable: the smallest difference that {power(rows)} of such test sets would find.",
     ]
     marks = {at: "best" for at, pair in enumerate(pairs) if pair.told}
@@ -187,7 +187,7 @@ def clips(reading: Reading) -> Table:
     marks = {at: "rule" for at in range(1, len(rows)) if rows[at]["right"] != rows[at - 1]["right"]}
     columns = [
         Column("Clip", "clip"),
-        Column("Person", "person"),
+        Column("Subject", "subject"),
         Column("True class", "truth"),
         *(Column(letter, letter, group="predicted by") for letter in letters),
         Column("Right", "right"),
@@ -197,27 +197,27 @@ def clips(reading: Reading) -> Table:
 
 
 def left_out(reading: Reading) -> Table:
-    """Return the difference without each person."""
+    """Return the difference without each subject."""
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
     many = len(reading.rows("influence")) > 1
     for found in reading.rows("influence"):
         marks |= {len(rows): "rule"} if rows else {}
         whole = _whole(reading, found)
-        for one in found["persons"]:
+        for one in found["subjects"]:
             turns = "yes" if whole and one["score"] * whole <= 0 else "no"
             lost = ", ".join(one["lost"]) or ABSENT
             rows.append({**one, "pair": f"A − {found['letter']}", "turns": turns, "lost": lost})
     columns = [
         *([Column("", "pair")] if many else []),
-        Column("Without", "person"),
+        Column("Without", "subject"),
         Column("Clips", "clips", "count"),
         Column("Difference", "score", "change"),
         Column("Change", "change", "change"),
         Column("Sign turns", "turns"),
         Column("Classes nobody else shows", "lost"),
     ]
-    return Table("comparison_influence", "The difference without each person", columns, rows, [], marks)
+    return Table("comparison_influence", "The difference without each subject", columns, rows, [], marks)
 
 
 def _whole(reading: Reading, found: Mapping[str, Any]) -> float:
@@ -231,40 +231,41 @@ def software(reading: Reading) -> Table:
 
 # --- influence --------------------------------------------------------------------------------------------------------
 def influenced(reading: Reading) -> Plot | None:
-    """Draw the difference without each person, for those who weigh most."""
-    found = [one for one in reading.rows("influence") if one["persons"]]
+    """Draw the difference without each subject, for those who weigh most."""
+    found = [one for one in reading.rows("influence") if one["subjects"]]
     if not found:
         return None
-    across, most = min(ACROSS, len(found)), max(min(PERSONS, len(one["persons"])) for one in found)
+    across, most = min(ACROSS, len(found)), max(min(SUBJECTS, len(one["subjects"])) for one in found)
     down = -(-len(found) // across)
     size = (WIDTH if across > 1 else 5.4, (0.19 * most + 0.75) * down)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flat
     for one, pair, axes in zip(found, _pairs(reading), panels, strict=False):
-        _without(axes, one["persons"][:PERSONS], _whole(reading, one), pair.colour)
+        _without(axes, one["subjects"][:SUBJECTS], _whole(reading, one), pair.colour)
         axes.set_title(short(pair.label, 40) if len(found) > 1 else "")
     for axes in panels:
         axes.set_visible(False)
     for axes in figure.axes[-across:]:
-        axes.set_xlabel(f"difference of {title(reading)} without this person")
-    cut = any(len(one["persons"]) > PERSONS for one in found)
+        axes.set_xlabel(f"difference of {title(reading)} without this subject")
+    cut = any(len(one["subjects"]) > SUBJECTS for one in found)
     notes = [
-        "Line from the difference of all persons to the one without this person; hollow: the sign turns, or nothing is "
-        "left." + (f" The {PERSONS} persons who weigh most; the table has all." if cut else "")
+        "Line from the difference of all subjects to the one without this subject; hollow: the sign turns, or nothing "
+        "is "
+        "left." + (f" The {SUBJECTS} subjects who weigh most; the table has all." if cut else "")
     ]
-    return Plot("comparison_influence", "The difference without each person", figure, notes)
+    return Plot("comparison_influence", "The difference without each subject", figure, notes)
 
 
-def _without(axes: Axes, persons: Sequence[Mapping[str, Any]], whole: float, colour: str) -> None:
+def _without(axes: Axes, subjects: Sequence[Mapping[str, Any]], whole: float, colour: str) -> None:
     axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     axes.axvline(whole, color=INK, linewidth=0.9, dashes=(3, 2), zorder=1)
-    for at, one in enumerate(reversed(persons)):
+    for at, one in enumerate(reversed(subjects)):
         axes.plot([whole, one["score"]], [at, at], color=colour, linewidth=1.0, zorder=2)
         face = "white" if one["score"] * whole <= 0 else colour
         axes.plot([one["score"]], [at], color=colour, marker="o", markersize=4.5, markerfacecolor=face, zorder=3)
-    names = [f"{short(str(one['person']), 22)} ({one['clips']})" for one in reversed(persons)]
-    axes.set_yticks(range(len(persons)), names)
-    axes.set_ylim(-0.6, len(persons) - 0.4)
+    names = [f"{short(str(one['subject']), 22)} ({one['clips']})" for one in reversed(subjects)]
+    axes.set_yticks(range(len(subjects)), names)
+    axes.set_ylim(-0.6, len(subjects) - 0.4)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -284,7 +285,7 @@ def done(reading: Reading) -> str:
     names = "; ".join(map(_name, rows))
     return (
         f"{len(rows)} experiments were tested on the same {data.get('n_clips')} clips of {data.get('n_subjects')} "
-        f"persons ({', '.join(data.get('datasets') or [])}): {names}."
+        f"subjects ({', '.join(data.get('datasets') or [])}): {names}."
     )
 
 
@@ -322,21 +323,21 @@ def changing(reading: Reading) -> list[str]:
 
 
 def weighing(reading: Reading) -> list[str]:
-    """Return, for each comparison, between what the difference lies without any one person, and whose it is."""
+    """Return, for each comparison, between what the difference lies without any one subject, and whose it is."""
     said = []
     for found in reading.rows("influence"):
         pair = f"A − {found['letter']}"
         if found.get("problem"):
             said.append(f"{pair}: {found['problem']}")
             continue
-        scores, whole = [one["score"] for one in found["persons"]], _whole(reading, found)
-        turning = [str(one["person"]) for one in found["persons"] if one["score"] * whole <= 0]
+        scores, whole = [one["score"] for one in found["subjects"]], _whole(reading, found)
+        turning = [str(one["subject"]) for one in found["subjects"] if one["score"] * whole <= 0]
         low, high = (shown(value, "change") for value in (min(scores), max(scores)))
         many = f" and {len(turning) - 3} others" if len(turning) > 3 else ""
         end = f"; its sign turns, or nothing is left, without {', '.join(turning[:3])}{many}" if turning else ""
         end = end or "; its sign stays, whoever is left out"
         said.append(
-            f"{pair}: without any one person the difference lies between {low} and {high}{end if whole else ''}."
+            f"{pair}: without any one subject the difference lies between {low} and {high}{end if whole else ''}."
         )
     return said
 

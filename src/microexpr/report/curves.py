@@ -33,11 +33,11 @@ def record_figures(reading: Reading) -> list[Plot]:
 
 
 def database(reading: Reading) -> Plot | None:
-    """Draw the clips that were used: their classes, persons, durations and apexes."""
+    """Draw the clips that were used: their classes, subjects, durations and apexes."""
     census = reading.part("census")
     if not census.get("each"):
         return None
-    return Plot("database", "The clips: classes, persons, apexes and durations", database_figure(census))
+    return Plot("database", "The clips: classes, subjects, apexes and durations", database_figure(census))
 
 
 def forest(reading: Reading) -> Plot | None:

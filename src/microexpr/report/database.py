@@ -1,4 +1,4 @@
-"""One picture of a database: clips by class and person, how long they last, where their apex lies."""
+"""One picture of a database: clips by class and subject, how long they last, where their apex lies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from microexpr.report.reading import short
 from microexpr.report.style import INK, RULE, SERIES, SHADE, SOFT, WIDTH, render, styled
 
 NAMED = 40
-"""Persons up to this number are named under their column; more are shown by their number of clips."""
+"""Subjects up to this number are named under their column; more are shown by their number of clips."""
 LIMIT = 500.0
 """Milliseconds beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
 KINDS = {"micro": SHADE, "macro": RULE}
@@ -40,22 +40,22 @@ def picture(stats: Mapping[str, Any], form: str) -> bytes:
 
 
 def database_figure(stats: Mapping[str, Any]) -> Figure:
-    """Draw four panels: classes, persons, places of the apex, durations."""
+    """Draw four panels: classes, subjects, places of the apex, durations."""
     figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
-    (classes, persons), (apexes, durations) = figure.subplots(
+    (classes, subjects), (apexes, durations) = figure.subplots(
         2, 2, width_ratios=[1.0, 1.6], height_ratios=[1.15, 1.0], squeeze=False
     )
     colours = {word: COLOURS[at % len(COLOURS)] for at, word in enumerate(stats["classes"])}
     _classes(classes, stats["classes"], colours)
-    _persons(persons, stats["by_person"], colours)
+    _subjects(subjects, stats["by_subject"], colours)
     _apexes(apexes, stats["each"])
     _durations(durations, stats["each"])
     return figure
 
 
 def _heading(stats: Mapping[str, Any]) -> str:
-    people = stats["persons"]
-    told = f"{stats['title']}: {stats['clips']} clips of {people} person{'s' * (people != 1)}"
+    people = stats["subjects"]
+    told = f"{stats['title']}: {stats['clips']} clips of {people} subject{'s' * (people != 1)}"
     return f"DRAWN FACES in the layout of {told}" if "synthetic" in stats["facts"] else told
 
 
@@ -73,7 +73,7 @@ def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapp
     axes.set_title("Classes")
 
 
-def _persons(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
+def _subjects(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
     named = len(people) <= NAMED
     names = list(people) if named else sorted(people, key=lambda name: -sum(people[name].values()))
     base = [0] * len(names)
@@ -91,19 +91,19 @@ def _persons(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mappi
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y")
     axes.set_ylabel("clips")
-    axes.set_title("Persons, by class")
+    axes.set_title("Subjects, by class")
     if not named:
-        axes.set_xlabel("persons, those with most clips first")
+        axes.set_xlabel("subjects, those with most clips first")
         return
     labels = [short(name, 14) for name in _without_namespace(names)]
     crowded = max(map(len, labels)) * len(labels) > 45
     axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0, fontsize=6.5)
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("person")
+    axes.set_xlabel("subject")
 
 
 def _without_namespace(names: Sequence[str]) -> list[str]:
-    """Return persons without the database that they are of, where all are of one."""
+    """Return subjects without the database that they are of, where all are of one."""
     spaces = {name.rpartition("/")[0] for name in names}
     return [name.rpartition("/")[2] for name in names] if len(spaces) == 1 else list(names)
 

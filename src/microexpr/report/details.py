@@ -1,4 +1,4 @@
-"""Tables and figures of single cells: classes, databases, persons, every metric, seeds, divisions of the clips."""
+"""Tables and figures of single cells: classes, databases, subjects, every metric, seeds, divisions of the clips."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from microexpr.report.style import INK, MARKERS, SERIES, SOFT, WIDTH, legend_han
 from microexpr.report.table import ABSENT, Column, Table
 
 LONG = 12
-"""Rows of a table by person or by metric that are shown without asking."""
+"""Rows of a table by subject or by metric that are shown without asking."""
 MOST = 40
-"""Rows that a figure of seeds can show, and persons that it can name."""
+"""Rows that a figure of seeds can show, and subjects that it can name."""
 INFLUENTIAL = 14
-"""Persons whose influence is drawn."""
+"""Subjects whose influence is drawn."""
 SEVERAL = 6
 """Seeds that a table gives a column each."""
 HEADS = {
@@ -35,19 +35,19 @@ HEADS = {
 }
 """Head and group of each metric's column; one that is not here stands behind them under its own name."""
 PARTS = ("seed", "joint", "unit")
-"""What the variance of one published score is made of; units are persons or clips."""
+"""What the variance of one published score is made of; units are subjects or clips."""
 COLOURS = dict(zip(PARTS, (SERIES[0], SERIES[2], SERIES[5]), strict=True))
 
 
 def detail_tables(reading: Reading) -> list[Table]:
     """Return those tables of single cells that the summary has rows for."""
-    made = [by_class(reading), by_database(reading), by_person(reading), all_scores(reading), seeds(reading)]
+    made = [by_class(reading), by_database(reading), by_subject(reading), all_scores(reading), seeds(reading)]
     return [table for table in [*made, repeats(reading), nested(reading)] if table.rows]
 
 
 def detail_figures(reading: Reading) -> list[Plot | None]:
     """Return those figures of single cells that the summary has values for."""
-    return [persons(reading), influence(reading), over_seeds(reading)]
+    return [subjects(reading), influence(reading), over_seeds(reading)]
 
 
 def _about(reading: Reading, detail: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ def by_database(reading: Reading) -> Table:
         *about,
         Column("Database", "database"),
         Column("Clips", "clips", "count"),
-        Column("Persons", "persons", "count"),
+        Column("Subjects", "subjects", "count"),
         Column("Classes", "classes", "count"),
         *(Column(score_head(name), name, "score") for name in ("macro_f1", "uf1", "uar", "accuracy")),
     ]
@@ -115,14 +115,14 @@ def by_database(reading: Reading) -> Table:
     return Table("by_database", _titled(reading, "Databases"), columns, rows, notes, marks)
 
 
-def by_person(reading: Reading) -> Table:
-    """Return every person's clips, and macro-F1 of all others."""
-    rows, marks, about = _rows(reading, "persons")
+def by_subject(reading: Reading) -> Table:
+    """Return every subject's clips, and macro-F1 of all others."""
+    rows, marks, about = _rows(reading, "subjects")
     rows = [{**row, "lost": ", ".join(row.get("lost") or [])} for row in rows]
     lost = any(row["lost"] for row in rows)
     columns = [
         *about,
-        Column("Person", "person"),
+        Column("Subject", "subject"),
         Column("Clips", "clips", "count"),
         Column("Classes", "classes", "count"),
         Column("Right", "right", "count"),
@@ -132,11 +132,11 @@ def by_person(reading: Reading) -> Table:
         *([Column("Shown by nobody else", "lost", missing=ABSENT)] if lost else []),
     ]
     notes = [
-        "A person has no F1: it is undefined for the classes that he or she does not show. Macro-F1 without: of all "
-        "other persons' clips, over the same classes; the models are not trained again."
+        "A subject has no F1: it is undefined for the classes that he or she does not show. Macro-F1 without: of all "
+        "other subjects' clips, over the same classes; the models are not trained again."
     ]
     notes += list(dict.fromkeys(str(d["problem"]) for d in reading.rows("detail") if d.get("problem")))
-    return Table("by_person", _titled(reading, "Persons"), columns, rows, notes, marks, folded=len(rows) > LONG)
+    return Table("by_subject", _titled(reading, "Subjects"), columns, rows, notes, marks, folded=len(rows) > LONG)
 
 
 def all_scores(reading: Reading) -> Table:
@@ -223,18 +223,18 @@ def _panels(details: Sequence[Mapping[str, Any]], height: float, *, beside: bool
     return figure, list(figure.subplots(down, across, squeeze=False).flat)
 
 
-def persons(reading: Reading) -> Plot | None:
-    """Draw the accuracy of every person, the worst first; a dot's area is that of the clips."""
-    details = [detail for detail in reading.rows("detail") if len(detail.get("persons") or []) > 1]
+def subjects(reading: Reading) -> Plot | None:
+    """Draw the accuracy of every subject, the worst first; a dot's area is that of the clips."""
+    details = [detail for detail in reading.rows("detail") if len(detail.get("subjects") or []) > 1]
     if not details:
         return None
     figure, panels = _panels(details, 2.5, beside=False)
     for detail, axes in zip(details, panels, strict=True):
-        rows = sorted(detail["persons"], key=lambda row: (row["accuracy"], row["clips"], row["person"]))
-        databases = list(dict.fromkeys(str(row["person"]).partition("/")[0] for row in detail["persons"]))
+        rows = sorted(detail["subjects"], key=lambda row: (row["accuracy"], row["clips"], row["subject"]))
+        databases = list(dict.fromkeys(str(row["subject"]).partition("/")[0] for row in detail["subjects"]))
         entries = {}
         for at, name in enumerate(databases):
-            mine = [(x, row) for x, row in enumerate(rows) if str(row["person"]).partition("/")[0] == name]
+            mine = [(x, row) for x, row in enumerate(rows) if str(row["subject"]).partition("/")[0] == name]
             how: dict[str, Any] = {"color": SERIES[at % len(SERIES)], "marker": MARKERS[at % len(MARKERS)]}
             sizes = [6 + 5 * row["clips"] for _, row in mine]
             axes.scatter([x for x, _ in mine], [row["accuracy"] for _, row in mine], s=sizes, alpha=0.65, **how)
@@ -245,39 +245,39 @@ def persons(reading: Reading) -> Plot | None:
             axes.annotate("all clips", (1.0, level), (3, 0), xycoords=("axes fraction", "data"), va="center",
                           textcoords="offset points", fontsize=6.5, color=SOFT)  # fmt: skip
         few = len(rows) <= MOST
-        names = [short(str(row["person"]).rpartition("/")[2], 10) for row in rows]
+        names = [short(str(row["subject"]).rpartition("/")[2], 10) for row in rows]
         axes.set_xticks(range(len(rows)) if few else [], names if few else [], rotation=90)
         axes.set_xlim(-0.8, len(rows) - 0.2)
         axes.set_ylim(-0.06, 1.08)
         axes.set_ylabel("accuracy")
-        axes.set_xlabel("" if few else f"{len(rows)} persons, the worst first")
+        axes.set_xlabel("" if few else f"{len(rows)} subjects, the worst first")
         axes.grid(axis="y")
         axes.set_title(short(_about(reading, detail), 90))
         if len(databases) > 1:
             axes.legend(handles=legend_handles(entries), loc="lower right")
-    notes = ["One mark a person, its area by the number of clips; a person of few clips is 0 or 1 by chance alone."]
-    return Plot("persons", _titled(reading, "Accuracy of every person"), figure, notes)
+    notes = ["One mark a subject, its area by the number of clips; a subject of few clips is 0 or 1 by chance alone."]
+    return Plot("subjects", _titled(reading, "Accuracy of every subject"), figure, notes)
 
 
 def influence(reading: Reading) -> Plot | None:
-    """Draw by how much macro-F1 changes without each of the most influential persons."""
-    details = [d for d in reading.rows("detail") if any(number(r.get("change")) for r in d.get("persons") or [])]
+    """Draw by how much macro-F1 changes without each of the most influential subjects."""
+    details = [d for d in reading.rows("detail") if any(number(r.get("change")) for r in d.get("subjects") or [])]
     if not details:
         return None
-    most = max(min(INFLUENTIAL, len(detail["persons"])) for detail in details)
+    most = max(min(INFLUENTIAL, len(detail["subjects"])) for detail in details)
     figure, panels = _panels(details, 0.17 * most + 0.75, beside=True)
-    notes = ["The score of all other persons' clips; the models are not trained again."]
+    notes = ["The score of all other subjects' clips; the models are not trained again."]
     for detail, axes in zip(details, panels, strict=True):
-        rows = sorted(detail["persons"], key=lambda row: (-abs(row["change"]), row["person"]))
+        rows = sorted(detail["subjects"], key=lambda row: (-abs(row["change"]), row["subject"]))
         for at, row in enumerate(rows[:INFLUENTIAL]):
             colour = SERIES[0] if row["change"] < 0 else SERIES[1]
             axes.plot([0, row["change"]], [at, at], color=colour, linewidth=1.3, solid_capstyle="butt")
             axes.plot([row["change"]], [at], color=colour, marker="o", markersize=4.5)
-        labels = [f"{short(str(row['person']), 18)} ({row['clips']})" for row in rows[:INFLUENTIAL]]
+        labels = [f"{short(str(row['subject']), 18)} ({row['clips']})" for row in rows[:INFLUENTIAL]]
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(most - 0.4, -0.6)
         axes.axvline(0, color=SOFT, linewidth=0.8)
-        axes.set_xlabel("change of macro-F1 without the person")
+        axes.set_xlabel("change of macro-F1 without the subject")
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -287,10 +287,10 @@ def influence(reading: Reading) -> Plot | None:
         about = {"best": "The best cell: without", "named": "The named cell: without"}.get(detail["role"], "Without")
         rest = f"; each of the other {len(rows) - INFLUENTIAL} moves it less" if len(rows) > INFLUENTIAL else ""
         notes.append(
-            f"{about} one person macro-F1 is {min(without):.3f} to {max(without):.3f} in place of "
+            f"{about} one subject macro-F1 is {min(without):.3f} to {max(without):.3f} in place of "
             f"{detail['macro_f1']:.3f}{rest}."
         )
-    return Plot("influence", _titled(reading, "What single persons do to the score"), figure, notes)
+    return Plot("influence", _titled(reading, "What single subjects do to the score"), figure, notes)
 
 
 def over_seeds(reading: Reading) -> Plot | None:
@@ -331,7 +331,7 @@ def over_seeds(reading: Reading) -> Plot | None:
 
 def _heads(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the names of the parts of the variance."""
-    unit = next((str(row["unit"]) for row in found if row.get("unit")), "person")
+    unit = next((str(row["unit"]) for row in found if row.get("unit")), "subject")
     return {part: f"{unit}s" if part == "unit" else part for part in PARTS}
 
 

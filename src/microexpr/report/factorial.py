@@ -80,11 +80,11 @@ def pairs(result: StudyResult) -> Iterator[tuple[Cell, Cell]]:
 
 
 def train_size(cell: Cell) -> dict[str, float]:
-    """Return how many clips and persons its folds were trained on, on average."""
-    trained = [fold.views.loc[fold.views["part"] == "train", ["clip", "person"]] for fold in cell.result.folds]
+    """Return how many clips and subjects its folds were trained on, on average."""
+    trained = [fold.views.loc[fold.views["part"] == "train", ["clip", "subject"]] for fold in cell.result.folds]
     return {
         "train_clips": float(np.mean([rows["clip"].nunique() for rows in trained])),
-        "train_persons": float(np.mean([rows["person"].nunique() for rows in trained])),
+        "train_subjects": float(np.mean([rows["subject"].nunique() for rows in trained])),
     }
 
 
@@ -135,7 +135,7 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
             confusion_metric(SCORE),
             aligned[0].y_true,
             np.stack([table.y_pred for table in aligned]),
-            aligned[0].persons,
+            aligned[0].subjects,
             k=len(classes),
             over=present(aligned[0].y_true, len(classes)),
             unit=settings.unit,
@@ -173,7 +173,7 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
         "effects": _rows(found),
         "confounded": [*found.confounded, *told],
         "verdict": " ".join([said, *told, held.caveat]),
-        "persons": found.persons,
+        "subjects": found.subjects,
         "n": found.n,
         "permutations": found.permutations,
     }
@@ -197,7 +197,7 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
         "cells": [cell.factors for cell in result.cells],
         "k": len(classes),
         "over": present(aligned[0].y_true, len(classes)),
-        "persons": aligned[0].persons,
+        "subjects": aligned[0].subjects,
         "rng": rng_for(first.experiment.seed, role),
         "n": RESAMPLES,
         "level": first.experiment.bootstrap.level,
@@ -245,7 +245,7 @@ def sizes(result: StudyResult) -> dict[str, Any] | None:
     size = next((key for key in SIZES if key in named), None)
     if size is None:
         return None
-    axis, unit = named[size], "training clips" if size == "train_clips" else "training persons"
+    axis, unit = named[size], "training clips" if size == "train_clips" else "training subjects"
     facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "method": METHOD, "n": RESAMPLES}
     amounts: dict[str, list[float]] = {}
     for cell in result.cells:

@@ -41,7 +41,7 @@ def _told(reading: Reading) -> str:
 def _intervals(level: str, facts: Mapping[str, Any]) -> str:
     """Say what the intervals are; summaries that name no method have plain percentiles."""
     n, method = number(facts.get("n")), facts.get("method") or "percentile bootstrap"
-    return f"{level} intervals: {method} by person{'' if n is None else f', {int(n):,} resamples'}"
+    return f"{level} intervals: {method} by subject{'' if n is None else f', {int(n):,} resamples'}"
 
 
 def effects(reading: Reading) -> Table:
@@ -70,7 +70,7 @@ def effects(reading: Reading) -> Table:
     if rows:
         drawn = number(facts.get("permutations"))
         notes.append(
-            f"p: levels exchanged within persons{'' if drawn is None else f', {int(drawn):,} times'}; corrected by "
+            f"p: levels exchanged within subjects{'' if drawn is None else f', {int(drawn):,} times'}; corrected by "
             "Holm over all rows with a p. Bold: claimed. Settings: those of the other factors that were averaged over. "
             "Of an interaction the largest contrast is shown; summary.json has all."
         )

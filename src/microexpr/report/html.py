@@ -40,7 +40,7 @@ TABLES = {
     "table5_per_class": "Table V",
     "by_class": "",
     "by_database": "",
-    "by_person": "",
+    "by_subject": "",
     "targets": "",
     "explanations": "",
     "explanation_regions": "",
@@ -73,7 +73,7 @@ FIGURES = {
     "database": "",
     "figure3_phases": "Figure 3",
     "figure4_confusion": "Figure 4",
-    "persons": "",
+    "subjects": "",
     "influence": "",
     "explanations": "",
     "overfitting": "",
@@ -235,7 +235,7 @@ def _rendered(
 def _comparison_strip(reading: Reading) -> dict[str, str]:
     """Return the few figures of a comparison that a reader looks for first."""
     data, metric = reading.part("data"), str(reading.summary.get("metric"))
-    strip = {"Clips": shown(data.get("n_clips"), "count"), "Persons": shown(data.get("n_subjects"), "count")}
+    strip = {"Clips": shown(data.get("n_clips"), "count"), "Subjects": shown(data.get("n_subjects"), "count")}
     for row in reading.rows("results"):
         low, high = row["intervals"][metric]
         value = shown(row["scores"][metric], "score") + interval({"ci_low": low, "ci_high": high})
@@ -246,7 +246,7 @@ def _comparison_strip(reading: Reading) -> dict[str, str]:
 def _tuning_strip(reading: Reading) -> dict[str, str]:
     """Return the few figures of a tuning that a reader looks for first."""
     data, found, metric = reading.part("data"), reading.part("results"), str(reading.summary.get("metric"))
-    strip = {"Clips": shown(data.get("n_clips"), "count"), "Persons": shown(data.get("n_subjects"), "count")}
+    strip = {"Clips": shown(data.get("n_clips"), "count"), "Subjects": shown(data.get("n_subjects"), "count")}
     strip["Trials"] = shown(sum(row["finished"] for row in reading.rows("searches")), "count")
     for name in ("untuned", "tuned"):
         low, high = found[name]["intervals"].get(metric, (None, None))
@@ -260,7 +260,7 @@ def _strip(reading: Reading) -> dict[str, str]:
     data, best, named = reading.part("data"), reading.champion, reading.part("named_cell")
     strip = {
         "Clips": shown(data.get("n_clips"), "count"),
-        "Persons": shown(data.get("n_subjects"), "count"),
+        "Subjects": shown(data.get("n_subjects"), "count"),
         "Seeds" if reading.alone and len(reading.cells) > 1 else "Cells": str(len(reading.cells)),
     }
     if reading.board:

@@ -37,7 +37,7 @@ def _interval(predictions: pd.DataFrame, k: int, settings: Bootstrap, seed: int,
         rng=rng_for(seed, "bootstrap"),
         n=settings.n,
         level=settings.level,
-        persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
+        subjects=predictions["subject"].to_numpy() if settings.unit == "subject" else None,
         method=method,
         stratified=settings.stratified,
     )

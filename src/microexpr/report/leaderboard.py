@@ -69,7 +69,8 @@ def _spread(row: Mapping[str, Any]) -> str:
 def _starred(reading: Reading) -> str:
     number_of = len(reading.board["rows"])
     return (
-        f"* The highest of {number_of} on the test persons themselves: a choice made on test persons, so its score is "
+        f"* The highest of {number_of} on the test subjects themselves: a choice made on test subjects, so its score "
+        f"is "
         "too high by an unknown amount."
     )
 
@@ -153,7 +154,7 @@ def _notes(reading: Reading) -> list[str]:
         seeds = {tuple(row["seeds"]) for row in facts["rows"] if row["paired"] or row["reference"]}
         both = ", a method of one seed beside every seed of the other" if len(seeds) > 1 else ""
         notes.append(
-            f"− {against}: difference of the {mean}scores{both}. p: whole persons swapped between the two, {together}"
+            f"− {against}: difference of the {mean}scores{both}. p: whole subjects swapped between the two, {together}"
             f"{facts['swappings']:,} times (in all ways where these are fewer); corrected by Holm for {compares} "
             f"comparisons{alone}."
         )
@@ -192,7 +193,7 @@ def tests(reading: Reading) -> Table:
         columns += [
             Column("p", "p_value", "p", against, ABSENT),
             Column("Holm", "p_holm", "p", against, ABSENT),
-            Column("Persons differing", "differing", "count", against, ABSENT),
+            Column("Subjects differing", "differing", "count", against, ABSENT),
             Column("Detectable", "detectable", "score", against, ABSENT),
         ]
     nulls = "permuted labels"
@@ -203,9 +204,9 @@ def tests(reading: Reading) -> Table:
         Column("Holm", "null_p_holm", "p", nulls),
     ]
     notes = [
-        f"Permuted labels: the {_metric(reading)} of these predictions where the labels of each person are permuted, "
+        f"Permuted labels: the {_metric(reading)} of these predictions where the labels of each subject are permuted, "
         f"{facts['permutations']:,} times. It lies above that of blind guessing where a method knows which classes a "
-        "person or a database shows."
+        "subject or a database shows."
     ]
     if facts["reference"]:
         notes.insert(
@@ -244,31 +245,31 @@ def databases(reading: Reading) -> Table:
 
 
 def choice(reading: Reading) -> Table:
-    """Return what was chosen how often, its score on the persons that judged, and what it gives on those tested."""
+    """Return what was chosen how often, its score on the subjects that judged, and what it gives on those tested."""
     found = honest(reading)
     if found is None:
         return Table("leaderboard_choice", "", [], [])
     rows: list[dict[str, Any]] = [*found["chosen"]]
     pooled = {"method": "what was chosen, pooled", "inner": found["inner"], "outer": found["score"]}
-    persons, groups = (sum(row[name] for row in rows) for name in ("persons", "groups"))
+    subjects, groups = (sum(row[name] for row in rows) for name in ("subjects", "groups"))
     ends = {"low": found["low"], "high": found["high"]}
-    rows.append({**pooled, "persons": persons, "groups": groups, **ends})
+    rows.append({**pooled, "subjects": subjects, "groups": groups, **ends})
     title = _metric(reading)
     columns = [
         Column("Method", "method"),
         Column("Groups", "groups", "count", "chosen for"),
-        Column("Persons", "persons", "count", "chosen for"),
+        Column("Subjects", "subjects", "count", "chosen for"),
         Column(f"{title}, others", "inner", "score"),
         Column(f"{title}, tested [{reading.level}]", ("outer", "low", "high"), "interval"),
     ]
     seed = f" (seed {found['seeds'][0]})" if found["seeds"][0] else ""
     notes = [
-        f"Others: the persons outside the tested one's group, each predicted by models that saw neither them nor that "
-        f"group; the mean over persons. Tested: the persons themselves{seed}, the methods' own models."
+        f"Others: the subjects outside the tested one's group, each predicted by models that saw neither them nor that "
+        f"group; the mean over subjects. Tested: the subjects themselves{seed}, the methods' own models."
     ]
     if not found["apart"]:
         notes.append(
-            "Folds here test several persons at once: some of the others are tested in the same fold as the person, "
+            "Folds here test several subjects at once: some of the others are tested in the same fold as the subject, "
             "and are not among those whom its models are trained on."
         )
     return Table("leaderboard_choice", CHOSEN.capitalize(), columns, rows, notes, {len(rows) - 1: "best rule"})
@@ -316,7 +317,7 @@ def forest(reading: Reading) -> Plot | None:
 
 def _drawn(reading: Reading, left_out: int) -> list[str]:
     against = reading.board["reference"]
-    notes = [f"Marks and lines: scores and their {reading.level} intervals over persons."]
+    notes = [f"Marks and lines: scores and their {reading.level} intervals over subjects."]
     notes += ["Small dots: single seeds."] if _several(reading) else []
     notes += ["Short upright bars: what 95 of 100 permutations of the labels stay under."]
     if against:

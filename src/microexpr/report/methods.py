@@ -36,7 +36,7 @@ from microexpr.runs.study import Cell, StudyResult
 SCORES = ("uf1", "uar", "accuracy", "macro_f1")
 """What every row is scored by, beside the leaderboard's metric."""
 SWAPPINGS, PERMUTATIONS = 9_999, 1_999
-CHOICE = "chosen inside the training persons"
+CHOICE = "chosen inside the training subjects"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class _Board:
         made = align(*(Predictions.of(name, table, classes) for name, table in tables.items()))
         k, first = len(classes), made[0]
         metric = confusion_metric(self.asked.metric)
-        clips = Clips(metric, first.y_true, first.persons, k, present(first.y_true, k))
+        clips = Clips(metric, first.y_true, first.subjects, k, present(first.y_true, k))
         return clips, {name: each.y_pred for name, each in zip(tables, made, strict=True)}
 
 
@@ -117,7 +117,7 @@ def leaderboard(result: StudyResult) -> dict[str, Any] | None:
         "reference_asked": board.asked.reference,
         "level": bootstrap.level,
         "n": bootstrap.n,
-        "interval": f"{words('expanded')} by person",
+        "interval": f"{words('expanded')} by subject",
         "permutations": PERMUTATIONS,
         "swappings": SWAPPINGS,
         "power": POWER,
@@ -253,7 +253,7 @@ def _told(found: Difference) -> dict[str, Any]:
 
 # --- choice -----------------------------------------------------------------------------------------------------------
 def _choice(board: _Board) -> dict[str, Any] | None:
-    """Return what choosing a method inside the training persons gives, or why nothing could be chosen."""
+    """Return what choosing a method inside the training subjects gives, or why nothing could be chosen."""
     asked = board.asked.choice
     if asked is None:
         return None
@@ -284,9 +284,9 @@ def _trained(cells: Iterable[Cell]) -> float:
 
 
 def _alone(cell: Cell) -> bool:
-    """Say whether every fold tests one person, so that all others are among its training persons."""
-    tested = (fold.views.loc[fold.views["part"] == "test", "person"] for fold in cell.result.folds)
-    return all(persons.nunique() == 1 for persons in tested)
+    """Say whether every fold tests one subject, so that all others are among its training subjects."""
+    tested = (fold.views.loc[fold.views["part"] == "test", "subject"] for fold in cell.result.folds)
+    return all(subjects.nunique() == 1 for subjects in tested)
 
 
 def _rounds(cell: Cell) -> pd.DataFrame:
@@ -328,22 +328,22 @@ def _chosen(board: _Board, judged: Mapping[str, pd.DataFrame]) -> dict[str, Any]
 
 
 def _people(choices: Sequence[Chosen]) -> list[int]:
-    return [len(each.persons) for each in choices]
+    return [len(each.subjects) for each in choices]
 
 
 def _times(board: _Board, choices: Sequence[Chosen], seed: str) -> list[dict[str, Any]]:
-    """Return how often each method was chosen, its mean score on the persons that judged and that on all."""
+    """Return how often each method was chosen, its mean score on the subjects that judged and that on all."""
     rows = [
         {
             "method": name,
             "groups": sum(each.method == name for each in choices),
-            "persons": sum(len(each.persons) for each in choices if each.method == name),
+            "subjects": sum(len(each.subjects) for each in choices if each.method == name),
             "inner": float(np.average([each.scores[name] for each in choices], weights=_people(choices))),
             "outer": _scored(board, [board.usual[name].cells[seed].result.predictions()])["score"],
         }
         for name in choices[0].scores
     ]
-    return sorted(rows, key=lambda row: -row["persons"])
+    return sorted(rows, key=lambda row: -row["subjects"])
 
 
 # --- two groups -------------------------------------------------------------------------------------------------------

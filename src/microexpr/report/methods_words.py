@@ -12,13 +12,13 @@ from microexpr.report.reading import Reading, score_title
 from microexpr.report.table import interval, shown
 
 CHOSEN = "chosen in training"
-"""The choice made inside the training persons, in few words."""
+"""The choice made inside the training subjects, in few words."""
 NAMED = 6
 """Methods that a sentence names with their numbers."""
 
 
 def honest(reading: Reading) -> Mapping[str, Any] | None:
-    """Return the choice made inside the training persons; None where none could be made."""
+    """Return the choice made inside the training subjects; None where none could be made."""
     found = reading.board.get("choice") or {}
     return found if found.get("score") is not None else None
 
@@ -61,17 +61,17 @@ def _title(reading: Reading) -> str:
 def _choice(reading: Reading) -> str:
     asked = reading.board.get("choice")
     if not asked:
-        return "No method was chosen inside the training persons, so that no score in the table is that of a choice."
+        return "No method was chosen inside the training subjects, so that no score in the table is that of a choice."
     if asked["problem"]:
-        return f"No method could be chosen inside the training persons: {asked['problem']}"
-    taken = [row for row in asked["chosen"] if row["persons"]]
-    persons = sum(row["persons"] for row in taken)
-    told = ", ".join(f"{row['method']} for {row['persons']}" for row in taken)
+        return f"No method could be chosen inside the training subjects: {asked['problem']}"
+    taken = [row for row in asked["chosen"] if row["subjects"]]
+    subjects = sum(row["subjects"] for row in taken)
+    told = ", ".join(f"{row['method']} for {row['subjects']}" for row in taken)
     said = (
-        f"Chosen inside the training persons, by the study file's rule and from its "
+        f"Chosen inside the training subjects, by the study file's rule and from its "
         f"{many(len(asked['of']), 'method')}, {_title(reading)} is {_value(asked)}: this is the score that counts, "
-        f"since no test person had a word in the choice ({told} of {persons} persons). "
-        f"On the persons that judged, the chosen methods gave {shown(asked['inner'], 'score')} on average."
+        f"since no test subject had a word in the choice ({told} of {subjects} subjects). "
+        f"On the subjects that judged, the chosen methods gave {shown(asked['inner'], 'score')} on average."
     )
     if asked["left_out"]:
         said += f" {listed(asked['left_out'])} could not be run and could not be chosen."
@@ -140,7 +140,7 @@ def _best(reading: Reading) -> str:
         return ""
     return (
         f"The highest {_title(reading)} of the {len(rows)} methods is {_value(rows[0])} ({rows[0]['label']}); it was "
-        "picked on the test persons and is therefore too high by an unknown amount."
+        "picked on the test subjects and is therefore too high by an unknown amount."
     )
 
 
@@ -177,7 +177,7 @@ def _contrast(reading: Reading) -> str:
         f"{first[:1].upper()}{first[1:]} ({many(len(mine), 'method')}, mean {_title(reading)} "
         f"{shown(found['scores'][first], 'score')}) minus {second} ({len(others)}, "
         f"{shown(found['scores'][second], 'score')}): {value}, p {shown(found['p_value'], 'p')} by swapping whole "
-        f"persons between the groups: {told}."
+        f"subjects between the groups: {told}."
     )
     if not found["told"] and found["detectable"] is not None:
         said += (

@@ -117,13 +117,13 @@ def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
     ways = how(rows)
     notes = [
         f"Macro-F1 on the same test clips. {'; '.join(ways) or 'The test was not stated'}; Holm: p corrected for "
-        "the number of pairs. McNemar's exact test counts clips as independent, which those of one person are not."
+        "the number of pairs. McNemar's exact test counts clips as independent, which those of one subject are not."
     ]
     if stated:
         trained = together([Pair("", row).trained for row in rows])
         notes.append(
             f"Bold: {trained.verdict(told=True)}. Detectable: the smallest difference that {power(rows)} of such test "
-            f"sets would find; {ABSENT} where none could, as too few persons are predicted otherwise."
+            f"sets would find; {ABSENT} where none could, as too few subjects are predicted otherwise."
         )
     return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
 
@@ -146,7 +146,7 @@ def changed(reading: Reading) -> Table:
     columns = [
         *([] if one else [Column("Pair", "pair")]),
         Column("Clip", "clip"),
-        Column("Person", "person"),
+        Column("Subject", "subject"),
         Column("True class", "truth"),
         *(Column(head, side, group="predicted under") for head, side in zip(heads, ("a", "b"), strict=True)),
         Column("Right", "right"),
@@ -163,7 +163,7 @@ def often_changed(reading: Reading) -> Table:
     for pair in found:
         for clip in pair.get("changed") or []:
             right, other = ("a", "b") if clip["a"] == clip["truth"] else ("b", "a")
-            clips.setdefault(clip["clip"], {"clip": clip["clip"], "person": clip["person"], "truth": clip["truth"]})
+            clips.setdefault(clip["clip"], {"clip": clip["clip"], "subject": clip["subject"], "truth": clip["truth"]})
             alone.setdefault(clip["clip"], Counter())[str(pair.get(right))] += 1
             wrong.setdefault(clip["clip"], Counter())[clip[other]] += 1
     rows = [
@@ -172,7 +172,7 @@ def often_changed(reading: Reading) -> Table:
     ]
     rows.sort(key=lambda row: (-row["pairs"], row["clip"]))
     levels = _levels(found)
-    columns = [Column("Clip", "clip"), Column("Person", "person"), Column("True class", "truth")]
+    columns = [Column("Clip", "clip"), Column("Subject", "subject"), Column("True class", "truth")]
     columns.append(Column(f"Pairs of {len(found)}", "pairs", "count"))
     if len(levels) <= MANY:
         columns += [
@@ -226,7 +226,7 @@ def verdict(reading: Reading) -> str:
 def _detectable(rows: Sequence[Mapping[str, Any]]) -> str:
     least = [value for row in rows if (value := number(row.get("detectable"))) is not None]
     if not least and all("detectable" in row for row in rows):
-        return "Too few persons are predicted otherwise for any difference to be told with these test clips."
+        return "Too few subjects are predicted otherwise for any difference to be told with these test clips."
     if not least:
         return ""
     low, high = shown(min(least), "score"), shown(max(least), "score")

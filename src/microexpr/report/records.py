@@ -253,7 +253,7 @@ def counts(reading: Reading) -> Table:
     columns.append(Column("All", "all", "count"))
     if census:
         columns += [
-            Column("Persons", "persons", "count", missing=ABSENT),
+            Column("Subjects", "subjects", "count", missing=ABSENT),
             Column("Milliseconds", "milliseconds", missing=ABSENT),
             Column("Apex", "apex", missing=ABSENT),
         ]
@@ -265,14 +265,14 @@ def counts(reading: Reading) -> Table:
 
 
 def _times(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the persons, durations and apexes of one class as the table of classes shows them."""
+    """Return the subjects, durations and apexes of one class as the table of classes shows them."""
 
     def spread(name: str, form: str) -> str | None:
         found = summary.get(name)
         return " / ".join(format(found[key], form) for key in ("min", "median", "max")) if found else None
 
     return {
-        "persons": summary.get("persons"),
+        "subjects": summary.get("subjects"),
         "milliseconds": spread("milliseconds", ".0f"),
         "apex": spread("apex", ".2f"),
     }

@@ -15,7 +15,7 @@ MANY = 6
 
 
 def done(reading: Reading) -> str:
-    """Return what was done: cells, clips, persons, protocol."""
+    """Return what was done: cells, clips, subjects, protocol."""
     cells = len(reading.cells)
     if reading.board:
         return _done(reading, _methods(reading))
@@ -39,9 +39,9 @@ def _methods(reading: Reading) -> str:
 
 def _done(reading: Reading, what: str) -> str:
     data = reading.part("data")
-    clips, persons = data.get("n_clips"), data.get("n_subjects")
+    clips, subjects = data.get("n_clips"), data.get("n_subjects")
     of = f" on {clips:,} clips" if isinstance(clips, int) else ""
-    of += f" of {many(persons, 'person')}" if isinstance(persons, int) else ""
+    of += f" of {many(subjects, 'subject')}" if isinstance(subjects, int) else ""
     names = ", ".join(map(str, data.get("datasets") or []))
     under = reading.part("protocol").get("name")
     return (
@@ -123,7 +123,7 @@ def seeds(reading: Reading) -> str:
 
 
 def variance(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return what share of a score's variance comes from the seed, from the persons and from both; empty without."""
+    """Return what share of a score's variance comes from the seed, from the subjects and from both; empty without."""
     found = [row for row in rows if number(row.get("joint_share")) is not None]
     if not found:
         return ""
@@ -133,7 +133,7 @@ def variance(rows: Sequence[Mapping[str, Any]]) -> str:
         low, high = f"{min(values):.0f} %", f"{max(values):.0f} %"
         return low if low == high else f"{low} to {high}"
 
-    unit = {"person": "the persons", "clip": "the clips"}.get(str(found[0].get("unit")), "the units")
+    unit = {"subject": "the subjects", "clip": "the clips"}.get(str(found[0].get("unit")), "the units")
     return (
         f"Of the variance of one published score {share('seed_share')} comes from the seed, {share('unit_share')} from "
         f"{unit} tested and {share('joint_share')} from both jointly."
@@ -173,7 +173,7 @@ def named(reading: Reading) -> str:
         return ""
     value = f"{shown(cell.get('macro_f1'), 'score')}{interval(cell)}"
     level, low = number(cell.get("permutation_level")), number(cell.get("ci_low"))
-    people = f", {many(cell['n_persons'], 'person')}" if cell.get("n_persons") else ""
+    people = f", {many(cell['n_subjects'], 'subject')}" if cell.get("n_subjects") else ""
     how = f": {cell['interval']}" if cell.get("interval") else ""
     unit = f"; interval by {cell['interval_unit']}{how}" if cell.get("interval_unit") else ""
     said = (
@@ -239,12 +239,12 @@ def shares(protocol: Mapping[str, Any]) -> str:
     """Return what the protocol shares between training and test."""
     if not protocol:
         return "The protocol was not stated."
-    if protocol.get("subject_independent") or protocol.get("shared_persons") == 0:
-        return f"Protocol {protocol.get('name')}: no person is in both training and test."
-    shared, tested = protocol.get("shared_persons"), protocol.get("test_persons")
-    many = f"{shared} of the {tested} persons" if isinstance(shared, int) and isinstance(tested, int) else "persons"
+    if protocol.get("subject_independent") or protocol.get("shared_subjects") == 0:
+        return f"Protocol {protocol.get('name')}: no subject is in both training and test."
+    shared, tested = protocol.get("shared_subjects"), protocol.get("test_subjects")
+    many = f"{shared} of the {tested} subjects" if isinstance(shared, int) and isinstance(tested, int) else "subjects"
     return (
-        f"Protocol {protocol.get('name')}: clips, not persons, are divided, so {many} in the test set are in training "
-        "as well. A model may recognise the person instead of the expression; scores under such a protocol cannot be "
+        f"Protocol {protocol.get('name')}: clips, not subjects, are divided, so {many} in the test set are in training "
+        "as well. A model may recognise the subject instead of the expression; scores under such a protocol cannot be "
         "carried over to people it has not seen."
     )

@@ -21,7 +21,7 @@ from microexpr.data.dataset_stats import census
 from microexpr.evaluation.statistics.guessing import guesses
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
 from microexpr.report import cellwise, factorial
-from microexpr.report.choices import choices, shared_persons, stamps
+from microexpr.report.choices import choices, shared_subjects, stamps
 from microexpr.report.examples import examples
 from microexpr.report.explanations import explanations
 from microexpr.report.intervals import stated, words
@@ -113,7 +113,7 @@ def _data(plan: Plan) -> dict[str, Any]:
     return {
         "datasets": [component.name for component in plan.experiment.datasets],
         "n_clips": len(table),
-        "n_subjects": int(table["person"].nunique()),
+        "n_subjects": int(table["subject"].nunique()),
         "classes": list(classes),
         "counts": _counts(table, classes),
         "parts": {part: _counts(table.iloc[rows], classes) for part, rows in parts.items() if rows is not None} or None,
@@ -138,14 +138,14 @@ def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:
 
 
 def _protocol(plan: Plan) -> dict[str, Any]:
-    shared, tested = shared_persons(plan)
+    shared, tested = shared_subjects(plan)
     name = plan.experiment.protocol.name
     return {
         "name": name,
         "subject_independent": contracts.protocols.build(name, plan.experiment.protocol.params).subject_independent,
         "folds": len(plan.folds()),
-        "shared_persons": shared,
-        "test_persons": tested,
+        "shared_subjects": shared,
+        "test_subjects": tested,
     }
 
 
@@ -247,7 +247,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         over=present(y_true, k),
         n=settings.permutations,
         rng=rng_for(experiment.seed, "permutation"),
-        persons=predictions["person"].to_numpy(),
+        subjects=predictions["subject"].to_numpy(),
     )
     scores = cellwise.scores(cell)
     shuffled = [other.result.scores()["macro_f1"] for other in result.shuffled]
@@ -267,7 +267,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         "p_value": null.p_value,
         "permutations": settings.permutations,
         "shuffled_macro_f1": float(np.mean(shuffled)) if shuffled else None,
-        "n_persons": int(predictions["person"].nunique()),
+        "n_subjects": int(predictions["subject"].nunique()),
     }
 
 

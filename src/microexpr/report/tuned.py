@@ -51,7 +51,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
         "data": {
             "datasets": [item.name for item in experiment.datasets],
             "n_clips": len(plan.table),
-            "n_subjects": int(plan.table["person"].nunique()),
+            "n_subjects": int(plan.table["subject"].nunique()),
             "classes": list(data.labels.classes),
             "facts": dict(data.dataset.facts()),
             "fingerprint": data.cache.fingerprint,
@@ -97,9 +97,9 @@ def _search(found: Tuned, each: Found) -> dict[str, Any]:
         "search": search.name,
         "folds": len(search.folds),
         "clips": len(search.rows),
-        "persons": int(table.iloc[search.rows]["person"].nunique()),
+        "subjects": int(table.iloc[search.rows]["subject"].nunique()),
         "tested_clips": len(search.tested),
-        "tested_persons": int(table.iloc[search.tested]["person"].nunique()),
+        "tested_subjects": int(table.iloc[search.tested]["subject"].nunique()),
         "inner": [len(fold.test) for fold in search.inner],
         **{state: sum(trial.state == state for trial in each.trials) for state in ("failed", "stopped", "running")},
         "finished": each.finished,
@@ -154,7 +154,7 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
             k=k,
             over=present(y_true, k),
             rng=rng_for(experiment.seed, "bootstrap"),
-            persons=predictions["person"].to_numpy() if settings.unit == "person" else None,
+            subjects=predictions["subject"].to_numpy() if settings.unit == "subject" else None,
             method=settings.method,
             n=settings.n,
             level=settings.level,
@@ -168,7 +168,7 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
         "intervals": told,
         "confusion": confusion_matrix(y_true, y_pred, k).tolist(),
         "n_test": len(predictions),
-        "n_persons": int(predictions["person"].nunique()),
+        "n_subjects": int(predictions["subject"].nunique()),
     }
 
 
@@ -198,10 +198,10 @@ def _stamps(found: Tuned) -> Iterator[dict[str, str]]:
     study = Study(name=found.plan.experiment.name, title="", experiment=found.plan.experiment)
     cell = Cell(found.plan, found.untuned)
     yield from stamps(StudyResult(study, (cell,), (), None, (), {}, ()))
-    if found.shares_persons:
+    if found.shares_subjects:
         text = (
-            "The protocol promises nothing of persons, so each search saw other clips of those whom it is tested on. "
-            "Its inner folds keep persons apart; what it found still says nothing about new people."
+            "The protocol promises nothing of subjects, so each search saw other clips of those whom it is tested on. "
+            "Its inner folds keep subjects apart; what it found still says nothing about new people."
         )
         yield {"code": "shared_search", "level": "warning", "text": text}
     if any(each.finished < found.trials for each in found.found):

@@ -66,7 +66,7 @@ def results(reading: Reading) -> Table:
     ]
     tested = found.get("tuned") or {}
     notes = [
-        f"The same {tested.get('n_test')} test clips of {tested.get('n_persons')} persons, the folds' predictions "
+        f"The same {tested.get('n_test')} test clips of {tested.get('n_subjects')} subjects, the folds' predictions "
         f"pooled; {reading.interval}."
     ]
     return Table("tuning_results", "Tuned and untuned", columns, rows, notes)
@@ -85,10 +85,10 @@ def searches(reading: Reading) -> Table:
     columns = [
         Column("Search", "search"),
         Column("Clips", "clips", "count", group="searched on"),
-        Column("Persons", "persons", "count", group="searched on"),
+        Column("Subjects", "subjects", "count", group="searched on"),
         Column("Trials", "finished", "count", group="searched on"),
         Column("Clips", "tested_clips", "count", group="tested on"),
-        Column("Persons", "tested_persons", "count", group="tested on"),
+        Column("Subjects", "tested_subjects", "count", group="tested on"),
         Column("Folds", "folds", "count", group="tested on"),
         Column("Untuned", "own_inner_score", "score", group="inner score", missing=ABSENT),
         Column("Best trial", "inner_score", "score", group="inner score"),
@@ -191,7 +191,8 @@ def done(reading: Reading) -> list[str]:
     each = many(reading.part("tuning")["trials"], "trial")
     return [
         f"Searched: {named} of {experiment.get('model')}, on {data.get('n_clips')} clips of {data.get('n_subjects')} "
-        f"persons ({sets}) under {experiment.get('protocol')}; {count} search{'es' * (count != 1)} of at least {each}, "
+        f"subjects ({sets}) under {experiment.get('protocol')}; {count} search{'es' * (count != 1)} of at least "
+        f"{each}, "
         f"{'none of which' if count != 1 else 'which never'} saw a clip that its result is tested on."
     ]
 
@@ -248,8 +249,8 @@ def tuned_on(reading: Reading) -> list[str]:
     if not each:
         return []
     inner = (
-        f"A trial trains {tuning['inner']} times, on the persons of all but one of {tuning['inner']} inner folds, and "
-        f"is scored by {title(reading)} of what it predicts for the persons left out, pooled. "
+        f"A trial trains {tuning['inner']} times, on the subjects of all but one of {tuning['inner']} inner folds, and "
+        f"is scored by {title(reading)} of what it predicts for the subjects left out, pooled. "
         f"{_ended(tuning['search'])} The trials took {_minutes(sum(row['seconds'] for row in each))} in all."
     )
     if len(each) == 1:
@@ -261,7 +262,7 @@ def tuned_on(reading: Reading) -> list[str]:
         return [f"Each of the {len(each)} folds has a search of its own, on the clips it may learn from.", inner]
     return [
         f"The {tuning['folds']} folds were divided at random into {len(each)} groups. For each group one search ran on "
-        "the clips of the persons whom none of its folds tests; then its folds were trained with the values found, "
+        "the clips of the subjects whom none of its folds tests; then its folds were trained with the values found, "
         "each on all of its training clips.",
         inner,
     ]

@@ -56,7 +56,7 @@ def history(reading: Reading) -> Plot | None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     _legend(figure, found)
-    notes = ["Line: the best so far; point: a trial. Levels of different searches are of different persons."]
+    notes = ["Line: the best so far; point: a trial. Levels of different searches are of different subjects."]
     return Plot("tuning_history", "The course of the searches", figure, notes)
 
 

@@ -68,7 +68,7 @@ class Result:
         return replace(self, folds=tuple(fold for fold in self.folds if fold.repeat == repeat))
 
     def predictions(self, part: str = "test") -> pd.DataFrame:
-        """Return one row a clip, voted: clip, person, fold, y_true, y_pred, p_0 .. p_(k-1).
+        """Return one row a clip, voted: clip, subject, fold, y_true, y_pred, p_0 .. p_(k-1).
 
         Several repeats are refused (ConfigError): pooled, a clip would count once in each. Training clips come once a
         fold that trained on them.
@@ -244,11 +244,11 @@ def lineage(plan: Plan, fold: Fold, views: Views) -> Lineage:
     """Return what a fold's model was trained on: its clips, those that chose it, and what its weights knew before."""
     rows = fold.train if fold.val is None else np.concatenate([fold.train, fold.val])
     images = (image for index in views.of(rows) for image in views.hashes[index])
-    return plan.lineage.after(TrainedOn.of(plan.table["person"].to_numpy()[rows], images))
+    return plan.lineage.after(TrainedOn.of(plan.table["subject"].to_numpy()[rows], images))
 
 
 def start_knows(plan: Plan, fold: Fold, views: Views | None = None) -> dict[str, Any]:
-    """Return which of a fold's test clips and persons its starting weights were trained on.
+    """Return which of a fold's test clips and subjects its starting weights were trained on.
 
     Clips are compared by their frames, which only `views` have. `complete` is False where the file does not say all.
     Empty where it starts at random or from published weights.
@@ -260,7 +260,7 @@ def start_knows(plan: Plan, fold: Fold, views: Views | None = None) -> dict[str,
     keys = plan.table["key"].to_numpy()
     return {
         "clips": sorted({str(keys[row]) for row, images in shown if before.has_any(images)}),
-        "persons": sorted(person for person in set(table["person"]) if before.knows(person)),
+        "subjects": sorted(subject for subject in set(table["subject"]) if before.knows(subject)),
         "complete": before.complete,
     }
 
@@ -319,7 +319,7 @@ def fit_rows(
         train=views.of(train),
         val=views.of(val if val is not None else np.array([], int)),
         score=choose,
-        persons=pd.factorize(plan.table["person"].to_numpy(), sort=True)[0][views.clip_rows],
+        subjects=pd.factorize(plan.table["subject"].to_numpy(), sort=True)[0][views.clip_rows],
         targets={name: target.of(views.clip_rows) for name, target in plan.targets().items()},
     )
     return engine.fit(
@@ -338,7 +338,7 @@ def _predicted(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"],
     k = len(plan.data.labels.classes)
     proba, beside = engine.predict_all(model, views, indices, k, plan.experiment.training)
     table = plan.table
-    frame = _frame(views, indices, proba, plan.y, table["key"].to_numpy(), table["person"].to_numpy())
+    frame = _frame(views, indices, proba, plan.y, table["key"].to_numpy(), table["subject"].to_numpy())
     frame.insert(0, "experiment", plan.key)
     frame.insert(1, "fold", fold)
     frame.insert(2, "seed", plan.experiment.seed)
@@ -350,9 +350,9 @@ def _predicted(plan: Plan, model: Any, views: Views, rows: Int[np.ndarray, "n"],
 
 
 def _frame(
-    views: Views, indices: np.ndarray, proba: np.ndarray, y: np.ndarray, keys: np.ndarray, persons: np.ndarray
+    views: Views, indices: np.ndarray, proba: np.ndarray, y: np.ndarray, keys: np.ndarray, subjects: np.ndarray
 ) -> pd.DataFrame:
     rows = views.clip_rows[indices]
     named = {f"p_{number}": proba[:, number] for number in range(proba.shape[1])}
     frames = [list(views.numbers[int(index)]) for index in indices]
-    return pd.DataFrame({"clip": keys[rows], "person": persons[rows], "y_true": y[rows], "frames": frames, **named})
+    return pd.DataFrame({"clip": keys[rows], "subject": subjects[rows], "y_true": y[rows], "frames": frames, **named})

@@ -23,7 +23,7 @@ from microexpr.runs.validation_split import cut_val
 def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     """Train on all clips and write ``model.safetensors`` and ``card.json`` into the workspace's folder.
 
-    Where validation chooses a loss or an epoch, its clips are cut from the persons and are not trained on. The card
+    Where validation chooses a loss or an epoch, its clips are cut from the subjects and are not trained on. The card
     holds no test score: nothing is left to test on. `microexpr run` of the same file estimates one.
     """
     plan = workspace.plan(experiment)
@@ -115,7 +115,7 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
     data = plan.data
     return {
         "format": 1,
-        "intended use": "research on facial expression; not for judging whether a person lies",
+        "intended use": "research on facial expression; not for judging whether a subject lies",
         "experiment": plan.experiment.to_dict(),
         "key": plan.key,
         "classes": list(data.labels.classes),
@@ -124,7 +124,7 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
             "facts": dict(data.dataset.facts()),
             "fingerprint": data.cache.fingerprint,
             "clips": len(fold.train),
-            "persons": int(plan.table.iloc[fold.train]["person"].nunique()),
+            "subjects": int(plan.table.iloc[fold.train]["subject"].nunique()),
             "validation clips": 0 if fold.val is None else len(fold.val),
         },
         "view": {

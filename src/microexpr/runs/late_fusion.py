@@ -31,7 +31,7 @@ def fused(members: Sequence[Result]) -> Result:
 def _fold(members: Sequence[Result], folds: Sequence[FoldResult], key: str) -> FoldResult:
     k = len(members[0].labels.classes)
     tables = [_tested(member, fold, k) for member, fold in zip(members, folds, strict=True)]
-    same, names = ["clip", "person", "y_true"], [f"p_{number}" for number in range(k)]
+    same, names = ["clip", "subject", "y_true"], [f"p_{number}" for number in range(k)]
     if any(not table[same].equals(tables[0][same]) for table in tables):
         raise ConfigError("these results were tested on other clips, so their probabilities cannot be averaged.")
     views = tables[0][same].assign(experiment=key, fold=folds[0].name, seed=members[0].experiment.seed, part="test")

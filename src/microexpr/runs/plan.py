@@ -377,12 +377,12 @@ def check_intervals(plan: Plan) -> None:
     """Raise ConfigError where the test clips cannot give the intervals that were asked for."""
     settings = plan.experiment.bootstrap
     tested = np.unique(np.concatenate([fold.test for fold in plan.folds()]))
-    persons = plan.table["person"].to_numpy()[tested]
-    if settings.unit == "person" and len(set(persons)) < 2:
+    subjects = plan.table["subject"].to_numpy()[tested]
+    if settings.unit == "subject" and len(set(subjects)) < 2:
         raise ConfigError(
-            f'bootstrap.unit = "person": all {len(tested)} test clips are of one person, {persons[0]}, and nothing '
-            'follows from one person for others. Test on several, or set bootstrap.unit = "clip": such an interval '
-            "speaks of further clips of this person alone."
+            f'bootstrap.unit = "subject": all {len(tested)} test clips are of one subject, {subjects[0]}, and nothing '
+            'follows from one subject for others. Test on several, or set bootstrap.unit = "clip": such an interval '
+            "speaks of further clips of this subject alone."
         )
     if settings.method != "percentile" and len(tested) < 2:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Results on disk: the folds, and per fold one Parquet of views and one of training history, each written whole or not.
 
 A view's row is enough to make every vote, score, interval and test again without training: experiment, fold, seed,
-part (train, val, test), clip, person, true class, frame numbers and the probabilities ``p_0 .. p_(k-1)``. What is
+part (train, val, test), clip, subject, true class, frame numbers and the probabilities ``p_0 .. p_(k-1)``. What is
 learnt beside the class has two columns for each output: ``coded:TARGET:NAME`` (NaN: not known) and
 ``predicted:TARGET:NAME``. Losses in the history are those of the class alone.
 """

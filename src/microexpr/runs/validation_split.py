@@ -1,4 +1,4 @@
-"""Who of a fold's training persons chooses, and how many train."""
+"""Who of a fold's training subjects chooses, and how many train."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from microexpr.core.interfaces import Fold
 
 
 def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
-    """Cut validation from the training persons: of 100 draws the one whose class shares are nearest to training's."""
+    """Cut validation from the training subjects: of 100 draws the one whose class shares are nearest to training's."""
     rng = rng_for(experiment.seed, f"validation/{fold.name}")
-    persons, labels = table["person"].to_numpy()[fold.train], table["label"].to_numpy(int)[fold.train]
-    names, inverse = np.unique(persons, return_inverse=True)
+    subjects, labels = table["subject"].to_numpy()[fold.train], table["label"].to_numpy(int)[fold.train]
+    names, inverse = np.unique(subjects, return_inverse=True)
     wanted = max(1, round(experiment.validation * len(fold.train)))
     k = int(table["label"].max()) + 1
     best, chosen = np.inf, np.zeros(len(fold.train), bool)
@@ -32,25 +32,25 @@ def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
             best, chosen = float(np.abs(gap).sum()), mask
     if not chosen.any():
         raise ConfigError(
-            f"fold {fold.name}: too few persons to cut validation from; train a fixed number of epochs with one loss "
+            f"fold {fold.name}: too few subjects to cut validation from; train a fixed number of epochs with one loss "
             "(training.patience = 0)."
         )
     return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])
 
 
 def keep_train(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
-    """Keep `train_clips` or `train_persons` of a fold's training clips, drawn at random once for all numbers.
+    """Keep `train_clips` or `train_subjects` of a fold's training clips, drawn at random once for all numbers.
 
     Larger numbers contain smaller ones. Validation was cut before, so that every number is judged by the same clips.
     """
-    clips, persons = experiment.train_clips, experiment.train_persons
-    wanted = clips if persons is None else persons
+    clips, subjects = experiment.train_clips, experiment.train_subjects
+    wanted = clips if subjects is None else subjects
     if wanted is None:
         return fold
-    units = fold.train if persons is None else table["person"].to_numpy()[fold.train]
+    units = fold.train if subjects is None else table["subject"].to_numpy()[fold.train]
     order = rng_for(experiment.seed, f"size/{fold.name}").permutation(np.unique(units))
     if wanted > len(order):
-        what = "clips" if persons is None else "persons"
+        what = "clips" if subjects is None else "subjects"
         raise ConfigError(
             f"train_{what} = {wanted}: fold {fold.name} has {len(order)} training {what} "
             f"{'besides validation' if fold.val is not None else 'in all'}; ask for fewer, or for all of them."

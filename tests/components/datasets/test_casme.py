@@ -94,7 +94,7 @@ def test_reads_the_owners_columns(tmp_path):
         ("14",),
     )
     assert second.action_units == (ActionUnit(4), ActionUnit(17))
-    assert (third.person, third.action_units) == ("casme/12", (ActionUnit(12, side="R"),))
+    assert (third.subject, third.action_units) == ("casme/12", (ActionUnit(12, side="R"),))
 
 
 def test_one_video_may_bear_two_expressions_but_not_one_twice(tmp_path):
@@ -118,7 +118,7 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
     reader = Casme(tmp_path)
     counts = "tense 68, disgust 45, repression 39, surprise 20, happiness 7, sadness 6, contempt 2, fear 2"
     assert reader.facts()["label version"] == f"the table that MEB reads (189 rows: {counts})"
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (189, 19)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (189, 19)
     assert set(label_set(AS_GIVEN, reader.clips()).classes) == set(EXTRACT)
     more = [row(19, f"F{n}", (1, 2, 3), 4, "amusement") for n in range(4)]
     _example.xls(tmp_path / TABLE, [HEADER, *(row(1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words)), *more])
@@ -131,7 +131,7 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (row("Bob", "E", (5, 7, 9)), ("cell subject holds 'Bob'", "write the person's number")),
+        (row("Bob", "E", (5, 7, 9)), ("cell subject holds 'Bob'", "write the subject's number")),
         (row(1, "", (5, 7, 9)), ("cell video is empty",)),
         (row(1, "E", (5, 70, 9)), ("apex 70 lies outside",)),
         (row(1, "E", (9, 9, 5)), ("offset 5 lies before the onset 9",)),

@@ -64,7 +64,7 @@ def test_reads_subjects_times_emotions_and_action_units_as_people_typed_them(tmp
     assert (first.onset, first.apex, first.offset, first.fps) == (46, 48, 50, 200.0)
     assert first.action_units == (ActionUnit(4), ActionUnit(10, side="L"))
     assert first.labels == {"action_units": ("4+L10",)}
-    assert first.person == "casme2/01"
+    assert first.subject == "casme2/01"
     assert (second.subject_id, second.onset, second.apex, second.offset) == ("03", 7, 8, 9)
     assert (second.emotion, second.action_units) == ("others", (ActionUnit(4),))
     assert (third.video, third.action_units, third.labels) == ("EP09f", (), {"action_units": ("?",)})
@@ -373,14 +373,14 @@ def test_other_differences_from_a_released_table_are_told(tmp_path):
     assert "; nearest to 2014-05-08, but 1 rows with faults; others 98, " in Casme2(tmp_path).facts()["label version"]
 
 
-def test_synthetic_marker_is_stated_and_keeps_its_persons_apart(tmp_path):
+def test_synthetic_marker_is_stated_and_keeps_its_subjects_apart(tmp_path):
     build(tmp_path)
     spec = '{"spec": {"seed": 7, "expression_size": 3.0, "labels": "20140508"}}'
     (tmp_path / "microexpr-synthetic.json").write_text(spec, "utf-8")
     reader = Casme2(tmp_path)
     assert reader.facts()["synthetic"] == "seed 7, expression size 3.0, labels 20140508"
     assert reader.facts()["label version"] == "imitates 20140508 (surprise 0, sadness 0)"
-    assert (reader.clips()[0].dataset, reader.clips()[0].person) == ("casme2", "synthetic-7/01")
+    assert (reader.clips()[0].dataset, reader.clips()[0].subject) == ("casme2", "synthetic-7/01")
     (tmp_path / "microexpr-synthetic.json").write_text("{", "utf-8")
     assert "cannot be read" in Casme2(tmp_path).facts()["synthetic"]
     assert Casme2(tmp_path).clips()[0].namespace == "synthetic"
@@ -715,14 +715,14 @@ def test_the_whole_synthetic_table_is_read_with_every_quirk(tmp_path):
     assert reader.facts()["label version"] == "2014-05-08 (surprise 25, sadness 7)"
     assert reader.facts()["apex on onset"] == "05/EP09_05f"
     assert len(reader.facts()["apex on offset"].split(", ")) == 4
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (255, 26)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (255, 26)
 
 
 def test_the_example_is_sound(tmp_path):
     Casme2.write_example(tmp_path)
     reader = Casme2(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (6, 4)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (6, 4)
     assert reader.clips()[0].namespace.startswith("synthetic-")
     assert "layout casme2" in reader.facts()["synthetic"]
     assert [correction.clip for correction in reader.applied()] == ["04/EP12_01f"]

@@ -47,7 +47,7 @@ ROW = ("spNO.1", "a", 355, 359, 362, "4+L10", "III", "disgust")
 
 
 def released() -> list[tuple[object, ...]]:
-    """860 rows of 94 persons with the counts of v2: numbers as text and as numbers, several clips a video."""
+    """860 rows of 94 subjects with the counts of v2: numbers as text and as numbers, several clips a video."""
     left = Counter(COUNTS)
     left.subtract(row[-1] for row in BAD)
     words = list(left.elements())
@@ -93,11 +93,11 @@ def times(reader: Casme3) -> list[str]:
 
 
 # --- part A -----------------------------------------------------------------------------------------------------------
-def test_the_released_table_gives_860_clips_of_94_persons(tmp_path):
+def test_the_released_table_gives_860_clips_of_94_subjects(tmp_path):
     reader = Casme3(build(tmp_path, released()))
     clips = reader.clips()
     assert reader.faults(table_only=True) == ()
-    assert (len(clips), len({clip.person for clip in clips})) == (860, 94)
+    assert (len(clips), len({clip.subject for clip in clips})) == (860, 94)
     words = Counter(clip.emotion for clip in clips)
     assert words == {
         **{"disgust": 250, "surprise": 187, "others": 161, "fear": 86},
@@ -192,7 +192,7 @@ def test_cells_as_people_typed_them(tmp_path):
     assert (first.key, first.apex, first.emotion) == ("casme3/spNO.1/a/355-362", 359, "others")
     assert first.action_units == (ActionUnit(28), ActionUnit(14))
     assert first.labels == {"action_units": ("T28+14",), "objective class": ("7",)}
-    assert (first.person, first.fps, first.kind) == ("casme3/spNO.1", 30.0, "micro")
+    assert (first.subject, first.fps, first.kind) == ("casme3/spNO.1", 30.0, "micro")
     # The table's own name of the video: other tables of these clips are joined by it.
     assert (second.key, second.apex, second.emotion) == ("casme3/spNO.3/J/7-12", None, "sadness")
     assert second.labels["objective class"] == ("3",)
@@ -384,10 +384,10 @@ def test_part_c(tmp_path):
     clips = reader.clips()
     assert reader.faults(table_only=True) == ()
     assert Counter(clip.emotion for clip in clips) == {"negative": 99, "surprise": 30, "others": 20, "positive": 16}
-    assert (len(clips), len({clip.person for clip in clips})) == (165, 31)
+    assert (len(clips), len({clip.subject for clip in clips})) == (165, 31)
     assert reader.facts()["label version"] == "the owners' (165 rows)"
     assert clips[0].key == "casme3c/01/1/0-12"
-    assert (clips[0].person, clips[0].apex) == ("casme3c/01", None)
+    assert (clips[0].subject, clips[0].apex) == ("casme3c/01", None)
     assert list(map(str, clips[14].action_units)) == ["4", "7"]
     assert clips[14].labels == {"action_units": ("4，7",)}
 
@@ -405,7 +405,7 @@ def test_frames_of_part_c(tmp_path):
 
 
 @pytest.mark.parametrize("subject", ["x", "", None, "spNO.1"])
-def test_persons_of_part_c_are_numbers(tmp_path, subject):
+def test_subjects_of_part_c_are_numbers(tmp_path, subject):
     reader = Casme3(build(tmp_path, [(subject, 1, 5, 7, 4, "negative")], PART_C), part="c")
     says(only(reader.faults(table_only=True)), "the cell subject")
 

@@ -54,8 +54,8 @@ def build(root: Path, rows: Sequence[Sequence[Any]] = ROWS, kind: str = "raw") -
     """Write a table and every frame that it names."""
     write_table(root, rows)
     codes = {word: str(code).zfill(4) for code, word in RULE2}
-    for person, video, onset, apex, offset, *_ in rows:
-        number, code = PEOPLE[person - 1], codes[video.split("_")[0]]
+    for subject, video, onset, apex, offset, *_ in rows:
+        number, code = PEOPLE[subject - 1], codes[video.split("_")[0]]
         place = {
             "raw": f"rawpic/s{number}/{number}_{code}{TITLES[code]}",
             "selected": f"selectedpic/s{number}/{video}",
@@ -80,7 +80,7 @@ def test_reads_a_sheet_without_header(tmp_path):
     assert list(map(str, reader.faults())) == []
     first, second, third, fourth = reader.clips()
     assert (first.key, first.apex, first.fps) == ("casme_squared/s15/anger1_1/557-570", 562, 30.0)
-    assert (first.person, first.emotion, first.kind) == ("casme_squared/s15", "negative", "micro")
+    assert (first.subject, first.emotion, first.kind) == ("casme_squared/s15", "negative", "micro")
     assert first.labels == {"action_units": ("4+7",), "self-report": ("anger",), "recording": ("0401",)}
     assert (second.onset, second.apex, second.offset, second.kind) == (3, 5, 5, "macro")
     assert (third.emotion, str(third.action_units[0])) == ("others", "R12")
@@ -114,7 +114,7 @@ def test_the_published_counts(tmp_path, kind, count):
     write_table(tmp_path, rows)
     reader = CasmeSquared(tmp_path, kind=kind)
     assert reader.faults(table_only=True) == ()
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (count, 22)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (count, 22)
     assert reader.facts()["label version"] == "as published (57 micro- and 300 macro-expressions)"
     write_table(tmp_path, rows[1:])
     told = CasmeSquared(tmp_path, kind=kind).facts()["label version"]
@@ -190,7 +190,7 @@ def test_sheets_that_lack_are_named(tmp_path, sheets, words):
 
 
 def test_sheets_in_another_order_and_with_headers(tmp_path):
-    sheets = {"r2": [("code", "name"), *RULE2], "r1": [("number", "folder", "person"), *RULE1], "x": ROWS}
+    sheets = {"r2": [("code", "name"), *RULE2], "r1": [("number", "folder", "subject"), *RULE1], "x": ROWS}
     _example.xlsx(tmp_path / TABLE, sheets)
     assert [clip.subject_id for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s15", "s40"]
 
@@ -309,7 +309,7 @@ def test_a_recording_under_another_number_is_taken_by_its_place_and_said(tmp_pat
     reader = CasmeSquared(tmp_path)
     assert reader.faults() == ()
     says(only(reader.remarks()), "s19/23_0502funnyerrors", "bears the number 23", "read as theirs")
-    # A folder of the person's own number comes first; two of others' are nobody's.
+    # A folder of the subject's own number comes first; two of others' are nobody's.
     write_frames(tmp_path / "rawpic/s19/19_0502funnyerrors", range(2, 5))
     assert CasmeSquared(tmp_path).remarks() == ()
     (tmp_path / "rawpic/s19/19_0502funnyerrors").rename(tmp_path / "rawpic/s19/24_0502funnyerrors")

@@ -25,13 +25,13 @@ from shell import microexpr
 
 COMPOSITE = LABEL_SETS["megc2019_3"]
 ONLY_OTHERS = ("10", "18")
-"""The persons of CASME II who have no clip in the organisers' list."""
+"""The subjects of CASME II who have no clip in the organisers' list."""
 COUNTS = {"casme2": (88, 32, 25), "samm": (92, 26, 15), "smic": (70, 51, 43)}
-PERSONS = {"casme2": 24, "samm": 28, "smic": 16}
+SUBJECTS = {"casme2": 24, "samm": 28, "smic": 16}
 
 
 def casme2_clips() -> list[ClipPlan]:
-    """Return 255 clips with CASME II's quirks; two persons swap words with the rest until theirs are all 'others'."""
+    """Return 255 clips with CASME II's quirks; two subjects swap words with the rest until theirs are all 'others'."""
     clips = list(plan(SyntheticSpec()))
     spare = [n for n, clip in enumerate(clips) if clip.emotion == "others" and clip.subject_id not in ONLY_OTHERS]
     for number, clip in enumerate(clips):
@@ -62,15 +62,15 @@ def test_each_database_has_the_organisers_counts(clips, name):
     counts = Counter(COMPOSITE.of(clip) for clip in kept)
     assert tuple(counts[word] for word in COMPOSITE.classes) == COUNTS[name]
     assert len(kept) == {"casme2": 145, "samm": 133, "smic": 164}[name]
-    assert len({clip.person for clip in kept}) == PERSONS[name]
+    assert len({clip.subject for clip in kept}) == SUBJECTS[name]
 
 
-def test_the_composite_has_442_clips_of_68_persons(clips):
+def test_the_composite_has_442_clips_of_68_subjects(clips):
     rows = clip_table(clips, COMPOSITE)
     assert COMPOSITE.classes == ("negative", "positive", "surprise")
     assert (len(clips), len(rows)) == (255 + 159 + 164, 442)
     assert rows["label"].value_counts().to_dict() == {0: 250, 1: 109, 2: 83}
-    assert rows["person"].nunique() == 68
+    assert rows["subject"].nunique() == 68
     assert rows["key"].is_unique
 
 
@@ -133,7 +133,7 @@ def test_five_classes_of_the_later_table_are_not_those_published(tmp_path, table
 
 @pytest.fixture(scope="module")
 def partly(tmp_path_factory) -> Path:
-    """The small database, half of whose persons are in one that the composite does not know."""
+    """The small database, half of whose subjects are in one that the composite does not know."""
     root = write_database(tmp_path_factory.mktemp("partly"))
     lines = (root / "manifest.csv").read_text("utf-8").splitlines()
     named = [line.replace("own", "casme2" if line[5] in "012" else "dfme", 1) for line in lines[1:]]

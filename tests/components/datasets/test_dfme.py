@@ -60,7 +60,7 @@ def test_the_training_part_is_read_with_each_clips_rate(tmp_path):
     first, second = reader.clips()
     assert (first.key, first.apex, first.emotion) == ("dfme/0001/sub0001_01/12-16", 14, "disgust")
     assert [clip.fps for clip in reader.clips()] == [500.0, 200.0]
-    assert (second.emotion, second.onset, second.person) == ("surprise", 3, "dfme/0002")
+    assert (second.emotion, second.onset, second.subject) == ("surprise", 3, "dfme/0002")
     assert second.labels == {"action_units": ("1+2",), "emotion id": ("6",), "part": ("train",)}
     assert reader.frames(first, [16, 12], "colour").shape == (2, 8, 12, 3)
 
@@ -126,7 +126,7 @@ def test_frames_where_the_archive_was_unpacked(tmp_path, place):
     assert list(map(str, Dfme(tmp_path).faults())) == []
 
 
-# --- persons and roots ------------------------------------------------------------------------------------------------
+# --- subjects and roots -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
@@ -136,7 +136,7 @@ def test_frames_where_the_archive_was_unpacked(tmp_path, place):
         (None, "the cell subject is empty"),
     ],
 )
-def test_a_person_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
+def test_a_subject_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
     build(tmp_path, ["train"])
     write_table(tmp_path / NAMES["train"], [(subject, *ROWS["train"][0][1:]), ROWS["train"][1]])
     assert words in str(only(Dfme(tmp_path).faults(table_only=True)))
@@ -246,6 +246,6 @@ def test_the_example_is_read_in_every_part(tmp_path):
     Dfme.write_example(tmp_path)
     reader = Dfme(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (4, 3)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (4, 3)
     assert len(Dfme(tmp_path, part="all").clips()) == 6
     assert "synthetic" in reader.clips()[0].namespace

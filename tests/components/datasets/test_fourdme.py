@@ -63,7 +63,7 @@ def test_a_sound_copy(tmp_path):
     reader = FourDme(build(tmp_path))
     assert list(map(str, reader.faults())) == []
     first, second, third = reader.clips()
-    assert (first.key, first.apex, first.fps, first.person) == ("fourdme/01/a_01/3-7", 5, 60.0, "fourdme/01")
+    assert (first.key, first.apex, first.fps, first.subject) == ("fourdme/01/a_01/3-7", 5, 60.0, "fourdme/01")
     assert (first.emotion, second.emotion, third.emotion) == ("positive", "negative", "others")
     assert (second.onset, second.apex, second.offset) == (9, 10, 12)
     assert (third.key, reader.applied()) == ("fourdme/13/b_01/3-6", ())
@@ -160,7 +160,7 @@ def test_subjects_have_one_spelling(tmp_path):
     ("subject", "words"),
     [("S02", "S01_1st_001_01 is not called after its subject 02"), ("bob", "the cell subject holds 'bob'")],
 )
-def test_a_person_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
+def test_a_subject_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
     write_table(tmp_path, [row(subject, "S01_1st_001_01", "Others", 1, 2, 3, "4"), ROWS[0]])
     reader = FourDme(tmp_path)
     assert words in str(only(reader.faults(table_only=True)))
@@ -194,5 +194,5 @@ def test_the_example_has_the_owners_quirks(tmp_path):
     assert list(map(str, reader.faults())) == []
     assert any(len(clip.labels["emotions"]) > 1 for clip in reader.clips())
     assert any("static action units" in clip.labels for clip in reader.clips())
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (5, 3)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (5, 3)
     assert "synthetic" in reader.clips()[0].namespace

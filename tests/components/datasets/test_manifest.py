@@ -62,7 +62,7 @@ def only(root: Path, *words: str, **options: object) -> Fault:
 def test_clips_of_frames(tmp_path):
     reader = Manifest(framed(tmp_path))
     (clip,) = reader.clips()
-    assert (clip.key, clip.person, clip.dataset) == ("own/p1/smile/8-12", "own/p1", "own")
+    assert (clip.key, clip.subject, clip.dataset) == ("own/p1/smile/8-12", "own/p1", "own")
     assert (clip.onset, clip.apex, clip.offset, clip.fps, clip.emotion) == (8, 10, 12, 100.0, "happiness")
     assert clip.action_units == (ActionUnit(6), ActionUnit(12, side="L"))
     assert clip.labels == {"action_units": ("6+L12",)}
@@ -160,12 +160,12 @@ def test_an_image_in_two_columns_is_listed_twice_where_two_rows_name_it(tmp_path
     ]
 
 
-def test_a_folder_under_two_persons_is_a_fault_even_where_the_clips_are_apart(tmp_path):
+def test_a_folder_under_two_subjects_is_a_fault_even_where_the_clips_are_apart(tmp_path):
     framed(tmp_path, "own,p1,x,fear,a,8,,9,,", "own,p2,y,fear,a,11,,12,,", "own,p2,z,fear,./a,10,,10,,")
     assert told(tmp_path) == [
-        "manifest.csv, row 2 (p1/x): the folder a is listed for another person in rows 3, 4",
-        "manifest.csv, row 3 (p2/y): the folder a is listed for another person in row 2",
-        "manifest.csv, row 4 (p2/z): the folder ./a is listed for another person in row 2",
+        "manifest.csv, row 2 (p1/x): the folder a is listed for another subject in rows 3, 4",
+        "manifest.csv, row 3 (p2/y): the folder a is listed for another subject in row 2",
+        "manifest.csv, row 4 (p2/z): the folder ./a is listed for another subject in row 2",
     ]
 
 
@@ -182,14 +182,15 @@ def test_clips_of_one_folder_may_not_share_a_frame(tmp_path, times, faults):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs {REAL}")
-def test_casme_ii_listed_again_under_other_persons(tmp_path):
-    """145 real images of flow, each listed again for another person: the score would rise, and nothing would say so."""
+def test_casme_ii_listed_again_under_other_subjects(tmp_path):
+    """145 real images of flow, each listed again for another subject: the score would rise, and nothing would say "
+    "so."""
     header, *lines = (REAL / "manifest.csv").read_text().splitlines()
     own = [line.split(",") for line in lines if line.startswith("casme2,")]
-    persons = [cells[1] for cells in own]
+    subjects = [cells[1] for cells in own]
     again = [
         [cells[0], other, f"again_{cells[1]}_{cells[2]}", *cells[3:]]
-        for cells, other in zip(own, persons[7:] + persons[:7], strict=True)
+        for cells, other in zip(own, subjects[7:] + subjects[:7], strict=True)
     ]
     rows = [[*cells[:4], *(str(REAL / path) for path in cells[4:])] for cells in (*own, *again)]
     (tmp_path / "manifest.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
@@ -374,7 +375,7 @@ def test_the_example_is_sound(tmp_path):
     Manifest.write_example(tmp_path / "new")
     reader = Manifest(tmp_path / "new")
     assert reader.faults() == ()
-    assert len({clip.person for clip in reader.clips()}) == 4
+    assert len({clip.subject for clip in reader.clips()}) == 4
     assert len({clip.emotion for clip in reader.clips()}) == 3
     clip = reader.clips()[0]
     assert reader.frames(clip, [clip.onset, clip.apex, clip.offset], "colour").shape == (3, 64, 64, 3)
@@ -386,7 +387,7 @@ def test_the_442_flow_images_of_megc_2019():
     reader = Manifest(REAL, channels={"onset_apex": names, "apex_offset": names})
     assert reader.faults() == ()
     clips = reader.clips()
-    assert (len(clips), len({clip.person for clip in clips})) == (442, 68)
+    assert (len(clips), len({clip.subject for clip in clips})) == (442, 68)
     assert Counter(clip.dataset for clip in clips) == {"smic": 164, "casme2": 145, "samm": 133}
     assert Counter(clip.emotion for clip in clips) == {"negative": 250, "positive": 109, "surprise": 83}
     assert dict(reader.modalities()) == dict.fromkeys(("onset_apex", "apex_offset"), Modality(names))

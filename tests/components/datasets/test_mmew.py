@@ -64,7 +64,7 @@ def test_the_released_counts(tmp_path):
     clips = reader.clips()
     assert reader.faults(table_only=True) == ()
     assert Counter(clip.emotion for clip in clips) == COUNTS
-    assert (len(clips), len({clip.person for clip in clips})) == (300, 30)
+    assert (len(clips), len({clip.subject for clip in clips})) == (300, 30)
     assert reader.facts()["label version"] == "the owners' (300 rows)"
     four = label_set({word: word for word in ("others", "disgust", "surprise", "happiness")}, clips)
     assert sum(four.of(clip) is not None for clip in clips) == 263
@@ -76,7 +76,7 @@ def test_cells_as_people_typed_them(tmp_path):
     first, second = Mmew(build(tmp_path)).clips()
     assert (first.key, first.apex, first.fps) == ("mmew/S01/S01-01-001/1-6", 4, 90.0)
     assert first.labels == {"action_units": ("6+12",)}
-    assert (second.person, second.emotion, second.apex, second.offset) == ("mmew/S02", "others", 3, 5)
+    assert (second.subject, second.emotion, second.apex, second.offset) == ("mmew/S02", "others", 3, 5)
     assert second.action_units == (ActionUnit(4, side="R"), ActionUnit(12, side="L"))
     assert second.labels == {"action_units": ("4R+12L",), "remarks": ("hand before the mouth",)}
     assert Mmew.corrections == ()
@@ -223,7 +223,7 @@ def test_the_example_is_sound(tmp_path):
     Mmew.write_example(tmp_path)
     reader = Mmew(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert (len(reader.clips()), len({clip.person for clip in reader.clips()})) == (5, 3)
+    assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (5, 3)
     assert reader.clips()[0].namespace.startswith("synthetic-")
     assert "imitates" in reader.facts()["label version"]
     assert reader.facts()["cropped"] == "no"

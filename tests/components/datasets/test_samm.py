@@ -80,7 +80,7 @@ def test_the_whole_table_with_its_header_in_either_place(tmp_path, preface):
     reader = Samm(tmp_path)
     clips = reader.clips()
     assert reader.faults(table_only=True) == ()
-    assert (len(clips), len({clip.person for clip in clips})) == (159, 29)
+    assert (len(clips), len({clip.subject for clip in clips})) == (159, 29)
     assert Counter(clip.emotion for clip in clips) == COUNTS
     assert [sum(clip.labels["objective class"] == (n,) for clip in clips) for n in "1234567"] == [*SAMM_OBJECTIVE]
     assert sum(LABEL_SETS["megc2019_3"].of(clip) is not None for clip in clips) == 133
@@ -93,7 +93,7 @@ def test_the_whole_table_with_its_header_in_either_place(tmp_path, preface):
 def test_reads_cells_as_people_typed_them(tmp_path):
     first, second, third = Samm(build(tmp_path)).clips()
     assert first.key == "samm/006/006_1_2/5562-5566"
-    assert (first.fps, first.person, first.kind) == (200.0, "samm/006", "micro")
+    assert (first.fps, first.subject, first.kind) == (200.0, "samm/006", "micro")
     assert first.labels == {
         "action_units": ("4+7",),
         "inducement code": ("1",),
@@ -310,12 +310,12 @@ def test_a_table_without_its_columns(tmp_path):
 
 
 # --- the long videos --------------------------------------------------------------------------------------------------
-def test_long_videos_hold_several_expressions_of_the_same_persons(tmp_path):
+def test_long_videos_hold_several_expressions_of_the_same_subjects(tmp_path):
     build_long(tmp_path)
     reader = Samm(tmp_path, part="long", kind="both")
     first, second, third = reader.clips()
     assert list(map(str, reader.faults())) == []
-    assert (first.key, first.video, first.person) == ("samm_long/006/006_1/2-4", "006_1", "samm/006")
+    assert (first.key, first.video, first.subject) == ("samm_long/006/006_1/2-4", "006_1", "samm/006")
     assert first.labels["filename"] == ("006_1_2",)
     assert (second.kind, second.apex, second.emotion, second.labels["notes"]) == ("macro", None, None, ("Smiles",))
     assert (second.labels["type"], third.subject_id) == (("Macro",), "007")
@@ -376,7 +376,7 @@ def test_the_example_is_sound(tmp_path):
     Samm.write_example(tmp_path)
     for reader in (Samm(tmp_path), Samm(tmp_path, part="long", kind="both")):
         assert list(map(str, reader.faults())) == []
-        assert len({clip.person for clip in reader.clips()}) > 1
+        assert len({clip.subject for clip in reader.clips()}) > 1
         clip = reader.clips()[0]
         pixels = reader.frames(clip, [clip.onset], "colour")
         assert (pixels[..., 0] == pixels[..., 2]).all()

@@ -42,7 +42,7 @@ TEXT = ([], [None, "TotalMF: frames of the expression"], ["Note: the clips are n
 
 
 def build(root: Path, camera: str = "HS") -> Path:
-    """Write four short clips of two persons."""
+    """Write four short clips of two subjects."""
     top = root / camera
     smic_folder(top, 1, "negative", "s1_ne_01", range(559740, 559745))
     smic_folder(top, 1, "positive", "s1_po_01", range(701843, 701846))
@@ -80,7 +80,7 @@ def test_all_164_clips(tmp_path):
     reader = Smic(smic_folders(tmp_path))
     clips = reader.clips()
     assert list(map(str, reader.faults())) == []
-    assert (len(clips), len({clip.person for clip in clips})) == (164, 16)
+    assert (len(clips), len({clip.subject for clip in clips})) == (164, 16)
     assert Counter(clip.emotion for clip in clips) == {"negative": 70, "positive": 51, "surprise": 43}
     assert sum(clip.subject_id == "s3" for clip in clips) == 39
     for name in ("megc2019_3", "smic_3"):
@@ -98,7 +98,7 @@ def test_all_164_clips(tmp_path):
 def test_a_clip_is_its_folder_from_its_first_frame_to_its_last(tmp_path):
     reader = Smic(build(tmp_path))
     first, second, third, _ = reader.clips()
-    assert (first.key, first.person) == ("smic/s1/s1_ne_01/559740-559744", "smic/s1")
+    assert (first.key, first.subject) == ("smic/s1/s1_ne_01/559740-559744", "smic/s1")
     assert (first.apex, first.fps, first.emotion) == (None, 100.0, "negative")
     assert first.labels == {"challenge name": ("s01_ne_01",)}
     assert (second.video, second.emotion, third.subject_id) == ("s1_po_01", "positive", "s12")
@@ -108,13 +108,13 @@ def test_a_clip_is_its_folder_from_its_first_frame_to_its_last(tmp_path):
 
 
 @pytest.mark.parametrize(("camera", "fps"), [("HS", 100.0), ("VIS", 25.0), ("NIR", 25.0)])
-def test_three_cameras_of_the_same_persons(tmp_path, camera, fps):
+def test_three_cameras_of_the_same_subjects(tmp_path, camera, fps):
     for each in ("HS", "VIS", "NIR"):
         build(tmp_path, each)
     reader = Smic(tmp_path, camera=camera)
     assert reader.faults() == ()
     clip = reader.clips()[0]
-    assert (clip.fps, clip.person) == (fps, "smic/s1")
+    assert (clip.fps, clip.subject) == (fps, "smic/s1")
     assert clip.dataset == {"HS": "smic", "VIS": "smic_vis", "NIR": "smic_nir"}[camera]
     kept = [LABEL_SETS["megc2019_3"].of(each) for each in reader.clips()]
     assert all(kept) if camera == "HS" else not any(kept)
@@ -229,7 +229,7 @@ def test_two_folders_with_the_same_frames_are_told_whatever_they_are_called(tmp_
     says(second, "positive/s1_po_02: begins with the same frame as HS/s1/micro/negative/s1_ne_01")
     # Nobody can tell which one is right.
     assert [clip.video for clip in reader.clips()] == ["s1_po_01", "s12_ne_03", "s12_sur_01"]
-    # Another person may have the same numbers, and frames may be counted from 1 in each clip.
+    # Another subject may have the same numbers, and frames may be counted from 1 in each clip.
     shutil.rmtree(top / "s1/micro/positive/s1_po_02")
     smic_folder(top, 2, "negative", "s2_ne_01", range(559740, 559745))
     for name, shade in (("s3_ne_01", 10), ("s3_ne_02", 20)):
@@ -256,7 +256,7 @@ def test_clips_are_counted_against_those_published(tmp_path, lost, version, gaps
         shutil.rmtree(inner[word][2 * index])
     reader = Smic(tmp_path)
     assert reader.facts()["label version"] == f"HS, short clips: {version}"
-    # The made-up names of all 164 count over all persons.
+    # The made-up names of all 164 count over all subjects.
     told = [str(remark) for remark in reader.remarks() if "not there" in str(remark)]
     assert bool(told) == bool(gaps)
     for index, word in enumerate(lost):
@@ -272,7 +272,7 @@ def test_numbers_that_no_clip_has_are_told_where_clips_are_too_few(tmp_path):
     assert reader.facts()["label version"].startswith(
         "HS, short clips: 5 of 164: negative 3, not 70, positive 1, not 51"
     )
-    assert "2 persons, not 16" in reader.facts()["label version"]
+    assert "2 subjects, not 16" in reader.facts()["label version"]
 
 
 @pytest.mark.parametrize("camera", ["VIS", "NIR"])
@@ -283,7 +283,7 @@ def test_clips_of_the_slow_cameras_are_counted_too(tmp_path, camera):
     assert Smic(tmp_path, camera=camera).facts()["label version"] == told
     smic_folder(tmp_path / camera, 9, "negative", "s9_ne_01")
     told = Smic(tmp_path, camera=camera).facts()["label version"]
-    assert told.startswith(f"{camera}, short clips: 72, not 71: 9 persons, not 8; ")
+    assert told.startswith(f"{camera}, short clips: 72, not 71: 9 subjects, not 8; ")
 
 
 def test_all_faults_are_told_at_once(tmp_path):
@@ -331,7 +331,7 @@ def test_a_recording_holds_up_to_three_expressions(tmp_path, place):
         "smic_long/s12/s12_po_01/101-104",
     ]
     second = reader.clips()[2]
-    assert (second.emotion, second.apex, second.fps, second.person) == ("surprise", None, 100.0, "smic/s1")
+    assert (second.emotion, second.apex, second.fps, second.subject) == ("surprise", None, 100.0, "smic/s1")
     assert second.labels == {
         "first frame": ("100",),
         "last frame": ("130",),
@@ -406,7 +406,7 @@ def test_rows_of_the_long_table_that_are_wrong(tmp_path, cells, words):
     assert len(reader.clips()) == 5
 
 
-def test_a_row_of_a_person_with_words_for_numbers_is_no_line_of_text(tmp_path):
+def test_a_row_of_a_subject_with_words_for_numbers_is_no_line_of_text(tmp_path):
     reader = Smic(write_long(tmp_path, [*ROWS, row(2, "about", "see", "below", emotion=None)]), part="long")
     told = "\n".join(map(str, reader.faults(table_only=True)))
     assert told.count("row 5 (s2/about)") == 4
@@ -539,7 +539,7 @@ def test_the_example_is_sound(tmp_path):
     Smic.write_example(tmp_path)
     for reader in (Smic(tmp_path), Smic(tmp_path, part="long")):
         assert list(map(str, reader.faults())) == []
-        assert len({clip.person for clip in reader.clips()}) > 1
+        assert len({clip.subject for clip in reader.clips()}) > 1
         clip = reader.clips()[0]
         assert reader.frames(clip, [clip.onset], "colour").shape == (1, 240, 320, 3)
         assert clip.namespace == "synthetic-0"

@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.interfaces import ConfusionMetric, Metric, metrics
-from microexpr.evaluation.predictions import by_class, by_database, by_person, mean_of_folds, score_named
+from microexpr.evaluation.predictions import by_class, by_database, by_subject, mean_of_folds, score_named
 from microexpr.evaluation.predictions import score as score_predictions
 
 NAMES = ("macro_f1", "macro_f1_all", "uf1", "uar", "accuracy", "macro_precision", "macro_recall", "weighted_f1")
@@ -193,15 +193,15 @@ def test_rates_of_a_class_never_seen():
 CLASSES = ("negative", "positive", "surprise")
 
 
-def predicted(n=200, seed=0, persons=9):
-    """Voted clips of two databases, as `Result.predictions` gives them; a fold is a person."""
+def predicted(n=200, seed=0, subjects=9):
+    """Voted clips of two databases, as `Result.predictions` gives them; a fold is a subject."""
     rng = np.random.default_rng(seed)
-    who = rng.integers(persons, size=n)
+    who = rng.integers(subjects, size=n)
     proba = rng.dirichlet(np.ones(3), n)
     return pd.DataFrame(
         {
             "clip": [f"{'casme2' if p < 4 else 'samm'}/{p}/{row}/1-9" for row, p in enumerate(who)],
-            "person": [f"lab/{p}" for p in who],
+            "subject": [f"lab/{p}" for p in who],
             "fold": [f"lab-{p}" for p in who],
             "y_true": np.where(who == 0, 0, rng.integers(3, size=n)),
             "y_pred": proba.argmax(1),
@@ -234,21 +234,21 @@ def test_by_database_scores_each_alone_over_the_classes_that_it_has():
     assert found.index.tolist() == ["casme2", "samm"]
     for name, rows in found.iterrows():
         own = table[table["clip"].str.startswith(name)]
-        assert (rows["clips"], rows["persons"], rows["classes"]) == (len(own), own["person"].nunique(), 3)
+        assert (rows["clips"], rows["subjects"], rows["classes"]) == (len(own), own["subject"].nunique(), 3)
         assert rows["uf1"] == pytest.approx(f1_score(own["y_true"], own["y_pred"], average="macro"))
         assert rows["accuracy"] == pytest.approx(accuracy_score(own["y_true"], own["y_pred"]))
     alone = by_database(table[table["y_true"] != 2], ("uf1",))
     assert alone["classes"].tolist() == [2, 2]
 
 
-def test_by_person_gives_accuracy_and_no_f1():
+def test_by_subject_gives_accuracy_and_no_f1():
     table = predicted()
-    found = by_person(table)
-    assert list(found.columns) == ["person", "clips", "classes", "right", "accuracy"]
+    found = by_subject(table)
+    assert list(found.columns) == ["subject", "clips", "classes", "right", "accuracy"]
     assert found["clips"].sum() == len(table)
     assert found.loc[0, "classes"] == 1
     for row in found.itertuples():
-        own = table[table["person"] == row.person]
+        own = table[table["subject"] == row.subject]
         assert row.accuracy == accuracy_score(own["y_true"], own["y_pred"])
 
 

@@ -505,7 +505,7 @@ def test_pca_svm_learns_caps_its_components_and_takes_two_classes_but_not_one() 
 
 
 def test_pca_svm_on_real_flow() -> None:
-    """UF1 0.7105, UAR 0.7156 over 68 persons and 442 flow images of the MEGC 2019 composite database."""
+    """UF1 0.7105, UAR 0.7156 over 68 subjects and 442 flow images of the MEGC 2019 composite database."""
     import cv2
     from sklearn.metrics import f1_score, recall_score
 
@@ -515,10 +515,10 @@ def test_pca_svm_on_real_flow() -> None:
     rows = list(csv.DictReader((root / "manifest.csv").read_text("utf-8").splitlines()))
     x = np.stack([cv2.imread(str(root / row["onset_apex"])).ravel() for row in rows]).astype(np.float32)
     y = np.array([("negative", "positive", "surprise").index(row["emotion"]) for row in rows])
-    persons = np.array([row["dataset"] + row["subject"] for row in rows])
+    subjects = np.array([row["dataset"] + row["subject"] for row in rows])
     predicted = np.empty_like(y)
-    for person in np.unique(persons):
-        test = persons == person
+    for subject in np.unique(subjects):
+        test = subjects == subject
         estimator = models.build("pca_svm", {})(view(28), 3, {}).fit(x[~test], y[~test])
         predicted[test] = estimator.predict_proba(x[test]).argmax(1)
     assert f1_score(y, predicted, average="macro") == pytest.approx(0.7105, abs=0.01)

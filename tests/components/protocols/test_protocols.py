@@ -1,6 +1,8 @@
 """Protocols: who is trained on and who is tested on."""
 
+import hashlib
 import itertools
+import json
 from collections import Counter
 
 import numpy as np
@@ -19,16 +21,16 @@ EMOTIONS = ("others", "disgust", "happiness", "repression", "surprise", "sadness
 CASME2 = (99, 63, 32, 27, 25, 7, 2)
 
 
-def clips(counts, persons=26, seed=0):
+def clips(counts, subjects=26, seed=0):
     rng = np.random.default_rng(seed)
     label = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    who = rng.integers(persons, size=label.size)
+    who = rng.integers(subjects, size=label.size)
     return pd.DataFrame(
         {
             "key": [f"casme2/{p:02}/EP{row:03}/1-40" for row, p in enumerate(who)],
             "dataset": "casme2",
             "subject_id": [f"{p:02}" for p in who],
-            "person": [f"casme2/{p:02}" for p in who],
+            "subject": [f"casme2/{p:02}" for p in who],
             "emotion": [EMOTIONS[c] for c in label],
             "label": label,
         }
@@ -202,7 +204,7 @@ def test_adams_gives_every_class_one_before_two_and_keeps_the_sum():
     assert adams(numbers, 10_000, room).tolist() == room.tolist()
 
 
-def test_loso_tests_every_person_once_in_order():
+def test_loso_tests_every_subject_once_in_order():
     table = clips(CASME2)
     folds = list(protocols.build("loso", {})(table, np.random.default_rng(0)))
     assert [fold.name for fold in folds] == sorted(f"casme2-{p}" for p in set(table["subject_id"]))
@@ -210,26 +212,26 @@ def test_loso_tests_every_person_once_in_order():
     for fold in folds:
         check(table, fold)
         assert fold.val is None
-        tested, trained = (set(table["person"].iloc[rows]) for rows in (fold.test, fold.train))
+        tested, trained = (set(table["subject"].iloc[rows]) for rows in (fold.test, fold.train))
         assert len(tested) == 1
         assert not tested & trained
 
 
 def test_loso_keeps_one_human_of_two_databases_together():
-    table = clips([10, 10], persons=4)
+    table = clips([10, 10], subjects=4)
     table["dataset"] = ["a", "b"] * 10
     folds = list(protocols.build("loso", {})(table, np.random.default_rng(0)))
-    assert len(folds) == table["person"].nunique()
+    assert len(folds) == table["subject"].nunique()
 
 
 @pytest.mark.parametrize(
-    ("persons", "message"),
+    ("subjects", "message"),
     [(["casme2/01"] * 4, "only 'casme2/01'"), ([], "no clip"), (["a/b-c", "a-b/c"], "same name")],
 )
-def test_loso_needs_two_persons_with_names_of_their_own(persons, message):
+def test_loso_needs_two_subjects_with_names_of_their_own(subjects, message):
     # Told at the call, before any fold is asked for.
     with pytest.raises(SplitError, match=message):
-        protocols.build("loso", {})(pd.DataFrame({"person": persons}), np.random.default_rng(0))
+        protocols.build("loso", {})(pd.DataFrame({"subject": subjects}), np.random.default_rng(0))
 
 
 def test_loso_needs_two_classes():
@@ -249,19 +251,19 @@ NEW = [
 
 
 def composite(seed=0, shared=True):
-    """Clips of three databases; persons 0 and 1 of CASME II are also in SAMM."""
+    """Clips of three databases; subjects 0 and 1 of CASME II are also in SAMM."""
     rng = np.random.default_rng(seed)
     parts = []
-    for name, numbers, persons in (("casme2", (40, 30, 20), 8), ("samm", (60, 15, 9), 9), ("smic", (20, 20, 20), 7)):
+    for name, numbers, subjects in (("casme2", (40, 30, 20), 8), ("samm", (60, 15, 9), 9), ("smic", (20, 20, 20), 7)):
         label = rng.permutation(np.repeat(np.arange(3), numbers))
-        who = rng.integers(persons, size=label.size)
+        who = rng.integers(subjects, size=label.size)
         space = [("lab" if shared and name != "smic" and p < 2 else name) for p in who]
         parts.append(
             pd.DataFrame(
                 {
                     "key": [f"{name}/{p}/{row}/1-9" for row, p in enumerate(who)],
                     "dataset": name,
-                    "person": [f"{s}/{p}" for s, p in zip(space, who, strict=True)],
+                    "subject": [f"{s}/{p}" for s, p in zip(space, who, strict=True)],
                     "emotion": [EMOTIONS[c] for c in label],
                     "label": label,
                 }
@@ -303,8 +305,8 @@ def test_folds_are_partitions_and_test_each_clip_at_most_once_a_repeat(name, par
 @pytest.mark.parametrize(("name", "params"), NEW)
 def test_who_is_tested_is_trained_on_only_where_it_says_so(name, params):
     table = composite()
-    person = table["person"].to_numpy()
-    both = [set(person[fold.train]) & set(person[fold.test]) for fold in folds_of(name, params, table)]
+    subject = table["subject"].to_numpy()
+    both = [set(subject[fold.train]) & set(subject[fold.test]) for fold in folds_of(name, params, table)]
     if protocols.build(name, params).subject_independent:
         assert not any(both)
     else:
@@ -329,15 +331,15 @@ def test_the_generator_alone_decides(name, params):
 
 
 @pytest.mark.parametrize(("name", "params"), [*NEW, ("loso", {})])
-def test_validation_is_cut_inside_the_training_persons(name, params):
+def test_validation_is_cut_inside_the_training_subjects(name, params):
     table, recipe = composite(), Experiment(validation=0.2)
-    person = table["person"].to_numpy()
+    subject = table["subject"].to_numpy()
     for fold in folds_of(name, params, table):
         cut = cut_val(fold, table, recipe)
         assert (cut.name, cut.repeat, cut.note) == (fold.name, fold.repeat, fold.note)
         np.testing.assert_array_equal(cut.test, fold.test)
         np.testing.assert_array_equal(np.sort(np.concatenate([cut.train, cut.val])), fold.train)
-        train, val, test = (set(person[rows]) for rows in (cut.train, cut.val, cut.test))
+        train, val, test = (set(subject[rows]) for rows in (cut.train, cut.val, cut.test))
         assert train
         assert val
         assert not train & val
@@ -362,14 +364,14 @@ def imbalance(table, folds):
     return (tested**2 / tested.sum(0)).sum()
 
 
-def test_every_person_is_tested_once_in_every_repeat():
+def test_every_subject_is_tested_once_in_every_repeat():
     table = clips(CASME2)
     folds = folds_of("subject_kfold", {"k": 5, "repeats": 4}, table)
     assert [fold.name for fold in folds] == [f"r{r}-f{f}" for r in range(1, 5) for f in range(1, 6)]
     divisions = set()
     for repeat in range(1, 5):
-        tested = [frozenset(table["person"].iloc[fold.test]) for fold in folds if fold.repeat == repeat]
-        assert sum(map(len, tested)) == table["person"].nunique()
+        tested = [frozenset(table["subject"].iloc[fold.test]) for fold in folds if fold.repeat == repeat]
+        assert sum(map(len, tested)) == table["subject"].nunique()
         divisions.add(frozenset(tested))
     assert len(divisions) == 4
 
@@ -384,23 +386,25 @@ def test_names_sort_in_their_order():
 def test_classes_are_shared_out_better_than_by_chance(seed):
     table = clips(CASME2, seed=seed)
     rng = np.random.default_rng(seed)
-    person = table["person"].to_numpy()
+    subject = table["subject"].to_numpy()
     ours = imbalance(table, [fold.test for fold in folds_of("subject_kfold", {"k": 5}, table, seed)])
     chance = []
     for _ in range(1_000):
-        fold_of = dict(zip(sorted(set(person)), rng.permutation(np.arange(table["person"].nunique()) % 5), strict=True))
-        number = np.array([fold_of[who] for who in person])
+        fold_of = dict(
+            zip(sorted(set(subject)), rng.permutation(np.arange(table["subject"].nunique()) % 5), strict=True)
+        )
+        number = np.array([fold_of[who] for who in subject])
         chance.append(imbalance(table, [np.flatnonzero(number == f) for f in range(5)]))
     assert ours < min(chance)
 
 
-def test_few_persons_are_divided_nearly_as_well_as_they_can_be():
+def test_few_subjects_are_divided_nearly_as_well_as_they_can_be():
     for seed in range(8):
-        table = clips([30, 20, 10], persons=8, seed=seed)
-        persons, number = np.unique(table["person"], return_inverse=True)
+        table = clips([30, 20, 10], subjects=8, seed=seed)
+        subjects, number = np.unique(table["subject"], return_inverse=True)
         best = min(
             imbalance(table, [np.flatnonzero(np.array(way)[number] == f) for f in range(2)])
-            for way in itertools.product(range(2), repeat=len(persons))
+            for way in itertools.product(range(2), repeat=len(subjects))
             if len(set(way)) == 2
         )
         ours = imbalance(table, [fold.test for fold in folds_of("subject_kfold", {"k": 2}, table, seed)])
@@ -410,17 +414,17 @@ def test_few_persons_are_divided_nearly_as_well_as_they_can_be():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 12), st.integers(2, 9), st.integers(0, 3))
-def test_no_fold_stays_empty(persons, k, seed):
-    table = clips([25, 10, 4], persons=persons, seed=seed)
-    if (present := table["person"].nunique()) < k:
+def test_no_fold_stays_empty(subjects, k, seed):
+    table = clips([25, 10, 4], subjects=subjects, seed=seed)
+    if (present := table["subject"].nunique()) < k:
         with pytest.raises(SplitError, match=rf"k = {k} folds, but the table has {present}\."):
             folds_of("subject_kfold", {"k": k}, table, seed)
         return
     assert all(fold.test.size for fold in folds_of("subject_kfold", {"k": k}, table, seed))
 
 
-def test_as_many_folds_as_persons_is_loso_and_cannot_be_repeated():
-    table = clips([30, 20], persons=6)
+def test_as_many_folds_as_subjects_is_loso_and_cannot_be_repeated():
+    table = clips([30, 20], subjects=6)
     tested = {frozenset(fold.test.tolist()) for fold in folds_of("subject_kfold", {"k": 6}, table)}
     assert tested == {frozenset(fold.test.tolist()) for fold in folds_of("loso", {}, table)}
     with pytest.raises(SplitError, match="no more than 1 divisions worth having, but repeats = 2"):
@@ -441,13 +445,13 @@ def test_clips_are_dealt_out_anew_in_every_repeat():
 
 
 def test_too_little_for_k_folds():
-    with pytest.raises(SplitError, match=r"subject_kfold divides persons into k = 5 folds, but the table has 1\."):
-        folds_of("subject_kfold", {}, clips([10, 10], persons=1))
+    with pytest.raises(SplitError, match=r"subject_kfold divides subjects into k = 5 folds, but the table has 1\."):
+        folds_of("subject_kfold", {}, clips([10, 10], subjects=1))
     with pytest.raises(SplitError, match="clip_kfold divides clips into k = 5 folds, but the table has 3"):
         folds_of("clip_kfold", {}, clips([2, 1]))
     with pytest.raises(SplitError, match=r"r1-f\d has clips of one class only to train on\. Take a larger k"):
         folds_of("clip_kfold", {"k": 2}, clips([5, 1]))
-    alone = pd.DataFrame({"key": list("abcd"), "person": ["p", "p", "q", "q"], "label": [0, 0, 1, 1]})
+    alone = pd.DataFrame({"key": list("abcd"), "subject": ["p", "p", "q", "q"], "label": [0, 0, 1, 1]})
     with pytest.raises(SplitError, match="subject_kfold: fold r1-f1 has clips of one class only to train on"):
         folds_of("subject_kfold", {"k": 2}, alone)
     for name in ("subject_kfold", "clip_kfold"):
@@ -467,13 +471,13 @@ def test_each_database_is_tested_once_by_all_the_others():
         assert not fold.note
 
 
-def test_persons_of_the_tested_database_are_kept_out_of_training_and_told():
+def test_subjects_of_the_tested_database_are_kept_out_of_training_and_told():
     table = composite()
     casme2, samm, smic = folds_of("leave_one_database_out", {}, table)
-    lost = ((table["dataset"] == "samm") & table["person"].str.startswith("lab/")).sum()
+    lost = ((table["dataset"] == "samm") & table["subject"].str.startswith("lab/")).sum()
     assert lost > 0
     assert casme2.train.size == (table["dataset"] != "casme2").sum() - lost
-    assert f"2 of the persons are also in samm and smic, where their {lost} clips are kept out" in casme2.note
+    assert f"2 of the subjects are also in samm and smic, where their {lost} clips are kept out" in casme2.note
     assert "(lab/0, lab/1)" in casme2.note
     assert "are also in casme2 and smic" in samm.note
     assert not smic.note
@@ -485,7 +489,7 @@ def test_train_on_one_test_on_another():
     assert fold.name == "samm-to-casme2"
     assert set(table["dataset"].iloc[fold.test]) == {"casme2"}
     assert set(table["dataset"].iloc[fold.train]) == {"samm"}
-    assert "2 of the persons are also in samm" in fold.note
+    assert "2 of the subjects are also in samm" in fold.note
     assert fold.note.endswith("smic: neither trained on nor tested.")
     (several,) = folds_of("cross_database", {"train": ["samm", "casme2"], "test": ["smic"]}, table)
     assert several.name == "samm+casme2-to-smic"
@@ -511,9 +515,46 @@ def test_databases_that_cannot_be():
         protocols.build("cross_database", {"test": ["smic"]})
     with pytest.raises(SplitError, match=r"fold samm has clips of one class only to train on\. Join other databases"):
         folds_of("leave_one_database_out", {}, table[(table["dataset"] == "samm") | (table["label"] == 0)])
-    same = table.assign(person="lab/1")
+    same = table.assign(subject="lab/1")
     with pytest.raises(SplitError, match="fold casme2 has no clip to train on"):
         folds_of("leave_one_database_out", {}, same)
     slashed = table.assign(dataset=np.where(table["dataset"] == "smic", "a/b", "a-b"))
     with pytest.raises(SplitError, match="two databases have the same name"):
         folds_of("leave_one_database_out", {}, slashed)
+
+
+# --- folds of version 0.1 ---------------------------------------------------------------------------------------------
+FOLDS_OF_0_1 = {
+    ("clip_kfold", ()): "5e5bc5056d97ffae",
+    ("clip_kfold", (("repeats", 2),)): "55695efa9371a88f",
+    ("group_pairs", ()): "48396b60f0da657a",
+    ("group_pairs", (("groups", 4),)): "48c7ba570df8f832",
+    ("leave_one_database_out", ()): "d43e4c829d743156",
+    ("loso", ()): "a4dd04dfc529ae5d",
+    ("paper_holdout", ()): "7c0fe5b4a964b828",
+    ("subject_kfold", ()): "b2c8bbfb9df8cf32",
+    ("subject_kfold", (("repeats", 2),)): "c9d6f77d1fa930aa",
+}
+"""Digests of all folds that version 0.1 made of the table below, whose column of people was called person."""
+
+
+@pytest.mark.parametrize(("name", "parameters"), FOLDS_OF_0_1)
+def test_folds_are_those_of_version_0_1(name, parameters):
+    rng = np.random.default_rng(3)
+    who = np.sort(rng.integers(1, 19, 150))
+    dataset = np.where(who <= 9, "casme2", "samm")
+    label = rng.integers(0, 4, who.size)
+    places = list(zip(dataset, who, strict=True))
+    table = pd.DataFrame(
+        {
+            "key": [f"{d}/{p:02}/EP{n:03}/1-40" for n, (d, p) in enumerate(places)],
+            "dataset": dataset,
+            "subject_id": [f"{p:02}" for p in who],
+            "subject": [f"{d}/{p:02}" for d, p in places],
+            "label": label,
+        }
+    )
+    folds = protocols.build(name, dict(parameters))(table, np.random.default_rng(5))
+    parts = [(fold.name, fold.repeat, fold.train, fold.val, fold.test) for fold in folds]
+    rows = [[item.tolist() if isinstance(item, np.ndarray) else item for item in part] for part in parts]
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16] == FOLDS_OF_0_1[name, parameters]

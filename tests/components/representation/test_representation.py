@@ -384,18 +384,18 @@ KINDS = {"happiness": (1.5, 0.0), "surprise": (-1.5, 0.0)}
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory) -> Path:
-    """Four persons, two clips each of 6 and 8 frames in which a texture goes right or left; the last has no apex."""
+    """Four subjects, two clips each of 6 and 8 frames in which a texture goes right or left; the last has no apex."""
     root = tmp_path_factory.mktemp("films")
     rows = []
-    for person, (at, (emotion, (u, v))) in itertools.product(range(4), enumerate(KINDS.items())):
-        name, frames = f"s{person}c{at}", 6 + 2 * at
+    for subject, (at, (emotion, (u, v))) in itertools.product(range(4), enumerate(KINDS.items())):
+        name, frames = f"s{subject}c{at}", 6 + 2 * at
         folder = root / name
         folder.mkdir()
-        rest = texture(52, seed=10 * person + at)
+        rest = texture(52, seed=10 * subject + at)
         for number in range(1, frames + 1):
             step = min(number - 1, 3)
             cv2.imwrite(str(folder / f"{number}.png"), moved(rest, u * step / 3, v).astype(np.uint8))
-        rows.append(["own", f"s{person}", f"c{at}", emotion, name, 1, 4, frames])
+        rows.append(["own", f"s{subject}", f"c{at}", emotion, name, 1, 4, frames])
     with (root / "manifest.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["dataset", "subject", "clip", "emotion", "frames", "onset", "apex", "offset"]])
         csv.writer(file).writerows(rows)
@@ -487,13 +487,13 @@ def test_a_clip_without_apex_is_named_with_the_ways_out(films, tmp_path):
 
 
 def ready(root: Path) -> Path:
-    """Ready images of three persons, that are perhaps flow."""
+    """Ready images of three subjects, that are perhaps flow."""
     root.mkdir()
     lines = ["dataset,subject,clip,emotion,flow"]
-    for person, (at, emotion) in itertools.product(range(3), enumerate(KINDS)):
-        file = f"{person}{at}.png"
-        cv2.imwrite(str(root / file), texture(28, seed=person * 2 + at).astype(np.uint8)[..., None].repeat(3, axis=2))
-        lines.append(f"own,p{person},c{at},{emotion},{file}")
+    for subject, (at, emotion) in itertools.product(range(3), enumerate(KINDS)):
+        file = f"{subject}{at}.png"
+        cv2.imwrite(str(root / file), texture(28, seed=subject * 2 + at).astype(np.uint8)[..., None].repeat(3, axis=2))
+        lines.append(f"own,p{subject},c{at},{emotion},{file}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     return root
 

@@ -1,6 +1,6 @@
 """How far two codings of the same videos agree: labels, times, intervals and action units.
 
-A coding is a CSV with the columns ``video, onset, apex, offset, label, action_units, person``, those that there are;
+A coding is a CSV with the columns ``video, onset, apex, offset, label, action_units, subject``, those that there are;
 one row an expression. A row with a video and nothing else says that the video was looked at and nothing found.
 """
 
@@ -27,7 +27,7 @@ IOU: Final = 0.5
 """The overlap that MEGC's spotting rule asks for."""
 RESAMPLES: Final = 10_000
 METHOD: Final[Method] = "expanded"
-"""How intervals of kappa are read from resamples: so that few persons do not make them too narrow."""
+"""How intervals of kappa are read from resamples: so that few subjects do not make them too narrow."""
 
 
 def audit_agreement(
@@ -175,7 +175,7 @@ def _kappa(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Return kappa and its interval over persons, or videos where no person is told; words where there is none."""
+    """Return kappa and its interval over subjects, or videos where no subject is told; words where there is none."""
     if len({*first.tolist(), *second.tolist()}) < 2:
         return {"kappa": None, "low": None, "high": None, "sentence": "one class alone: kappa says nothing"}
     told: dict[str, Any] = {"kappa": float(cohen_kappa_score(first, second)), "low": None, "high": None}
@@ -192,15 +192,15 @@ def _kappa(
         over=np.ones(k, dtype=bool),
         rng=rng_for(seed, "bootstrap"),
         n=resamples,
-        persons=units,
+        subjects=units,
         method=METHOD,
     )
     return told | {"low": found.low, "high": found.high, "unit": unit, "sentence": None}
 
 
 def _unit(events: Sequence[Event]) -> tuple[str, Shaped[np.ndarray, "n"]]:
-    if all(event.person for event in events):
-        return "person", np.array([event.person for event in events])
+    if all(event.subject for event in events):
+        return "subject", np.array([event.subject for event in events])
     return "video", np.array([plain_name(event.video) for event in events])
 
 

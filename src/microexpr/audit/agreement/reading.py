@@ -19,7 +19,7 @@ COLUMNS: Final = {
     "offset": ("offset", "offsetframe", "end", "endframe", "endtime"),
     "label": ("label", "emotion", "class"),
     "action_units": ("action_units", "au", "aus", "action_unit"),
-    "person": ("person", "subject", "participant"),
+    "subject": ("subject", "person", "participant", "subject_id"),
 }
 TIMES: Final = ("onset", "apex", "offset")
 
@@ -33,7 +33,7 @@ class Event:
     times: tuple[float | None, float | None, float | None]
     label: str = ""
     action_units: frozenset[int] = frozenset()
-    person: str = ""
+    subject: str = ""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -101,7 +101,7 @@ def _event(file: Path, line: int, cells: Mapping[str, str]) -> Event:
     coded = parse_action_units(cells.get("action_units", ""))
     units = frozenset(unit.number for unit in coded if not unit.descriptor)  # AD38 is no action unit
     label = cells.get("label", "").casefold()
-    return Event(line, cells["video"], (onset, apex, offset), label, units, cells.get("person", ""))
+    return Event(line, cells["video"], (onset, apex, offset), label, units, cells.get("subject", ""))
 
 
 def _time(file: Path, line: int, name: str, cell: str) -> float | None:

@@ -46,15 +46,16 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
         return
     tested = {clip for fold in result.folds for clip in fold.views.loc[fold.views["part"] == "test", "clip"]}
     strangers = [pair for pair in shared.values() if pair[1] != pair[3]]
-    named = [f"{a} ({person_a}) and {b} ({person_b})" for a, person_a, b, person_b in strangers or shared.values()]
+    named = [f"{a} ({subject_a}) and {b} ({subject_b})" for a, subject_a, b, subject_b in strangers or shared.values()]
     yield Finding(
         "ME016",
         "warning",
         "Frames of test clips are identical to frames of training or validation clips. Only exact copies are found: "
         "re-encoded or mirrored ones pass.",
-        f"{len(shared)} of {len(tested)} test clips, {len(strangers)} of them with frames of another person, for "
+        f"{len(shared)} of {len(tested)} test clips, {len(strangers)} of them with frames of another subject, for "
         f"instance {'; '.join(named[:EXAMPLES])}",
-        "list each recording once, for the person whom it shows, and run again; clips of one person that share frames "
+        "list each recording once, for the subject whom it shows, and run again; clips of one subject that share "
+        "frames "
         "belong into one part of the split",
     )
 
@@ -70,45 +71,48 @@ def _of_several(result: Result) -> set[str]:
 
 
 def _pairs(fold: FoldResult, shared: set[str]) -> dict[str, tuple[str, str, str, str]]:
-    """Return the test clips that share a frame: each with its person, a training clip and that one's person.
+    """Return the test clips that share a frame: each with its subject, a training clip and that one's subject.
 
-    Of several training clips one of another person is taken. A test clip that is itself in training is ME002's.
+    Of several training clips one of another subject is taken. A test clip that is itself in training is ME002's.
     """
     held: dict[str, dict[str, set[str]]] = {}
     found: dict[str, tuple[str, str, str, str]] = {}
     tested = fold.views["part"] == "test"
-    for clip, person, hashes in _rows(fold.views[~tested]):
+    for clip, subject, hashes in _rows(fold.views[~tested]):
         for image in shared.intersection(hashes):
-            held.setdefault(image, {}).setdefault(person, set()).add(clip)
-    for clip, person, hashes in _rows(fold.views[tested]):
+            held.setdefault(image, {}).setdefault(subject, set()).add(clip)
+    for clip, subject, hashes in _rows(fold.views[tested]):
         for image in shared.intersection(hashes):
-            for other_person, clips in held.get(image, {}).items():
+            for other_subject, clips in held.get(image, {}).items():
                 others = sorted(clips - {clip})
-                if others and (clip not in found or other_person != person):
-                    found[clip] = (clip, person, others[0], other_person)
+                if others and (clip not in found or other_subject != subject):
+                    found[clip] = (clip, subject, others[0], other_subject)
     return found
 
 
 def _rows(views: pd.DataFrame) -> Iterator[tuple[str, str, Sequence[str]]]:
     if "hashes" not in views:
         return iter(())
-    return zip(views["clip"], views["person"], views["hashes"], strict=True)
+    return zip(views["clip"], views["subject"], views["hashes"], strict=True)
 
 
 def _started_on_test(result: Result) -> Iterator[Finding]:
     starts = [fold.facts.get("start") for fold in result.folds]
     clips = {clip for start in starts if start for clip in start["clips"]}
-    persons = {person for start in starts if start for person in start["persons"]}
-    if clips or persons:
+    subjects = {subject for start in starts if start for subject in start["subjects"]}
+    if clips or subjects:
         tested = [fold.views[fold.views["part"] == "test"] for fold in result.folds]
-        all_clips, all_persons = ({name for table in tested for name in table[column]} for column in ("clip", "person"))
+        all_clips, all_subjects = (
+            {name for table in tested for name in table[column]} for column in ("clip", "subject")
+        )
         yield Finding(
             "ME002",
             "warning",
             "The starting weights were trained on what is tested.",
-            f"frames of {len(clips)} of {len(all_clips)} test clips, {len(persons)} of {len(all_persons)} test "
-            f"persons, for instance {min(persons or clips)}",
-            "start from weights of other people: fit them without the persons tested here, or take random or published "
+            f"frames of {len(clips)} of {len(all_clips)} test clips, {len(subjects)} of {len(all_subjects)} test "
+            f"subjects, for instance {min(subjects or clips)}",
+            "start from weights of other people: fit them without the subjects tested here, or take random or "
+            "published "
             "ones",
         )
     elif _names_file(result) and not all(start and start["complete"] for start in starts):
@@ -122,12 +126,12 @@ def _started_on_test(result: Result) -> Iterator[Finding]:
 
 
 def before_training(plan: Plan) -> Iterator[str]:
-    """Yield a warning where the starting weights were trained on test persons: all that is known without frames."""
-    known = {person for fold in plan.folds() for person in start_knows(plan, fold).get("persons", ())}
+    """Yield a warning where the starting weights were trained on test subjects: all that is known without frames."""
+    known = {subject for fold in plan.folds() for subject in start_knows(plan, fold).get("subjects", ())}
     if known:
         weights = plan.weights.get("weights", "")
-        persons = many(len(known), "test person")
-        yield f"the starting weights {weights} were trained on {persons}, for instance {min(known)}."
+        subjects = many(len(known), "test subject")
+        yield f"the starting weights {weights} were trained on {subjects}, for instance {min(known)}."
 
 
 def _names_file(result: Result) -> bool:

@@ -94,14 +94,14 @@ def _unfinished(each: Stored) -> Iterator[Finding]:
 
 
 def _leaks(each: Stored) -> Iterator[Finding]:
-    shared = {person for fold in each.folds for person in _both(each.persons, fold)}
+    shared = {subject for fold in each.folds for subject in _both(each.subjects, fold)}
     if shared:
         yield Finding(
             "ME001",
             "warning",
-            "Persons stand in training and test.",
-            f"{len(shared)} persons, for instance {min(shared)}",
-            "take a protocol that divides persons (loso, subject_kfold), or claim nothing about new people",
+            "Subjects stand in training and test.",
+            f"{len(shared)} subjects, for instance {min(shared)}",
+            "take a protocol that divides subjects (loso, subject_kfold), or claim nothing about new people",
         )
     chosen = {clip for fold in each.folds for clip in _both(each.clips, fold)}
     if chosen:
@@ -110,7 +110,7 @@ def _leaks(each: Stored) -> Iterator[Finding]:
             "warning",
             "Test clips were trained on, or chose the model.",
             f"{len(chosen)} clips, for instance {min(chosen)}",
-            "cut validation from the training persons; a score that chose its own model is no score",
+            "cut validation from the training subjects; a score that chose its own model is no score",
         )
 
 
@@ -124,7 +124,7 @@ def _few(each: Stored) -> Iterator[Finding]:
     counts = np.bincount(predictions["y_true"].to_numpy(int), minlength=len(classes))
     few = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
     if few:
-        more = "test every person once (loso), " if each.untested else ""
+        more = "test every subject once (loso), " if each.untested else ""
         yield Finding(
             "ME004",
             "warning",
@@ -153,7 +153,7 @@ def _undistinguished(judged: Sequence[Stored], nulls: Sequence[PermutationNull])
     named = [f"{each.name}: p = {null.p_value:.3f}, 95 of 100 stay under {null.level:.3f}" for each, null in missed]
     said += [*named[:3], *([f"and {len(missed) - 3} more cells"] if len(missed) > 3 else [])]
     said += [
-        f"{each.mixed} of {each.persons} persons have clips of two classes or more, and the test would find a model "
+        f"{each.mixed} of {each.subjects} subjects have clips of two classes or more, and the test would find a model "
         f"that recognises half of the clips in {100 * each.power:.0f} % of such test sets"
         for each in dict.fromkeys(powers.values())
     ][:3]
@@ -161,11 +161,11 @@ def _undistinguished(judged: Sequence[Stored], nulls: Sequence[PermutationNull])
     mend = "report p as it is: it shows neither recognition nor its absence"
     if weak:
         where = "" if len(weak) == len(missed) else f", in {len(weak)} cells"
-        mixed = all(2 * power.mixed >= power.persons for power in powers.values())
-        why = "The test set is too small" if mixed else "Too few persons have clips of two classes"
+        mixed = all(2 * power.mixed >= power.subjects for power in powers.values())
+        why = "The test set is too small" if mixed else "Too few subjects have clips of two classes"
         sentence += f" {why} for this test to have power{where}."
-        mend = f"test every person once (loso), or {mend}" if all(each.untested for each in weak) else mend
-    yield Finding("ME005", "note", sentence, f"Labels permuted within persons: {'; '.join(said)}.", mend)
+        mend = f"test every subject once (loso), or {mend}" if all(each.untested for each in weak) else mend
+    yield Finding("ME005", "note", sentence, f"Labels permuted within subjects: {'; '.join(said)}.", mend)
 
 
 def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
@@ -176,8 +176,8 @@ def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
 def _power(each: Stored) -> PermutationPower:
     predictions, k = each.predictions().sort_values("clip"), len(each.facts["classes"])
     y_true, metric = predictions["y_true"].to_numpy(int), confusion_metric("macro_f1")
-    rng, persons = rng_for(each.experiment.seed, "check/power"), predictions["person"].to_numpy()
-    return permutation_power(metric, y_true, persons, k=k, over=present(y_true, k), rng=rng, level=LEVEL)
+    rng, subjects = rng_for(each.experiment.seed, "check/power"), predictions["subject"].to_numpy()
+    return permutation_power(metric, y_true, subjects, k=k, over=present(y_true, k), rng=rng, level=LEVEL)
 
 
 def _null(each: Stored) -> PermutationNull:
@@ -191,5 +191,5 @@ def _null(each: Stored) -> PermutationNull:
         over=present(y_true, k),
         rng=rng_for(each.experiment.seed, "check"),
         n=PERMUTATIONS,
-        persons=predictions["person"].to_numpy(),
+        subjects=predictions["subject"].to_numpy(),
     )

@@ -102,9 +102,9 @@ class Stored:
         """Return its test clips, voted; of several repeats the first, in which every clip stands once."""
         return self.result.of_repeat(self.result.repeats[0]).predictions()
 
-    def persons(self, fold: FoldResult, *parts: str) -> set[str]:
+    def subjects(self, fold: FoldResult, *parts: str) -> set[str]:
         """Return who stands in some parts of a fold."""
-        return set(fold.views.loc[fold.views["part"].isin(parts), "person"])
+        return set(fold.views.loc[fold.views["part"].isin(parts), "subject"])
 
     def clips(self, fold: FoldResult, *parts: str) -> set[str]:
         """Return the clips in some parts of a fold."""

@@ -135,7 +135,7 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
     if many < 2:
         return
     instead = "; one other was named beforehand" if named else ""
-    instead += f"; one of {len(choice['of'])} was also chosen inside the training persons" if chosen else ""
+    instead += f"; one of {len(choice['of'])} was also chosen inside the training subjects" if chosen else ""
     yield Finding(
         "ME003",
         "note" if named or chosen else "warning",
@@ -148,11 +148,11 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
 def _claim(*, named: bool, chosen: bool, methods: bool) -> str:
     """Return what may be claimed in place of the best on test."""
     if chosen:
-        return "claim the score of the choice made inside the training persons, whatever the best on test gives"
+        return "claim the score of the choice made inside the training subjects, whatever the best on test gives"
     if named:
         return "claim the cell that was named beforehand, whatever the others give"
     if methods:
-        return "let a method be chosen inside the training persons (leaderboard.choice in the study file)"
+        return "let a method be chosen inside the training subjects (leaderboard.choice in the study file)"
     return (
         "claim what is chosen on validation in each fold (the report has it for networks), or name a cell "
         "before anything is trained (named_cell in the study file)"

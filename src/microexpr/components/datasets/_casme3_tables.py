@@ -78,11 +78,11 @@ def alike(files: Sequence[Path]) -> bool:
 
 
 def subject(cells: RowReader) -> str:
-    """Return a row's person as spNO.1; anything else is noted."""
+    """Return a row's subject as spNO.1; anything else is noted."""
     found = cells.required("subject")
     match = re.fullmatch(r"(?:spno\W*)?0*([0-9]+)", found.casefold())
     if found and not match:
-        cells.note(f"the cell subject holds {found!r}", "write the person as the owners do, spNO.1 for instance")
+        cells.note(f"the cell subject holds {found!r}", "write the subject as the owners do, spNO.1 for instance")
     return f"spNO.{match[1]}" if match else ""
 
 

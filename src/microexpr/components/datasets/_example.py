@@ -37,7 +37,7 @@ def draw(
     units: Sequence[str] = ("6", "12"),
     kind: Literal["colour", "grey", "depth"] = "colour",
 ) -> None:
-    """Write one expression of a drawn person, 320x240: `files` are the pictures' names by frame number.
+    """Write one expression of a drawn subject, 320x240: `files` are the pictures' names by frame number.
 
     Depth is 16 bits of one channel, made of the brightness of the face: it has the form of depth and no meaning.
     """

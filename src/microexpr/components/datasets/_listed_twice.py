@@ -1,4 +1,4 @@
-"""Frames that a table lists for two clips: one image under two persons puts the same pixels into training and test."""
+"""Frames that a table lists for two clips: one image under two subjects puts the same pixels into training and test."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def images_twice(table: Path, listed: Sequence[Listed]) -> Iterator[Fault]:
 
 
 def folders_twice(table: Path, listed: Sequence[Listed]) -> Iterator[Fault]:
-    """Yield a fault for each row whose frame folder another person has too, or whose frames another clip has too."""
+    """Yield a fault for each row whose frame folder another subject has too, or whose frames another clip has too."""
     for each, others in _sharing(listed):
         clip, name = each.clip, others[0][1]
-        strangers = [other for other, _ in others if other.clip.person != clip.person]
+        strangers = [other for other, _ in others if other.clip.subject != clip.subject]
         overlapping = [other for other, _ in others if _overlap(clip, other.clip)]
         if strangers:
-            yield _fault(table, each, f"the folder {name} is listed for another person in {_rows(strangers)}")
+            yield _fault(table, each, f"the folder {name} is listed for another subject in {_rows(strangers)}")
         elif overlapping:
             frames = f"the frames {clip.onset}-{clip.offset} of {name}"
             yield _fault(table, each, f"{frames} overlap those of {_rows(overlapping)}")

@@ -1,4 +1,4 @@
-"""How owners name tables, folders and persons, where several readers have to tell the same thing of a name."""
+"""How owners name tables, folders and subjects, where several readers have to tell the same thing of a name."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def with_subjects(root: Path, names: Iterable[str], named: str) -> Path | None:
     return None
 
 
-# --- persons ----------------------------------------------------------------------------------------------------------
+# --- subjects ---------------------------------------------------------------------------------------------------------
 def number_of(text: str, digits: int) -> str:
-    """Return the number in a person's name, padded with zeros; '' where it is none.
+    """Return the number in a subject's name, padded with zeros; '' where it is none.
 
     >>> number_of("S1", 2), number_of("sub0012", 4), number_of("Bob", 2)
     ('01', '0012', '')
@@ -61,17 +61,17 @@ def number_of(text: str, digits: int) -> str:
     return f"{int(match[1]):0{digits}d}" if match else ""
 
 
-def person(cells: RowReader, digits: int, known: str = "") -> str:
-    """Return the number of a row's person; what is none is noted, with the `known` ones."""
+def subject_number(cells: RowReader, digits: int, known: str = "") -> str:
+    """Return the number of a row's subject; what is none is noted, with the `known` ones."""
     found = cells.required("subject")
     number = number_of(found, digits)
     if found and not number:
-        cells.note(f"the cell subject holds {found!r}", f"write the person's number{known}")
+        cells.note(f"the cell subject holds {found!r}", f"write the subject's number{known}")
     return number
 
 
 def check_own(cells: RowReader, subject: str, video: str) -> None:
-    """Note a clip that bears another person's number: sub0001_01 in a row of sub0002."""
+    """Note a clip that bears another subject's number: sub0001_01 in a row of sub0002."""
     own = _OWN.match(video.casefold())
     if subject and own and int(own[1]) != int(subject):
         cells.note(f"{video} is not called after its subject {subject}", "correct the one or the other")
@@ -96,9 +96,9 @@ def left_out(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def alike_folders(places: Iterable[tuple[Path, str, Mapping[int, list[Path]]]]) -> dict[Path, list[Path]]:
-    """Return the folders that begin with the same frame as others of their person and have as many, with those others.
+    """Return the folders that begin with the same frame as others of their subject and have as many, with those others.
 
-    `places` are folders, each with its person and its frames by number. Where frames are counted from 1 in each clip,
+    `places` are folders, each with its subject and its frames by number. Where frames are counted from 1 in each clip,
     numbers tell nothing: there the first picture must be the same.
     """
     alike: dict[tuple[object, ...], list[Path]] = {}

@@ -62,7 +62,7 @@ def miscounted(clips: Iterable[Clip]) -> Iterator[Fault]:
 
 
 def is_text(row: Row) -> bool:
-    """Whether a row holds words and no clip: no person, no clip's name, no two frame numbers, no emotion."""
+    """Whether a row holds words and no clip: no subject, no clip's name, no two frame numbers, no emotion."""
     cells = {name: plain(cell) for name, cell in row.cells.items()}
     numbers = cells["onset"].isdecimal() and cells["offset"].isdecimal()
     coded = numbers or cells.get("emotion", "").casefold() in SHORT.values()

@@ -1,4 +1,4 @@
-"""How SMIC's clips, persons and tables are called, and how many were published."""
+"""How SMIC's clips, subjects and tables are called, and how many were published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORT: Final = {"ne": "negative", "po": "positive", "sur": "surprise"}
 PUBLISHED: Final[Mapping[str, tuple[int, int, Mapping[str, int]]]] = MappingProxyType(
     {"HS": (164, 16, {"negative": 70, "positive": 51, "surprise": 43}), "VIS": (71, 8, {}), "NIR": (71, 8, {})}
 )
-"""Short clips, persons and, where they are known, clips of each emotion, by camera."""
+"""Short clips, subjects and, where they are known, clips of each emotion, by camera."""
 
 
 def is_subject(name: str) -> bool:
@@ -48,10 +48,10 @@ def is_table(name: str, camera: str) -> bool:
 
 def compared(camera: str, clips: Collection[Clip]) -> str:
     """Return how the clips compare with those that were published."""
-    number, persons, words = PUBLISHED[camera]
+    number, subjects, words = PUBLISHED[camera]
     counts, found = Counter(clip.emotion for clip in clips), len({clip.subject_id for clip in clips})
     told = [f"{word} {counts[word]}, not {n}" for word, n in words.items() if counts[word] != n]
-    told += [f"{found} persons, not {persons}"] if found != persons else []
+    told += [f"{found} subjects, not {subjects}"] if found != subjects else []
     if len(clips) == number and not told:
         return "as published, "
     size = f"{len(clips)} of {number}" if len(clips) <= number else f"{len(clips)}, not {number}"
@@ -59,7 +59,7 @@ def compared(camera: str, clips: Collection[Clip]) -> str:
 
 
 def check_name(cells: RowReader, subject: str, video: str) -> None:
-    """Note a name that is not built as the owners build them, or that bears another person's number."""
+    """Note a name that is not built as the owners build them, or that bears another subject's number."""
     match = NAME.fullmatch(video)
     if video and not match:
         cells.note(f"the cell video holds {video!r}, not subject_word_number", "write a name like s1_ne_01")

@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Literal, NamedTuple
 from microexpr.components.datasets import _example
 from microexpr.components.datasets._frame_folder import FrameFolder
 from microexpr.components.datasets._images import is_picture
-from microexpr.components.datasets._naming import is_workbook, kinds, person
+from microexpr.components.datasets._naming import is_workbook, kinds, subject_number
 from microexpr.components.datasets._reader import Reading, TableDataset
 from microexpr.components.datasets._root import child, entries, folders
 from microexpr.components.datasets._table import NO_APEX, RowReader, squeeze
@@ -197,7 +197,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
             labels.pop("second apex", None)
         clip = Clip(
             dataset="casme",
-            subject_id=person(cells, 2),
+            subject_id=subject_number(cells, 2),
             namespace=self._namespace("casme"),
             video=cells.required("video"),
             fps=self.info.fps,

@@ -1,4 +1,4 @@
-"""CASME II (Yan et al., PLoS ONE 2014): 255 clips of 26 persons at 200 frames a second, and copies in its layout."""
+"""CASME II (Yan et al., PLoS ONE 2014): 255 clips of 26 subjects at 200 frames a second, and copies in its layout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from typing import ClassVar, Final, Literal
 
 from microexpr.components.datasets import _example
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._naming import first_kind, is_workbook, number_of, person, rows_beside, with_subjects
+from microexpr.components.datasets._naming import (
+    first_kind,
+    is_workbook,
+    number_of,
+    rows_beside,
+    subject_number,
+    with_subjects,
+)
 from microexpr.components.datasets._reader import MIDDLE, Reading, TableDataset
 from microexpr.components.datasets._root import child, entries, folders
 from microexpr.components.datasets._table import RowReader
@@ -195,7 +202,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
 
     # --- the table ----------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
-        subject, video = person(cells, 2, ", 01 to 26"), cells.required("video")
+        subject, video = subject_number(cells, 2, ", 01 to 26"), cells.required("video")
         units = cells.text("action_units")
         objective = self._class_of(cells, subject, video)
         return Clip(

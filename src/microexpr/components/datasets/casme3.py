@@ -28,7 +28,7 @@ from microexpr.core.errors import ConfigError, DataError, Fault, FrameError
 from microexpr.core.facs import parse_action_units
 from microexpr.core.interfaces import Correction, DatasetInfo, Modality, datasets
 
-_PERSONS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
+_SUBJECTS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}
 _CLIPS = re.compile(r"spno\W*\d+_[a-z]+_\d+")
 _NOT_IN = {"a": re.compile("depth|spno|part_?[bc]"), "c": re.compile("depth|spno|part_?[ab]")}
 _MEND = (
@@ -48,8 +48,8 @@ _FRAMES = {"a": "part_A/spNO.1/a/color/355.jpg ...", "c": "part_C/01/a/color/355
 class Casme3(TableDataset):
     """CAS(ME)^3 on disk: part A's or part C's table, and the frames in colour and, where they are there, in depth.
 
-    `part` is "a" (emotions while watching films, 94 persons) or "c" (a mock crime; clips are called casme3c, no apex is
-    coded). `kind` says which expressions of part A: "micro" reads the label table, "macro" the macro-expressions of
+    `part` is "a" (emotions while watching films, 94 subjects) or "c" (a mock crime; clips are called casme3c, no apex
+    is coded). `kind` says which expressions of part A: "micro" reads the label table, "macro" the macro-expressions of
     ``CAS(ME)3_part_A_v2.xls``, where no emotion stands, "both" reads both. `depth = false` reads no depth, so that
     clips that lack depth frames are no fault. `corrections` mends the known defects. Where releases of a table lie side
     by side, as in the owners' repository, the newest by its name is read and the facts say so; `table` chooses another.
@@ -60,7 +60,7 @@ class Casme3(TableDataset):
     Where depth is there, modality "depth" shows it in its units (0 to 65535, of which a face fills little),
     "near_depth" in 0..255 with fractions, and "colour_depth" so as a fourth channel of colour: 255 at `near` units and
     nearer, 0 at `far` and farther, and 0 where nothing was measured; frames that are resized afterwards average such
-    places with those around. The units are taken for millimetres, and the limits for those of a person at a desk: no
+    places with those around. The units are taken for millimetres, and the limits for those of a subject at a desk: no
     text of the owners known here gives either, and their depth code takes a face to reach less than 400 units back.
     That code cuts both pictures with one box, so that they show the same places.
 
@@ -276,7 +276,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         found = cells.required("subject")
         number = re.fullmatch(r"0*([0-9]{1,3})", found)
         if found and not number:
-            cells.note(f"the cell subject holds {found!r}", "write the person's number, 1 to 31")
+            cells.note(f"the cell subject holds {found!r}", "write the subject's number, 1 to 31")
         return Clip(
             dataset="casme3c",
             subject_id=number[1].zfill(2) if number else "",
@@ -312,7 +312,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     @cached_property
     def _found(self) -> tuple[bool, Path] | None:
         """Whether folders hold one clip each, and where they are; folders of whole videos are preferred."""
-        videos = nearest(self._root, _PERSONS[self._part], _NOT_IN[self._part])
+        videos = nearest(self._root, _SUBJECTS[self._part], _NOT_IN[self._part])
         if videos is not None:
             return False, videos
         clips = nearest(self._root, _CLIPS, _NOT_IN["a"]) if self._part == "a" else None
@@ -367,7 +367,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         own = child(subject, clip.video)
         if self._part == "a" or own.is_dir():
             return own
-        # Part C has one recording a person, of which `count` numbers the expressions.
+        # Part C has one recording a subject, of which `count` numbers the expressions.
         return next(folders(subject), child(subject, "a"))
 
     def _check_frames(self, clip: Clip, modality: str) -> Fault | None:

@@ -1,4 +1,5 @@
-"""CAS(ME)^2 (Qu et al., 2018): 57 micro- and 300 macro-expressions of 22 persons in long videos, 30 frames a second."""
+"""CAS(ME)^2 (Qu et al., 2018): 57 micro- and 300 macro-expressions of 22 subjects in long videos, 30 frames a "
+"second."""
 
 from __future__ import annotations
 
@@ -40,15 +41,15 @@ class CasmeSquared(TableDataset):
     `kind` says which expressions, `folder` which frames (`auto`: ``rawpic``, else ``selectedpic``, else ``cropped``),
     `table` which table is read where there is more than one.
 
-    The first sheet numbers persons from 1 and calls videos anger1_1, the second says in which folder a person lies
+    The first sheet numbers subjects from 1 and calls videos anger1_1, the second says in which folder a subject lies
     (s15), the third which recording a video's first word is of (0401). A header that somebody has added is read. Where
     the table's offset is 0, nobody coded one, and the apex is the last frame used, as in the MEGC 2019 spotting
     challenge: `Clip.labels` "estimated" names the offset. An apex of 0 is none. The recording's code and what the
-    person said to have felt are kept as "recording" and "self-report".
+    subject said to have felt are kept as "recording" and "self-report".
 
     ``rawpic`` holds recordings (s15/15_0401girlcrashing/img001.jpg), ``selectedpic`` and ``cropped`` the frames of one
     expression a folder (s15/anger1_1/img557.jpg; without s in cropped, which lacks 16 of the 357). A recording is found
-    by the person's folder and its code: one folder of public copies bears another person's number,
+    by the subject's folder and its code: one folder of public copies bears another subject's number,
     s19/23_0502funnyerrors, and is taken by its place, as SoftNet does, which finds all 357 expressions so.
 
     Rests on what SoftNet, MDMD and other users of the table read, and on public listings of the three folders. The
@@ -120,11 +121,11 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
             "naming rule2": [("0101", "disgust1"), ("0401", "anger1"), ("0502", "happy1")],
         }
         _example.xlsx(root / "CAS(ME)^2code_final.xlsx", sheets)
-        for (person, name), (first, last, apex, units) in _RECORDINGS.items():
+        for (number, name), (first, last, apex, units) in _RECORDINGS.items():
             _example.draw(
-                root / "rawpic" / ("s15", "s16", "s19")[person - 1] / name,
+                root / "rawpic" / ("s15", "s16", "s19")[number - 1] / name,
                 {number: f"img{number:03d}.jpg" for number in range(first, last + 1)},
-                subject=person,
+                subject=number,
                 apex=apex,
                 units=units,
             )
@@ -177,7 +178,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
             yield from both._unlisted()
 
     def _misnamed(self) -> Iterator[Fault]:
-        """Yield folders of recordings that bear another person's number than the folder they lie in."""
+        """Yield folders of recordings that bear another subject's number than the folder they lie in."""
         homes = {self._home(clip, "colour").path: clip for clip in self.clips()}
         for path, clip in sorted(homes.items()):
             number = re.match(r"(\d+)_", path.name)
@@ -224,7 +225,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     @cached_property
     def _people(self) -> Mapping[str, str]:
-        """The folder of each person, by their number in the table."""
+        """The folder of each subject, by their number in the table."""
         rows = [row for rows in self._sheets.values() for row in rows if len(row) > 2]
         named = ((_unpadded(row[2]), plain(row[1]).casefold()) for row in rows)
         found = _once((number, folder) for number, folder in named if re.fullmatch(r"s\d+", folder))
@@ -331,11 +332,11 @@ _RECORDINGS: Final[Mapping[tuple[int, str], tuple[int, int, int, Sequence[str]]]
     {
         (1, "15_0401girlcrashing"): (1, 18, 6, ("4", "7")),
         (2, "16_0101disgustingteeth"): (1, 14, 5, ("4", "9")),
-        # Another person's number, as in public copies.
+        # Another subject's number, as in public copies.
         (3, "23_0502funnyerrors"): (1, 12, 5, ("6", "12")),
     }
 )
-"""Person and folder: first and last frame, apex and action units of what is drawn."""
+"""Subject and folder: first and last frame, apex and action units of what is drawn."""
 
 
 def _type(cells: Iterable[object]) -> Literal["micro", "macro", ""]:
@@ -350,7 +351,7 @@ def _type(cells: Iterable[object]) -> Literal["micro", "macro", ""]:
 
 
 def _unpadded(cell: object) -> str:
-    """Return a person's number without zeros before it."""
+    """Return a subject's number without zeros before it."""
     text = plain(cell)
     return str(int(text)) if text.isdecimal() else text
 
@@ -370,13 +371,14 @@ def _times(cells: RowReader) -> Times:
 
 
 def _subject_folder(place: Path, subject: str) -> Path:
-    """Return a person's folder, s15 or 15."""
+    """Return a subject's folder, s15 or 15."""
     found = (child(place, name) for name in (subject, subject[1:]) if name)
     return next((path for path in found if path.is_dir()), place / subject)
 
 
 def _recording(folder: Path, subject: str, code: str) -> Path | None:
-    """Return a person's recording with this code, 15_0401girlcrashing; by its number first, then by its place alone."""
+    """Return a subject's recording with this code, 15_0401girlcrashing; by its number first, then by its place "
+    "alone."""
     coded = [(path, re.match(r"(\d+)_(\d{4})(?!\d)", path.name)) for path in folders(folder)]
     right = [(path, found[1]) for path, found in coded if found and found[2] == code]
     own = [path for path, number in right if number.lstrip("0") == subject[1:].lstrip("0")]

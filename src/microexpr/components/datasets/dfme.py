@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Literal, NamedTuple
 
 from microexpr.components.datasets import _example
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._naming import check_own, is_workbook, person
+from microexpr.components.datasets._naming import check_own, is_workbook, subject_number
 from microexpr.components.datasets._reader import Line, Reading, TableDataset
 from microexpr.components.datasets._root import child, entries, find_files, folders, unusable
 from microexpr.components.datasets._table import Row, RowReader, find_rows, plain, squeeze
@@ -44,8 +44,8 @@ class Dfme(TableDataset):
 
     Rests on the three released tables (columns, rows, times) and on the folders that public scripts read
     (``train_data/train_data/<Filename>/00012.png``, QqXuyujie/Micro-Expression-Datasets). These are 2,629 of the 7,526
-    clips that the paper describes; nothing public tells how the others are laid out. A number of a person is taken for
-    the same person in all three parts, which keeps persons apart in any case.
+    clips that the paper describes; nothing public tells how the others are laid out. A number of a subject is taken for
+    the same subject in all three parts, which keeps subjects apart in any case.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -186,7 +186,7 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
                 yield Line(file, row, {"part": part, **({"odd": odd} if odd else {})})
 
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
-        subject, video = person(cells, 4), cells.required("video")
+        subject, video = subject_number(cells, 4), cells.required("video")
         check_own(cells, subject, video)
         if "odd" in facts:
             cells.note(facts["odd"], "correct the one or the other")

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, Literal, NamedTuple
 
 from microexpr.components.datasets import _example
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._naming import check_own, first_kind, is_workbook, person
+from microexpr.components.datasets._naming import check_own, first_kind, is_workbook, subject_number
 from microexpr.components.datasets._reader import Reading, TableDataset
 from microexpr.components.datasets._root import child, folders
 from microexpr.components.datasets._table import RowReader, squeeze
@@ -156,7 +156,7 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         units = cells.text("action_units")
         emotion, emotions = self._emotions(cells)
         still = tuple(map(str, still_units(units)))
-        subject, video = person(cells, 2), cells.required("video")
+        subject, video = subject_number(cells, 2), cells.required("video")
         check_own(cells, subject, video)
         return Clip(
             dataset="fourdme",
@@ -212,7 +212,7 @@ _HEADER: Final = (
     *(word.capitalize() for word in EMOTIONS),
 )
 _DRAWN: Final = (1, 1, 2, 2, 3)
-"""The drawn person of each row of the example."""
+"""The drawn subject of each row of the example."""
 
 
 class _Row(NamedTuple):

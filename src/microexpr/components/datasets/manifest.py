@@ -59,8 +59,8 @@ class Manifest(Dataset):
     - columns of paths to ready images (optical flow, say): each is a modality, its image frame 0 of a clip
       without time.
 
-    An image that two rows list, a folder under two persons, and clips of one folder whose frames overlap are faults;
-    two clips of one person apart in one folder are none. Copies under other file names are not found here;
+    An image that two rows list, a folder under two subjects, and clips of one folder whose frames overlap are faults;
+    two clips of one subject apart in one folder are none. Copies under other file names are not found here;
     `microexpr check` finds identical frames in training and test.
 
     Further columns are kept as text in `Clip.labels`. Pictures of three channels are read as red, green, blue;
@@ -381,7 +381,7 @@ def _ready_numbers(columns: Sequence[str], numbers: Sequence[int], clip: Clip) -
 
 
 def _draw(folder: Path, subject: int, clip: int) -> None:
-    """Write nine made-up frames: a disc, its place the person's, that moves and comes back in the clip's direction."""
+    """Write nine made-up frames: a disc, its place the subject's, that moves and comes back in the clip's direction."""
     import cv2
 
     folder.mkdir(parents=True)

@@ -31,7 +31,7 @@ _WIDE: Final = 1.2
 class Mmew(TableDataset):
     """MMEW on disk: its table of micro-expressions, and their frames under ``Micro_Expression``.
 
-    A clip's folder is found by the video's name, whether persons or emotions lie above it: the owners' page describes
+    A clip's folder is found by the video's name, whether subjects or emotions lie above it: the owners' page describes
     ``S03/happiness/S03-01-002/1.jpg``, most public code reads ``happiness/S03-01-002/1.jpg``, and the clips that the
     table calls others lie under ``repression`` or under ``others``; any other emotion that lies in another's folder is
     remarked. `table` says which table is read where there is more than one. The 900 pictures under ``Macro_Expression``
@@ -179,11 +179,11 @@ Macro_Expression/... (single pictures; not read)""",
 
 
 def _subject(cells: RowReader, video: str) -> str:
-    """Return the person as the videos name him, S01; a video of somebody else is noted."""
+    """Return the subject as the videos name him, S01; a video of somebody else is noted."""
     found = cells.required("subject")
     match = re.fullmatch(r"s?0*([0-9]{1,3})", found.casefold())
     if found and not match:
-        cells.note(f"the cell subject holds {found!r}", "write the person's number, 1 to 30")
+        cells.note(f"the cell subject holds {found!r}", "write the subject's number, 1 to 30")
     named = _VIDEO.fullmatch(video.casefold())
     if match and named and named[1] != match[1]:
         cells.note(f"the subject is {found}, but the video {video} is another's", "correct one of the two")
@@ -196,7 +196,7 @@ def _name(video: str) -> str:
 
 
 def _videos(place: Path) -> dict[str, list[Path]]:
-    """Return the folders of clips below a folder, at most a person and an emotion further down."""
+    """Return the folders of clips below a folder, at most a subject and an emotion further down."""
     found: dict[str, list[Path]] = {}
     for folder in _below(place, 3):
         found.setdefault(_name(folder.name), []).append(folder)

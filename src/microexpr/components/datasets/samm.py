@@ -1,4 +1,4 @@
-"""SAMM (Davison et al., IEEE TAFFC 2018), 159 clips of 29 persons at 200 frames a second, and its long videos."""
+"""SAMM (Davison et al., IEEE TAFFC 2018), 159 clips of 29 subjects at 200 frames a second, and its long videos."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Samm(TableDataset):
     clips lies beside it and can be read, each micro-expression has the emotion and the objective class of the clip
     of its name.
     `corrections` says whether the known defects of the table are mended, `table` which table is read where there is
-    more than one. Persons are the same in both parts.
+    more than one. Subjects are the same in both parts.
 
     Rests on a public copy of the table of 159 rows (columns, counts, cells that are not numbers), on both places in
     which readers expect its header, on the lists of frames of public readers (numbers of four digits or five), on the
@@ -259,12 +259,12 @@ def _kind(cells: RowReader) -> Literal["micro", "macro"] | None:
 def _subject(cells: RowReader) -> str:
     found = cells.required("subject")
     if not found.isdecimal() and found:
-        cells.note(f"the cell subject holds {found!r}", "write the person's number, 006 to 037")
+        cells.note(f"the cell subject holds {found!r}", "write the subject's number, 006 to 037")
     return f"{int(found):03d}" if found.isdecimal() else ""
 
 
 def _check_name(cells: RowReader, subject: str, name: str) -> None:
-    """Note a file name that is not built as the owners build them: its frames could be those of another person."""
+    """Note a file name that is not built as the owners build them: its frames could be those of another subject."""
     match = NAME.fullmatch(name)
     if name and match is None:
         cells.note(f"the cell video holds {name!r}", "write a name like 006_1_2")

@@ -1,4 +1,4 @@
-"""SMIC (Li et al., IEEE FG 2013): 164 clips of 16 persons at 100 frames a second, other cameras, long recordings."""
+"""SMIC (Li et al., IEEE FG 2013): 164 clips of 16 subjects at 100 frames a second, other cameras, long recordings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Smic(TableDataset):
     """SMIC on disk: its short clips, told by their folders alone, or its long recordings and their annotation table.
 
     `camera` is the fast one (HS) or one of two at 25 frames a second (VIS, in colour, and NIR, infrared), `part` the
-    short clips or the long recordings; the persons are the same. `table` says which annotation table is read where
+    short clips or the long recordings; the subjects are the same. `table` says which annotation table is read where
     there is more than one.
 
     A short clip is the folder ``{camera}/{subject}/micro/{emotion}/{clip}``; onset and offset are its first and last
@@ -56,14 +56,14 @@ class Smic(TableDataset):
     tells another one is remarked. The clip keeps its name on disk (s1_ne_01) as video; its name in the list of MEGC
     2019 (s01_ne_01) is its label "challenge name".
 
-    Two folders of a person with the same frames are a copy, and faults. Where there are fewer clips than were
+    Two folders of a subject with the same frames are a copy, and faults. Where there are fewer clips than were
     published, numbers that are left out in the clips' names are remarked.
 
     A row of the annotation table holds up to three expressions, each of which is a clip. One that begins before the
     first frame of its recording (FirstF) is a fault, as two third expressions of a public copy do (s18_ne_01,
     s18_sur_03); one that repeats another of its row is read once, and remarked. The emotion is that of the row: a copy
     has s18_sur_03 as negative, which MEGC 2019 counts as surprise, as its name says. Rows below the clips that hold
-    words and no person are passed over and reported. Five clips of HS are known to lack their recording (s3_ne_03,
+    words and no subject are passed over and reported. Five clips of HS are known to lack their recording (s3_ne_03,
     s3_ne_20, s4_ne_05, s4_ne_06, s9_sur_02); their rows are passed over where the folder is not there.
 
     Rests on the folder and file names that MEB, SLSTT and readers of the cropped release use, on MEAN's folders of the
@@ -85,7 +85,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E_annotation.xlsx (part = "long")
 SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         counted=(
             ("164", "every short clip of HS: negative 70, positive 51, surprise 43 (smic_3, megc2019_3)"),
-            ("71", "the clips of VIS, and as many of NIR, 8 persons each"),
+            ("71", "the clips of VIS, and as many of NIR, 8 subjects each"),
             ("162 or 157", "rows of the table of HS's recordings, with and without five that are not in the download"),
         ),
     )
@@ -259,7 +259,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         return alike_folders((path, subject, numbered(path, PREFIXES)) for path, subject in named)
 
     def _gaps(self) -> Iterator[Fault]:
-        """Yield numbers that no clip of a person and a word has, where there are fewer clips than were published."""
+        """Yield numbers that no clip of a subject and a word has, where there are fewer clips than were published."""
         if len(self._found) < PUBLISHED[self._camera][0] and self._synthetic is None:
             names = (spelt(path.name) for path, _, _ in self._found if NAME.fullmatch(path.name))
             for where, lacking in left_out(names):
@@ -314,7 +314,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
         subject, video = subject_of(cells.required("subject")), cells.required("video")
         if cells.text("subject") and not subject:
-            cells.note(f"the cell subject holds {cells.text('subject')!r}", "write the person's number, 1 to 20")
+            cells.note(f"the cell subject holds {cells.text('subject')!r}", "write the subject's number, 1 to 20")
         check_name(cells, subject, video)
         if "others" in facts:
             cells.note(f"this clip has other folders: {facts['others']}", "keep one of them")

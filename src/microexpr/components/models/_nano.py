@@ -1,7 +1,7 @@
 """Members of about half a million parameters, small enough to train from scratch on a CPU.
 
 Each keeps its family's way of mixing patches and leaves what needs large data to learn. Trained on the flow images of
-46 persons for up to 30 epochs, timm's settings left the two transformers near chance: normalising each patch by itself
+46 subjects for up to 30 epochs, timm's settings left the two transformers near chance: normalising each patch by itself
 forgets how strong its motion is, and positions that start at 0.02 grow more slowly than such a training lasts.
 """
 

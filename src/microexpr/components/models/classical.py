@@ -92,7 +92,7 @@ class FrequencyGuess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Draw each row's class from the training shares, by a seed made of this one, the training rows and the row itself.
 
     scikit-learn's ``DummyClassifier("stratified")`` repeats its draws in every fold: under leave-one-subject-out the
-    first clip of each person would get the same guess.
+    first clip of each subject would get the same guess.
     """
 
     def __init__(self, seed: int = 0) -> None:

@@ -37,7 +37,7 @@ class LbpTopSvm:
     al., FG 2013 (SMIC), and Yan et al., PLoS ONE 9(1):e86041, 2014 (CASME II). Classes are weighted by the inverse of
     their training clips; features are the histograms as they are (each sums to one), not standardised. `C` means
     nothing without that scaling. Published kernels and `C` differ widely: linear with `C` chosen inside the training
-    persons, linear with 1e-4, polynomial, or a library's defaults.
+    subjects, linear with 1e-4, polynomial, or a library's defaults.
     """
 
     C: Penalty = 1.0

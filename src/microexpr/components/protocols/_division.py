@@ -1,4 +1,4 @@
-"""What protocols share: persons divided into folds of like classes, names of folds, refusals."""
+"""What protocols share: subjects divided into folds of like classes, names of folds, refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from microexpr.core.errors import SplitError
 from microexpr.core.interfaces import Fold
 
 ORDERS = 100
-"""Orders of the persons that are tried for each division."""
+"""Orders of the subjects that are tried for each division."""
 SCALE = 1_000_000
 """Weights are whole numbers, so that no rounding decides between two divisions."""
 
@@ -20,7 +20,7 @@ SCALE = 1_000_000
 def file_names(names: Sequence[str], what: str, way_out: str) -> dict[str, str]:
     """Return names that files can have, since results are stored under the fold's; raises SplitError where two meet.
 
-    >>> file_names(["casme2/01"], "persons", "")
+    >>> file_names(["casme2/01"], "subjects", "")
     {'casme2/01': 'casme2-01'}
     """
     called = {each: each.replace("/", "-") for each in names}
@@ -57,21 +57,21 @@ def need_trainable(protocol: str, folds: Sequence[Fold], label: Int[np.ndarray, 
 
 
 def divided(clips: Int[np.ndarray, "p k"], folds: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "p"]]:
-    """Yield the fold of each person by the rule of `SubjectKFold`, the best of the random orders first."""
+    """Yield the fold of each subject by the rule of `SubjectKFold`, the best of the random orders first."""
     clips = np.column_stack([clips, clips.sum(1)])
     total = clips.sum(0)
     weight = np.where(total > 0, SCALE // np.maximum(total, 1), 0)
-    # Persons with few clips come late and even out what those with many have left uneven.
+    # Subjects with few clips come late and even out what those with many have left uneven.
     orders = np.argsort(-clips[:, -1] * rng.uniform(0.5, 1.5, (ORDERS, len(clips))), axis=1, kind="stable")
     each = np.arange(ORDERS)
     filled = np.zeros((ORDERS, folds, clips.shape[1]), np.int64)
     fold_of = np.empty((ORDERS, len(clips)), np.int64)
-    for person in orders.T:
+    for subject in orders.T:
         # (n + g)^2 - n^2 = 2 n g + g^2, and the last term is the same in every fold.
-        growth = np.einsum("ofc,oc->of", filled, clips[person] * weight)
+        growth = np.einsum("ofc,oc->of", filled, clips[subject] * weight)
         # All clips count as a class, so an empty fold grows least: none stays empty.
         fold = growth.argmin(1)
-        filled[each, fold] += clips[person]
-        fold_of[each, person] = fold
+        filled[each, fold] += clips[subject]
+        fold_of[each, subject] = fold
     for best in np.argsort((filled**2 * weight).sum((1, 2)), kind="stable"):
         yield fold_of[best]

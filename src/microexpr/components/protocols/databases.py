@@ -22,7 +22,7 @@ class LeaveOneDatabaseOut:
     """Test on each database once, with all others for training; folds are ordered by the database's name.
 
     With two databases this is the hold-out database evaluation (HDE) of the micro-expression challenges: train on one,
-    test on the other, and the other way round (Yap et al., MEGC 2018). Persons who are in the tested database and in
+    test on the other, and the other way round (Yap et al., MEGC 2018). Subjects who are in the tested database and in
     another are kept out of training, and the report says who. The predictions of all databases are pooled; the table
     by database scores each alone.
     """
@@ -48,7 +48,7 @@ class LeaveOneDatabaseOut:
 class CrossDatabase:
     """Train on the databases `train`, test on the databases `test`: one fold.
 
-    Names are those of the clip table's column dataset, which are those of the readers, or a manifest's own. Persons of
+    Names are those of the clip table's column dataset, which are those of the readers, or a manifest's own. Subjects of
     the tested databases are kept out of training, and the report says who; so it does of databases that have no part.
     """
 
@@ -83,15 +83,15 @@ class CrossDatabase:
 
 
 def _fold(name: str, table: pd.DataFrame, train: Sequence[str], test: Sequence[str]) -> Fold:
-    """Return a fold that tests on databases, without the tested persons in training."""
-    dataset, person = table["dataset"].to_numpy(str), table["person"].to_numpy(str)
+    """Return a fold that tests on databases, without the tested subjects in training."""
+    dataset, subject = table["dataset"].to_numpy(str), table["subject"].to_numpy(str)
     tested = np.isin(dataset, test)
-    known = np.isin(person, person[tested])
+    known = np.isin(subject, subject[tested])
     offered = np.isin(dataset, train)
     notes = []
-    if twice := sorted(set(person[offered & known])):
+    if twice := sorted(set(subject[offered & known])):
         notes.append(
-            f"{' and '.join(test)} tested: {len(twice)} of the persons are also in {' and '.join(train)}, where their "
+            f"{' and '.join(test)} tested: {len(twice)} of the subjects are also in {' and '.join(train)}, where their "
             f"{(offered & known).sum()} clips are kept out of training ({', '.join(twice)})."
         )
     if unused := sorted(set(dataset[~tested & ~offered])):

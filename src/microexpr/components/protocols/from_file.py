@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from microexpr.core.errors import SplitError
-from microexpr.core.folds import content, named, read, shared_persons
+from microexpr.core.folds import content, named, read, shared_subjects
 from microexpr.core.interfaces import ByContent, Fold, protocols
 
 
@@ -23,7 +23,7 @@ class FromFile:
 
     The clips must be those that the folds were made for: one that is missing from the table, or new in it, is refused.
     So is a clip in two parts of a fold, and one that a repeat tests twice. Validation clips are taken as they stand
-    in the file; where it has none, and the experiment chooses, they are cut from the training persons. Whether the
+    in the file; where it has none, and the experiment chooses, they are cut from the training subjects. Whether the
     folds are subject-independent is read from the file, which says whose each clip is, and held to the clip table.
     What is in the file makes the experiment's key, not where it lies. `microexpr.core.folds` tells the format.
     """
@@ -32,7 +32,7 @@ class FromFile:
 
     @property
     def subject_independent(self) -> bool:
-        """Whether nobody tested is trained or chosen on; False where the file says nothing of persons."""
+        """Whether nobody tested is trained or chosen on; False where the file says nothing of subjects."""
         return read(self.file).subject_independent
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
@@ -48,13 +48,13 @@ class FromFile:
                 f"{self.file}: its folds know nothing of {len(new)} clips of the table: {named(new)}. Take the "
                 "databases and the label set that they were made with, or list the clips in the file's `clips`."
             )
-        person = dict(zip(table["key"], table["person"], strict=True))
+        subject = dict(zip(table["key"], table["subject"], strict=True))
         if found.subject_independent:
             for fold in found.folds:
-                if both := shared_persons(fold, person):
+                if both := shared_subjects(fold, subject):
                     raise SplitError(
                         f"{self.file}: it says that nobody is both trained on and tested, but in this table "
-                        f"{both[0]!r} is, in fold {fold.name!r}. Its persons are not those of the table."
+                        f"{both[0]!r} is, in fold {fold.name!r}. Its subjects are not those of the table."
                     )
 
         def rows(keys: tuple[str, ...]) -> Int[np.ndarray, "n"]:

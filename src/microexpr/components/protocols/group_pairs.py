@@ -1,4 +1,4 @@
-"""Leave two groups of persons out: how methods are judged for a choice inside the training persons."""
+"""Leave two groups of subjects out: how methods are judged for a choice inside the training subjects."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from microexpr.core.interfaces import Fold, protocols
 @protocols.register("group_pairs")
 @dataclass(frozen=True)
 class GroupPairs:
-    """Divide the persons into `groups` of like size and test every pair of groups together once.
+    """Divide the subjects into `groups` of like size and test every pair of groups together once.
 
-    For the persons of one group, all others are thus predicted by models that saw neither them nor that group: what
+    For the subjects of one group, all others are thus predicted by models that saw neither them nor that group: what
     scores best on those may be chosen for it, and no clip of the group has had a word in it. It takes g (g - 1) / 2
-    trainings in place of g - 1 for each person. Pairs are told in g - 1 rounds (repeats), each of which tests every
+    trainings in place of g - 1 for each subject. Pairs are told in g - 1 rounds (repeats), each of which tests every
     clip once, as in a tournament. Groups are divided by the rule of `subject_kfold` without a look at classes: only
     numbers of clips are evened out, so that the labels of those tested decide nothing at all.
     """
@@ -34,14 +34,15 @@ class GroupPairs:
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
         need_classes("group_pairs", table)
         label = table["label"].to_numpy(np.int64)
-        persons, person = np.unique(table["person"].to_numpy(str), return_inverse=True)
-        if len(persons) < self.groups:
+        subjects, subject = np.unique(table["subject"].to_numpy(str), return_inverse=True)
+        if len(subjects) < self.groups:
             raise SplitError(
-                f"group_pairs divides persons into {self.groups} groups, but the table has {len(persons)}. Take fewer "
-                "groups, or add clips of other persons."
+                f"group_pairs divides subjects into {self.groups} groups, but the table has {len(subjects)}. Take "
+                f"fewer "
+                "groups, or add clips of other subjects."
             )
-        clips = np.bincount(person)[:, None]
-        group = next(divided(clips, self.groups, rng))[person]
+        clips = np.bincount(subject)[:, None]
+        group = next(divided(clips, self.groups, rng))[subject]
         folds = []
         for number, pairs in enumerate(_rounds(self.groups), start=1):
             for a, b in pairs:

@@ -1,4 +1,4 @@
-"""The paper's split: one hold-out, stratified by class, that shares persons between training and test."""
+"""The paper's split: one hold-out, stratified by class, that shares subjects between training and test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PaperHoldout:
     only the sum. Which clips they were it does not tell: they follow from the seed.
 
     `test_clips` and `validation_clips` are clip keys that take the place of a share. With `validation = 0` and no
-    list of its own the fold has no validation clips, and the experiment cuts them from the training persons.
+    list of its own the fold has no validation clips, and the experiment cuts them from the training subjects.
     """
 
     test: float = 28 / 255

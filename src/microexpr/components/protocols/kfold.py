@@ -1,4 +1,4 @@
-"""K-fold cross-validation: over persons, or over clips."""
+"""K-fold cross-validation: over subjects, or over clips."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from microexpr.core.interfaces import Fold, protocols
 @protocols.register("subject_kfold")
 @dataclass(frozen=True)
 class SubjectKFold:
-    """Divide the persons into `k` folds of like classes; test each fold once, with all other persons for training.
+    """Divide the subjects into `k` folds of like classes; test each fold once, with all other subjects for training.
 
-    Persons stay whole, so classes are shared out only as well as that allows. The rule: persons are put in order by
+    Subjects stay whole, so classes are shared out only as well as that allows. The rule: subjects are put in order by
     their clips times a random number in 0.5..1.5, most first, and each goes to the fold where the sum over c of
     n_fc^2 / n_c grows least; n_fc are the clips of class c in fold f, n_c those of all folds, and all clips together
     count as one class more. The sum is least where every fold has 1 / k of every class. Of 100 such orders the one
-    with the least sum is taken. (scikit-learn's StratifiedGroupKFold shuffles only persons whose classes are spread
+    with the least sum is taken. (scikit-learn's StratifiedGroupKFold shuffles only subjects whose classes are spread
     alike, so that repeats of it are often the same.)
 
-    With `repeats` all persons are divided anew, never twice alike, and every person is tested once in each repeat.
+    With `repeats` all subjects are divided anew, never twice alike, and every subject is tested once in each repeat.
     Each repeat is pooled and scored by itself, and the scores are averaged: a clip never counts twice in one pool.
     Their spread tells what the division alone does; repeats are not independent, so it is no standard error.
     """
@@ -41,25 +41,25 @@ class SubjectKFold:
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
         need_classes("subject_kfold", table)
         label = table["label"].to_numpy(np.int64)
-        persons, person = np.unique(table["person"].to_numpy(str), return_inverse=True)
-        if len(persons) < self.k:
+        subjects, subject = np.unique(table["subject"].to_numpy(str), return_inverse=True)
+        if len(subjects) < self.k:
             raise SplitError(
-                f"subject_kfold divides persons into k = {self.k} folds, but the table has {len(persons)}. Take a "
-                "smaller k, or add clips of other persons."
+                f"subject_kfold divides subjects into k = {self.k} folds, but the table has {len(subjects)}. Take a "
+                "smaller k, or add clips of other subjects."
             )
-        clips = np.zeros((len(persons), int(label.max()) + 1), np.int64)
-        np.add.at(clips, (person, label), 1)
+        clips = np.zeros((len(subjects), int(label.max()) + 1), np.int64)
+        np.add.at(clips, (subject, label), 1)
         folds = []
         for repeat, fold_of in enumerate(self._divisions(clips, rng)):
             for number in range(self.k):
-                tested = fold_of[person] == number
+                tested = fold_of[subject] == number
                 name = numbered(repeat, number, self.repeats, self.k)
                 folds.append(Fold(name, np.flatnonzero(~tested), np.flatnonzero(tested), repeat=repeat + 1))
         need_trainable("subject_kfold", folds, label, "Take a larger k, or join small classes by another label set.")
         return iter(folds)
 
     def _divisions(self, clips: Int[np.ndarray, "p k"], rng: np.random.Generator) -> Sequence[Int[np.ndarray, "p"]]:
-        """Return the fold of each person, once a repeat."""
+        """Return the fold of each subject, once a repeat."""
         taken: dict[bytes, Int[np.ndarray, "p"]] = {}
         for repeat in range(self.repeats):
             for fold_of in divided(clips, self.k, rng):
@@ -68,7 +68,7 @@ class SubjectKFold:
                     break
             else:
                 raise SplitError(
-                    f"subject_kfold: {len(clips)} persons in k = {self.k} folds give no more than {repeat} divisions "
+                    f"subject_kfold: {len(clips)} subjects in k = {self.k} folds give no more than {repeat} divisions "
                     f"worth having, but repeats = {self.repeats}. Ask for fewer repeats, or for a smaller k."
                 )
         return list(taken.values())
@@ -77,7 +77,7 @@ class SubjectKFold:
 @protocols.register("clip_kfold")
 @dataclass(frozen=True)
 class ClipKFold:
-    """Divide the clips, not the persons, into `k` folds; each class is shared out as evenly as its clips allow.
+    """Divide the clips, not the subjects, into `k` folds; each class is shared out as evenly as its clips allow.
 
     The same faces are in training and test, as under `paper_holdout`, and the report stamps it: scores say nothing
     about new people. It is here because published numbers use it, and to show what it adds to a score. The clips of
@@ -111,7 +111,7 @@ class ClipKFold:
 
 
 def _renumbered(fold_of: Int[np.ndarray, "p"]) -> Int[np.ndarray, "p"]:
-    """Number folds by their first person: two divisions that differ in nothing but the numbers become one.
+    """Number folds by their first subject: two divisions that differ in nothing but the numbers become one.
 
     >>> _renumbered(np.array([2, 0, 2, 1]))
     array([0, 1, 0, 2])

@@ -1,4 +1,4 @@
-"""Leave one person out."""
+"""Leave one subject out."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from microexpr.core.interfaces import Fold, protocols
 @protocols.register("loso")
 @dataclass(frozen=True)
 class LeaveOneSubjectOut:
-    """Test on every person once, with all other persons for training; folds are ordered by person.
+    """Test on every subject once, with all other subjects for training; folds are ordered by subject.
 
-    A person is one human across databases (`Clip.person`), so combined databases that share people leak nothing.
-    The folds' predictions are pooled and scored once. A class that one person alone shows is never trained on
-    when that person is tested.
+    A subject is one human across databases (`Clip.subject`), so combined databases that share people leak nothing.
+    The folds' predictions are pooled and scored once. A class that one subject alone shows is never trained on
+    when that subject is tested.
 
     Over joined databases this is the composite database evaluation (CDE) of the micro-expression challenges, for
     instance `datasets = ["casme2", "samm", "smic"]` with `labels = "megc2019_3"` (See et al., MEGC 2019).
@@ -30,17 +30,17 @@ class LeaveOneSubjectOut:
     subject_independent: ClassVar[bool] = True
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
-        person = table["person"].to_numpy()
-        persons = sorted(set(person))
-        if len(persons) < 2:
-            found = f"only {persons[0]!r}" if persons else "no clip"
+        subject = table["subject"].to_numpy()
+        subjects = sorted(set(subject))
+        if len(subjects) < 2:
+            found = f"only {subjects[0]!r}" if subjects else "no clip"
             raise SplitError(
-                f"loso leaves one person out, but the table has {found}. "
-                "Add clips of other persons, or use the protocol 'paper_holdout'."
+                f"loso leaves one subject out, but the table has {found}. "
+                "Add clips of other subjects, or use the protocol 'paper_holdout'."
             )
-        names = file_names(persons, "persons", "Rename a subject or a namespace.")
+        names = file_names(subjects, "subjects", "Rename a subject or a namespace.")
         need_classes("loso", table)
         # A list, so that faults are told at the call and not at the first fold.
         return iter(
-            [Fold(names[each], np.flatnonzero(person != each), np.flatnonzero(person == each)) for each in persons]
+            [Fold(names[each], np.flatnonzero(subject != each), np.flatnonzero(subject == each)) for each in subjects]
         )

@@ -38,7 +38,7 @@ class Flow:
     3. Flow at the frames' resolution by `method`: ``dis`` (`preset`; computed on pictures halved `finest` times and
        enlarged, 0 = at full resolution; twice needs 91 pixels a side, once 46, and smaller frames are halved as often
        as they allow, which the report states), ``farneback``, or ``tvl1`` where OpenCV's contrib modules are installed
-       (`core.flow.flows` has their settings). u > 0 is to the right of the picture, which is the person's left;
+       (`core.flow.flows` has their settings). u > 0 is to the right of the picture, which is the subject's left;
        v > 0 is down; what is at (x, y) in the first frame is at (x + u, y + v) in the second.
     4. Strain at the same resolution: ``sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2)`` by central differences.
     5. `scaling`:

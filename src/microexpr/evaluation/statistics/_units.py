@@ -1,4 +1,4 @@
-"""What is resampled, swapped or left out: clips or persons, as confusion matrices that add up."""
+"""What is resampled, swapped or left out: clips or subjects, as confusion matrices that add up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Units(NamedTuple):
     matrices: Float[np.ndarray, "u m k k"]
     """Matrices of one unit of each row."""
     counts: Int[np.ndarray, "u"]
-    """How many units each row stands for; always 1 for persons."""
+    """How many units each row stands for; always 1 for subjects."""
     strata: Int[np.ndarray, "u"]
     """The true class of each row where clips are stratified, else 0."""
 
@@ -38,7 +38,7 @@ class Units(NamedTuple):
 def freedom_of(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"]) -> float:
     """Return the degrees of freedom of a variance between units: their effective number less one, at least 1.
 
-    The effective number (Kish, 1965) is (sum n)^2 / sum n^2 of the units' clips: where three persons have most of the
+    The effective number (Kish, 1965) is (sum n)^2 / sum n^2 of the units' clips: where three subjects have most of the
     clips, it is about three, however many others there are.
 
     >>> freedom_of(np.array([5.0, 5.0, 5.0, 5.0]), np.ones(4, int)), freedom_of(np.array([1.0]), np.array([28]))
@@ -78,18 +78,18 @@ def units_of(
     y_true: Int[np.ndarray, "n"],
     guesses: Sequence[Int[np.ndarray, "n"]],
     k: int,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     *,
     stratified: bool = False,
 ) -> Units:
-    """Return clips, or persons where `persons` names each clip's, in the order of their codes or names."""
+    """Return clips, or subjects where `subjects` names each clip's, in the order of their codes or names."""
     codes = np.stack([y_true.astype(np.int64) * k + guess for guess in guesses], axis=1)
-    if persons is None:
+    if subjects is None:
         codes, counts = np.unique(codes, axis=0, return_counts=True)
         number, rows = np.arange(len(codes)), len(codes)
         strata = codes[:, 0] // k if stratified else np.zeros(rows, np.int64)
     else:
-        names, number = np.unique(persons, return_inverse=True)
+        names, number = np.unique(subjects, return_inverse=True)
         rows = names.size
         counts, strata = np.ones(rows, np.int64), np.zeros(rows, np.int64)
     matrices = np.zeros((rows, len(guesses), k * k))
@@ -99,16 +99,16 @@ def units_of(
 
 
 def check_labels(
-    y_true: Int[np.ndarray, "n"], guesses: Sequence[Int[np.ndarray, "n"]], k: int, persons: Shaped[np.ndarray, "_"]
+    y_true: Int[np.ndarray, "n"], guesses: Sequence[Int[np.ndarray, "n"]], k: int, subjects: Shaped[np.ndarray, "_"]
 ) -> None:
-    """Raise ConfigError where nothing can be told of persons or classes."""
+    """Raise ConfigError where nothing can be told of subjects or classes."""
     if y_true.size == 0:
-        raise ConfigError("there is no clip to compare. Give predictions of at least two persons' clips.")
+        raise ConfigError("there is no clip to compare. Give predictions of at least two subjects' clips.")
     for guess in guesses:
         confusion_matrix(y_true, guess, k)  # raises on class numbers outside 0..k-1
-    if np.unique(persons).size < 2:
+    if np.unique(subjects).size < 2:
         raise ConfigError(
-            "all clips are of one person, and nothing follows from one person for others. Give clips of several."
+            "all clips are of one subject, and nothing follows from one subject for others. Give clips of several."
         )
     if np.unique(y_true).size < 2:
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Intervals of a score by resampling clips or persons (Efron & Tibshirani, 1993, chapters 13 and 14).
+"""Intervals of a score by resampling clips or subjects (Efron & Tibshirani, 1993, chapters 13 and 14).
 
 Scores that follow from a confusion matrix are resampled as matrices: drawing N clips with replacement draws the
-matrix's cells from a multinomial distribution, and drawing persons adds up their matrices. Both are exact.
+matrix's cells from a multinomial distribution, and drawing subjects adds up their matrices. Both are exact.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class BootstrapInterval:
     high: float
     point: float
     n: int
-    unit: Literal["clip", "person"]
+    unit: Literal["clip", "subject"]
     method: Method = "percentile"
     stratified: bool = False
 
@@ -54,16 +54,16 @@ def bootstrap(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 10_000,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     level: float = 0.95,
     proba: Float[np.ndarray, "n k"] | None = None,
     method: Method = "percentile",
     stratified: bool = False,
 ) -> BootstrapInterval:
-    """Return the score and its interval; clips are resampled, or whole persons where `persons` names each clip's.
+    """Return the score and its interval; clips are resampled, or whole subjects where `subjects` names each clip's.
 
-    Clips of one person resemble each other, so an interval over clips is too narrow for the question how the model
-    does on new people; over persons it answers that. The interval holds the trained model fixed: it knows nothing
+    Clips of one subject resemble each other, so an interval over clips is too narrow for the question how the model
+    does on new people; over subjects it answers that. The interval holds the trained model fixed: it knows nothing
     of other seeds or splits. `over` stays the point estimate's, so a resample never changes which classes count.
     A metric without `of_confusion` is called once a resample, and needs `proba`.
 
@@ -72,8 +72,8 @@ def bootstrap(
 
     `method` says how the interval is read from the resamples. "percentile" takes the percentiles of `level`, as the
     paper does. "bca" corrects them for bias and for a spread that changes with the score (Efron, 1987), by leaving out
-    each clip or person once. "expanded" moves them outwards as Student's t does from the normal distribution
-    (Hesterberg, 2015), since percentiles over few persons are too narrow; it counts the effective number of persons.
+    each clip or subject once. "expanded" moves them outwards as Student's t does from the normal distribution
+    (Hesterberg, 2015), since percentiles over few subjects are too narrow; it counts the effective number of subjects.
     """
     if isinstance(metric, ConfusionMetric):
         return bootstrap_all(
@@ -84,15 +84,15 @@ def bootstrap(
             over=over,
             rng=rng,
             n=n,
-            persons=persons,
+            subjects=subjects,
             level=level,
             method=method,
             stratified=stratified,
         )[""]
-    _check(y_true, persons, n, level, stratified, method)
+    _check(y_true, subjects, n, level, stratified, method)
     if proba is None:
         raise ValueError("this metric does not follow from a confusion matrix: pass proba")
-    groups, strata = _groups(y_true, persons, stratified)
+    groups, strata = _groups(y_true, subjects, stratified)
 
     def of_rows(rows: Int[np.ndarray, "m"]) -> float:
         return metric(y_true[rows], y_pred[rows], proba[rows], over)
@@ -105,7 +105,7 @@ def bootstrap(
         strata,
         np.array([group.size for group in groups], float),
     )
-    return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
+    return Resamples(scores, point, _unit(subjects), stratified, sample).interval(method, level)
 
 
 def bootstrap_all(
@@ -117,15 +117,15 @@ def bootstrap_all(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 10_000,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     level: float = 0.95,
     method: Method = "percentile",
     stratified: bool = False,
 ) -> dict[str, BootstrapInterval]:
     """Return the interval of every metric over the same resamples, each as `bootstrap` gives it."""
-    _check(y_true, persons, n, level, stratified, method)
+    _check(y_true, subjects, n, level, stratified, method)
     units, confusion = (
-        units_of(y_true, [y_pred], k, persons, stratified=stratified),
+        units_of(y_true, [y_pred], k, subjects, stratified=stratified),
         confusion_matrix(y_true, y_pred, k),
     )
     drawn: dict[str, list[Float[np.ndarray, "_"]]] = {name: [] for name in metrics}
@@ -136,7 +136,7 @@ def bootstrap_all(
     def interval(name: str, metric: ConfusionMetric) -> BootstrapInterval:
         sample = _Sample.of(units, lambda matrices: metric.of_confusion(matrices[:, 0], over))
         point, scores = float(metric.of_confusion(confusion, over)), np.concatenate(drawn[name])
-        return Resamples(scores, point, _unit(persons), stratified, sample).interval(method, level)
+        return Resamples(scores, point, _unit(subjects), stratified, sample).interval(method, level)
 
     return {name: interval(name, metric) for name, metric in metrics.items()}
 
@@ -151,7 +151,7 @@ def bootstrap_difference(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 10_000,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     level: float = 0.95,
     method: Method = "percentile",
     stratified: bool = False,
@@ -160,9 +160,9 @@ def bootstrap_difference(
 
     Both are scored on the same resamples, so what makes a clip hard for both cancels out.
     """
-    _check(y_true, persons, n, level, stratified, method)
+    _check(y_true, subjects, n, level, stratified, method)
     given = (metric, y_true, y_a, y_b)
-    return resample_pair(*given, k=k, over=over, rng=rng, n=n, persons=persons, stratified=stratified)[1].interval(
+    return resample_pair(*given, k=k, over=over, rng=rng, n=n, subjects=subjects, stratified=stratified)[1].interval(
         method, level
     )
 
@@ -177,12 +177,12 @@ def resample_pair(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 10_000,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     stratified: bool = False,
 ) -> tuple[Resamples, Resamples]:
     """Return the resampled scores of `y_a`, and of `y_a` minus `y_b` on the same resamples."""
     weights = np.array([[1.0, 0.0], [1.0, -1.0]])
-    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "n": n, "persons": persons, "stratified": stratified}
+    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "n": n, "subjects": subjects, "stratified": stratified}
     alone, apart = resample_sums(metric, y_true, [y_a, y_b], weights, **given)
     return alone, apart
 
@@ -197,15 +197,15 @@ def resample_sums(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 10_000,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     stratified: bool = False,
 ) -> tuple[Resamples, ...]:
     """Return weighted sums of the scores of m predictions, a row of `weights` each, all on the same resamples.
 
     Weights of 1 / 3 give the mean score of three seeds, and of 1 and -1 a difference.
     """
-    _check(y_true, persons, n, 0.5, stratified, "percentile")
-    units = units_of(y_true, guesses, k, persons, stratified=stratified)
+    _check(y_true, subjects, n, 0.5, stratified, "percentile")
+    units = units_of(y_true, guesses, k, subjects, stratified=stratified)
     points = weights @ metric.of_confusion(units.total(), over)
     scores = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)]) @ weights.T
 
@@ -213,7 +213,7 @@ def resample_sums(
         return _Sample.of(units, lambda matrices: metric.of_confusion(matrices, over) @ row)
 
     return tuple(
-        Resamples(scores[:, at], float(points[at]), _unit(persons), stratified, sample(row))
+        Resamples(scores[:, at], float(points[at]), _unit(subjects), stratified, sample(row))
         for at, row in enumerate(weights)
     )
 
@@ -270,7 +270,7 @@ class Resamples:
 
     scores: Float[np.ndarray, "draws"]
     point: float
-    unit: Literal["clip", "person"]
+    unit: Literal["clip", "subject"]
     stratified: bool
     sample: _Sample
 
@@ -289,7 +289,7 @@ class Resamples:
 
 def _check(
     y_true: Int[np.ndarray, "n"],
-    persons: Shaped[np.ndarray, "n"] | None,
+    subjects: Shaped[np.ndarray, "n"] | None,
     n: int,
     level: float,
     stratified: bool,
@@ -297,19 +297,19 @@ def _check(
 ) -> None:
     if y_true.size == 0 or n < 1 or not 0 < level < 1:
         raise ConfigError("an interval needs at least one clip, one resample and a level between 0 and 1.")
-    if persons is not None and np.unique(persons).size < 2:
-        raise ConfigError("an interval over persons needs at least two persons. Resample clips instead.")
-    if persons is not None and stratified:
+    if subjects is not None and np.unique(subjects).size < 2:
+        raise ConfigError("an interval over subjects needs at least two subjects. Resample clips instead.")
+    if subjects is not None and stratified:
         raise ConfigError(
-            "persons show several classes, so resampling them cannot keep the classes' sizes. "
-            "Stratify clips, or resample persons without strata."
+            "subjects show several classes, so resampling them cannot keep the classes' sizes. "
+            "Stratify clips, or resample subjects without strata."
         )
     if method == "bca" and y_true.size < 2:
         raise ConfigError("a BCa interval needs at least two clips. Use percentiles.")
 
 
-def _unit(persons: Shaped[np.ndarray, "_"] | None) -> Literal["clip", "person"]:
-    return "clip" if persons is None else "person"
+def _unit(subjects: Shaped[np.ndarray, "_"] | None) -> Literal["clip", "subject"]:
+    return "clip" if subjects is None else "subject"
 
 
 def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[float], sample: _Sample) -> list[float]:
@@ -323,16 +323,16 @@ def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[fl
     acceleration = sample.acceleration()
     moved = bias + norm.ppf(shares)
     if (acceleration * moved >= 1).any():
-        raise ConfigError("a BCa interval cannot be given: one clip or person decides the score. Use percentiles.")
+        raise ConfigError("a BCa interval cannot be given: one clip or subject decides the score. Use percentiles.")
     return [float(share) for share in norm.cdf(bias + moved / (1 - acceleration * moved))]
 
 
 def _groups(
-    y_true: Int[np.ndarray, "n"], persons: Shaped[np.ndarray, "n"] | None, stratified: bool
+    y_true: Int[np.ndarray, "n"], subjects: Shaped[np.ndarray, "n"] | None, stratified: bool
 ) -> tuple[list[Int[np.ndarray, "_"]], Int[np.ndarray, "u"]]:
     """Return the rows of each unit, and each unit's stratum."""
-    if persons is not None:
-        groups = [np.flatnonzero(persons == name) for name in np.unique(persons)]
+    if subjects is not None:
+        groups = [np.flatnonzero(subjects == name) for name in np.unique(subjects)]
         return groups, np.zeros(len(groups), np.int64)
     groups = list(np.arange(y_true.size)[:, None])
     return groups, y_true.astype(np.int64) if stratified else np.zeros(y_true.size, np.int64)

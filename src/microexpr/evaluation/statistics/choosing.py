@@ -1,9 +1,9 @@
-"""A method chosen for every person on the clips of others alone, by a rule fixed beforehand.
+"""A method chosen for every subject on the clips of others alone, by a rule fixed beforehand.
 
-Each method is judged under folds that leave groups of persons out together (protocol `group_pairs`). In the folds that
-test a person, all other persons tested are predicted by models that saw neither them nor this person's group. On these
-the methods are scored, and the best is taken for him. No clip of his group has had a word in it: its labels may be
-anything, and the choice is the same, because the groups are divided without labels.
+Each method is judged under folds that leave groups of subjects out together (protocol `group_pairs`). In the folds that
+test a subject, all other subjects tested are predicted by models that saw neither them nor this subject's group. On
+these the methods are scored, and the best is taken for him. No clip of his group has had a word in it: its labels may
+be anything, and the choice is the same, because the groups are divided without labels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from microexpr.evaluation.statistics._units import TIE
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The method taken for one group of persons, and what it was taken for."""
+    """The method taken for one group of subjects, and what it was taken for."""
 
-    persons: tuple[str, ...]
+    subjects: tuple[str, ...]
     """The group: those whom every fold that tests one of them tests."""
     method: str
     scores: Mapping[str, float]
@@ -34,17 +34,17 @@ class Chosen:
 
 
 def choose(metric: ConfusionMetric, judged: Mapping[str, pd.DataFrame], k: int) -> tuple[Chosen, ...]:
-    """Choose a method for each group of persons, the first of equals.
+    """Choose a method for each group of subjects, the first of equals.
 
-    `judged` holds each method's voted test predictions of all folds (columns clip, person, fold, y_true, y_pred), a
+    `judged` holds each method's voted test predictions of all folds (columns clip, subject, fold, y_true, y_pred), a
     clip as often as folds test it. Scores are over the classes that the others' clips have. Raises ConfigError where
-    the methods were not judged by the same folds, or where a person's folds test a clip of others twice or none.
+    the methods were not judged by the same folds, or where a subject's folds test a clip of others twice or none.
     """
     if len(judged) < 2:
         raise ConfigError(f"there is nothing to choose among: {many(len(judged), 'method')} could be judged.")
     tables = dict(judged)
     first, *others = (table.sort_values(["fold", "clip"], ignore_index=True) for table in tables.values())
-    same = ["fold", "clip", "person", "y_true"]
+    same = ["fold", "clip", "subject", "y_true"]
     if any(not other[same].equals(first[same]) for other in others):
         raise ConfigError("the methods were not judged by the same folds and clips, so none can be chosen.")
     guesses = {name: table["y_pred"].to_numpy(int) for name, table in zip(tables, [first, *others], strict=True)}
@@ -52,20 +52,20 @@ def choose(metric: ConfusionMetric, judged: Mapping[str, pd.DataFrame], k: int) 
 
 
 def _groups(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Return the persons who are tested in the same folds."""
+    """Return the subjects who are tested in the same folds."""
     folds: dict[str, frozenset[str]] = {
-        str(person): frozenset(map(str, rows)) for person, rows in table.groupby("person", sort=True)["fold"]
+        str(subject): frozenset(map(str, rows)) for subject, rows in table.groupby("subject", sort=True)["fold"]
     }
     groups: dict[frozenset[str], list[str]] = {}
-    for person, where in folds.items():
-        groups.setdefault(where, []).append(person)
-    return [tuple(persons) for persons in groups.values()]
+    for subject, where in folds.items():
+        groups.setdefault(where, []).append(subject)
+    return [tuple(subjects) for subjects in groups.values()]
 
 
 def _choose(
     metric: ConfusionMetric, table: pd.DataFrame, guesses: Mapping[str, np.ndarray], group: tuple[str, ...], k: int
 ) -> Chosen:
-    mine = table["person"].isin(group)
+    mine = table["subject"].isin(group)
     rows = np.flatnonzero(table["fold"].isin(table.loc[mine, "fold"].unique()) & ~mine)
     if not rows.size or table["clip"].iloc[rows].duplicated().any():
         raise ConfigError(
@@ -83,12 +83,12 @@ def _choose(
 
 
 def chosen_rows(choices: tuple[Chosen, ...], tested: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return what the chosen methods predict, pooled: each person's rows are those of the method chosen for him."""
-    taken = {person: each.method for each in choices for person in each.persons}
+    """Return what the chosen methods predict, pooled: each subject's rows are those of the method chosen for him."""
+    taken = {subject: each.method for each in choices for subject in each.subjects}
     parts = []
     for name, table in tested.items():
-        unknown = set(table["person"]) - set(taken)
+        unknown = set(table["subject"]) - set(taken)
         if unknown:
             raise ConfigError(f"no method was chosen for {min(unknown)}: his clips are in no fold that judges.")
-        parts.append(table[table["person"].map(taken) == name])
+        parts.append(table[table["subject"].map(taken) == name])
     return pd.concat(parts, ignore_index=True)

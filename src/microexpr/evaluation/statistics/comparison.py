@@ -21,7 +21,7 @@ from microexpr.evaluation.statistics.scope import UNKNOWN, Trained
 from microexpr.evaluation.statistics.signed_rank import SignedRank, signed_rank
 from microexpr.evaluation.statistics.swapping import SwapTest, swap_test
 
-Unit = Literal["clip", "person"]
+Unit = Literal["clip", "subject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Changed:
     """A clip that one of two experiments has right and the other wrong; classes by their names."""
 
     clip: str
-    person: str
+    subject: str
     truth: str
     a: str
     b: str
@@ -39,7 +39,7 @@ class Changed:
 class Comparison:
     """Experiment `a` against `b` on the same clips, in plain numbers; None stands where `remarks` say why.
 
-    The test to report is the permutation test (`p_value`, `p_holm`): it holds for any metric and under person effects.
+    The test to report is the permutation test (`p_value`, `p_holm`): it holds for any metric and under subject effects.
     McNemar's and Wilcoxon's tests compare shares of right clips, whatever the metric.
     """
 
@@ -49,7 +49,7 @@ class Comparison:
     classes: tuple[str, ...]
     """The classes that the metric is taken over: those with a true clip."""
     n_clips: int
-    n_persons: int
+    n_subjects: int
     score_a: float
     score_b: float
     difference: float
@@ -64,13 +64,13 @@ class Comparison:
     percentiles: tuple[float, ...]
     """The 0th to 100th percentile of the resampled differences, for a drawing."""
     design_effect: float | None
-    """Variance of the difference over persons by that over clips: far above 1, clip-level tests are not valid."""
+    """Variance of the difference over subjects by that over clips: far above 1, clip-level tests are not valid."""
     p_value: float
     p_exact: bool
     """Whether all swappings were scored; else `permutations` were drawn."""
     permutations: int
     differing: int
-    """Persons (or clips) whose confusion matrices differ between the two: only they can tell anything."""
+    """Subjects (or clips) whose confusion matrices differ between the two: only they can tell anything."""
     p_holm: float | None
     """The permutation test's p-value adjusted for the family of comparisons (`family`)."""
     family: int
@@ -81,7 +81,7 @@ class Comparison:
     odds_low: float | None
     odds_high: float | None
     wilcoxon_p: float | None
-    wilcoxon_persons: int
+    wilcoxon_subjects: int
     wilcoxon_dropped: int
     detectable: float | None
     """The smallest difference that this test set could have detected with probability `power` at level 0.05."""
@@ -123,7 +123,7 @@ def compare(
     rng: np.random.Generator,
     n: int = 10_000,
     permutations: int = 9_999,
-    unit: Unit = "person",
+    unit: Unit = "subject",
     method: Method = "expanded",
     level: float = 0.95,
     power: float = POWER,
@@ -133,25 +133,25 @@ def compare(
 
     Both sides' trainings are held fixed; `trained` says how they came to be, so that words and remarks claim no more.
 
-    The interval is "expanded" by person unless told otherwise: of all ways in `validation` it covers best. On 2,000
-    made-up test sets each of 28, 145, 255 and 442 clips with person effects it held the difference of UF1 in 94.4 to
-    94.7 %, percentiles by person in 90.0 to 93.7 %, BCa by person in 80.8 to 93.2 %, percentiles by clip in 86.5 to
+    The interval is "expanded" by subject unless told otherwise: of all ways in `validation` it covers best. On 2,000
+    made-up test sets each of 28, 145, 255 and 442 clips with subject effects it held the difference of UF1 in 94.4 to
+    94.7 %, percentiles by subject in 90.0 to 93.7 %, BCa by subject in 80.8 to 93.2 %, percentiles by clip in 86.5 to
     90.8 %.
 
-    Raises ConfigError where clips, label sets or annotations differ, where there is one person or one class only, and
+    Raises ConfigError where clips, label sets or annotations differ, where there is one subject or one class only, and
     where the metric needs more than confusion matrices.
     """
     a, b = align(a, b)
     built, k = confusion_metric(metric), len(a.classes)
     over = present(a.y_true, k)
-    by_unit = {"person": a.persons, "clip": None}
+    by_unit = {"subject": a.subjects, "clip": None}
     same = (built, a.y_true, a.y_pred, b.y_pred)
-    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "persons": by_unit[unit]}
+    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "subjects": by_unit[unit]}
     _, drawn = resample_pair(*same, n=n, **given)
     found = drawn.interval(method, level)
     swapped = swap_test(*same, n=permutations, **given)
-    precise = {name: precision(*same, k=k, over=over, persons=who) for name, who in by_unit.items()}
-    counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.persons)
+    precise = {name: precision(*same, k=k, over=over, subjects=who) for name, who in by_unit.items()}
+    counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.subjects)
     odds = matched_odds_ratio(counted.only_a, counted.only_b, level) if counted.only_a + counted.only_b else None
     scores = [float(built.of_confusion(confusion_matrix(a.y_true, guess, k), over)) for guess in (a.y_pred, b.y_pred)]
     return Comparison(
@@ -160,7 +160,7 @@ def compare(
         metric=metric,
         classes=tuple(name for name, kept in zip(a.classes, over, strict=True) if kept),
         n_clips=a.y_true.size,
-        n_persons=int(np.unique(a.persons).size),
+        n_subjects=int(np.unique(a.subjects).size),
         score_a=scores[0],
         score_b=scores[1],
         difference=found.point,
@@ -171,7 +171,7 @@ def compare(
         method=method,
         resamples=n,
         percentiles=_percentiles(drawn.scores),
-        design_effect=(precise["person"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
+        design_effect=(precise["subject"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
         p_value=swapped.p_value,
         p_exact=swapped.exact,
         permutations=swapped.n,
@@ -185,7 +185,7 @@ def compare(
         odds_low=odds.low if odds else None,
         odds_high=odds.high if odds else None,
         wilcoxon_p=ranked.p_value,
-        wilcoxon_persons=ranked.persons,
+        wilcoxon_subjects=ranked.subjects,
         wilcoxon_dropped=ranked.dropped,
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
@@ -204,7 +204,7 @@ def with_family(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
 def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
     for at in np.flatnonzero((a.y_pred == a.y_true) != (b.y_pred == b.y_true)):
         truth, by_a, by_b = (a.classes[int(number[at])] for number in (a.y_true, a.y_pred, b.y_pred))
-        yield Changed(str(a.clips[at]), str(a.persons[at]), truth, by_a, by_b)
+        yield Changed(str(a.clips[at]), str(a.subjects[at]), truth, by_a, by_b)
 
 
 def _percentiles(scores: Float[np.ndarray, "n"]) -> tuple[float, ...]:
@@ -229,13 +229,13 @@ def _remarks(
     elif precise.error == 0:
         yield "The difference is the same without any one, so what this test set could detect cannot be stated."
     if unit == "clip":
-        yield "Resampled and swapped by clip: clips of one person count as independent, which they are not."
-    yield "McNemar's test counts clips as independent: where those of a person go together it rejects too often."
+        yield "Resampled and swapped by clip: clips of one subject count as independent, which they are not."
+    yield "McNemar's test counts clips as independent: where those of a subject go together it rejects too often."
     if odds is None:
         yield "No clip is right for one of the two alone: there is no odds ratio."
     elif odds.ratio is None:
         yield f"No clip is right for the second alone: the odds ratio has no upper bound (low {odds.low:.3g})."
     if ranked.p_value is None:
-        yield "All persons have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
+        yield "All subjects have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
     elif ranked.dropped:
-        yield f"Wilcoxon's test drops {many(ranked.dropped, 'person')} with the same accuracy under both."
+        yield f"Wilcoxon's test drops {many(ranked.dropped, 'subject')} with the same accuracy under both."

@@ -32,7 +32,7 @@ Cell = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A difference of two levels, or of two such differences, and its expanded percentile interval over persons."""
+    """A difference of two levels, or of two such differences, and its expanded percentile interval over subjects."""
 
     words: str
     value: float
@@ -76,12 +76,12 @@ class Factorial:
     effects: tuple[Effect, ...]
     confounded: tuple[str, ...]
     """Sentences on the factors that could not be estimated."""
-    persons: int
+    subjects: int
     n: int
     """Resamples."""
     permutations: int
     smallest_p: float
-    """The smallest p-value that so few persons can give."""
+    """The smallest p-value that so few subjects can give."""
 
     def verdict(self, score: str = "score") -> str:
         """Say which factor carries a difference, or that none can be told."""
@@ -108,7 +108,7 @@ def factorial(
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
-    persons: Shaped[np.ndarray, "n"],
+    subjects: Shaped[np.ndarray, "n"],
     rng: np.random.Generator,
     n: int = 2_000,
     permutations: int = 1_999,
@@ -118,19 +118,19 @@ def factorial(
     """Estimate and test every main effect and two-way interaction of the factors of `cells` on a score.
 
     `guesses` holds each cell's predictions of the same clips. Factors in `averaged` (repeats, seeds) are averaged over
-    and not reported. Intervals draw persons with replacement, the same for all cells, and are percentiles moved
-    outwards for the effective number of persons ("expanded", see `bootstrap`).
+    and not reported. Intervals draw subjects with replacement, the same for all cells, and are percentiles moved
+    outwards for the effective number of subjects ("expanded", see `bootstrap`).
 
-    The test of a factor exchanges its levels within each person, all cells of a person at once: if the factor made no
-    difference, a person's predictions could as well have come from another level. It sums the squared deviations of
+    The test of a factor exchanges its levels within each subject, all cells of a subject at once: if the factor made no
+    difference, a subject's predictions could as well have come from another level. It sums the squared deviations of
     the level means. An interaction is tested by exchanging the levels of the one of its factors that has fewer, with
     the sum of squares that additivity leaves: main effects cancel out of it, exactly so for scores that add up over
-    persons (accuracy) and nearly so for F1. p-values are (1 + count) / (permutations + 1) (Phipson & Smyth, 2010), and
+    subjects (accuracy) and nearly so for F1. p-values are (1 + count) / (permutations + 1) (Phipson & Smyth, 2010), and
     Holm's correction holds the chance of any false claim over all effects.
     """
-    check_labels(y_true, guesses, k, persons)
+    check_labels(y_true, guesses, k, subjects)
     _check_cells(cells, guesses, n, permutations, level)
-    units = units_of(y_true, guesses, k, persons)
+    units = units_of(y_true, guesses, k, subjects)
     factors = [name for name in cells[0] if len({cell[name] for cell in cells}) > 1]
     told = [name for name in factors if name not in averaged]
     alone = {name: design for name in told if (design := _main(name, cells, factors))}
@@ -273,7 +273,7 @@ def _exchanged(
     n: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "n cells"]:
-    """Score all cells `n` times, the levels of one factor exchanged within each person; other cells stay."""
+    """Score all cells `n` times, the levels of one factor exchanged within each subject; other cells stay."""
     people, cells, k = units.matrices.shape[:3]
     flat = units.matrices.reshape(people, cells, k * k)
     total = flat.sum(axis=0)
@@ -327,7 +327,7 @@ def _verdict(found: Factorial, score: str) -> list[str]:
         return ["No factor can be estimated."]
     if found.smallest_p * len(found.effects) > CLAIM:
         return [
-            f"No factor can be told to carry a difference: {found.persons} persons are too few, the smallest p-value "
+            f"No factor can be told to carry a difference: {found.subjects} subjects are too few, the smallest p-value "
             f"they can give is {found.smallest_p:.2g}, and {len(found.effects)} effects are tested."
         ]
     said = [f"{effect.name} carries a difference in {score}: {_largest(effect)}." for effect in claimed]

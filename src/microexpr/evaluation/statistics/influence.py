@@ -1,4 +1,4 @@
-"""How much a score hangs on single persons: it is computed once without each (exact, from confusion matrices)."""
+"""How much a score hangs on single subjects: it is computed once without each (exact, from confusion matrices)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from microexpr.evaluation.statistics._units import check_labels, units_of
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """The score, or difference of scores, without one person."""
+    """The score, or difference of scores, without one subject."""
 
-    person: str
+    subject: str
     clips: int
     score: float
     change: float
-    """The score without this person minus the score of all."""
+    """The score without this subject minus the score of all."""
     lost: tuple[int, ...]
     """Classes that nobody else shows; each metric's rule for absent classes says how they count."""
 
@@ -29,40 +29,40 @@ def influence(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
     y_pred: Int[np.ndarray, "n"],
-    persons: Shaped[np.ndarray, "n"],
+    subjects: Shaped[np.ndarray, "n"],
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
     against: Int[np.ndarray, "n"] | None = None,
 ) -> tuple[LeftOut, ...]:
-    """Return the score without each person, the most influential person first.
+    """Return the score without each subject, the most influential subject first.
 
     With `against`, predictions of another experiment, it is the score of `y_pred` minus theirs: a difference whose
-    sign changes when one person leaves is that person's. `over` stays as it is, as in resamples.
+    sign changes when one subject leaves is that subject's. `over` stays as it is, as in resamples.
 
     >>> from microexpr.core.interfaces import metrics
     >>> y_true, y_pred, who = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 1]), np.array(["a", "a", "b", "b"])
     >>> found = influence(metrics.build("accuracy", {}), y_true, y_pred, who, k=2, over=np.ones(2, bool))
-    >>> [(one.person, one.score, one.change) for one in found]
+    >>> [(one.subject, one.score, one.change) for one in found]
     [('a', 0.5, -0.25), ('b', 1.0, 0.25)]
     """
     guesses = [y_pred] if against is None else [y_pred, against]
-    check_labels(y_true, guesses, k, persons)
-    units = units_of(y_true, guesses, k, persons)
+    check_labels(y_true, guesses, k, subjects)
+    units = units_of(y_true, guesses, k, subjects)
     total = units.total()
     left = total - units.matrices
     scores, whole = metric.of_confusion(left, over), metric.of_confusion(total, over)
     if against is not None:
         scores, whole = scores[:, :1] - scores[:, 1:], whole[:1] - whole[1:]
     if not np.isfinite(scores).all():
-        raise ConfigError("without one person no class is left to score. Give clips of more persons.")
+        raise ConfigError("without one subject no class is left to score. Give clips of more subjects.")
     lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
     clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
     rows = [
         LeftOut(str(name), int(clips[at]), float(scores[at, 0]), float(scores[at, 0] - whole[0]), _numbers(lost[at]))
-        for at, name in enumerate(np.unique(persons))
+        for at, name in enumerate(np.unique(subjects))
     ]
-    return tuple(sorted(rows, key=lambda row: (-abs(row.change), row.person)))
+    return tuple(sorted(rows, key=lambda row: (-abs(row.change), row.subject)))
 
 
 def _numbers(classes: Bool[np.ndarray, "k"]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ class McNemar(NamedTuple):
 def mcnemar(y_true: Int[np.ndarray, "n"], y_a: Int[np.ndarray, "n"], y_b: Int[np.ndarray, "n"]) -> McNemar:
     """Test predictions `y_a` against `y_b`; clips that both have right, or both wrong, tell nothing.
 
-    Clips count as independent. Those of one person are not, so p is too small where persons differ much in how hard
+    Clips count as independent. Those of one subject are not, so p is too small where subjects differ much in how hard
     they are for one classifier alone.
 
     >>> mcnemar(np.zeros(6, int), np.array([0, 0, 0, 0, 0, 1]), np.array([1, 1, 1, 1, 1, 0])).p_value

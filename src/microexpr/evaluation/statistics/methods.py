@@ -1,6 +1,6 @@
 """Several methods on the same clips, each with the predictions of several seeds: scores, differences, two groups.
 
-A method's score is the mean of its seeds' scores. Persons are resampled, swapped and permuted, the seeds of a method
+A method's score is the mean of its seeds' scores. Subjects are resampled, swapped and permuted, the seeds of a method
 together: intervals and tests speak of other people, and hold the trained models and their seeds fixed.
 """
 
@@ -32,32 +32,32 @@ class Clips:
 
     metric: ConfusionMetric
     y_true: Int[np.ndarray, "n"]
-    persons: Shaped[np.ndarray, "n"]
+    subjects: Shaped[np.ndarray, "n"]
     k: int
     over: Bool[np.ndarray, "k"]
 
     @property
     def scored(self) -> dict[str, Any]:
-        """The classes and persons, as every test and interval takes them."""
-        return {"k": self.k, "over": self.over, "persons": self.persons}
+        """The classes and subjects, as every test and interval takes them."""
+        return {"k": self.k, "over": self.over, "subjects": self.subjects}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A method's score with its interval over persons, and what its predictions give with permuted labels."""
+    """A method's score with its interval over subjects, and what its predictions give with permuted labels."""
 
     score: float
     low: float
     high: float
     permuted: PermutationNull
-    """Labels permuted within persons against the predictions."""
+    """Labels permuted within subjects against the predictions."""
     p_holm: float
     """The permutations' p-value, corrected for all methods."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean score of one side minus that of the other, its interval and its p-value, both over persons."""
+    """The mean score of one side minus that of the other, its interval and its p-value, both over subjects."""
 
     value: float
     low: float
@@ -70,7 +70,7 @@ class Difference:
     """Whether all swappings were scored; else `permutations` were drawn."""
     permutations: int
     differing: int
-    """Persons whom the two sides predict differently: only they can tell anything."""
+    """Subjects whom the two sides predict differently: only they can tell anything."""
     detectable: float | None
     """The smallest difference that four of five such test sets would find; None where none could."""
     level: float
@@ -93,7 +93,7 @@ def standings(
 ) -> tuple[Standing, ...]:
     """Score methods; all see the same resamples and permutations.
 
-    The interval draws persons with replacement and moves percentiles outwards for their effective number ("expanded",
+    The interval draws subjects with replacement and moves percentiles outwards for their effective number ("expanded",
     see `bootstrap`).
     """
     rows = [guess for method in methods for guess in method.values()]
@@ -152,13 +152,13 @@ def contrast(
 ) -> Difference:
     """Return the mean score of one group of methods minus that of another.
 
-    The test swaps whole persons between the groups: if it made no difference which group a prediction came from, what
-    all methods of one group predict for a person could as well have come from the other. Every method of the first is
+    The test swaps whole subjects between the groups: if it made no difference which group a prediction came from, what
+    all methods of one group predict for a subject could as well have come from the other. Every method of the first is
     paired with every one of the second, seed by seed (one of a single seed with every seed), so that no method has a
-    partner that somebody chose; a person is swapped in all pairs at once. Methods are not exchanged one by one, because
-    those of a group err together: on made-up studies of 30 persons, where three methods and two share four fifths of
-    their errors with their group and all are equally good, such a test claims a difference in 30 %. This one claims it
-    in 5.8 % at a level of 5 %; the interval holds zero in 93.9 % (2,000 studies,
+    partner that somebody chose; a subject is swapped in all pairs at once. Methods are not exchanged one by one,
+    because those of a group err together: on made-up studies of 30 subjects, where three methods and two share four
+    fifths of their errors with their group and all are equally good, such a test claims a difference in 30 %. This one
+    claims it in 5.8 % at a level of 5 %; the interval holds zero in 93.9 % (2,000 studies,
     `tests/evaluation/test_leaderboard.py`).
     """
     seeds = _seeds([*first, *second])

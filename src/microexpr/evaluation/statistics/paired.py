@@ -23,19 +23,19 @@ class Predictions:
     name: str
     classes: tuple[str, ...]
     clips: Shaped[np.ndarray, "n"]
-    persons: Shaped[np.ndarray, "n"]
+    subjects: Shaped[np.ndarray, "n"]
     y_true: Int[np.ndarray, "n"]
     y_pred: Int[np.ndarray, "n"]
 
     @classmethod
     def of(cls, name: str, table: pd.DataFrame, classes: Sequence[str]) -> Predictions:
-        """Take the columns clip, person, y_true and y_pred of stored and voted predictions."""
-        missing = {"clip", "person", "y_true", "y_pred"} - set(table.columns)
+        """Take the columns clip, subject, y_true and y_pred of stored and voted predictions."""
+        missing = {"clip", "subject", "y_true", "y_pred"} - set(table.columns)
         if missing:
             raise ConfigError(f"{name}: predictions lack the columns {', '.join(sorted(missing))}.")
-        clips, persons = (table[column].to_numpy(dtype=str) for column in ("clip", "person"))
+        clips, subjects = (table[column].to_numpy(dtype=str) for column in ("clip", "subject"))
         y_true, y_pred = (table[column].to_numpy(int) for column in ("y_true", "y_pred"))
-        return cls(name, tuple(classes), clips, persons, y_true, y_pred)
+        return cls(name, tuple(classes), clips, subjects, y_true, y_pred)
 
 
 def align(first: Predictions, *others: Predictions) -> tuple[Predictions, ...]:
@@ -50,7 +50,7 @@ def _check_alone(given: Predictions) -> None:
         raise ConfigError(
             f"{given.name}: {_some(names[counts > 1])} predicted more than once. Join the predictions of a clip first."
         )
-    check_labels(given.y_true, [given.y_pred], len(given.classes), given.persons)
+    check_labels(given.y_true, [given.y_pred], len(given.classes), given.subjects)
 
 
 def _aligned(first: Predictions, other: Predictions) -> Predictions:
@@ -73,9 +73,9 @@ def _aligned(first: Predictions, other: Predictions) -> Predictions:
         )
     rows = np.argsort(other.clips, kind="stable")[np.argsort(np.argsort(first.clips, kind="stable"), kind="stable")]
     moved = Predictions(
-        other.name, other.classes, other.clips[rows], other.persons[rows], other.y_true[rows], other.y_pred[rows]
+        other.name, other.classes, other.clips[rows], other.subjects[rows], other.y_true[rows], other.y_pred[rows]
     )
-    for what, a, b in (("true class", first.y_true, moved.y_true), ("person", first.persons, moved.persons)):
+    for what, a, b in (("true class", first.y_true, moved.y_true), ("subject", first.subjects, moved.subjects)):
         if (a != b).any():
             raise ConfigError(
                 f"{first.name} and {other.name} name another {what} for {_some(first.clips[a != b])}. "

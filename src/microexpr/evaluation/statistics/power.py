@@ -32,19 +32,19 @@ def precision(
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
 ) -> Precision:
-    """Return the jackknife's standard error of score `y_a` minus score `y_b`, by person or else by clip.
+    """Return the jackknife's standard error of score `y_a` minus score `y_b`, by subject or else by clip.
 
     The spread of bootstrap resamples is too small where a class has few clips, as resamples that lose it score it 0
     for both: by a sixth on seven classes of 255 clips, two of them with 7 and 2. The jackknife errs upwards (Efron &
-    Stein, 1981), and little. Degrees of freedom count the effective number of persons: one with many clips weighs more.
-    Each of the two may be several predictions, one a row, of which the mean scores are compared.
+    Stein, 1981), and little. Degrees of freedom count the effective number of subjects: one with many clips weighs
+    more. Each of the two may be several predictions, one a row, of which the mean scores are compared.
     """
-    units = units_of(y_true, [*np.atleast_2d(y_a), *np.atleast_2d(y_b)], k, persons)
+    units = units_of(y_true, [*np.atleast_2d(y_a), *np.atleast_2d(y_b)], k, subjects)
     number = int(units.counts.sum())
     if number < 2:
-        raise ConfigError("a standard error needs at least two clips or persons.")
+        raise ConfigError("a standard error needs at least two clips or subjects.")
     scores = metric.of_confusion(units.total() - units.matrices, over)
     without = np.subtract(*np.split(scores, 2, axis=1)).mean(axis=1)
     spread = np.average((without - np.average(without, weights=units.counts)) ** 2, weights=units.counts)
@@ -58,7 +58,7 @@ def detectable(found: Precision, *, step: float = 0.0, power: float = POWER, lev
     A test set states c * error + step / 2. With f degrees of freedom a standard error varies by about 1 / sqrt(2 f) of
     itself, in the set that states the difference and in the set that is to find it, where the test compares with t. So
     c - t = z * sqrt(1 + (c^2 + t^2) / (2 f)), z being the normal quantile of `power`, which is solved for c. Many
-    persons need 2.80 errors, 24 even ones 3.03, 12 need 3.30. `step` is how far apart the values lie at which the test
+    subjects need 2.80 errors, 24 even ones 3.03, 12 need 3.30. `step` is how far apart the values lie at which the test
     can reject (`SwapTest.step`): half of it is lost.
 
     None where the two never differ. It is a property of the test set and of how much the two disagree, not of the
@@ -74,6 +74,6 @@ def detectable(found: Precision, *, step: float = 0.0, power: float = POWER, lev
     z, critical = float(norm.ppf(power)), float(t.ppf(1 - level / 2, found.freedom))
     rest = 1 - z**2 / (2 * found.freedom)
     if rest <= 0:
-        raise ConfigError(f"with so few persons no difference is found with power {power:g}. Ask for less power.")
+        raise ConfigError(f"with so few subjects no difference is found with power {power:g}. Ask for less power.")
     errors = (critical + math.sqrt(critical**2 * (1 - rest**2) + rest * z**2)) / rest
     return errors * found.error + step / 2

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Trained:
     """How often the sides of a paired test were trained.
 
-    The test swaps or resamples persons of the test set, never trainings. Under a hold-out one training a side predicts
-    every person: whatever is found is a property of the networks that came out, and another seed could turn it round.
-    In cross-validation persons of different folds are predicted by separate trainings.
+    The test swaps or resamples subjects of the test set, never trainings. Under a hold-out one training a side predicts
+    every subject: whatever is found is a property of the networks that came out, and another seed could turn it round.
+    In cross-validation subjects of different folds are predicted by separate trainings.
     """
 
     folds: int | None = None
@@ -46,7 +46,7 @@ class Trained:
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         return (
             f"Hold-out with {seeds}: every test clip is predicted by the same trained {self.things}, which the test "
-            "holds fixed. It covers other persons and says nothing about the methods that trained them: that takes "
+            "holds fixed. It covers other subjects and says nothing about the methods that trained them: that takes "
             "cross-validation, and several seeds."
         )
 

@@ -1,9 +1,9 @@
 """Several seeds of one experiment on the same clips: what varies with the seed, and what with the people.
 
-Seeds and persons are crossed: every seed predicts every person. The score is turned into pseudo-values, one for each
-seed and person, u times the score minus (u - 1) times the score without the person, and these are split by the two-way
-analysis of variance with both factors random. Dorfman, Berbaum and Metz (1992) brought this to readers and cases in
-radiology, where it has been the standard since; seeds stand for readers here.
+Seeds and subjects are crossed: every seed predicts every subject. The score is turned into pseudo-values, one for each
+seed and subject, u times the score minus (u - 1) times the score without the subject, and these are split by the
+two-way analysis of variance with both factors random. Dorfman, Berbaum and Metz (1992) brought this to readers and
+cases in radiology, where it has been the standard since; seeds stand for readers here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SeedSplit:
     """The mean score over seeds with its interval, and the variances it is made of.
 
     Variances are of the score of one seed on one test set like this one: `seed_variance` from one seed to another,
-    `unit_variance` from one draw of clips or persons to another, `joint_variance` from what is peculiar to one seed on
+    `unit_variance` from one draw of clips or subjects to another, `joint_variance` from what is peculiar to one seed on
     one draw, chance in single clips included. Their sum is the variance of a single published number, and the shares
     are parts of it; they are None where nothing varies.
     """
@@ -44,7 +44,7 @@ class SeedSplit:
     joint_share: float | None
     freedom: float
     """Degrees of freedom of the interval (Satterthwaite); infinite where nothing varies."""
-    unit: Literal["clip", "person"]
+    unit: Literal["clip", "subject"]
     level: float
 
 
@@ -52,11 +52,11 @@ def split_seeds(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
     guesses: Int[np.ndarray, "s n"],
-    persons: Shaped[np.ndarray, "n"],
+    subjects: Shaped[np.ndarray, "n"],
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
-    unit: Literal["clip", "person"] = "person",
+    unit: Literal["clip", "subject"] = "subject",
     level: float = 0.95,
 ) -> SeedSplit:
     """Return the mean over seeds (one row of `guesses` each), an interval, and its variance split.
@@ -69,14 +69,14 @@ def split_seeds(
         raise ConfigError("one seed says nothing of others. Run the experiment with at least two (seed = 0, 1 ...).")
     if not 0 < level < 1:
         raise ConfigError("an interval needs a level between 0 and 1.")
-    check_labels(y_true, list(guesses), k, persons)
-    names = persons if unit == "person" else np.arange(y_true.size)
+    check_labels(y_true, list(guesses), k, subjects)
+    names = subjects if unit == "subject" else np.arange(y_true.size)
     units = units_of(y_true, list(guesses), k, names)
     total = units.total()
     scores = metric.of_confusion(total, over)
     without = metric.of_confusion(total - units.matrices, over)
     if not np.isfinite(without).all():
-        raise ConfigError("without one clip or person no class is left to score. Give more clips.")
+        raise ConfigError("without one clip or subject no class is left to score. Give more clips.")
     size = len(without)
     mean_squares = _mean_squares(size * scores - (size - 1) * without)
     return _split(scores, mean_squares, size, unit, level)
@@ -100,7 +100,7 @@ def _split(
     scores: Float[np.ndarray, "s"],
     mean_squares: Float[np.ndarray, "3"],
     units: int,
-    unit: Literal["clip", "person"],
+    unit: Literal["clip", "subject"],
     level: float,
 ) -> SeedSplit:
     seeds, (of_seeds, of_units, of_rest) = scores.size, mean_squares

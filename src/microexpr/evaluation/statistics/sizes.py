@@ -22,7 +22,7 @@ from microexpr.evaluation.statistics.factors import Cell, level_means
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The score of one level of a factor at growing sizes, with expanded percentile intervals over persons."""
+    """The score of one level of a factor at growing sizes, with expanded percentile intervals over subjects."""
 
     factor: str
     level: str
@@ -75,7 +75,7 @@ def size_curves(
     *,
     k: int,
     over: Bool[np.ndarray, "k"],
-    persons: Shaped[np.ndarray, "n"],
+    subjects: Shaped[np.ndarray, "n"],
     rng: np.random.Generator,
     n: int = 2_000,
     level: float = 0.95,
@@ -84,17 +84,17 @@ def size_curves(
     """Return the curves of every level of every factor, and the crossings of every two levels of one.
 
     `axis` is the factor of `cells` that says how much was trained on, and `sizes` what its levels amount to. Where
-    there is no other factor, one curve stands for all. Intervals draw persons with replacement, the same for all cells,
-    and are percentiles moved outwards for the effective number of persons ("expanded", see `bootstrap`).
+    there is no other factor, one curve stands for all. Intervals draw subjects with replacement, the same for all
+    cells, and are percentiles moved outwards for the effective number of subjects ("expanded", see `bootstrap`).
 
     The interval of a crossing is read at the same shares, for which the order of the crossings suffices: a resample
     whose curves do not cross counts as a crossing beyond the end that it is nearer to, and one whose curves cross the
     other way round at both ends.
     """
-    check_labels(y_true, guesses, k, persons)
+    check_labels(y_true, guesses, k, subjects)
     if len(sizes) < 2:
         raise ConfigError("a curve needs two sizes or more.")
-    units = units_of(y_true, guesses, k, persons)
+    units = units_of(y_true, guesses, k, subjects)
     factors = [name for name in cells[0] if len({cell[name] for cell in cells}) > 1]
     order = sorted(sizes, key=lambda word: sizes[word])
     x = np.array([sizes[word] for word in order])

@@ -1,4 +1,4 @@
-"""Whether two classifiers differ at all: their predictions swapped, person by person (Edgington & Onghena, 2007)."""
+"""Whether two classifiers differ at all: their predictions swapped, subject by subject (Edgington & Onghena, 2007)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SwapTest:
     exact: bool
     """Whether `n` are all swappings there are; else they were drawn at random."""
     units: int
-    """Clips or persons whose two confusion matrices differ: all others are the same however they are swapped."""
+    """Clips or subjects whose two confusion matrices differ: all others are the same however they are swapped."""
     step: float | None
     """How far the smallest difference that this test would call one lies above the next value that differences take.
 
@@ -46,27 +46,27 @@ def swap_test(
     over: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 9_999,
-    persons: Shaped[np.ndarray, "n"] | None = None,
+    subjects: Shaped[np.ndarray, "n"] | None = None,
     level: float = LEVEL,
 ) -> SwapTest:
     """Test whether predictions `y_a` and `y_b` score differently, by swapping them.
 
-    If it made no difference which classifier a prediction came from, the two predictions of a person's clips, taken
-    together, could as well stand the other way round. All clips of a person are swapped at once, so that the test
-    holds whatever makes one classifier do well on one person. Without `persons` clips are swapped one by one, which
+    If it made no difference which classifier a prediction came from, the two predictions of a subject's clips, taken
+    together, could as well stand the other way round. All clips of a subject are swapped at once, so that the test
+    holds whatever makes one classifier do well on one subject. Without `subjects` clips are swapped one by one, which
     takes them for independent.
 
     Each of the two may be several predictions, one a row: the seeds of a method. Their mean scores are compared, and
-    a person's predictions of all rows are swapped at once, each with that in the same row of the other.
+    a subject's predictions of all rows are swapped at once, each with that in the same row of the other.
 
-    Where there are no more than `n` swappings (14 persons for 9,999, since a swapping and its mirror image differ by
+    Where there are no more than `n` swappings (14 subjects for 9,999, since a swapping and its mirror image differ by
     the same amount), all are scored and p is their share that differ at least as much. Otherwise `n` are drawn and
     p is (1 + count) / (n + 1), never 0 (Phipson & Smyth, 2010). `level` only tells the `step`.
     """
     if y_true.size == 0 or n < 1:
         raise ConfigError("a permutation test needs at least one clip and one permutation.")
     rows_a, rows_b = np.atleast_2d(y_a), np.atleast_2d(y_b)
-    units = units_of(y_true, [*rows_a, *rows_b], k, persons)
+    units = units_of(y_true, [*rows_a, *rows_b], k, subjects)
     as_they_are, other = np.split(units.total(), 2)
 
     def differ(swapped: Float[np.ndarray, "c s k k"]) -> Float[np.ndarray, "c"]:

@@ -1,4 +1,4 @@
-"""Search parameters inside the training persons, with Optuna: nobody whom the result is tested on takes part."""
+"""Search parameters inside the training subjects, with Optuna: nobody whom the result is tested on takes part."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def importance(
     """Return each parameter's share, or a sentence that says why none can be given.
 
     functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) of a random forest that predicts the score from the
-    values. Scores of several searches are each taken from their search's mean: they are of other persons, and a level
+    values. Scores of several searches are each taken from their search's mean: they are of other subjects, and a level
     that differs is no effect of a parameter. Values that are searched by orders of magnitude count by these: Optuna
     alone would average over their plain values, and so overlook all below a tenth of the largest.
     """

@@ -66,7 +66,7 @@ class Tuned:
     importance: Mapping[str, float] | str
     """Over the trials of all searches, each search's scores taken from their mean."""
     untuned: Result
-    shares_persons: bool
+    shares_subjects: bool
     storage: str
     """Where the trials lie; without a password."""
     trials: int

@@ -20,7 +20,7 @@ from microexpr.runs.plan import Workspace, check_intervals
 from microexpr.runs.tuning import space as spaces
 from microexpr.runs.tuning.importance import importance
 from microexpr.runs.tuning.result import Found, Trial, Tuned
-from microexpr.runs.tuning.searches import Search, divide, shares_persons
+from microexpr.runs.tuning.searches import Search, divide, shares_subjects
 from microexpr.runs.tuning.storage import open_storage, working
 from microexpr.runs.tuning.studies import distributions, open_study, trial_of
 from microexpr.runs.tuning.worker import Worker
@@ -51,7 +51,7 @@ def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str)
                 found = tuple(_found(worker, each, studies[each.name], untuned) for each in searches)
             joined = importance([each.trials for each in found], distributions(studies.values()), experiment.seed)
     done = _done(workspace, found, tried)
-    return Tuned(plan, space, papers, found, joined, untuned, shares_persons(plan), shown, trials, done)
+    return Tuned(plan, space, papers, found, joined, untuned, shares_subjects(plan), shown, trials, done)
 
 
 def _found(worker: Worker, search: Search, study: optuna.Study, untuned: Result) -> Found:

@@ -39,8 +39,8 @@ class Search:
         return digest([sorted(fold.name for fold in self.folds), parts])
 
 
-def shares_persons(plan: Plan) -> bool:
-    """Whether the protocol promises nothing of persons: those tested may be trained on, and searched on."""
+def shares_subjects(plan: Plan) -> bool:
+    """Whether the protocol promises nothing of subjects: those tested may be trained on, and searched on."""
     return not plan.experiment.protocol.build(contracts.protocols).subject_independent
 
 
@@ -65,14 +65,14 @@ def _search(plan: Plan, name: str, folds: Sequence[Fold]) -> Search:
     learnt = [np.union1d(fold.train, fold.train if fold.val is None else fold.val) for fold in folds]
     tested = np.concatenate([fold.test for fold in folds])
     rows = np.setdiff1d(reduce(np.intersect1d, learnt), tested)
-    person = table["person"].to_numpy()
-    if not shares_persons(plan):
-        rows = rows[~np.isin(person[rows], person[tested])]
+    subject = table["subject"].to_numpy()
+    if not shares_subjects(plan):
+        rows = rows[~np.isin(subject[rows], subject[tested])]
     return Search(name, tuple(folds), rows, _inner(plan, name, rows))
 
 
 def _inner(plan: Plan, name: str, rows: Int[np.ndarray, "n"]) -> tuple[Fold, ...]:
-    """Divide the clips of a search by persons, as `subject_kfold` does."""
+    """Divide the clips of a search by subjects, as `subject_kfold` does."""
     experiment = plan.experiment
     protocol = contracts.protocols.build("subject_kfold", {"k": experiment.tuning.inner})
     table = plan.table.iloc[rows].reset_index(drop=True)
@@ -80,8 +80,8 @@ def _inner(plan: Plan, name: str, rows: Int[np.ndarray, "n"]) -> tuple[Fold, ...
         inner = list(protocol(table, rng_for(experiment.seed, f"tuning/{name}/inner")))
     except SplitError as error:
         raise SplitError(
-            f"search {name}, which sees {len(rows)} clips of {table['person'].nunique()} persons, cannot be divided "
+            f"search {name}, which sees {len(rows)} clips of {table['subject'].nunique()} subjects, cannot be divided "
             f"into {experiment.tuning.inner} inner folds: {error} Or set tuning.inner lower, or tuning.groups higher "
-            'or to "folds", so that each search sees more persons.'
+            'or to "folds", so that each search sees more subjects.'
         ) from None
     return tuple(Fold(f"{name}-inner-{at}", rows[fold.train], rows[fold.test]) for at, fold in enumerate(inner, 1))
