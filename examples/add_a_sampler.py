@@ -30,7 +30,7 @@ class Spaced:
 
     count: Annotated[int, Field(ge=1)] = 3
 
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
     """Onset and offset are what coders marked."""
 
     @property

@@ -121,7 +121,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
         "command": "microexpr study demo --data example --out out/demo",
         "version": "0.1.0",
         "created": "2026-11-22T14:00:00Z",
-        "stamps": [
+        "caveats": [
             {
                 "code": "synthetic",
                 "level": "warning",
@@ -151,7 +151,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 "val": dict(zip(CLASSES, [4, 2, 1, 1, 1, 1, 0], strict=True)),
                 "test": dict(zip(CLASSES, TEST, strict=True)),
             },
-            "facts": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no subject"},
+            "metadata": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no subject"},
             "fingerprint": "3f0c9b" * 10 + "aa11",
             "corrections": ["04/EP12_01f: apex '/' read as 121 (middle of onset and offset)"],
             "skipped": [
@@ -159,7 +159,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                     "where": "CASME2-coding.xlsx row 41",
                     "clip": "05/EP03_1",
                     "problem": "frame 87 is empty",
-                    "mend": "copy it again",
+                    "fix": "copy it again",
                 }
             ],
         },

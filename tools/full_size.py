@@ -24,7 +24,7 @@ from microexpr.components.datasets.synthetic import SyntheticSpec, make
 from microexpr.config.study import METHODS, Experiment, Study, load
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
-from microexpr.core.errors import MicroexprError, UnfitError, UsageError
+from microexpr.core.errors import IncompatibleError, MicroexprError, UsageError
 from microexpr.core.files import digest, make_folder, write_atomically
 from microexpr.core.progress import track
 from microexpr.learning import learners as engine
@@ -134,7 +134,7 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
     workspace = Workspace(Options({"casme2": faces}, out))
     try:
         plan = workspace.plan(experiment)
-    except UnfitError:
+    except IncompatibleError:
         return {}
     workspace.prepare([plan])
     fold = plan.folds()[0]
@@ -142,7 +142,7 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
     steps, height, width, _ = plan.spec.shape
     trained = EPOCHS if plan.model.trains_in_epochs else 1
     frames = steps * len(plan.views().of(fold.train)) * trained
-    facts, where = environment(), engine.device().type
+    metadata, where = environment(), engine.device().type
     peak = (
         torch.cuda.max_memory_allocated()
         if where == "cuda"
@@ -153,13 +153,13 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
         "label": plan.model.label,
         "input": f"{height}x{width}",
         "steps": steps,
-        "parameters": done.facts["parameters"],
-        "frames_a_second": frames / done.facts["seconds"],
-        "ms_a_clip": done.facts["ms_a_clip"],
+        "parameters": done.metadata["parameters"],
+        "frames_a_second": frames / done.metadata["seconds"],
+        "ms_a_clip": done.metadata["ms_a_clip"],
         "memory_mb": peak / 2**20,
-        "device": facts["accelerator"] if where == "cuda" else facts["processor"],
+        "device": metadata["accelerator"] if where == "cuda" else metadata["processor"],
         "accelerator": where == "cuda",
-        "threads": int(facts["threads"]),
+        "threads": int(metadata["threads"]),
     }
 
 

@@ -124,7 +124,7 @@ def dry_run(
     return {
         "cells": overview(study, jobs),
         "methods_skipped": left_out,
-        "facts": dict(data_found.dataset.facts()),
+        "metadata": dict(data_found.dataset.metadata()),
         "warnings": [*(kept.text for kept in data_found.label_warnings), *dict.fromkeys(leaks)],
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],

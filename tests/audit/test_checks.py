@@ -45,7 +45,7 @@ def test_an_honest_result_has_no_warning(clean):
 def test_frames_chosen_by_the_apex_are_a_note(clean):
     (note,) = check_results(clean)
     assert (note.code, note.level) == ("ME010", "note")
-    assert "unlabelled video" in note.mend
+    assert "unlabelled video" in note.fix
 
 
 def test_shared_subjects_are_told(database, tmp_path):
@@ -185,10 +185,10 @@ def test_results_on_different_copies_are_told(clean, tmp_path):
     out = Path(shutil.copytree(clean, tmp_path / "out"))
     (first,) = (out / "results").iterdir()
     other = Path(shutil.copytree(first, first.with_name("other")))
-    facts = json.loads((other / "experiment.json").read_text())
+    metadata = json.loads((other / "experiment.json").read_text())
     for folder, version in ((first, "2014"), (other, "2019")):
         own = {"fingerprint": version * 16, "data": {"label version": version}}
-        (folder / "experiment.json").write_text(json.dumps(facts | own))
+        (folder / "experiment.json").write_text(json.dumps(metadata | own))
     assert {"ME011", "ME012"} <= codes(out)
 
 
@@ -284,7 +284,7 @@ def test_clips_that_are_left_out_of_the_test_are_told(clean, database, tmp_path)
     (found,) = [finding for finding in check_results(tmp_path / "out") if finding.code == "ME015"]
     assert found.level == "warning"
     assert "35 of 36 clips" in found.evidence
-    assert [stamp["code"] for stamp in done.summary["stamps"]].count("untested") == 1
+    assert [caveat["code"] for caveat in done.summary["caveats"]].count("untested") == 1
     assert "ME015" in {row["code"] for row in done.summary["checks"]}
 
 
@@ -337,7 +337,7 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     assert "Subjects stand in training and test." in shown
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
     assert isinstance(told["told"], bool)
-    assert any("different protocols" in stamp["text"] for stamp in told["stamps"])
+    assert any("different protocols" in caveat["text"] for caveat in told["caveats"])
 
 
 @pytest.mark.parametrize(
@@ -357,4 +357,4 @@ def test_ready_images_tell_by_their_columns_whether_coders_times_made_them(value
     )
     result = Result(experiment, "key", LabelSet("stored", ("a", "b"), ()), ())
     stored = Stored(result, {"data": {"table": "manifest.csv", **{f"channels of {name}": "u" for name in recorded}}})
-    assert stored.by_coded_times is coded
+    assert stored.uses_annotations is coded

@@ -48,14 +48,23 @@ def guess(right: float, seed: int):
 
 
 def store(
-    out: Path, predicted, *, order=None, classes=CLASSES, subjects=SUBJECT, truth=TRUTH, facts=None, folds=1, **values
+    out: Path,
+    predicted,
+    *,
+    order=None,
+    classes=CLASSES,
+    subjects=SUBJECT,
+    truth=TRUTH,
+    metadata=None,
+    folds=1,
+    **values,
 ):
     """Write a result as `microexpr run` does, with these predictions instead of trained ones."""
     experiment = recipe().with_values(values)
     results, rows = Results(out / "results", experiment.key()), np.arange(len(predicted)) if order is None else order
     about = {"fingerprint": "f" * 16, "data": {"label version": "2014"}, "environment": {"torch": "2.9"}}
     about |= {"experiment": experiment.to_dict(), "canonical": experiment.canonical(), "classes": list(classes)}
-    results.begin(about | (facts or {}))
+    results.begin(about | (metadata or {}))
     views = pd.DataFrame({"part": "test", "clip": CLIPS[rows], "subject": subjects[rows], "y_true": truth[rows]})
     views["frames"] = [[1]] * len(rows)
     for number in range(len(classes)):
@@ -77,7 +86,7 @@ def places(tmp_path_factory):
     store(root / "b", GUESSES["b"], model={"name": "pca_svm", "components": 20})
     order = np.random.default_rng(4).permutation(N)
     about = {"environment": {"torch": "2.8"}}
-    store(root / "c", GUESSES["c"], order=order, facts=about, **{"training.epochs": 3, "seed": 1})
+    store(root / "c", GUESSES["c"], order=order, metadata=about, **{"training.epochs": 3, "seed": 1})
     return [root / name for name in "abc"]
 
 
@@ -173,7 +182,7 @@ def test_kernels_that_differ_are_named(places, tmp_path):
         for kernel, instructions in (("Haswell", "AVX2"), ("SkylakeX", "AVX512"))
     )
     a, b, c = (
-        store(tmp_path / name, GUESSES[name], facts={"environment": {"torch": "2.9"} | kernel}, seed=seed)
+        store(tmp_path / name, GUESSES[name], metadata={"environment": {"torch": "2.9"} | kernel}, seed=seed)
         for name, kernel, seed in (("a", haswell, 0), ("b", skylake, 1), ("c", haswell, 2))
     )
     found = compare_all([a, b], **QUICK)
@@ -181,23 +190,23 @@ def test_kernels_that_differ_are_named(places, tmp_path):
         ("numpy BLAS", ("openblas Haswell", "openblas SkylakeX")),
         ("torch instructions", ("AVX2", "AVX512")),
     ]
-    (stamp,) = found.stamps
+    (caveat,) = found.caveats
     words = "(numpy BLAS: A openblas Haswell, B openblas SkylakeX; torch instructions: A AVX2, B AVX512)"
-    assert (stamp.level, words in stamp.text) == ("note", True)
+    assert (caveat.level, words in caveat.text) == ("note", True)
     assert "different kernels" in microexpr("compare", a, b).out
-    assert "different kernels" in json.dumps(json.loads(microexpr("compare", a, b, "--json").out)["stamps"])
-    assert not compare_all([a, c], **QUICK).stamps
+    assert "different kernels" in json.dumps(json.loads(microexpr("compare", a, b, "--json").out)["caveats"])
+    assert not compare_all([a, c], **QUICK).caveats
     # An older result does not say its kernel, which is no difference.
-    assert not compare_all([places[1], a], **QUICK).stamps
+    assert not compare_all([places[1], a], **QUICK).caveats
     older = compare_all([a, places[1], b], **QUICK)
-    assert any("A openblas Haswell, B not known, C openblas SkylakeX" in stamp.text for stamp in older.stamps)
+    assert any("A openblas Haswell, B not known, C openblas SkylakeX" in caveat.text for caveat in older.caveats)
 
 
 def test_the_kernels_are_those_that_trained_the_folds(tmp_path):
     """A folder may be finished on another machine than the one that began it."""
     zen = {"environment": {"torch": "2.9", "numpy BLAS": "openblas Zen"}}
     out, other = (
-        store(tmp_path / name, GUESSES[name], facts=zen, seed=seed, folds=2) for seed, name in enumerate("ab")
+        store(tmp_path / name, GUESSES[name], metadata=zen, seed=seed, folds=2) for seed, name in enumerate("ab")
     )
     (folder,) = (out / "results").iterdir()
     results = Results(folder.parent, folder.name)
@@ -274,7 +283,7 @@ def test_tables_hold_the_summarys_numbers(summary, written):
 
 def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
     about = {"data": {"synthetic": "drawn"}, "fingerprint": "0" * 16}
-    other = store(tmp_path / "other", GUESSES["b"], facts=about, protocol="clip_kfold", shuffled=1)
+    other = store(tmp_path / "other", GUESSES["b"], metadata=about, protocol="clip_kfold", shuffled=1)
     found = compare_all([places[0], other], unit="clip", metric="accuracy", out=tmp_path / "out", **QUICK)
     page = Page((tmp_path / "out" / "comparison.html").read_text("utf-8"))
     for words in (
@@ -398,5 +407,5 @@ def test_of_several_repeats_the_first_is_compared_and_said(places, tmp_path):
     results.write(FoldResult("again", fold.views, fold.history, {"repeat": 2}))
     found = compare_all([places[0], out], **QUICK)
     assert found.comparisons[0].n_clips == N
-    texts = [stamp["text"] for stamp in summarise_comparison(found)["stamps"]]
+    texts = [caveat["text"] for caveat in summarise_comparison(found)["caveats"]]
     assert any("B divided the clips into folds 2 times. The first division is compared" in text for text in texts)

@@ -313,7 +313,7 @@ def test_faulty_clips_are_left_out_and_listed(casme2, recipe, tmp_path):
     assert f"{TABLE}, row 14 (02/EP03)" in told
     page = (out / "report.html").read_text("utf-8")
     assert all(words in page for words in ("row 2 (01/EP01)", "row 3 (01/EP02)", "01/EP03/1-5", "sub02/EP01"))
-    assert "skipped" in [stamp["code"] for stamp in summary["stamps"]]
+    assert "skipped" in [caveat["code"] for caveat in summary["caveats"]]
 
 
 def test_a_table_that_cannot_be_read_is_never_skipped(casme2, recipe, tmp_path):

@@ -166,10 +166,10 @@ def test_dry_run_lists_every_cell_and_writes_nothing(study, small, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     answer = microexpr("study", study, "--data", small, "--dry-run")
-    facts, _, listed = answer.out.partition("part ")
+    metadata, _, listed = answer.out.partition("part ")
     lines = f"part {listed}".splitlines()
     assert (answer.code, answer.err) == (0, "")
-    assert "table: manifest.csv" in facts
+    assert "table: manifest.csv" in metadata
     assert lines[0].split() == [
         *("part", "preprocessing", "sampling", "model", "protocol"),
         *("train", "val", "test", "size", "weights"),

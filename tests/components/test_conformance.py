@@ -137,7 +137,7 @@ def test_a_reader_finds_no_fault_with_its_own_example(name, examples):
         assert pixels.shape[::3] == (2, len(kind.channels))
         assert pixels.min() >= kind.low
         assert pixels.max() <= kind.high
-    assert reader.facts()
+    assert reader.metadata()
     assert len(reader.fingerprint()) == 64
     assert type(reader)(reader._root).fingerprint() == reader.fingerprint()
     with pytest.raises(DataError):
@@ -192,7 +192,7 @@ def test_preprocessing_keeps_time_and_says_what_it_shows(name, channels):
         assert np.array_equal(alone.window[0], frames.window[row])
     turned = preprocessor(scene, [9, 1, 1])
     assert np.array_equal(turned.pixels, frames.pixels[[3, 0, 0]])
-    assert isinstance(preprocessor.wants_raw, bool)
+    assert isinstance(preprocessor.requires_uncropped, bool)
 
 
 CLIPS = [clip(*times) for times in ((1, 5, 9), (40, 62, 97), (3, 3, 20), (3, 20, 20), (5, 6, 7), (5, 6, 6), (8, 8, 8))]
@@ -228,7 +228,7 @@ def test_representations_give_the_channels_they_promise(name, channels):
     view = Frames(scene.pixels(numbers), channels, np.tile([0.0, 0, 80, 60], (3, 1)))
     before = view.pixels.copy()
     shown = representation(view, numbers, scene.clip)
-    given = representation.gives(contracts.Modality(channels))
+    given = representation.output_spec(contracts.Modality(channels))
     assert shown.ndim == 4
     assert shown.shape[3] == len(given.channels)
     assert np.isfinite(shown).all()
@@ -243,13 +243,13 @@ def test_representations_give_the_channels_they_promise(name, channels):
 def test_representations_take_what_they_say(name):
     """The least number of frames is enough, and views of any length become alike only where that is promised."""
     representation, scene = build("representation", name), Scene()
-    least = representation.least
-    lengths = {count: tuple(range(1, 1 + count)) for count in (least, least + 1, 9)}
+    min_frames = representation.min_frames
+    lengths = {count: tuple(range(1, 1 + count)) for count in (min_frames, min_frames + 1, 9)}
     shapes = {
         representation(Frames(scene.pixels(numbers), scene.channels, np.zeros((count, 4))), numbers, scene.clip).shape
         for count, numbers in lengths.items()
     }
-    assert (len(shapes) == 1) == representation.any_length
+    assert (len(shapes) == 1) == representation.fixed_length
 
 
 def face_picture():
@@ -308,14 +308,14 @@ def rows_of(x: torch.Tensor) -> np.ndarray:
 def test_models_classify_and_can_learn(name, channels):
     view, y = view_of(name, channels), torch.tensor([0, 1, 2, 0, 1, 2])
     model, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
-    once = isinstance(model, BaseEstimator | contracts.FittedOnce)
+    once = isinstance(model, BaseEstimator | contracts.FrozenBackbone)
     assert contracts.models.build(name, {}).trains_in_epochs == (not once)
     if isinstance(model, BaseEstimator):
         proba = model.fit(rows_of(x), y.numpy()).predict_proba(rows_of(x))
         assert proba.shape == (6, K)
         np.testing.assert_allclose(proba.sum(1), 1)
         return
-    if isinstance(model, contracts.FittedOnce):
+    if isinstance(model, contracts.FrozenBackbone):
         model.eval().fit_head(model.embed(x), y.numpy())
         torch.testing.assert_close(model(x).logits, model.classify(model.embed(x)).logits)
         assert model(x).logits.argmax(1).tolist() == y.tolist()
@@ -547,7 +547,7 @@ def _modelled(name: str, model: contracts.ModelFn) -> Any:
             net = contracts.models.build(name, {"weights": "random"})(ViewSpec((1, 224, 224, 3), view.channels), K, {})
         return {key: list(value.shape) for key, value in net.state_dict().items()}
     built, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
-    if isinstance(built, contracts.FittedOnce):
+    if isinstance(built, contracts.FrozenBackbone):
         return built.eval().embed(x)
     if isinstance(built, nn.Module):
         with torch.inference_mode():

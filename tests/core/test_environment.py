@@ -21,9 +21,9 @@ def blas(path: str, architecture: str | None = "Haswell", api: str = "openblas")
 
 
 def test_kernels_in_use_are_recorded():
-    facts = environment()
-    assert all(facts[name] for name in KERNELS)
-    assert "/" not in "".join(facts[name] for name in KERNELS)  # and no path
+    metadata = environment()
+    assert all(metadata[name] for name in KERNELS)
+    assert "/" not in "".join(metadata[name] for name in KERNELS)  # and no path
 
 
 @pytest.mark.parametrize("kernel", ["Haswell", "Nehalem"])
@@ -35,9 +35,9 @@ def test_another_kernel_is_recorded_as_another(kernel):
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | chosen, capture_output=True, text=True, check=True
     )
-    facts = json.loads(done.stdout)
+    metadata = json.loads(done.stdout)
     expected = {"numpy BLAS": f"openblas {kernel}", "scipy BLAS": f"openblas {kernel}", "torch instructions": "DEFAULT"}
-    assert expected.items() <= facts.items()
+    assert expected.items() <= metadata.items()
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_another_kernel_is_recorded_as_another(kernel):
 def test_the_library_is_the_packages_own_or_the_one_beside_it(found, expected, monkeypatch):
     others = {"user_api": "openmp", "internal_api": "openmp", "filepath": "/usr/lib/libgomp.so"}
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [others, *found])
-    facts = environment()
-    assert (facts["numpy BLAS"], facts["scipy BLAS"]) == expected
+    metadata = environment()
+    assert (metadata["numpy BLAS"], metadata["scipy BLAS"]) == expected
 
 
 def test_environments_that_differ_stand_side_by_side_and_older_ones_may_lack_a_fact():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from microexpr.core import flow as motion
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from motions import pair, texture
 
 METHODS = [("dis", preset, finest) for preset in ("ultrafast", "fast", "medium") for finest in (0, 1, 2)]
@@ -86,7 +86,7 @@ def test_flow_does_not_depend_on_the_number_of_threads():
 
 def test_the_smallest_pictures():
     assert motion.flows(pair(0, 0, side=16)).shape == (1, 16, 16, 2)
-    with pytest.raises(UnfitError, match=r"16x16 pixels at least.*these are 15x15.*larger size"):
+    with pytest.raises(IncompatibleError, match=r"16x16 pixels at least.*these are 15x15.*larger size"):
         motion.flows(pair(0, 0, side=15))
 
 

@@ -15,7 +15,7 @@ from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
 from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
 from microexpr.evaluation.predictions import mean_of_folds, score
-from microexpr.report.choices import stamps
+from microexpr.report.choices import caveats
 from microexpr.runs import study as grids
 from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
@@ -333,10 +333,10 @@ def test_the_report_of_repeats_counts_no_clip_twice(experiment, database, tmp_pa
     assert cell["n_test"] == sum(map(sum, cell["confusion"])) == 36
     first = done.result.cells[0].result.of_repeat(1)
     assert cell["macro_f1"] == first.scores()["macro_f1"] != done.result.cells[0].result.scores()["macro_f1"]
-    (stamp,) = [stamp["text"] for stamp in done.summary["stamps"] if stamp["code"] == "repeats"]
-    assert "divided into folds 3 times" in stamp
-    assert f"{done.result.cells[0].result.scores()['macro_f1']:.3f}" in stamp
-    assert stamp in (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
+    (caveat,) = [caveat["text"] for caveat in done.summary["caveats"] if caveat["code"] == "repeats"]
+    assert "divided into folds 3 times" in caveat
+    assert f"{done.result.cells[0].result.scores()['macro_f1']:.3f}" in caveat
+    assert caveat in (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
 
 
 def test_shared_faces_are_stamped_for_clips_and_not_for_subjects(experiment, database, tmp_path):
@@ -345,7 +345,7 @@ def test_shared_faces_are_stamped_for_clips_and_not_for_subjects(experiment, dat
         recipe = quick(experiment, protocol={"name": name, "k": 2})
         study = Study(name="s", title="s", experiment=recipe, latency=False)
         done = grids.run(study, Workspace(Options({"manifest": database}, tmp_path)))
-        codes[name] = {stamp["code"] for stamp in stamps(done)}
+        codes[name] = {caveat["code"] for caveat in caveats(done)}
     assert "shared_subjects" in codes["clip_kfold"]
     assert not codes["subject_kfold"] & {"shared_subjects", "repeats"}
 
@@ -361,9 +361,9 @@ def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     study = Study(name="s", title="s", experiment=recipe, latency=False)
     done = grids.run(study, Workspace(Options({"manifest": root}, tmp_path)))
     told = "third: neither trained on nor tested."
-    assert {"code": "left_out", "level": "note", "text": told} in stamps(done)
+    assert {"code": "left_out", "level": "note", "text": told} in caveats(done)
     result = done.cells[0].result
-    assert result.folds[0].facts["note"] == told
+    assert result.folds[0].metadata["note"] == told
     assert len(result.predictions()) == 3
     # Its clips are known to the file, so that others can run on it.
     place = str(tmp_path / "results" / result.key)

@@ -65,8 +65,8 @@ def found(out: Path, code: str) -> list[microexpr.audit.checks.Finding]:
     return [finding for finding in microexpr.check_results(out) if finding.code == code]
 
 
-def stamps(done: microexpr.Finished) -> dict[str, str]:
-    return {stamp["code"]: stamp["text"] for stamp in done.summary["stamps"]}
+def caveats(done: microexpr.Finished) -> dict[str, str]:
+    return {caveat["code"]: caveat["text"] for caveat in done.summary["caveats"]}
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -116,8 +116,8 @@ def test_copied_files_of_other_subjects_are_found(copied, tmp_path):
     assert "12 of 15 test clips, 12 of them with frames of another subject" in finding.evidence
     assert "own/s0/c0/1-5 (own/s0) and own/ts0/c0/1-5 (own/ts0)" in finding.evidence
     assert "re-encoded or mirrored ones pass" in finding.sentence
-    assert "12 of 15 test clips" in stamps(done)["copied_frames"]
-    assert "copied_frames" not in stamps(microexpr.run_experiment(quick(), made(tmp_path / "data"), tmp_path))
+    assert "12 of 15 test clips" in caveats(done)["copied_frames"]
+    assert "copied_frames" not in caveats(microexpr.run_experiment(quick(), made(tmp_path / "data"), tmp_path))
     assert command("check", out).code == 1
 
 
@@ -221,7 +221,7 @@ def test_weights_fitted_to_the_test_clips_are_told(root, fitted, tmp_path):
     (finding,) = found(tmp_path, "ME002")
     assert finding.level == "warning"
     assert "frames of 9 of 9 test clips, 3 of 3 test subjects, for instance own/s0" in finding.evidence
-    assert "9 of 9 test clips" in stamps(done)["weights_saw_test"]
+    assert "9 of 9 test clips" in caveats(done)["weights_saw_test"]
     fitted_elsewhere = fitted.with_name("gone.safetensors")
     shutil.rmtree(tmp_path / "cache")  # neither frames nor the file are needed
     moved = fitted.rename(fitted_elsewhere)
@@ -258,7 +258,7 @@ def test_what_weights_knew_is_inherited(root, fitted, tmp_path):
     grown_alone = microexpr.fit(quick(), other, tmp_path / "alone", workers=1)
     done = microexpr.run_experiment(starting(grown_alone), root, tmp_path / "sound", workers=1)
     assert found(tmp_path / "sound", "ME002") == []
-    assert "weights_saw_test" not in stamps(done)
+    assert "weights_saw_test" not in caveats(done)
 
 
 def changed(file: Path, number: int) -> bytes:

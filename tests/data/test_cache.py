@@ -113,7 +113,7 @@ def test_clips_without_a_face_are_all_named(database, tmp_path):
     faults = cache.prepare([("m2", preprocessors.build("m2", {}), {0: [4], 2: [4]})], clips, 1)
     assert [fault.clip for fault in faults] == [clips[0].key, clips[2].key]
     assert "finds no face in frame 4" in faults[0].problem
-    assert 'box = "onset"' in faults[0].mend
+    assert 'box = "onset"' in faults[0].fix
 
 
 def test_a_detector_of_another_revision_looks_again(faces, tmp_path, monkeypatch):

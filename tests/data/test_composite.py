@@ -52,10 +52,10 @@ def test_clips_of_both_are_there_and_read_from_their_own_folder(joined, pair):
 
 
 def test_facts_say_whose_they_are(joined):
-    assert joined.facts()["one, databases"] == "one 18"
-    assert joined.facts()["two, databases"] == "two 12"
+    assert joined.metadata()["one, databases"] == "one 18"
+    assert joined.metadata()["two, databases"] == "two 12"
     assert not joined.cropped()
-    assert (joined.faults(), joined.remarks(), joined.applied()) == ((), (), ())
+    assert (joined.faults(), joined.notes(), joined.applied()) == ((), (), ())
 
 
 def test_the_fingerprint_is_that_of_both(joined, pair, tmp_path):
@@ -94,11 +94,11 @@ def test_an_experiment_joins_databases(faces, database, tmp_path):
     finished = run_experiment(experiment, data, tmp_path, workers=1)
     found = finished.summary["data"]
     assert found["datasets"] == ["casme2", "manifest"]
-    assert found["facts"]["casme2, label version"].startswith("imitates")
+    assert found["metadata"]["casme2, label version"].startswith("imitates")
     subjects = finished.result.cells[0].result.predictions()["subject"]
     assert {subject.split("/")[0] for subject in subjects} == {"own", "synthetic-0"}
     assert finished.summary["protocol"]["folds"] == subjects.nunique()
-    assert [stamp["code"] for stamp in finished.summary["stamps"]].count("synthetic") == 1
+    assert [caveat["code"] for caveat in finished.summary["caveats"]].count("synthetic") == 1
 
 
 def test_databases_must_be_named_and_differ(faces, database, tmp_path):

@@ -121,15 +121,15 @@ def spoiled(tmp_path_factory) -> Path:
 def test_every_one_of_the_spoiled_ways_is_named(spoiled, way):
     found = check_data("casme2", spoiled)
     where, problem = (SPOILED | REMARKED)[way]
-    told = found.faults if way in SPOILED else found.remarks
+    told = found.faults if way in SPOILED else found.notes
     (fault,) = [fault for fault in told if where in fault.where and problem in fault.problem]
-    assert fault.mend
+    assert fault.fix
 
 
 def test_nothing_else_is_named_and_no_clip_twice(spoiled):
     found = check_data("casme2", spoiled)
     assert len(found.faults) == len(SPOILED) >= 12
-    assert len(found.remarks) == len(REMARKED)
+    assert len(found.notes) == len(REMARKED)
     assert not found.sound
 
 
@@ -137,10 +137,10 @@ def test_the_command_prints_every_fault_with_place_and_mend_and_ends_with_1(spoi
     answer = microexpr("data", "check", "casme2", "--root", spoiled)
     assert (answer.code, answer.err) == (1, "")
     found = check_data("casme2", spoiled)
-    for fault in (*found.faults, *found.remarks):
+    for fault in (*found.faults, *found.notes):
         assert fault.where in answer.out
         assert kind(fault.problem) in answer.out or fault.problem in answer.out
-        assert fault.mend in answer.out
+        assert fault.fix in answer.out
     numbered = re.findall(r"^ +(\d+)\. ", answer.out, re.MULTILINE)
     assert numbered == [str(n) for total in (len(REMARKED), len(SPOILED)) for n in range(1, total + 1)]
     assert f"{len(SPOILED)} faults:" in answer.out
@@ -151,10 +151,10 @@ def test_json_has_everything_and_nothing_else_is_printed(spoiled):
     told = json.loads(answer.out)
     assert (answer.code, answer.err, told["sound"]) == (1, "", False)
     assert len(told["faults"]) == len(SPOILED)
-    assert set(told["faults"][0]) == {"where", "problem", "mend", "clip", "kind"}
+    assert set(told["faults"][0]) == {"where", "problem", "fix", "clip", "kind"}
     assert (told["dataset"], told["title"], told["root"]) == ("casme2", "CASME II", str(spoiled))
-    assert told["facts"]["label version"].startswith("neither 2014-05-08 nor 2019-07-01")
-    assert re.fullmatch("[0-9a-f]{64}", told["facts"]["fingerprint"])
+    assert told["metadata"]["label version"].startswith("neither 2014-05-08 nor 2019-07-01")
+    assert re.fullmatch("[0-9a-f]{64}", told["metadata"]["fingerprint"])
     assert told == check_data("casme2", spoiled).to_json()
 
 
@@ -167,7 +167,7 @@ def test_table_only_tells_of_the_table_and_looks_at_no_picture(spoiled, tmp_path
         fault.problem for fault in check_data("casme2", spoiled).faults
     }
     assert len(found.faults) == sum(where.startswith("row") for where, _ in SPOILED.values())
-    assert "fingerprint" not in found.facts
+    assert "fingerprint" not in found.metadata
     whole = check_data("casme2", alone)
     assert len(whole.faults) == len(found.faults) + 1
     answer = microexpr("data", "check", "casme2", "--root", alone)
@@ -216,7 +216,7 @@ def test_a_linked_folder_of_frames_is_told_once(tmp_path):
     found = check_data("casme2", root)
     assert found.sound
     told = f"is a link to {tmp_path / 'disk'}, outside of {root}"
-    assert [(fault.where, fault.problem) for fault in found.remarks] == [(FRAMES, told)]
+    assert [(fault.where, fault.problem) for fault in found.notes] == [(FRAMES, told)]
 
 
 def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
@@ -224,7 +224,7 @@ def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
     for path in (root / TABLE, root / FRAMES / "sub01/EP01/img1.jpg"):
         path.rename(tmp_path / path.name)
         path.symlink_to(tmp_path / path.name)
-    told = [f"{fault.where}: {fault.problem}" for fault in check_data("casme2", root).remarks]
+    told = [f"{fault.where}: {fault.problem}" for fault in check_data("casme2", root).notes]
     assert any(f"{TABLE}: is a link to {tmp_path / TABLE}, outside" in line for line in told)
     assert any("sub01/EP01: has pictures that are links" in line for line in told)
 
@@ -254,7 +254,7 @@ def test_folders_of_pictures_that_no_row_names_are_remarked_wherever_they_lie(tm
     strangers = {f"{FRAMES}/{name}" for name in ("sub01/EP99", "sub02/EP01", "sub77/EP01")}
     for name in strangers:
         write_frames(root / name)
-    assert {fault.where for fault in check_data("casme2", root).remarks} == strangers
+    assert {fault.where for fault in check_data("casme2", root).notes} == strangers
 
 
 def test_the_folder_of_a_faulty_row_is_no_stranger(tmp_path):
@@ -262,7 +262,7 @@ def test_the_folder_of_a_faulty_row_is_no_stranger(tmp_path):
     xlsx(root / TABLE, {"Sheet1": [HEADER, row("01", "EP01"), row("02", "EP01", "x")]})
     found = check_data("casme2", root)
     assert len(found.faults) == 1
-    assert not found.remarks
+    assert not found.notes
 
 
 def test_a_picture_of_another_size_is_a_fault(tmp_path):
@@ -293,7 +293,7 @@ def test_a_link_to_itself_is_a_missing_folder(tmp_path):
     (root / FRAMES / "sub01/EP01").symlink_to(root / FRAMES / "sub01/EP01")
     found = check_data("casme2", root)
     assert [fault.problem for fault in found.faults] == ["the clip's folder is missing"]
-    assert ["is a link to" in fault.problem for fault in found.remarks] == [True]
+    assert ["is a link to" in fault.problem for fault in found.notes] == [True]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_table_that_cannot_be_read_is_one_fault_and_no_traceback(tmp_path, spo
     found = check_data("casme2", root)
     (fault,) = found.faults
     assert words in fault.problem
-    assert (dict(found.facts), found.clips, found.remarks, found.corrections) == ({}, 0, (), ())
+    assert (dict(found.metadata), found.clips, found.notes, found.corrections) == ({}, 0, (), ())
     assert microexpr("data", "check", "casme2", "--root", root, "--table-only").code == 1
     answer = microexpr("data", "table", "casme2", "--root", root, "--table-only")
     assert answer.code == 1
@@ -411,7 +411,7 @@ def test_the_full_table_has_the_rows_subjects_and_classes_of_its_version(full, t
     assert rows["label"].value_counts().to_dict() == rows["emotion"].value_counts().to_dict() == COUNTS
     assert list(rows.columns) == [*COLUMNS, "action_units_as_written", "estimated"]
     assert rows.loc[rows["estimated"] == "apex", "key"].str.contains("04/EP12_01f").all()
-    assert "2014-05-08" in check_data("casme2", full, table_only=True).facts["label version"]
+    assert "2014-05-08" in check_data("casme2", full, table_only=True).metadata["label version"]
 
 
 def test_a_label_set_keeps_its_clips_alone_and_says_their_class(full):
@@ -535,7 +535,7 @@ def test_pictures_of_any_size(subjects, classes, clips):
     words = sorted({row["label"] for row in each})
     people = {f"x/{n}": dict.fromkeys(words, 1) for n in range(subjects)}
     counts = {word: {"clips": sum(row["label"] == word for row in each)} for word in words}
-    stats = {"title": "x" * 30, "facts": {"synthetic": "yes"}, "clips": clips, "subjects": subjects}
+    stats = {"title": "x" * 30, "metadata": {"synthetic": "yes"}, "clips": clips, "subjects": subjects}
     drawn = picture(stats | {"classes": counts, "by_subject": people, "each": each}, "svg").decode()
     assert "DRAWN FACES" in drawn
     assert ("those with most clips first" in drawn) == (subjects > 40)
@@ -564,7 +564,7 @@ def test_every_example_is_sound_and_listed_whole(examples, name, tmp_path):
     root = examples(name)
     found = check_data(name, root)
     assert found.sound, list(map(str, found.faults))
-    assert {"fingerprint", "table"} <= set(found.facts)
+    assert {"fingerprint", "table"} <= set(found.metadata)
     json.dumps(found.to_json())
     clips = reader(name)(root).clips()
     listed = data_table(name, root, out=tmp_path / "clips.parquet").rows
@@ -600,7 +600,7 @@ def test_every_reader_speaks_of_the_table_alone(examples, name):
 def test_every_reader_tells_of_an_empty_folder_in_words(name, tmp_path):
     found = check_data(name, tmp_path)
     assert not found.sound
-    assert all(fault.where and fault.problem and fault.mend for fault in found.faults)
+    assert all(fault.where and fault.problem and fault.fix for fault in found.faults)
     with pytest.raises(DataError):
         data_table(name, tmp_path)
 

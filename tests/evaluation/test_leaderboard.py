@@ -427,8 +427,8 @@ def test_rows_are_means_over_seeds_the_best_first(done):
         for name in ("uf1", "uar", "accuracy", "macro_f1"):
             assert row[name] == pytest.approx(np.mean([each[name] for each in mine]))
         assert row["low"] <= row["score"] <= row["high"]
-        facts = [fold.facts for fold in cells_of(done, row["method"])[0].result.folds]
-        assert row["seconds"] == pytest.approx(sum(fact["seconds"] for fact in facts))
+        metadata = [fold.metadata for fold in cells_of(done, row["method"])[0].result.folds]
+        assert row["seconds"] == pytest.approx(sum(fact["seconds"] for fact in metadata))
         assert row["parameters"] is None
         assert row["ms_a_clip"] > 0
         assert row["ms_threads"] == "1", "all of them are estimators"
@@ -596,8 +596,8 @@ def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(
     assert "nothing was recognised" not in said
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "warning"
-    assert "leaderboard.choice" in found["ME003"]["mend"]
-    assert "leaderboard.reference" in found["ME006"]["mend"]
+    assert "leaderboard.choice" in found["ME003"]["fix"]
+    assert "leaderboard.reference" in found["ME006"]["fix"]
     table = pd.read_csv(tmp_path / "tables" / "leaderboard.csv")
     assert not [name for name in table if name.startswith("pair")]
 

@@ -244,7 +244,7 @@ def test_who_does_not_differ_is_told_in_words():
     assert (found.odds_ratio, found.wilcoxon_p, found.detectable, found.design_effect) == (None,) * 4
     assert not found.told
     for words in ("same class for every clip", "no odds ratio", "no Wilcoxon test"):
-        assert any(words in remark for remark in found.remarks), words
+        assert any(words in remark for remark in found.notes), words
 
 
 def test_what_cannot_be_told_with_few_subjects_is_said():
@@ -252,8 +252,8 @@ def test_what_cannot_be_told_with_few_subjects_is_said():
     found = quick(a, b)
     assert found.detectable is None
     assert not found.told
-    assert any("cannot tell any difference" in remark for remark in found.remarks)
-    assert any("no upper bound" in remark for remark in found.remarks)
+    assert any("cannot tell any difference" in remark for remark in found.notes)
+    assert any("no upper bound" in remark for remark in found.notes)
     assert found.odds_high is None
     assert found.odds_low > 1
 
@@ -262,7 +262,7 @@ def test_clips_as_units_are_warned_of():
     a, b = pair()
     found = quick(a, b, unit="clip", method="percentile")
     assert (found.unit, found.method, found.differing) == ("clip", "percentile", (a.y_pred != b.y_pred).sum())
-    assert any("count as independent, which they are not" in remark for remark in found.remarks)
+    assert any("count as independent, which they are not" in remark for remark in found.notes)
 
 
 def test_a_family_is_corrected_together():

@@ -88,8 +88,8 @@ def test_every_table_and_figure_of_the_paper_is_there(written: ReportPaths) -> N
 
 def test_page_states_what_must_be_read_first(written: ReportPaths) -> None:
     text = read(written).text
-    for stamp in make_summary()["stamps"]:
-        assert text.index(stamp["text"]) < text.index("Table III.")
+    for caveat in make_summary()["caveats"]:
+        assert text.index(caveat["text"]) < text.index("Table III.")
     for words in (
         "picked on the test set",
         "above the score of guessing in",
@@ -310,12 +310,12 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
     evil = "_<script>alert(1)</script>\"' & $x_1$ \\end{table} % # ~ ^ {{ 7*7 }} 微"
     summary = one_experiment()
     summary.update(title=evil, command=evil, name=evil, environment={evil: evil})
-    summary["stamps"] = [{"code": evil, "level": evil, "text": evil}]
+    summary["caveats"] = [{"code": evil, "level": evil, "text": evil}]
     summary["models"] = {"pca_svm": {"label": evil, "token_mixing": evil, "weights": evil}}
     summary["examples"] = [{"caption": evil, "png_base64": evil}, {"caption": evil, "png_base64": png()}]
     other = copy.deepcopy(summary["cells"][0]) | {"sampling": evil}
     summary["cells"].append(other)
-    summary["data"] |= {"facts": {evil: evil}, "fingerprint": evil, "corrections": [evil]}
+    summary["data"] |= {"metadata": {evil: evil}, "fingerprint": evil, "corrections": [evil]}
     paths = write_report(summary, tmp_path)
     page = read(paths)
     assert not page.open

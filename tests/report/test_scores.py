@@ -240,11 +240,11 @@ def test_a_mean_of_folds_is_given_by_its_name_alone_and_stamped(one):
     table = done.result.cells[0].result.predictions()
     asked = done.summary["cells"][0]["asked"]
     assert asked == {name: score_named(name, table) for name in ("weighted_f1", "mean_of_folds(uf1)", "uf1")}
-    (stamp,) = [each for each in done.summary["stamps"] if each["code"] == "mean_of_folds"]
-    assert stamp["level"] == "warning"
-    assert mean_of_folds("uf1", table).stamp in stamp["text"]
+    (caveat,) = [each for each in done.summary["caveats"] if each["code"] == "mean_of_folds"]
+    assert caveat["level"] == "warning"
+    assert mean_of_folds("uf1", table).caveat in caveat["text"]
     text = page(out)
-    assert text.index(stamp["text"]) < text.index("Mean of folds: UF1")
+    assert text.index(caveat["text"]) < text.index("Mean of folds: UF1")
     assert "mean_of_folds" not in json.dumps(done.summary["cells"][0]["scores"])
 
 
@@ -299,7 +299,7 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
 
 def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
     _, out, summary = seeded
-    codes = {stamp["code"] for stamp in summary["stamps"]}
+    codes = {caveat["code"] for caveat in summary["caveats"]}
     assert not codes & {"one_seed", "best_of_cells"}
     assert not {finding.code for finding in check_results(out)} & {"ME003", "ME006"}
     assert summary["factors"] is None
@@ -321,8 +321,8 @@ def test_seeds_of_several_cells_stand_side_by_side(database, tmp_path):
     done = run_study(study, database, tmp_path, workers=1, seeds=[3, 4])
     assert [row["sampling"] for row in done.summary["over_seeds"]] == ["af", "kfs"]
     assert all(row["seeds"] == ["3", "4"] for row in done.summary["over_seeds"])
-    (stamp,) = [each["text"] for each in done.summary["stamps"] if each["code"] == "best_of_cells"]
-    assert "best of 2 settings with 2 seeds" in stamp
+    (caveat,) = [each["text"] for each in done.summary["caveats"] if each["code"] == "best_of_cells"]
+    assert "best of 2 settings with 2 seeds" in caveat
     assert {effect["effect"] for effect in done.summary["factors"]["effects"]} == {"sampling"}
     assert "The highest mean over 2 seeds (3, 4) is" in page(tmp_path)
     assert [row["sampling"] for row in table_of(tmp_path, "seeds")] == ["AF", "KFS"]
@@ -363,7 +363,7 @@ def test_divisions_of_many_cells_are_told_as_a_range(tmp_path):
     where = {"sampling": "af", "model": "m", "factors": {}}
     rows = [
         {"preprocessing": f"p{k}", **where, "repeats": 3, "mean": 0.5, "sd": 0.01}
-        | {"least": 0.5 - k / 100, "most": 0.5 + k / 100}
+        | {"min_frames": 0.5 - k / 100, "most": 0.5 + k / 100}
         for k in range(1, 6)
     ]  # fmt: skip
     assert "p1 · af · m 0.500 (0.490 to 0.510); p2" in _repeats(rows[:2])

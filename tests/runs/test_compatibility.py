@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from conftest import recipe, write_database
-from microexpr.core.errors import ConfigError, UnfitError, WeightsError
+from microexpr.core.errors import ConfigError, IncompatibleError, WeightsError
 from microexpr.runs.plan import Options, Workspace
 
 
@@ -39,7 +39,7 @@ def plan(root: Path, tmp_path: Path, **values: object):
     ],
 )
 def test_colour_asked_of_grey_pictures_is_refused(grey, coloured, tmp_path, preprocessing):
-    with pytest.raises(UnfitError, match=r"asks for colour, and these pictures hold grey; leave colour out"):
+    with pytest.raises(IncompatibleError, match=r"asks for colour, and these pictures hold grey; leave colour out"):
         plan(grey, tmp_path, preprocessing=preprocessing)
     assert plan(coloured, tmp_path, preprocessing=preprocessing).spec.channels == ("r", "g", "b")
 
@@ -51,15 +51,15 @@ def test_defaults_ask_for_nothing(grey, tmp_path):
 
 def test_an_axis_of_colour_does_not_compare_grey_with_grey(grey, tmp_path):
     assert plan(grey, tmp_path, preprocessing__colour="grey").spec.channels == ("grey",)
-    with pytest.raises(UnfitError, match="these pictures hold grey"):
+    with pytest.raises(IncompatibleError, match="these pictures hold grey"):
         plan(grey, tmp_path, preprocessing__colour="rgb")
 
 
 def test_saturation_asked_of_grey_views_is_refused(grey, coloured, tmp_path):
     asked = [{"name": "colour", "saturation": 0.3}]
-    with pytest.raises(UnfitError, match=r"asks for saturation.*set saturation = 0\.$"):
+    with pytest.raises(IncompatibleError, match=r"asks for saturation.*set saturation = 0\.$"):
         plan(grey, tmp_path, augmentation=asked)
-    with pytest.raises(UnfitError, match=r'set saturation = 0, or take colour = "rgb"'):
+    with pytest.raises(IncompatibleError, match=r'set saturation = 0, or take colour = "rgb"'):
         plan(coloured, tmp_path, augmentation=asked, preprocessing__colour="grey")
     assert plan(coloured, tmp_path, augmentation=asked).spec.channels == ("r", "g", "b")
     assert plan(grey, tmp_path, augmentation=[{"name": "colour", "saturation": 0}]).spec.channels == ("grey",)
@@ -84,5 +84,5 @@ def test_a_dry_run_forgives_published_weights_that_are_not_here_and_no_other_fil
 @pytest.mark.parametrize("model", ["composite_cnn", "vit_nano"])
 def test_weights_that_nobody_published_are_refused_while_planning(coloured, tmp_path, model):
     asked = recipe().with_values({"model": {"name": model, "weights": "imagenet"}, "preprocessing.size": 64})
-    with pytest.raises((UnfitError, WeightsError)):
+    with pytest.raises((IncompatibleError, WeightsError)):
         Workspace(Options({"manifest": coloured}, tmp_path)).plan(asked, weights=False)

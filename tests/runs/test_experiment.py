@@ -216,12 +216,12 @@ def test_cropped_frames_are_refused_unless_allowed(experiment, database, tmp_pat
 
 def test_facts_of_a_run_are_kept(finished):
     result, out = finished
-    facts = json.loads((out / "results" / result.key / "experiment.json").read_text())
-    assert (len(facts["clips"]), facts["classes"]) == (16, ["disgust", "happiness", "surprise"])
-    assert len(facts["fingerprint"]) == 64
-    assert {"torch", "threads", "accelerator"} <= set(facts["environment"])
-    assert "/" not in json.dumps(facts["environment"]).replace("+", "")
-    assert result.folds[0].facts["mode"] == "fold by fold"
+    metadata = json.loads((out / "results" / result.key / "experiment.json").read_text())
+    assert (len(metadata["clips"]), metadata["classes"]) == (16, ["disgust", "happiness", "surprise"])
+    assert len(metadata["fingerprint"]) == 64
+    assert {"torch", "threads", "accelerator"} <= set(metadata["environment"])
+    assert "/" not in json.dumps(metadata["environment"]).replace("+", "")
+    assert result.folds[0].metadata["mode"] == "fold by fold"
 
 
 def test_protocols_say_whether_they_share_subjects():
@@ -261,10 +261,10 @@ def test_folds_trained_at_once_are_those_trained_one_by_one(database, tmp_path):
     single = go(apart, database, tmp_path / "single")
     # With several folds at once each has fewer threads, which may round differently.
     pd.testing.assert_frame_equal(several.predictions(), single.predictions(), rtol=0, atol=1e-6)
-    assert {fold.facts["mode"] for fold in several.folds} == {"2 folds at once"}
-    assert {fold.facts["mode"] for fold in single.folds} == {"fold by fold"}
-    assert all(fold.facts["ms_a_clip"] > 0 for fold in several.folds)
-    assert {fold.facts["ms_threads"] for fold in several.folds} == {1}
+    assert {fold.metadata["mode"] for fold in several.folds} == {"2 folds at once"}
+    assert {fold.metadata["mode"] for fold in single.folds} == {"fold by fold"}
+    assert all(fold.metadata["ms_a_clip"] > 0 for fold in several.folds)
+    assert {fold.metadata["ms_threads"] for fold in several.folds} == {1}
 
 
 @pytest.mark.parametrize(("model", "threads"), [("pca_svm", 1), ("small_cnn", 2)])
@@ -315,4 +315,4 @@ def test_the_seconds_of_a_fold_are_those_of_its_training(database, experiment, t
     plan = space.plan(experiment.with_values({"model": "majority"}))
     space.prepare([plan])
     fold = running.run_fold(plan, plan.folds()[0], plan.views(), Silent())
-    assert 0 < fold.facts["seconds"] < slow
+    assert 0 < fold.metadata["seconds"] < slow

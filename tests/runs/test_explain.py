@@ -21,7 +21,7 @@ from microexpr.components.models._motion import MotionInput
 from microexpr.config.study import Study, parse
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
-from microexpr.core.interfaces import ClipFrames, Frames, Looked, Preprocessor, Recordings, explainers
+from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers
 from microexpr.data.cache import Views
 from microexpr.data.composite import Joined
 from microexpr.report.examples import made_up
@@ -73,16 +73,16 @@ class Blind:
 
     def check(self, model: Any, view: Any, name: str) -> None: ...
 
-    def __call__(self, model: Any, x: torch.Tensor, classes: Any, view: Any) -> Looked:
-        return Looked(x.mean(2).cpu().numpy(), view.shape[1:3])
+    def __call__(self, model: Any, x: torch.Tensor, classes: Any, view: Any) -> Attribution:
+        return Attribution(x.mean(2).cpu().numpy(), view.shape[1:3])
 
 
 @dataclass(frozen=True)
 class Nothing(Blind):
     label: ClassVar[str] = "nothing"
 
-    def __call__(self, model: Any, x: torch.Tensor, classes: Any, view: Any) -> Looked:
-        return Looked(np.zeros((len(x), *view.shape[:3]), np.float32), view.shape[1:3])
+    def __call__(self, model: Any, x: torch.Tensor, classes: Any, view: Any) -> Attribution:
+        return Attribution(np.zeros((len(x), *view.shape[:3]), np.float32), view.shape[1:3])
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Faceless:
     """Another preprocessing, which finds no face in the onset."""
 
     of: Preprocessor
-    wants_raw: ClassVar[bool] = False
+    requires_uncropped: ClassVar[bool] = False
 
     def __call__(self, frames: ClipFrames, numbers: Any) -> Frames:
         if frames.clip.onset in numbers:
@@ -521,8 +521,8 @@ def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
 
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():
-    def known(**facts: str) -> Mock:
-        return Mock(spec=Recordings, facts=Mock(return_value=facts))
+    def known(**metadata: str) -> Mock:
+        return Mock(spec=Recordings, metadata=Mock(return_value=metadata))
 
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
     assert made_up(drawn)

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import recipe
 from microexpr.config.study import Study, parse
-from microexpr.core.errors import ConfigError, SplitError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError, SplitError
 from microexpr.core.interfaces import protocols
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
@@ -64,7 +64,7 @@ def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database
     assert [job.factors["method"] for job in jobs] == ["pca", "small"]
     assert list(skipped) == ["image"]
     assert "ready images" in skipped["image"]
-    with pytest.raises(UnfitError, match=r"allow none of the study's methods:\n  image: sampling image"):
+    with pytest.raises(IncompatibleError, match=r"allow none of the study's methods:\n  image: sampling image"):
         study.planned(methods(methods={"image": METHODS["image"]}), Workspace(Options({"manifest": database})))
 
 
@@ -291,7 +291,7 @@ def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_pa
     assert "The reference, image, could not be run, so that no method was compared with it" in page
     assert "No reference was named" not in page
     found = {each["code"]: each for each in done.summary["checks"]}
-    assert "image could not be run" in found["ME006"]["mend"]
+    assert "image could not be run" in found["ME006"]["fix"]
 
 
 def test_the_page_says_how_methods_of_other_seeds_are_compared(database, tmp_path):

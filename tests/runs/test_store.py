@@ -15,7 +15,7 @@ from microexpr.core.files import append_json_lines, digest, json_lines, make_fol
 from microexpr.runs.store import FoldResult, Results
 
 
-def fold(name: str = "a", **facts: object) -> FoldResult:
+def fold(name: str = "a", **metadata: object) -> FoldResult:
     views = pd.DataFrame(
         {
             "fold": [name] * 3,
@@ -28,7 +28,7 @@ def fold(name: str = "a", **facts: object) -> FoldResult:
         }
     )
     history = pd.DataFrame({"loss": ["focal"], "epoch": [1], "train_loss": [0.25], "chosen": [True]})
-    return FoldResult(name, views, history, {"loss": "focal", "seconds": 1.5, **facts})
+    return FoldResult(name, views, history, {"loss": "focal", "seconds": 1.5, **metadata})
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_fold_is_read_as_it_was_written(results):
     frames = [list(numbers) for numbers in read.views.pop("frames")]
     assert frames == written.views.pop("frames").tolist()
     pd.testing.assert_frame_equal(read.views, written.views, check_exact=True)
-    assert (read.name, read.facts) == ("a", written.facts)
+    assert (read.name, read.metadata) == ("a", written.metadata)
 
 
 def test_same_results_same_bytes(results):
@@ -106,7 +106,7 @@ def test_removing_the_damaged_file_is_indeed_the_way_out(results):
 def test_results_of_other_data_are_refused(results):
     again = {"fingerprint": "f", "clips": 3, "text": "other"}
     results.begin(again, fixed=("fingerprint", "clips"))
-    assert results.facts()["text"] == "Übung"
+    assert results.metadata()["text"] == "Übung"
     for changed in ({"fingerprint": "g"}, {"clips": 2}):
         with pytest.raises(StoreError, match=rf"its {next(iter(changed))} differs.*Choose another --out"):
             results.begin(again | changed, fixed=("fingerprint", "clips"))

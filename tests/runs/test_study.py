@@ -156,7 +156,7 @@ def test_pairs_are_what_the_statistics_give(finished):
         direct.append(compare(*given, "macro_f1", **how))
     for row, one in zip(rows, with_family(direct), strict=True):
         assert {name: row[name] for name in dataclasses.asdict(one)} == dataclasses.asdict(one) | {
-            "remarks": list(one.remarks)
+            "notes": list(one.notes)
         }
         assert (row["unit"], row["method"]) == ("subject", "expanded")
         assert len(row["changed"]) == row["only_a"] + row["only_b"]
@@ -262,7 +262,7 @@ def test_environment_and_provenance(summary):
     assert {"python", "torch", "timm", "processor", *KERNELS, "accelerator", "threads"} <= set(summary["environment"])
     assert len(summary["data"]["fingerprint"]) == 64
     assert summary["seeds"] == {"seed": 0}
-    codes = [stamp["code"] for stamp in summary["stamps"]]
+    codes = [caveat["code"] for caveat in summary["caveats"]]
     assert {"reduced", "shared_subjects", "best_of_cells"} <= set(codes)
     assert codes[0] == "reduced"
 

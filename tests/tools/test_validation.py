@@ -34,7 +34,7 @@ def test_frames_drawn_on_demand_are_those_that_a_copy_on_disk_has(tmp_path):
     assert list(drawn.clips()) == list(disk.clips())
     assert drawn.modalities() == disk.modalities()
     assert not drawn.faults()
-    assert drawn.facts()["synthetic"] == disk.facts()["synthetic"]
+    assert drawn.metadata()["synthetic"] == disk.metadata()["synthetic"]
     for clip in disk.clips():
         numbers = [clip.onset, clip.apex, clip.offset]
         assert np.array_equal(drawn.frames(clip, numbers, "colour"), disk.frames(clip, numbers, "colour"))

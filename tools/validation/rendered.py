@@ -42,17 +42,17 @@ class Rendered:
         """Return what is wrong with the table; there are no files to look at."""
         return self._table.faults(table_only=True)
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         """Return what is unusual in the table."""
-        return self._table.remarks(table_only=True)
+        return self._table.notes(table_only=True)
 
     def cropped(self) -> bool:
         """Frames are never cropped."""
         return False
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         """Return what the reader says of the table."""
-        return self._table.facts()
+        return self._table.metadata()
 
     def applied(self) -> Sequence[Correction]:
         """Return the corrections that the table needed."""

@@ -47,7 +47,7 @@ class Compared:
         return tuple(finding for finding in findings(self.stored, {}) if finding.code not in ("ME003", "ME012"))
 
     @cached_property
-    def stamps(self) -> tuple[Stamp, ...]:
+    def caveats(self) -> tuple[Stamp, ...]:
         """What makes the comparison weaker than it looks."""
         grave = (finding for finding in self.checks if finding.code in GRAVE and finding.level == "warning")
         return (*_stamps(self), *(Stamp("warning", f"{finding.sentence} {finding.evidence}") for finding in grave))
@@ -83,7 +83,7 @@ def compare_all(
     if not 2 <= len(results) <= len(ascii_uppercase):
         raise UsageError(f"name two to {len(ascii_uppercase)} results to compare, not {len(results)}.")
     stored = _apart(results)
-    given = [Predictions.of(each.name, each.predictions(), each.facts["classes"]) for each in stored]
+    given = [Predictions.of(each.name, each.predictions(), each.metadata["classes"]) for each in stored]
     first, *others = align(*given)
     how: dict[str, Any] = {"n": n, "permutations": permutations, "unit": unit}
     seed = stored[0].experiment.seed
@@ -137,7 +137,7 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
     """Yield what the experiments have in common with a mistake."""
     drawn: dict[str, list[str]] = {}
     for letter, each in zip(found.letters, found.stored, strict=True):
-        if synthetic := (each.facts.get("data") or {}).get("synthetic"):
+        if synthetic := (each.metadata.get("data") or {}).get("synthetic"):
             drawn.setdefault(str(synthetic), []).append(letter)
         yield from _of_one(letter, each)
     for made, letters in drawn.items():
@@ -149,7 +149,7 @@ def _stamps(found: Compared) -> Iterator[Stamp]:
             f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may come from who was "
             "trained on.",
         )
-    if len({str(each.facts.get("fingerprint")) for each in found.stored}) > 1:
+    if len({str(each.metadata.get("fingerprint")) for each in found.stored}) > 1:
         yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
     kernels = []
     for row in surroundings(found.stored):
@@ -191,9 +191,9 @@ def _of_one(letter: str, each: Stored) -> Iterator[Stamp]:
 # --- what the experiments differ in -----------------------------------------------------------------------------------
 def settings(stored: Sequence[Stored]) -> list[Setting]:
     """Return everything that is set otherwise in one experiment than in another, defaults filled in."""
-    flat = [_settings(each.facts.get("canonical") or each.facts["experiment"]) for each in stored]
+    flat = [_settings(each.metadata.get("canonical") or each.metadata["experiment"]) for each in stored]
     for each, known in zip(stored, flat, strict=True):
-        known |= {f"starting {name}": str(value) for name, value in (each.facts.get("weights") or {}).items()}
+        known |= {f"starting {name}": str(value) for name, value in (each.metadata.get("weights") or {}).items()}
     return _differing(flat)
 
 
@@ -201,8 +201,8 @@ def surroundings(stored: Sequence[Stored]) -> list[Setting]:
     """Return what differs in the data's copies and in the machines and libraries that trained."""
     flat = []
     for each in stored:
-        known = {"data fingerprint": str(each.facts.get("fingerprint"))}
-        known |= {f"data, {name}": str(value) for name, value in (each.facts.get("data") or {}).items()}
+        known = {"data fingerprint": str(each.metadata.get("fingerprint"))}
+        known |= {f"data, {name}": str(value) for name, value in (each.metadata.get("data") or {}).items()}
         known |= {name: str(value) for name, value in _environment(each).items()}
         flat.append(known)
     # Older results do not say their kernels, which is no difference.
@@ -211,8 +211,8 @@ def surroundings(stored: Sequence[Stored]) -> list[Setting]:
 
 def _environment(each: Stored) -> Mapping[str, Any]:
     """Return what trained the folds, which may be several machines; of folds that do not say it, what began them."""
-    trained = [fold.facts["environment"] for fold in each.folds if fold.facts.get("environment")]
-    return together(trained) or each.facts.get("environment") or {}
+    trained = [fold.metadata["environment"] for fold in each.folds if fold.metadata.get("environment")]
+    return together(trained) or each.metadata.get("environment") or {}
 
 
 def titles(stored: Sequence[Stored]) -> list[str]:

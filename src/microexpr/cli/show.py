@@ -37,7 +37,7 @@ def as_json(content: object) -> None:
 
 def plan(found: Mapping[str, Any]) -> None:
     """Print what a dry run found."""
-    for name, fact in found["facts"].items():
+    for name, fact in found["metadata"].items():
         typer.echo(f"{name}: {fact}")
     for word in ("corrections", "skipped"):
         for item in found[word]:
@@ -61,8 +61,8 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
     """Print the scores of a study, what was trained and where its report lies."""
     from microexpr.report.reading import Reading
 
-    for stamp in summary["stamps"]:
-        typer.echo(f"! {stamp['text']}")
+    for caveat in summary["caveats"]:
+        typer.echo(f"! {caveat['text']}")
     where, axes = ("preprocessing", "sampling", "model"), summary["axes"]
     if set(axes) - set(where):  # levels tell more than components with all their parameters
         told = {axis["part"] for axis in axes.values()}
@@ -149,16 +149,16 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
 def diagnosis(found: Diagnosis) -> None:
     """Print everything that was found of a folder; faults that are alike stand together, each with its place."""
     typer.echo(f"{found.title} in {found.root}" + (" (the table alone)" if found.table_only else ""))
-    for name, fact in found.facts.items():
+    for name, fact in found.metadata.items():
         typer.echo(f"  {name}: {fact}")
-    if found.facts:
+    if found.metadata:
         left_out = f"; {many(found.faulty, 'other')} left out for faults" if found.faulty else ""
         typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{left_out}")
     if found.corrections:
         typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
             typer.echo(f"  {correction}")
-    _grouped("remark", found.remarks)
+    _grouped("remark", found.notes)
     _grouped("fault", found.faults)
     if found.sound:
         typer.echo("\nno fault")
@@ -173,7 +173,7 @@ def _grouped(word: str, faults: Sequence[Fault]) -> None:
     number = 0
     for group in alike(faults):
         one = len({fault.problem for fault in group}) == 1
-        mends = {fault.mend for fault in group}
+        mends = {fault.fix for fault in group}
         if len(group) > 1:
             heading = group[0].problem if one else kind(group[0].problem)
             typer.echo(f"  {len(group)} times: {heading}")
@@ -182,9 +182,9 @@ def _grouped(word: str, faults: Sequence[Fault]) -> None:
             told = fault.where if one and len(group) > 1 else f"{fault.where}: {fault.problem}"
             typer.echo(f"  {number:>4}. {told}")
             if len(mends) > 1:
-                typer.echo(f"        -> {fault.mend}")
+                typer.echo(f"        -> {fault.fix}")
         if len(mends) == 1:
-            typer.echo(f"        -> {group[0].mend}")
+            typer.echo(f"        -> {group[0].fix}")
 
 
 def left_out(faults: Sequence[object]) -> None:
@@ -261,8 +261,8 @@ def studies(found: Sequence[Mapping[str, str]]) -> None:
 
 def stats(found: Mapping[str, Any]) -> None:
     """Print counts by class and subject, and the smallest, middle and largest of what was measured."""
-    stamp = " (drawn faces)" if "synthetic" in found["facts"] else ""
-    typer.echo(f"{found['title']}{stamp}: {many(found['clips'], 'clip')} of {many(found['subjects'], 'subject')}\n")
+    caveat = " (drawn faces)" if "synthetic" in found["metadata"] else ""
+    typer.echo(f"{found['title']}{caveat}: {many(found['clips'], 'clip')} of {many(found['subjects'], 'subject')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
         [
@@ -303,7 +303,7 @@ def findings(found: Sequence[Finding]) -> None:
     """Print what a reviewer would object to, warnings first."""
     for finding in found:
         _wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
-        _wrapped("", f"-> {finding.mend}", indent=8)
+        _wrapped("", f"-> {finding.fix}", indent=8)
     warnings = sum(finding.level == "warning" for finding in found)
     typer.echo(f"{many(warnings, 'warning')}, {many(len(found) - warnings, 'note')}")
 
@@ -330,7 +330,7 @@ def comparison(compared: Compared) -> None:
         typer.echo(f"variance over subjects by that over clips (design effect): {found.design_effect:.2f}")
     if found.detectable is not None:
         typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
-    for remark in found.remarks:
+    for remark in found.notes:
         _wrapped("-", remark, indent=4)
     typer.echo(found.verdict)
 
@@ -365,16 +365,16 @@ def comparisons(found: Compared) -> None:
         ]
     )
     told = [f"A - {letter}" for letter, one in zip(letters[1:], found.comparisons, strict=True) if one.told]
-    for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.remarks):
-        mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.remarks]
+    for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.notes):
+        mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.notes]
         _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
     said = together([one.trained for one in found.comparisons]).verdict(told=bool(told))
     typer.echo(f"{said}: {', '.join(told)}" if told else said)
 
 
 def _stamped(found: Compared) -> None:
-    for stamp in found.stamps:
-        _wrapped("!" if stamp.level == "warning" else "-", stamp.text, indent=4)
+    for caveat in found.caveats:
+        _wrapped("!" if caveat.level == "warning" else "-", caveat.text, indent=4)
 
 
 def _p(p_value: float | None) -> str:

@@ -71,8 +71,8 @@ def _tell(summary: Mapping[str, Any], page: Path) -> None:
     from microexpr.report.reading import Reading
 
     reading = Reading(summary, {})
-    for stamp in summary["stamps"]:
-        typer.echo(f"! {stamp['text']}")
+    for caveat in summary["caveats"]:
+        typer.echo(f"! {caveat['text']}")
     parameters = tuning.parameters(reading)
     show.table([
         {

@@ -116,9 +116,9 @@ class Experiment(Strict):
             content[name] = filled if isinstance(value, tuple) else filled[0]
         return content
 
-    def key(self, **facts: str) -> str:
+    def key(self, **metadata: str) -> str:
         """Return the sha256 (16 digits) of the canonical JSON; `facts` join it (the weights' sha256, say)."""
-        return digest([self.canonical(), facts])
+        return digest([self.canonical(), metadata])
 
     def with_values(self, values: Mapping[str, Any]) -> Experiment:
         """Return this experiment with dotted keys set; raises ConfigError."""

@@ -42,9 +42,9 @@ def read_cells(file: Path) -> list[Cells]:
     return rows
 
 
-def unreadable(where: object, problem: str, mend: str) -> DataError:
+def unreadable(where: object, problem: str, fix: str) -> DataError:
     """Return the error of a file that cannot be used at all."""
-    return DataError(f"{where} cannot be used.", [Fault(str(where), problem, mend)])
+    return DataError(f"{where} cannot be used.", [Fault(str(where), problem, fix)])
 
 
 def squeeze(word: str) -> str:

@@ -19,19 +19,21 @@ def environment() -> dict[str, str]:
     """Return versions, processor, kernels, accelerator and thread count."""
     import torch
 
-    facts = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    facts |= {name: version(name) for name in PACKAGES}
-    facts["processor"] = _processor()
-    facts |= _kernels()
-    facts["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    facts["threads"] = str(torch.get_num_threads())
-    return facts
+    metadata = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    metadata |= {name: version(name) for name in PACKAGES}
+    metadata["processor"] = _processor()
+    metadata |= _kernels()
+    metadata["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    metadata["threads"] = str(torch.get_num_threads())
+    return metadata
 
 
 def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return several environments as one; values that differ stand side by side, facts not recorded are left out."""
-    names = dict.fromkeys(name for facts in everything for name in facts)
-    return {name: " / ".join(dict.fromkeys(facts[name] for facts in everything if name in facts)) for name in names}
+    names = dict.fromkeys(name for metadata in everything for name in metadata)
+    return {
+        name: " / ".join(dict.fromkeys(metadata[name] for metadata in everything if name in metadata)) for name in names
+    }
 
 
 def _processor() -> str:
@@ -51,15 +53,15 @@ def _kernels() -> dict[str, str]:
 
     import_module("scipy.linalg")  # loads scipy's BLAS
     blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    facts = {}
+    metadata = {}
     for package in ("numpy", "scipy"):
         # Where no wheel brings its own, as in conda, both use the one that is installed beside them.
         used = [each for each in blas if _wheel(each) == package] or [each for each in blas if not _wheel(each)]
         words = {f"{each['internal_api']} {each.get('architecture') or UNKNOWN}" for each in used}
-        facts[f"{package} BLAS"] = " / ".join(sorted(words)) or UNKNOWN
+        metadata[f"{package} BLAS"] = " / ".join(sorted(words)) or UNKNOWN
     vectors = np.show_config(mode="dicts")["SIMD Extensions"]
-    facts["numpy instructions"] = " ".join(vectors.get("found") or vectors["baseline"])
-    return facts | {"torch instructions": torch.backends.cpu.get_cpu_capability()}
+    metadata["numpy instructions"] = " ".join(vectors.get("found") or vectors["baseline"])
+    return metadata | {"torch instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def _wheel(library: Mapping[str, Any]) -> str:

@@ -13,12 +13,12 @@ class Fault:
 
     where: str
     problem: str
-    mend: str
+    fix: str
     clip: str | None = None
     """Key of the clip that cannot be used; None where the whole database cannot."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem} -> {self.mend}"
+        return f"{self.where}: {self.problem} -> {self.fix}"
 
 
 class MicroexprError(Exception):
@@ -49,7 +49,7 @@ class UnknownComponentError(ConfigError):
         super().__init__(f"unknown {kind} {name!r}{suggest(name, known)}. Known: {', '.join(known) or 'none'}.")
 
 
-class UnfitError(ConfigError):
+class IncompatibleError(ConfigError):
     """A method that these data do not allow: it needs frames, channels, times or a size that they do not have."""
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 
 Method: TypeAlias = Literal["dis", "farneback", "tvl1"]
 """How dense flow is found."""
@@ -58,7 +58,7 @@ def flows(
     """
     height, width = greys.shape[1:]
     if min(height, width) < LEAST_SIDE:
-        raise UnfitError(
+        raise IncompatibleError(
             f"flow needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, and these are {width}x{height}; take a "
             "larger size in the preprocessing."
         )

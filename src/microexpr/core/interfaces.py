@@ -21,6 +21,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import Fault
 from microexpr.core.registry import Registry
 from microexpr.core.types import AddedLater as AddedLater
+from microexpr.core.types import Attribution as Attribution
 from microexpr.core.types import Batch as Batch
 from microexpr.core.types import ByContent as ByContent
 from microexpr.core.types import Correction as Correction
@@ -28,7 +29,6 @@ from microexpr.core.types import DatasetInfo as DatasetInfo
 from microexpr.core.types import Fold as Fold
 from microexpr.core.types import Frames as Frames
 from microexpr.core.types import Interval as Interval
-from microexpr.core.types import Looked as Looked
 from microexpr.core.types import Modality as Modality
 from microexpr.core.types import Output as Output
 from microexpr.core.types import Scaling as Scaling
@@ -58,9 +58,9 @@ class Recordings(Protocol):
     def modalities(self) -> Mapping[str, Modality]: ...
     def clips(self) -> Sequence[Clip]: ...
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]: ...
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]: ...
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]: ...
     def cropped(self) -> bool: ...
-    def facts(self) -> Mapping[str, str]: ...
+    def metadata(self) -> Mapping[str, str]: ...
     def applied(self) -> Sequence[Correction]: ...
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]: ...
     def fingerprint(self) -> str: ...
@@ -88,7 +88,7 @@ class Dataset(ABC):
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
         """Return everything wrong with table and folder, all at once; `table_only` looks at no picture."""
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         """Return what is unusual and no fault: no apex coded, over 500 ms, frames or folders that no row names."""
         return ()
 
@@ -97,7 +97,7 @@ class Dataset(ABC):
         return False
 
     @abstractmethod
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         """Return what results must state of this copy: label version, folder, whether it is synthetic ..."""
 
     def applied(self) -> Sequence[Correction]:
@@ -148,7 +148,7 @@ class Preprocessor(Protocol):
     """Change pixels, never time: frame n never depends on which numbers were asked for."""
 
     @property
-    def wants_raw(self) -> bool:
+    def requires_uncropped(self) -> bool:
         """Whether frames that somebody has cropped already would make it meaningless."""
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames: ...
@@ -159,7 +159,7 @@ class Sampler(Protocol):
     """Choose the views of a clip."""
 
     @property
-    def by_coded_times(self) -> bool:
+    def uses_annotations(self) -> bool:
         """Whether the times that coders marked decide which frames are seen, in test clips too."""
 
     @property
@@ -178,14 +178,14 @@ class Representation(Protocol):
         """Whether it is dear, and computed once for all runs."""
 
     @property
-    def least(self) -> int:
+    def min_frames(self) -> int:
         """Frames that a view must have at least."""
 
     @property
-    def any_length(self) -> bool:
+    def fixed_length(self) -> bool:
         """Whether views of different lengths become alike."""
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return what its pictures hold; raises ConfigError for channels that it cannot take."""
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]: ...
@@ -243,15 +243,15 @@ class ModelFn(Protocol):
 
 
 @runtime_checkable
-class Seeing(Protocol):
+class FitsStatistics(Protocol):
     """A part of a module that measures the training views before training; what it learns is part of its state."""
 
-    def see(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
+    def fit_statistics(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
         """Take all training views, some at a time, as the module will get them."""
 
 
 @runtime_checkable
-class FittedOnce(Protocol):
+class FrozenBackbone(Protocol):
     """A module with a frozen body, run once for all folds, whose head is fitted once to what the body gives.
 
     Its body starts alike whatever the seed of a fold.
@@ -318,7 +318,7 @@ class Explainer(Protocol):
 
     def __call__(
         self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
-    ) -> Looked: ...
+    ) -> Attribution: ...
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------

@@ -79,10 +79,10 @@ def load(path: Path) -> dict[str, torch.Tensor]:
 def sha256(path: Path) -> str:
     """Return a file's sha256, computed once as long as its size and time of change stay."""
     try:
-        facts = path.stat()
+        metadata = path.stat()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
-    return _sha256(path, facts.st_size, facts.st_mtime_ns)
+    return _sha256(path, metadata.st_size, metadata.st_mtime_ns)
 
 
 def index() -> dict[str, Entry]:

@@ -142,7 +142,7 @@ class Fold:
     """What a reader must know of it, for instance who was kept out of training."""
 
 
-class Looked(NamedTuple):
+class Attribution(NamedTuple):
     """Maps of where a model looks, never negative and as large as the view; never brought to one scale in secret."""
 
     maps: Float[np.ndarray, "b t h w"]

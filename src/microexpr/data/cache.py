@@ -205,7 +205,7 @@ class Views:
     def spec(self) -> ViewSpec:
         """What a model for these views is built for."""
         _, time, height, width, channels = self.take(np.arange(1)).shape
-        return ViewSpec((time, height, width, channels), *self.representation.gives(self.shows))
+        return ViewSpec((time, height, width, channels), *self.representation.output_spec(self.shows))
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
         """Return the model's input of these views."""
@@ -346,7 +346,7 @@ class Cache:
         missing = [at for place, at in places.items() if place not in store.rows]
         tasks = (delayed(views.representation)(*views.shown(at)) for at in missing)
         run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
-        channels = views.representation.gives(views.shows).channels
+        channels = views.representation.output_spec(views.shows).channels
         for at, made in zip(missing, track(run, len(missing), "views", progress or Silent()), strict=True):
             store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
 

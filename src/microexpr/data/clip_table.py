@@ -84,7 +84,7 @@ def labelled_clips(
         unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
         raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
-    unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.facts()) if chosen else []
+    unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.metadata()) if chosen else []
     return LabelledClips(dataset, labelled, left_out, chosen, tuple(kept.text for kept in unlike))
 
 

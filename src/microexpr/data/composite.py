@@ -45,9 +45,9 @@ class Joined:
         """Return what is wrong with any of them; each says of which."""
         return self._told(lambda member: member.faults(table_only=table_only))
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         """Return what is unusual about any of them; each says of which."""
-        return self._told(lambda member: member.remarks(table_only=table_only))
+        return self._told(lambda member: member.notes(table_only=table_only))
 
     def applied(self) -> Sequence[Correction]:
         """Return the corrections that any copy needed."""
@@ -57,11 +57,11 @@ class Joined:
         """Whether any of them holds faces that its owners have cut out."""
         return any(member.cropped() for member in self.members.values())
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         """Return the facts of each under its name; `synthetic` also for all, where any is."""
-        facts = {name: member.facts() for name, member in self.members.items()}
-        made = [f"{name}: {own['synthetic']}" for name, own in facts.items() if "synthetic" in own]
-        told = {f"{name}, {fact}": value for name, own in facts.items() for fact, value in own.items()}
+        metadata = {name: member.metadata() for name, member in self.members.items()}
+        made = [f"{name}: {own['synthetic']}" for name, own in metadata.items() if "synthetic" in own]
+        told = {f"{name}, {fact}": value for name, own in metadata.items() for fact, value in own.items()}
         return told | ({"synthetic": "; ".join(made)} if made else {})
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:

@@ -25,7 +25,7 @@ def dataset_stats(
     found = labelled_clips(name, root, labels, table_only=table_only, parameters=parameters)
     return {
         "title": found.dataset.info.title,
-        "facts": dict(found.dataset.facts()),
+        "metadata": dict(found.dataset.metadata()),
         "left_out": list(map(str, found.left_out)),
         "unlike": list(found.unlike),
         **census(found.clips),

@@ -24,7 +24,7 @@ class Diagnosis:
     root: Path
     table_only: bool
     """Whether no picture was looked at."""
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     """Label version, folder, fingerprint ...; empty where the table cannot be read."""
     clips: int
     """Clips without a fault: those of `data table`, and of a run with --skip-invalid."""
@@ -32,7 +32,7 @@ class Diagnosis:
     faulty: int
     """Clips with faults, which those leave out."""
     faults: tuple[Fault, ...]
-    remarks: tuple[Fault, ...]
+    notes: tuple[Fault, ...]
     corrections: tuple[Correction, ...]
     """Known defects of the table that were mended in reading."""
 
@@ -50,9 +50,9 @@ class Diagnosis:
         return {
             **plain,
             "root": str(self.root),
-            "facts": dict(self.facts),
+            "metadata": dict(self.metadata),
             "faults": [{**asdict(fault), "kind": kind(fault.problem)} for fault in self.faults],
-            "remarks": [{**asdict(fault), "kind": kind(fault.problem)} for fault in self.remarks],
+            "notes": [{**asdict(fault), "kind": kind(fault.problem)} for fault in self.notes],
             "corrections": [asdict(correction) for correction in self.corrections],
         }
 
@@ -72,8 +72,8 @@ def check(name: str, root: Path, parameters: Mapping[str, Any], *, table_only: b
     faults = list(dataset.faults(table_only=table_only))
     # A table that cannot be read has told so in its faults; what cannot be asked for because of that stays empty.
     clips: Sequence[Clip] = _or(dataset.clips, [], faults)
-    facts: Mapping[str, str] = _or(lambda: _facts(dataset, table_only), {}, faults)
-    remarks: Sequence[Fault] = _or(lambda: dataset.remarks(table_only=table_only), [], faults)
+    metadata: Mapping[str, str] = _or(lambda: _facts(dataset, table_only), {}, faults)
+    notes: Sequence[Fault] = _or(lambda: dataset.notes(table_only=table_only), [], faults)
     applied: Sequence[Correction] = _or(dataset.applied, [], faults)
     bad = {fault.clip for fault in faults if fault.clip}
     sound = [clip for clip in clips if clip.key not in bad]
@@ -82,12 +82,12 @@ def check(name: str, root: Path, parameters: Mapping[str, Any], *, table_only: b
         title=dataset.info.title,
         root=root,
         table_only=table_only,
-        facts=facts,
+        metadata=metadata,
         clips=len(sound),
         subjects=len({clip.subject for clip in sound}),
         faulty=len(bad),
         faults=tuple(faults),
-        remarks=tuple(remarks),
+        notes=tuple(notes),
         corrections=tuple(applied),
     )
 
@@ -122,7 +122,7 @@ def alike(faults: Iterable[Fault]) -> list[list[Fault]]:
     """Return faults by kind and mend: those of the whole database first, then the commonest kind."""
     groups: dict[tuple[str, str], list[Fault]] = {}
     for fault in faults:
-        groups.setdefault((kind(fault.problem), kind(fault.mend)), []).append(fault)
+        groups.setdefault((kind(fault.problem), kind(fault.fix)), []).append(fault)
     return sorted(groups.values(), key=lambda group: (group[0].clip is not None, -len(group)))
 
 
@@ -137,4 +137,4 @@ def _or(ask: Callable[[], T], empty: T, faults: list[Fault]) -> T:
 
 def _facts(dataset: Dataset, table_only: bool) -> dict[str, str]:
     # A fingerprint covers the pictures' names and sizes: without a look at them there is none.
-    return {**dataset.facts(), **({} if table_only else {"fingerprint": dataset.fingerprint()})}
+    return {**dataset.metadata(), **({} if table_only else {"fingerprint": dataset.fingerprint()})}

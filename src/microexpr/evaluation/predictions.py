@@ -79,7 +79,7 @@ class FoldMean(NamedTuple):
     absent_classes: str
 
     @property
-    def stamp(self) -> str:
+    def caveat(self) -> str:
         """Return what must stand on top of a report that shows this number."""
         lacking = f" {self.incomplete} of the folds lack a class that others test." if self.incomplete else ""
         return (

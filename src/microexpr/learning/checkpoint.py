@@ -46,7 +46,7 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
     """Fill a freshly built model from a file and return its card; raises StoreError."""
     try:
         with safe_open(file, "pt") as stored:
-            facts = json.loads((stored.metadata() or {}).get(METADATA, "{}"))
+            metadata = json.loads((stored.metadata() or {}).get(METADATA, "{}"))
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, ValueError, SafetensorError) as error:
         raise StoreError(f"{file} is not a model that microexpr can read: {error}.") from None
@@ -54,8 +54,8 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
         _load_module(model, tensors, file)
     else:
         arrays = {key: value.numpy() for key, value in tensors.items()}
-        _load_estimator(model, arrays | facts.get("attributes", {}), file)
-    return dict(facts.get("card", {}))
+        _load_estimator(model, arrays | metadata.get("attributes", {}), file)
+    return dict(metadata.get("card", {}))
 
 
 def lineage_of(file: Path) -> Lineage:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from microexpr.config.study import Training
-from microexpr.core.interfaces import Augmentation, FittedOnce, LossFn, Output, Seeing, ViewSpec
+from microexpr.core.interfaces import Augmentation, FitsStatistics, FrozenBackbone, LossFn, Output, ViewSpec
 from microexpr.core.progress import Progress, Silent
 from microexpr.learning.training import Run, Source, outputs, precision, tensor
 from microexpr.learning.training import Task as Task
@@ -93,7 +93,7 @@ def fit(
     for number in range(training.ensemble):
         torch.manual_seed(seed + number)
         model = build()
-        if isinstance(model, FittedOnce):
+        if isinstance(model, FrozenBackbone):
             return _fit_head(model, task, training)
         if not isinstance(model, nn.Module):
             return _fit_estimator(model, task, training)
@@ -134,13 +134,13 @@ def predict_all(
 
 
 def _outputs(model: nn.Module, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> Output:
-    if isinstance(model, FittedOnce) and views.features is not None:
+    if isinstance(model, FrozenBackbone) and views.features is not None:
         held = views.features
         return outputs(model.classify, lambda rows: torch.as_tensor(held[rows]).to(device()), indices, training)
     return outputs(model, partial(tensor, views), indices, training)
 
 
-def embed(model: FittedOnce, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> np.ndarray:
+def embed(model: FrozenBackbone, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> np.ndarray:
     """Return what a frozen body makes of views."""
     assert isinstance(model, nn.Module)
     body = model.to(device()).eval()
@@ -189,13 +189,13 @@ def _fit_network(
 
 def _show(model: nn.Module, task: Task) -> None:
     """Let those parts of a module that measure the training views do so."""
-    seeing = [part for part in model.modules() if isinstance(part, Seeing)]
+    seeing = [part for part in model.modules() if isinstance(part, FitsStatistics)]
     for part in seeing:
         rows = [task.train[at : at + SHOWN] for at in range(0, len(task.train), SHOWN)]
-        part.see(task.inputs.take(each).cpu() for each in rows)
+        part.fit_statistics(task.inputs.take(each).cpu() for each in rows)
 
 
-def _fit_head(model: FittedOnce, task: Task, training: Training) -> Fitted:
+def _fit_head(model: FrozenBackbone, task: Task, training: Training) -> Fitted:
     held, rows = task.views.features, task.train
     features = held[rows] if held is not None else embed(model, task.views, rows, training)
     model.fit_head(torch.as_tensor(features).to(device()), task.y[rows])

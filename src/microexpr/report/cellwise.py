@@ -33,24 +33,24 @@ def row(cell: Cell) -> dict[str, Any]:
     confusion = confusion_matrix(truth, guess, len(classes))
     per_class = np.where(present(truth, len(classes)), f1_per_class(confusion), np.nan)
     chosen = history[history["chosen"]]
-    facts = [fold.facts for fold in cell.result.folds]
+    metadata = [fold.metadata for fold in cell.result.folds]
     return {
         **_place(cell),
         "key": cell.result.key,
-        "loss": "/".join(sorted({name for fact in facts for name in str(fact["loss"]).split("/")})),
+        "loss": "/".join(sorted({name for fact in metadata for name in str(fact["loss"]).split("/")})),
         "ensemble": experiment.training.ensemble,
-        "loss_scores": _mean_scores([fact["loss_scores"] for fact in facts]),
+        "loss_scores": _mean_scores([fact["loss_scores"] for fact in metadata]),
         **scores(cell),
         "asked": {name: score_named(name, predictions) for name in experiment.scores},
         "per_class_f1": {name: _number(value) for name, value in zip(classes, per_class, strict=True)},
         "confusion": confusion.tolist(),
         "epochs_run": int(history["epoch"].max()),
-        "chosen_epoch": int(np.median([fact["epoch"] for fact in facts])),
+        "chosen_epoch": int(np.median([fact["epoch"] for fact in metadata])),
         "train_macro_f1": _mean(chosen, "train_score"),
         "val_macro_f1": _mean(chosen, "val_score"),
         "train_views": int(np.mean([(fold.views["part"] == "train").sum() for fold in cell.result.folds])),
         **factorial.train_size(cell),
-        "seconds": float(sum(fact["seconds"] for fact in facts)),
+        "seconds": float(sum(fact["seconds"] for fact in metadata)),
     }
 
 
@@ -117,8 +117,8 @@ def details(result: StudyResult, summary: Mapping[str, Any]) -> list[dict[str, A
 
 def _chosen(result: StudyResult, summary: Mapping[str, Any]) -> Iterator[tuple[str, Cell]]:
     reading = Reading(summary, {})
-    champion = reading.champion
-    best = next((cell for cell in result.cells if champion and cell.result.key == champion["key"]), None)
+    best_cell = reading.best_cell
+    best = next((cell for cell in result.cells if best_cell and cell.result.key == best_cell["key"]), None)
     if best is not None:
         yield "" if reading.alone else "best", best
     if result.named is not None and (best is None or result.named.result.key != best.result.key):

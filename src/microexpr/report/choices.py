@@ -153,18 +153,18 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
-def stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
+def caveats(result: StudyResult, repeats: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, str]]:
     """Return what stands on top of the report, the gravest first; `repeats` are the scores of several divisions."""
     return [{"code": code, "level": level, "text": text} for code, level, text in _stamps(result, repeats)]
 
 
 def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
     plan = result.cells[0].plan
-    facts: Mapping[str, str] = plan.data.dataset.facts()
+    metadata: Mapping[str, str] = plan.data.dataset.metadata()
     if result.study.reduced:
         yield "reduced", "warning", f"Reduced: {result.study.reduced}"
-    if "synthetic" in facts:
-        yield "synthetic", "warning", f"Synthetic faces, no recordings of people: {facts['synthetic']}"
+    if "synthetic" in metadata:
+        yield "synthetic", "warning", f"Synthetic faces, no recordings of people: {metadata['synthetic']}"
     shared, tested = shared_subjects(plan)
     if shared:
         yield (
@@ -227,8 +227,8 @@ def _copied(result: StudyResult) -> Iterator[tuple[str, str, str]]:
                     found.setdefault((finding.code, finding.sentence), []).append(finding.evidence)
     for (code, sentence), evidence in found.items():
         of = f" (the first of {len(evidence)} among {len(cells)} cells)" if len(cells) > 1 else ""
-        stamp = {"ME002": "weights_saw_test", "ME016": "copied_frames"}[code]
-        yield stamp, "warning", f"{sentence} {evidence[0][:1].upper()}{evidence[0][1:]}{of}."
+        caveat = {"ME002": "weights_saw_test", "ME016": "copied_frames"}[code]
+        yield caveat, "warning", f"{sentence} {evidence[0][:1].upper()}{evidence[0][1:]}{of}."
 
 
 def _best(result: StudyResult, seeds: int) -> Iterator[tuple[str, str, str]]:
@@ -280,7 +280,7 @@ def _averaged(result: StudyResult) -> Iterator[tuple[str, str, str]]:
     if asked:
         predictions = cell.result.of_repeat(cell.result.repeats[0]).predictions()
         found = mean_of_folds(metric_of(asked[0])[0], predictions)
-        yield "mean_of_folds", "warning", f"{', '.join(asked)}: {found.stamp}"
+        yield "mean_of_folds", "warning", f"{', '.join(asked)}: {found.caveat}"
 
 
 def _untested(plan: Plan) -> int:

@@ -50,7 +50,7 @@ def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
         "changed": list(_changed(found)),
         "influence": [_influence(found, at) for at in range(1, len(stored))],
         "checks": [asdict(finding) for finding in found.checks],
-        "stamps": [stamp._asdict() for stamp in found.stamps],
+        "caveats": [caveat._asdict() for caveat in found.caveats],
         "environment": software,
     }
 
@@ -101,7 +101,7 @@ def _changed(found: Compared) -> Iterator[dict[str, Any]]:
 def _influence(found: Compared, at: int) -> dict[str, Any]:
     """Return the difference without each subject, or why it cannot be given."""
     first, other = found.predictions[0], found.predictions[at]
-    k, facts = len(first.classes), {"letter": found.letters[at]}
+    k, metadata = len(first.classes), {"letter": found.letters[at]}
     try:
         rows = influence(
             confusion_metric(found.comparisons[0].metric),
@@ -113,6 +113,6 @@ def _influence(found: Compared, at: int) -> dict[str, Any]:
             against=other.y_pred,
         )
     except ConfigError as error:
-        return facts | {"problem": str(error), "subjects": []}
+        return metadata | {"problem": str(error), "subjects": []}
     named = [asdict(row) | {"lost": [first.classes[number] for number in row.lost]} for row in rows]
-    return facts | {"problem": None, "subjects": named}
+    return metadata | {"problem": None, "subjects": named}

@@ -342,12 +342,12 @@ def weighing(reading: Reading) -> list[str]:
     return said
 
 
-def remarks(reading: Reading) -> list[str]:
+def notes(reading: Reading) -> list[str]:
     """Return the remarks of the comparisons, with the pair's name where not all have them."""
     rows = reading.rows("comparisons")
-    told = dict.fromkeys(remark for row in rows for remark in row.get("remarks") or [])
+    told = dict.fromkeys(remark for row in rows for remark in row.get("notes") or [])
     said = []
     for remark in told:
-        mine = [str(row["letter"]) for row in rows if remark in (row.get("remarks") or [])]
+        mine = [str(row["letter"]) for row in rows if remark in (row.get("notes") or [])]
         said.append(remark if len(mine) == len(rows) else f"A − {', '.join(mine)}: {remark}")
     return said

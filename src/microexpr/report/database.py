@@ -56,7 +56,7 @@ def database_figure(stats: Mapping[str, Any]) -> Figure:
 def _heading(stats: Mapping[str, Any]) -> str:
     people = stats["subjects"]
     told = f"{stats['title']}: {stats['clips']} clips of {people} subject{'s' * (people != 1)}"
-    return f"DRAWN FACES in the layout of {told}" if "synthetic" in stats["facts"] else told
+    return f"DRAWN FACES in the layout of {told}" if "synthetic" in stats["metadata"] else told
 
 
 def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:

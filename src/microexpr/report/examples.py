@@ -46,7 +46,7 @@ def examples(result: StudyResult) -> list[dict[str, Any]]:
 def made_up(dataset: Recordings) -> bool:
     """Say whether nobody real is in any of the databases: owners allow few of their faces in print, a report none."""
     members = dataset.members.values() if isinstance(dataset, Joined) else [dataset]
-    return all("synthetic" in member.facts() for member in members)
+    return all("synthetic" in member.metadata() for member in members)
 
 
 def _looked_at(cell: Cell) -> bool:

@@ -116,7 +116,7 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
     """Return the seeds' scores, their mean with its interval, and the variance in seeds and people, or why not."""
     first, scores = cells[0], [cell.result.scores()[SCORE] for cell in cells]
     settings, classes = first.experiment.bootstrap, first.plan.data.labels.classes
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "preprocessing": first.experiment.preprocessing.label,
         "sampling": first.experiment.sampling.label,
         "model": first.experiment.model.label,
@@ -128,7 +128,7 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
     }
     tables = [Predictions.of(f"seed {cell.factors[axis]}", cell.result.predictions(), classes) for cell in cells]
     if len({frozenset(table.clips) for table in tables}) > 1:
-        return facts | {"problem": OTHER_CLIPS}
+        return metadata | {"problem": OTHER_CLIPS}
     try:
         aligned = align(*tables)
         found = split_seeds(
@@ -142,9 +142,9 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
             level=settings.level,
         )
     except ConfigError as error:
-        return facts | {"problem": str(error)}
+        return metadata | {"problem": str(error)}
     freedom = found.freedom if np.isfinite(found.freedom) else None
-    return facts | asdict(found) | {"scores": scores, "freedom": freedom}
+    return metadata | asdict(found) | {"scores": scores, "freedom": freedom}
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
     """Return main effects, interactions and the verdict; None for a study without a factor."""
     if len(result.cells) < 2 or not set(axes(result)) - set(_averaged(result)):
         return None
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "score": SCORE_TITLE,
         "method": METHOD,
         "level": result.cells[0].experiment.bootstrap.level,
@@ -163,13 +163,13 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
     try:
         found = factorial(**_material(result, "factors"), permutations=PERMUTATIONS)
     except ConfigError as error:
-        return facts | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
+        return metadata | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
     told = [*([] if not (joined := _joined(result)) else [joined])]
     held = trained([cell.result for cell in result.cells], max(map(len, by_setting(result))))
     said = found.verdict(SCORE_TITLE)
     if held.holdout:
         said = f"Among these trained {held.things}, {said[:1].lower()}{said[1:]}"
-    return facts | {
+    return metadata | {
         "effects": _rows(found),
         "confounded": [*found.confounded, *told],
         "verdict": " ".join([said, *told, held.caveat]),
@@ -246,7 +246,7 @@ def sizes(result: StudyResult) -> dict[str, Any] | None:
     if size is None:
         return None
     axis, unit = named[size], "training clips" if size == "train_clips" else "training subjects"
-    facts: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "method": METHOD, "n": RESAMPLES}
+    metadata: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "method": METHOD, "n": RESAMPLES}
     amounts: dict[str, list[float]] = {}
     for cell in result.cells:
         amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[size])
@@ -254,9 +254,9 @@ def sizes(result: StudyResult) -> dict[str, Any] | None:
     try:
         curves, crossings = size_curves(axis=axis, sizes=mean, **_material(result, "sizes"))
     except ConfigError as error:
-        return facts | {"problem": str(error), "curves": [], "crossings": []}
+        return metadata | {"problem": str(error), "curves": [], "crossings": []}
     ends = min(mean.values()), max(mean.values())
-    return facts | {
+    return metadata | {
         "problem": None,
         "curves": [asdict(curve) for curve in curves],
         "crossings": [asdict(found) | {"sentence": found.sentence(unit, *ends)} for found in _worth(crossings)],

@@ -31,25 +31,25 @@ def factor_figures(reading: Reading) -> list[Plot | None]:
 
 
 def _told(reading: Reading) -> str:
-    facts = reading.part("factors")
-    level = number(facts.get("level"))
+    metadata = reading.part("factors")
+    level = number(metadata.get("level"))
     shown = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', facts)}."
-    averaged = " and ".join(facts.get("averaged") or [])
-    return f"Differences of mean {facts.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
+    averaged = " and ".join(metadata.get("averaged") or [])
+    return f"Differences of mean {metadata.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
 
 
-def _intervals(level: str, facts: Mapping[str, Any]) -> str:
+def _intervals(level: str, metadata: Mapping[str, Any]) -> str:
     """Say what the intervals are; summaries that name no method have plain percentiles."""
-    n, method = number(facts.get("n")), facts.get("method") or "percentile bootstrap"
+    n, method = number(metadata.get("n")), metadata.get("method") or "percentile bootstrap"
     return f"{level} intervals: {method} by subject{'' if n is None else f', {int(n):,} resamples'}"
 
 
 def effects(reading: Reading) -> Table:
     """Return main effects with every pair of levels, and interactions with their largest contrast."""
-    facts = reading.part("factors")
+    metadata = reading.part("factors")
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
-    for effect in facts.get("effects") or []:
+    for effect in metadata.get("effects") or []:
         main = len(effect["factors"]) == 1
         parts = sorted(effect["contrasts"], key=lambda part: -abs(part["value"]))
         claimed = " best" if effect["claimed"] else ""
@@ -68,7 +68,7 @@ def effects(reading: Reading) -> Table:
     ]
     notes = [_told(reading)] if rows else []
     if rows:
-        drawn = number(facts.get("permutations"))
+        drawn = number(metadata.get("permutations"))
         notes.append(
             f"p: levels exchanged within subjects{'' if drawn is None else f', {int(drawn):,} times'}; corrected by "
             "Holm over all rows with a p. Bold: claimed. Settings: those of the other factors that were averaged over. "

@@ -227,7 +227,7 @@ def phases(reading: Reading) -> Plot | None:
 
 def confusion(reading: Reading) -> Plot | None:
     """Draw Figure 4: the confusion matrix of the best cell and of the same cell under the other preprocessings."""
-    best = reading.champion
+    best = reading.best_cell
     if best is None or not reading.classes:
         return None
     others = [name for name in reading.levels("preprocessing") if name != best["preprocessing"]]

@@ -113,7 +113,7 @@ TUNING_TABLES = (
 TUNING_FIGURES = ("tuning_difference", "tuning_importance", "tuning_parameters", "tuning_history")
 """Every figure of it, likewise."""
 
-_STATED = ("name", "title", "version", "created", "stamps", "curves", "command")
+_STATED = ("name", "title", "version", "created", "caveats", "curves", "command")
 
 
 def numbered_tables(tables: Sequence[Table], *, crowded: bool = False) -> list[Table]:
@@ -171,14 +171,14 @@ def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], dra
         "report.html",
         (tables, figures, drawings),
         what={name: reading.summary.get(name) for name in _STATED}
-        | {name: reading.part("data").get(name) for name in ("fingerprint", "facts", "datasets")},
+        | {name: reading.part("data").get(name) for name in ("fingerprint", "metadata", "datasets")},
         r=reading,
         say=sentences,
         pairs=pairs,
         methods=methods_words,
         looks=explanations,
         crossed=crossed,
-        facts=_strip(reading),
+        metadata=_strip(reading),
         examples=_examples(reading),
     )
 
@@ -193,7 +193,7 @@ def comparison_page(
         what={name: reading.summary.get(name) for name in _STATED} | {"title": comparison.heading(reading)},
         r=reading,
         say=comparison,
-        facts=_comparison_strip(reading),
+        metadata=_comparison_strip(reading),
     )
 
 
@@ -205,7 +205,7 @@ def tuning_page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plo
         what={name: reading.summary.get(name) for name in _STATED},
         r=reading,
         say=tuning,
-        facts=_tuning_strip(reading),
+        metadata=_tuning_strip(reading),
     )
 
 
@@ -257,7 +257,7 @@ def _tuning_strip(reading: Reading) -> dict[str, str]:
 
 def _strip(reading: Reading) -> dict[str, str]:
     """Return the few figures that a reader looks for first."""
-    data, best, named = reading.part("data"), reading.champion, reading.part("named_cell")
+    data, best, named = reading.part("data"), reading.best_cell, reading.part("named_cell")
     strip = {
         "Clips": shown(data.get("n_clips"), "count"),
         "Subjects": shown(data.get("n_subjects"), "count"),

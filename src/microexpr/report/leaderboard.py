@@ -77,7 +77,7 @@ def _starred(reading: Reading) -> str:
 
 def board(reading: Reading) -> Table:
     """Return every method with its scores, its difference from the reference and what it costs."""
-    facts = reading.board
+    metadata = reading.board
     rows = [
         {
             **row,
@@ -87,11 +87,11 @@ def board(reading: Reading) -> Table:
         }
         for row in _lines(reading)
     ]
-    title, against = _metric(reading), facts["reference"]
+    title, against = _metric(reading), metadata["reference"]
     columns = [
         Column("Method", "name"),
         Column(f"{title} [{reading.level}]", ("score", "low", "high"), "interval"),
-        *(Column(score_title(name), name, "score") for name in ("uf1", "uar") if name != facts["metric"]),
+        *(Column(score_title(name), name, "score") for name in ("uf1", "uar") if name != metadata["metric"]),
     ]
     if against:
         columns.append(
@@ -136,11 +136,11 @@ def _several(reading: Reading) -> bool:
 
 
 def _notes(reading: Reading) -> list[str]:
-    facts, several = reading.board, _several(reading)
-    title, against = _metric(reading), facts["reference"]
+    metadata, several = reading.board, _several(reading)
+    title, against = _metric(reading), metadata["reference"]
     mean = ", the mean of the seeds' scores" if several else ""
     notes = [
-        f"{title} of the pooled test clips{mean}; {reading.level} intervals: {facts['interval']}, {facts['n']:,} "
+        f"{title} of the pooled test clips{mean}; {reading.level} intervals: {metadata['interval']}, {metadata['n']:,} "
         "resamples; they hold the trained models fixed.",
         _starred(reading),
     ]
@@ -149,13 +149,13 @@ def _notes(reading: Reading) -> list[str]:
         alone = ", but that of the choice stands alone, as the study file's one rule"
         judging = "; of the choice, the folds that judge, which come on top of the methods' own"
     if against:
-        compares = sum(row["paired"] is not None for row in facts["rows"])
+        compares = sum(row["paired"] is not None for row in metadata["rows"])
         mean, together = ("mean ", "all seeds together, ") if several else ("", "")
-        seeds = {tuple(row["seeds"]) for row in facts["rows"] if row["paired"] or row["reference"]}
+        seeds = {tuple(row["seeds"]) for row in metadata["rows"] if row["paired"] or row["reference"]}
         both = ", a method of one seed beside every seed of the other" if len(seeds) > 1 else ""
         notes.append(
             f"− {against}: difference of the {mean}scores{both}. p: whole subjects swapped between the two, {together}"
-            f"{facts['swappings']:,} times (in all ways where these are fewer); corrected by Holm for {compares} "
+            f"{metadata['swappings']:,} times (in all ways where these are fewer); corrected by Holm for {compares} "
             f"comparisons{alone}."
         )
     notes.append(
@@ -166,18 +166,18 @@ def _notes(reading: Reading) -> list[str]:
     notes += [
         f"{row['label']}: the mean of the class probabilities of {listed(row['fused'])}, clip by clip (first seeds); "
         "nothing is trained for it, and it costs what they cost together."
-        for row in facts["rows"]
+        for row in metadata["rows"]
         if row["fused"]
     ]
-    notes += [f"{row['label']} is not compared: {row['problem']}" for row in facts["rows"] if row.get("problem")]
-    if facts["problem"]:
-        notes.append(f"No intervals and comparisons: {facts['problem']}")
+    notes += [f"{row['label']} is not compared: {row['problem']}" for row in metadata["rows"] if row.get("problem")]
+    if metadata["problem"]:
+        notes.append(f"No intervals and comparisons: {metadata['problem']}")
     return notes
 
 
 def tests(reading: Reading) -> Table:
     """Return what the tests of every method rest on: raw and corrected p, detectable differences, permuted labels."""
-    facts = reading.board
+    metadata = reading.board
     rows = [
         {
             **row,
@@ -187,9 +187,9 @@ def tests(reading: Reading) -> Table:
         for row in _lines(reading)
         if row.get("permuted")
     ]
-    against = f"against {facts['reference']}"
+    against = f"against {metadata['reference']}"
     columns = [Column("Method", "name")]
-    if facts["reference"]:
+    if metadata["reference"]:
         columns += [
             Column("p", "p_value", "p", against, ABSENT),
             Column("Holm", "p_holm", "p", against, ABSENT),
@@ -205,13 +205,14 @@ def tests(reading: Reading) -> Table:
     ]
     notes = [
         f"Permuted labels: the {_metric(reading)} of these predictions where the labels of each subject are permuted, "
-        f"{facts['permutations']:,} times. It lies above that of blind guessing where a method knows which classes a "
+        f"{metadata['permutations']:,} times. It lies above that of blind guessing where a method knows which classes "
+        f"a "
         "subject or a database shows."
     ]
-    if facts["reference"]:
+    if metadata["reference"]:
         notes.insert(
             0,
-            f"Detectable: the smallest difference that {100 * facts['power']:.0f} % of such test sets would find; "
+            f"Detectable: the smallest difference that {100 * metadata['power']:.0f} % of such test sets would find; "
             f"{ABSENT} where none could.",
         )
     return Table("leaderboard_tests", "What the leaderboard's tests rest on", columns, rows, notes, _marks(rows))

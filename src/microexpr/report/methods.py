@@ -145,9 +145,9 @@ def leaderboard(result: StudyResult) -> dict[str, Any] | None:
 # --- rows -------------------------------------------------------------------------------------------------------------
 def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
     tables = {seed: cell.result.predictions() for seed, cell in entry.cells.items()}
-    facts = [fold.facts for cell in entry.cells.values() for fold in cell.result.folds]
+    metadata = [fold.metadata for cell in entry.cells.values() for fold in cell.result.folds]
     # Times without a number of threads are of before there was a warm-up, and of estimators on any number of threads.
-    timed = [fact for fact in facts if fact.get("ms_a_clip") is not None and fact.get("ms_threads") is not None]
+    timed = [fact for fact in metadata if fact.get("ms_a_clip") is not None and fact.get("ms_threads") is not None]
     usual = board.usual.get(entry.method) is entry
     groups = (name for name, members in board.asked.contrast.items() if entry.method in members)
     return {
@@ -159,10 +159,12 @@ def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
         "keys": [cell.result.key for cell in entry.cells.values()],
         "seeds": list(tables),
         **_scored(board, list(tables.values())),
-        "estimator": all(fact.get("parameters") is None for fact in facts),
+        "estimator": all(fact.get("parameters") is None for fact in metadata),
         "printed": _printed(board, entry.method, list(tables.values())),
         "fused": list(board.asked.fused.get(entry.method, ())),
-        "parameters": max((fact["parameters"] for fact in facts if fact.get("parameters") is not None), default=None),
+        "parameters": max(
+            (fact["parameters"] for fact in metadata if fact.get("parameters") is not None), default=None
+        ),
         "ms_a_clip": _median([fact["ms_a_clip"] for fact in timed]),
         "ms_threads": " / ".join(dict.fromkeys(str(fact["ms_threads"]) for fact in timed)) or None,
         "seconds": _trained([entry.first]),
@@ -259,7 +261,7 @@ def _choice(board: _Board) -> dict[str, Any] | None:
         return None
     judging = {cell.factors[METHODS]: cell for cell in board.result.judging}
     able = [name for name in asked.of if name in judging and name in board.usual]
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "of": able,
         "left_out": [name for name in asked.of if name not in able],
         "groups": asked.groups,
@@ -271,16 +273,16 @@ def _choice(board: _Board) -> dict[str, Any] | None:
     could = board.asked.choosable(board.result.skipped)
     if len(could) < 2:  # judging them was spared
         told = f"{could[0]} alone" if could else "none"
-        return facts | {"problem": f"of {', '.join(asked.of)} these data allow {told}, and that is no choice."}
+        return metadata | {"problem": f"of {', '.join(asked.of)} these data allow {told}, and that is no choice."}
     try:
-        return facts | _chosen(board, {name: _rounds(judging[name]) for name in able})
+        return metadata | _chosen(board, {name: _rounds(judging[name]) for name in able})
     except ConfigError as error:
-        return facts | {"problem": str(error)}
+        return metadata | {"problem": str(error)}
 
 
 def _trained(cells: Iterable[Cell]) -> float:
     """Return the seconds that all folds took."""
-    return float(sum(fold.facts["seconds"] for cell in cells for fold in cell.result.folds))
+    return float(sum(fold.metadata["seconds"] for cell in cells for fold in cell.result.folds))
 
 
 def _alone(cell: Cell) -> bool:
@@ -356,19 +358,19 @@ def _contrast(board: _Board, scores: Mapping[str, float]) -> dict[str, Any] | No
         for name, members in board.asked.contrast.items()
     }
     left_out = [name for members in board.asked.contrast.values() for name in members if name not in board.usual]
-    facts: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "groups": {name: [entry.method for entry in entries] for name, entries in groups.items()},
         "left_out": left_out,
         "problem": None,
     }
     empty = next((name for name, entries in groups.items() if not entries), None)
     if empty is not None:
-        return facts | {"problem": f"no method of the group {empty} could be run."}
+        return metadata | {"problem": f"no method of the group {empty} could be run."}
     try:
         clips, guesses = _guesses(board, [entry for entries in groups.values() for entry in entries])
         size = len(next(iter(groups.values())))
         found = contrast(clips, guesses[:size], guesses[size:], rng=board.rng("contrast"), **board.settings)
     except ConfigError as error:
-        return facts | {"problem": str(error)}
+        return metadata | {"problem": str(error)}
     means = {name: float(np.mean([scores[entry.label] for entry in entries])) for name, entries in groups.items()}
-    return facts | {"scores": means} | _told(found)
+    return metadata | {"scores": means} | _told(found)

@@ -32,7 +32,7 @@ def as_row(found: Comparison) -> dict[str, Any]:
         "interval": f"{100 * found.level:.3g} % intervals: {METHODS[found.method]} by {found.unit}, "
         f"{found.resamples:,} resamples",
         "test": f"p: permutation test that swaps the two {found.unit} by {found.unit}",
-        "remarks": list(found.remarks),
+        "notes": list(found.notes),
     }
 
 

@@ -167,8 +167,8 @@ def often_changed(reading: Reading) -> Table:
             alone.setdefault(clip["clip"], Counter())[str(pair.get(right))] += 1
             wrong.setdefault(clip["clip"], Counter())[clip[other]] += 1
     rows = [
-        {**facts, "pairs": alone[name].total(), "taken": _counted(wrong[name]), **_by(alone[name], found)}
-        for name, facts in clips.items()
+        {**metadata, "pairs": alone[name].total(), "taken": _counted(wrong[name]), **_by(alone[name], found)}
+        for name, metadata in clips.items()
     ]
     rows.sort(key=lambda row: (-row["pairs"], row["clip"]))
     levels = _levels(found)

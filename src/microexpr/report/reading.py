@@ -186,7 +186,7 @@ class Reading:
         return {sampling: cell for sampling, cell in found.items() if cell is not None}
 
     @cached_property
-    def champion(self) -> Cell | None:
+    def best_cell(self) -> Cell | None:
         """The best cell of all; of several seeds of one experiment the first, since nobody chose among them.
 
         Of methods the first seed of the best on the leaderboard that has cells.
@@ -221,14 +221,14 @@ class Reading:
     @property
     def interval(self) -> str:
         """What an interval is, for captions."""
-        facts = self.part("intervals")
-        if not facts:
+        metadata = self.part("intervals")
+        if not metadata:
             return f"{self.level} intervals"
-        resamples = number(facts.get("n"))
+        resamples = number(metadata.get("n"))
         drawn = "" if resamples is None else f", {int(resamples):,} resamples"
-        unit = f" by {facts['unit']}" if facts.get("unit") else ""
-        instead = f"; where that cannot be given, {facts['instead']}" if facts.get("instead") else ""
-        return f"{self.level} intervals: {facts.get('method', 'method not stated')}{unit}{drawn}{instead}"
+        unit = f" by {metadata['unit']}" if metadata.get("unit") else ""
+        instead = f"; where that cannot be given, {metadata['instead']}" if metadata.get("instead") else ""
+        return f"{self.level} intervals: {metadata.get('method', 'method not stated')}{unit}{drawn}{instead}"
 
     @cached_property
     def few(self) -> str:

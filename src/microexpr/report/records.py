@@ -75,7 +75,7 @@ def place(reading: Reading) -> list[Column]:
 
 def all_cells(reading: Reading) -> Table:
     """Return every cell with every score, then the baselines."""
-    champion = reading.champion
+    best_cell = reading.best_cell
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
     for cell in reading.cells:
@@ -83,7 +83,7 @@ def all_cells(reading: Reading) -> Table:
         row |= {f"asked_{name}": value for name, value in (cell.get("asked") or {}).items()}
         if rows and rows[-1]["model"] != row["model"]:
             marks[len(rows)] = "rule"
-        if cell is champion and not reading.alone and not reading.board:
+        if cell is best_cell and not reading.alone and not reading.board:
             marks[len(rows)] = f"{marks.get(len(rows), '')} best".strip()
         rows.append(row)
     for at, (name, baseline) in enumerate(reading.part("baselines").items()):
@@ -285,7 +285,7 @@ def checked(reading: Reading) -> Table:
         Column("", "level"),
         Column("What", "sentence"),
         Column("Evidence", "evidence"),
-        Column("Mend", "mend"),
+        Column("Mend", "fix"),
     ]
     notes = ["Told from the stored folds and predictions, as `microexpr check` tells them."]
     return Table("checks", "What a reviewer would object to", columns, list(reading.rows("checks")), notes)
@@ -306,7 +306,7 @@ def choices(reading: Reading) -> Table:
 
 def formulas(reading: Reading) -> Table:
     """Return the formula of each score and what it does with classes that have no test clip."""
-    rows = [{"score": score_head(name), **facts} for name, facts in reading.part("metrics").items()]
+    rows = [{"score": score_head(name), **metadata} for name, metadata in reading.part("metrics").items()]
     columns = [
         Column("Score", "score"),
         Column("Formula", "formula", missing="not stated"),
@@ -327,7 +327,7 @@ def skipped(reading: Reading) -> Table:
         Column("Where", "where", missing=ABSENT),
         Column("Clip", "clip", missing=ABSENT),
         Column("Problem", "problem", missing=ABSENT),
-        Column("Mend", "mend", missing=ABSENT),
+        Column("Mend", "fix", missing=ABSENT),
     ]
     return Table("skipped", "Clips left out", columns, list(reading.part("data").get("skipped") or []))
 
@@ -341,8 +341,8 @@ def disagreements(reading: Reading) -> Table:
 
 def environment(reading: Reading) -> Table:
     """Return the machine, the libraries and the seeds."""
-    facts = {name.replace("_", " "): value for name, value in reading.part("environment").items()}
-    rows = [{"what": name, "value": _plain(value)} for name, value in {**facts, **reading.part("seeds")}.items()]
+    metadata = {name.replace("_", " "): value for name, value in reading.part("environment").items()}
+    rows = [{"what": name, "value": _plain(value)} for name, value in {**metadata, **reading.part("seeds")}.items()]
     return Table("environment", "Environment and seeds", [Column("What", "what"), Column("Value", "value")], rows)
 
 

@@ -52,7 +52,7 @@ def _done(reading: Reading, what: str) -> str:
 
 def came_out(reading: Reading) -> str:
     """Return the best cell, the baselines and how many cells lie above them."""
-    best = reading.champion
+    best = reading.best_cell
     if best is None:
         return "No cell has a score yet."
     value = f"{shown(best['macro_f1'], 'score')}{interval(best)}"

@@ -21,7 +21,7 @@ from microexpr.data.dataset_stats import census
 from microexpr.evaluation.statistics.guessing import guesses
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
 from microexpr.report import cellwise, factorial
-from microexpr.report.choices import choices, shared_subjects, stamps
+from microexpr.report.choices import caveats, choices, shared_subjects
 from microexpr.report.examples import examples
 from microexpr.report.explanations import explanations
 from microexpr.report.intervals import stated, words
@@ -38,19 +38,19 @@ GUESSES = 2000
 def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
     """Return the summary of a study: plain numbers, words, lists and dictionaries."""
     repeats = cellwise.repeats(result)
-    told = stamps(result, repeats)
+    told = caveats(result, repeats)
     result = result.first_repeats()
     first = result.cells[0].plan
-    facts = environment()
+    metadata = environment()
     cells = [cellwise.row(cell) for cell in result.cells]
     summary: dict[str, Any] = {
         "format": FORMAT,
         "name": result.study.name,
         "title": result.study.title,
         "command": command,
-        "version": facts["microexpr"],
+        "version": metadata["microexpr"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "stamps": told,
+        "caveats": told,
         "data": _data(first),
         "census": census(_labelled(first)),
         "protocol": _protocol(first),
@@ -98,7 +98,7 @@ def _stored(result: StudyResult) -> list[Stored]:
             {
                 "classes": cell.plan.data.labels.classes,
                 "fingerprint": cell.plan.data.cache.fingerprint,
-                "data": cell.plan.data.dataset.facts(),
+                "data": cell.plan.data.dataset.metadata(),
             },
             divided(cell.plan.folds(), cell.plan.table, {}, cell.experiment.seed),
         )
@@ -117,11 +117,11 @@ def _data(plan: Plan) -> dict[str, Any]:
         "classes": list(classes),
         "counts": _counts(table, classes),
         "parts": {part: _counts(table.iloc[rows], classes) for part, rows in parts.items() if rows is not None} or None,
-        "facts": dict(plan.data.dataset.facts()),
+        "metadata": dict(plan.data.dataset.metadata()),
         "fingerprint": plan.data.cache.fingerprint,
         "corrections": [str(correction) for correction in plan.data.dataset.applied()],
         "skipped": [
-            {"where": fault.where, "clip": fault.clip, "problem": fault.problem, "mend": fault.mend}
+            {"where": fault.where, "clip": fault.clip, "problem": fault.problem, "fix": fault.fix}
             for fault in plan.data.skipped
         ],
     }
@@ -153,7 +153,7 @@ def _preprocessing(result: StudyResult) -> dict[str, Any]:
     first, described = result.cells[0].plan, {}
     for cell in result.cells:
         label, component = shown(cell.plan, first), cell.experiment.preprocessing
-        measured = result.framings[label]
+        measured = result.face_centrings[label]
         described[label] = {
             "label": label.replace(component.label, factorial.short(result, cell, "preprocessing"), 1),
             "description": describe(contracts.preprocessors, component),
@@ -216,7 +216,7 @@ def _builds(cells: Sequence[Cell], timed: Mapping[tuple[object, ...], int]) -> l
     inputs: dict[tuple[int, int | None, str], list[list[int]]] = {}
     for cell in cells:
         ensemble, shape = cell.experiment.training.ensemble, list(cell.plan.spec.shape)
-        counted = cell.result.folds[0].facts.get("parameters")
+        counted = cell.result.folds[0].metadata.get("parameters")
         if counted is None:  # folds that were stored before theirs were counted
             counted = timed.get((cell.experiment.model.label, ensemble, *shape))
         weights = cell.plan.weights.get("weights", "none")
@@ -273,7 +273,7 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
 
 def _environment(result: StudyResult) -> dict[str, str]:
     """Return what the folds were trained with; values that differ between folds stand side by side."""
-    everything = [fold.facts["environment"] for cell in result.cells for fold in cell.result.folds]
+    everything = [fold.metadata["environment"] for cell in result.cells for fold in cell.result.folds]
     return together(everything)
 
 

@@ -110,11 +110,11 @@ def _main_row(reading: Reading, sampling: str, winner: Cell) -> dict[str, Any]:
 
 def dataset(reading: Reading) -> Table | None:
     """Return Table I: what each preprocessing shows of a clip, and the pictures each sampling trains on."""
-    facts = reading.part("preprocessing")
-    if not facts:
+    metadata = reading.part("preprocessing")
+    if not metadata:
         return None
     published = reading.paper.get("table1") or {}
-    methods = {name: reading.method(name) for name in facts}
+    methods = {name: reading.method(name) for name in metadata}
     beside = {method: published[method] for method in methods.values() if method and method in published}
 
     def line(aspect: str, values: Mapping[str, str], paper: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -122,19 +122,21 @@ def dataset(reading: Reading) -> Table | None:
         return {"aspect": aspect, **values, **{f"paper_{method}": text for method, text in known.items()}}
 
     rows = [
-        line("Resolution", _each(facts, _size), _each(beside, lambda p: "{0} × {0}".format(p["resolution"]))),
+        line("Resolution", _each(metadata, _size), _each(beside, lambda p: "{0} × {0}".format(p["resolution"]))),
         line(
-            "Channels", _each(facts, lambda f: ", ".join(f.get("channels") or [])), _each(beside, lambda p: p["colour"])
+            "Channels",
+            _each(metadata, lambda f: ", ".join(f.get("channels") or [])),
+            _each(beside, lambda p: p["colour"]),
         ),
         line(
             "Centred faces",
-            *(_each(side, lambda f: shown(f.get("face_centred"), "percent")) for side in (facts, beside)),
+            *(_each(side, lambda f: shown(f.get("face_centred"), "percent")) for side in (metadata, beside)),
         ),
-        line("Frames searched for a face", _each(facts, lambda f: shown(f.get("n_searched"), "count"))),
-        line("Box jitter (px)", _each(facts, lambda f: shown(f.get("box_jitter_px"), "ms"))),
+        line("Frames searched for a face", _each(metadata, lambda f: shown(f.get("n_searched"), "count"))),
+        line("Box jitter (px)", _each(metadata, lambda f: shown(f.get("box_jitter_px"), "ms"))),
         line(
             "Values per image",
-            *(_each(s, lambda f: shown(f.get("values_per_image"), "count")) for s in (facts, beside)),
+            *(_each(s, lambda f: shown(f.get("values_per_image"), "count")) for s in (metadata, beside)),
         ),
     ]
     for name, fact in reading.part("sampling").items():
@@ -146,14 +148,14 @@ def dataset(reading: Reading) -> Table | None:
         )
         there = there if kind == "Training views" else ABSENT
         what = f"{kind}, {reading.label('sampling', name)} ({_per_clip(fact)})"
-        rows.append(line(what, dict.fromkeys(facts, shown(here, "count")), dict.fromkeys(beside, there)))
+        rows.append(line(what, dict.fromkeys(metadata, shown(here, "count")), dict.fromkeys(beside, there)))
     columns = [Column("", "aspect")]
-    columns += [Column(reading.label("preprocessing", name), name, "count", HERE) for name in facts]
+    columns += [Column(reading.label("preprocessing", name), name, "count", HERE) for name in metadata]
     columns += [Column(method.upper(), f"paper_{method}", "count", PAPER, ABSENT) for method in beside]
     notes = ["Views are the inputs of a model; counted after frames outside the clip and repeats were dropped."]
     notes += ["Box jitter: standard deviation of the window's centre within a clip, in pixels of the source."]
     notes += ["The paper does not define its share of centred faces."] if beside else []
-    said = {reading.label("preprocessing", name): fact.get("description") for name, fact in facts.items()}
+    said = {reading.label("preprocessing", name): fact.get("description") for name, fact in metadata.items()}
     notes += [f"{label}: {text.rstrip('.')}." for label, text in said.items() if text]
     marks = {5: "rule"}
     return Table("table1_dataset", "Data and preprocessing", columns, rows, notes, marks)
@@ -163,8 +165,8 @@ def _size(fact: Mapping[str, Any]) -> str:
     return f"{fact['width']} × {fact['height']}" if fact.get("width") and fact.get("height") else NOT_MEASURED
 
 
-def _each(facts: Mapping[str, Any], show: Callable[[Any], str]) -> dict[str, str]:
-    return {name: show(fact) for name, fact in facts.items()}
+def _each(metadata: Mapping[str, Any], show: Callable[[Any], str]) -> dict[str, str]:
+    return {name: show(fact) for name, fact in metadata.items()}
 
 
 def _per_clip(fact: Mapping[str, Any]) -> str:

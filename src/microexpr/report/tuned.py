@@ -18,7 +18,7 @@ from microexpr.evaluation.predictions import confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
-from microexpr.report.choices import stamps
+from microexpr.report.choices import caveats
 from microexpr.report.intervals import stated
 from microexpr.report.paired import as_row
 from microexpr.runs.experiment import trained
@@ -53,7 +53,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
             "n_clips": len(plan.table),
             "n_subjects": int(plan.table["subject"].nunique()),
             "classes": list(data.labels.classes),
-            "facts": dict(data.dataset.facts()),
+            "metadata": dict(data.dataset.metadata()),
             "fingerprint": data.cache.fingerprint,
             "skipped": [str(fault) for fault in data.skipped],
         },
@@ -80,7 +80,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
             "untuned": _scores(found, found.untuned.predictions()),
         },
         "comparison": _comparison(found),
-        "stamps": list(_stamps(found)),
+        "caveats": list(_stamps(found)),
         "environment": software,
         "run": dict(found.done),
     }
@@ -197,7 +197,7 @@ def _stamps(found: Tuned) -> Iterator[dict[str, str]]:
     """Yield what stands on top of the page: what any report of the experiment says, and what tuning adds."""
     study = Study(name=found.plan.experiment.name, title="", experiment=found.plan.experiment)
     cell = Cell(found.plan, found.untuned)
-    yield from stamps(StudyResult(study, (cell,), (), None, (), {}, ()))
+    yield from caveats(StudyResult(study, (cell,), (), None, (), {}, ()))
     if found.shares_subjects:
         text = (
             "The protocol promises nothing of subjects, so each search saw other clips of those whom it is tested on. "

@@ -235,12 +235,12 @@ def optimism(reading: Reading) -> list[str]:
     ]
 
 
-def remarks(reading: Reading) -> list[str]:
+def notes(reading: Reading) -> list[str]:
     """Return how the comparison was made, and what to know of it."""
     row = reading.part("comparison")
     if not row or row.get("problem"):
         return []
-    return ["; ".join(how([row])) + ".", *row.get("remarks", [])]
+    return ["; ".join(how([row])) + ".", *row.get("notes", [])]
 
 
 def tuned_on(reading: Reading) -> list[str]:

@@ -13,7 +13,15 @@ from microexpr.config.study import Experiment
 from microexpr.core import image as ops
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, Fault, MicroexprError, NoFrameError, UnfitError, of_clip
+from microexpr.core.errors import (
+    ConfigError,
+    DataError,
+    Fault,
+    IncompatibleError,
+    MicroexprError,
+    NoFrameError,
+    of_clip,
+)
 from microexpr.core.interfaces import Fold, Sampler, ViewSpec
 from microexpr.core.multitask import TargetValues
 
@@ -28,37 +36,38 @@ def fitting(clips: Sequence[Clip] = ()) -> Iterator[None]:
     """Say of an error in here that the method does not fit these data, and of ready images what cannot be had."""
     try:
         yield
-    except UnfitError:
+    except IncompatibleError:
         raise
     except ConfigError as error:
         ready = (
             " These clips are ready images: nothing that needs frames can be made of them, such as flow, lbp_top or "
             'bi_woof; models of pictures, such as pca_svm and logistic, take them by representation = "pixels".'
         )
-        raise UnfitError(f"{error}{ready if clips and are_ready(clips) else ''}") from None
+        raise IncompatibleError(f"{error}{ready if clips and are_ready(clips) else ''}") from None
 
 
 def no_view(
-    experiment: Experiment, least: int, clips: Sequence[Clip], failed: tuple[Clip, DataError] | None
+    experiment: Experiment, min_frames: int, clips: Sequence[Clip], failed: tuple[Clip, DataError] | None
 ) -> MicroexprError:
     """Return why no clip gives a view of `least` frames; `failed` is the last one that could not be preprocessed."""
     representation, sampling = experiment.representation.label, experiment.sampling.label
     if failed is None and clips and are_ready(clips):
-        return UnfitError(
-            f"representation {representation} is made of {least} frames or more, and these clips are ready images "
+        return IncompatibleError(
+            f"representation {representation} is made of {min_frames} frames or more, and these clips are ready images "
             'without time; take representation = "pixels" with a model that looks at pictures. Of images that are '
             "optical flow say what their channels hold, as in datasets = "
             '[{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].'
         )
     if failed is None and clips:
-        return UnfitError(
-            f"representation {representation} needs {least} frames, and sampling {sampling} gives fewer in every clip; "
+        return IncompatibleError(
+            f"representation {representation} needs {min_frames} frames, and sampling {sampling} gives fewer in every "
+            f"clip; "
             "take another sampling."
         )
     told = f"{failed[0].key}: {of_clip(failed[1], failed[0].key)}" if failed else "no clip is left"
     told = f"{told.removesuffix('.')}."
     if failed and isinstance(failed[1], NoFrameError):
-        return UnfitError(f"sampling {sampling} fits no clip; the last one tried is {told}")
+        return IncompatibleError(f"sampling {sampling} fits no clip; the last one tried is {told}")
     return DataError(
         f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried is "
         f"{told} Look at its frames, or take another preprocessing: m1 and as_is look for no face."
@@ -119,16 +128,16 @@ def misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -
         Fault(
             key,
             f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
-            f"needs {representation.least}",
+            f"needs {representation.min_frames}",
             "take a sampling with more frames, or another representation",
             key,
         )
         for key, mine in lengths.items()
-        if min(mine) < representation.least
+        if min(mine) < representation.min_frames
     ]
-    kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.least}
-    if len(kept) > 1 and not representation.any_length:
-        raise UnfitError(
+    kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.min_frames}
+    if len(kept) > 1 and not representation.fixed_length:
+        raise IncompatibleError(
             f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
             f"{experiment.representation.label} keeps them all; take one that makes clips alike, such as tim or "
             "dynamic_image, or a sampling of a fixed number."
@@ -143,7 +152,7 @@ def known_targets(experiment: Experiment, clips: Sequence[Clip]) -> dict[str, Ta
         target = item.build(contracts.targets)
         values, names = target(clips)
         if np.isnan(values).all():
-            raise UnfitError(
+            raise IncompatibleError(
                 f"target {item.label}: none of the {len(values)} clips says anything of it. Action units are read from "
                 "the databases' tables where coders wrote them (a manifest has the column action_units); leave the "
                 "target out, or take a database that has them."
@@ -157,7 +166,7 @@ def check_targets(targets: Mapping[str, TargetValues], folds: Sequence[Fold]) ->
     for name, target in targets.items():
         for fold in folds:
             if not target.balance(fold.train).any():
-                raise UnfitError(
+                raise IncompatibleError(
                     f"target {name}: of {', '.join(target.names)} there is none that some training clips of fold "
                     f"{fold.name} have and others lack, so nothing can be learnt; name other units, or leave the "
                     "target out."

@@ -23,7 +23,7 @@ from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, StoreError
 from microexpr.core.files import digest
 from microexpr.core.folds import stored
-from microexpr.core.interfaces import FittedOnce, Fold, ViewSpec
+from microexpr.core.interfaces import Fold, FrozenBackbone, ViewSpec
 from microexpr.core.labels import LabelSet
 from microexpr.core.lineage import Lineage, TrainedOn
 from microexpr.core.multitask import output_columns
@@ -181,7 +181,7 @@ def embedded(plan: Plan) -> Views:
     if plan.model.trains_in_epochs:
         return views
     model = plan.model(views.spec, len(plan.data.labels.classes), {})
-    if not isinstance(model, FittedOnce):
+    if not isinstance(model, FrozenBackbone):
         return views
     start = time.perf_counter()
     features = engine.embed(model, views, np.arange(len(views)), plan.experiment.training)
@@ -192,7 +192,7 @@ def _run_apart(plan: Plan, fold: Fold, views: Views, weights: Path | None, threa
     """Run a fold in a process of its own, with its share of the threads."""
     torch.set_num_threads(threads)
     done = run_fold(plan, fold, views, Silent(), weights)
-    return replace(done, facts={**done.facts, "mode": mode})
+    return replace(done, metadata={**done.metadata, "mode": mode})
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "canonical": plan.experiment.canonical(),
         "weights": dict(plan.weights),
         "fingerprint": plan.data.cache.fingerprint,
-        "data": dict(plan.data.dataset.facts()),
+        "data": dict(plan.data.dataset.metadata()),
         "classes": list(plan.data.labels.classes),
         "clips": digest([clip.key for clip in plan.data.clips]),
         "label_warnings": [kept._asdict() for kept in plan.data.label_warnings],
@@ -220,7 +220,7 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         for part, rows in (("train", fold.train), ("val", val), ("test", fold.test))
         if len(rows)
     ]
-    facts = {
+    metadata = {
         "loss": trained.loss,
         "epoch": trained.epoch,
         "loss_scores": dict(trained.loss_scores),
@@ -234,10 +234,10 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "note": fold.note,
     }
     if known := start_knows(plan, fold, views):
-        facts["start"] = known
+        metadata["start"] = known
     if weights is not None:
         save_model(trained.model, weights, {"key": plan.key, "fold": fold.name}, lineage(plan, fold, views))
-    return FoldResult(fold.name, pd.concat(parts, ignore_index=True), trained.history, facts)
+    return FoldResult(fold.name, pd.concat(parts, ignore_index=True), trained.history, metadata)
 
 
 def lineage(plan: Plan, fold: Fold, views: Views) -> Lineage:

@@ -11,7 +11,7 @@ from microexpr.data.cache import Views
 from microexpr.runs.plan import Plan
 
 
-class Framing(NamedTuple):
+class FaceCentring(NamedTuple):
     """Measured over the frames of one preprocessing; None where no face was looked for."""
 
     height: int
@@ -25,7 +25,7 @@ class Framing(NamedTuple):
     """Frames shown in which a face was looked for; `face_centred` is a share of these."""
 
 
-def framing(plan: Plan) -> Framing:
+def face_centring(plan: Plan) -> FaceCentring:
     """Measure the frames that a plan shows.
 
     `face_centred` is the share of frames in which the centre of the face box that the detector found lies in the
@@ -45,13 +45,13 @@ def framing(plan: Plan) -> Framing:
         shown[row].update(frames.tolist())
     places = [np.array(sorted(rows), int) for rows in shown]
     jitter = [ops.spread(views.frames.window[rows]) for rows in places if len(rows) > 1]
-    return Framing(
+    return FaceCentring(
         height=height,
         width=width,
         channels=views.frames.channels,
         values_per_image=height * width * channels,
         face_centred=float(np.mean(centred)) if centred else None,
-        box_jitter_px=float(np.mean(jitter)) if jitter and plan.preprocessor.wants_raw else None,
+        box_jitter_px=float(np.mean(jitter)) if jitter and plan.preprocessor.requires_uncropped else None,
         n_frames=sum(map(len, places)),
         n_searched=len(centred),
     )

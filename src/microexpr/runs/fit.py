@@ -121,7 +121,7 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
         "classes": list(data.labels.classes),
         "targets": {name: list(target.names) for name, target in plan.targets().items()},
         "data": {
-            "facts": dict(data.dataset.facts()),
+            "metadata": dict(data.dataset.metadata()),
             "fingerprint": data.cache.fingerprint,
             "clips": len(fold.train),
             "subjects": int(plan.table.iloc[fold.train]["subject"].nunique()),

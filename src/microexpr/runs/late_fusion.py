@@ -37,7 +37,7 @@ def _fold(members: Sequence[Result], folds: Sequence[FoldResult], key: str) -> F
     views = tables[0][same].assign(experiment=key, fold=folds[0].name, seed=members[0].experiment.seed, part="test")
     views[names] = np.mean([table[names].to_numpy() for table in tables], axis=0)
     views["frames"] = [[] for _ in range(len(views))]
-    return FoldResult(folds[0].name, views, pd.DataFrame(), {**folds[0].facts, **_costs(folds)})
+    return FoldResult(folds[0].name, views, pd.DataFrame(), {**folds[0].metadata, **_costs(folds)})
 
 
 def _tested(member: Result, fold: FoldResult, k: int) -> pd.DataFrame:
@@ -49,10 +49,10 @@ def _costs(folds: Sequence[FoldResult]) -> dict[str, float | int | str | None]:
     """Return what all members cost together; None where one of them cannot say."""
 
     def together(name: str) -> float | int | None:
-        values = [fold.facts.get(name) for fold in folds]
+        values = [fold.metadata.get(name) for fold in folds]
         return None if None in values else sum(value for value in values if value is not None)
 
-    threads = [fold.facts.get("ms_threads") for fold in folds]
+    threads = [fold.metadata.get("ms_threads") for fold in folds]
     return {
         **{name: together(name) for name in ("seconds", "ms_a_clip", "parameters")},
         "ms_threads": None if None in threads else " / ".join(dict.fromkeys(map(str, threads))),

@@ -17,7 +17,7 @@ from microexpr.config.study import Component, Experiment, rng_for
 from microexpr.core import flow as motion
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, Fault, NoWeightsError, UnfitError, many, of_clip
+from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
 from microexpr.core.files import digest
 from microexpr.core.interfaces import Fold, Preprocessor, Recordings, Sampler, ViewSpec
 from microexpr.core.labels import Kept, LabelSet, clip_table, label_set
@@ -81,7 +81,7 @@ class Data:
         """Databases of which the label set keeps no clip, or another number than was published of it."""
         bad = {fault.clip for fault in self.skipped}
         clips = (clip for clip in self.dataset.clips() if clip.key not in bad)
-        return self.labels.unlike(clips, synthetic="synthetic" in self.dataset.facts())
+        return self.labels.unlike(clips, synthetic="synthetic" in self.dataset.metadata())
 
     def leave_out(self, faults: Sequence[Fault]) -> None:
         """Drop the clips with faults; they stand in `skipped`."""
@@ -108,9 +108,9 @@ class Plan:
     @property
     def key(self) -> str:
         """The experiment's key; the weights it starts from are part of it."""
-        facts = {name: self.weights[name] for name in ("sha256",) if name in self.weights}
+        metadata = {name: self.weights[name] for name in ("sha256",) if name in self.weights}
         resolved = self.experiment.model_copy(update={"modality": self.data.modality})
-        return resolved.key(**(facts or {"weights": self.weights.get("weights", "none")}))
+        return resolved.key(**(metadata or {"weights": self.weights.get("weights", "none")}))
 
     @property
     def metric(self) -> contracts.Metric:
@@ -240,7 +240,7 @@ class Workspace:
         experiment.check()
         data = self._open(experiment)
         preprocessor = experiment.preprocessing.build(contracts.preprocessors)
-        if preprocessor.wants_raw and data.dataset.cropped() and not self.options.allow_cropped:
+        if preprocessor.requires_uncropped and data.dataset.cropped() and not self.options.allow_cropped:
             raise DataError(
                 f"preprocessing {experiment.preprocessing.label} wants raw frames, but this folder holds faces that "
                 "its owners cropped. Point --data at the raw frames, or accept it with --allow-cropped, which the "
@@ -249,7 +249,7 @@ class Workspace:
         sampler = experiment.sampling.build(contracts.samplers)
         unsampled = [fault for clip in data.clips for fault in _unsampled(clip, sampler)]
         if len(unsampled) == len(data.clips):
-            raise UnfitError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
+            raise IncompatibleError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
         bad = {fault.clip for fault in unsampled}
         clips = [clip for clip in data.clips if clip.key not in bad]
         experiment.vote.build(contracts.votes)  # impossible parameters are told before anything is trained
@@ -319,7 +319,7 @@ class Workspace:
             raise ConfigError(f"datasets: {names} record nothing alike; take databases with a modality in common.")
         modality = experiment.modality or next(iter(modalities))
         if modality not in modalities:
-            raise UnfitError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
+            raise IncompatibleError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
         labels = label_set(experiment.labels, dataset.clips())
         clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
@@ -366,11 +366,11 @@ class Workspace:
                 failed = (clip, error)
                 continue
             with fitting():
-                given = representation.gives(modality._replace(channels=frames.channels))
-            if len(view) >= representation.least:
+                given = representation.output_spec(modality._replace(channels=frames.channels))
+            if len(view) >= representation.min_frames:
                 height, width = frames.pixels.shape[1:3]
                 return ViewSpec(representation(frames, view, clip).shape, *given), (height, width)
-        raise no_view(experiment, representation.least, clips, failed)
+        raise no_view(experiment, representation.min_frames, clips, failed)
 
 
 def check_intervals(plan: Plan) -> None:

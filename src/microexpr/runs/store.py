@@ -35,12 +35,12 @@ class FoldResult:
     name: str
     views: pd.DataFrame
     history: pd.DataFrame
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @property
     def repeat(self) -> int:
         """Which division of the clips it belongs to."""
-        return int(self.facts.get("repeat", 1))
+        return int(self.metadata.get("repeat", 1))
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ class Results:
         """Where they lie."""
         return self.root / self.key
 
-    def begin(self, facts: Mapping[str, Any], fixed: Sequence[str] = ("fingerprint",)) -> None:
+    def begin(self, metadata: Mapping[str, Any], fixed: Sequence[str] = ("fingerprint",)) -> None:
         """Open the folder; raises StoreError if it holds results of other data (`fixed` facts that differ)."""
         make_folder(self.folder)
         file = self.folder / "experiment.json"
-        before = self.facts()
+        before = self.metadata()
         for name in fixed:
-            if before and before.get(name) != facts.get(name):
+            if before and before.get(name) != metadata.get(name):
                 raise StoreError(
                     f"{self.folder} holds results of other data (its {name} differs): the database has changed "
                     "since, or other clips were left out. Choose another --out, or remove that folder to train anew."
                 )
         if not before:
-            write_atomically(file, json.dumps(facts, indent=1))
+            write_atomically(file, json.dumps(metadata, indent=1))
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return what was written when the experiment began, or nothing."""
         file = self.folder / "experiment.json"
         if not file.is_file():
@@ -106,15 +106,15 @@ class Results:
 
     def write(self, fold: FoldResult) -> None:
         """Write a fold; its views come last and make it count."""
-        facts = {"format": FORMAT, "facts": json.dumps(fold.facts)}
+        metadata = {"format": FORMAT, "metadata": json.dumps(fold.metadata)}
         for part, table in (("history", fold.history), ("views", fold.views)):
-            write_atomically(self._file(fold.name, part), _parquet(table, facts))
+            write_atomically(self._file(fold.name, part), _parquet(table, metadata))
 
     def read(self, name: str) -> FoldResult:
         """Return a fold; raises StoreError where a file is damaged."""
-        views, facts = self._read(name, "views")
+        views, metadata = self._read(name, "views")
         history, _ = self._read(name, "history")
-        return FoldResult(name, views, history, facts)
+        return FoldResult(name, views, history, metadata)
 
     def folds(self) -> Iterator[FoldResult]:
         """Yield every finished fold."""
@@ -137,8 +137,8 @@ class Results:
             raise StoreError(f"{file} is damaged; remove it and the fold is trained again.") from None
 
 
-def _parquet(table: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
+def _parquet(table: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **facts}), buffer)
+    pq.write_table(arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **metadata}), buffer)
     return buffer.getvalue()

@@ -15,7 +15,7 @@ from microexpr.config.component import Component, titles
 from microexpr.config.study import COMPARED, METHODS, Experiment, Study
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
-from microexpr.core.errors import ConfigError, TrainingError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError
 from microexpr.core.files import digest, write_atomically
 from microexpr.core.progress import track
 from microexpr.learning import learners as engine
@@ -23,7 +23,7 @@ from microexpr.runs import experiment as experiments
 from microexpr.runs import explain as explaining
 from microexpr.runs.experiment import Result
 from microexpr.runs.explain import Explained
-from microexpr.runs.face_centring import Framing, framing
+from microexpr.runs.face_centring import FaceCentring, face_centring
 from microexpr.runs.late_fusion import fused
 from microexpr.runs.plan import Plan, Workspace, check_intervals
 
@@ -52,7 +52,7 @@ class StudyResult:
     baselines: tuple[Cell, ...]
     named: Cell | None
     shuffled: tuple[Cell, ...]
-    framings: dict[str, Framing]
+    face_centrings: dict[str, FaceCentring]
     """By what is shown: the label of the preprocessing, and whatever else decides it (`shown`)."""
     latencies: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...] = ()
@@ -109,13 +109,13 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
             continue
         try:
             jobs.append(Job("cells", workspace.plan(experiment, weights=weights), factors))
-        except UnfitError as error:
+        except IncompatibleError as error:
             if not study.methods:
                 raise
             skipped[method] = str(error)
     if not jobs:
         listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
-        raise UnfitError(f"these data allow none of the study's methods:{listed}")
+        raise IncompatibleError(f"these data allow none of the study's methods:{listed}")
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
@@ -176,7 +176,7 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         baselines=tuple(cells["baselines"]),
         named=cells["named"][0] if cells["named"] else None,
         shuffled=tuple(cells["shuffled"]),
-        framings=_framings([cell.plan for cell in cells["cells"]]),
+        face_centrings=_framings([cell.plan for cell in cells["cells"]]),
         failed=tuple(failed),
         judging=(*cells["judging"], *judging),
         fused=tuple(joined),
@@ -223,13 +223,13 @@ def shown(plan: Plan, first: Plan) -> str:
     return ", ".join([mine[0], *(word for word, before in zip(mine[1:], usual[1:], strict=True) if word != before)])
 
 
-def _framings(plans: Sequence[Plan]) -> dict[str, Framing]:
+def _framings(plans: Sequence[Plan]) -> dict[str, FaceCentring]:
     """Measure whatever is shown, by the sampling that shows most of its frames."""
     groups: dict[str, list[Plan]] = {}
     for plan in plans:
         groups.setdefault(shown(plan, plans[0]), []).append(plan)
     most = {label: max(mine, key=lambda plan: int(plan.view_counts().sum())) for label, mine in groups.items()}
-    return {label: framing(plan) for label, plan in most.items()}
+    return {label: face_centring(plan) for label, plan in most.items()}
 
 
 def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:
@@ -244,8 +244,8 @@ def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, A
 
 
 def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
-    facts, training, model = environment(), plan.experiment.training, plan.experiment.model
-    machine = {name: facts[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
+    metadata, training, model = environment(), plan.experiment.training, plan.experiment.model
+    machine = {name: metadata[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
         "precision": training.precision,
         "revision": contracts.models.revision(model.name),
     }
@@ -264,8 +264,8 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
         "parameters": engine.parameters(network),
         "ms": ms,
         "fps": 1000 / ms,
-        "device": facts["accelerator"] if facts["accelerator"] != "none" else facts["processor"],
-        "threads": int(facts["threads"]),
+        "device": metadata["accelerator"] if metadata["accelerator"] != "none" else metadata["processor"],
+        "threads": int(metadata["threads"]),
         "repeats": engine.LATENCY_REPEATS,
     }
     folder.mkdir(parents=True, exist_ok=True)

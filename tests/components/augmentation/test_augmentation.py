@@ -147,8 +147,8 @@ def grown(low, high):
     mirrored[:, :, 0] *= -1
 
     def scaled(x):
-        least, most = x.amin((-1, -2), keepdim=True), x.amax((-1, -2), keepdim=True)
-        return low + (high - low) * (x - least) / (most - least)
+        min_frames, most = x.amin((-1, -2), keepdim=True), x.amax((-1, -2), keepdim=True)
+        return low + (high - low) * (x - min_frames) / (most - min_frames)
 
     return scaled(flow), scaled(mirrored)
 
@@ -185,7 +185,7 @@ def represented(name, frames):
     representation = representations.build(name, {})
     shown = representation(Frames(frames[..., None], GREY, np.zeros((2, 4))), (1, 2), clip).astype(np.float32)
     x = torch.as_tensor(np.ascontiguousarray(shown)).movedim(-1, 1)[None]
-    return x, ViewSpec(shown.shape, *representation.gives(Modality(GREY)))
+    return x, ViewSpec(shown.shape, *representation.output_spec(Modality(GREY)))
 
 
 HISTOGRAMS = ("bi_woof", "lbp_top")

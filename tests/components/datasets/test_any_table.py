@@ -95,9 +95,9 @@ def test_a_formula_without_a_saved_value_is_told_and_one_with_it_is_read(tmp_pat
     offset, subject = (RowReader(file, row) for row in rows_of(file))
     assert offset.number("offset") is None
     assert subject.required("subject") == ""
-    (problem, mend), *rest = offset.noted
+    (problem, fix), *rest = offset.noted
     assert "the cell offset holds the formula '=C2+4', saved without its value" in problem
-    assert "open the table in a spreadsheet and save it" in mend
+    assert "open the table in a spreadsheet and save it" in fix
     assert not rest
     assert ["the formula '=A2'" in problem for problem, _ in subject.noted] == [True]
     with_values(file, {"C2+4": "9", "A2": "1"})
@@ -180,9 +180,9 @@ def test_numbers_as_people_store_them(tmp_path, cell, number):
 def test_what_is_no_whole_number_is_told(tmp_path, cell):
     cells = first(tmp_path, "01", "EP01", cell, 9)
     assert cells.number("onset") is None
-    ((problem, mend),) = cells.noted
+    ((problem, fix),) = cells.noted
     assert "the cell onset holds" in problem
-    assert mend == "write the frame's number"
+    assert fix == "write the frame's number"
 
 
 @pytest.mark.parametrize("cell", ["/", "／", " / ", None, "", "-1", "\\"])
@@ -498,7 +498,7 @@ class Original:
 
     def __init__(self, root: Path, kind: type[Dataset], parameters: Mapping[str, str]) -> None:
         self.root, self.kind, self.parameters = root, kind, parameters
-        self.remarks: Sequence[Fault] = ()
+        self.notes: Sequence[Fault] = ()
         reader = kind(root, **parameters)
         tables = [reader._file] if hasattr(reader, "_file") else list(getattr(reader, "_tables", ()))
         self.tables = {file: file.read_bytes() for file in tables}
@@ -524,10 +524,10 @@ class Original:
         except DataError as error:
             # Not readable at all: then that is what was told.
             return {}, faults if list(error.faults) == list(faults) else ()
-        assert all(fault.where and fault.problem and fault.mend for fault in faults)
-        assert reader.facts()
-        self.remarks = reader.remarks(table_only=True)
-        assert isinstance(self.remarks, Sequence)
+        assert all(fault.where and fault.problem and fault.fix for fault in faults)
+        assert reader.metadata()
+        self.notes = reader.notes(table_only=True)
+        assert isinstance(self.notes, Sequence)
         faulty = {fault.clip for fault in faults}
         return {clip.key: clip for clip in clips if clip.key not in faulty}, faults
 
@@ -860,6 +860,6 @@ def test_a_file_that_is_cut_off_or_damaged_is_told(name, examples, data):
         # A table beside the first only adds to its clips: they are read without, and that is remarked.
         assert file != next(iter(original.tables))
         assert all(lacks(clip, original) or clip == original.clips[key] for key, clip in clips.items())
-        assert any(file.name in remark.where for remark in original.remarks)
+        assert any(file.name in remark.where for remark in original.notes)
     elif len(cut) < len(whole):
         assert faults

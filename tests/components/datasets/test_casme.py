@@ -109,7 +109,7 @@ def test_a_missing_apex_is_no_fault(tmp_path, missing):
     _, clip = reader.clips()
     assert (clip.apex, reader.faults()) == (None, ())
     assert "second apex" not in clip.labels
-    says(only(reader.remarks()), "nobody coded its apex")
+    says(only(reader.notes()), "nobody coded its apex")
 
 
 def test_rows_are_counted_against_the_known_tables(tmp_path):
@@ -117,15 +117,15 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
     _example.xls(tmp_path / TABLE, [HEADER, *(row(n % 19 + 1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words))])
     reader = Casme(tmp_path)
     counts = "tense 68, disgust 45, repression 39, surprise 20, happiness 7, sadness 6, contempt 2, fear 2"
-    assert reader.facts()["label version"] == f"the table that MEB reads (189 rows: {counts})"
+    assert reader.metadata()["label version"] == f"the table that MEB reads (189 rows: {counts})"
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (189, 19)
     assert set(label_set(AS_GIVEN, reader.clips()).classes) == set(EXTRACT)
     more = [row(19, f"F{n}", (1, 2, 3), 4, "amusement") for n in range(4)]
     _example.xls(tmp_path / TABLE, [HEADER, *(row(1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words)), *more])
-    assert Casme(tmp_path).facts()["label version"].startswith("2019-07-21 (193 rows: tense 68")
-    assert "happiness 11" in Casme(tmp_path).facts()["label version"]
+    assert Casme(tmp_path).metadata()["label version"].startswith("2019-07-21 (193 rows: tense 68")
+    assert "happiness 11" in Casme(tmp_path).metadata()["label version"]
     build(tmp_path)
-    assert Casme(tmp_path).facts()["label version"].startswith("neither 2019-07-21 (193 rows) nor")
+    assert Casme(tmp_path).metadata()["label version"].startswith("neither 2019-07-21 (193 rows) nor")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_frame_numbers_that_disagree_with_the_duration_are_remarked(tmp_path):
     cells[9] = 250.0
     reader = Casme(build(tmp_path, [cells, *ROWS[1:]]))
     assert reader.faults() == ()
-    says(only(reader.remarks(table_only=True)), "casme/01/EP01_12/5-9", "Total is 250 ms", "5 frames of 1/60 s")
+    says(only(reader.notes(table_only=True)), "casme/01/EP01_12/5-9", "Total is 250 ms", "5 frames of 1/60 s")
 
 
 def test_a_new_workbook_with_other_spellings(tmp_path):
@@ -233,7 +233,7 @@ def test_a_mangled_table_gives_a_message_or_the_right_clips(tmp_path, changes):
 def test_frame_folders_as_they_are_found(tmp_path, place, name, cropped):
     reader = Casme(build(tmp_path, place=place, name=name))
     assert list(map(str, reader.faults())) == []
-    assert (reader.facts()["folder"], reader.facts()["cropped"]) == (place, cropped)
+    assert (reader.metadata()["folder"], reader.metadata()["cropped"]) == (place, cropped)
     assert reader.frames(reader.clips()[0], [9, 5], "colour").shape == (2, 16, 24, 3)
     section = {"A": ("A",), "B": ("B",)}.get(place[-1])
     assert reader.clips()[0].labels.get("section") == section
@@ -246,7 +246,7 @@ def test_sections_are_one_database_and_a_label(tmp_path):
     reader = Casme(tmp_path)
     assert reader.faults() == ()
     assert [clip.labels["section"] for clip in reader.clips()] == [("A",), ("A",), ("B",)]
-    assert reader.facts()["folder"] == "Section A, Section B"
+    assert reader.metadata()["folder"] == "Section A, Section B"
     assert reader.frames(reader.clips()[2], [98, 101], "colour").shape == (2, 16, 24, 3)
 
 
@@ -268,7 +268,7 @@ def test_frames_that_lie_there_twice_are_a_question(tmp_path):
     build(tmp_path, place="old copy")
     fault = only(Casme(tmp_path).faults())
     says(fault, "holds the raw frames twice: CASME_raw_selected and old copy", "move one of them away")
-    assert Casme(tmp_path).facts()["folder"] == "none"
+    assert Casme(tmp_path).metadata()["folder"] == "none"
     with pytest.raises(DataError, match="twice"):
         Casme(tmp_path).frames(Casme(tmp_path).clips()[0], [5], "colour")
 
@@ -309,10 +309,10 @@ def test_the_example_has_the_owners_layout(tmp_path):
     Casme.write_example(tmp_path)
     reader = Casme(tmp_path)
     assert list(map(str, reader.faults())) == []
-    assert list(map(str, reader.remarks())) == []
+    assert list(map(str, reader.notes())) == []
     assert (tmp_path / "Section A/sub01/EP01_12/EP01_12-73.jpg").is_file()
     assert (tmp_path / "Section B/sub08/EP07_4/EP07_4-057.jpg").is_file()
     assert [clip.subject_id for clip in reader.clips()] == ["01", "01", "02", "08", "08"]
     assert reader.clips()[1].labels["second apex"] == ("87",)
-    assert reader.facts()["label version"].startswith("imitates 2019-07-21 (tense 1")
+    assert reader.metadata()["label version"].startswith("imitates 2019-07-21 (tense 1")
     assert reader.frames(reader.clips()[3], [57, 65], "colour").shape == (2, 240, 320, 3)

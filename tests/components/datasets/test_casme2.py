@@ -126,15 +126,15 @@ def test_each_number_is_its_own_file(tmp_path):
 def test_frame_folders_as_they_are_unpacked(tmp_path, folder, prefix, cropped):
     reader = Casme2(build(tmp_path, folder=folder, prefix=prefix))
     assert reader.faults() == ()
-    assert (reader.facts()["folder"], reader.facts()["cropped"]) == (folder, cropped)
+    assert (reader.metadata()["folder"], reader.metadata()["cropped"]) == (folder, cropped)
     assert reader.frames(reader.clips()[0], [46], "colour").shape == (1, 16, 24, 3)
 
 
 def test_raw_is_preferred_and_cropped_can_be_chosen(tmp_path):
     build(tmp_path)
     build(tmp_path, folder="Cropped", prefix="reg_img")
-    assert Casme2(tmp_path).facts()["folder"] == "CASME2_RAW_selected"
-    assert Casme2(tmp_path, folder="cropped").facts()["cropped"] == "yes"
+    assert Casme2(tmp_path).metadata()["folder"] == "CASME2_RAW_selected"
+    assert Casme2(tmp_path, folder="cropped").metadata()["cropped"] == "yes"
 
 
 def test_fingerprint_follows_table_and_frames_but_not_the_place(tmp_path):
@@ -237,7 +237,7 @@ def full_table(file: Path, surprise: int, sadness: int, uncoded: int, first: Seq
 def test_label_version_is_told_by_content(tmp_path, name, counts, version):
     full_table(tmp_path / f"CASME2-coding-{name}.xlsx", *counts)
     reader = Casme2(tmp_path)
-    assert reader.facts()["label version"] == version
+    assert reader.metadata()["label version"] == version
     assert len(reader.clips()) == 255
 
 
@@ -246,7 +246,7 @@ def test_a_table_with_an_added_row_is_neither_version(tmp_path):
     book = openpyxl.load_workbook(file)
     book["Sheet1"].append(list(row("24", "EP02_07", 61, 91, 106, 4, "disgust")))
     book.save(file)
-    told = Casme2(tmp_path).facts()["label version"]
+    told = Casme2(tmp_path).metadata()["label version"]
     assert told.startswith("neither 2014-05-08 nor 2019-07-01 (256 rows")
     assert told.endswith("; nearest to 2014-05-08, but 256 rows, not 255; disgust 64, not 63")
 
@@ -282,7 +282,7 @@ def objective(
 def test_objective_classes_whose_names_are_in_another_case_are_the_clips(tmp_path):
     reader = objective(build(tmp_path), ("sub01", "ep02_01F", 1), (3.0, " EP01_2 ", 5.0))
     assert [clip.labels.get("objective class") for clip in reader.clips()] == [("1",), ("5",), None]
-    assert (reader.faults(), reader.remarks()) == ((), ())
+    assert (reader.faults(), reader.notes()) == ((), ())
 
 
 @pytest.mark.parametrize("cell", [0, 8, "III", "?", None, 2.5])
@@ -309,14 +309,14 @@ def test_objective_classes_of_no_clip_are_one_remark(tmp_path):
     lost = [("07", f"EP{n}", 9) for n in range(8)]
     reader = objective(build(tmp_path), ("01", "EP02_01f", 1), *lost, (None, "EP01_2", 4))
     assert reader.faults() == ()
-    remark = only(reader.remarks(table_only=True))
+    remark = only(reader.notes(table_only=True))
     says(
         remark, "CASME2-ObjectiveClasses.xlsx: names clips that the coding table has not: row 3 (07/EP0)", "and 3 more"
     )
     assert remark.clip is None
     # A clip whose own row is wrong is none of them.
     write_table(tmp_path / TABLE, [*ROWS[:2], row("01", "EP9", 5, 2, 4, 4, "joy")])
-    (remark,) = objective(tmp_path, ("01", "EP9", 2), ("02", "EP9", 2)).remarks(table_only=True)
+    (remark,) = objective(tmp_path, ("01", "EP9", 2), ("02", "EP9", 2)).notes(table_only=True)
     says(remark, "row 3 (02/EP9)")
     assert "row 2" not in str(remark)
 
@@ -331,7 +331,7 @@ def test_without_a_readable_table_of_objective_classes_clips_are_read_without_th
         file.write_bytes(b"broken" if spoil == "broken" else file.read_bytes()[:-200])
     reader = Casme2(tmp_path)
     assert (len(reader.clips()), reader.faults()) == (3, ())
-    says(only(reader.remarks()), "CASME2-ObjectiveClasses.xlsx: its classes are not read: ")
+    says(only(reader.notes()), "CASME2-ObjectiveClasses.xlsx: its classes are not read: ")
 
 
 def test_the_scrap_on_the_second_sheet_of_the_objective_classes_is_not_read(tmp_path):
@@ -358,19 +358,21 @@ def test_the_fingerprint_follows_the_objective_classes(tmp_path):
 )
 def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, told):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, apex, 325, "?", "others"))
-    assert Casme2(tmp_path).facts()["label version"] == f"2014-05-08 (surprise 25, sadness 7){told}"
-    assert Casme2(tmp_path, corrections=False).facts()["label version"].endswith(told or "sadness 7)")
+    assert Casme2(tmp_path).metadata()["label version"] == f"2014-05-08 (surprise 25, sadness 7){told}"
+    assert Casme2(tmp_path, corrections=False).metadata()["label version"].endswith(told or "sadness 7)")
 
 
 def test_other_differences_from_a_released_table_are_told(tmp_path):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 291, 325, "?", "disgust"))
-    told = Casme2(tmp_path).facts()["label version"]
+    told = Casme2(tmp_path).metadata()["label version"]
     assert told.endswith(
         "but others 98, not 99; disgust 64, not 63; somebody has filled in the apex of 04/EP12_01f (291)"
     )
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 9, 325, "?", "others"))
-    assert "(255 rows, surprise 25, sadness 7, 4 " in Casme2(tmp_path).facts()["label version"]
-    assert "; nearest to 2014-05-08, but 1 rows with faults; others 98, " in Casme2(tmp_path).facts()["label version"]
+    assert "(255 rows, surprise 25, sadness 7, 4 " in Casme2(tmp_path).metadata()["label version"]
+    assert (
+        "; nearest to 2014-05-08, but 1 rows with faults; others 98, " in Casme2(tmp_path).metadata()["label version"]
+    )
 
 
 def test_synthetic_marker_is_stated_and_keeps_its_subjects_apart(tmp_path):
@@ -378,11 +380,11 @@ def test_synthetic_marker_is_stated_and_keeps_its_subjects_apart(tmp_path):
     spec = '{"spec": {"seed": 7, "expression_size": 3.0, "labels": "20140508"}}'
     (tmp_path / "microexpr-synthetic.json").write_text(spec, "utf-8")
     reader = Casme2(tmp_path)
-    assert reader.facts()["synthetic"] == "seed 7, expression size 3.0, labels 20140508"
-    assert reader.facts()["label version"] == "imitates 20140508 (surprise 0, sadness 0)"
+    assert reader.metadata()["synthetic"] == "seed 7, expression size 3.0, labels 20140508"
+    assert reader.metadata()["label version"] == "imitates 20140508 (surprise 0, sadness 0)"
     assert (reader.clips()[0].dataset, reader.clips()[0].subject) == ("casme2", "synthetic-7/01")
     (tmp_path / "microexpr-synthetic.json").write_text("{", "utf-8")
-    assert "cannot be read" in Casme2(tmp_path).facts()["synthetic"]
+    assert "cannot be read" in Casme2(tmp_path).metadata()["synthetic"]
     assert Casme2(tmp_path).clips()[0].namespace == "synthetic"
 
 
@@ -390,8 +392,8 @@ def test_clips_whose_apex_is_an_end_are_facts_not_faults(tmp_path):
     rows = [row("05", "EP09_05f", 3, 3, 6, 4, "repression"), row("12", "EP09_06", 3, 6, 6, 4, "disgust")]
     reader = Casme2(build(tmp_path, rows))
     assert reader.faults() == ()
-    assert reader.facts()["apex on onset"] == "05/EP09_05f"
-    assert reader.facts()["apex on offset"] == "12/EP09_06"
+    assert reader.metadata()["apex on onset"] == "05/EP09_05f"
+    assert reader.metadata()["apex on offset"] == "12/EP09_06"
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
@@ -420,7 +422,7 @@ def test_missing_apex_becomes_the_middle(tmp_path):
 def test_missing_apex_of_another_clip_stays_missing(tmp_path):
     reader, times = corrected(tmp_path, row("04", "EP12_02f", 1, "/", 5, 4, "disgust"), range(1, 6))
     assert times == (1, None, 5)
-    assert reader.facts()["without apex"] == "04/EP12_02f"
+    assert reader.metadata()["without apex"] == "04/EP12_02f"
     assert (reader.applied(), reader.faults()) == ((), ())
 
 
@@ -602,7 +604,7 @@ def test_no_frames_at_all(tmp_path):
     assert fault.clip is None
     # The table alone is still worth reading.
     assert len(Casme2(tmp_path).clips()) == 3
-    assert Casme2(tmp_path).facts()["folder"] == "none"
+    assert Casme2(tmp_path).metadata()["folder"] == "none"
 
 
 def test_the_other_kind_of_frames_is_offered(tmp_path):
@@ -712,9 +714,9 @@ def test_the_whole_synthetic_table_is_read_with_every_quirk(tmp_path):
     reader = Casme2(tmp_path)
     assert list(map(str, reader.faults())) == []
     assert sorted(correction.clip for correction in reader.applied()) == ["04/EP12_01f", "16/EP01_08"]
-    assert reader.facts()["label version"] == "2014-05-08 (surprise 25, sadness 7)"
-    assert reader.facts()["apex on onset"] == "05/EP09_05f"
-    assert len(reader.facts()["apex on offset"].split(", ")) == 4
+    assert reader.metadata()["label version"] == "2014-05-08 (surprise 25, sadness 7)"
+    assert reader.metadata()["apex on onset"] == "05/EP09_05f"
+    assert len(reader.metadata()["apex on offset"].split(", ")) == 4
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (255, 26)
 
 
@@ -724,8 +726,8 @@ def test_the_example_is_sound(tmp_path):
     assert list(map(str, reader.faults())) == []
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (6, 4)
     assert reader.clips()[0].namespace.startswith("synthetic-")
-    assert "layout casme2" in reader.facts()["synthetic"]
+    assert "layout casme2" in reader.metadata()["synthetic"]
     assert [correction.clip for correction in reader.applied()] == ["04/EP12_01f"]
-    assert reader.facts()["without apex"] == "03/EP09f"
+    assert reader.metadata()["without apex"] == "03/EP09f"
     assert {clip.labels.get("objective class") for clip in reader.clips()} == {("1",), ("3",), ("4",), ("7",), None}
     assert reader.frames(reader.clips()[0], [reader.clips()[0].onset], "colour").shape == (1, 240, 320, 3)

@@ -19,7 +19,7 @@ from microexpr.components.datasets.casme3 import Casme3
 from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.study import Experiment, Study, load
 from microexpr.core.clip import ActionUnit
-from microexpr.core.errors import ConfigError, DataError, Fault, FrameError, UnfitError
+from microexpr.core.errors import ConfigError, DataError, Fault, FrameError, IncompatibleError
 from microexpr.core.interfaces import Modality, datasets
 from microexpr.core.labels import LABEL_SETS
 from microexpr.runs.plan import Options, Workspace
@@ -104,11 +104,11 @@ def test_the_released_table_gives_860_clips_of_94_subjects(tmp_path):
         **{"anger": 64, "sadness": 57, "happiness": 55},
     }
     assert len(reader.applied()) == 6
-    facts = reader.facts()
-    assert facts["label version"] == "v2 (860 rows)"
-    assert (facts["part"], facts["kind"], facts["folder"]) == ("A", "micro", "none")
-    assert facts["clips with the apex on the onset"] == "52"
-    assert "warning" not in facts
+    metadata = reader.metadata()
+    assert metadata["label version"] == "v2 (860 rows)"
+    assert (metadata["part"], metadata["kind"], metadata["folder"]) == ("A", "micro", "none")
+    assert metadata["clips with the apex on the onset"] == "52"
+    assert "warning" not in metadata
 
 
 @pytest.mark.parametrize(
@@ -243,25 +243,27 @@ def test_the_first_release_is_read_with_a_warning_that_accuses_no_row(tmp_path):
     xls(tmp_path / "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", [HEADER, *released(), *more])
     reader = Casme3(tmp_path)
     assert len(reader.clips()) == 921
-    assert reader.facts()["label version"] == "v1 (921 rows)"
-    assert reader.facts()["warning"].startswith("v1, which the owners ship beside v2")
-    assert "wrongly" not in str(Casme3.info) + reader.facts()["warning"]
+    assert reader.metadata()["label version"] == "v1 (921 rows)"
+    assert reader.metadata()["warning"].startswith("v1, which the owners ship beside v2")
+    assert "wrongly" not in str(Casme3.info) + reader.metadata()["warning"]
 
 
 def test_releases_are_told_by_content(tmp_path):
     build(tmp_path, released(), OLD_LABELS)
-    assert Casme3(tmp_path).facts()["label version"] == "v2 (860 rows), although the file's name says v1"
+    assert Casme3(tmp_path).metadata()["label version"] == "v2 (860 rows), although the file's name says v1"
     build(tmp_path, [ROW], OLD_LABELS)
-    assert Casme3(tmp_path).facts()["label version"] == "neither v2 (860 rows) nor v1 (921 rows): 1 rows"
+    assert Casme3(tmp_path).metadata()["label version"] == "neither v2 (860 rows) nor v1 (921 rows): 1 rows"
 
 
 def test_of_two_releases_side_by_side_the_newest_is_read_and_named(tmp_path):
     build(build(tmp_path), [(*ROW[:7], "fear")], OLD_LABELS)
     reader = Casme3(tmp_path)
     assert (reader.faults(table_only=True), reader.clips()[0].emotion) == ((), "disgust")
-    assert reader.facts()["table"] == Path(LABELS).name
-    assert reader.facts()["tables not read"] == f"{Path(OLD_LABELS).name}, because v2 is newer; `table` chooses another"
-    assert "tables not read" not in Casme3(tmp_path, table=Path(LABELS).name).facts()
+    assert reader.metadata()["table"] == Path(LABELS).name
+    assert (
+        reader.metadata()["tables not read"] == f"{Path(OLD_LABELS).name}, because v2 is newer; `table` chooses another"
+    )
+    assert "tables not read" not in Casme3(tmp_path, table=Path(LABELS).name).metadata()
     for name, word in ((LABELS, "disgust"), (OLD_LABELS, "fear")):
         (clip,) = Casme3(tmp_path, table=Path(name).name).clips()
         assert clip.emotion == word
@@ -328,12 +330,12 @@ def test_macro_expressions_of_a_big_table_in_time(tmp_path):
     clips = reader.clips()
     assert time.process_time() - began < 5
     assert Counter(clip.kind for clip in clips) == {"micro": 860, "macro": 3346}
-    assert reader.facts()["label version"] == "v2 (4206 rows)"
+    assert reader.metadata()["label version"] == "v2 (4206 rows)"
     assert reader.faults(table_only=True) == ()
     macro = Casme3(tmp_path, kind="macro")
     assert {(clip.kind, clip.emotion) for clip in macro.clips()} == {("macro", None)}
-    assert macro.facts()["label version"] == "v2 (3346 rows)"
-    assert macro.facts()["table"] == "CAS(ME)3_part_A_v2.xls"
+    assert macro.metadata()["label version"] == "v2 (3346 rows)"
+    assert macro.metadata()["table"] == "CAS(ME)3_part_A_v2.xls"
     clip = macro.clips()[1]
     assert clip.labels == {"action_units": ("6+12",), "objective class": ("1",)}
 
@@ -359,9 +361,9 @@ def test_both_kinds_take_tables_of_one_version(tmp_path):
         xlsx(tmp_path / table, {"1": [HEADER_ALL, (*ROW[:2], onset, *ROW[3:6], "Macro-expression", "I")]})
     micro, macro = Casme3(tmp_path, kind="both").clips()
     assert (micro.emotion, macro.onset) == ("disgust", 350)
-    facts = Casme3(tmp_path, kind="both").facts()
-    assert facts["table"] == f"{Path(LABELS).name}, {Path(ALL).name}"
-    assert all(f"{Path(left).name}, because v2" in facts["tables not read"] for left in (OLD_LABELS, old))
+    metadata = Casme3(tmp_path, kind="both").metadata()
+    assert metadata["table"] == f"{Path(LABELS).name}, {Path(ALL).name}"
+    assert all(f"{Path(left).name}, because v2" in metadata["tables not read"] for left in (OLD_LABELS, old))
     for chosen, emotion, onset in ((LABELS, "disgust", 350), (ALL, "disgust", 350), (OLD_LABELS, "fear", 340)):
         micro, macro = Casme3(tmp_path, kind="both", table=Path(chosen).name).clips()
         assert (micro.emotion, macro.onset) == (emotion, onset)
@@ -385,7 +387,7 @@ def test_part_c(tmp_path):
     assert reader.faults(table_only=True) == ()
     assert Counter(clip.emotion for clip in clips) == {"negative": 99, "surprise": 30, "others": 20, "positive": 16}
     assert (len(clips), len({clip.subject for clip in clips})) == (165, 31)
-    assert reader.facts()["label version"] == "the owners' (165 rows)"
+    assert reader.metadata()["label version"] == "the owners' (165 rows)"
     assert clips[0].key == "casme3c/01/1/0-12"
     assert (clips[0].subject, clips[0].apex) == ("casme3c/01", None)
     assert list(map(str, clips[14].action_units)) == ["4", "7"]
@@ -401,7 +403,7 @@ def test_frames_of_part_c(tmp_path):
     reader = Casme3(tmp_path, part="c")
     assert list(map(str, reader.faults())) == []
     assert list(reader.modalities()) == ["colour"]
-    assert reader.facts()["folder"] == "part_C/RGB_Depth/part_C"
+    assert reader.metadata()["folder"] == "part_C/RGB_Depth/part_C"
 
 
 @pytest.mark.parametrize("subject", ["x", "", None, "spNO.1"])
@@ -440,7 +442,7 @@ def test_colour_and_depth(tmp_path):
         reader.frames(second, [99], "depth")
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
-    assert [str(remark) for remark in Casme3(tmp_path).remarks() if "part_A" in remark.where] == [
+    assert [str(remark) for remark in Casme3(tmp_path).notes() if "part_A" in remark.where] == [
         "part_A/spNO.3/J: the table calls it j -> nothing to do: it is read"
     ]
     assert second.key == "casme3/spNO.3/j/7-12"
@@ -564,7 +566,7 @@ def test_a_face_is_looked_for_in_the_colours_alone(example, tmp_path):
     ],
 )
 def test_what_four_channels_do_not_allow_skips_a_method(example, tmp_path, values, words):
-    with pytest.raises(UnfitError, match=words):
+    with pytest.raises(IncompatibleError, match=words):
         workspace(example, tmp_path).plan(deep(**values))
 
 
@@ -615,7 +617,7 @@ def test_folders_of_whole_videos(tmp_path, place):
     reader = Casme3(tmp_path)
     fault = only(reader.faults())
     says(fault, "depth/spNO210/a", "lacks the frames 356-362")
-    assert reader.facts()["folder"] == place
+    assert reader.metadata()["folder"] == place
 
 
 @pytest.mark.parametrize("place", ["Part_A_ME_clip", "Part_A_ME_clip/Part_A_ME_clip"])
@@ -632,10 +634,10 @@ def test_folders_of_one_clip_each(tmp_path, place):
     assert list(map(str, reader.faults())) == []
     assert list(reader.modalities()) == ["colour", "depth", "near_depth", "colour_depth"]
     assert reader.frames(reader.clips()[2], [1, 25], "colour_depth").shape == (2, 6, 8, 4)
-    assert reader.facts()["folder"] == f"{place}/frame"
-    assert [remark for remark in reader.remarks() if "frame" in remark.where] == []
+    assert reader.metadata()["folder"] == f"{place}/frame"
+    assert [remark for remark in reader.notes() if "frame" in remark.where] == []
     frames(tmp_path / place / "frame/spNO.9_a_1", [1])
-    says(only([r for r in Casme3(tmp_path).remarks() if "frame" in r.where]), "spNO.9_a_1", "no row of the table")
+    says(only([r for r in Casme3(tmp_path).notes() if "frame" in r.where]), "spNO.9_a_1", "no row of the table")
 
 
 def test_no_frames_at_all(tmp_path):
@@ -665,7 +667,7 @@ def test_the_example_is_sound(example, options: dict[str, Any], clips):
     assert list(map(str, reader.faults())) == []
     assert len(reader.clips()) == clips
     assert reader.clips()[0].namespace.startswith("synthetic-")
-    assert "imitates" in reader.facts()["label version"]
+    assert "imitates" in reader.metadata()["label version"]
     assert ("depth" in reader.modalities()) == ("part" not in options and "depth" not in options)
     mended = "part" not in options and options.get("kind") != "macro"
     assert [correction.clip for correction in reader.applied()] == (["spNO.216/e/0"] if mended else [])
@@ -691,7 +693,7 @@ def test_a_mangled_table_gives_messages_or_right_rows(tmp_path, rows, header):
     xlsx(tmp_path / LABELS, {"label": [header, *(tuple(row[place] for place in order) for row in (ROW, *rows))]})
     reader = Casme3(tmp_path)
     faults = reader.faults(table_only=True)
-    assert all(fault.problem and fault.mend for fault in faults)
+    assert all(fault.problem and fault.fix for fault in faults)
     if not any(fault.clip is None for fault in faults):
         assert len(reader.clips()) + len(faults) >= 1
         for clip in reader.clips():

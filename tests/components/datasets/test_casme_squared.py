@@ -96,7 +96,7 @@ def test_an_offset_of_0_is_the_apex_and_said_to_be_estimated(tmp_path):
     assert clip.labels["estimated"] == ("offset",)
     # It is a rule of the format, not a slip: no correction.
     assert reader.applied() == ()
-    says(only(reader.remarks(table_only=True)), clip.key, "nobody coded its offset; 583 is used")
+    says(only(reader.notes(table_only=True)), clip.key, "nobody coded its offset; 583 is used")
 
 
 def test_an_apex_of_0_is_none(tmp_path):
@@ -115,9 +115,9 @@ def test_the_published_counts(tmp_path, kind, count):
     reader = CasmeSquared(tmp_path, kind=kind)
     assert reader.faults(table_only=True) == ()
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (count, 22)
-    assert reader.facts()["label version"] == "as published (57 micro- and 300 macro-expressions)"
+    assert reader.metadata()["label version"] == "as published (57 micro- and 300 macro-expressions)"
     write_table(tmp_path, rows[1:])
-    told = CasmeSquared(tmp_path, kind=kind).facts()["label version"]
+    told = CasmeSquared(tmp_path, kind=kind).metadata()["label version"]
     assert told == "not as published (56 micro- and 300 macro-expressions, not 57 and 300)"
 
 
@@ -257,7 +257,7 @@ def test_a_mangled_table_gives_a_message_or_the_right_clips(tmp_path, changes):
 def test_the_three_folders(tmp_path, kind, folder):
     reader = CasmeSquared(build(tmp_path, kind=kind), kind="both")
     assert list(map(str, reader.faults())) == []
-    assert (reader.facts()["folder"], reader.facts()["cropped"]) == (folder, "yes" if kind == "cropped" else "no")
+    assert (reader.metadata()["folder"], reader.metadata()["cropped"]) == (folder, "yes" if kind == "cropped" else "no")
     assert reader.frames(reader.clips()[0], [570, 557], "colour").shape == (2, 16, 24, 3)
 
 
@@ -268,7 +268,7 @@ def test_a_folder_in_itself_as_it_is_unpacked(tmp_path):
     (tmp_path / "inner").rename(tmp_path / "rawpic/rawpic")
     reader = CasmeSquared(tmp_path, kind="both")
     assert reader.faults() == ()
-    assert reader.facts()["folder"] == "rawpic/rawpic"
+    assert reader.metadata()["folder"] == "rawpic/rawpic"
 
 
 def test_faces_of_whole_recordings(tmp_path):
@@ -276,7 +276,7 @@ def test_faces_of_whole_recordings(tmp_path):
     place = tmp_path / "CAS(ME)2_longVideoFaceCropped/longVideoFaceCropped/s15/15_0401girlcrashing"
     write_frames(place, range(550, 600), "img_{:05d}.jpg")
     reader = CasmeSquared(tmp_path)
-    assert (reader.faults(), reader.remarks(), reader.cropped()) == ((), (), True)
+    assert (reader.faults(), reader.notes(), reader.cropped()) == ((), (), True)
 
 
 def test_raw_is_preferred_and_others_can_be_chosen(tmp_path):
@@ -290,17 +290,17 @@ def test_raw_is_preferred_and_others_can_be_chosen(tmp_path):
 def test_frames_between_expressions_are_nothing_unusual_in_a_recording(tmp_path):
     build(tmp_path, ROWS[:1])
     write_frames(tmp_path / "rawpic/s15/15_0401girlcrashing", range(1, 700))
-    assert CasmeSquared(tmp_path).remarks() == ()
+    assert CasmeSquared(tmp_path).notes() == ()
     build(tmp_path / "selected", ROWS[:1], "selected")
     write_frames(tmp_path / "selected/selectedpic/s15/anger1_1", range(1, 4))
-    says(only(CasmeSquared(tmp_path / "selected").remarks()), "frames that no clip names: 1-3")
+    says(only(CasmeSquared(tmp_path / "selected").notes()), "frames that no clip names: 1-3")
 
 
 def test_folders_of_the_other_kind_are_no_strangers(tmp_path):
     build(tmp_path, [*ROWS[:2], ROWS[3]], "selected")
     write_frames(tmp_path / "selectedpic/s15/anger1_9", [1])
-    says(only(CasmeSquared(tmp_path).remarks()), "selectedpic/s15/anger1_9", "no row of the table names this folder")
-    assert "selectedpic/s15/anger1_9" in [remark.where for remark in CasmeSquared(tmp_path, kind="macro").remarks()]
+    says(only(CasmeSquared(tmp_path).notes()), "selectedpic/s15/anger1_9", "no row of the table names this folder")
+    assert "selectedpic/s15/anger1_9" in [remark.where for remark in CasmeSquared(tmp_path, kind="macro").notes()]
 
 
 def test_a_recording_under_another_number_is_taken_by_its_place_and_said(tmp_path):
@@ -308,10 +308,10 @@ def test_a_recording_under_another_number_is_taken_by_its_place_and_said(tmp_pat
     (tmp_path / "rawpic/s19/19_0502funnyerrors").rename(tmp_path / "rawpic/s19/23_0502funnyerrors")
     reader = CasmeSquared(tmp_path)
     assert reader.faults() == ()
-    says(only(reader.remarks()), "s19/23_0502funnyerrors", "bears the number 23", "read as theirs")
+    says(only(reader.notes()), "s19/23_0502funnyerrors", "bears the number 23", "read as theirs")
     # A folder of the subject's own number comes first; two of others' are nobody's.
     write_frames(tmp_path / "rawpic/s19/19_0502funnyerrors", range(2, 5))
-    assert CasmeSquared(tmp_path).remarks() == ()
+    assert CasmeSquared(tmp_path).notes() == ()
     (tmp_path / "rawpic/s19/19_0502funnyerrors").rename(tmp_path / "rawpic/s19/24_0502funnyerrors")
     says(only(CasmeSquared(tmp_path).faults()), "rawpic/s19/19_0502: the clip's folder is missing")
 
@@ -344,5 +344,5 @@ def test_the_example_has_the_owners_layout(tmp_path):
     assert (tmp_path / "rawpic/s15/15_0401girlcrashing/img001.jpg").is_file()
     assert [clip.subject_id for clip in reader.clips()] == ["s15", "s15", "s16", "s16", "s19", "s19"]
     assert [clip.kind for clip in reader.clips()].count("macro") == 2
-    assert [remark.problem[:12] for remark in reader.remarks()] == ["nobody coded", "bears the nu"]
+    assert [remark.problem[:12] for remark in reader.notes()] == ["nobody coded", "bears the nu"]
     assert reader.frames(reader.clips()[0], [3, 10], "colour").shape == (2, 240, 320, 3)

@@ -161,8 +161,11 @@ def test_dry_run_says_so(partly, tmp_path):
 
 def test_run_report_and_check_say_so(partly, tmp_path):
     done = api.run_experiment(composite(), partly, tmp_path, workers=1)
-    stamps = [stamp["text"] for stamp in done.summary["stamps"] if stamp["code"] == "counts_differ"]
-    assert [text.startswith(start) for text, start in zip(stamps, (f"L{FEW}", f"L{NONE}"), strict=True)] == [True, True]
+    caveats = [caveat["text"] for caveat in done.summary["caveats"] if caveat["code"] == "counts_differ"]
+    assert [text.startswith(start) for text, start in zip(caveats, (f"L{FEW}", f"L{NONE}"), strict=True)] == [
+        True,
+        True,
+    ]
     assert f"L{NONE}" in done.paths.html.read_text("utf-8")
     none, few = [finding for finding in check(tmp_path) if finding.code == "ME019"]
     assert (none.level, few.level) == ("warning", "note")

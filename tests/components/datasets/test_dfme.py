@@ -69,7 +69,7 @@ def test_an_action_descriptor_stays_one(tmp_path):
     write_table(tmp_path / NAMES["train"], [(*ROWS["train"][0][:8], "4+AD38"), (*ROWS["train"][1][:8], "AD 32+38")])
     reader = Dfme(tmp_path)
     assert [list(map(str, clip.action_units)) for clip in reader.clips()] == [["4", "AD38"], ["AD32", "38"]]
-    assert not [remark for remark in reader.remarks(table_only=True) if "action units" in remark.problem]
+    assert not [remark for remark in reader.notes(table_only=True) if "action units" in remark.problem]
 
 
 @pytest.mark.parametrize(("part", "key"), [("testA", "dfme/0144/144_k_289/5-8"), ("testB", "dfme/0216/216_e_0/5-8")])
@@ -78,15 +78,15 @@ def test_each_test_part_is_its_own(tmp_path, part, key):
     assert list(map(str, reader.faults())) == []
     assert [clip.key for clip in reader.clips()] == [key]
     assert reader.clips()[0].labels["part"] == (part,)
-    assert reader.facts()["folder"] == PLACES[part]
+    assert reader.metadata()["folder"] == PLACES[part]
 
 
 def test_all_parts_together(tmp_path):
     reader = Dfme(build(tmp_path), part="all")
     assert list(map(str, reader.faults())) == []
     assert [clip.labels["part"][0] for clip in reader.clips()] == ["train", "train", "testA", "testB"]
-    assert reader.facts()["part"] == "train, testA, testB"
-    assert reader.facts()["table"] == ", ".join(NAMES.values())
+    assert reader.metadata()["part"] == "train, testA, testB"
+    assert reader.metadata()["table"] == ", ".join(NAMES.values())
     assert reader.frames(reader.clips()[3], [8], "colour").shape == (1, 8, 12, 3)
     assert Dfme(tmp_path).fingerprint() != reader.fingerprint()
     with pytest.raises(ConfigError, match="choose a part"):
@@ -167,7 +167,7 @@ def test_a_test_table_may_come_without_emotions(tmp_path):
     reader = Dfme(tmp_path, part="testA")
     (clip,) = reader.clips()
     assert (clip.emotion, clip.fps, clip.action_units, reader.faults()) == (None, None, (), ())
-    assert reader.facts()["without emotion"] == "1 clips"
+    assert reader.metadata()["without emotion"] == "1 clips"
     write_table(tmp_path / NAMES["testA"], [(*ROWS["testA"][0][:5], None)], HEADER[:6])
     assert Dfme(tmp_path, part="testA").clips() == (clip,)
 
@@ -195,7 +195,7 @@ def test_an_unusual_rate_is_a_remark(tmp_path):
     cells[7] = 100
     write_table(tmp_path / NAMES["train"], [cells])
     assert Dfme(tmp_path).faults() == ()
-    assert "frame rate is 100, none of 200, 300, 500" in "\n".join(map(str, Dfme(tmp_path).remarks()))
+    assert "frame rate is 100, none of 200, 300, 500" in "\n".join(map(str, Dfme(tmp_path).notes()))
 
 
 def test_the_released_tables_are_told_by_their_rows(tmp_path):
@@ -211,11 +211,11 @@ def test_the_released_tables_are_told_by_their_rows(tmp_path):
     whole = Dfme(tmp_path, part="all")
     assert (len(whole.clips()), whole.faults(table_only=True)) == (2629, ())
     told = ", ".join(f"{word} {count}" for word, count in COUNTS.items())
-    assert whole.facts()["label version"] == f"the release of 2,629 clips (2629 rows: {told})"
-    assert Dfme(tmp_path).facts()["label version"].startswith("the release of 2,629 clips (1856 rows")
+    assert whole.metadata()["label version"] == f"the release of 2,629 clips (2629 rows: {told})"
+    assert Dfme(tmp_path).metadata()["label version"].startswith("the release of 2,629 clips (1856 rows")
     assert len(Dfme(tmp_path, part="testB").clips()) == 299
     write_table(tmp_path / NAMES["testB"], [ROWS["testB"][0]])
-    version = Dfme(tmp_path, part="testB").facts()["label version"]
+    version = Dfme(tmp_path, part="testB").metadata()["label version"]
     assert version == "no release known, which has 299 rows (1 rows: anger 1)"
 
 

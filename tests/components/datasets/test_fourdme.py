@@ -67,7 +67,7 @@ def test_a_sound_copy(tmp_path):
     assert (first.emotion, second.emotion, third.emotion) == ("positive", "negative", "others")
     assert (second.onset, second.apex, second.offset) == (9, 10, 12)
     assert (third.key, reader.applied()) == ("fourdme/13/b_01/3-6", ())
-    assert reader.facts()["folder"] == "gray_micro"
+    assert reader.metadata()["folder"] == "gray_micro"
     assert first.labels["fold"] == ("1",)
     assert first.labels["eye blink"] == ("0",)
 
@@ -106,7 +106,7 @@ def test_a_clip_with_two_written_emotions_has_no_single_one(tmp_path, cell):
     assert reader.faults() == ()
     assert (clip.emotion, clip.labels["emotions"]) == (None, ("surprise", "positive"))
     assert label_set("as_given", [clip]).of(clip) is None
-    assert reader.facts()["without one emotion"].startswith("1 clips")
+    assert reader.metadata()["without one emotion"].startswith("1 clips")
     (taken,) = FourDme(tmp_path, several="first").clips()
     assert (taken.emotion, taken.labels["emotions"]) == ("surprise", ("surprise", "positive"))
 
@@ -123,7 +123,7 @@ def test_a_written_emotion_that_no_column_marks_is_a_remark(tmp_path):
     build(tmp_path, [row("S01", "a_01", "Positive", 3, 5, 7, "12", 0, 1, 0, 0, 0)])
     reader = FourDme(tmp_path)
     assert reader.faults() == ()
-    assert "its Emotion is positive, but the columns mark negative" in str(only(reader.remarks()))
+    assert "its Emotion is positive, but the columns mark negative" in str(only(reader.notes()))
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_written_emotion_that_no_column_marks_is_a_remark(tmp_path):
 def test_folders_as_they_are_unpacked(tmp_path, place, cropped):
     reader = FourDme(build(tmp_path, place=place))
     assert list(map(str, reader.faults())) == []
-    assert reader.facts()["cropped"] == cropped
+    assert reader.metadata()["cropped"] == cropped
 
 
 def test_the_kind_of_frames_can_be_chosen(tmp_path):
@@ -182,9 +182,9 @@ def test_the_whole_table_is_told_by_its_rows(tmp_path):
     write_table(tmp_path, rows)
     reader = FourDme(tmp_path)
     assert (len(reader.clips()), reader.faults(table_only=True)) == (267, ())
-    assert reader.facts()["label version"].startswith("release v1 (267 rows: positive 54, negative 54, surprise 53")
+    assert reader.metadata()["label version"].startswith("release v1 (267 rows: positive 54, negative 54, surprise 53")
     write_table(tmp_path, rows[:-1])
-    assert FourDme(tmp_path).facts()["label version"].startswith("not release v1 (266 rows")
+    assert FourDme(tmp_path).metadata()["label version"].startswith("not release v1 (266 rows")
 
 
 def test_the_example_has_the_owners_quirks(tmp_path):

@@ -68,7 +68,7 @@ def test_clips_of_frames(tmp_path):
     assert clip.labels == {"action_units": ("6+L12",)}
     assert reader.modalities() == {"colour": Modality(("r", "g", "b"))}
     assert reader.faults() == ()
-    assert reader.facts()["pictures"] == "folders of frames"
+    assert reader.metadata()["pictures"] == "folders of frames"
 
 
 def test_frames_come_by_number_not_by_name_and_as_rgb(tmp_path):
@@ -244,7 +244,7 @@ def test_named_channels_are_as_stored_in_opencv_order(tmp_path):
     reader = Manifest(ready(tmp_path), channels={"flow": ("strain", "v", "u")})
     assert reader.modalities()["flow"].channels == ("strain", "v", "u")
     assert reader.frames(reader.clips()[0], [0], "flow")[0, 0, 0].tolist() == [BLUE, GREEN, RED]
-    assert reader.facts()["channels of flow"] == "strain, v, u"
+    assert reader.metadata()["channels of flow"] == "strain, v, u"
 
 
 def test_channels_that_do_not_fit(tmp_path):

@@ -22,7 +22,7 @@ from microexpr.core.labels import LABEL_SETS, label_set
 TABLE = "MMEW_Micro_Exp.xlsx"
 HEADER = (
     *("Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame"),
-    *("Action Units", "Estimated Emotion", "remarks"),
+    *("Action Units", "Estimated Emotion", "notes"),
 )
 COUNTS = {"happiness": 36, "surprise": 89, "disgust": 72, "others": 66, "fear": 16, "sadness": 13, "anger": 8}
 ROW = (1, "S01-01-001", 1, 4, 6, "6+12", "happiness", None)
@@ -65,7 +65,7 @@ def test_the_released_counts(tmp_path):
     assert reader.faults(table_only=True) == ()
     assert Counter(clip.emotion for clip in clips) == COUNTS
     assert (len(clips), len({clip.subject for clip in clips})) == (300, 30)
-    assert reader.facts()["label version"] == "the owners' (300 rows)"
+    assert reader.metadata()["label version"] == "the owners' (300 rows)"
     four = label_set({word: word for word in ("others", "disgust", "surprise", "happiness")}, clips)
     assert sum(four.of(clip) is not None for clip in clips) == 263
     # No organiser took it into MEGC 2019.
@@ -78,7 +78,7 @@ def test_cells_as_people_typed_them(tmp_path):
     assert first.labels == {"action_units": ("6+12",)}
     assert (second.subject, second.emotion, second.apex, second.offset) == ("mmew/S02", "others", 3, 5)
     assert second.action_units == (ActionUnit(4, side="R"), ActionUnit(12, side="L"))
-    assert second.labels == {"action_units": ("4R+12L",), "remarks": ("hand before the mouth",)}
+    assert second.labels == {"action_units": ("4R+12L",), "notes": ("hand before the mouth",)}
     assert Mmew.corrections == ()
 
 
@@ -169,7 +169,7 @@ def test_folders_against_the_table(tmp_path):
     lacking, missing = Mmew(tmp_path).faults()
     says(lacking, "happiness/S01-01-001", "lacks the frames 4, 6 of 1-6")
     says(missing, "Micro_Expression/S02-04-001: the clip's folder is missing")
-    told = " ".join(map(str, Mmew(tmp_path).remarks()))
+    told = " ".join(map(str, Mmew(tmp_path).notes()))
     assert "S09-01-001: no row of the table names this folder" in told
     reader = Mmew(tmp_path)
     with pytest.raises(FrameError, match="frame 4 is not there"):
@@ -193,12 +193,12 @@ def test_a_clip_in_another_emotions_folder_is_remarked(tmp_path, emotion, folder
     frames(tmp_path / "Micro_Expression" / folder / "S01-01-001", range(1, 7))
     reader = Mmew(build(tmp_path, [(*ROW[:6], emotion, None)]))
     assert reader.faults() == ()
-    found = [remark for remark in reader.remarks() if "lies in a folder called" in remark.problem]
+    found = [remark for remark in reader.notes() if "lies in a folder called" in remark.problem]
     assert bool(found) == told
     for remark in found:
         says(remark, f"Micro_Expression/{folder}/S01-01-001", f"but the table calls it {emotion.casefold()}")
         assert remark.clip == "mmew/S01/S01-01-001/1-6"
-    assert not [remark for remark in reader.remarks(table_only=True) if "folder called" in remark.problem]
+    assert not [remark for remark in reader.notes(table_only=True) if "folder called" in remark.problem]
 
 
 def test_no_frames_at_all(tmp_path):
@@ -215,7 +215,7 @@ def test_cropped_faces_are_told_by_their_shape(tmp_path, size, cropped):
     frames(tmp_path / "Micro_Expression/happiness/S01-01-001", range(1, 7), size)
     (tmp_path / "Micro_Expression/happiness/S01-01-001/1.jpg").write_bytes(b"broken")
     assert Mmew(tmp_path).cropped() is cropped
-    assert Mmew(tmp_path).facts()["cropped"] == ("yes" if cropped else "no")
+    assert Mmew(tmp_path).metadata()["cropped"] == ("yes" if cropped else "no")
 
 
 # --- the example and mangled tables -----------------------------------------------------------------------------------
@@ -225,8 +225,8 @@ def test_the_example_is_sound(tmp_path):
     assert list(map(str, reader.faults())) == []
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (5, 3)
     assert reader.clips()[0].namespace.startswith("synthetic-")
-    assert "imitates" in reader.facts()["label version"]
-    assert reader.facts()["cropped"] == "no"
+    assert "imitates" in reader.metadata()["label version"]
+    assert reader.metadata()["cropped"] == "no"
 
 
 def test_the_registry_finds_and_binds_it():
@@ -244,7 +244,7 @@ def test_a_mangled_table_gives_messages_or_right_rows(tmp_path, rows, header):
     xlsx(tmp_path / TABLE, {"1": [header, *(tuple(row[place] for place in order) for row in (ROW, *rows))]})
     reader = Mmew(tmp_path)
     faults = reader.faults(table_only=True)
-    assert all(fault.problem and fault.mend for fault in faults)
+    assert all(fault.problem and fault.fix for fault in faults)
     if not any(fault.clip is None for fault in faults):
         for clip in reader.clips():
             assert clip.subject_id.startswith("S")

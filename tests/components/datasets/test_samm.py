@@ -86,8 +86,8 @@ def test_the_whole_table_with_its_header_in_either_place(tmp_path, preface):
     assert sum(LABEL_SETS["megc2019_3"].of(clip) is not None for clip in clips) == 133
     assert sum(LABEL_SETS["samm_5"].of(clip) is not None for clip in clips) == 136
     assert sum(LABEL_SETS["objective_7"].of(clip) is not None for clip in clips) == 159
-    assert reader.facts()["label version"] == "159 rows, as first released"
-    assert reader.facts()["table"] == SAMM_TABLE
+    assert reader.metadata()["label version"] == "159 rows, as first released"
+    assert reader.metadata()["table"] == SAMM_TABLE
 
 
 def test_reads_cells_as_people_typed_them(tmp_path):
@@ -179,9 +179,9 @@ def test_without_a_readable_table_of_the_clips_long_videos_are_read_without_emot
     reader = Samm(tmp_path, part="long", kind="both")
     assert (len(reader.clips()), reader.faults()) == (3, ())
     assert {clip.emotion for clip in reader.clips()} == {None}
-    (told,) = [remark for remark in reader.remarks() if SAMM_TABLE in remark.where]
+    (told,) = [remark for remark in reader.notes() if SAMM_TABLE in remark.where]
     says(told, "the clips' emotions and objective classes are not read: ")
-    assert told in reader.remarks(table_only=True)
+    assert told in reader.notes(table_only=True)
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_corrections_can_be_switched_off(tmp_path):
     outside, before = reader.faults(table_only=True)
     says(outside, "028_4_1", "apex 1143 lies outside its clip 1071-1134")
     says(before, "032_3_1", "apex 1930 lies outside its clip 4896-4970")
-    assert reader.facts()["label version"] == "159 rows, 2 of them with faults"
+    assert reader.metadata()["label version"] == "159 rows, 2 of them with faults"
 
 
 def test_a_table_mended_by_hand_is_told(tmp_path):
@@ -234,7 +234,7 @@ def test_a_table_mended_by_hand_is_told(tmp_path):
         for r in samm_rows()
     ]
     samm_table(tmp_path, rows)
-    assert Samm(tmp_path).facts()["label version"] == "159 rows, apex 1113 of 028_4_1: mended by somebody"
+    assert Samm(tmp_path).metadata()["label version"] == "159 rows, apex 1113 of 028_4_1: mended by somebody"
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_a_table_mended_by_hand_is_told(tmp_path):
 def test_frame_folders_as_they_are_unpacked(tmp_path, place, folder, cropped):
     reader = Samm(build(tmp_path, place=place))
     assert list(map(str, reader.faults())) == []
-    assert (reader.facts()["folder"], reader.facts()["cropped"]) == (folder, cropped)
+    assert (reader.metadata()["folder"], reader.metadata()["cropped"]) == (folder, cropped)
     frames = reader.frames(reader.clips()[0], [5566, 5562], "colour")
     assert (frames.shape, frames.dtype) == ((2, 2, 3, 3), np.uint8)
     assert np.abs(frames.astype(int) - 90).max() < 4
@@ -259,12 +259,12 @@ def test_frame_folders_as_they_are_unpacked(tmp_path, place, folder, cropped):
 
 def test_a_folder_of_cropped_faces_with_the_table_in_it(tmp_path):
     reader = Samm(build(tmp_path / "SAMM_CROP", place=""))
-    assert (reader.faults(), reader.facts()["cropped"]) == ((), "yes")
+    assert (reader.faults(), reader.metadata()["cropped"]) == ((), "yes")
 
 
 def test_raw_frames_are_preferred(tmp_path):
     build(tmp_path, place="SAMM_CROP")
-    assert Samm(build(tmp_path)).facts()["folder"] == "SAMM"
+    assert Samm(build(tmp_path)).metadata()["folder"] == "SAMM"
 
 
 def test_damaged_and_missing_frames(tmp_path):
@@ -277,7 +277,7 @@ def test_damaged_and_missing_frames(tmp_path):
     says(lacking, "SAMM/006/006_1_2", "lacks the frames 5563 of 5562-5566")
     says(empty, "007_0498.jpg is empty")
     says(missing, "009_3_4", "the clip's folder is missing")
-    told = "\n".join(map(str, reader.remarks()))
+    told = "\n".join(map(str, reader.notes()))
     assert "SAMM/009/009_3_5: no row of the table names this folder" in told
 
 
@@ -320,8 +320,8 @@ def test_long_videos_hold_several_expressions_of_the_same_subjects(tmp_path):
     assert (second.kind, second.apex, second.emotion, second.labels["notes"]) == ("macro", None, None, ("Smiles",))
     assert (second.labels["type"], third.subject_id) == (("Macro",), "007")
     assert reader.frames(second, [6], "colour").shape == (1, 2, 3, 3)
-    assert reader.facts()["label version"] == "long videos: 1 macro, 2 micro"
-    assert not any("no clip names" in str(remark) for remark in reader.remarks())
+    assert reader.metadata()["label version"] == "long videos: 1 macro, 2 micro"
+    assert not any("no clip names" in str(remark) for remark in reader.notes())
 
 
 def test_the_kind_of_expression_is_chosen(tmp_path):
@@ -340,7 +340,7 @@ def test_long_clips_have_the_emotion_of_the_clip_of_their_name(tmp_path):
     assert [clip.emotion for clip in reader.clips()] == ["disgust", None, None]
     assert reader.clips()[0].labels["objective class"] == ("4",)
     assert Samm(tmp_path, part="long").fingerprint() != before
-    assert reader.facts()["table"] == f"{LONG_TABLE}, {SAMM_TABLE}"
+    assert reader.metadata()["table"] == f"{LONG_TABLE}, {SAMM_TABLE}"
 
 
 @pytest.mark.parametrize("preface", [9, 10])
@@ -363,7 +363,7 @@ def test_rows_of_the_long_table_that_are_wrong(tmp_path, preface, column, cell, 
 
 def test_long_videos_that_are_cropped(tmp_path):
     reader = Samm(build_long(tmp_path, "cropped_SAMM_longvideos"), part="long")
-    assert (reader.faults(), reader.facts()["cropped"]) == ((), "yes")
+    assert (reader.faults(), reader.metadata()["cropped"]) == ((), "yes")
 
 
 # --- the example ------------------------------------------------------------------------------------------------------

@@ -88,11 +88,11 @@ def test_all_164_clips(tmp_path):
     assert {clip.labels["challenge name"] for clip in clips if clip.subject_id == "s1"} == {
         (name.replace("s1_", "s01_"),) for subject, _, name in smic_clips() if subject == 1
     }
-    assert reader.facts()["label version"] == "HS, short clips: as published, negative 70, positive 51, surprise 43"
-    assert "no clip has a coded apex" in str(only(reader.remarks()))
+    assert reader.metadata()["label version"] == "HS, short clips: as published, negative 70, positive 51, surprise 43"
+    assert "no clip has a coded apex" in str(only(reader.notes()))
     # The organisers of MEGC 2019 list it so.
     assert [clip.emotion for clip in clips if clip.video == "s18_sur_03"] == ["surprise"]
-    assert reader.facts()["table"] == "none"
+    assert reader.metadata()["table"] == "none"
 
 
 def test_a_clip_is_its_folder_from_its_first_frame_to_its_last(tmp_path):
@@ -130,7 +130,7 @@ def test_what_the_owners_ship_that_is_odd_is_remarked_and_no_fault(tmp_path):
     reader = Smic(tmp_path)
     assert reader.faults() == ()
     assert reader.clips()[-1].emotion == "negative"
-    told = list(map(str, reader.remarks()))
+    told = list(map(str, reader.notes()))
     assert [text for text in told if "its name tells surprise, its folder negative, which counts -> see which" in text]
     assert [text for text in told if text.startswith("HS/readme: is not called like a subject")]
     assert sum("apex" in text for text in told) == 1
@@ -152,13 +152,13 @@ def test_frame_folders_as_they_are_unpacked(tmp_path, place, folder, cropped):
     shutil.move(tmp_path / "made/HS", tmp_path / "root" / place)
     reader = Smic(tmp_path / "root")
     assert reader.faults() == ()
-    assert (reader.facts()["folder"], reader.facts()["cropped"], len(reader.clips())) == (folder, cropped, 4)
+    assert (reader.metadata()["folder"], reader.metadata()["cropped"], len(reader.clips())) == (folder, cropped, 4)
 
 
 def test_raw_frames_are_preferred_and_the_camera_may_be_the_root(tmp_path):
     build(tmp_path / "A_cropped")
     build(tmp_path / "B_raw")
-    assert Smic(tmp_path).facts()["folder"] == "B_raw/HS"
+    assert Smic(tmp_path).metadata()["folder"] == "B_raw/HS"
     assert (Smic(tmp_path / "A_cropped/HS").faults(), Smic(tmp_path / "A_cropped/HS").cropped()) == ((), True)
 
 
@@ -255,9 +255,9 @@ def test_clips_are_counted_against_those_published(tmp_path, lost, version, gaps
     for index, word in enumerate(lost):
         shutil.rmtree(inner[word][2 * index])
     reader = Smic(tmp_path)
-    assert reader.facts()["label version"] == f"HS, short clips: {version}"
+    assert reader.metadata()["label version"] == f"HS, short clips: {version}"
     # The made-up names of all 164 count over all subjects.
-    told = [str(remark) for remark in reader.remarks() if "not there" in str(remark)]
+    told = [str(remark) for remark in reader.notes() if "not there" in str(remark)]
     assert bool(told) == bool(gaps)
     for index, word in enumerate(lost):
         assert any(inner[word][2 * index].name in text for text in told)
@@ -267,12 +267,12 @@ def test_numbers_that_no_clip_has_are_told_where_clips_are_too_few(tmp_path):
     top = build(tmp_path) / "HS"
     smic_folder(top, 1, "negative", "s1_ne_04")
     reader = Smic(tmp_path)
-    (told,) = [remark for remark in reader.remarks() if "not there" in remark.problem]
+    (told,) = [remark for remark in reader.notes() if "not there" in remark.problem]
     assert str(told).startswith("s1_ne_01 ... s1_ne_04: s1_ne_02, s1_ne_03 are not there -> see")
-    assert reader.facts()["label version"].startswith(
+    assert reader.metadata()["label version"].startswith(
         "HS, short clips: 5 of 164: negative 3, not 70, positive 1, not 51"
     )
-    assert "2 subjects, not 16" in reader.facts()["label version"]
+    assert "2 subjects, not 16" in reader.metadata()["label version"]
 
 
 @pytest.mark.parametrize("camera", ["VIS", "NIR"])
@@ -280,9 +280,9 @@ def test_clips_of_the_slow_cameras_are_counted_too(tmp_path, camera):
     for index in range(71):
         smic_folder(tmp_path / camera, index % 8 + 1, "negative", f"s{index % 8 + 1}_ne_{index:02d}", [100 + index])
     told = f"{camera}, short clips: as published, negative 71, positive 0, surprise 0"
-    assert Smic(tmp_path, camera=camera).facts()["label version"] == told
+    assert Smic(tmp_path, camera=camera).metadata()["label version"] == told
     smic_folder(tmp_path / camera, 9, "negative", "s9_ne_01")
-    told = Smic(tmp_path, camera=camera).facts()["label version"]
+    told = Smic(tmp_path, camera=camera).metadata()["label version"]
     assert told.startswith(f"{camera}, short clips: 72, not 71: 9 subjects, not 8; ")
 
 
@@ -302,7 +302,7 @@ def test_short_clips_have_no_table(tmp_path):
     fault = only(reader.faults(table_only=True))
     says(fault, "the short clips of SMIC have no table", "part = 'long'")
     assert fault.clip is None
-    assert reader.remarks(table_only=True) == ()
+    assert reader.notes(table_only=True) == ()
     with pytest.raises(DataError, match="have no table"):
         usable("smic", tmp_path, {}, table_only=True)
 
@@ -339,7 +339,7 @@ def test_a_recording_holds_up_to_three_expressions(tmp_path, place):
         "expression": ("2",),
     }
     assert reader.frames(second, [110, 113], "colour").shape == (2, 2, 3, 3)
-    assert reader.facts()["table"] == "SMIC-HS-E_annotation.xlsx"
+    assert reader.metadata()["table"] == "SMIC-HS-E_annotation.xlsx"
 
 
 @pytest.mark.parametrize("root", ["", "SMIC-E_raw image", LONG])
@@ -352,7 +352,7 @@ def test_the_table_is_found_from_three_roots(tmp_path, root):
 def test_rows_of_words_are_told_and_no_clips(tmp_path):
     reader = Smic(write_long(tmp_path, [*ROWS, *TEXT]), part="long")
     assert (len(reader.clips()), reader.faults(table_only=True)) == (5, ())
-    told = [str(remark) for remark in reader.remarks(table_only=True) if "holds words" in str(remark)]
+    told = [str(remark) for remark in reader.notes(table_only=True) if "holds words" in str(remark)]
     assert told[0].startswith("SMIC-HS-E_annotation.xlsx, row 6: holds words, not a clip: 'TotalMF")
     assert len(told) == 2
 
@@ -362,7 +362,7 @@ def test_recordings_that_the_owners_do_not_ship(tmp_path):
     build_long(tmp_path)
     reader = Smic(write_long(tmp_path, [*ROWS, *lost]), part="long")
     assert (len(reader.clips()), reader.faults()) == (5, ())
-    assert sum("not in the owners' download" in str(remark) for remark in reader.remarks()) == 5
+    assert sum("not in the owners' download" in str(remark) for remark in reader.notes()) == 5
     # Whoever has one reads it.
     shutil.copytree(tmp_path / LONG / "SMIC-HS-E/s01/s1_ne_01", tmp_path / LONG / "SMIC-HS-E/s03/s3_ne_03")
     reader = Smic(tmp_path, part="long")
@@ -430,7 +430,7 @@ def test_what_a_row_tells_twice_and_differently_is_remarked(tmp_path):
     ]
     reader = Smic(write_long(tmp_path, rows), part="long")
     assert reader.faults(table_only=True) == ()
-    told = [str(remark) for remark in reader.remarks(table_only=True) if "apex" not in remark.problem]
+    told = [str(remark) for remark in reader.notes(table_only=True) if "apex" not in remark.problem]
     assert [text.partition(" -> ")[0] for text in told] == [
         "smic_long/s1/s1_ne_01/103-106: its name tells negative, its row positive, which counts",
         "smic_long/s2/s2_ne_01/103-109: its TotalMF1 is 4, but 103-109 are 7 frames",
@@ -447,7 +447,7 @@ def test_an_expression_that_begins_before_its_recording_is_a_fault(tmp_path):
     assert [clip.onset for clip in reader.clips() if clip.subject_id == "s18"] == [36_700, 36_740]
     # Without that column the length alone tells it.
     plain = [[*cells[:10], None, *cells[11:]] for cells in rows]
-    told = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").remarks(table_only=True)]
+    told = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").notes(table_only=True)]
     assert [text for text in told if "100-36769: it lasts 367 s" in text and "compare the row with its frames" in text]
     assert not [text for text in told if "lasts" in text and "as the owners coded it" in text]
 
@@ -455,14 +455,14 @@ def test_an_expression_that_begins_before_its_recording_is_a_fault(tmp_path):
 def test_an_expression_that_ends_after_its_recording_is_remarked(tmp_path):
     reader = Smic(write_long(tmp_path, [row(1, "s1_ne_01", 120, 131)]), part="long")
     assert reader.faults(table_only=True) == ()
-    assert [each for each in reader.remarks(table_only=True) if "120-131 ends after the recording's last" in str(each)]
+    assert [each for each in reader.notes(table_only=True) if "120-131 ends after the recording's last" in str(each)]
 
 
 def test_a_repeat_inside_a_row_is_one_clip_for_check_and_table(tmp_path):
     rows = [*ROWS, row(2, "s2_ne_01", 103, 106, 110, 113, "110", 113.0)]
     reader = Smic(write_long(tmp_path, rows), part="long")
     assert reader.faults(table_only=True) == ()
-    (told,) = [str(remark) for remark in reader.remarks(table_only=True) if "repeats" in str(remark)]
+    (told,) = [str(remark) for remark in reader.notes(table_only=True) if "repeats" in str(remark)]
     assert told == (
         "SMIC-HS-E_annotation.xlsx, row 5 (s2_ne_01): its expression 3 repeats its expression 2, 110-113 -> nothing to "
         "do: it is read once"

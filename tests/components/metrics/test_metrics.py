@@ -261,8 +261,8 @@ def test_the_mean_of_folds_is_another_number_and_says_why():
     ]
     assert found.score == pytest.approx(np.mean(each))
     assert (found.folds, found.incomplete) == (9, 1)
-    assert "means over 9 folds" in found.stamp
-    assert "1 of the folds lack a class" in found.stamp
+    assert "means over 9 folds" in found.caveat
+    assert "1 of the folds lack a class" in found.caveat
     assert "with a true clip in that fold alone" in found.absent_classes
     pooled = score_predictions(metrics.build("uf1", {}), table)
     assert abs(found.score - pooled) > 0.01

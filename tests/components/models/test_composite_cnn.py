@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from microexpr.core import pretrained as weights
 from microexpr.core.errors import ConfigError, WeightsError
-from microexpr.core.interfaces import Seeing, ViewSpec, models
+from microexpr.core.interfaces import FitsStatistics, ViewSpec, models
 from microexpr.learning.checkpoint import save_model
 from moving import accuracy, train
 from nets import GREY, RGB, built, pixels, still
@@ -110,16 +110,16 @@ def stripes(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 def test_it_learns_what_only_neighbouring_places_tell():
     (x, y), (new, truth) = stripes(64, 0), stripes(64, 1)
     model = net(view((32, 32), GREY), 2)
-    model.body[0].see([x])
+    model.body[0].fit_statistics([x])
     assert accuracy(model.eval(), new, truth) < 0.8
     assert accuracy(train(model, x, y, 60, rows=8), new, truth) > 0.95
 
 
 def test_its_input_is_standardised_by_the_training_views():
     spec = view((32, 32), ("u", "v", "strain"))
-    (seeing,) = [part for part in net(spec).modules() if isinstance(part, Seeing)]
+    (seeing,) = [part for part in net(spec).modules() if isinstance(part, FitsStatistics)]
     x = pixels(spec, 4) / 10
-    seeing.see([x])
+    seeing.fit_statistics([x])
     shown = seeing(x)
     torch.testing.assert_close(shown.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(shown.square().mean((0, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)

@@ -164,7 +164,7 @@ def toy(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def test_it_learns_where_something_moves():
     model, (x, y), (other, truth) = net(view(32)), toy(48, 0), toy(48, 1)
-    model.body.seen.see([x])
+    model.body.seen.fit_statistics([x])
     optimizer = torch.optim.AdamW(model.parameters(), 5e-4)
     for epoch in range(6):
         for rows in torch.randperm(48, generator=torch.Generator().manual_seed(epoch)).split(12):

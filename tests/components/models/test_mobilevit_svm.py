@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from microexpr.core.errors import ConfigError, TrainingError, UnfitError
-from microexpr.core.interfaces import FittedOnce, ViewSpec, models
+from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError
+from microexpr.core.interfaces import FrozenBackbone, ViewSpec, models
 from microexpr.learning import learners as engine
 from microexpr.runs import fit as fitting
 from microexpr.runs.experiment import run
@@ -41,7 +41,7 @@ def test_sizes_are_the_literature_s(size, features, millions):
     assert model.embed(torch.zeros(1, 1, 3, 64, 64)).shape == (1, features)
     with_classifier = sum(each.numel() for each in model.parameters()) + 1001 * features
     assert round(with_classifier / 1e6, 1) == millions
-    assert isinstance(model, FittedOnce)
+    assert isinstance(model, FrozenBackbone)
 
 
 def test_the_body_is_frozen_and_the_same_whatever_the_seed():
@@ -97,7 +97,7 @@ def test_the_body_runs_once_for_all_folds(database, tmp_path, experiment, monkey
     assert sorted(taken) == list(range(36))
     assert len(result.folds) == 6
     assert result.scores()["uf1"] > 0.8
-    assert {fold.facts["parameters"] for fold in result.folds} == {951024}
+    assert {fold.metadata["parameters"] for fold in result.folds} == {951024}
 
 
 @pytest.mark.slow
@@ -147,5 +147,5 @@ def test_what_it_refuses(database, tmp_path, experiment):
     with pytest.raises(ConfigError, match="no auxiliary outputs"):
         model(VIEW, 3, {"action_units": 3})
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(UnfitError, match="is fitted once"):
+    with pytest.raises(IncompatibleError, match="is fitted once"):
         workspace.plan(experiment.with_values({"model": RANDOM, "preprocessing.size": 64, "augmentation": ["flip"]}))

@@ -321,8 +321,8 @@ def test_a_model_saved_here_or_a_timm_file_gives_its_body(name: str, tmp_path: P
         params = {"weights": str(tmp_path / f"{stem}.safetensors")}
         model = net(name, seed=3, **params).eval()
         torch.testing.assert_close(model.body(pixels(view())), source.body(pixels(view())))
-        facts = models.build(name, params).check(view())
-        assert facts == {"weights": stem, "sha256": weights.sha256(tmp_path / f"{stem}.safetensors")}
+        metadata = models.build(name, params).check(view())
+        assert metadata == {"weights": stem, "sha256": weights.sha256(tmp_path / f"{stem}.safetensors")}
 
 
 def test_position_embeddings_are_resized(tmp_path: Path) -> None:

@@ -125,8 +125,8 @@ def test_the_poolformer_starts_from_a_file_of_its_own_or_of_a_single_frame_model
         torch.testing.assert_close(
             model.body.frames.net.stages[0].blocks[0].mlp.fc1.weight, single.body.net.stages[0].blocks[0].mlp.fc1.weight
         )
-        facts = models.build(name, {"size": "nano", "weights": file}).check(spec)
-        assert facts == {"weights": stem, "sha256": weights.sha256(Path(file))}
+        metadata = models.build(name, {"size": "nano", "weights": file}).check(spec)
+        assert metadata == {"weights": stem, "sha256": weights.sha256(Path(file))}
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -159,8 +159,8 @@ def test_both_parts_start_from_a_file_of_this_model(fusion: str, tmp_path: Path)
     x = pixels(view())
     with torch.no_grad():
         torch.testing.assert_close(model.body.parts(x), source.eval().body.parts(x))
-    facts = models.build("poolformer_vit", {"size": "nano", "weights": file}).check(view())
-    assert facts == {"weights": "own", "sha256": weights.sha256(Path(file))}
+    metadata = models.build("poolformer_vit", {"size": "nano", "weights": file}).check(view())
+    assert metadata == {"weights": "own", "sha256": weights.sha256(Path(file))}
 
 
 def test_a_file_of_one_part_is_refused_with_the_other_parts_name(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_published_weights_of_both_are_named_and_told_joined(tmp_path: Path, mon
         file = Path(saved(models.build(name, {})(view(1), 3, {}), root / f"{tag}.safetensors"))
         sums.append(weights.sha256(file))
         weights._record(tag, weights.Entry("timm/x", file.stat().st_size, sums[-1], "test"))
-    facts = models.build("poolformer_vit", {"size": "nano", "weights": "imagenet"}).check(view())
-    assert facts == {"weights": f"{TAGS[0]} + {TAGS[1]}", "sha256": f"{sums[0]} + {sums[1]}"}
+    metadata = models.build("poolformer_vit", {"size": "nano", "weights": "imagenet"}).check(view())
+    assert metadata == {"weights": f"{TAGS[0]} + {TAGS[1]}", "sha256": f"{sums[0]} + {sums[1]}"}
     assert net(view(), weights="imagenet")(pixels(view())).logits.shape == (2, 3)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.core.interfaces import FittedOnce, Seeing, ViewSpec, models
+from microexpr.core.interfaces import FitsStatistics, FrozenBackbone, ViewSpec, models
 from small_inputs import FRAMES, LARGE, PICTURES, SMALL, VIEWS
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
@@ -51,13 +51,13 @@ def scenes(view: ViewSpec, rows: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def trained(model: nn.Module, view: ViewSpec, rate: float) -> nn.Module:
     x, y = scenes(view, 3 * BATCH, seed=0)
-    if isinstance(model, FittedOnce):
+    if isinstance(model, FrozenBackbone):
         with torch.no_grad():
             model.eval().fit_head(model.embed(x), y.numpy())
         return model
     for part in model.modules():
-        if isinstance(part, Seeing):
-            part.see([x])
+        if isinstance(part, FitsStatistics):
+            part.fit_statistics([x])
     optimizer = torch.optim.AdamW(model.parameters(), rate)
     for step in range(STEPS):
         rows = torch.arange(step * BATCH, (step + 1) * BATCH) % len(x)

@@ -139,8 +139,8 @@ def test_the_order_of_channels_does_not_matter(name, order):
     # Shown the training views or not.
     for shown in (False, True):
         if shown:
-            same.body[0].see([x]) if name != "rcn" else same.stem[0].see([x])
-            model.body[0].see([turned]) if name != "rcn" else model.stem[0].see([turned])
+            same.body[0].fit_statistics([x]) if name != "rcn" else same.stem[0].see([x])
+            model.body[0].fit_statistics([turned]) if name != "rcn" else model.stem[0].see([turned])
         assert torch.equal(same.eval()(x).logits, model.eval()(turned).logits)
 
 
@@ -285,8 +285,8 @@ def test_standardising_is_exact_in_parts_and_takes_maps_that_do_not_vary():
     x[:, :, 0] = 0.25
     whole, parts = MotionInput(spec), MotionInput(spec)
     torch.testing.assert_close(whole(x), x[:, :, [2, 1, 0]].transpose(1, 2).flatten(1, 2) / 2)
-    whole.see([x])
-    parts.see(x[start : start + 3] for start in range(0, 10, 3))
+    whole.fit_statistics([x])
+    parts.fit_statistics(x[start : start + 3] for start in range(0, 10, 3))
     torch.testing.assert_close(whole.mean, parts.mean)
     torch.testing.assert_close(whole.std, parts.std)
     shown = whole(x).double()

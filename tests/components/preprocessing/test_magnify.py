@@ -155,8 +155,8 @@ def test_what_it_wraps():
     shown = preprocessors.build("evm", {"of": {"name": "crop", "size": 40}})(film, [3, 9])
     assert shown.pixels.shape == (2, 40, 40, 1)
     assert shown.window.tolist() == [[0, 0, 80, 80]] * 2
-    assert preprocessors.build("evm", {"of": AS_IS}).wants_raw is False
-    assert preprocessors.build("evm", {}).wants_raw is True
+    assert preprocessors.build("evm", {"of": AS_IS}).requires_uncropped is False
+    assert preprocessors.build("evm", {}).requires_uncropped is True
     with pytest.raises(ConfigError, match=r'jumps would be magnified.*box = "onset" or "median"'):
         preprocessors.build("evm", {"of": {"name": "m2", "margin": 0}})(film, [3, 9])
     held = preprocessors.build("evm", {"of": {"name": "m2", "box": "onset", "size": 32}})(film, [3, 9])

@@ -19,7 +19,7 @@ from microexpr.components.representation.over_time import rank_pooling
 from microexpr.config.study import Study, load
 from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.interfaces import Frames, Modality, representations
 from microexpr.report.choices import choices
 from microexpr.runs.experiment import Result
@@ -41,8 +41,8 @@ def show(name, frames, clip=CLIP, /, **params):
     return representations.build(name, params)(view, tuple(range(1, len(frames) + 1)), clip)
 
 
-def gives(name, incoming=GREY, **params):
-    return representations.build(name, params).gives(incoming)
+def output_spec(name, incoming=GREY, **params):
+    return representations.build(name, params).output_spec(incoming)
 
 
 def film(frames=12, side=30, seed=0):
@@ -54,22 +54,22 @@ def film(frames=12, side=30, seed=0):
 @pytest.mark.parametrize("incoming", [Modality(("u", "v", "strain"), scaling="minmax"), Modality(("u", "v"))])
 def test_flow_is_not_asked_of_flow(name, incoming):
     with pytest.raises(ConfigError, match=rf'{name}.* u, v.*flow already; take representation = "pixels"'):
-        gives(name, incoming)
+        output_spec(name, incoming)
 
 
 @pytest.mark.parametrize("name", OF_MOTION)
 def test_ready_images_without_names_are_refused_as_well(name):
-    with pytest.raises(UnfitError, match='d/1/v is a ready image without time; take representation = "pixels"'):
+    with pytest.raises(IncompatibleError, match='d/1/v is a ready image without time; take representation = "pixels"'):
         show(name, film(), READY)
 
 
 @pytest.mark.parametrize("name", ["flow", "flow_polar", "lbp_top", "bi_woof"])
 def test_what_needs_one_brightness_says_so(name):
     with pytest.raises(ConfigError, match=r"one channel.*have r, g, b, depth; take another modality"):
-        gives(name, Modality(("r", "g", "b", "depth")))
+        output_spec(name, Modality(("r", "g", "b", "depth")))
     with pytest.raises(ConfigError, match=r"have b, g, r.*leave `channels` of the manifest out"):
-        gives(name, Modality(("b", "g", "r")))
-    assert gives(name, Modality(("depth",), 0, 65535)) == gives(name, RGB)
+        output_spec(name, Modality(("b", "g", "r")))
+    assert output_spec(name, Modality(("depth",), 0, 65535)) == output_spec(name, RGB)
 
 
 # --- flow -------------------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_centred_flow_is_in_per_cent_of_the_width():
     assert inside[..., 0].mean() == pytest.approx(100 * 3.0 / 150, rel=0.05)
     assert inside[..., 1].mean() == pytest.approx(100 * -2.0 / 150, rel=0.05)
     assert inside[..., 2].mean() < 0.3
-    assert gives("flow") == Modality(("u", "v", "strain"), -3.0, 3.0, "centred")
+    assert output_spec("flow") == Modality(("u", "v", "strain"), -3.0, 3.0, "centred")
 
 
 def test_strain_is_taken_before_resizing_and_means_the_same_at_every_size():
@@ -100,7 +100,7 @@ def test_large_motion_is_clipped_at_the_limit():
     (shown,) = show("flow", pair(6.0, 0.0), limit=2.0)
     assert shown[20:-20, 20:-20, 0].mean() == pytest.approx(2, abs=0.02)
     assert shown.max() == 2
-    assert gives("flow", limit=2.0)[1:3] == (-2, 2)
+    assert output_spec("flow", limit=2.0)[1:3] == (-2, 2)
 
 
 def test_consecutive_frames_give_both_directions():
@@ -124,7 +124,7 @@ def test_an_apex_that_is_the_onset_has_no_motion():
 def test_minmax_spreads_each_channel_of_each_picture_before_resizing():
     frames = np.stack([*pair(2.0, -1.0), pair(0, 0, seed=3)[0]])
     shown = show("flow", frames, scaling="minmax")
-    assert gives("flow", scaling="minmax") == Modality(("u", "v", "strain"), 0.0, 255.0, "minmax")
+    assert output_spec("flow", scaling="minmax") == Modality(("u", "v", "strain"), 0.0, 255.0, "minmax")
     assert shown.min(axis=(1, 2)).tolist() == [[0, 0, 0]] * 2
     np.testing.assert_allclose(shown.max(axis=(1, 2)), 255, rtol=1e-6)
     raw = motion.flows(frames)
@@ -141,7 +141,7 @@ def test_mirrored_frames_give_what_flip_makes_of_the_flow():
     near = [np.exp(-((x - at) ** 2 + (y - 50) ** 2) / 450) for at in (28, 62)]
     frames = pair(2 * near[0] - 1.2 * near[1], -1.5 * near[1], side=96)
     for scaling in ("centred", "minmax"):
-        spec = gives("flow", scaling=scaling)
+        spec = output_spec("flow", scaling=scaling)
         there = show("flow", frames, scaling=scaling)[0]
         mirrored = show("flow", np.ascontiguousarray(frames[:, :, ::-1]), scaling=scaling)[0]
         expected = there[:, ::-1].copy()
@@ -175,14 +175,16 @@ def test_polar_flow():
     little = show("flow_polar", pair(0.3, 0.0, side=150), still=2.0)[0]
     assert little[20:-20, 20:-20, 0].mean() > 0.02
     assert not little[20:-20, 20:-20, 1:].any()
-    assert gives("flow_polar") == Modality(("magnitude", "cos", "sin"), -1.0, 1.0, "centred")
+    assert output_spec("flow_polar") == Modality(("magnitude", "cos", "sin"), -1.0, 1.0, "centred")
 
 
 # --- pictures over time -----------------------------------------------------------------------------------------------
 def test_frame_difference_is_signed():
     frames = np.array([[[10, 200]], [[12, 190]], [[0, 255]]], np.uint8)
     assert show("frame_difference", frames)[..., 0].tolist() == [[[2, -10]], [[-12, 65]]]
-    assert gives("frame_difference", RGB) == Modality(("r change", "g change", "b change"), -255.0, 255.0, "centred")
+    assert output_spec("frame_difference", RGB) == Modality(
+        ("r change", "g change", "b change"), -255.0, 255.0, "centred"
+    )
 
 
 def test_rank_pooling_weights():
@@ -207,7 +209,7 @@ def test_dynamic_images():
     switched = np.zeros((2, 3, 3), np.uint8)
     switched[1] = 255
     assert (show("dynamic_image", switched, scaling="centred") == 255).all()
-    assert gives("dynamic_image", scaling="centred")[1:] == (-255.0, 255.0, "centred")
+    assert output_spec("dynamic_image", scaling="centred")[1:] == (-255.0, 255.0, "centred")
     still = np.repeat(film(1), 7, axis=0)
     assert (show("dynamic_image", still) == 127.5).all()
     assert np.abs(show("dynamic_image", still, scaling="centred")).max() < 1e-3
@@ -220,7 +222,7 @@ def test_tim_makes_clips_of_any_length_alike():
         assert made.shape == (10, 30, 33, 1)
         assert made.dtype == np.uint8
         assert np.array_equal(made[[0, -1], ..., 0], film(length)[[0, -1]])
-    assert gives("tim", RGB) == RGB
+    assert output_spec("tim", RGB) == RGB
 
 
 # --- LBP-TOP ----------------------------------------------------------------------------------------------------------
@@ -305,11 +307,11 @@ def test_lbp_top_sees_motion_in_the_planes_of_time_only():
 def test_lbp_top_says_what_does_not_fit():
     with pytest.raises(ConfigError, match=r"8 frames hold no pixel.*frames = 9 or more"):
         representations.build("lbp_top", {"frames": 8})
-    with pytest.raises(UnfitError, match=r"6x6 pixels are too small for 5x5 blocks.*larger size"):
+    with pytest.raises(IncompatibleError, match=r"6x6 pixels are too small for 5x5 blocks.*larger size"):
         show("lbp_top", np.zeros((10, 6, 6), np.uint8))
-    assert representations.build("lbp_top", {}).least == 2
-    assert representations.build("lbp_top", {"frames": 0}).least == 9
-    assert representations.build("lbp_top", {"frames": 0, "radii": (1, 1, 2)}).least == 5
+    assert representations.build("lbp_top", {}).min_frames == 2
+    assert representations.build("lbp_top", {"frames": 0}).min_frames == 9
+    assert representations.build("lbp_top", {"frames": 0, "radii": (1, 1, 2)}).min_frames == 5
 
 
 # --- Bi-WOOF ----------------------------------------------------------------------------------------------------------
@@ -343,7 +345,7 @@ def test_bi_woof_is_its_definition(blocks, bins):
 
 def test_bi_woof_directions():
     y, x = np.mgrid[:50, :50].astype(np.float32)
-    names = gives("bi_woof").channels
+    names = output_spec("bi_woof").channels
     assert names == ("-180", "-135", "-90", "-45", "0", "45", "90", "135")
     grows = np.float32(0.01)
     for towards, name in (((1, 0.01), "0"), ((0.01, 1), "45"), ((-0.01, 1), "90"), ((-1, -0.01), "-180")):
@@ -363,7 +365,7 @@ def test_bi_woof_of_frames():
     assert shown.size == 200
     np.testing.assert_allclose(shown[0], slow_bi_woof(motion.flows(frames)[0], 5, 8), atol=1e-5)
     assert show("bi_woof", np.stack([*frames, frames[0]])).shape == (2, 5, 5, 8)
-    with pytest.raises(UnfitError, match="too small for 32x32 blocks"):
+    with pytest.raises(IncompatibleError, match="too small for 32x32 blocks"):
         show("bi_woof", film(2, 20), blocks=32)
 
 

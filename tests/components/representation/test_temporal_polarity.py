@@ -13,7 +13,7 @@ from torch import nn
 from microexpr.components.representation import temporal_polarity
 from microexpr.components.representation.temporal_polarity import TemporalPolarity, elapsed, events
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.interfaces import Batch, Frames, Modality, ViewSpec, augmentations, models, representations
 
 CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
@@ -197,12 +197,16 @@ def test_colour_counts_by_its_grey_and_depth_by_the_views_own_range():
 
 def test_what_it_gives_and_refuses():
     built = representations.build("temporal_polarity", {})
-    assert built.gives(GREY) == built.gives(Modality(("r", "g", "b"))) == Modality(temporal_polarity.CHANNELS, 0.0, 1.0)
+    assert (
+        built.output_spec(GREY)
+        == built.output_spec(Modality(("r", "g", "b")))
+        == Modality(temporal_polarity.CHANNELS, 0.0, 1.0)
+    )
     with pytest.raises(ConfigError, match=r'temporal_polarity.*flow already; take representation = "pixels"'):
-        built.gives(Modality(("u", "v")))
+        built.output_spec(Modality(("u", "v")))
     with pytest.raises(ConfigError, match=r"one channel.*have r, g, b, depth; take another modality"):
-        built.gives(Modality(("r", "g", "b", "depth")))
-    with pytest.raises(UnfitError, match="is a ready image without time"):
+        built.output_spec(Modality(("r", "g", "b", "depth")))
+    with pytest.raises(IncompatibleError, match="is a ready image without time"):
         show(film(1, 2), (1, 2), READY)
     for wrong in ({"threshold": 0}, {"offset": 0}, {"bins": 0}, {"most": 0}, {"size": 4}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):

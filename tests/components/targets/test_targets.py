@@ -14,7 +14,7 @@ from conftest import write_database
 from microexpr import api
 from microexpr.config.study import Study
 from microexpr.core.clip import ActionUnit, Clip
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.facs import parse_action_units
 from microexpr.core.interfaces import targets
 from microexpr.core.multitask import TargetValues, by_unit, target_loss
@@ -140,7 +140,7 @@ def test_an_ensemble_averages_its_members_units(coded, tmp_path, experiment):
 # --- what is refused --------------------------------------------------------------------------------------------------
 def test_units_of_a_database_without_any_are_refused_before_training(database, tmp_path, experiment):
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(UnfitError, match=r"none of the 36 clips says anything of it.*leave the target out"):
+    with pytest.raises(IncompatibleError, match=r"none of the 36 clips says anything of it.*leave the target out"):
         workspace.plan(multitask(experiment))
 
 
@@ -153,7 +153,9 @@ def test_what_is_fitted_once_learns_no_target(coded, tmp_path, experiment):
 @pytest.mark.parametrize("units", [[88, 99], [24]])
 def test_units_that_no_training_clip_tells_apart_are_refused(coded, tmp_path, experiment, units):
     workspace = Workspace(Options({"manifest": coded}, tmp_path))
-    with pytest.raises(UnfitError, match=r"there is none that some training clips of fold .* have and others lack"):
+    with pytest.raises(
+        IncompatibleError, match=r"there is none that some training clips of fold .* have and others lack"
+    ):
         workspace.plan(experiment.with_values({"target": [{"name": "action_units", "units": units}]}))
 
 

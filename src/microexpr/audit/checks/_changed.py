@@ -23,13 +23,13 @@ def of_changed(stored: Sequence[Stored]) -> Iterator[Finding]:
     now: dict[str, list[str]] = {}
     alike: dict[str, dict[str, set[str]]] = {}
     for each in stored:
-        canonical = each.facts.get("canonical") or {}
+        canonical = each.metadata.get("canonical") or {}
         used = list(_used(canonical))
         for registry, name, before in used:
             after = _revision(registry, name)
             if after not in (None, before):
                 now.setdefault(f"{registry.kind} {name}: revision {before} then, {after} now", []).append(each.key)
-        same = digest([_without(canonical), each.facts.get("weights"), each.facts.get("fingerprint")])
+        same = digest([_without(canonical), each.metadata.get("weights"), each.metadata.get("fingerprint")])
         for registry, name, before in (item for item in used if isinstance(item[2], str)):
             alike.setdefault(f"{same} {registry.kind} {name}", {}).setdefault(str(before), set()).add(each.key)
     if now:

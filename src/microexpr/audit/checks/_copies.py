@@ -97,7 +97,7 @@ def _rows(views: pd.DataFrame) -> Iterator[tuple[str, str, Sequence[str]]]:
 
 
 def _started_on_test(result: Result) -> Iterator[Finding]:
-    starts = [fold.facts.get("start") for fold in result.folds]
+    starts = [fold.metadata.get("start") for fold in result.folds]
     clips = {clip for start in starts if start for clip in start["clips"]}
     subjects = {subject for start in starts if start for subject in start["subjects"]}
     if clips or subjects:

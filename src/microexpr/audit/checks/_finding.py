@@ -16,7 +16,7 @@ class Finding:
     level: Literal["warning", "note"]
     sentence: str
     evidence: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.code} {self.sentence} {self.evidence}\n      -> {self.mend}"
+        return f"{self.code} {self.sentence} {self.evidence}\n      -> {self.fix}"

@@ -36,13 +36,13 @@ def of_each(stored: Sequence[Stored]) -> Iterator[Finding]:
     told: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
     for each in stored:
         for finding in _one(each):
-            told.setdefault((finding.code, finding.level, finding.sentence, finding.mend), []).append(
+            told.setdefault((finding.code, finding.level, finding.sentence, finding.fix), []).append(
                 (each.name, finding.evidence)
             )
-    for (code, level, sentence, mend), where in told.items():
+    for (code, level, sentence, fix), where in told.items():
         evidence = "; ".join(f"{name}: {shown}" for name, shown in where[:3])
         more = f"; and {len(where) - 3} more experiments" if len(where) > 3 else ""
-        yield Finding(code, "note" if level == "note" else "warning", sentence, f"{evidence}{more}.", mend)
+        yield Finding(code, "note" if level == "note" else "warning", sentence, f"{evidence}{more}.", fix)
     yield from _undistinguished(judged, nulls)
 
 
@@ -53,7 +53,7 @@ def _one(each: Stored) -> Iterator[Finding]:
         return
     yield from copies(each.result)
     yield from _few(each)
-    if each.by_coded_times:
+    if each.uses_annotations:
         yield Finding(
             "ME010",
             "note",
@@ -120,7 +120,7 @@ def _both(of: Any, fold: FoldResult) -> set[str]:
 
 
 def _few(each: Stored) -> Iterator[Finding]:
-    predictions, classes = each.predictions(), each.facts["classes"]
+    predictions, classes = each.predictions(), each.metadata["classes"]
     counts = np.bincount(predictions["y_true"].to_numpy(int), minlength=len(classes))
     few = [f"{name} {count}" for name, count in zip(classes, counts, strict=True) if 0 < count < FEW]
     if few:
@@ -158,14 +158,14 @@ def _undistinguished(judged: Sequence[Stored], nulls: Sequence[PermutationNull])
         for each in dict.fromkeys(powers.values())
     ][:3]
     sentence = f"{'Some scores are' if many > 1 else 'The score is'} not distinguishable from permuted labels."
-    mend = "report p as it is: it shows neither recognition nor its absence"
+    fix = "report p as it is: it shows neither recognition nor its absence"
     if weak:
         where = "" if len(weak) == len(missed) else f", in {len(weak)} cells"
         mixed = all(2 * power.mixed >= power.subjects for power in powers.values())
         why = "The test set is too small" if mixed else "Too few subjects have clips of two classes"
         sentence += f" {why} for this test to have power{where}."
-        mend = f"test every subject once (loso), or {mend}" if all(each.untested for each in weak) else mend
-    yield Finding("ME005", "note", sentence, f"Labels permuted within subjects: {'; '.join(said)}.", mend)
+        fix = f"test every subject once (loso), or {fix}" if all(each.untested for each in weak) else fix
+    yield Finding("ME005", "note", sentence, f"Labels permuted within subjects: {'; '.join(said)}.", fix)
 
 
 def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
@@ -174,14 +174,14 @@ def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
 
 
 def _power(each: Stored) -> PermutationPower:
-    predictions, k = each.predictions().sort_values("clip"), len(each.facts["classes"])
+    predictions, k = each.predictions().sort_values("clip"), len(each.metadata["classes"])
     y_true, metric = predictions["y_true"].to_numpy(int), confusion_metric("macro_f1")
     rng, subjects = rng_for(each.experiment.seed, "check/power"), predictions["subject"].to_numpy()
     return permutation_power(metric, y_true, subjects, k=k, over=present(y_true, k), rng=rng, level=LEVEL)
 
 
 def _null(each: Stored) -> PermutationNull:
-    predictions, k = each.predictions(), len(each.facts["classes"])
+    predictions, k = each.predictions(), len(each.metadata["classes"])
     y_true = predictions["y_true"].to_numpy(int)
     return permutation_null(
         contracts.metrics.build("macro_f1", {}),

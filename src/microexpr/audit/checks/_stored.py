@@ -30,7 +30,7 @@ class Stored:
     """The result of one experiment, and what was written beside it: classes, fingerprint, facts of the data."""
 
     result: Result
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     division: StoredFolds | None = None
     """The folds that it is to have, finished or not; None where nobody has written them."""
     folder: Path | None = None
@@ -71,14 +71,14 @@ class Stored:
         return sorted({clip.split("/", 1)[0] for clip in clips})
 
     @property
-    def by_coded_times(self) -> bool:
+    def uses_annotations(self) -> bool:
         """Whether what it sees of a clip follows from the times that coders marked: by sampling, or in ready images."""
         sampler = self.experiment.sampling.build(contracts.samplers)
-        return sampler.by_coded_times or any("apex" in name for name in self._shown())
+        return sampler.uses_annotations or any("apex" in name for name in self._shown())
 
     def _shown(self) -> tuple[str, ...]:
         """Return the names of the pictures that were shown: the modality's, or those of the columns that it joins."""
-        recorded = [fact.removeprefix(OF) for fact in self.facts.get("data", {}) if fact.startswith(OF)]
+        recorded = [fact.removeprefix(OF) for fact in self.metadata.get("data", {}) if fact.startswith(OF)]
         modality = self.experiment.modality or next(iter(recorded), "")
         series = [dict(item.params.get("series", {})) for item in self.experiment.datasets]
         return (modality, *(column for joined in series for column in joined.get(modality, ())))
@@ -129,25 +129,26 @@ def _begun(folder: Path) -> bool:
 
 
 def _stored(results: Results) -> Stored:
-    facts, file = results.facts(), results.folder / "experiment.json"
-    if not {"experiment", "classes"} <= set(facts):
+    metadata, file = results.metadata(), results.folder / "experiment.json"
+    if not {"experiment", "classes"} <= set(metadata):
         raise StoreError(f"{file} is damaged; remove its folder to train anew.")
-    experiment = parse(Experiment, facts["experiment"], str(file))
+    experiment = parse(Experiment, metadata["experiment"], str(file))
     folds = tuple(results.folds())
-    odd = [fold.name for fold in folds if f"p_{len(facts['classes'])}" in fold.views or not _fits(fold, facts)]
+    odd = [fold.name for fold in folds if f"p_{len(metadata['classes'])}" in fold.views or not _fits(fold, metadata)]
     if odd:
         raise StoreError(
-            f"{file} names {len(facts['classes'])} classes, and fold {odd[0]} has predictions of another number: one "
+            f"{file} names {len(metadata['classes'])} classes, and fold {odd[0]} has predictions of another number: "
+            f"one "
             "is damaged; remove the folder to train anew."
         )
-    labels = LabelSet("stored", tuple(facts["classes"]), ())
+    labels = LabelSet("stored", tuple(metadata["classes"]), ())
     return Stored(
-        Result(experiment, results.key, labels, folds), facts, _division(results.folder / FILE), results.folder
+        Result(experiment, results.key, labels, folds), metadata, _division(results.folder / FILE), results.folder
     )
 
 
-def _fits(fold: FoldResult, facts: Mapping[str, Any]) -> bool:
-    return {f"p_{number}" for number in range(len(facts["classes"]))} <= set(fold.views.columns)
+def _fits(fold: FoldResult, metadata: Mapping[str, Any]) -> bool:
+    return {f"p_{number}" for number in range(len(metadata["classes"]))} <= set(fold.views.columns)
 
 
 def _division(file: Path) -> StoredFolds | None:

@@ -20,7 +20,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
     by_data: dict[str, dict[str, list[str]]] = {}
     for each in stored:
         names = " + ".join(item.label for item in each.experiment.datasets)
-        by_data.setdefault(names, {}).setdefault(str(each.facts.get("fingerprint")), []).append(each.key)
+        by_data.setdefault(names, {}).setdefault(str(each.metadata.get("fingerprint")), []).append(each.key)
     for names, prints in by_data.items():
         if len(prints) > 1:
             groups = "; ".join(", ".join(keys) for keys in prints.values())
@@ -31,7 +31,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
                 f"Experiments of one copy each: {groups}.",
                 "run the older ones again on the copy that counts, into a folder of its own",
             )
-    warnings = {kept["text"]: kept["clips"] for each in stored for kept in each.facts.get("label_warnings", ())}
+    warnings = {kept["text"]: kept["clips"] for each in stored for kept in each.metadata.get("label_warnings", ())}
     for warning, count in warnings.items():
         none = count == 0
         yield Finding(
@@ -63,7 +63,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
 def _versions(stored: Sequence[Stored]) -> Iterator[Finding]:
     versions: dict[str, set[str]] = {}
     for each in stored:
-        for fact, value in (each.facts.get("data") or {}).items():
+        for fact, value in (each.metadata.get("data") or {}).items():
             if fact.endswith("label version"):
                 names = " + ".join(item.name for item in each.experiment.datasets)
                 versions.setdefault(f"{names}, {fact}", set()).add(str(value))

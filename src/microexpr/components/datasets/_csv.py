@@ -52,5 +52,5 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _broken(file: Path, problem: str, mend: str) -> DataError:
-    return unusable(Fault(str(file), problem, mend))
+def _broken(file: Path, problem: str, fix: str) -> DataError:
+    return unusable(Fault(str(file), problem, fix))

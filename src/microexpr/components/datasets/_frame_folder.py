@@ -36,7 +36,7 @@ class FrameFolder:
         except OSError:
             return {}
 
-    def remarks(self, clips: Iterable[Clip]) -> list[str]:
+    def notes(self, clips: Iterable[Clip]) -> list[str]:
         """Return what is unusual about a folder whose clips are these: frames outside of all of them, and gaps."""
         named = [(clip.onset, clip.offset) for clip in clips if clip.onset is not None and clip.offset is not None]
         found = self.listed()

@@ -129,15 +129,15 @@ def rows_beside(
     `holds` says what of them is then not read.
     """
     rows: list[RowReader] = []
-    remarks: list[Fault] = []
+    notes: list[Fault] = []
     for file in files:
         try:
             rows += [RowReader(file, row) for row in _longest(file, columns, optional)]
         except DataError as error:
             told = "; ".join(fault.problem for fault in error.faults) or str(error)
-            mend = "; ".join(fault.mend for fault in error.faults) or "use the table as the owners ship it"
-            remarks.append(Fault(str(file), f"{holds} are not read: {told}", mend))
-    return rows, remarks
+            fix = "; ".join(fault.fix for fault in error.faults) or "use the table as the owners ship it"
+            notes.append(Fault(str(file), f"{holds} are not read: {told}", fix))
+    return rows, notes
 
 
 def _longest(file: Path, columns: Mapping[str, Sequence[str]], optional: Mapping[str, Sequence[str]]) -> list[Row]:

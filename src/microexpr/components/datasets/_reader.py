@@ -39,7 +39,7 @@ class Line(NamedTuple):
 
     file: Path
     row: Row
-    facts: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class TableDataset(Dataset):
         """Return the folder that the frames of all clips lie in, None where there is none."""
 
     @abstractmethod
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
         """Return the clip of a row, everything wrong with it noted; None for a row that is not asked for."""
 
     @abstractmethod
@@ -129,7 +129,7 @@ class TableDataset(Dataset):
             checked = list(pool.map(lambda pair: self._check_frames(*pair), wanted))
         return (*reading.faults, *(fault for fault in checked if fault), *self._shared())
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         clips = self.clips()
         # Of a database without any apex this is one remark, not one a clip.
         apexes = not clips or any(clip.apex is not None for clip in clips)
@@ -139,7 +139,7 @@ class TableDataset(Dataset):
         found += overlaps(clips)
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         reading, place = self._reading, self._place
         made = {"synthetic": _dials(self._synthetic)} if self._synthetic is not None else {}
         return {
@@ -176,8 +176,8 @@ class TableDataset(Dataset):
             found = find_files(self._table_root, lambda name: name == self._table_name, f"table {self._table_name}")
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
-            mend = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault(str(self._table_root), f"holds {len(found)} tables: {names}", mend))
+            fix = f"choose one, for instance table = {found[0].name!r}, or move the others away"
+            raise unusable(Fault(str(self._table_root), f"holds {len(found)} tables: {names}", fix))
         return found
 
     @property
@@ -225,7 +225,7 @@ class TableDataset(Dataset):
 
     def _read(self, line: Line, reading: Reading, seen: dict[str, tuple[Clip, Line]]) -> None:
         cells = RowReader(line.file, line.row)
-        clip = self._clip(cells, line.facts)
+        clip = self._clip(cells, line.metadata)
         if clip is None:
             return
         reading.rows += 1
@@ -265,7 +265,7 @@ class TableDataset(Dataset):
                 used = ((clip.onset + clip.offset) // 2,)
             other = {**line.row.cells, **dict(zip(names, used, strict=True))}
             mended = RowReader(line.file, replace(line.row, cells=other))
-            changed = self._clip(mended, line.facts)
+            changed = self._clip(mended, line.metadata)
             if changed is None or (correction.folder and not self._agrees(clip, changed)):
                 continue
             if correction.used == MIDDLE:
@@ -325,7 +325,7 @@ class TableDataset(Dataset):
             outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside of {self._root}"
             yield Fault(self._short(link), f"is a link to {_target(link)}{outside}", meant)
         for path, (home, clips) in spans.items():
-            told = home.remarks(clips)
+            told = home.notes(clips)
             if home.linked():
                 told.append("has pictures that are links")
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):

@@ -39,12 +39,12 @@ def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Pat
     for near in (*list(root.parents)[:2], *folders(root)):
         elsewhere = _files(near, wanted)
         if elsewhere:
-            mend = f"give {near} instead, where {elsewhere[0].name} lies"
-            raise unusable(Fault(str(root), f"holds no {what}", mend))
+            fix = f"give {near} instead, where {elsewhere[0].name} lies"
+            raise unusable(Fault(str(root), f"holds no {what}", fix))
     names = [path.name for path in entries(root)]
     inside = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    mend = f"give the folder that holds the {what}, as its owners ship it"
-    raise unusable(Fault(str(root), f"holds no {what}; it holds {inside or 'nothing'}", mend))
+    fix = f"give the folder that holds the {what}, as its owners ship it"
+    raise unusable(Fault(str(root), f"holds no {what}; it holds {inside or 'nothing'}", fix))
 
 
 def entries(folder: Path) -> list[Path]:

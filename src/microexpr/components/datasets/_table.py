@@ -58,10 +58,10 @@ class RowReader:
     row: Row
     noted: list[tuple[str, str]] = field(default_factory=list)
 
-    def note(self, problem: str, mend: str) -> None:
+    def note(self, problem: str, fix: str) -> None:
         """Remember one thing that is wrong, and its mend; the same thing once."""
-        if (problem, mend) not in self.noted:
-            self.noted.append((problem, mend))
+        if (problem, fix) not in self.noted:
+            self.noted.append((problem, fix))
 
     def text(self, column: str) -> str:
         """Return a cell as text, '' where it is empty or holds nothing that an owner wrote, which is noted."""
@@ -137,7 +137,7 @@ class RowReader:
     def faults(self, name: str, key: str) -> list[Fault]:
         """Return what was noted, of the clip called `name`, whose key is `key`."""
         where = self.row.place or f"{self.file.name}, row {self.row.number} ({name})"
-        return [Fault(where, self._named(problem), mend, key) for problem, mend in self.noted]
+        return [Fault(where, self._named(problem), fix, key) for problem, fix in self.noted]
 
     def _named(self, problem: str) -> str:
         """Add what the table calls the column, where that is another word than ours."""
@@ -166,14 +166,14 @@ def plain(cell: object) -> str:
 def _no_value(cell: object) -> tuple[str, str] | None:
     """Return what a cell holds in place of a value, and the mend; None where it holds a value or nothing."""
     if isinstance(cell, Formula):
-        mend = "open the table in a spreadsheet and save it, so that the value is saved too, or write the value"
-        return f"the formula {cell.text!r}, saved without its value", mend
+        fix = "open the table in a spreadsheet and save it, so that the value is saved too, or write the value"
+        return f"the formula {cell.text!r}, saved without its value", fix
     if isinstance(cell, str) and cell.strip().upper() in ERRORS:
         return f"the error {cell.strip()}", "mend its formula, or write the value"
     if isinstance(cell, date | time | timedelta):
         made = f" of something like '{cell.month}-{cell.day}'" if isinstance(cell, date) else ""
-        mend = "format its column as text and write what the owners wrote"
-        return f"the time {plain(cell)}, which a spreadsheet made{made}", mend
+        fix = "format its column as text and write what the owners wrote"
+        return f"the time {plain(cell)}, which a spreadsheet made{made}", fix
     return None
 
 

@@ -212,9 +212,9 @@ def _shown(sheets: Sheets, hidden: set[str]) -> Sheets:
 
 
 def _locked(file: Path) -> DataError:
-    mend = "open it with the password that the owners gave you and save it without one, as .xlsx"
-    return _broken(file, "is protected by a password", mend)
+    fix = "open it with the password that the owners gave you and save it without one, as .xlsx"
+    return _broken(file, "is protected by a password", fix)
 
 
-def _broken(file: Path, problem: str, mend: str) -> DataError:
-    return unusable(Fault(str(file), problem, mend))
+def _broken(file: Path, problem: str, fix: str) -> DataError:
+    return unusable(Fault(str(file), problem, fix))

@@ -101,13 +101,13 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
         super().__init__(root, table=table)
         self._wanted = folder
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         places = ", ".join(map(self._short, self._places)) or "none"
-        return {**super().facts(), "folder": places if self._place else "none"}
+        return {**super().metadata(), "folder": places if self._place else "none"}
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         found = (_mistimed(clip) for clip in self.clips())
-        return (*super().remarks(table_only=table_only), *(remark for remark in found if remark))
+        return (*super().notes(table_only=table_only), *(remark for remark in found if remark))
 
     def cropped(self) -> bool:
         return self._kind == "cropped"
@@ -171,7 +171,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
             return Fault(str(self._root), f"holds the {self._kind} frames twice: {names}", "move one of them away")
         other = next((kind for kind in KINDS if self._by_kind[kind]), None)
         fault = super()._frameless()
-        return replace(fault, mend=f"choose folder = {other!r}") if other else fault
+        return replace(fault, fix=f"choose folder = {other!r}") if other else fault
 
     def _homes(self, clip: Clip) -> list[FrameFolder]:
         """Return the folders of a clip in all sections, those that have all of its frames first."""
@@ -191,7 +191,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
         return super()._check_frames(clip, modality)
 
     # --- the table ----------------------------------------------------------------------------------------------------
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         labels = cells.labels("action_units", *self.optional)
         if labels.get("second apex", ("",))[0] in NO_APEX:
             labels.pop("second apex", None)

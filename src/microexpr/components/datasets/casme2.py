@@ -121,7 +121,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         super().__init__(root, corrections=corrections, table=table)
         self._wanted = folder
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         clips = self.clips()
         odd = {
             "without apex": [clip for clip in clips if clip.apex is None],
@@ -129,10 +129,10 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
             "apex on offset": [clip for clip in clips if clip.apex == clip.offset],
         }
         told = {fact: ", ".join(f"{clip.subject_id}/{clip.video}" for clip in found) for fact, found in odd.items()}
-        return {**super().facts(), **{fact: names for fact, names in told.items() if names}}
+        return {**super().metadata(), **{fact: names for fact, names in told.items() if names}}
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        return (*super().remarks(table_only=table_only), *self._objective_rows[1], *self._of_no_clip())
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
+        return (*super().notes(table_only=table_only), *self._objective_rows[1], *self._of_no_clip())
 
     def cropped(self) -> bool:
         return self._kind == "cropped"
@@ -192,16 +192,16 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         other = [kind for kind in FOLDERS if kind not in kinds and self._with_subjects(FOLDERS[kind])]
         wanted = " or ".join(names[0] for names in kinds.values())
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
-        mend = f"choose folder = {other[0]!r}" if other else f"copy {wanted}/sub01, sub02 ... into it"
+        fix = f"choose folder = {other[0]!r}" if other else f"copy {wanted}/sub01, sub02 ... into it"
         problem = f"holds no frames: no {wanted} with folders sub01, sub02 ... in it, but {have}"
-        return Fault(str(self._root), problem, mend)
+        return Fault(str(self._root), problem, fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / FOLDERS["raw"][0]
         return FrameFolder(child(child(place, f"sub{clip.subject_id}"), clip.video), PREFIXES)
 
     # --- the table ----------------------------------------------------------------------------------------------------
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         subject, video = subject_number(cells, 2, ", 01 to 26"), cells.required("video")
         units = cells.text("action_units")
         objective = self._class_of(cells, subject, video)
@@ -236,8 +236,8 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         told = {row.text("class"): row for row in rows}
         for row in rows:
             place = f"row {row.row.number} of {row.file.name}"
-            for problem, mend in row.noted:
-                cells.note(f"{problem} ({place})", mend)
+            for problem, fix in row.noted:
+                cells.note(f"{problem} ({place})", fix)
             found = row.text("class")
             if not row.noted and found not in CLASSES:
                 cells.note(f"its objective class is {found!r} ({place})", f"write one of {', '.join(CLASSES)}")

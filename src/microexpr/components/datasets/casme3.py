@@ -149,17 +149,17 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         except FrameError as error:
             raise FrameError(f"{clip.key}: {error}") from None
 
-    def facts(self) -> Mapping[str, str]:
-        found = super().facts()
+    def metadata(self) -> Mapping[str, str]:
+        found = super().metadata()
         still = sum(clip.apex == clip.onset for clip in self.clips())
         told = {"part": self._part.upper(), "kind": self._kind, "clips with the apex on the onset": str(still or "")}
         told["warning"] = V1 if found["label version"].startswith("v1") else ""
         told["tables not read"] = "; ".join(aside for _, aside in self._chosen if aside)
         return {**found, **{fact: text for fact, text in told.items() if text}}
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         spelt = () if table_only or self._place is None else self._spelt_otherwise()
-        return (*super().remarks(table_only=table_only), *spelt)
+        return (*super().notes(table_only=table_only), *spelt)
 
     def fingerprint(self) -> str:
         found, reach = self._fingerprint(), (self._near, self._far)
@@ -195,8 +195,8 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     def _tables(self) -> Sequence[Path]:
         chosen = [file for file, _ in self._chosen]
         if self._table_name is not None and self._table_name not in [file.name for file in chosen]:
-            mend = f"name one of {' and '.join(file.name for file in chosen)}, or none"
-            raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", mend))
+            fix = f"name one of {' and '.join(file.name for file in chosen)}, or none"
+            raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", fix))
         return chosen
 
     @cached_property
@@ -228,8 +228,8 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         latest = tables.newest(found)
         if latest is None:
             names, last = ", ".join(map(self._short, found)), max(file.name for file in found)
-            mend = f"choose one, for instance table = {last!r}, or move the others away"
-            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", mend))
+            fix = f"choose one, for instance table = {last!r}, or move the others away"
+            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", fix))
         others = dict.fromkeys(file.name for file in found if tables.version(file.name) != tables.version(latest.name))
         return latest, f"{', '.join(others)}, because {tables.version(latest.name)} is newer; `table` chooses another"
 
@@ -237,11 +237,11 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         check_folder(self._root, called)
         for near in (*list(self._root.parents)[:2], *folders(self._root)):
             if found := listed(near):
-                mend = f"give {near} instead, where {found[0].relative_to(near).as_posix()} lies"
-                return unusable(Fault(str(self._root), f"holds no {called}", mend))
+                fix = f"give {near} instead, where {found[0].relative_to(near).as_posix()} lies"
+                return unusable(Fault(str(self._root), f"holds no {called}", fix))
         have = ", ".join(path.name for path in entries(self._root)[:6]) or "nothing"
-        mend = f"give the folder that holds the {called}, or holds it in annotation/part{self._part.upper()}"
-        return unusable(Fault(str(self._root), f"holds no {called}, but {have}", mend))
+        fix = f"give the folder that holds the {called}, or holds it in annotation/part{self._part.upper()}"
+        return unusable(Fault(str(self._root), f"holds no {called}, but {have}", fix))
 
     def _table_places(self, root: Path) -> Iterator[Path]:
         yield root
@@ -253,10 +253,10 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             rows = find_rows(file, read_sheets(file), sort.columns, sort.optional)
             yield from (Line(file, row, {"table": sort.called}) for row in rows)
 
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
-        if facts["table"] == PART_C.called:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
+        if metadata["table"] == PART_C.called:
             return self._clip_of_c(cells)
-        whole = facts["table"] == ALL.called
+        whole = metadata["table"] == ALL.called
         if whole and cells.text("type").casefold().startswith("micro"):
             return None
         return Clip(
@@ -375,7 +375,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             return None
         fault = super()._check_frames(clip, modality)
         shallow = ", or read no depth (depth = false)" if modality == "depth" else ""
-        return replace(fault, mend=_MEND + shallow) if fault else None
+        return replace(fault, fix=_MEND + shallow) if fault else None
 
     def _spelt_otherwise(self) -> Iterator[Fault]:
         """Yield folders that are a video's, or a clip's, in other letters than the table's: J of j."""

@@ -105,8 +105,8 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         super().__init__(root, table=table)
         self._kind, self._wanted = kind, folder
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        found = super().remarks(table_only=table_only)
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
+        found = super().notes(table_only=table_only)
         return found if table_only else (*found, *self._misnamed())
 
     def cropped(self) -> bool:
@@ -186,8 +186,8 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
                 problem = (
                     f"bears the number {number[1]}, but lies in the folder of {clip.subject_id} and is read as theirs"
                 )
-                mend = "move it if it is not theirs; s19/23_0502funnyerrors is so in public copies"
-                yield Fault(self._short(path), problem, mend)
+                fix = "move it if it is not theirs; s19/23_0502funnyerrors is so in public copies"
+                yield Fault(self._short(path), problem, fix)
 
     # --- the table ----------------------------------------------------------------------------------------------------
     @cached_property
@@ -220,8 +220,8 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
                 f"has no header, and the type of expression is not in column {place + 1}, where the owners have it"
             )
             header = ", ".join(known[0] for known in (*self.columns.values(), *self.optional.values()))
-            mend = f"use the table as its owners ship it, or write a header: {header}"
-            raise unusable(Fault(str(self._table), problem, mend))
+            fix = f"use the table as its owners ship it, or write a header: {header}"
+            raise unusable(Fault(str(self._table), problem, fix))
 
     @cached_property
     def _people(self) -> Mapping[str, str]:
@@ -250,7 +250,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
     def _lines(self) -> Iterable[Line]:
         return (Line(self._table, row) for row in self._rows)
 
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
         kind = _type([cells.text("type")])
         if not kind:
             cells.note(f"the cell type holds {cells.text('type')!r}", "write micro-expression or macro-expression")

@@ -100,13 +100,13 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
             raise ConfigError(f"table = {table!r} names one table, but part = 'all' reads three: choose a part.")
         self._parts = tuple(ROWS) if part == "all" else (part,)
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         unnamed = sum(clip.emotion is None for clip in self.clips())
         told = {"without emotion": f"{unnamed} clips"} if unnamed else {}
-        return {**super().facts(), "part": ", ".join(self._parts), **told}
+        return {**super().metadata(), "part": ", ".join(self._parts), **told}
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        return (*super().remarks(table_only=table_only), *filter(None, map(_odd_rate, self.clips())))
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
+        return (*super().notes(table_only=table_only), *filter(None, map(_odd_rate, self.clips())))
 
     @classmethod
     def write_example(cls, root: Path) -> None:
@@ -141,13 +141,13 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         for near in (*self._root.parents[:2], *folders(self._root)) if place is None and self._root.is_dir() else ():
             if elsewhere := _place_of(near, wanted):
                 where = elsewhere.relative_to(near) / next(p.name for p in entries(elsewhere) if wanted(p.name))
-                mend = f"give {near} instead, where {where.as_posix()} lies"
-                raise unusable(Fault(str(self._root), f"holds no {called}", mend))
+                fix = f"give {near} instead, where {where.as_posix()} lies"
+                raise unusable(Fault(str(self._root), f"holds no {called}", fix))
         found = find_files(place or self._root, wanted, called)
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
-            mend = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault(str(place), f"holds {len(found)} tables of the part {part}: {names}", mend))
+            fix = f"choose one, for instance table = {found[0].name!r}, or move the others away"
+            raise unusable(Fault(str(place), f"holds {len(found)} tables of the part {part}: {names}", fix))
         return found[0]
 
     @cached_property
@@ -165,10 +165,10 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         lacking = [_WRITTEN[part] for part in self._parts if part not in self._places]
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         problem = f"holds no frames of {', '.join(lacking)}, but {have}"
-        mend = f"copy the frames into it as {', '.join(f'{place}/<Filename>/00012.png' for place in lacking)}"
+        fix = f"copy the frames into it as {', '.join(f'{place}/<Filename>/00012.png' for place in lacking)}"
         near = [path for path in self._root.parents[:2] if all(_frames_of(path, part) for part in self._parts)]
-        mend = f"give {near[0]} instead, where they lie" if near else mend
-        return Fault(str(self._root), problem, mend)
+        fix = f"give {near[0]} instead, where they lie" if near else fix
+        return Fault(str(self._root), problem, fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         part = clip.labels["part"][0]
@@ -185,11 +185,11 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
                 odd = _contradiction(_identified(row), usual)
                 yield Line(file, row, {"part": part, **({"odd": odd} if odd else {})})
 
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         subject, video = subject_number(cells, 4), cells.required("video")
         check_own(cells, subject, video)
-        if "odd" in facts:
-            cells.note(facts["odd"], "correct the one or the other")
+        if "odd" in metadata:
+            cells.note(metadata["odd"], "correct the one or the other")
         return Clip(
             dataset="dfme",
             subject_id=subject,
@@ -197,9 +197,9 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
             video=video,
             fps=_rate(cells),
             **cells.times(),
-            emotion=self._emotion(cells, facts["part"]),
+            emotion=self._emotion(cells, metadata["part"]),
             action_units=parse_action_units(cells.text("action_units")),
-            labels={**cells.labels("action_units", "emotion id"), "part": (facts["part"],)},
+            labels={**cells.labels("action_units", "emotion id"), "part": (metadata["part"],)},
         )
 
     def _emotion(self, cells: RowReader, part: str) -> str | None:

@@ -98,14 +98,14 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         super().__init__(root, table=table)
         self._wanted, self._several = folder, several
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         several = sum(clip.emotion is None for clip in self.clips())
         told = {"without one emotion": f"{several} clips, whose Emotion has several words"} if several else {}
-        return {**super().facts(), **told}
+        return {**super().metadata(), **told}
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         found = [_contradicted(clip) for clip in self.clips()]
-        return (*super().remarks(table_only=table_only), *(remark for remark in found if remark))
+        return (*super().notes(table_only=table_only), *(remark for remark in found if remark))
 
     def cropped(self) -> bool:
         return self._found is not None and self._found[0] == "cropped"
@@ -152,7 +152,7 @@ gray_micro/S01/<fold_name>/<frame>.jpg ... or gray_micro_crop/S01/<fold_name>/<f
         return FrameFolder(next(filter(Path.is_dir, homes), homes[0]))
 
     # --- the table ----------------------------------------------------------------------------------------------------
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         units = cells.text("action_units")
         emotion, emotions = self._emotions(cells)
         still = tuple(map(str, still_units(units)))

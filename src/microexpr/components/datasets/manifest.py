@@ -101,7 +101,7 @@ class Manifest(Dataset):
         joined = {name: self._joined(name, columns) for name, columns in self._series.items()}
         return {**self._modalities, **joined}
 
-    def facts(self) -> Mapping[str, str]:
+    def metadata(self) -> Mapping[str, str]:
         counts = Counter(clip.dataset for clip in self.clips())
         return {
             "table": self._file.name,
@@ -113,9 +113,9 @@ class Manifest(Dataset):
     def _channel_facts(self) -> Mapping[str, str]:
         # A file alone, without its pictures, has facts too.
         try:
-            facts = {f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()}
+            metadata = {f"channels of {name}": ", ".join(kind.channels) for name, kind in self.modalities().items()}
             scaled = {f"scaling of {name}": kind.scaling for name, kind in self.modalities().items() if kind.scaling}
-            return {**facts, **scaled}
+            return {**metadata, **scaled}
         except DataError:
             return {}
 
@@ -215,8 +215,8 @@ class Manifest(Dataset):
         if len(set(kinds.values())) != 1 or name in self._modalities:
             told = "; ".join(f"{column} has {', '.join(kind.channels)}" for column, kind in kinds.items())
             problem = f"cannot join the series {name!r}: {told or 'it names no column'}"
-            mend = "join columns of one kind of picture (channels, range, scaling) under a name of its own"
-            raise unusable(Fault(str(self._file), problem, mend))
+            fix = "join columns of one kind of picture (channels, range, scaling) under a name of its own"
+            raise unusable(Fault(str(self._file), problem, fix))
         return next(iter(kinds.values()))
 
     def _columns(self, headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -231,8 +231,8 @@ class Manifest(Dataset):
         found = tuple(name for name in headers if name not in KNOWN and _all_pictures(rows, name))
         if not framed and not found:
             problem = f"names no pictures: it has the columns {', '.join(headers)}"
-            mend = "add the column frames (folders) with onset, apex and offset, or a column of paths to images"
-            raise unusable(Fault(str(self._file), problem, mend))
+            fix = "add the column frames (folders) with onset, apex and offset, or a column of paths to images"
+            raise unusable(Fault(str(self._file), problem, fix))
         return (FOLDER_MODALITY,) if framed else found
 
     def _read_row(self, row: Row, reading: _Reading) -> None:
@@ -280,8 +280,8 @@ class Manifest(Dataset):
             paths = list(reading.files(modality).values())
             if paths and not any(path.exists() for path in paths):
                 problem = f"none of the {len(paths)} paths of {modality} is there, beginning with {paths[0]}"
-                mend = f"put the pictures there; paths count from {self._root}"
-                raise unusable(Fault(str(self._file), problem, mend))
+                fix = f"put the pictures there; paths count from {self._root}"
+                raise unusable(Fault(str(self._file), problem, fix))
 
     # --- the pictures -------------------------------------------------------------------------------------------------
     @cached_property
@@ -304,8 +304,8 @@ class Manifest(Dataset):
         count = image.shape[-1]
         own = self._channels.get(modality)
         if own and len(own) != count:
-            mend = f"give {modality} {count} names in `channels`, in the order blue, green, red, or none"
-            raise unusable(Fault(str(file), f"is {size(image)}, but `channels` names {', '.join(own)}", mend))
+            fix = f"give {modality} {count} names in `channels`, in the order blue, green, red, or none"
+            raise unusable(Fault(str(file), f"is {size(image)}, but `channels` names {', '.join(own)}", fix))
         rgb = ("r", "g", "b")
         names = own or {1: ("grey",), 3: rgb, 4: rgb}.get(count) or tuple(f"c{n}" for n in range(count))
         high = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
@@ -341,9 +341,9 @@ class Manifest(Dataset):
 
     def _check_image(self, modality: str) -> list[Fault]:
         files = self._reading.files(modality)
-        mend = "copy it again, or make all of one size and kind"
+        fix = "copy it again, or make all of one size and kind"
         return [
-            Fault(f"{self._file.name}: {self._short(files[key])}", problem, mend, key)
+            Fault(f"{self._file.name}: {self._short(files[key])}", problem, fix, key)
             for key, problem in unlike(files).items()
         ]
 

@@ -74,7 +74,7 @@ Macro_Expression/... (single pictures; not read)""",
         "action_units": ("Action Units", "AU"),
         "emotion": ("Estimated Emotion", "Emotion"),
     }
-    optional: ClassVar[Mapping[str, tuple[str, ...]]] = {"remarks": ("remarks",)}
+    optional: ClassVar[Mapping[str, tuple[str, ...]]] = {"notes": ("notes",)}
     table_called: ClassVar[str] = "table MMEW_Micro_Exp.xlsx"
     frames_called: ClassVar[str] = "Micro_Expression/happiness/S03-01-002/1.jpg ..."
     one_clip_a_video: ClassVar[bool] = True
@@ -82,8 +82,8 @@ Macro_Expression/... (single pictures; not read)""",
     def __init__(self, root: Path, *, table: str | None = None) -> None:
         super().__init__(root, table=table)
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
-        found = super().remarks(table_only=table_only)
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
+        found = super().notes(table_only=table_only)
         return found if table_only else (*found, *self._misplaced())
 
     def cropped(self) -> bool:
@@ -101,7 +101,7 @@ Macro_Expression/... (single pictures; not read)""",
             (2, "S02-03-001", 1.0, 4.0, 8.0, 4, "disgust", None),
             (3, "S03-05-001", 1, 4, 8, "4+5", "fear", None),
         )
-        head = (*(known[0] for known in cls.columns.values()), "remarks")
+        head = (*(known[0] for known in cls.columns.values()), "notes")
         xlsx(root / "MMEW_Micro_Exp.xlsx", {"Sheet1": [head, *rows]})
         for _, video, _, apex, offset, _, emotion, _ in rows:
             name, last = str(video), int(str(offset).removesuffix(".0"))
@@ -158,7 +158,7 @@ Macro_Expression/... (single pictures; not read)""",
                     yield Fault(self._short(place), problem, "see which is right; the table's word is used", clip.key)
 
     # --- the table ----------------------------------------------------------------------------------------------------
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         video = cells.required("video")
         return Clip(
             dataset="mmew",
@@ -169,7 +169,7 @@ Macro_Expression/... (single pictures; not read)""",
             **cells.times(),
             emotion=cells.emotion("emotion", self.emotions),
             action_units=parse_action_units(cells.text("action_units")),
-            labels=cells.labels("action_units", "remarks"),
+            labels=cells.labels("action_units", "notes"),
         )
 
     def _release(self, reading: Reading) -> str:

@@ -123,9 +123,9 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         self._part, self._kind = part, kind
         self._alone = part == "micro"
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         unread = self._rows_beside[1] if self._part == "long" else ()
-        return (*super().remarks(table_only=table_only), *unread)
+        return (*super().notes(table_only=table_only), *unread)
 
     def cropped(self) -> bool:
         if self._place is None:
@@ -168,7 +168,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             wanted["type"] = optional.pop("type")
         return (Line(self._table, row) for row in find_rows(self._table, read_sheets(self._table), wanted, optional))
 
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip | None:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
         kind = _kind(cells) if self._part == "long" else "micro"
         if kind and self._kind not in (kind, "both"):
             return None
@@ -201,8 +201,8 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             if row is None:
                 return None, ""
             coded = row.emotion("emotion", self.emotions), row.text(OBJECTIVE)
-            for problem, mend in row.noted:
-                cells.note(f"{problem} (row {row.row.number} of {row.file.name})", mend)
+            for problem, fix in row.noted:
+                cells.note(f"{problem} (row {row.row.number} of {row.file.name})", fix)
             return coded
         objective = cells.text(OBJECTIVE)
         if objective and objective not in CLASSES:

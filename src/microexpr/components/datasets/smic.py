@@ -120,7 +120,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
         return (self._tableless(),) if table_only and not self._long else super().faults(table_only=table_only)
 
-    def remarks(self, *, table_only: bool = False) -> Sequence[Fault]:
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         if table_only and not self._long:
             return ()
         own = (
@@ -128,7 +128,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             if self._long
             else [*self._gaps(), *self._strangers()]
         )
-        return (*super().remarks(table_only=table_only), *self._misnamed(), *own)
+        return (*super().notes(table_only=table_only), *self._misnamed(), *own)
 
     def cropped(self) -> bool:
         inside = self._place.relative_to(self._root).parts if self._place else ("",)
@@ -176,8 +176,8 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             yield from ((camera, file) for file in files if is_table(file.name, camera))
 
     def _tableless(self) -> Fault:
-        mend = "check it with its pictures, or say part = 'long' for the recordings, which have one"
-        return Fault(str(self._root), "the short clips of SMIC have no table: their folders are the annotation", mend)
+        fix = "check it with its pictures, or say part = 'long' for the recordings, which have one"
+        return Fault(str(self._root), "the short clips of SMIC have no table: their folders are the annotation", fix)
 
     def _frames_root(self) -> Path | None:
         """Return the folder that holds the subjects; raw frames rather than cropped ones."""
@@ -199,14 +199,14 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         long = f"SMIC-E_raw image/{self._camera}_long/SMIC-{self._camera}-E/s01/s1_ne_01/image000001.jpg"
         wanted = long if self._long else f"{self._camera}/s1/micro/negative/s1_ne_01/image000001.bmp"
-        mend = f"copy the frames into it as {wanted}"
+        fix = f"copy the frames into it as {wanted}"
         others = [camera for camera in FPS if first_with([child(self._root, camera)], is_subject)]
         near = [path for path in self._root.parents[:4] if first_with([child(path, self._camera)], is_subject)]
         if others and not self._long:
-            mend = f"choose camera = {others[0]!r}, or {mend}"
+            fix = f"choose camera = {others[0]!r}, or {fix}"
         elif near and not self._long:
-            mend = f"give {near[0]} instead, where {self._camera} lies"
-        return Fault(str(self._root), f"holds no frames of {self._camera} ({wanted} ...), but {have}", mend)
+            fix = f"give {near[0]} instead, where {self._camera} lies"
+        return Fault(str(self._root), f"holds no frames of {self._camera} ({wanted} ...), but {have}", fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         found = () if self._long else self._found
@@ -249,8 +249,8 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             names = {"subject": subject, "video": path.name, "emotion": emotion}
             cells: dict[str, object] = {**names, "onset": onset, "offset": offset}
             told = {"others": others, "copies": [copy for copy in self._copies.get(path, ()) if copy not in others]}
-            facts = {what: ", ".join(map(self._short, paths)) for what, paths in told.items() if paths}
-            yield Line(path, Row(0, cells, self._short(path)), facts)
+            metadata = {what: ", ".join(map(self._short, paths)) for what, paths in told.items() if paths}
+            yield Line(path, Row(0, cells, self._short(path)), metadata)
 
     @cached_property
     def _copies(self) -> Mapping[Path, Sequence[Path]]:
@@ -311,15 +311,15 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             yield Fault(f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
 
     # --- both ---------------------------------------------------------------------------------------------------------
-    def _clip(self, cells: RowReader, facts: Mapping[str, str]) -> Clip:
+    def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         subject, video = subject_of(cells.required("subject")), cells.required("video")
         if cells.text("subject") and not subject:
             cells.note(f"the cell subject holds {cells.text('subject')!r}", "write the subject's number, 1 to 20")
         check_name(cells, subject, video)
-        if "others" in facts:
-            cells.note(f"this clip has other folders: {facts['others']}", "keep one of them")
-        if "copies" in facts:
-            problem = f"begins with the same frame as {facts['copies']} and has as many: one is a copy of the other"
+        if "others" in metadata:
+            cells.note(f"this clip has other folders: {metadata['others']}", "keep one of them")
+        if "copies" in metadata:
+            problem = f"begins with the same frame as {metadata['copies']} and has as many: one is a copy of the other"
             cells.note(problem, "delete the one that the owners do not ship")
         first, onset = (plain(cells.row.cells.get(name)) for name in (LABELS["first frame"], "onset"))
         if self._long and first.isdecimal() and onset.isdecimal() and int(onset) < int(first):
@@ -337,7 +337,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             onset=None if empty else cells.number("onset"),
             offset=None if empty else cells.number("offset"),
             emotion=self._emotion(cells, video),
-            labels=self._labels(cells, video, facts),
+            labels=self._labels(cells, video, metadata),
         )
 
     def _emotion(self, cells: RowReader, video: str) -> str | None:
@@ -352,10 +352,10 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         cells.note(f"lies in a folder of no known emotion, {found!r}", f"rename it: {', '.join(self.emotions)}")
         return None
 
-    def _labels(self, cells: RowReader, video: str, facts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    def _labels(self, cells: RowReader, video: str, metadata: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         if self._long:
             told = {label: cells.text(column) for label, column in (*LABELS.items(), ("length", "length"))}
-            return {label: (text,) for label, text in {**told, **facts}.items() if text}
+            return {label: (text,) for label, text in {**told, **metadata}.items() if text}
         return {"challenge name": (re.sub(r"^s(?=[0-9]_)", "s0", video),)} if self._camera == "HS" else {}
 
     def _release(self, reading: Reading) -> str:

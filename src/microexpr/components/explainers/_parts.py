@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from microexpr.core.errors import ConfigError
-from microexpr.core.interfaces import FittedOnce, ViewSpec
+from microexpr.core.interfaces import FrozenBackbone, ViewSpec
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def trial(view: ViewSpec) -> Float[Tensor, "1 t c h w"]:
 
 def network(model: object, name: str, what: str) -> nn.Module:
     """Return the model where it is learnt through gradients; raises ConfigError."""
-    if not isinstance(model, nn.Module) or isinstance(model, FittedOnce):
+    if not isinstance(model, nn.Module) or isinstance(model, FrozenBackbone):
         raise ConfigError(
             f"{name} is no network that is trained from end to end, so that there is no {what}: take occlusion, "
             "which needs nothing but predictions."

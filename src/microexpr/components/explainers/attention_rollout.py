@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from microexpr.components.explainers._parts import enlarged, network, ready, trial
 from microexpr.components.explainers._tracing import traced
 from microexpr.core.errors import ConfigError
-from microexpr.core.interfaces import Looked, ViewSpec, explainers
+from microexpr.core.interfaces import Attribution, ViewSpec, explainers
 
 if TYPE_CHECKING:
     from microexpr.core.interfaces import Predictor
@@ -61,7 +61,7 @@ class AttentionRollout:
 
     def __call__(
         self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
-    ) -> Looked:
+    ) -> Attribution:
         module = network(model, "the model", "attention to roll out")
         transformers = _transformers(module)
         maps = []
@@ -71,7 +71,7 @@ class AttentionRollout:
             rolled = [_rolled(net, layers) for net, layers in zip(transformers, seen, strict=True)]
             maps.append(torch.stack([enlarged(found, view) for found in rolled]).mean(0))
         height, width = transformers[0].patch_embed.grid_size
-        return Looked(torch.stack(maps).float().cpu().numpy(), (height, width))
+        return Attribution(torch.stack(maps).float().cpu().numpy(), (height, width))
 
 
 def _transformers(module: nn.Module) -> list[Any]:

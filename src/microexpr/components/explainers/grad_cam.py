@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from microexpr.components.explainers._parts import enlarged, network, ready, resized, trial
 from microexpr.components.explainers._tracing import Last, mixed_after, traced
 from microexpr.core.errors import ConfigError
-from microexpr.core.interfaces import Looked, ViewSpec, explainers
+from microexpr.core.interfaces import Attribution, ViewSpec, explainers
 
 if TYPE_CHECKING:
     from microexpr.core.interfaces import Predictor
@@ -65,7 +65,7 @@ class GradCam:
 
     def __call__(
         self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
-    ) -> Looked:
+    ) -> Attribution:
         module = network(model, "the model", "gradient to follow")
         maps, places = [], (0, 0)
         for row, number in zip(x, classes, strict=True):  # one by one: frames of a view may be rows of a batch
@@ -76,7 +76,7 @@ class GradCam:
             weighted = _joined(last, gradients)
             places = weighted.shape[1], weighted.shape[2]
             maps.append(enlarged(weighted.clamp(min=0), view))
-        return Looked(torch.stack(maps).float().cpu().numpy(), places)
+        return Attribution(torch.stack(maps).float().cpu().numpy(), places)
 
 
 def _score(module: nn.Module, x: Float[Tensor, "1 t c h w"], number: int) -> Float[Tensor, ""]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from microexpr.components.explainers._parts import ready
 from microexpr.core.errors import ConfigError
 from microexpr.core.flow import PLANES
-from microexpr.core.interfaces import Looked, ViewSpec, explainers
+from microexpr.core.interfaces import Attribution, ViewSpec, explainers
 
 if TYPE_CHECKING:
     from microexpr.core.interfaces import Predictor
@@ -59,7 +59,7 @@ class Occlusion:
 
     def __call__(
         self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
-    ) -> Looked:
+    ) -> Attribution:
         _, height, width, _ = view.shape
         side = max(1, round(self.patch * min(height, width)))
         downs, acrosses = (_starts(length, side, max(1, round(self.stride * side))) for length in (height, width))
@@ -75,7 +75,7 @@ class Occlusion:
                 total[place] += loss
                 times[place] += 1
             made[:] = np.maximum(total / times, 0)
-        return Looked(maps, (len(downs), len(acrosses)))
+        return Attribution(maps, (len(downs), len(acrosses)))
 
     def _covered(
         self, row: Float[Tensor, "t c h w"], patches: list[tuple[slice, slice]], view: ViewSpec

@@ -60,7 +60,7 @@ class MotionInput(nn.Module):
         # Batch normalisation and pooling of few maps are twice as fast on a CPU with the maps of a place side by side.
         return ((self._stacked(x) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def see(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
+    def fit_statistics(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
         """Take mean and standard deviation of each map over all training views and places."""
         count, total, squares = 0, torch.zeros(()), torch.zeros(())
         for batch in batches:

@@ -29,7 +29,7 @@ class Start:
         """Names of the published weights, for ``microexpr weights fetch``."""
         return tuple(self.architecture.tags.values())
 
-    def facts(self, view: ViewSpec) -> Mapping[str, str]:
+    def metadata(self, view: ViewSpec) -> Mapping[str, str]:
         """Return the name and sha256 of the weights; raises ConfigError or WeightsError where there are none."""
         if self.weights == "hub":  # asked, not fetched: a check stays quick
             tag = self._tag(view)
@@ -55,7 +55,7 @@ class Start:
         return tag
 
 
-def joined(facts: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
+def joined(metadata: Sequence[Mapping[str, str]]) -> Mapping[str, str]:
     """Return the facts of several networks as one: names and sha256 in their order, what is alike once."""
-    told = {key: dict.fromkeys(each[key] for each in facts if key in each) for key in ("weights", "sha256")}
+    told = {key: dict.fromkeys(each[key] for each in metadata if key in each) for key in ("weights", "sha256")}
     return {key: " + ".join(values) for key, values in told.items() if values}

@@ -84,7 +84,7 @@ class CnnConvLstmVit:
         check_frames("cnn_convlstm_vit", view, LEAST)
         check_side("cnn_convlstm_vit", view, SMALLEST)
         self._start.architecture.check(one_frame(view), 0, self.weights != "random")
-        return self._start.facts(view)
+        return self._start.metadata(view)
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

@@ -64,7 +64,7 @@ class MobileVitSvm:
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         self.architecture.check(view, 0, self.weights != "random")
-        return self._start.facts(view)
+        return self._start.metadata(view)
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

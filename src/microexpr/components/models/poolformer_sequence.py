@@ -82,7 +82,7 @@ class PoolFormerSequence:
                 "one view: sampling uniform (with count), onset_apex_offset or onset_apex."
             )
         self.architecture.check(one_frame(view), self.frozen_stages, self._start.weights != "random")
-        return self._start.facts(view)
+        return self._start.metadata(view)
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

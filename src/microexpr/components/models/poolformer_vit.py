@@ -150,7 +150,7 @@ class PoolFormerViT:
         self._apex(view.shape[0])
         for (member, frozen), start in zip(self._members, self._starts, strict=True):
             member.check(one_frame(view), frozen, start.weights != "random")
-        return joined([start.facts(view) for start in self._starts])
+        return joined([start.metadata(view) for start in self._starts])
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

@@ -63,7 +63,7 @@ class VisionModel:
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         """Raise ConfigError or WeightsError if it could not be built; return the name and sha256 of its weights."""
         self.architecture.check(view, self.frozen_stages, self.weights != "random")
-        return self._start.facts(view)
+        return self._start.metadata(view)
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)

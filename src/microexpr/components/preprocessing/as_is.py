@@ -16,7 +16,7 @@ from microexpr.core.interfaces import ClipFrames, Frames, preprocessors
 class AsIs:
     """Show every frame as it is; all frames of a database must be of one size."""
 
-    wants_raw: ClassVar[bool] = False
+    requires_uncropped: ClassVar[bool] = False
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         pixels = frames.pixels(numbers)

@@ -48,7 +48,7 @@ class Crop:
     border: Border = "clamp"
     detector: str = "dlib_hog"
 
-    wants_raw: ClassVar[bool] = True
+    requires_uncropped: ClassVar[bool] = True
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         source = frames.pixels(numbers)

@@ -85,9 +85,9 @@ class EulerianMagnification:
         return _inside(self.of)
 
     @property
-    def wants_raw(self) -> bool:
+    def requires_uncropped(self) -> bool:
         """As the preprocessing that is magnified."""
-        return self._inner.wants_raw
+        return self._inner.requires_uncropped
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         onset, rate = self._starts(frames.clip, numbers)

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.flow import MOTION
 from microexpr.core.interfaces import Frames, Modality
 
@@ -35,7 +35,7 @@ def check_brightness(name: str, incoming: Modality) -> None:
 def check_time(name: str, clip: Clip) -> None:
     """Raise UnfitError for ready images: what comes one after the other there is no time."""
     if clip.onset is None:
-        raise UnfitError(
+        raise IncompatibleError(
             f"representation {name} is made of frames, and {clip.key} is a ready image without time; take "
             'representation = "pixels" with a model that looks at pictures.'
         )

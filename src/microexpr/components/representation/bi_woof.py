@@ -13,7 +13,7 @@ from microexpr.components.representation._frames import check_brightness, check_
 from microexpr.core import flow as motion
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
-from microexpr.core.errors import UnfitError
+from microexpr.core.errors import IncompatibleError
 from microexpr.core.flow import Method, Preset
 from microexpr.core.interfaces import Frames, Modality, View, representations
 
@@ -48,10 +48,10 @@ class BiWoof:
     bins: Annotated[int, Field(ge=2, le=72)] = 8
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = False
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = False
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return a channel a bin; raises ConfigError for pictures that are flow already."""
         check_brightness("bi_woof", incoming)
         motion.check_method(self.method)
@@ -61,7 +61,7 @@ class BiWoof:
         check_time("bi_woof", clip)
         height, width = view.pixels.shape[1:3]
         if min(height, width) < self.blocks:
-            raise UnfitError(
+            raise IncompatibleError(
                 f"representation bi_woof: pictures of {width}x{height} pixels are too small for {self.blocks}x"
                 f"{self.blocks} blocks; take a larger size in the preprocessing, or fewer blocks."
             )

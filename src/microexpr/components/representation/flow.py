@@ -68,10 +68,10 @@ class Flow:
     limit: Percent = 3.0
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = False
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = False
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return u, v and strain; raises ConfigError for pictures that are flow already."""
         check_brightness("flow", incoming)
         motion.check_method(self.method)
@@ -115,10 +115,10 @@ class FlowPolar:
     still: Annotated[float, Field(ge=0, le=100)] = 0.05
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = False
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = False
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return magnitude, cosine and sine; raises ConfigError for pictures that are flow already."""
         check_brightness("flow_polar", incoming)
         motion.check_method(self.method)

@@ -13,7 +13,7 @@ from microexpr.components.representation._frames import check_brightness, check_
 from microexpr.core import flow as motion
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, UnfitError
+from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.interfaces import Frames, Modality, View, representations
 
 Radius = Annotated[int, Field(ge=1, le=16)]
@@ -53,7 +53,7 @@ class LbpTop:
     uniform: bool = False
 
     cached: ClassVar[bool] = True
-    any_length: ClassVar[bool] = True
+    fixed_length: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         needed = 2 * self.radii[2] + 1
@@ -64,11 +64,11 @@ class LbpTop:
             )
 
     @property
-    def least(self) -> int:
+    def min_frames(self) -> int:
         """Two frames that can be interpolated, or a frame with neighbours in time."""
         return 2 if self.frames else 2 * self.radii[2] + 1
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return the three planes; raises ConfigError for pictures that are flow already."""
         check_brightness("lbp_top", incoming)
         return Modality(motion.PLANES, 0.0, 1.0)
@@ -127,7 +127,7 @@ def _histograms(
 def _check_size(shape: tuple[int, ...], radii: tuple[int, int, int], blocks: int) -> None:
     height, width = shape
     if min(height - 2 * radii[1], width - 2 * radii[0]) < blocks:
-        raise UnfitError(
+        raise IncompatibleError(
             f"representation lbp_top: pictures of {width}x{height} pixels are too small for {blocks}x{blocks} blocks; "
             "take a larger size in the preprocessing, or fewer blocks."
         )

@@ -25,10 +25,10 @@ class FrameDifference:
     """
 
     cached: ClassVar[bool] = False
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = False
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = False
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return the range of differences; raises ConfigError for pictures that are flow already."""
         check_pictures("frame_difference", incoming)
         most = incoming.high - incoming.low
@@ -57,10 +57,10 @@ class DynamicImage:
     scaling: Literal["minmax", "centred"] = "minmax"
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = True
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = True
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return the same channels; raises ConfigError for pictures that are flow already."""
         check_pictures("dynamic_image", incoming)
         if self.scaling == "minmax":
@@ -107,10 +107,10 @@ class TemporalInterpolation:
     frames: Annotated[int, Field(ge=2, le=512)] = 10
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = True
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = True
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return the same channels; raises ConfigError for pictures that are flow already."""
         check_pictures("tim", incoming)
         return incoming

@@ -18,10 +18,10 @@ class Pixels:
     """The preprocessed frames themselves."""
 
     cached: ClassVar[bool] = False
-    least: ClassVar[int] = 1
-    any_length: ClassVar[bool] = False
+    min_frames: ClassVar[int] = 1
+    fixed_length: ClassVar[bool] = False
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return what the frames hold, unchanged."""
         return incoming
 

@@ -60,10 +60,10 @@ class TemporalPolarity:
     size: Side | None = None
 
     cached: ClassVar[bool] = True
-    least: ClassVar[int] = 2
-    any_length: ClassVar[bool] = True
+    min_frames: ClassVar[int] = 2
+    fixed_length: ClassVar[bool] = True
 
-    def gives(self, incoming: Modality) -> Modality:
+    def output_spec(self, incoming: Modality) -> Modality:
         """Return the counts of both polarities and the time; raises ConfigError for pictures that are flow already."""
         check_brightness("temporal_polarity", incoming)
         return Modality(CHANNELS, 0.0, 1.0)

@@ -22,7 +22,7 @@ class ApexFrame:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [(times(clip, self.missing_apex)[1],)]
@@ -39,7 +39,7 @@ class KeyFrameSequence:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 3
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [(number,) for number in times(clip, self.missing_apex)]
@@ -61,7 +61,7 @@ class MultiFrameSampling:
     drop: bool = True
     missing_apex: Missing = "refuse"
 
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.nominal:
@@ -97,7 +97,7 @@ class ReadyImage:
     count: Annotated[int, Field(ge=1, le=64)] = 1
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = False
+    uses_annotations: ClassVar[bool] = False
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         if clip.onset is not None:

@@ -26,7 +26,7 @@ class OnsetApex:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [times(clip, self.missing_apex)[:2]]
@@ -44,7 +44,7 @@ class ApexOffset:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [times(clip, self.missing_apex)[1:]]
@@ -62,7 +62,7 @@ class OnsetApexOffset:
     missing_apex: Missing = "refuse"
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [times(clip, self.missing_apex)]
@@ -74,7 +74,7 @@ class WholeClip:
     """Every frame from onset to offset in one view; needs no apex. Clips differ in length, which not all can take."""
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         onset, offset = ends(clip)
@@ -93,7 +93,7 @@ class Uniform:
     count: Annotated[int, Field(ge=2, le=512)] = 10
 
     nominal: ClassVar[int] = 1
-    by_coded_times: ClassVar[bool] = True
+    uses_annotations: ClassVar[bool] = True
 
     def __call__(self, clip: Clip) -> Sequence[View]:
         return [tuple(int(number) for number in np.linspace(*ends(clip), self.count).round())]

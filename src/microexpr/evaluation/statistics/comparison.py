@@ -88,7 +88,7 @@ class Comparison:
     power: float
     changed: tuple[Changed, ...]
     """Clips that one of the two has right and the other wrong, in the order of `a`."""
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
     trained: Trained = UNKNOWN
     """How the two were trained, and so what the tests hold fixed."""
 
@@ -190,7 +190,7 @@ def compare(
         detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
         power=power,
         changed=tuple(_changed(a, b)),
-        remarks=tuple(filter(None, [trained.caveat, *_remarks(unit, swapped, counted, odds, ranked, precise[unit])])),
+        notes=tuple(filter(None, [trained.caveat, *_remarks(unit, swapped, counted, odds, ranked, precise[unit])])),
         trained=trained,
     )
 

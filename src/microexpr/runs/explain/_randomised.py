@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from microexpr.config.study import rng_for
-from microexpr.core.interfaces import FittedOnce, Fold, Seeing
+from microexpr.core.interfaces import FitsStatistics, Fold, FrozenBackbone
 from microexpr.data.cache import Views
 from microexpr.learning import learners as engine
 from microexpr.learning.checkpoint import load_model
@@ -50,7 +50,7 @@ def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) 
     for number in range(count):
         rng = rng_for(plan.experiment.seed, f"randomised/{fold.name}/{number}")
         seed = int(rng.integers(2**31))
-        if isinstance(kept, nn.Module) and not isinstance(kept, FittedOnce):
+        if isinstance(kept, nn.Module) and not isinstance(kept, FrozenBackbone):
             fresh = built(plan, seed)
             for part, known in zip(_seeing(fresh), _seeing(kept), strict=True):
                 part.load_state_dict(known.state_dict())
@@ -70,7 +70,7 @@ def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) 
 
 
 def _seeing(model: nn.Module) -> list[nn.Module]:
-    return [part for part in model.modules() if isinstance(part, Seeing)]
+    return [part for part in model.modules() if isinstance(part, FitsStatistics)]
 
 
 def alike(

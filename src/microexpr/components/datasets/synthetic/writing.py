@@ -191,10 +191,10 @@ def table(clips: Sequence[ClipPlan]) -> bytes:
 
 def _undated(raw: io.BytesIO) -> bytes:
     """Take the time of writing out of an Excel file."""
-    stamp, fixed = rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>" + f"{_EPOCH:%Y-%m-%dT%H:%M:%SZ}".encode()
+    caveat, fixed = rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>" + f"{_EPOCH:%Y-%m-%dT%H:%M:%SZ}".encode()
     clean = io.BytesIO()
     with zipfile.ZipFile(raw) as old, zipfile.ZipFile(clean, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             entry = zipfile.ZipInfo(name, date_time=(2000, 1, 1, 0, 0, 0))
-            new.writestr(entry, re.sub(stamp, fixed, old.read(name)), zipfile.ZIP_DEFLATED)
+            new.writestr(entry, re.sub(caveat, fixed, old.read(name)), zipfile.ZIP_DEFLATED)
     return clean.getvalue()
