@@ -263,7 +263,7 @@ def _left_out(labels: LabelSet, name: str, factory: type[Dataset]) -> Iterator[s
 def main(arguments: Sequence[str]) -> None:
     """Write the page of components to the file named, and those of databases into `databases/` beside it."""
     if len(arguments) != 1:
-        raise UsageError("name the file to write: python -m tools.component_pages docs/components.md")
+        raise UsageError("E105", "name the file to write: python -m tools.component_pages docs/components.md")
     file = Path(arguments[0])
     write_atomically(file, components_page())
     pages = database_pages()

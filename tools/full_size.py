@@ -62,7 +62,7 @@ accelerator, the most that torch held there. Absolute times are those of one mac
 def main(arguments: Sequence[str]) -> None:
     """Measure what is not there yet and write the page."""
     if len(arguments) != 3:
-        raise UsageError("python -m tools.full_size STUDY OUT PAGE")
+        raise UsageError("E105", "python -m tools.full_size STUDY OUT PAGE")
     file, out, page = map(Path, arguments)
     rows = measured(load(Study, file), make_folder(out))
     data = page.with_suffix(".json")

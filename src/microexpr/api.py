@@ -422,7 +422,7 @@ def weights_tags(names: Sequence[str]) -> list[str]:
     for name in names:
         tags: Sequence[str] = [name] if "." in name else getattr(models.build(name, {}), "tags", ())
         if not tags:
-            raise WeightsError(f"there are no published weights of {name}; it is trained from scratch.")
+            raise WeightsError("E501", f"there are no published weights of {name}; it is trained from scratch.")
         found += tags
     return list(dict.fromkeys(found))
 
@@ -476,12 +476,13 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
         for name in sorted(set(data) - wanted):
             datasets.get(name)  # says so where there is no such database
             raise UsageError(
-                f"--data {name}=... is not asked for: this experiment's datasets are {', '.join(sorted(wanted))}."
+                "E105",
+                f"--data {name}=... is not asked for: this experiment's datasets are {', '.join(sorted(wanted))}.",
             )
         return {name: Path(folder) for name, folder in data.items()}
     if len(experiment.datasets) > 1:
         names = ", ".join(f"{item.name}=DIR" for item in experiment.datasets)
-        raise UsageError(f"this experiment joins several databases; say where each is: --data {names}.")
+        raise UsageError("E105", f"this experiment joins several databases; say where each is: --data {names}.")
     return {experiment.datasets[0].name: Path(data)}
 
 
@@ -493,6 +494,6 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     progress = chosen.pop("progress", None) or Silent()
     for name in ("workers", "jobs"):
         if chosen.get(name, 1) < 1:
-            raise ConfigError(f"{name}: at least one process is needed.")
+            raise ConfigError("E104", f"{name}: at least one process is needed.")
     begin_run()
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)

@@ -367,7 +367,7 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
     for skip in (False, True):
         workspace = Workspace(Options({"casme2": sound}, tmp_path / "out", skip_invalid=skip))
         plan = workspace.plan(recipe)
-        faults = [Fault(clip.key, "no face", "look at its frames", clip.key) for clip in plan.data.clips]
+        faults = [Fault("E201", clip.key, "no face", "look at its frames", clip.key) for clip in plan.data.clips]
         with (
             mock.patch.object(type(plan.data.cache), "prepare", return_value=faults),
             pytest.raises(DataError, match="all 12 clips have faults, so nothing is left to run") as told,

@@ -169,7 +169,7 @@ class Scene:
 
     def boxes(self, numbers, detector):
         if not self.faces:
-            raise NoFaceError("none")
+            raise NoFaceError("E203", "none")
         return np.array([(20 + n % 3, 10, 52 + n % 3, 44) for n in numbers], float)
 
 

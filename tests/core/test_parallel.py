@@ -11,7 +11,7 @@ from microexpr.core.parallel import in_processes
 
 def _halve(number):
     if number == 2:
-        raise DataError("two is odd today")
+        raise DataError("E201", "two is odd today")
     return number / 2
 
 

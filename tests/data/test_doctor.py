@@ -388,7 +388,12 @@ def test_kinds_keep_the_words_and_lose_names_and_numbers():
     assert kind("the clip's folder is missing") == "the clip's folder is missing"
     assert kind("unknown emotion 'joy' (did you mean 'fear'?)") == kind("unknown emotion 'x' (did you mean 'y'?)")
     assert kind("is a link to /a/b c") != kind("is empty")
-    faults = [Fault("a", "x 1", "m"), Fault("b", "y", "m", "k"), Fault("c", "y", "m", "l"), Fault("d", "x 2", "m")]
+    faults = [
+        Fault("E201", "a", "x 1", "m"),
+        Fault("E201", "b", "y", "m", "k"),
+        Fault("E201", "c", "y", "m", "l"),
+        Fault("E201", "d", "x 2", "m"),
+    ]
     assert [[fault.where for fault in group] for group in alike(faults)] == [["a", "d"], ["b", "c"]]
 
 

@@ -127,7 +127,7 @@ def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
 
     def refusing(*given, **settings):
         if settings["method"] == "bca":
-            raise ConfigError("a BCa interval cannot be given: all resamples lie on one side of the score.")
+            raise ConfigError("E104", "a BCa interval cannot be given: all resamples lie on one side of the score.")
         return real(*given, **settings)
 
     monkeypatch.setattr(intervals, "bootstrap", refusing)

@@ -242,7 +242,7 @@ def test_other_clips_under_the_same_key_are_refused(experiment, database, tmp_pa
     go(short, database, tmp_path)
     space = workspace(database, tmp_path, skip_invalid=True)
     plan = space.plan(short)
-    plan.data.leave_out([Fault("x", "y", "z", plan.data.clips[0].key)])
+    plan.data.leave_out([Fault("E201", "x", "y", "z", plan.data.clips[0].key)])
     space.prepare([plan])
     with pytest.raises(StoreError, match="other clips were left out"):
         run(plan, space)

@@ -94,7 +94,7 @@ class Faceless:
 
     def __call__(self, frames: ClipFrames, numbers: Any) -> Frames:
         if frames.clip.onset in numbers:
-            raise NoFaceError(f"no face in frame {frames.clip.onset}")
+            raise NoFaceError("E203", f"no face in frame {frames.clip.onset}")
         return self.of(frames, numbers)
 
 

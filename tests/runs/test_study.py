@@ -460,7 +460,7 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
 
     def failing(plan, fold, *rest):
         if plan.experiment.sampling.name == "kfs":
-            raise TrainingError("the loss is not finite")
+            raise TrainingError("E701", "the loss is not finite")
         return real(plan, fold, *rest)
 
     monkeypatch.setattr(experiments, "run_fold", failing)

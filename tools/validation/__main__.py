@@ -92,7 +92,7 @@ def _page(file: Path) -> str:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}.") from None
+        raise ConfigError("E104", f"{file} cannot be read: {error}.") from None
     filled(text, dict.fromkeys(TABLES, ""))
     return text
 
@@ -180,7 +180,9 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
         made = f"{mark}\n{table}\n<!-- end -->"
         found = re.findall(f"{re.escape(mark)}.*?<!-- end -->", page, flags=re.DOTALL)
         if len(found) != 1:
-            raise ConfigError(f"the page has {len(found)} times {mark} ... <!-- end -->; it must have each table once.")
+            raise ConfigError(
+                "E104", f"the page has {len(found)} times {mark} ... <!-- end -->; it must have each table once."
+            )
         page = page.replace(found[0], made)
     return page
 

@@ -77,7 +77,7 @@ def check_axes(study: Study, conditions: Sequence[Condition] = CONDITIONS) -> No
     missing = sorted(asked - set(titles(study.axes)))
     if missing:
         raise ConfigError(
-            f"{study.name}: its grid does not vary {', '.join(missing)}, so that no claim of it can be judged."
+            "E104", f"{study.name}: its grid does not vary {', '.join(missing)}, so that no claim of it can be judged."
         )
 
 
@@ -90,7 +90,7 @@ def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
         options = Options({"casme2": Rendered(Path(box) / "data", spec)}, Path(box))
         found = factorial.effects(grids.run(study, Workspace(options)))
     if found is None or found["problem"]:
-        raise ConfigError(f"{condition.name}, seed {seed}: {found and found['problem']}")
+        raise ConfigError("E104", f"{condition.name}, seed {seed}: {found and found['problem']}")
     return {"condition": condition.name, "seed": seed, "verdict": found["verdict"], "effects": found["effects"]}
 
 

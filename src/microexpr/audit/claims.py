@@ -71,7 +71,7 @@ def printed(text: str) -> Printed:
     """
     found = re.fullmatch(r"\s*(?P<number>[+-]?\d*\.?\d+)\s*(?P<percent>%?)\s*", text)
     if found is None:
-        raise UsageError(f"{text!r} is no number as papers print it, such as 0.71 or 71.2%.")
+        raise UsageError("E105", f"{text!r} is no number as papers print it, such as 0.71 or 71.2%.")
     number = found["number"]
     hundred = 100 if found["percent"] else 1
     unit = 10.0 ** -len(number.partition(".")[2]) if "." in number or found["percent"] else 0.0
@@ -98,12 +98,14 @@ def _verdict(
 ) -> dict[str, Any]:
     name, sign, number = text.partition("=")
     if not sign:
-        raise UsageError(f"--claims takes name=value with commas between, not {text.strip()!r}: uf1=0.71,uar=0.70.")
+        raise UsageError(
+            "E105", f"--claims takes name=value with commas between, not {text.strip()!r}: uf1=0.71,uar=0.70."
+        )
     claim, quantity = printed(number), _claimed(name.strip(), claimable, without)
     if claim.value > 1:
-        raise UsageError(f"--claims {text.strip()}: a score lies in 0..1; write per cent as {claim.value:g}%.")
+        raise UsageError("E105", f"--claims {text.strip()}: a score lies in 0..1; write per cent as {claim.value:g}%.")
     if claim.value < (-1 if quantity.name in SIGNED else 0):
-        raise UsageError(f"--claims {text.strip()}: {quantity.name} cannot be {claim.text}; mend the claim.")
+        raise UsageError("E105", f"--claims {text.strip()}: {quantity.name} cannot be {claim.text}; mend the claim.")
     holds = claim.rounded_from(quantity.value)
     cut = not holds and claim.cut_from(quantity.value)
     equals = [] if holds or cut else [item for item in found if claim.rounded_from(item.value)]
@@ -133,11 +135,12 @@ def _claimed(name: str, found: Sequence[Quantity], without: Mapping[str, str]) -
     here = {item.name.casefold(): item for item in found if item.scope == scope}
     if wanted not in here:
         if wanted in without:
-            raise UsageError(f"--claims: {name} {without[wanted]}.")
+            raise UsageError("E105", f"--claims: {name} {without[wanted]}.")
         known = [*here, *NAMES]
         raise UsageError(
+            "E105",
             f"--claims: unknown quantity {name!r}{suggest(wanted, known)}. Known: {', '.join(here)}; with a database "
-            f"before it, as in {list(scopes.values())[-1]}.uf1."
+            f"before it, as in {list(scopes.values())[-1]}.uf1.",
         )
     return here[wanted]
 

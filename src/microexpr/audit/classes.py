@@ -37,12 +37,12 @@ class Classes:
             self.names = _in_order(true if len(true) > 1 else seen)
         self.number = {label_of(name): at for at, name in enumerate(self.names)}
         if given and len(self.number) < len(self.names):
-            raise UsageError(f"--classes names a class twice: {', '.join(given)}.")
+            raise UsageError("E105", f"--classes names a class twice: {', '.join(given)}.")
         for at in range(len(self.names) if given else 0):
             self.number.setdefault(str(at), at)
         lacking = sorted({label_of(clip.label) for clip in truth or ()} - set(self.number))
         if lacking:
-            raise UsageError(f"--classes {','.join(self.names)}: the truth also has {', '.join(lacking)}.")
+            raise UsageError("E105", f"--classes {','.join(self.names)}: the truth also has {', '.join(lacking)}.")
 
     def of(self, word: str) -> int:
         return self.number.get(label_of(word), -1)
@@ -60,11 +60,11 @@ class Classes:
                     outside[label_of(word)].add(line.number)
         for word in sorted(outside.keys() & self.unlabelled):
             fix = ", ".join(filter(None, ("write the label", way)))
-            yield Fault(f"{file.name}, line {runs(outside.pop(word))}", "has no label", fix)
+            yield Fault("E201", f"{file.name}, line {runs(outside.pop(word))}", "has no label", fix)
         groups = [list(outside)] if len(outside) > MANY else [[word] for word in outside]
         for words in filter(None, groups):
             numbers = set().union(*(outside[word] for word in words))
-            yield Fault(f"{file.name}, line {runs(numbers)}", *self._outside(words, way))
+            yield Fault("E201", f"{file.name}, line {runs(numbers)}", *self._outside(words, way))
 
     def _outside(self, outside: Sequence[str], way: str) -> tuple[str, str]:
         """Return what is wrong with labels that are no class, and the ways out."""

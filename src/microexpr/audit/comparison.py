@@ -81,7 +81,7 @@ def compare_all(
     or label sets differ.
     """
     if not 2 <= len(results) <= len(ascii_uppercase):
-        raise UsageError(f"name two to {len(ascii_uppercase)} results to compare, not {len(results)}.")
+        raise UsageError("E105", f"name two to {len(ascii_uppercase)} results to compare, not {len(results)}.")
     stored = _apart(results)
     given = [Predictions.of(each.name, each.predictions(), each.metadata["classes"]) for each in stored]
     first, *others = align(*given)
@@ -109,7 +109,8 @@ def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
         folder = (stored.folder or place).resolve()
         if folder in found:
             raise UsageError(
-                f"{place} is named twice, and a result does not differ from itself. Name results of other experiments."
+                "E105",
+                f"{place} is named twice, and a result does not differ from itself. Name results of other experiments.",
             )
         found[folder] = stored
     return tuple(found.values())
@@ -119,15 +120,16 @@ def _only(place: Path) -> Stored:
     """Return the one experiment of a folder; refuse one that is not finished."""
     judged = [each for each in read(place) if each.experiment.model.name not in BLIND]
     if not judged:
-        raise StoreError(f"{place} holds only models that look at no picture; name another result to compare.")
+        raise StoreError("E601", f"{place} holds only models that look at no picture; name another result to compare.")
     if len(judged) > 1:
         listed = "".join(f"\n  {place}/results/{each.key}: {each.name}" for each in judged)
-        raise StoreError(f"{place} holds {len(judged)} experiments; name one of them:{listed}")
+        raise StoreError("E601", f"{place} holds {len(judged)} experiments; name one of them:{listed}")
     (stored,) = judged
     if stored.division is not None and stored.unfinished:
         raise StoreError(
+            "E601",
             f"{place} is not finished: {len(stored.folds)} of {len(stored.division.folds)} folds are there. Run the "
-            "same command again, which trains only what is missing."
+            "same command again, which trains only what is missing.",
         )
     return stored
 

@@ -61,9 +61,11 @@ def audit_log(
     column = None if subjects == CLIP or pattern else subjects
     log = read_log(file, columns, column)
     if column is not None and (log.form != "table" or columns is not None):
-        raise UsageError(f"--subjects {column}: this log has no named columns; give a pattern for its clips' names.")
+        raise UsageError(
+            "E105", f"--subjects {column}: this log has no named columns; give a pattern for its clips' names."
+        )
     if truth is not None and log.form == "lists":
-        raise UsageError(f"{file} names no clips, so no truth can be held against it; leave out --truth.")
+        raise UsageError("E105", f"{file} names no clips, so no truth can be held against it; leave out --truth.")
     found = match(
         log,
         None if truth is None else read_truth(Path(truth)),
@@ -75,7 +77,9 @@ def audit_log(
     same = one_class(found, ALL)
     if same is not None:
         problem = f"every clip is of the class {same}, so no score says anything"
-        raise DataError(f"{file} cannot be scored.", [Fault(file.name, problem, "give a log of several classes")])
+        raise DataError(
+            "E201", f"{file} cannot be scored.", [Fault("E201", file.name, problem, "give a log of several classes")]
+        )
     by_clip = subjects == CLIP
     scored = {scope: _scope(found, scope, by_clip, resamples, seed) for scope in (ALL, *databases(found))}
     return {
@@ -164,7 +168,7 @@ def _metrics(
     if unit is None:
         return told
     if resamples < 100:
-        raise ConfigError("an interval needs at least 100 resamples.")
+        raise ConfigError("E104", "an interval needs at least 100 resamples.")
     options: dict[str, Any] = {
         "k": k,
         "over": over,

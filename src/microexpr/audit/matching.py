@@ -81,7 +81,7 @@ def match(
     else:
         faults += names.faults(file, lines, places[1:])
     if faults or not lines:
-        raise DataError(f"{file} cannot be scored as it stands.", faults or [_nothing(file)])
+        raise DataError("E201", f"{file} cannot be scored as it stands.", faults or [_nothing(file)])
     notes = [
         *_order_note(log, truth, swapped),
         *_wrong_labels(wrong, found, places, skip_invalid),
@@ -138,6 +138,7 @@ def _unknown(
     unknown = [line for line in lines if line.number not in found] if truth is not None else []
     if unknown:
         yield Fault(
+            "E201",
             f"{file.name}, line {runs(line.number for line in unknown)}",
             f"{many(len(unknown), 'clip')} that the truth does not know, or knows more than once: "
             + listed(_called(line) for line in unknown),
@@ -149,6 +150,7 @@ def _repeated(file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip]) 
     for numbers in _again(lines, found).values():
         line = next(line for line in lines if line.number == numbers[0])
         yield Fault(
+            "E201",
             f"{file.name}, line {runs(numbers)}",
             f"{_called(line)} stands there {len(numbers)} times",
             "keep one line a clip, or leave repeated clips out with --skip-invalid",
@@ -189,7 +191,9 @@ def _called(line: Line) -> str:
 
 
 def _nothing(file: Path) -> Fault:
-    return Fault(file.name, "no line is left that could be scored", "check that log and truth are of the same clips")
+    return Fault(
+        "E201", file.name, "no line is left that could be scored", "check that log and truth are of the same clips"
+    )
 
 
 # --- which column is the truth ----------------------------------------------------------------------------------------
@@ -215,6 +219,7 @@ def _order(
     if neither.sum() > max(1, WRONG * len(held)):
         faults.append(
             Fault(
+                "E201",
                 f"{file.name}, line {runs(numbers[neither].tolist())}",
                 f"neither label of {many(int(neither.sum()), 'clip')} of {len(held)} is the truth's",
                 "check that both files number or name the classes alike (--classes): more than one clip of ten",
@@ -258,6 +263,7 @@ def _mixed(
     )
     more = int(only_first.sum() + only_second.sum() - fewer.sum())
     return Fault(
+        "E201",
         f"{file.name}, line {runs(numbers[fewer].tolist())}",
         f"the truth stands {place} there and {other} in {many(more, 'other line')}: the order of the columns is "
         "mixed, or these labels are not the truth's",
@@ -361,9 +367,9 @@ def _of_subject(line: Line, found: Mapping[int, TrueClip], subjects: str | None)
         try:
             named = re.search(subjects, line.clip)
         except re.error as error:
-            raise UsageError(f"--subjects {subjects} is no pattern: {error}.") from None
+            raise UsageError("E105", f"--subjects {subjects} is no pattern: {error}.") from None
         if named is None or not named.groups():
-            raise UsageError(f"--subjects {subjects} finds no subject in {line.clip} (line {line.number}).")
+            raise UsageError("E105", f"--subjects {subjects} finds no subject in {line.clip} (line {line.number}).")
         subject = named.group(1)
     return f"{_of_truth(line, found, 'dataset')}/{subject}" if subject else ""
 

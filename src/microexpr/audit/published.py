@@ -96,10 +96,10 @@ def read_table(file: Path) -> PublishedTable:
             item["loc"][0] for item in found if len(item["loc"]) > 1
         }  # of these a list is called too short as well
         told = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"][0] not in inside]
-        raise ConfigError(f"{file} is no table:\n  " + "\n  ".join(told)) from None
+        raise ConfigError("E104", f"{file} is no table:\n  " + "\n  ".join(told)) from None
     problems = list(_problems(table))
     if problems:
-        raise ConfigError(f"{file} is no table:\n  " + "\n  ".join(problems))
+        raise ConfigError("E104", f"{file} is no table:\n  " + "\n  ".join(problems))
     return table
 
 

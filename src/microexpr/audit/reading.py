@@ -179,13 +179,13 @@ def _from_lists(file: Path, items: Sequence[_Item]) -> Log:
         if len(truth) != len(predicted):
             problem = f"has {many(len(predicted), 'prediction')} of {many(len(truth), 'clip')} in line {at}"
             fix = "write as many predictions as labels for every subject"
-            faults.append(Fault(str(file), f"{problem} (subject {subject})" if subject else problem, fix))
+            faults.append(Fault("E201", str(file), f"{problem} (subject {subject})" if subject else problem, fix))
         lines += (
             Line(at, "", subject, f"#{len(lines) + n}", pair)
             for n, pair in enumerate(zip(truth, predicted, strict=False), start=1)
         )
     if faults:
-        raise DataError(f"{file} cannot be used.", faults)
+        raise DataError("E201", f"{file} cannot be used.", faults)
     return Log(tuple(lines), "lists", True, tuple(_list_notes(groups)))
 
 
@@ -230,7 +230,7 @@ def _places(
         return {name: at for at, name in enumerate(_BY_PLACE[len(header)])}, rows, False
     if subjects is not None:
         if subjects not in header:
-            raise UsageError(f"--subjects {subjects}: {file} has no such column{suggest(subjects, header)}.")
+            raise UsageError("E105", f"--subjects {subjects}: {file} has no such column{suggest(subjects, header)}.")
         found["subject"] = header.index(subjects)
     found |= {cell: at for at, cell in enumerate(header) if _PROBABILITY.fullmatch(cell)}
     return found, rows[1:], True
@@ -242,11 +242,14 @@ def _by_names(file: Path, names: Sequence[str], width: int) -> dict[str, int]:
     for name in names:
         if name not in (*NAMES, "-"):
             known = (*NAMES, "-")
-            raise UsageError(f"--columns: unknown column {name!r}{suggest(name, known)}; known: {', '.join(known)}.")
+            raise UsageError(
+                "E105", f"--columns: unknown column {name!r}{suggest(name, known)}; known: {', '.join(known)}."
+            )
     if not {"truth", "prediction"} <= set(names) or len(names) != width:
         raise UsageError(
+            "E105",
             f"--columns names {len(names)} columns of {file}, which has {width}; name each of them, truth and "
-            "prediction among them, and those of no use '-'."
+            "prediction among them, and those of no use '-'.",
         )
     return {name: at for at, name in enumerate(names) if name != "-"}
 

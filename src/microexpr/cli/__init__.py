@@ -45,7 +45,7 @@ def main() -> None:
     except MicroexprError as error:
         if debug:
             raise
-        sys.stderr.write(f"microexpr: {error}\n")
+        sys.stderr.write(f"microexpr: {error.code}: {error}\n")
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:

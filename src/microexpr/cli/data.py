@@ -160,5 +160,5 @@ def _set(labels: str | None) -> str | dict[str, str] | None:
 
     found = parse_setting(f"labels={labels}")[1]
     if not isinstance(found, dict):
-        raise UsageError(f'--labels takes a name or a mapping such as {{disgust="negative"}}, not {labels}.')
+        raise UsageError("E105", f'--labels takes a name or a mapping such as {{disgust="negative"}}, not {labels}.')
     return {str(word): str(name) for word, name in found.items()}

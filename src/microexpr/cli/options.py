@@ -66,7 +66,9 @@ def sizes(option: str, text: str | None) -> list[int | None]:
     words = [word.strip() for word in text.split(",")]
     wrong = next((word for word in words if word != "all" and not (word.isdecimal() and int(word))), None)
     if wrong is not None:
-        raise UsageError(f"{option} takes numbers with commas between, or all, not {wrong!r}: {option} 50,100,200.")
+        raise UsageError(
+            "E105", f"{option} takes numbers with commas between, or all, not {wrong!r}: {option} 50,100,200."
+        )
     return [None if word == "all" else int(word) for word in words]
 
 
@@ -75,7 +77,7 @@ def seeds(text: str | None) -> list[int]:
     words = [word.strip() for word in text.split(",")] if text is not None else []
     wrong = next((word for word in words if not word.isdecimal()), None)
     if wrong is not None:
-        raise UsageError(f"--seeds takes numbers with commas between, not {wrong!r}: --seeds 0,1,2.")
+        raise UsageError("E105", f"--seeds takes numbers with commas between, not {wrong!r}: --seeds 0,1,2.")
     return [int(word) for word in words]
 
 
@@ -85,7 +87,7 @@ def folders(data: list[str]) -> Path | dict[str, Path]:
     if not named and len(data) == 1:
         return Path(data[0])
     if len(named) != len(data):
-        raise UsageError("several databases need their names: --data casme2=DIR --data samm=DIR.")
+        raise UsageError("E105", "several databases need their names: --data casme2=DIR --data samm=DIR.")
     return {name: Path(folder) for name, folder in named.items()}
 
 

@@ -67,7 +67,7 @@ def study(
         (show.as_json if json else show.plan)(found)
         return
     if out is None:
-        raise UsageError("say where the results go: --out DIR.")
+        raise UsageError("E105", "say where the results go: --out DIR.")
     finished = api.run_study(
         grid,
         folders,
@@ -100,7 +100,9 @@ def studies(
 
     found = {row["name"]: row for row in api.list_studies()}
     if study is not None and study not in found:
-        raise UsageError(f"no study {study!r} comes with microexpr{suggest(study, found)}. Known: {', '.join(found)}.")
+        raise UsageError(
+            "E105", f"no study {study!r} comes with microexpr{suggest(study, found)}. Known: {', '.join(found)}."
+        )
     if json:
         show.as_json(found[study] if study else list(found.values()))
     elif study:

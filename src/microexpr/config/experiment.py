@@ -139,7 +139,9 @@ class Experiment(Strict):
         """Return this experiment with every table read raw; raises ConfigError where no reader knows corrections."""
         known = {item.name for item in self.datasets if "corrections" in contracts.datasets.parameters(item.name)}
         if not known:
-            raise ConfigError(f"{' + '.join(item.name for item in self.datasets)} has no corrections to leave out.")
+            raise ConfigError(
+                "E104", f"{' + '.join(item.name for item in self.datasets)} has no corrections to leave out."
+            )
         left = {name: {"corrections": False} for name in known}
         raw = [{"name": item.name, **item.params, **left.get(item.name, {})} for item in self.datasets]
         return self.with_values({"datasets": raw})

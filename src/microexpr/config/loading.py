@@ -50,11 +50,11 @@ def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[
             hint = f"microexpr comes with one of this name: write {file.stem} instead of {file}."
         else:
             hint = f"Give the path of a file, or the name of one that comes with microexpr: {', '.join(known)}."
-        raise ConfigError(f"there is no file {file}. {hint}") from None
+        raise ConfigError("E104", f"there is no file {file}. {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}.") from None
+        raise ConfigError("E104", f"{file} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+        raise ConfigError("E104", f"{file} is not valid TOML: {error}.") from None
 
 
 def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
@@ -69,7 +69,7 @@ def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
         return kind.model_validate(content)
     except ValidationError as error:
         problems = [_problem(kind, item) for item in error.errors()]
-        raise ConfigError(f"{where} is not right:\n  " + "\n  ".join(problems)) from None
+        raise ConfigError("E104", f"{where} is not right:\n  " + "\n  ".join(problems)) from None
 
 
 def _renamed(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -123,7 +123,7 @@ def set_dotted(content: dict[str, Any], key: str, value: object) -> None:
     for part in path:
         inner = content.get(part, {})
         if not isinstance(inner, str | dict):
-            raise ConfigError(f"{key}: {part!r} has no parts that could be set.")
+            raise ConfigError("E104", f"{key}: {part!r} has no parts that could be set.")
         content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner)
         content = content[part]
     content[last] = value
@@ -133,7 +133,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """Return key and value of ``key=value``; the value is TOML where it can be, else a word."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise ConfigError(f"--set takes key=value, not {text!r}; for instance --set training.epochs=2.")
+        raise ConfigError("E104", f"--set takes key=value, not {text!r}; for instance --set training.epochs=2.")
     try:
         return key.strip(), tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:

@@ -241,11 +241,14 @@ class Leaderboard(Strict):
         """Refuse what these methods, each with its seeds, do not allow; raises ConfigError."""
         known = list(seeds)
         if self != Leaderboard() and not known:
-            raise ConfigError("leaderboard: there are no methods to set against each other; write [methods.NAME].")
+            raise ConfigError(
+                "E104", "leaderboard: there are no methods to set against each other; write [methods.NAME]."
+            )
         if not isinstance(contracts.metrics.build(self.metric, {}), contracts.ConfusionMetric):
             raise ConfigError(
+                "E104",
                 f"leaderboard.metric: {self.metric} does not follow from confusion matrices, so it cannot be "
-                "resampled. Take uf1, uar, macro_f1 or accuracy."
+                "resampled. Take uf1, uar, macro_f1 or accuracy.",
             )
         single = {
             "reference": [self.reference] if self.reference else [],
@@ -266,12 +269,14 @@ class Leaderboard(Strict):
                 place = f"metric in leaderboard.printed.{name}"
                 raise UnknownComponentError(place, printed.metric, contracts.metrics.names())
         if taken := sorted(set(known) & set(self.fused)):
-            raise ConfigError(f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
+            raise ConfigError("E104", f"leaderboard.fused: {taken[0]} is the name of a method already; take another.")
         if len(self.contrast) == 1:
-            raise ConfigError("leaderboard.contrast: one group is set against nothing; name two.")
+            raise ConfigError("E104", "leaderboard.contrast: one group is set against nothing; name two.")
         shared = set.intersection(*map(set, self.contrast.values())) if self.contrast else set()
         if shared:
-            raise ConfigError(f"leaderboard.contrast: {sorted(shared)[0]} stands in both groups; take it out of one.")
+            raise ConfigError(
+                "E104", f"leaderboard.contrast: {sorted(shared)[0]} stands in both groups; take it out of one."
+            )
         self._check_seeds({name: set(each) for name, each in seeds.items()})
 
     def _check_seeds(self, seeds: Mapping[str, set[int]]) -> None:
@@ -290,8 +295,9 @@ class Leaderboard(Strict):
             if counted and not set.intersection(*(seeds[name] for name in counted)):
                 told = ", ".join(f"{name} {', '.join(map(str, sorted(seeds[name])))}" for name in dict.fromkeys(names))
                 raise ConfigError(
+                    "E104",
                     f"leaderboard.{part}: nothing pairs predictions of methods that have no seed in common, and these "
-                    f"have: {told}. Give them one in common."
+                    f"have: {told}. Give them one in common.",
                 )
 
 
@@ -319,11 +325,11 @@ class Explanations(Strict):
             if name not in known:
                 raise UnknownComponentError("name in explanations.of", name, known)
             if self.of.count(name) > 1:
-                raise ConfigError(f"explanations.of: {name} is listed twice; write it once.")
+                raise ConfigError("E104", f"explanations.of: {name} is listed twice; write it once.")
         if self.method.name != AUTO:
             contracts.explainers.bind(self.method.name, self.method.params)
         elif self.method.params:
-            raise ConfigError("explanations.method: auto has no parameters; name an explainer to set its own.")
+            raise ConfigError("E104", "explanations.method: auto has no parameters; name an explainer to set its own.")
 
 
 def metric_of(score: str) -> tuple[str, bool]:
@@ -340,5 +346,7 @@ def check_score(score: str) -> None:
     """Raise ConfigError where a score is neither a metric nor the mean of one over folds."""
     metric, _ = metric_of(score)
     if "(" in metric or ")" in metric:
-        raise ConfigError(f"unknown score {score!r}; write a metric, uf1, or its mean of folds, {MEAN_OF_FOLDS}(uf1).")
+        raise ConfigError(
+            "E104", f"unknown score {score!r}; write a metric, uf1, or its mean of folds, {MEAN_OF_FOLDS}(uf1)."
+        )
     contracts.metrics.build(metric, {})

@@ -53,7 +53,7 @@ class Override(Strict):
         """Say whether this is one of its cells; raises ConfigError for a part that has no component."""
         for part, name in self.when.items():
             if part not in FIELDS or not isinstance(getattr(experiment, part), Component):
-                raise ConfigError(f"overrides: when.{part} is no single component of an experiment.")
+                raise ConfigError("E104", f"overrides: when.{part} is no single component of an experiment.")
             if getattr(experiment, part).name != name:
                 return False
         return True
@@ -206,7 +206,7 @@ class Study(Strict):
         for key in self.grid:
             if key.split(".")[0] not in AXES:
                 raise ConfigError(
-                    f"grid: {key!r} cannot be an axis; cells may differ in {', '.join(AXES)} and their parts."
+                    "E104", f"grid: {key!r} cannot be an axis; cells may differ in {', '.join(AXES)} and their parts."
                 )
         for cell in cells:
             cell.check()
@@ -217,9 +217,11 @@ class Study(Strict):
             for part, name in override.when.items():
                 FIELDS[part].get(name)
             for axis in {*COMPARED, *self.grid} & set(override.set):
-                raise ConfigError(f"overrides: set.{axis} would change which {axis} a cell has; set its parameters.")
+                raise ConfigError(
+                    "E104", f"overrides: set.{axis} would change which {axis} a cell has; set its parameters."
+                )
             if not any(override.matches(cell) for cell in cells):
-                raise ConfigError(f"overrides: no cell has {override.when}.")
+                raise ConfigError("E104", f"overrides: no cell has {override.when}.")
 
     def _check_leaderboard(self) -> None:
         """Refuse methods that change more than an axis may, and a leaderboard that they do not allow."""
@@ -227,8 +229,9 @@ class Study(Strict):
             for key in values:
                 if key.split(".")[0] not in AXES:
                     raise ConfigError(
+                        "E104",
                         f"methods.{name}: {key!r} is no part of a method; methods may differ in {', '.join(AXES)} and "
-                        "their parts."
+                        "their parts.",
                     )
         self.leaderboard.check({name: self.grid.get("seed") or self._seeds(name) for name in self.methods})
 
@@ -241,7 +244,7 @@ class Study(Strict):
             other = seen.setdefault((cell.key(), cell.model.params.get("weights")), word)
             if other != word or levels.count(word) > 1:
                 raise ConfigError(
-                    f"grid: the cells ({other}) and ({word}) are the same experiment; leave one of them out."
+                    "E104", f"grid: the cells ({other}) and ({word}) are the same experiment; leave one of them out."
                 )
 
 
@@ -261,7 +264,7 @@ def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> 
     try:
         found.check()
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
+        raise ConfigError("E104", f"{file}: {error}") from None
     return found
 
 
@@ -269,7 +272,7 @@ def _expect(kind: type[BaseModel], content: Mapping[str, Any], file: Path) -> No
     """Tell a study from an experiment where one is taken for the other."""
     other, what, command = (Study, "a study", "study") if kind is Experiment else (Experiment, "an experiment", "run")
     if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
-        raise ConfigError(f"{file} is {what}; `microexpr {command} {file}` takes it.")
+        raise ConfigError("E104", f"{file} is {what}; `microexpr {command} {file}` takes it.")
 
 
 def rng_for(seed: int, role: str) -> np.random.Generator:

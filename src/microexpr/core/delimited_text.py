@@ -44,7 +44,7 @@ def read_cells(file: Path) -> list[Cells]:
 
 def unreadable(where: object, problem: str, fix: str) -> DataError:
     """Return the error of a file that cannot be used at all."""
-    return DataError(f"{where} cannot be used.", [Fault(str(where), problem, fix)])
+    return DataError("E201", f"{where} cannot be used.", [Fault("E201", str(where), problem, fix)])
 
 
 def squeeze(word: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a database: where it is, what it is, and the mend."""
+    """One thing that is wrong with a database, or unusual about it: where it is, what it is, how to fix it."""
 
+    code: str
+    """Kind of fault, a key of `error_codes.CODES`."""
     where: str
     problem: str
     fix: str
@@ -18,13 +21,23 @@ class Fault:
     """Key of the clip that cannot be used; None where the whole database cannot."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem} -> {self.fix}"
+        return f"{self.where}: {self.problem} -> {self.fix} [{self.code}]"
 
 
 class MicroexprError(Exception):
-    """Anything that a user can mend; the command prints its message, never a traceback."""
+    """Anything that a user can fix; the command prints code and message, never a traceback.
+
+    `code` is a key of `error_codes.CODES` and stays the same when the message is reworded.
+    """
 
     exit_code = 1
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), str(self), self.__dict__)
 
 
 class OldNameWarning(FutureWarning):
@@ -46,7 +59,7 @@ class UnknownComponentError(ConfigError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"unknown {kind} {name!r}{suggest(name, known)}. Known: {', '.join(known) or 'none'}.")
+        super().__init__("E103", f"unknown {kind} {name!r}{suggest(name, known)}. Known: {', '.join(known) or 'none'}.")
 
 
 class IncompatibleError(ConfigError):
@@ -56,10 +69,10 @@ class IncompatibleError(ConfigError):
 class DataError(MicroexprError):
     """A database cannot be used as it is."""
 
-    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, code: str, message: str, faults: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
         listed = "".join(f"\n  {number:>3}. {fault}" for number, fault in enumerate(self.faults, start=1))
-        super().__init__(message + listed)
+        super().__init__(code, message + listed)
 
 
 class FrameError(DataError):
@@ -92,6 +105,13 @@ class StoreError(MicroexprError):
 
 class TrainingError(MicroexprError):
     """A training that cannot go on, for instance after a loss that is not finite."""
+
+
+def _rebuilt(kind: type[MicroexprError], message: str, content: dict[str, Any]) -> MicroexprError:
+    """Return an error that another process raised, its message as it was there."""
+    error = kind.__new__(kind, message)
+    error.__dict__.update(content)
+    return error
 
 
 def of_clip(error: DataError, key: str) -> str:

@@ -23,7 +23,7 @@ def make_folder(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written: {error.strerror}; choose another --out.") from None
+        raise StoreError("E601", f"{folder} cannot be written: {error.strerror}; choose another --out.") from None
     return folder
 
 
@@ -37,7 +37,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
-        raise StoreError(f"another run works in {folder}; wait for it, or choose another --out.") from None
+        raise StoreError("E601", f"another run works in {folder}; wait for it, or choose another --out.") from None
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def write_atomically(file: Path, content: str | bytes) -> Path:
         with replacing(file) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise StoreError(f"{file} cannot be written: {error.strerror}; choose another --out.") from None
+        raise StoreError("E601", f"{file} cannot be written: {error.strerror}; choose another --out.") from None
     return file
 
 

@@ -36,9 +36,10 @@ def check_method(method: Method) -> None:
     """Raise ConfigError for a method that the installed OpenCV lacks."""
     if method == "tvl1" and not hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create"):
         raise ConfigError(
+            "E104",
             'method = "tvl1" is part of OpenCV\'s contrib modules, which are not installed: `pip uninstall '
             "opencv-python-headless`, then `pip install opencv-contrib-python-headless` (only one of them may be "
-            'there); or take method = "dis" or "farneback".'
+            'there); or take method = "dis" or "farneback".',
         )
 
 
@@ -59,8 +60,9 @@ def flows(
     height, width = greys.shape[1:]
     if min(height, width) < LEAST_SIDE:
         raise IncompatibleError(
+            "E401",
             f"flow needs pictures of {LEAST_SIDE}x{LEAST_SIDE} pixels at least, and these are {width}x{height}; take a "
-            "larger size in the preprocessing."
+            "larger size in the preprocessing.",
         )
     pictures = np.ascontiguousarray(greys)
     find = _solver(method, preset, finest_scale(height, width, finest))

@@ -116,14 +116,15 @@ def read(place: Path) -> StoredFolds:
         found = StoredFolds.model_validate_json(file.read_bytes())
     except OSError:
         raise ConfigError(
-            f"there are no folds in {file}: it cannot be read. Name a {FILE}, or the folder results/KEY of a run."
+            "E104",
+            f"there are no folds in {file}: it cannot be read. Name a {FILE}, or the folder results/KEY of a run.",
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         place_in = ".".join(map(str, first["loc"])) or "the whole file"
-        raise ConfigError(f"{file} holds no folds: {place_in}: {first['msg']}.") from None
+        raise ConfigError("E104", f"{file} holds no folds: {place_in}: {first['msg']}.") from None
     for problem in _problems(found):
-        raise SplitError(f"{file}: {problem}")
+        raise SplitError("E301", f"{file}: {problem}")
     return found
 
 

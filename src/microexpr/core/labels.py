@@ -201,7 +201,7 @@ def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSe
     if not isinstance(choice, str):
         unknown = sorted(set(choice) - set(VOCABULARY))
         if unknown:
-            raise ConfigError(f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
+            raise ConfigError("E104", f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
         return LabelSet("own", tuple(sorted(set(choice.values()))), (Rule(dict(choice)),))
     if choice == AS_GIVEN:
         present = {clip.emotion for clip in clips}

@@ -57,11 +57,12 @@ def local(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if path.suffix != ".safetensors":
         raise WeightsError(
+            "E501",
             f"{str(name)!r} is not a .safetensors file. Other formats can run code when they are read, so they are "
-            "never loaded; convert it with safetensors.torch.save_file where you trust it."
+            "never loaded; convert it with safetensors.torch.save_file where you trust it.",
         )
     if not path.is_file():
-        raise WeightsError(f"There is no file {path}.")
+        raise WeightsError("E501", f"There is no file {path}.")
     return path
 
 
@@ -73,7 +74,7 @@ def load(path: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(load_file(local(path)))
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors: {error}.") from None
+        raise WeightsError("E501", f"{path} cannot be read as safetensors: {error}.") from None
 
 
 def sha256(path: Path) -> str:
@@ -81,7 +82,7 @@ def sha256(path: Path) -> str:
     try:
         metadata = path.stat()
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+        raise WeightsError("E501", f"{path} cannot be read: {error.strerror}.") from None
     return _sha256(path, metadata.st_size, metadata.st_mtime_ns)
 
 
@@ -96,13 +97,16 @@ def locate(tag: str) -> Path:
     state = _state(tag, index().get(tag))
     if state == "missing":
         raise NoWeightsError(
+            "E501",
             f"No weights of {tag} in {folder()}. Ways on: `microexpr weights fetch {tag}` where there is a network "
             '(or weights = "hub"); a bundle made there with `microexpr weights bundle` and opened here with `microexpr '
             'weights unbundle`; a local file, weights = "/path/x.safetensors"; or weights = "random" to train from '
-            "scratch."
+            "scratch.",
         )
     if state != "good":
-        raise WeightsError(f"{_path(tag)} is damaged ({state}). Run `microexpr weights fetch {tag}` or unbundle again.")
+        raise WeightsError(
+            "E501", f"{_path(tag)} is damaged ({state}). Run `microexpr weights fetch {tag}` or unbundle again."
+        )
     return _path(tag)
 
 
@@ -134,7 +138,7 @@ def bundle(path: Path, tags: Iterable[str]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_bundle(path, files, entries)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be written: {error.strerror}; choose another place.") from None
+        raise WeightsError("E501", f"{path} cannot be written: {error.strerror}; choose another place.") from None
     return path
 
 
@@ -165,7 +169,7 @@ def unbundle(path: Path) -> tuple[str, ...]:
                     _check(temporary, entry, f"{tag} in {path}")
                 _record(tag, Entry(entry.hub, entry.size, entry.sha256, f"bundle {path.name}"))
     except (OSError, tarfile.TarError) as error:
-        raise WeightsError(f"{path} cannot be read as a bundle of weights: {error}.") from None
+        raise WeightsError("E501", f"{path} cannot be read as a bundle of weights: {error}.") from None
     return tuple(entries)
 
 
@@ -177,8 +181,9 @@ def _asking(tag: str) -> Iterator[None]:
     except Exception as error:  # whatever its HTTP client raises, which changed between releases of the library
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise WeightsError(
+            "E501",
             f"{tag} could not be fetched from {os.environ.get('HF_ENDPOINT') or 'huggingface.co'}: {reason[0]} Check "
-            "the network and HF_ENDPOINT, or bring a bundle from another machine (`microexpr weights bundle`)."
+            "the network and HF_ENDPOINT, or bring a bundle from another machine (`microexpr weights bundle`).",
         ) from None
 
 
@@ -194,7 +199,9 @@ def _promise(tag: str) -> tuple[Entry, str]:
             hf_hub_url(hub, "model.safetensors", endpoint=endpoint), token=False, endpoint=endpoint
         )
     if not (said.size and said.commit_hash and re.fullmatch("[0-9a-f]{64}", said.etag or "")):
-        raise WeightsError(f"The hub promises no size and sha256 for {hub}, so what it sends could not be checked.")
+        raise WeightsError(
+            "E501", f"The hub promises no size and sha256 for {hub}, so what it sends could not be checked."
+        )
     source = f"{endpoint or 'https://huggingface.co'}@{said.commit_hash}"
     return Entry(hub, said.size, str(said.etag), source), str(said.commit_hash)
 
@@ -249,7 +256,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 def _path(tag: str) -> Path:
     if not re.fullmatch(r"\w[\w.-]*", tag, re.ASCII):
-        raise WeightsError(f"{tag!r} is not a name of weights; they look like 'poolformer_m36.sail_in1k'.")
+        raise WeightsError("E501", f"{tag!r} is not a name of weights; they look like 'poolformer_m36.sail_in1k'.")
     return folder() / f"{tag}.safetensors"
 
 
@@ -260,7 +267,7 @@ def _make_folder() -> None:
             pass
     except OSError as error:
         raise WeightsError(
-            f"{folder()} cannot be written ({error.strerror}); set MICROEXPR_WEIGHTS to another folder."
+            "E501", f"{folder()} cannot be written ({error.strerror}); set MICROEXPR_WEIGHTS to another folder."
         ) from None
 
 
@@ -275,7 +282,9 @@ def _state(tag: str, entry: Entry | None) -> str:
 
 def _check(path: Path, entry: Entry, what: str) -> None:
     if path.stat().st_size != entry.size or sha256(path) != entry.sha256:
-        raise WeightsError(f"{what} is not the file that was promised (size or sha256 differs); nothing was kept.")
+        raise WeightsError(
+            "E501", f"{what} is not the file that was promised (size or sha256 differs); nothing was kept."
+        )
 
 
 def _record(tag: str, entry: Entry) -> None:
@@ -294,14 +303,14 @@ def _entries(text: bytes, path: Path) -> dict[str, Entry]:
         return {str(tag): Entry(**fields) for tag, fields in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         raise WeightsError(
-            f"{path} holds no readable list of weights ({INDEX}); move it away and fetch again."
+            "E501", f"{path} holds no readable list of weights ({INDEX}); move it away and fetch again."
         ) from None
 
 
 def _member(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> BufferedReader:
     source = tar.extractfile(members[name]) if name in members else None
     if not isinstance(source, BufferedReader):
-        raise WeightsError(f"{path} is not a bundle of weights: it holds no {name}.")
+        raise WeightsError("E501", f"{path} is not a bundle of weights: it holds no {name}.")
     return source
 
 

@@ -135,8 +135,9 @@ class Registry(Generic[T]):
         for name, (factory, revision, found) in components.items():
             if not found.startswith(UNKNOWN) and self._sources.setdefault(name, found) != found:
                 raise ConfigError(
+                    "E104",
                     f"{self.kind} {name!r} was edited during the run, so that its processes run different code. Run "
-                    "the same command again: folds that are finished are kept."
+                    "the same command again: folds that are finished are kept.",
                 )
             self._factories.setdefault(name, factory)
             self._revisions[name], self._outside[name] = revision, found
@@ -161,13 +162,15 @@ class Registry(Generic[T]):
         for key in params:
             if key not in offered:
                 known = ", ".join(offered) or "none"
-                raise ConfigError(f"{where} has no parameter {key!r}{suggest(key, offered)}. It takes: {known}.")
+                raise ConfigError(
+                    "E104", f"{where} has no parameter {key!r}{suggest(key, offered)}. It takes: {known}."
+                )
         values = {}
         for key, (annotation, default) in offered.items():
             if key in params:
                 values[key] = _convert(where, key, params[key], annotation)
             elif default is inspect.Parameter.empty:
-                raise ConfigError(f"{where} needs the parameter {key!r}.")
+                raise ConfigError("E104", f"{where} needs the parameter {key!r}.")
             else:
                 values[key] = default
         return values
@@ -208,4 +211,4 @@ def _convert(where: str, key: str, value: object, annotation: Any) -> object:
         return adapter.validate_python(value)
     except ValidationError as error:
         problem = "; ".join(item["msg"] for item in error.errors())
-        raise ConfigError(f"{where}: {key} = {value!r} is not valid: {problem}.") from None
+        raise ConfigError("E104", f"{where}: {key} = {value!r} is not valid: {problem}.") from None

@@ -74,7 +74,7 @@ class DatasetFrames:
             self.known[place] = tuple(map(float, found[0])) if len(found) else None
         box = self.known[place]
         if box is None:
-            raise NoFaceError(f"{detector} finds no face in frame {number}")
+            raise NoFaceError("E203", f"{detector} finds no face in frame {number}")
         return box
 
     def _seen(self, number: int) -> Num[np.ndarray, "h w c"]:
@@ -150,7 +150,7 @@ class FrameStore:
             size = "x".join(map(str, mine["shape"]))
             before = "x".join(map(str, self.meta["shape"]))
             raise DataError(
-                f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
+                "E201", f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
             )
 
     def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
@@ -364,7 +364,7 @@ def _preprocess(
     try:
         done = [(numbers, preprocessor(frames, numbers) if numbers else None) for preprocessor, numbers in parts]
     except DataError as error:
-        return clip, [], frames.known, Fault(clip.key, of_clip(error, clip.key), _mend(error), clip.key)
+        return clip, [], frames.known, Fault("E201", clip.key, of_clip(error, clip.key), _mend(error), clip.key)
     return clip, done, frames.known, None
 
 

@@ -83,7 +83,7 @@ def labelled_clips(
     if not labelled:
         unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
-        raise DataError(f"{name}: label set {labels!r} keeps none of its clips.{cause}")
+        raise DataError("E201", f"{name}: label set {labels!r} keeps none of its clips.{cause}")
     unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.metadata()) if chosen else []
     return LabelledClips(dataset, labelled, left_out, chosen, tuple(kept.text for kept in unlike))
 
@@ -92,7 +92,7 @@ def file_type(out: Path | str | None, *known: str) -> str:
     """Return the ending of a file to be written; raises UsageError, before anything is read, for an unknown one."""
     suffix = "" if out is None else Path(out).suffix.casefold()
     if out is not None and suffix not in known:
-        raise UsageError(f"--out {out}: name a file that ends in {' or '.join(known)}.")
+        raise UsageError("E105", f"--out {out}: name a file that ends in {' or '.join(known)}.")
     return suffix
 
 

@@ -36,8 +36,9 @@ class Joined:
         twice = [key for key, count in Counter(clip.key for clip in found).items() if count > 1]
         if twice:
             raise DataError(
+                "E201",
                 f"{len(twice)} clips are in two of the databases {', '.join(self.members)}, for instance {twice[0]}: "
-                "list each database once."
+                "list each database once.",
             )
         return found
 

@@ -60,9 +60,9 @@ class Diagnosis:
 def open_dataset(name: str, root: Path, parameters: Mapping[str, Any]) -> Dataset:
     """Return the reader `name` of a folder; raises ConfigError for a parameter that it does not take."""
     if name == "synthetic":
-        raise UsageError("drawn faces lie in CASME II's layout: say casme2 instead of synthetic.")
+        raise UsageError("E105", "drawn faces lie in CASME II's layout: say casme2 instead of synthetic.")
     if "corrections" in parameters and "corrections" not in datasets.parameters(name):
-        raise ConfigError(f"{name} has no corrections to leave out.")
+        raise ConfigError("E104", f"{name} has no corrections to leave out.")
     return datasets.get(name)(root, **datasets.bind(name, parameters))
 
 
@@ -101,10 +101,10 @@ def usable(
     bad = {fault.clip for fault in faults}
     if None in bad:
         hint = "" if table_only else " For the table alone, without a look at the pictures, say --table-only."
-        raise DataError(f"{root} cannot be read as {dataset.info.title}.{hint}", faults)
+        raise DataError("E201", f"{root} cannot be read as {dataset.info.title}.{hint}", faults)
     clips = [clip for clip in dataset.clips() if clip.key not in bad]
     if not clips:
-        raise DataError(f"{root}: no clip is without a fault.", faults)
+        raise DataError("E201", f"{root}: no clip is without a fault.", faults)
     return dataset, clips, faults
 
 

@@ -63,8 +63,9 @@ def confusion_metric(name: str) -> contracts.ConfusionMetric:
     built = contracts.metrics.build(name, {})
     if not isinstance(built, contracts.ConfusionMetric):
         raise ConfigError(
+            "E104",
             f"{name} does not follow from confusion matrices, so it cannot be resampled here. "
-            "Take uf1, uar, macro_f1 or accuracy."
+            "Take uf1, uar, macro_f1 or accuracy.",
         )
     return built
 
@@ -95,7 +96,7 @@ def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
     as much as one with forty. Published figures use it without saying so; it is here so that they can be recognised.
     """
     if "fold" not in predictions:
-        raise ConfigError("mean_of_folds needs to know each clip's fold, and these predictions do not say it.")
+        raise ConfigError("E104", "mean_of_folds needs to know each clip's fold, and these predictions do not say it.")
     built = contracts.metrics.build(metric, {})
     scores = [score(built, fold) for _, fold in predictions.groupby("fold", sort=True)]
     classes = predictions.groupby("fold")["y_true"].nunique()

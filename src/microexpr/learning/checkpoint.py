@@ -49,7 +49,7 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
             metadata = json.loads((stored.metadata() or {}).get(METADATA, "{}"))
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, ValueError, SafetensorError) as error:
-        raise StoreError(f"{file} is not a model that microexpr can read: {error}.") from None
+        raise StoreError("E601", f"{file} is not a model that microexpr can read: {error}.") from None
     if isinstance(model, nn.Module):
         _load_module(model, tensors, file)
     else:
@@ -80,14 +80,16 @@ def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) ->
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        raise StoreError(f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()}") from None
+        raise StoreError(
+            "E601", f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()}"
+        ) from None
 
 
 def _load_estimator(model: Any, values: Mapping[str, object], file: Path) -> None:
     """Fit it on made-up rows, which gives it all its parts, and put the file's values in their places."""
     model.fit(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32), np.arange(6) % 2)
     if set(values) != set(dict(_attributes(model))):  # nothing else of an object is ever set from a file
-        raise StoreError(f"{file} holds the numbers of another model.")
+        raise StoreError("E601", f"{file} holds the numbers of another model.")
     for key, value in values.items():
         _restore(model, key, value)
 

@@ -192,8 +192,9 @@ class Run:
             loss = self._loss(_float(output), batch)
             if not torch.isfinite(loss):
                 raise TrainingError(
+                    "E701",
                     f"the loss is not finite in epoch {epoch}; take a smaller training.learning_rate "
-                    f'(now {self.training.learning_rate:g}) or training.precision = "float32".'
+                    f'(now {self.training.learning_rate:g}) or training.precision = "float32".',
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

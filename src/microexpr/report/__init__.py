@@ -35,8 +35,9 @@ def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
     """
     if summary.get("format", FORMAT) != FORMAT:
         raise StoreError(
+            "E601",
             f"summary format {summary['format']!r} is not {FORMAT}: run the study again with this version of "
-            "microexpr; finished folds are not trained again."
+            "microexpr; finished folds are not trained again.",
         )
     return _write(_report(summary), out, "report.html")
 

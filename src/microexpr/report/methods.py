@@ -303,7 +303,7 @@ def _chosen(board: _Board, judged: Mapping[str, pd.DataFrame]) -> dict[str, Any]
     taken = list(dict.fromkeys(each.method for each in choices))
     seeds = [seed for seed in board.usual[taken[0]].cells if all(seed in board.usual[name].cells for name in judged)]
     if not seeds:
-        raise ConfigError("the methods that were chosen among have no seed in common.")
+        raise ConfigError("E104", "the methods that were chosen among have no seed in common.")
     pooled = {
         seed: chosen_rows(choices, {name: board.usual[name].cells[seed].result.predictions() for name in judged})
         for seed in seeds

@@ -43,7 +43,7 @@ def fitting(clips: Sequence[Clip] = ()) -> Iterator[None]:
             " These clips are ready images: nothing that needs frames can be made of them, such as flow, lbp_top or "
             'bi_woof; models of pictures, such as pca_svm and logistic, take them by representation = "pixels".'
         )
-        raise IncompatibleError(f"{error}{ready if clips and are_ready(clips) else ''}") from None
+        raise IncompatibleError("E401", f"{error}{ready if clips and are_ready(clips) else ''}") from None
 
 
 def no_view(
@@ -53,24 +53,27 @@ def no_view(
     representation, sampling = experiment.representation.label, experiment.sampling.label
     if failed is None and clips and are_ready(clips):
         return IncompatibleError(
+            "E401",
             f"representation {representation} is made of {min_frames} frames or more, and these clips are ready images "
             'without time; take representation = "pixels" with a model that looks at pictures. Of images that are '
             "optical flow say what their channels hold, as in datasets = "
-            '[{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].'
+            '[{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].',
         )
     if failed is None and clips:
         return IncompatibleError(
+            "E401",
             f"representation {representation} needs {min_frames} frames, and sampling {sampling} gives fewer in every "
             f"clip; "
-            "take another sampling."
+            "take another sampling.",
         )
     told = f"{failed[0].key}: {of_clip(failed[1], failed[0].key)}" if failed else "no clip is left"
     told = f"{told.removesuffix('.')}."
     if failed and isinstance(failed[1], NoFrameError):
-        return IncompatibleError(f"sampling {sampling} fits no clip; the last one tried is {told}")
+        return IncompatibleError("E401", f"sampling {sampling} fits no clip; the last one tried is {told}")
     return DataError(
+        "E201",
         f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried is "
-        f"{told} Look at its frames, or take another preprocessing: m1 and as_is look for no face."
+        f"{told} Look at its frames, or take another preprocessing: m1 and as_is look for no face.",
     )
 
 
@@ -85,16 +88,18 @@ def check_colour(experiment: Experiment, held: Sequence[str], spec: ViewSpec) ->
     coloured = set(ops.RGB) <= set(held)
     if shown.get("colour") == "rgb" and not coloured:
         raise ConfigError(
+            "E104",
             f"preprocessing {experiment.preprocessing.label} asks for colour, and these pictures hold "
-            f"{', '.join(held)}; leave colour out, or take a modality in colour."
+            f"{', '.join(held)}; leave colour out, or take a modality in colour.",
         )
     for item in experiment.augmentation:
         asked = "saturation" in item.params and contracts.augmentations.bind(item.name, item.params)["saturation"] > 0
         if asked and spec.channels == ("grey",):
             way = ', or take colour = "rgb" in the preprocessing' if coloured else ""
             raise ConfigError(
+                "E104",
                 f"augmentation {item.label} asks for saturation, and these views are grey, which have none; set "
-                f"saturation = 0{way}."
+                f"saturation = 0{way}.",
             )
 
 
@@ -102,19 +107,22 @@ def check_training(experiment: Experiment, model: contracts.ModelFn, spec: ViewS
     """Raise ConfigError where the file asks for what this model, or an augmentation for these views, cannot do."""
     if experiment.augmentation and not model.trains_in_epochs:
         raise ConfigError(
+            "E104",
             f"model {experiment.model.label} is fitted once, on the training clips as they are; leave augmentation "
-            "out, or take a network."
+            "out, or take a network.",
         )
     if experiment.target and not model.trains_in_epochs:
         raise ConfigError(
+            "E104",
             f"model {experiment.model.label} is fitted once, to the classes alone, and cannot learn the target "
-            f"{experiment.target[0].label} beside them; leave target out, or take a network."
+            f"{experiment.target[0].label} beside them; leave target out, or take a network.",
         )
     if experiment.training.gains and not model.trains_in_epochs:
         asked = experiment.training.gains[0]
         raise ConfigError(
+            "E104",
             f"training.{asked} does nothing for model {experiment.model.label}, which is fitted once; set it back to "
-            f"{LATER[asked]!r}, or take a network."
+            f"{LATER[asked]!r}, or take a network.",
         )
     for item in experiment.augmentation:
         item.build(contracts.augmentations).check(spec)
@@ -126,6 +134,7 @@ def misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -
     lengths = {clip.key: [len(view) for view in sampler(clip)] for clip in clips}
     faults = [
         Fault(
+            "E201",
             key,
             f"gives {min(mine)} frame{'s' * (min(mine) > 1)}, and representation {experiment.representation.label} "
             f"needs {representation.min_frames}",
@@ -138,9 +147,10 @@ def misshapen(experiment: Experiment, clips: Sequence[Clip], sampler: Sampler) -
     kept = {length for mine in lengths.values() for length in mine if min(mine) >= representation.min_frames}
     if len(kept) > 1 and not representation.fixed_length:
         raise IncompatibleError(
+            "E401",
             f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
             f"{experiment.representation.label} keeps them all; take one that makes clips alike, such as tim or "
-            "dynamic_image, or a sampling of a fixed number."
+            "dynamic_image, or a sampling of a fixed number.",
         )
     return faults
 
@@ -153,9 +163,10 @@ def known_targets(experiment: Experiment, clips: Sequence[Clip]) -> dict[str, Ta
         values, names = target(clips)
         if np.isnan(values).all():
             raise IncompatibleError(
+                "E401",
                 f"target {item.label}: none of the {len(values)} clips says anything of it. Action units are read from "
                 "the databases' tables where coders wrote them (a manifest has the column action_units); leave the "
-                "target out, or take a database that has them."
+                "target out, or take a database that has them.",
             )
         found[item.name] = TargetValues(values, names, target.weight)
     return found
@@ -167,7 +178,8 @@ def check_targets(targets: Mapping[str, TargetValues], folds: Sequence[Fold]) ->
         for fold in folds:
             if not target.balance(fold.train).any():
                 raise IncompatibleError(
+                    "E401",
                     f"target {name}: of {', '.join(target.names)} there is none that some training clips of fold "
                     f"{fold.name} have and others lack, so nothing can be learnt; name other units, or leave the "
-                    "target out."
+                    "target out.",
                 )

@@ -62,7 +62,9 @@ class Result:
     def of_repeat(self, repeat: int) -> Result:
         """Return the folds of one division alone; raises ConfigError where there is no such repeat."""
         if repeat not in self.repeats:
-            raise ConfigError(f"there is no repeat {repeat}: this result has {', '.join(map(str, self.repeats))}.")
+            raise ConfigError(
+                "E104", f"there is no repeat {repeat}: this result has {', '.join(map(str, self.repeats))}."
+            )
         if len(self.repeats) == 1:
             return self
         return replace(self, folds=tuple(fold for fold in self.folds if fold.repeat == repeat))
@@ -75,8 +77,9 @@ class Result:
         """
         if len(self.repeats) > 1:
             raise ConfigError(
+                "E104",
                 f"this result has {len(self.repeats)} repeats, and pooled every clip would count {len(self.repeats)} "
-                "times. Take one of them with of_repeat(1); scores() averages over all."
+                "times. Take one of them with of_repeat(1); scores() averages over all.",
             )
         if part not in self._voted:
             self._voted[part] = self._vote(part)
@@ -97,7 +100,9 @@ class Result:
             table.insert(2, "fold", fold.name)
         pooled = pd.concat(parts, ignore_index=True)
         if part == "test" and (twice := pooled.loc[pooled["clip"].duplicated(), "clip"].tolist()):
-            raise StoreError(f"{len(twice)} clips are tested by two folds of one repeat, for instance {twice[0]!r}.")
+            raise StoreError(
+                "E601", f"{len(twice)} clips are tested by two folds of one repeat, for instance {twice[0]!r}."
+            )
         return pooled
 
     def scores(self) -> dict[str, float]:

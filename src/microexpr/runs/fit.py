@@ -53,14 +53,14 @@ def _refuse_another(out: Path, plan: Plan) -> None:
         return
     card = _read(file)
     if (card.get("key"), card.get("data", {}).get("fingerprint")) != (plan.key, plan.data.cache.fingerprint):
-        raise StoreError(f"{out} holds the model of another experiment; choose another --out, or remove it.")
+        raise StoreError("E601", f"{out} holds the model of another experiment; choose another --out, or remove it.")
 
 
 def load_fitted(folder: Path) -> tuple[Any, dict[str, Any]]:
     """Return a fitted model, ready to predict, and its card; raises StoreError."""
     file = folder / "card.json"
     if not file.is_file():
-        raise StoreError(f"{folder} holds no model: card.json is missing. `microexpr fit` makes one.")
+        raise StoreError("E601", f"{folder} holds no model: card.json is missing. `microexpr fit` makes one.")
     card = _read(file)
     try:
         experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
@@ -83,7 +83,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _damaged(file: Path) -> StoreError:
-    return StoreError(f"{file} is damaged; copy the model again, or remove it and fit it anew.")
+    return StoreError("E601", f"{file} is damaged; copy the model again, or remove it and fit it anew.")
 
 
 NORMALISING = ({"centre", "scale"}, {"mean", "std"})

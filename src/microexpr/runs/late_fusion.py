@@ -23,7 +23,7 @@ def fused(members: Sequence[Result]) -> Result:
     """
     first, key = members[0], digest(["fused", *(member.key for member in members)])
     if len({tuple(fold.name for fold in member.folds) for member in members}) > 1:
-        raise ConfigError("these results have other folds, so their probabilities cannot be averaged.")
+        raise ConfigError("E104", "these results have other folds, so their probabilities cannot be averaged.")
     by_fold = zip(*(member.folds for member in members), strict=True)
     return replace(first, key=key, folds=tuple(_fold(members, folds, key) for folds in by_fold))
 
@@ -33,7 +33,9 @@ def _fold(members: Sequence[Result], folds: Sequence[FoldResult], key: str) -> F
     tables = [_tested(member, fold, k) for member, fold in zip(members, folds, strict=True)]
     same, names = ["clip", "subject", "y_true"], [f"p_{number}" for number in range(k)]
     if any(not table[same].equals(tables[0][same]) for table in tables):
-        raise ConfigError("these results were tested on other clips, so their probabilities cannot be averaged.")
+        raise ConfigError(
+            "E104", "these results were tested on other clips, so their probabilities cannot be averaged."
+        )
     views = tables[0][same].assign(experiment=key, fold=folds[0].name, seed=members[0].experiment.seed, part="test")
     views[names] = np.mean([table[names].to_numpy() for table in tables], axis=0)
     views["frames"] = [[] for _ in range(len(views))]

@@ -242,14 +242,17 @@ class Workspace:
         preprocessor = experiment.preprocessing.build(contracts.preprocessors)
         if preprocessor.requires_uncropped and data.dataset.cropped() and not self.options.allow_cropped:
             raise DataError(
+                "E201",
                 f"preprocessing {experiment.preprocessing.label} wants raw frames, but this folder holds faces that "
                 "its owners cropped. Point --data at the raw frames, or accept it with --allow-cropped, which the "
-                "report then states."
+                "report then states.",
             )
         sampler = experiment.sampling.build(contracts.samplers)
         unsampled = [fault for clip in data.clips for fault in _unsampled(clip, sampler)]
         if len(unsampled) == len(data.clips):
-            raise IncompatibleError(f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}")
+            raise IncompatibleError(
+                "E401", f"sampling {experiment.sampling.label} fits no clip: {unsampled[0].problem}"
+            )
         bad = {fault.clip for fault in unsampled}
         clips = [clip for clip in data.clips if clip.key not in bad]
         experiment.vote.build(contracts.votes)  # impossible parameters are told before anything is trained
@@ -304,7 +307,7 @@ class Workspace:
     def _read(self, names: str, experiment: Experiment) -> Data:
         readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
         if len(readers) < len(experiment.datasets):
-            raise ConfigError(f"datasets: one of {names} is listed twice.")
+            raise ConfigError("E104", f"datasets: one of {names} is listed twice.")
         dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
@@ -313,18 +316,22 @@ class Workspace:
         if fatal or (faults and (keys == bad or not self.options.skip_invalid)):
             places = [self.options.data[chosen.name] for chosen in experiment.datasets]
             roots = [str(place) for place in places if isinstance(place, Path)]
-            raise DataError(_told(faults, keys, ", ".join(dict.fromkeys(roots))), faults)
+            raise DataError("E201", _told(faults, keys, ", ".join(dict.fromkeys(roots))), faults)
         modalities = dataset.modalities()
         if not modalities:
-            raise ConfigError(f"datasets: {names} record nothing alike; take databases with a modality in common.")
+            raise ConfigError(
+                "E104", f"datasets: {names} record nothing alike; take databases with a modality in common."
+            )
         modality = experiment.modality or next(iter(modalities))
         if modality not in modalities:
-            raise IncompatibleError(f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}.")
+            raise IncompatibleError(
+                "E401", f"modality: {modality!r} is not in {names}; it has {', '.join(modalities)}."
+            )
         labels = label_set(experiment.labels, dataset.clips())
         clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
         if not clips:
-            raise DataError(f"{names}: label set {labels.name!r} keeps none of its clips.")
+            raise DataError("E201", f"{names}: label set {labels.name!r} keeps none of its clips.")
         revisions = {chosen.name: contracts.datasets.revision(chosen.name) for chosen in experiment.datasets}
         outside = tuple(f"{name}/{revision}" for name, revision in revisions.items() if isinstance(revision, str))
         cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint(), readers=outside)
@@ -334,14 +341,16 @@ class Workspace:
 
     def _reader(self, chosen: Component) -> Recordings:
         if chosen.name not in self.options.data:
-            raise ConfigError(f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database.")
+            raise ConfigError(
+                "E104", f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database."
+            )
         place, params = self.options.data[chosen.name], contracts.datasets.bind(chosen.name, chosen.params)
         return contracts.datasets.get(chosen.name)(place, **params) if isinstance(place, Path) else place
 
     def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
         keys = {clip.key for clip in data.clips}
         if faults and (not self.options.skip_invalid or keys <= {fault.clip for fault in faults}):
-            raise DataError(_told(faults, keys), faults)
+            raise DataError("E201", _told(faults, keys), faults)
         if faults:
             data.leave_out(faults)
 
@@ -380,14 +389,16 @@ def check_intervals(plan: Plan) -> None:
     subjects = plan.table["subject"].to_numpy()[tested]
     if settings.unit == "subject" and len(set(subjects)) < 2:
         raise ConfigError(
+            "E104",
             f'bootstrap.unit = "subject": all {len(tested)} test clips are of one subject, {subjects[0]}, and nothing '
             'follows from one subject for others. Test on several, or set bootstrap.unit = "clip": such an interval '
-            "speaks of further clips of this subject alone."
+            "speaks of further clips of this subject alone.",
         )
     if settings.method != "percentile" and len(tested) < 2:
         raise ConfigError(
+            "E104",
             f'bootstrap.method = "{settings.method}" needs at least two test clips, and there is one. '
-            'Test on more, or set bootstrap.method = "percentile".'
+            'Test on more, or set bootstrap.method = "percentile".',
         )
 
 
@@ -414,7 +425,7 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
     try:
         sampler(clip)
     except DataError as error:
-        yield Fault(clip.key, of_clip(error, clip.key), "take a sampling that does not need it", clip.key)
+        yield Fault("E201", clip.key, of_clip(error, clip.key), "take a sampling that does not need it", clip.key)
 
 
 def _told(faults: Sequence[Fault], keys: Collection[str | None], roots: str = "") -> str:

@@ -63,8 +63,9 @@ class Results:
         for name in fixed:
             if before and before.get(name) != metadata.get(name):
                 raise StoreError(
+                    "E601",
                     f"{self.folder} holds results of other data (its {name} differs): the database has changed "
-                    "since, or other clips were left out. Choose another --out, or remove that folder to train anew."
+                    "since, or other clips were left out. Choose another --out, or remove that folder to train anew.",
                 )
         if not before:
             write_atomically(file, json.dumps(metadata, indent=1))
@@ -77,7 +78,7 @@ class Results:
         try:
             return dict(json.loads(file.read_text("utf-8")))
         except json.JSONDecodeError:
-            raise StoreError(f"{file} is damaged; remove its folder to train anew.") from None
+            raise StoreError("E601", f"{file} is damaged; remove its folder to train anew.") from None
 
     def keep_folds(self, folds: StoredFolds) -> None:
         """Write who is trained, chosen and tested on; raises StoreError if results of other folds lie here."""
@@ -88,11 +89,12 @@ class Results:
         try:
             same = read_folds(file).content == folds.content
         except (ConfigError, SplitError):
-            raise StoreError(f"{file} is damaged; remove it, and the next run writes it again.") from None
+            raise StoreError("E601", f"{file} is damaged; remove it, and the next run writes it again.") from None
         if not same:
             raise StoreError(
+                "E601",
                 f"{self.folder} holds results of other folds than this experiment gives now: {FOLDS} was changed, or "
-                "an older version divided otherwise. Choose another --out, or remove that folder to train anew."
+                "an older version divided otherwise. Choose another --out, or remove that folder to train anew.",
             )
 
     def missing(self, folds: Sequence[str], *, weights: bool = False) -> list[str]:
@@ -134,7 +136,7 @@ class Results:
             table = pq.read_table(file)
             return table.to_pandas(), json.loads(table.schema.metadata[b"facts"])
         except (OSError, KeyError, ValueError, pa.ArrowException):
-            raise StoreError(f"{file} is damaged; remove it and the fold is trained again.") from None
+            raise StoreError("E601", f"{file} is damaged; remove it and the fold is trained again.") from None
 
 
 def _parquet(table: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:

@@ -115,7 +115,7 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
             skipped[method] = str(error)
     if not jobs:
         listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
-        raise IncompatibleError(f"these data allow none of the study's methods:{listed}")
+        raise IncompatibleError("E401", f"these data allow none of the study's methods:{listed}")
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
@@ -169,7 +169,7 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
     joined, missing = _fused(study, cells["cells"])
     judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
-        raise TrainingError(f"no cell could be trained; the first: {failed[0][1]}")
+        raise TrainingError("E701", f"no cell could be trained; the first: {failed[0][1]}")
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),

@@ -32,8 +32,9 @@ def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
             best, chosen = float(np.abs(gap).sum()), mask
     if not chosen.any():
         raise ConfigError(
+            "E104",
             f"fold {fold.name}: too few subjects to cut validation from; train a fixed number of epochs with one loss "
-            "(training.patience = 0)."
+            "(training.patience = 0).",
         )
     return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])
 
@@ -52,8 +53,9 @@ def keep_train(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
     if wanted > len(order):
         what = "clips" if subjects is None else "subjects"
         raise ConfigError(
+            "E104",
             f"train_{what} = {wanted}: fold {fold.name} has {len(order)} training {what} "
-            f"{'besides validation' if fold.val is not None else 'in all'}; ask for fewer, or for all of them."
+            f"{'besides validation' if fold.val is not None else 'in all'}; ask for fewer, or for all of them.",
         )
     return replace(fold, train=fold.train[np.isin(units, order[:wanted])])
 

@@ -46,16 +46,20 @@ def audit_agreement(
     that is no coding, for two that share no video, and where no expression can be paired for want of times.
     """
     if not 0 < iou <= 1:
-        raise ConfigError(f"iou: an overlap lies above 0 and at most at 1, not at {iou:g}.")
+        raise ConfigError("E104", f"iou: an overlap lies above 0 and at most at 1, not at {iou:g}.")
     if resamples < 100:
-        raise ConfigError("an interval needs at least 100 resamples.")
+        raise ConfigError("E104", "an interval needs at least 100 resamples.")
     a, b = read_coding(Path(first)), read_coding(Path(second))
     shared = set(a.videos) & set(b.videos)
     alone = {name: [one.videos[key] for key in one.videos if key not in shared] for name, one in (("a", a), ("b", b))}
     used = set(a.videos) | set(b.videos) if all_videos else shared
     if not shared:
         problem = f"they share no video: {listed(a.videos.values(), 3)} against {listed(b.videos.values(), 3)}"
-        raise DataError("The codings cannot be compared.", [Fault(f"{a.name}, {b.name}", problem, "name videos alike")])
+        raise DataError(
+            "E201",
+            "The codings cannot be compared.",
+            [Fault("E201", f"{a.name}, {b.name}", problem, "name videos alike")],
+        )
     events = [[event for event in one.events if plain_name(event.video) in used] for one in (a, b)]
     frames = all(value is None or value.is_integer() for one in events for event in one for value in event.times)
     pairs = list(_pairs(events[0], events[1], frames))
@@ -109,8 +113,9 @@ def _unpaired(a: Coding, b: Coding) -> DataError:
         lacking = [name for name in ("onset", "offset") if name not in coding.has]
         if lacking:
             problem = f"has no column {' and none '.join(lacking)}; its columns are {listed(coding.header)}"
-            faults.append(Fault(coding.name, problem, f"name the columns {', '.join(COLUMNS)}"))
+            faults.append(Fault("E201", coding.name, problem, f"name the columns {', '.join(COLUMNS)}"))
     return DataError(
+        "E201",
         "No expression of one coding could be paired with one of the other: pairs are the only expressions of a "
         "video, or those whose times overlap.",
         faults,

@@ -37,4 +37,4 @@ def _summary(out: Path) -> Mapping[str, Any]:
     try:
         return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
     except json.JSONDecodeError:
-        raise StoreError(f"{file} is damaged; run the study again, which trains nothing anew.") from None
+        raise StoreError("E601", f"{file} is damaged; run the study again, which trains nothing anew.") from None

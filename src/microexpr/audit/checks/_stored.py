@@ -120,7 +120,9 @@ def read(out: Path) -> list[Stored]:
         found = [_stored(Results(root, folder.name)) for folder in sorted(root.glob("*/")) if _begun(folder)]
     begun = [stored for stored in found if stored.folds]
     if not begun:
-        raise StoreError(f"{out} holds no results; name the folder that `microexpr run --out` or `study --out` wrote.")
+        raise StoreError(
+            "E601", f"{out} holds no results; name the folder that `microexpr run --out` or `study --out` wrote."
+        )
     return begun
 
 
@@ -131,15 +133,16 @@ def _begun(folder: Path) -> bool:
 def _stored(results: Results) -> Stored:
     metadata, file = results.metadata(), results.folder / "experiment.json"
     if not {"experiment", "classes"} <= set(metadata):
-        raise StoreError(f"{file} is damaged; remove its folder to train anew.")
+        raise StoreError("E601", f"{file} is damaged; remove its folder to train anew.")
     experiment = parse(Experiment, metadata["experiment"], str(file))
     folds = tuple(results.folds())
     odd = [fold.name for fold in folds if f"p_{len(metadata['classes'])}" in fold.views or not _fits(fold, metadata)]
     if odd:
         raise StoreError(
+            "E601",
             f"{file} names {len(metadata['classes'])} classes, and fold {odd[0]} has predictions of another number: "
             f"one "
-            "is damaged; remove the folder to train anew."
+            "is damaged; remove the folder to train anew.",
         )
     labels = LabelSet("stored", tuple(metadata["classes"]), ())
     return Stored(
@@ -157,4 +160,4 @@ def _division(file: Path) -> StoredFolds | None:
     try:
         return read_folds(file)
     except (ConfigError, SplitError):
-        raise StoreError(f"{file} is damaged; remove it, and the next run writes it again.") from None
+        raise StoreError("E601", f"{file} is damaged; remove it, and the next run writes it again.") from None

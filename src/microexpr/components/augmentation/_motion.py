@@ -26,9 +26,10 @@ def check_pixels(name: str, view: ViewSpec) -> None:
     """Raise ConfigError for histograms (Bi-WOOF, LBP-TOP), whose bins would have to change with their blocks."""
     if view.channels in (PLANES, directions(len(view.channels))):
         raise ConfigError(
+            "E104",
             f"augmentation {name}: it moves pixels, and these views hold histograms of blocks (channels "
             f"{', '.join(view.channels)}), whose bins it would leave as they are; leave {name} out, or take another "
-            "representation."
+            "representation.",
         )
 
 
@@ -37,9 +38,10 @@ def check_opposite(name: str, view: ViewSpec, motions: Sequence[str]) -> None:
     found = named(view.channels, motions)
     if found and not view.scaling:
         raise ConfigError(
+            "E104",
             f"augmentation {name}: {found} must become the opposite motion, and how these pictures were scaled is not "
             'known. If each was scaled by its own minimum and maximum say scaling = "minmax" of the database, if no '
-            f'motion is the middle of the range "centred"; otherwise leave {name} out.'
+            f'motion is the middle of the range "centred"; otherwise leave {name} out.',
         )
 
 

@@ -37,8 +37,9 @@ class Colour:
         """Raise ConfigError for channels that cannot be changed so."""
         if view.channels != ("grey",) and set(view.channels) != set(LUMA):
             raise ConfigError(
+                "E104",
                 f"augmentation colour: it changes the light of r, g, b or of grey, and these pictures have "
-                f"{', '.join(view.channels)}; leave it out."
+                f"{', '.join(view.channels)}; leave it out.",
             )
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:

@@ -39,14 +39,16 @@ class CropJitter:
         flow = named(view.channels, ACROSS + DOWN)
         if self.scale and flow:
             raise ConfigError(
+                "E104",
                 f"augmentation crop_jitter: a zoom would have to change the values of {flow} as well, which are "
-                "displacements; take scale = 0 for optical flow."
+                "displacements; take scale = 0 for optical flow.",
             )
         if self.percent and not all(self._most(*view.shape[1:3])):
             height, width = view.shape[1:3]
             raise ConfigError(
+                "E104",
                 f"augmentation crop_jitter: {self.percent:g} % of {height}x{width} is less than half a pixel; take a "
-                "larger percent, or percent = 0 for no shifts."
+                "larger percent, or percent = 0 for no shifts.",
             )
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:

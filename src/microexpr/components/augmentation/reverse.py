@@ -33,8 +33,9 @@ class Reverse:
         """Raise ConfigError for views that hold no motion, or one whose opposite is not known."""
         if not named(view.channels, ACROSS + DOWN):
             raise ConfigError(
+                "E104",
                 f"augmentation reverse: it turns optical flow, and these views hold {', '.join(view.channels)}; "
-                'leave it out, or take representation = "flow".'
+                'leave it out, or take representation = "flow".',
             )
         check_opposite("reverse", view, ACROSS + DOWN)
 

@@ -53,4 +53,4 @@ def _delimiter(text: str) -> str:
 
 
 def _broken(file: Path, problem: str, fix: str) -> DataError:
-    return unusable(Fault(str(file), problem, fix))
+    return unusable(Fault("E201", str(file), problem, fix))

@@ -25,7 +25,7 @@ def in_range(depth: Num[np.ndarray, "t h w c"], near: int, far: int) -> Float32[
     would be steps of 4 mm, more than an expression moves. Raises FrameError for pictures of several channels.
     """
     if depth.shape[3] != 1:
-        raise FrameError(f"its depth pictures have {depth.shape[3]} channels and not one; copy them again.")
+        raise FrameError("E202", f"its depth pictures have {depth.shape[3]} channels and not one; copy them again.")
     measured = depth.astype(np.float32)
     return np.asarray(np.where(measured > 0, (far - measured) * (255 / (far - near)), 0).clip(0, 255), np.float32)
 
@@ -41,8 +41,9 @@ def with_depth(
     (height, width), (own_height, own_width) = colour.shape[1:3], depth.shape[1:3]
     if height * own_width != width * own_height:
         raise FrameError(
+            "E202",
             f"its depth pictures are {own_width}x{own_height} and its colour pictures {width}x{height}: of other "
-            'proportions they do not show the same places. Take modality = "colour" or "near_depth".'
+            'proportions they do not show the same places. Take modality = "colour" or "near_depth".',
         )
     fitted = np.stack([_nearest(frame, height, width) for frame in depth[..., 0]])[..., None]
     return np.concatenate([colour.astype(np.float32), fitted], axis=3)

@@ -59,7 +59,7 @@ class FrameFolder:
         if clip.onset is None or clip.offset is None:
             return None
         if not self.path.is_dir():
-            return Fault(where, "the clip's folder is missing", _MEND, clip.key)
+            return Fault("E201", where, "the clip's folder is missing", _MEND, clip.key)
         found = self._numbered()
         needed = range(clip.onset, clip.offset + 1)
         used = {number: found[number] for number in needed if number in found}
@@ -74,7 +74,7 @@ class FrameFolder:
         told += [f"broken pictures: {_all_told(named, bad)}"] if bad else []
         odd = unlike_most({n: files[0] for n, files in used.items() if n not in bad})
         told += [f"pictures of another size: {_all_told(odd, dict.fromkeys(odd, 'other sizes'))}"] if odd else []
-        return Fault(where, "; ".join(told), _MEND, clip.key) if told else None
+        return Fault("E201", where, "; ".join(told), _MEND, clip.key) if told else None
 
     def files(self, numbers: Sequence[int]) -> list[Path]:
         """Return the files of these frames; raises FrameError naming the first that is not there."""
@@ -82,8 +82,9 @@ class FrameFolder:
         for number in numbers:
             if number not in found:
                 raise FrameError(
+                    "E202",
                     f"{self.path}: frame {number} is not there; the folder has {ranges(found) or 'no frames'}. "
-                    "Copy it again from the original."
+                    "Copy it again from the original.",
                 )
         return [found[number][0] for number in numbers]
 

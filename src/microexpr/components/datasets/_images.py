@@ -91,12 +91,12 @@ def read_image(file: Path) -> Num[np.ndarray, "h w c"]:
     try:
         data = np.fromfile(file, np.uint8)  # cv2.imread fails on some systems when a path is not ASCII
     except OSError as error:
-        raise FrameError(f"{file} cannot be opened ({error.strerror}); copy the folder again.") from None
+        raise FrameError("E202", f"{file} cannot be opened ({error.strerror}); copy the folder again.") from None
     # OpenCV fills what a cut-off file lacks with grey, and says nothing.
     problem = _judge(data[:8].tobytes(), data[-_TAIL:].tobytes())
     image = None if problem else cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise FrameError(f"{file} {problem or 'cannot be decoded'}; copy it again from the original.")
+        raise FrameError("E202", f"{file} {problem or 'cannot be decoded'}; copy it again from the original.")
     pixels: Num[np.ndarray, "h w c"] = np.atleast_3d(image)
     return pixels
 
@@ -110,7 +110,9 @@ def stack(images: Sequence[Num[np.ndarray, "_ _ _"]], files: Sequence[Path]) -> 
     """Return pictures as one array; raises FrameError naming the first whose size or depth differs."""
     for image, file in zip(images, files, strict=True):
         if (image.shape, image.dtype) != (images[0].shape, images[0].dtype):
-            raise FrameError(f"{file} is {size(image)}, but {files[0]} is {size(images[0])}; copy the folder again.")
+            raise FrameError(
+                "E202", f"{file} is {size(image)}, but {files[0]} is {size(images[0])}; copy the folder again."
+            )
     return np.stack(images)
 
 

@@ -67,7 +67,7 @@ def _overlap(a: Clip, b: Clip) -> bool:
 
 def _fault(table: Path, each: Listed, problem: str) -> Fault:
     clip = each.clip
-    return Fault(f"{table.name}, row {each.row} ({clip.subject_id}/{clip.video})", problem, FIX, clip.key)
+    return Fault("E201", f"{table.name}, row {each.row} ({clip.subject_id}/{clip.video})", problem, FIX, clip.key)
 
 
 def _rows(listed: Iterable[Listed]) -> str:

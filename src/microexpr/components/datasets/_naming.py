@@ -136,7 +136,7 @@ def rows_beside(
         except DataError as error:
             told = "; ".join(fault.problem for fault in error.faults) or str(error)
             fix = "; ".join(fault.fix for fault in error.faults) or "use the table as the owners ship it"
-            notes.append(Fault(str(file), f"{holds} are not read: {told}", fix))
+            notes.append(Fault("E201", str(file), f"{holds} are not read: {told}", fix))
     return rows, notes
 
 

@@ -135,7 +135,9 @@ class TableDataset(Dataset):
         apexes = not clips or any(clip.apex is not None for clip in clips)
         found = [remark for clip in clips for remark in odd(clip, apexes)]
         if not apexes:
-            found.append(Fault(str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it"))
+            found.append(
+                Fault("E201", str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it")
+            )
         found += overlaps(clips)
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
 
@@ -153,7 +155,7 @@ class TableDataset(Dataset):
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
         kinds = self.modalities()
         if modality not in kinds:
-            raise DataError(f"{self.info.title} has no modality {modality!r}. Known: {', '.join(kinds)}.")
+            raise DataError("E201", f"{self.info.title} has no modality {modality!r}. Known: {', '.join(kinds)}.")
         if self._place is None:
             raise unusable(self._frameless())
         files = self._home(clip, modality).files(numbers)
@@ -177,7 +179,7 @@ class TableDataset(Dataset):
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             fix = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault(str(self._table_root), f"holds {len(found)} tables: {names}", fix))
+            raise unusable(Fault("E201", str(self._table_root), f"holds {len(found)} tables: {names}", fix))
         return found
 
     @property
@@ -192,7 +194,7 @@ class TableDataset(Dataset):
     def _frameless(self) -> Fault:
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         problem = f"holds no frames ({self.frames_called}), but {have}"
-        return Fault(str(self._root), problem, f"copy the frames into it as {self.frames_called}")
+        return Fault("E201", str(self._root), problem, f"copy the frames into it as {self.frames_called}")
 
     def _short(self, path: Path) -> str:
         return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.as_posix()
@@ -299,7 +301,9 @@ class TableDataset(Dataset):
             for clip in clips.values() if len(clips) > 1 else ():
                 others = " and ".join(other.key for other in clips.values() if other is not clip)
                 where = self._short(self._home(clip, next(iter(self.modalities()))).path)
-                yield Fault(where, f"{others} reads this folder too", "give each clip the folder of its name", clip.key)
+                yield Fault(
+                    "E201", where, f"{others} reads this folder too", "give each clip the folder of its name", clip.key
+                )
 
     def _unlisted(self) -> Iterator[Fault]:
         """Yield folders of pictures, as deep as those of the clips, that no row of the table names."""
@@ -310,7 +314,9 @@ class TableDataset(Dataset):
         inside = [home.relative_to(self._place).parts for home in homes if home.is_relative_to(self._place)]
         for folder in _below(self._place, max(map(len, inside), default=0), homes):
             if any(is_picture(path.name) for path in entries(folder)):
-                yield Fault(self._short(folder), "no row of the table names this folder", "nothing: it is not read")
+                yield Fault(
+                    "E201", self._short(folder), "no row of the table names this folder", "nothing: it is not read"
+                )
 
     def _surplus(self) -> Iterator[Fault]:
         """Yield folders with pictures before the first onset or after the last offset, or with gaps in between."""
@@ -323,7 +329,7 @@ class TableDataset(Dataset):
         links = {path: self._link(path) for path in (*spans, *self._tables)}
         for link in dict.fromkeys(filter(None, links.values())):
             outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside of {self._root}"
-            yield Fault(self._short(link), f"is a link to {_target(link)}{outside}", meant)
+            yield Fault("E201", self._short(link), f"is a link to {_target(link)}{outside}", meant)
         for path, (home, clips) in spans.items():
             told = home.notes(clips)
             if home.linked():
@@ -331,7 +337,7 @@ class TableDataset(Dataset):
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
                 told.append(f"lies outside of {self._root}")
             if told:
-                yield Fault(self._short(path), "; ".join(told), meant)
+                yield Fault("E201", self._short(path), "; ".join(told), meant)
 
     def _link(self, path: Path) -> Path | None:
         """Return the uppermost link on the way from the root to a folder: where all are linked, one is told of."""

@@ -39,14 +39,14 @@ def odd(clip: Clip, apexes: bool) -> Iterator[Fault]:
     seconds = len(span(clip) or ()) / clip.fps if clip.fps else 0.0
     if clip.kind == "micro" and seconds > MACRO:
         problem = f"it lasts {seconds:.0f} s, where even macro-expressions usually end within {MACRO:.0f} s"
-        yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
+        yield Fault("E201", clip.key, problem, "compare the row with its frames", clip.key)
     elif clip.kind == "micro" and seconds > LONGEST:
         told.append(f"it lasts {1000 * seconds:.0f} ms, more than {1000 * LONGEST:.0f}")
     for cell in clip.labels.get("action_units", ()):
         rest = ", ".join(beside_units(cell))
         told += [f"its action units {cell!r} say more than units: {rest}"] if rest else []
     for problem in told:
-        yield Fault(clip.key, problem, "nothing: it is as the owners coded it", clip.key)
+        yield Fault("E201", clip.key, problem, "nothing: it is as the owners coded it", clip.key)
 
 
 def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:
@@ -60,5 +60,5 @@ def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:
         for before, after in itertools.pairwise(ordered):
             if (after.onset or 0) <= (before.offset or 0):
                 yield Fault(
-                    after.key, f"it shares frames with {before.key}", "see whether it is coded twice", after.key
+                    "E201", after.key, f"it shares frames with {before.key}", "see whether it is coded twice", after.key
                 )

@@ -13,21 +13,23 @@ _SHOWN = 6
 
 def unusable(fault: Fault) -> DataError:
     """Return the error of a database that cannot be used at all."""
-    return DataError("The database cannot be read.", [fault])
+    return DataError("E201", "The database cannot be read.", [fault])
 
 
 def check_folder(root: Path, what: str) -> None:
     """Raise DataError with the way out if there is no such folder, or nobody may look into it."""
     if root.is_file():
-        raise unusable(Fault(str(root), "is a file, not a folder", f"give the folder it lies in, {root.parent}"))
+        raise unusable(
+            Fault("E201", str(root), "is a file, not a folder", f"give the folder it lies in, {root.parent}")
+        )
     if not root.is_dir():
         near = suggest(root.name, [path.name for path in folders(root.parent)])
-        raise unusable(Fault(str(root), f"does not exist{near}", f"give the folder that holds the {what}"))
+        raise unusable(Fault("E201", str(root), f"does not exist{near}", f"give the folder that holds the {what}"))
     try:
         next(root.iterdir(), None)
     except OSError as error:
         problem = f"cannot be looked into ({error.strerror})"
-        raise unusable(Fault(str(root), problem, "ask for the right to read it")) from None
+        raise unusable(Fault("E201", str(root), problem, "ask for the right to read it")) from None
 
 
 def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Path]:
@@ -40,11 +42,11 @@ def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Pat
         elsewhere = _files(near, wanted)
         if elsewhere:
             fix = f"give {near} instead, where {elsewhere[0].name} lies"
-            raise unusable(Fault(str(root), f"holds no {what}", fix))
+            raise unusable(Fault("E201", str(root), f"holds no {what}", fix))
     names = [path.name for path in entries(root)]
     inside = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     fix = f"give the folder that holds the {what}, as its owners ship it"
-    raise unusable(Fault(str(root), f"holds no {what}; it holds {inside or 'nothing'}", fix))
+    raise unusable(Fault("E201", str(root), f"holds no {what}; it holds {inside or 'nothing'}", fix))
 
 
 def entries(folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def expressions(table: Path, rows: Iterable[Row]) -> tuple[Sequence[Line], Seque
             if known.setdefault(times, number) != number:
                 where = f"{table.name}, row {row.number} ({plain(row.cells['video'])})"
                 problem = f"its expression {number} repeats its expression {known[times]}, {'-'.join(times)}"
-                repeats.append(Fault(where, problem, "nothing to do: it is read once"))
+                repeats.append(Fault("E201", where, problem, "nothing to do: it is read once"))
                 continue
             cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
             headers = dict(zip(("onset", "offset"), columns, strict=False)) if number > 1 else {}
@@ -51,14 +51,14 @@ def miscounted(clips: Iterable[Clip]) -> Iterator[Fault]:
         if last.isdecimal() and (clip.offset or 0) > int(last):
             # No fault: the frames show whether the recording ends there.
             problem = f"{clip.onset}-{clip.offset} ends after the recording's last frame {last} (column LastF)"
-            yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
+            yield Fault("E201", clip.key, problem, "compare the row with its frames", clip.key)
         (length,) = clip.labels.get("length", ("",))
         frames = (clip.offset or 0) - (clip.onset or 0) + 1
         # Both ways of counting from onset to offset are good.
         if length.isdecimal() and int(length) not in (frames, frames - 1):
             column = EXPRESSIONS[int(clip.labels["expression"][0]) - 1][2]
             problem = f"its {column} is {length}, but {clip.onset}-{clip.offset} are {frames} frames"
-            yield Fault(clip.key, problem, "compare the row with its frames", clip.key)
+            yield Fault("E201", clip.key, problem, "compare the row with its frames", clip.key)
 
 
 def is_text(row: Row) -> bool:

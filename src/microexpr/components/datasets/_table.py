@@ -137,7 +137,7 @@ class RowReader:
     def faults(self, name: str, key: str) -> list[Fault]:
         """Return what was noted, of the clip called `name`, whose key is `key`."""
         where = self.row.place or f"{self.file.name}, row {self.row.number} ({name})"
-        return [Fault(where, self._named(problem), fix, key) for problem, fix in self.noted]
+        return [Fault("E201", where, self._named(problem), fix, key) for problem, fix in self.noted]
 
     def _named(self, problem: str) -> str:
         """Add what the table calls the column, where that is another word than ours."""
@@ -209,7 +209,7 @@ def find_rows(
         return _only(file, read, columns)
     if bare is not None:
         problem = f"sheet {bare!r} has the columns and no row below them"
-        raise unusable(Fault(str(file), problem, "use the table as the owners ship it"))
+        raise unusable(Fault("E201", str(file), problem, "use the table as the owners ship it"))
     raise _no_header(file, sheets, columns)
 
 
@@ -223,7 +223,7 @@ def _only(file: Path, read: Mapping[str, list[Row]], columns: Iterable[str]) -> 
     for name, other in others:
         if said(rows) != said(other):
             problem = f"its sheets {title!r} and {name!r} both have the columns, with different rows"
-            raise unusable(Fault(str(file), problem, "delete the sheet that is not the owners' table"))
+            raise unusable(Fault("E201", str(file), problem, "delete the sheet that is not the owners' table"))
     return rows
 
 
@@ -241,7 +241,7 @@ def _check_single(file: Path, title: str, rows: Sequence[Sequence[object]], plac
         for other in range(place + 1, len(names)):
             if names[other] == names[place] and any(_at(row, other) != _at(row, place) for row in rows[1:]):
                 problem = f"sheet {title!r} has the column {plain(rows[0][place])!r} more than once"
-                raise unusable(Fault(str(file), problem, "rename or delete the one that is not the owners'"))
+                raise unusable(Fault("E201", str(file), problem, "rename or delete the one that is not the owners'"))
 
 
 def _at(cells: Sequence[object], place: int) -> str:
@@ -283,4 +283,6 @@ def _no_header(file: Path, sheets: Sheets, columns: Mapping[str, Sequence[str]])
         )
     wanted = ", ".join(known[0] for known in columns.values())
     problem = f"no sheet has all the columns needed: {'; '.join(told) or 'it has no sheet'}"
-    return unusable(Fault(str(file), problem, f"use the table as the owners ship it, with the columns {wanted}"))
+    return unusable(
+        Fault("E201", str(file), problem, f"use the table as the owners ship it, with the columns {wanted}")
+    )

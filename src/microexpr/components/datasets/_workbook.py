@@ -217,4 +217,4 @@ def _locked(file: Path) -> DataError:
 
 
 def _broken(file: Path, problem: str, fix: str) -> DataError:
-    return unusable(Fault(str(file), problem, fix))
+    return unusable(Fault("E201", str(file), problem, fix))

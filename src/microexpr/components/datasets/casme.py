@@ -168,7 +168,9 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
         copies = self._copies()
         if copies:
             names = " and ".join(map(self._short, copies))
-            return Fault(str(self._root), f"holds the {self._kind} frames twice: {names}", "move one of them away")
+            return Fault(
+                "E201", str(self._root), f"holds the {self._kind} frames twice: {names}", "move one of them away"
+            )
         other = next((kind for kind in KINDS if self._by_kind[kind]), None)
         fault = super()._frameless()
         return replace(fault, fix=f"choose folder = {other!r}") if other else fault
@@ -187,7 +189,7 @@ Cropped/sub01/EP01_12/reg_EP01_12-73.jpg ... (numbers may be padded to three dig
         whole = [self._short(home.path) for home in self._homes(clip) if _has(home, clip)]
         if len(whole) > 1:
             problem = f"the clip's frames are in {whole[1]} as well, and the table does not tell its section"
-            return Fault(whole[0], problem, "move away the folder that is not this clip's", clip.key)
+            return Fault("E201", whole[0], problem, "move away the folder that is not this clip's", clip.key)
         return super()._check_frames(clip, modality)
 
     # --- the table ----------------------------------------------------------------------------------------------------
@@ -263,7 +265,7 @@ def _mistimed(clip: Clip) -> Fault | None:
     if abs(float(told) * _FPS / 1000 - frames) < 1:
         return None
     problem = f"the table's Total is {float(told):.0f} ms, but {clip.onset}-{clip.offset} are {frames} frames of 1/60 s"
-    return Fault(clip.key, problem, "compare the row with its frames", clip.key)
+    return Fault("E201", clip.key, problem, "compare the row with its frames", clip.key)
 
 
 def _with_subjects(folder: Path, levels: int) -> Iterator[Path]:

@@ -194,7 +194,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         fix = f"choose folder = {other[0]!r}" if other else f"copy {wanted}/sub01, sub02 ... into it"
         problem = f"holds no frames: no {wanted} with folders sub01, sub02 ... in it, but {have}"
-        return Fault(str(self._root), problem, fix)
+        return Fault("E201", str(self._root), problem, fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / FOLDERS["raw"][0]
@@ -255,7 +255,7 @@ CASME2_RAW_selected/sub01/EP02_01f/img46.jpg ... or Cropped/sub01/EP02_01f/reg_i
         told = [f"row {row.row.number} ({row.text('subject')}/{row.text('video')})" for row in lost]
         more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
         problem = f"names clips that the coding table has not: {', '.join(told[:_SHOWN])}{more}"
-        return (Fault(lost[0].file.name, problem, "correct their names, if they are meant to be in it"),)
+        return (Fault("E201", lost[0].file.name, problem, "correct their names, if they are meant to be in it"),)
 
     def _release(self, reading: Reading) -> str:
         """Return which of the two tables this is, by its content; the name of the file is only compared."""

@@ -127,9 +127,11 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     ) -> None:
         super().__init__(root, corrections=corrections, table=table)
         if part == "c" and kind != "micro":
-            raise ConfigError(f"kind: part C's table lists micro-expressions alone; leave kind = {kind!r} out.")
+            raise ConfigError("E104", f"kind: part C's table lists micro-expressions alone; leave kind = {kind!r} out.")
         if near >= far:
-            raise ConfigError(f"near = {near} and far = {far} leave no depth between them; take near below far.")
+            raise ConfigError(
+                "E104", f"near = {near} and far = {far} leave no depth between them; take near below far."
+            )
         self._part, self._kind, self._deep = part, kind, depth
         self._near, self._far = near, far
 
@@ -147,7 +149,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             near = in_range(depth, self._near, self._far)
             return near if colour is None else with_depth(colour, near)
         except FrameError as error:
-            raise FrameError(f"{clip.key}: {error}") from None
+            raise FrameError("E202", f"{clip.key}: {error}") from None
 
     def metadata(self) -> Mapping[str, str]:
         found = super().metadata()
@@ -196,7 +198,9 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         chosen = [file for file, _ in self._chosen]
         if self._table_name is not None and self._table_name not in [file.name for file in chosen]:
             fix = f"name one of {' and '.join(file.name for file in chosen)}, or none"
-            raise unusable(Fault(str(self._root), f"table {self._table_name} is none of the two of this kind", fix))
+            raise unusable(
+                Fault("E201", str(self._root), f"table {self._table_name} is none of the two of this kind", fix)
+            )
         return chosen
 
     @cached_property
@@ -229,7 +233,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         if latest is None:
             names, last = ", ".join(map(self._short, found)), max(file.name for file in found)
             fix = f"choose one, for instance table = {last!r}, or move the others away"
-            raise unusable(Fault(str(self._root), f"holds {len(found)} tables: {names}", fix))
+            raise unusable(Fault("E201", str(self._root), f"holds {len(found)} tables: {names}", fix))
         others = dict.fromkeys(file.name for file in found if tables.version(file.name) != tables.version(latest.name))
         return latest, f"{', '.join(others)}, because {tables.version(latest.name)} is newer; `table` chooses another"
 
@@ -238,10 +242,10 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         for near in (*list(self._root.parents)[:2], *folders(self._root)):
             if found := listed(near):
                 fix = f"give {near} instead, where {found[0].relative_to(near).as_posix()} lies"
-                return unusable(Fault(str(self._root), f"holds no {called}", fix))
+                return unusable(Fault("E201", str(self._root), f"holds no {called}", fix))
         have = ", ".join(path.name for path in entries(self._root)[:6]) or "nothing"
         fix = f"give the folder that holds the {called}, or holds it in annotation/part{self._part.upper()}"
-        return unusable(Fault(str(self._root), f"holds no {called}, but {have}", fix))
+        return unusable(Fault("E201", str(self._root), f"holds no {called}, but {have}", fix))
 
     def _table_places(self, root: Path) -> Iterator[Path]:
         yield root
@@ -340,7 +344,9 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     def _frameless(self) -> Fault:
         have = ", ".join(path.name for path in folders(self._root)) or "no folder"
         wanted = _FRAMES[self._part]
-        return Fault(str(self._root), f"holds no frames ({wanted}), but {have}", f"copy the frames into it as {wanted}")
+        return Fault(
+            "E201", str(self._root), f"holds no frames ({wanted}), but {have}", f"copy the frames into it as {wanted}"
+        )
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         place = self._place or self._root / f"part_{self._part.upper()}"
@@ -385,7 +391,9 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             folder, name = (path, next(self._clip_names(clip))) if self._of_clips else (path.parent, clip.video)
             if folder.name != name and folder.name.casefold() == name.casefold() and folder not in told:
                 told.add(folder)
-                yield Fault(self._short(folder), f"the table calls it {name}", "nothing to do: it is read", clip.key)
+                yield Fault(
+                    "E201", self._short(folder), f"the table calls it {name}", "nothing to do: it is read", clip.key
+                )
 
     def _unlisted(self) -> Iterator[Fault]:
         # Videos without an expression are no surprise.

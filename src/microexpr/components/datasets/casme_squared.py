@@ -156,7 +156,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         other = [kind for kind, names in FOLDERS.items() if self._with_subjects(names)]
         if not other:
             return fault
-        return Fault(fault.where, f"holds no {self._wanted} frames", f"choose folder = {other[0]!r}")
+        return Fault("E201", fault.where, f"holds no {self._wanted} frames", f"choose folder = {other[0]!r}")
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         subject = _subject_folder(self._place or self._root / FOLDERS["raw"][0], clip.subject_id)
@@ -187,7 +187,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
                     f"bears the number {number[1]}, but lies in the folder of {clip.subject_id} and is read as theirs"
                 )
                 fix = "move it if it is not theirs; s19/23_0502funnyerrors is so in public copies"
-                yield Fault(self._short(path), problem, fix)
+                yield Fault("E201", self._short(path), problem, fix)
 
     # --- the table ----------------------------------------------------------------------------------------------------
     @cached_property
@@ -201,7 +201,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         if found is None:
             told = ", ".join(f"{title!r}" for title in self._sheets) or "none"
             problem = f"no sheet has rows that say micro-expression or macro-expression (its sheets: {told})"
-            raise unusable(Fault(str(self._table), problem, "use the table as its owners ship it"))
+            raise unusable(Fault("E201", str(self._table), problem, "use the table as its owners ship it"))
         title, rows = found
         first = next(cells for cells in rows if any(map(plain, cells)))
         if not any(plain(cell).isdecimal() for cell in first):
@@ -221,7 +221,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
             )
             header = ", ".join(known[0] for known in (*self.columns.values(), *self.optional.values()))
             fix = f"use the table as its owners ship it, or write a header: {header}"
-            raise unusable(Fault(str(self._table), problem, fix))
+            raise unusable(Fault("E201", str(self._table), problem, fix))
 
     @cached_property
     def _people(self) -> Mapping[str, str]:
@@ -245,7 +245,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     def _unnamed(self, what: str, sheet: str) -> Mapping[str, str]:
         problem = f"has no sheet that tells {what}"
-        raise unusable(Fault(str(self._table), problem, f"use the table with the owners' sheet {sheet!r}"))
+        raise unusable(Fault("E201", str(self._table), problem, f"use the table with the owners' sheet {sheet!r}"))
 
     def _lines(self) -> Iterable[Line]:
         return (Line(self._table, row) for row in self._rows)

@@ -97,7 +97,9 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
     ) -> None:
         super().__init__(root, table=table)
         if part == "all" and table is not None:
-            raise ConfigError(f"table = {table!r} names one table, but part = 'all' reads three: choose a part.")
+            raise ConfigError(
+                "E104", f"table = {table!r} names one table, but part = 'all' reads three: choose a part."
+            )
         self._parts = tuple(ROWS) if part == "all" else (part,)
 
     def metadata(self) -> Mapping[str, str]:
@@ -142,12 +144,12 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
             if elsewhere := _place_of(near, wanted):
                 where = elsewhere.relative_to(near) / next(p.name for p in entries(elsewhere) if wanted(p.name))
                 fix = f"give {near} instead, where {where.as_posix()} lies"
-                raise unusable(Fault(str(self._root), f"holds no {called}", fix))
+                raise unusable(Fault("E201", str(self._root), f"holds no {called}", fix))
         found = find_files(place or self._root, wanted, called)
         if len(found) > 1:
             names = ", ".join(file.name for file in found)
             fix = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault(str(place), f"holds {len(found)} tables of the part {part}: {names}", fix))
+            raise unusable(Fault("E201", str(place), f"holds {len(found)} tables of the part {part}: {names}", fix))
         return found[0]
 
     @cached_property
@@ -168,7 +170,7 @@ test_data_A/test_data_A/..., test_data_B/test_data_B/...""",
         fix = f"copy the frames into it as {', '.join(f'{place}/<Filename>/00012.png' for place in lacking)}"
         near = [path for path in self._root.parents[:2] if all(_frames_of(path, part) for part in self._parts)]
         fix = f"give {near[0]} instead, where they lie" if near else fix
-        return Fault(str(self._root), problem, fix)
+        return Fault("E201", str(self._root), problem, fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         part = clip.labels["part"][0]
@@ -279,7 +281,9 @@ def _rate(cells: RowReader) -> float | None:
 def _odd_rate(clip: Clip) -> Fault | None:
     if clip.fps is None or clip.fps in RATES:
         return None
-    return Fault(clip.key, f"its frame rate is {clip.fps:g}, none of 200, 300, 500", "compare the table", clip.key)
+    return Fault(
+        "E201", clip.key, f"its frame rate is {clip.fps:g}, none of 200, 300, 500", "compare the table", clip.key
+    )
 
 
 _HEADER: Final = (

@@ -204,7 +204,7 @@ def _contradicted(clip: Clip) -> Fault | None:
     if not marked or clip.emotion is None or clip.emotion in marked:
         return None
     problem = f"its Emotion is {clip.emotion}, but the columns mark {', '.join(marked)}"
-    return Fault(clip.key, problem, "nothing: its Emotion is used", clip.key)
+    return Fault("E201", clip.key, problem, "nothing: its Emotion is used", clip.key)
 
 
 _HEADER: Final = (

@@ -140,9 +140,9 @@ class Manifest(Dataset):
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
         kinds = self.modalities()
         if modality not in kinds:
-            raise DataError(f"{self._file} has no modality {modality!r}. Known: {', '.join(kinds)}.")
+            raise DataError("E201", f"{self._file} has no modality {modality!r}. Known: {', '.join(kinds)}.")
         if clip.key not in self._reading.places:
-            raise DataError(f"{self._file} has no clip {clip.key}.")
+            raise DataError("E201", f"{self._file} has no clip {clip.key}.")
         places = self._reading.places[clip.key]
         if self._ready:
             columns = self._series.get(modality, (modality,))
@@ -197,17 +197,19 @@ class Manifest(Dataset):
         """Raise DataError where a parameter names a column that there is not, or a name twice."""
         if self._series and not ready:
             problem = "has folders of frames, and `series` joins columns of ready images"
-            raise unusable(Fault(str(self._file), problem, "leave `series` out; a sampling chooses among frames"))
+            raise unusable(
+                Fault("E201", str(self._file), problem, "leave `series` out; a sampling chooses among frames")
+            )
         in_series = [name for columns in self._series.values() for name in columns]
         for parameter, named in (("channels", self._channels), ("scaling", self._scaling), ("series", in_series)):
             if unknown := sorted(set(named) - set(modalities)):
                 problem = f"has no pictures {unknown[0]!r}, which `{parameter}` names"
-                raise unusable(Fault(str(self._file), problem, f"name one of {', '.join(modalities)}"))
+                raise unusable(Fault("E201", str(self._file), problem, f"name one of {', '.join(modalities)}"))
         for parameter, lists in (("channels", self._channels), ("series", self._series)):
             for key, names in lists.items():
                 if twice := [name for name, count in Counter(names).items() if count > 1]:
                     problem = f"cannot be read as asked: `{parameter}` names {twice[0]!r} of {key} twice"
-                    raise unusable(Fault(str(self._file), problem, "name each once"))
+                    raise unusable(Fault("E201", str(self._file), problem, "name each once"))
 
     def _joined(self, name: str, columns: Sequence[str]) -> Modality:
         """Return what a series holds; raises DataError where its columns are not alike."""
@@ -216,7 +218,7 @@ class Manifest(Dataset):
             told = "; ".join(f"{column} has {', '.join(kind.channels)}" for column, kind in kinds.items())
             problem = f"cannot join the series {name!r}: {told or 'it names no column'}"
             fix = "join columns of one kind of picture (channels, range, scaling) under a name of its own"
-            raise unusable(Fault(str(self._file), problem, fix))
+            raise unusable(Fault("E201", str(self._file), problem, fix))
         return next(iter(kinds.values()))
 
     def _columns(self, headers: Sequence[str], rows: Sequence[Row]) -> tuple[str, ...]:
@@ -225,14 +227,14 @@ class Manifest(Dataset):
         missing = [name for name in (*REQUIRED, *(TIMES if framed else ())) if name not in headers]
         if missing:
             problem = f"lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(headers)}"
-            raise unusable(Fault(str(self._file), problem, "add what is missing"))
+            raise unusable(Fault("E201", str(self._file), problem, "add what is missing"))
         if not rows:
-            raise unusable(Fault(str(self._file), "lists no clip", "write one line a clip"))
+            raise unusable(Fault("E201", str(self._file), "lists no clip", "write one line a clip"))
         found = tuple(name for name in headers if name not in KNOWN and _all_pictures(rows, name))
         if not framed and not found:
             problem = f"names no pictures: it has the columns {', '.join(headers)}"
             fix = "add the column frames (folders) with onset, apex and offset, or a column of paths to images"
-            raise unusable(Fault(str(self._file), problem, fix))
+            raise unusable(Fault("E201", str(self._file), problem, fix))
         return (FOLDER_MODALITY,) if framed else found
 
     def _read_row(self, row: Row, reading: _Reading) -> None:
@@ -281,7 +283,7 @@ class Manifest(Dataset):
             if paths and not any(path.exists() for path in paths):
                 problem = f"none of the {len(paths)} paths of {modality} is there, beginning with {paths[0]}"
                 fix = f"put the pictures there; paths count from {self._root}"
-                raise unusable(Fault(str(self._file), problem, fix))
+                raise unusable(Fault("E201", str(self._file), problem, fix))
 
     # --- the pictures -------------------------------------------------------------------------------------------------
     @cached_property
@@ -298,14 +300,14 @@ class Manifest(Dataset):
                 continue
             return self._named(image, file, modality)
         problem = f"no picture of {modality} can be read" if self._reading.clips else "no line of it can be used"
-        raise unusable(Fault(str(self._file), problem, "mend the faults named beside this one"))
+        raise unusable(Fault("E201", str(self._file), problem, "mend the faults named beside this one"))
 
     def _named(self, image: Num[np.ndarray, "h w c"], file: Path, modality: str) -> Modality:
         count = image.shape[-1]
         own = self._channels.get(modality)
         if own and len(own) != count:
             fix = f"give {modality} {count} names in `channels`, in the order blue, green, red, or none"
-            raise unusable(Fault(str(file), f"is {size(image)}, but `channels` names {', '.join(own)}", fix))
+            raise unusable(Fault("E201", str(file), f"is {size(image)}, but `channels` names {', '.join(own)}", fix))
         rgb = ("r", "g", "b")
         names = own or {1: ("grey",), 3: rgb, 4: rgb}.get(count) or tuple(f"c{n}" for n in range(count))
         high = float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
@@ -319,7 +321,9 @@ class Manifest(Dataset):
             image = to_rgb(image)
         if image.shape[-1] != len(kind.channels):
             channels = ", ".join(kind.channels)
-            raise FrameError(f"{file} is {size(image)}, but {modality} has {channels}; convert it to the others' kind.")
+            raise FrameError(
+                "E202", f"{file} is {size(image)}, but {modality} has {channels}; convert it to the others' kind."
+            )
         return image
 
     def _check_folder(self, modality: str) -> list[Fault]:
@@ -332,7 +336,7 @@ class Manifest(Dataset):
             try:
                 self.frames(clip, [clip.onset], modality)
             except FrameError as error:
-                return Fault(where, str(error), "convert its pictures to the kind of the others", key)
+                return Fault("E201", where, str(error), "convert its pictures to the kind of the others", key)
             return None
 
         reading = self._reading
@@ -343,7 +347,7 @@ class Manifest(Dataset):
         files = self._reading.files(modality)
         fix = "copy it again, or make all of one size and kind"
         return [
-            Fault(f"{self._file.name}: {self._short(files[key])}", problem, fix, key)
+            Fault("E201", f"{self._file.name}: {self._short(files[key])}", problem, fix, key)
             for key, problem in unlike(files).items()
         ]
 
@@ -374,8 +378,9 @@ def _ready_numbers(columns: Sequence[str], numbers: Sequence[int], clip: Clip) -
         if number not in range(len(columns)):
             has = f"frame {READY} alone" if len(columns) == 1 else f"the frames {READY} to {len(columns) - 1}"
             raise NoFrameError(
+                "E202",
                 f"{clip.key} has ready images ({', '.join(columns)}) with {has}, not frame {number}; take sampling = "
-                f'{{name = "image", count = {len(columns)}}}, or join more columns with `series`.'
+                f'{{name = "image", count = {len(columns)}}}, or join more columns with `series`.',
             )
     return numbers
 

@@ -144,7 +144,9 @@ Macro_Expression/... (single pictures; not read)""",
         places = self._folders.get(_name(clip.video), [])
         if len(places) > 1:
             others = ", ".join(self._short(place) for place in places[1:])
-            return Fault(self._short(places[0]), f"the clip has another folder: {others}", "delete one", clip.key)
+            return Fault(
+                "E201", self._short(places[0]), f"the clip has another folder: {others}", "delete one", clip.key
+            )
         return super()._check_frames(clip, modality)
 
     def _misplaced(self) -> Iterator[Fault]:
@@ -155,7 +157,9 @@ Macro_Expression/... (single pictures; not read)""",
                 allowed = (clip.emotion, "repression") if clip.emotion == "others" else (clip.emotion,)
                 if self.emotions.get(word, clip.emotion) not in allowed:
                     problem = f"lies in a folder called {place.parent.name}, but the table calls it {clip.emotion}"
-                    yield Fault(self._short(place), problem, "see which is right; the table's word is used", clip.key)
+                    yield Fault(
+                        "E201", self._short(place), problem, "see which is right; the table's word is used", clip.key
+                    )
 
     # --- the table ----------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:

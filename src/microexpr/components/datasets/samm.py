@@ -118,7 +118,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         table: str | None = None,
     ) -> None:
         if part == "micro" and kind != "micro":
-            raise ConfigError(f"samm: the clips are micro-expressions; for kind = {kind!r} say part = 'long'.")
+            raise ConfigError("E104", f"samm: the clips are micro-expressions; for kind = {kind!r} say part = 'long'.")
         super().__init__(root, corrections=corrections, table=table)
         self._part, self._kind = part, kind
         self._alone = part == "micro"

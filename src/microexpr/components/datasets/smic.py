@@ -147,7 +147,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         if other is not None:
             camera, file = other
             problem = f"holds no annotation table of {self._camera}, but {self._short(file)}"
-            raise unusable(Fault(str(self._root), problem, f"choose camera = {camera!r}, or copy the table into it"))
+            raise unusable(
+                Fault("E201", str(self._root), problem, f"choose camera = {camera!r}, or copy the table into it")
+            )
         return super()._tables
 
     @property
@@ -177,7 +179,9 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     def _tableless(self) -> Fault:
         fix = "check it with its pictures, or say part = 'long' for the recordings, which have one"
-        return Fault(str(self._root), "the short clips of SMIC have no table: their folders are the annotation", fix)
+        return Fault(
+            "E201", str(self._root), "the short clips of SMIC have no table: their folders are the annotation", fix
+        )
 
     def _frames_root(self) -> Path | None:
         """Return the folder that holds the subjects; raw frames rather than cropped ones."""
@@ -206,7 +210,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             fix = f"choose camera = {others[0]!r}, or {fix}"
         elif near and not self._long:
             fix = f"give {near[0]} instead, where {self._camera} lies"
-        return Fault(str(self._root), f"holds no frames of {self._camera} ({wanted} ...), but {have}", fix)
+        return Fault("E201", str(self._root), f"holds no frames of {self._camera} ({wanted} ...), but {have}", fix)
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         found = () if self._long else self._found
@@ -264,7 +268,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
             names = (spelt(path.name) for path, _, _ in self._found if NAME.fullmatch(path.name))
             for where, lacking in left_out(names):
                 problem = f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not there"
-                yield Fault(where, problem, "see whether your copy lacks them, or the original too")
+                yield Fault("E201", where, problem, "see whether your copy lacks them, or the original too")
 
     def _unlisted(self) -> Iterator[Fault]:
         return (fault for fault in super()._unlisted() if "non_micro" not in fault.where)
@@ -275,12 +279,14 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         for clip in self.clips():
             if (told := told_by(clip.video)) not in (None, clip.emotion):
                 problem = f"its name tells {told}, its {place} {clip.emotion}, which counts"
-                yield Fault(clip.key, problem, "see which is right", clip.key)
+                yield Fault("E201", clip.key, problem, "see which is right", clip.key)
 
     def _strangers(self) -> Iterator[Fault]:
         for path in folders(self._place or self._root):
             if not is_subject(path.name):
-                yield Fault(self._short(path), "is not called like a subject, s1 to s20", "nothing: it is not read")
+                yield Fault(
+                    "E201", self._short(path), "is not called like a subject, s1 to s20", "nothing: it is not read"
+                )
 
     # --- the long recordings ------------------------------------------------------------------------------------------
     @cached_property
@@ -308,7 +314,7 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     def _passed_over(self) -> Iterator[Fault]:
         for row, reason in self._rows[1]:
-            yield Fault(f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
+            yield Fault("E201", f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
 
     # --- both ---------------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:

@@ -38,8 +38,9 @@ def network(model: object, name: str, what: str) -> nn.Module:
     """Return the model where it is learnt through gradients; raises ConfigError."""
     if not isinstance(model, nn.Module) or isinstance(model, FrozenBackbone):
         raise ConfigError(
+            "E104",
             f"{name} is no network that is trained from end to end, so that there is no {what}: take occlusion, "
-            "which needs nothing but predictions."
+            "which needs nothing but predictions.",
         )
     return model
 

@@ -47,15 +47,17 @@ class AttentionRollout:
         transformers = _transformers(module)
         if not transformers:
             raise ConfigError(
+                "E104",
                 f"{name} has no attention between all patches to roll out: take grad_cam where it has maps of "
-                "features, or occlusion."
+                "features, or occlusion.",
             )
         inside = {part for net in transformers for part in net.modules()}
         with ready(module), traced(module) as trace:
             last, _ = trace.last(module(trial(view).requires_grad_()).logits[0, 0])
         if any(found.module not in inside for found in last):
             raise ConfigError(
-                f"{name} looks with more than its attention, and a rollout would show that part alone: take occlusion."
+                "E104",
+                f"{name} looks with more than its attention, and a rollout would show that part alone: take occlusion.",
             )
         self(module, trial(view), np.zeros(1, int), view)
 
@@ -118,8 +120,9 @@ def _rolled(net: Any, layers: Sequence[Float[Tensor, "n heads m m"]]) -> Float[T
     height, width = net.patch_embed.grid_size
     if len(layers) != len(net.blocks):
         raise ConfigError(
+            "E104",
             f"only {len(layers)} of {len(net.blocks)} layers of {type(net).__name__} showed their attention, so that a "
-            "rollout would be empty or false: take occlusion."
+            "rollout would be empty or false: take occlusion.",
         )
     tokens = layers[0].shape[-1]
     unit = torch.eye(tokens, device=layers[0].device)
@@ -129,7 +132,7 @@ def _rolled(net: Any, layers: Sequence[Float[Tensor, "n heads m m"]]) -> Float[T
     before, pooled = tokens - height * width, getattr(net, "global_pool", "token")
     if pooled not in ("token", "avg", ""):
         raise ConfigError(
-            f"{type(net).__name__} pools its tokens by {pooled}, which a rollout cannot tell: take occlusion."
+            "E104", f"{type(net).__name__} pools its tokens by {pooled}, which a rollout cannot tell: take occlusion."
         )
     rows = reached[:, 0, before:] if before and pooled == "token" else reached[:, before:, before:].mean(1)
     return rows.reshape(-1, height, width)

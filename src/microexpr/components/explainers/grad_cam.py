@@ -54,13 +54,15 @@ class GradCam:
             maps, tokens = trace.last(_score(module, trial(view), 0))
         if not maps:
             raise ConfigError(
+                "E104",
                 f"{name} has no map of features with two places or more for Grad-CAM: take larger pictures, or "
-                "occlusion."
+                "occlusion.",
             )
         if mixed_after(maps, tokens):
             raise ConfigError(
+                "E104",
                 f"{name} mixes all places by attention after its last map of features, which Grad-CAM cannot follow: "
-                "take attention_rollout where the model is a ViT, else occlusion."
+                "take attention_rollout where the model is a ViT, else occlusion.",
             )
 
     def __call__(

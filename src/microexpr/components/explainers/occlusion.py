@@ -54,7 +54,8 @@ class Occlusion:
         """Raise ConfigError for views that are no pictures."""
         if view.channels == PLANES:
             raise ConfigError(
-                f"{name} sees histograms (LBP-TOP), which have no places to cover: leave it out of explanations.of."
+                "E104",
+                f"{name} sees histograms (LBP-TOP), which have no places to cover: leave it out of explanations.of.",
             )
 
     def __call__(

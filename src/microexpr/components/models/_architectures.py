@@ -88,31 +88,37 @@ class Architecture:
         if size not in self.tags:
             known = " or ".join(map(str, self.tags))
             ways = f"take {known}, or leave it out" if known else "leave it out"
-            raise ConfigError(f"{self.name}: there are no published weights of checkpoint_size = {size}; {ways}.")
+            raise ConfigError(
+                "E104", f"{self.name}: there are no published weights of checkpoint_size = {size}; {ways}."
+            )
         return replace(self, tags={size: self.tags[size]})
 
     def check(self, view: ViewSpec, frozen_stages: int, pretrained: bool) -> None:
         """Raise ConfigError where the network cannot take the view, or has not so many stages."""
         frames, height, width, channels = view.shape
         if frozen_stages > self.stages:
-            raise ConfigError(f"{self.name} has {self.stages} stages to freeze, and {frozen_stages} were asked for.")
+            raise ConfigError(
+                "E104", f"{self.name} has {self.stages} stages to freeze, and {frozen_stages} were asked for."
+            )
         if pretrained and channels not in (1, 3) and view.channels != ops.RGB_DEPTH:
             raise ConfigError(
+                "E104",
                 f"Pretrained weights of {self.name} take one or three channels, or r, g, b and depth, and these views "
-                f'have {channels}: take another representation, or weights = "random".'
+                f'have {channels}: take another representation, or weights = "random".',
             )
         if frames != 1:
             raise ConfigError(
+                "E104",
                 f"{self.name} looks at one frame at a time, and these views have {frames}. Sample single frames "
-                "(sampling af, kfs or mfs), or take a model of sequences."
+                "(sampling af, kfs or mfs), or take a model of sequences.",
             )
         near = " or ".join(str(size) for size in sorted({*self.tags} or {64, 96, 224}))
         step = 1 if self.any_size else self.patch
         if min(height, width) < self.patch or height % step or width % step:
             wants = f"at least {self.patch} pixels a side" if self.any_size else f"sides that {self.patch} divides"
-            raise ConfigError(f"{self.name} needs {wants}, and these views have {height}x{width}; take {near}.")
+            raise ConfigError("E104", f"{self.name} needs {wants}, and these views have {height}x{width}; take {near}.")
         if self.family is SWIN and self.window(height, width) < 2:
-            raise ConfigError(f"No attention window of {self.name} fits {height}x{width} pixels; take {near}.")
+            raise ConfigError("E104", f"No attention window of {self.name} fits {height}x{width} pixels; take {near}.")
 
     def window(self, height: int, width: int) -> int:
         """Return the largest window that divides the coarsest grid: 7 at 224 and 12 at 384 for Swin-B, as trained."""

@@ -105,8 +105,9 @@ def _load(net: nn.Module, architecture: Architecture, view: ViewSpec, file: Path
     except (AttributeError, KeyError, RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(
+            "E501",
             f"{file} holds no weights of {architecture.name} ({reason[:300]}). Take the file of this model, or "
-            'weights = "imagenet".'
+            'weights = "imagenet".',
         ) from None
 
 

@@ -24,9 +24,10 @@ def check_motion(name: str, view: ViewSpec, needed: tuple[str, ...] = ()) -> Non
     if not held >= set(needed) or held.isdisjoint(ACROSS) or held.isdisjoint(DOWN):
         what = f"the channels {' and '.join(needed)} of optical flow" if needed else "optical flow"
         raise ConfigError(
+            "E104",
             f"{name} looks at {what}, and these views hold {', '.join(view.channels)}; set representation = "
             '"flow" and sampling = "onset_apex". Of ready flow images say what their channels hold, as in '
-            'datasets = [{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].'
+            'datasets = [{name = "manifest", channels = {onset_apex = ["strain", "v", "u"]}}].',
         )
     check_side(name, view, SMALLEST)
 

@@ -20,21 +20,22 @@ def check_side(name: str, view: ViewSpec, smallest: int) -> None:
     height, width = view.shape[1:3]
     if min(height, width) < smallest:
         raise ConfigError(
+            "E104",
             f"{name} needs {smallest} pixels a side, and these views have {height}x{width}; take a larger size: "
-            f"representation.size = {smallest} where the representation has one (flow), else preprocessing.size."
+            f"representation.size = {smallest} where the representation has one (flow), else preprocessing.size.",
         )
 
 
 def refuse(aux: Mapping[str, int], name: str) -> None:
     """Raise ConfigError where auxiliary outputs are asked of a model that has none."""
     if aux:
-        raise ConfigError(f"{name} has no auxiliary outputs ({', '.join(aux)}); leave the targets out.")
+        raise ConfigError("E104", f"{name} has no auxiliary outputs ({', '.join(aux)}); leave the targets out.")
 
 
 def need_two(y: Int[np.ndarray, "n"], name: str) -> None:
     """Raise TrainingError for training rows of a single class."""
     if len(np.unique(y)) < 2:
-        raise TrainingError(f"{name} needs two classes in the training rows, and these hold one.")
+        raise TrainingError("E701", f"{name} needs two classes in the training rows, and these hold one.")
 
 
 def confidence(scores: Float[np.ndarray, "n *k"]) -> Float[np.ndarray, "n k"]:

@@ -19,9 +19,10 @@ def check_frames(name: str, view: ViewSpec, least: int) -> None:
     frames = view.shape[0]
     if frames < least:
         raise ConfigError(
+            "E104",
             f"{name} looks at {least} frames at least, and these views have {frames}. Take sampling = {{name = "
             f'"uniform", count = {least}}} (more where the representation makes one picture of several frames, as flow '
-            f'and frame_difference do), or sampling = "clip" with representation = {{name = "tim", frames = {least}}}.'
+            f'and frame_difference do), or sampling = "clip" with representation = {{name = "tim", frames = {least}}}.',
         )
 
 

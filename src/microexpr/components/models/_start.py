@@ -49,8 +49,9 @@ class Start:
         tag = self.architecture.tag(view)
         if tag is None:
             raise ConfigError(
+                "E104",
                 f'Nobody has published weights of {self.architecture.name}: take weights = "random", or a file of '
-                "your own."
+                "your own.",
             )
         return tag
 

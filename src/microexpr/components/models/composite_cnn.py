@@ -95,6 +95,7 @@ def _load(body: nn.Module, file: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise WeightsError(
+            "E501",
             f"{file} holds no weights of composite_cnn for these views ({reason[:300]}). Take a file of this model "
-            'that was trained on views of the same channels and steps, or weights = "random".'
+            'that was trained on views of the same channels and steps, or weights = "random".',
         ) from None

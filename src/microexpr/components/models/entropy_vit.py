@@ -96,9 +96,10 @@ class EntropyVit:
         if height % step or width % step or min(height, width) < 2 * step:
             near = max(2, round(min(height, width) / step)) * step
             raise ConfigError(
+                "E104",
                 f"entropy_vit of size {self.size} needs sides that {step} divides, {2 * step} at least, and these "
                 f"views have {height}x{width}; set representation.size = {near} where the representation has one "
-                f"(flow), else preprocessing.size = {near}."
+                f"(flow), else preprocessing.size = {near}.",
             )
         return RANDOM_WEIGHTS
 

@@ -107,8 +107,9 @@ class Logistic:
 def _check_features(name: str, view: ViewSpec, channels: tuple[str, ...], representation: str, sampling: str) -> None:
     if view.channels != channels:
         raise ConfigError(
+            "E104",
             f"{name} takes the features of {representation}, and these views hold {', '.join(view.channels)}; set "
-            f'representation = "{representation}" and sampling = "{sampling}".'
+            f'representation = "{representation}" and sampling = "{sampling}".',
         )
 
 

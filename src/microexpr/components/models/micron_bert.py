@@ -80,18 +80,21 @@ class MicronBert:
         frames, height, width, _ = view.shape
         if view.scaling or MOTION & set(view.channels):
             raise ConfigError(
+                "E104",
                 f"micron_bert compares two frames, and these views hold {', '.join(view.channels)}, which is motion "
-                'already; set representation = "pixels" and sampling = "onset_apex".'
+                'already; set representation = "pixels" and sampling = "onset_apex".',
             )
         if frames != 2:
             raise ConfigError(
+                "E104",
                 f"micron_bert compares two frames, onset and apex, and these views have {frames}; set sampling = "
-                '"onset_apex" and representation = "pixels".'
+                '"onset_apex" and representation = "pixels".',
             )
         if min(height, width) < SMALLEST or height % PATCH or width % PATCH:
             raise ConfigError(
+                "E104",
                 f"micron_bert needs sides that {PATCH} divides, {SMALLEST} at least, and these views have "
-                f"{height}x{width}; set preprocessing.size = 64, or 224 as the authors."
+                f"{height}x{width}; set preprocessing.size = 64, or 224 as the authors.",
             )
         return RANDOM_WEIGHTS
 

@@ -78,8 +78,9 @@ class PoolFormerSequence:
         """Raise ConfigError or WeightsError if it could not be built; return the name and sha256 of its weights."""
         if view.shape[0] < 2:
             raise ConfigError(
+                "E104",
                 f"poolformer_{self.cell} reads frames one after the other, and these views have one. Sample several in "
-                "one view: sampling uniform (with count), onset_apex_offset or onset_apex."
+                "one view: sampling uniform (with count), onset_apex_offset or onset_apex.",
             )
         self.architecture.check(one_frame(view), self.frozen_stages, self._start.weights != "random")
         return self._start.metadata(view)

@@ -168,16 +168,20 @@ class PoolFormerViT:
         """Return the place of the apex in views of so many frames; raises ConfigError where nobody can tell."""
         way = "take sampling onset_apex_offset or onset_apex"
         if frames < 2:
-            raise ConfigError(f"poolformer_vit looks at the apex among other frames, and these views have one; {way}.")
+            raise ConfigError(
+                "E104", f"poolformer_vit looks at the apex among other frames, and these views have one; {way}."
+            )
         if self.apex is None and frames > 3:
             raise ConfigError(
+                "E104",
                 f"poolformer_vit cannot tell which of the {frames} frames of these views is the apex; {way}, or say "
-                "where a sampling of your own has it: model.apex, counted from 0."
+                "where a sampling of your own has it: model.apex, counted from 0.",
             )
         place = APEX if self.apex is None else self.apex
         if place >= frames:
             raise ConfigError(
+                "E104",
                 f"poolformer_vit: apex = {place}, counted from 0, and these views have {frames} frames; {way} and "
-                "leave apex out, or name one of them."
+                "leave apex out, or name one of them.",
             )
         return place

@@ -54,8 +54,9 @@ class Crop:
         source = frames.pixels(numbers)
         if self.colour == "grey" and len(frames.channels) > 1 and frames.channels != ops.RGB:
             raise ConfigError(
+                "E104",
                 f'preprocessing: colour = "grey" weighs red, green and blue, and these frames hold '
-                f'{", ".join(frames.channels)}; take colour = "rgb", which leaves channels as they are.'
+                f'{", ".join(frames.channels)}; take colour = "rgb", which leaves channels as they are.',
             )
         height, width = source.shape[1:3]
         windows = self._windows(frames, numbers, height, width)
@@ -76,8 +77,9 @@ class Crop:
             side = self.size if self.centre == "raw" else None
             if side is not None and side > min(height, width):
                 raise ConfigError(
+                    "E104",
                     f"preprocessing: a raw centre crop of {side} pixels does not fit into frames of {width}x{height}; "
-                    'take centre = "resized" or a smaller size.'
+                    'take centre = "resized" or a smaller size.',
                 )
             return np.tile(ops.centre_square(height, width, side), (len(numbers), 1))
         boxes = [ops.expand(box, self.margin) for box in self._faces(frames, numbers)]

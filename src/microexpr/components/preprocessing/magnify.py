@@ -36,7 +36,9 @@ def _inside(of: str | dict[str, Any]) -> Preprocessor:
     written = {"name": of} if isinstance(of, str) else {"name": INSIDE, **of}
     name = written.pop("name")
     if not isinstance(name, str):
-        raise ConfigError(f'preprocessing evm: of.name = {name!r} is no word; write of = {{ name = "{INSIDE}" }}.')
+        raise ConfigError(
+            "E104", f'preprocessing evm: of.name = {name!r} is no word; write of = {{ name = "{INSIDE}" }}.'
+        )
     return preprocessors.build(name, written)
 
 
@@ -76,7 +78,8 @@ class EulerianMagnification:
     def __post_init__(self) -> None:
         if self.low >= self.high:
             raise ConfigError(
-                f"preprocessing evm: the band from {self.low:g} to {self.high:g} Hz is empty; take low below high."
+                "E104",
+                f"preprocessing evm: the band from {self.low:g} to {self.high:g} Hz is empty; take low below high.",
             )
         _inside(self.of)
 
@@ -94,8 +97,9 @@ class EulerianMagnification:
         shown = self._inner(frames, range(onset, max(numbers) + 1))
         if (shown.window != shown.window[0]).any():
             raise ConfigError(
+                "E104",
                 "preprocessing evm: the window of the preprocessing inside moves from frame to frame, and its jumps "
-                'would be magnified; take one for the whole clip: box = "onset" or "median".'
+                'would be magnified; take one for the whole clip: box = "onset" or "median".',
             )
         wanted = set(numbers)
         made = {
@@ -108,17 +112,21 @@ class EulerianMagnification:
 
     def _starts(self, clip: Clip, numbers: Sequence[int]) -> tuple[int, float]:
         if clip.onset is None or clip.offset is None:
-            raise DataError(f"{clip.key}: a ready image has no time in which evm could magnify motion; leave evm out.")
+            raise DataError(
+                "E201", f"{clip.key}: a ready image has no time in which evm could magnify motion; leave evm out."
+            )
         if not all(clip.onset <= number <= clip.offset for number in numbers):
             raise DataError(
+                "E201",
                 f"{clip.key}: evm magnifies from onset to offset ({clip.onset} to {clip.offset}), and the sampling "
-                "asks for frames outside; with mfs take drop = true."
+                "asks for frames outside; with mfs take drop = true.",
             )
         rate = clip.fps or self.fps
         if rate is None:
             raise DataError(
+                "E201",
                 f"{clip.key}: evm filters in Hz, and the frame rate of this clip is not known; write it into the "
-                "table (the column fps of a manifest), or give it: preprocessing.fps = 200."
+                "table (the column fps of a manifest), or give it: preprocessing.fps = 200.",
             )
         return clip.onset, rate
 

@@ -25,7 +25,7 @@ def file_names(names: Sequence[str], what: str, way_out: str) -> dict[str, str]:
     """
     called = {each: each.replace("/", "-") for each in names}
     if len(set(called.values())) < len(called):
-        raise SplitError(f"two {what} have the same name once '/' is written '-'. {way_out}")
+        raise SplitError("E301", f"two {what} have the same name once '/' is written '-'. {way_out}")
     return called
 
 
@@ -43,7 +43,7 @@ def need_classes(protocol: str, table: pd.DataFrame) -> None:
     if table["label"].nunique() < 2:
         found = f"one class only ({len(table)} clips)" if len(table) else "no clip"
         raise SplitError(
-            f"{protocol}: the table has {found}; a score needs two classes at least. Take another label set."
+            "E301", f"{protocol}: the table has {found}; a score needs two classes at least. Take another label set."
         )
 
 
@@ -53,7 +53,7 @@ def need_trainable(protocol: str, folds: Sequence[Fold], label: Int[np.ndarray, 
         classes = np.unique(label[fold.train]).size
         if classes < 2:
             found = "no clip" if not classes else "clips of one class only"
-            raise SplitError(f"{protocol}: fold {fold.name} has {found} to train on. {way_out}")
+            raise SplitError("E301", f"{protocol}: fold {fold.name} has {found} to train on. {way_out}")
 
 
 def divided(clips: Int[np.ndarray, "p k"], folds: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "p"]]:

@@ -34,8 +34,9 @@ class LeaveOneDatabaseOut:
         names = sorted(set(table["dataset"]))
         if len(names) < 2:
             raise SplitError(
+                "E301",
                 f"leave_one_database_out needs two databases, but the table has only {names[0]!r}. List another in "
-                "datasets, or use the protocol 'loso'."
+                "datasets, or use the protocol 'loso'.",
             )
         called = file_names(names, "databases", "Rename one.")
         folds = [_fold(called[name], table, [each for each in names if each != name], [name]) for name in names]
@@ -59,11 +60,12 @@ class CrossDatabase:
 
     def __post_init__(self) -> None:
         if not self.train or not self.test:
-            raise ConfigError("cross_database needs a database in train and one in test.")
+            raise ConfigError("E104", "cross_database needs a database in train and one in test.")
         if both := sorted(set(self.train) & set(self.test)):
             raise ConfigError(
+                "E104",
                 f"cross_database: {both[0]!r} stands in train and in test. Take it out of one; within one database the "
-                "protocols are 'loso' and 'subject_kfold'."
+                "protocols are 'loso' and 'subject_kfold'.",
             )
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
@@ -73,8 +75,9 @@ class CrossDatabase:
             for name in names:
                 if name not in known:
                     raise SplitError(
+                        "E301",
                         f"cross_database: {part} names {name!r}, of which there is no clip{suggest(name, known)}. "
-                        f"Databases in the table: {', '.join(known)}."
+                        f"Databases in the table: {', '.join(known)}.",
                     )
         name = f"{'+'.join(self.train)}-to-{'+'.join(self.test)}"
         fold = _fold(name.replace("/", "-"), table, self.train, self.test)

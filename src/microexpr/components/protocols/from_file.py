@@ -40,21 +40,24 @@ class FromFile:
         row = {key: number for number, key in enumerate(table["key"])}
         if missing := sorted(found.known - set(row)):
             raise SplitError(
+                "E301",
                 f"{self.file}: its folds were made for {len(missing)} clips that are not in the table: "
-                f"{named(missing)}. Take the databases and the label set that they were made with."
+                f"{named(missing)}. Take the databases and the label set that they were made with.",
             )
         if new := sorted(set(row) - found.known):
             raise SplitError(
+                "E301",
                 f"{self.file}: its folds know nothing of {len(new)} clips of the table: {named(new)}. Take the "
-                "databases and the label set that they were made with, or list the clips in the file's `clips`."
+                "databases and the label set that they were made with, or list the clips in the file's `clips`.",
             )
         subject = dict(zip(table["key"], table["subject"], strict=True))
         if found.subject_independent:
             for fold in found.folds:
                 if both := shared_subjects(fold, subject):
                     raise SplitError(
+                        "E301",
                         f"{self.file}: it says that nobody is both trained on and tested, but in this table "
-                        f"{both[0]!r} is, in fold {fold.name!r}. Its subjects are not those of the table."
+                        f"{both[0]!r} is, in fold {fold.name!r}. Its subjects are not those of the table.",
                     )
 
         def rows(keys: tuple[str, ...]) -> Int[np.ndarray, "n"]:

@@ -37,9 +37,10 @@ class GroupPairs:
         subjects, subject = np.unique(table["subject"].to_numpy(str), return_inverse=True)
         if len(subjects) < self.groups:
             raise SplitError(
+                "E301",
                 f"group_pairs divides subjects into {self.groups} groups, but the table has {len(subjects)}. Take "
                 f"fewer "
-                "groups, or add clips of other subjects."
+                "groups, or add clips of other subjects.",
             )
         clips = np.bincount(subject)[:, None]
         group = next(divided(clips, self.groups, rng))[subject]

@@ -57,15 +57,18 @@ class PaperHoldout:
     def __post_init__(self) -> None:
         if not (0 < self.test < 1 and 0 <= self.validation < 1 and self.test + self.validation < 1):
             raise ConfigError(
+                "E104",
                 f"paper_holdout: test = {self.test:g} and validation = {self.validation:g} leave nothing to train on "
-                "or to test. They are shares of all clips: 0 < test, 0 <= validation, test + validation < 1."
+                "or to test. They are shares of all clips: 0 < test, 0 <= validation, test + validation < 1.",
             )
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
         keys, label = table["key"].to_numpy(), table["label"].to_numpy(np.int64)
         test, val = _rows(keys, self.test_clips, "test_clips"), _rows(keys, self.validation_clips, "validation_clips")
         if both := sorted(keys[np.intersect1d(test, val)]):
-            raise SplitError(f"clip {both[0]!r} stands in test_clips and in validation_clips. Take it out of one list.")
+            raise SplitError(
+                "E301", f"clip {both[0]!r} stands in test_clips and in validation_clips. Take it out of one list."
+            )
         # By key, so that the same clips are drawn however the table is ordered.
         order = rng.permutation(np.argsort(keys, kind="stable"))
         parts = 3 if self.validation or self.validation_clips else 2
@@ -79,7 +82,7 @@ class PaperHoldout:
         for part, rows in (("training", train), ("test", test)):
             if np.unique(label[rows]).size < 2:
                 raise SplitError(
-                    f"the {part} part has fewer than two classes. Change the lists of clips or the shares."
+                    "E301", f"the {part} part has fewer than two classes. Change the lists of clips or the shares."
                 )
         return iter([Fold("holdout", train, np.sort(test), np.sort(val) if val.size else None)])
 
@@ -89,8 +92,9 @@ def _rows(keys: Shaped[np.ndarray, "n"], wanted: tuple[str, ...], parameter: str
     for key in wanted:
         if key not in row:
             raise SplitError(
+                "E301",
                 f"{parameter}: no clip {key!r} in the table{suggest(key, row)}. "
-                "Take it out of the list, or choose a label set that keeps it."
+                "Take it out of the list, or choose a label set that keeps it.",
             )
     return np.unique(np.array([row[key] for key in wanted], dtype=np.int64))
 
@@ -108,9 +112,10 @@ def _draw(
             f"{_words(table, c)} {clips[c]}" for c in np.argsort(clips, kind="stable").tolist() if clips[c]
         )
         raise SplitError(
+            "E301",
             f"paper_holdout: the {part} part is to have {total} of {len(table)} clips of at least two classes. "
             f"A class needs {parts} clips to stand in {parts} parts; {most.sum()} clips can be spared. Clips a class: "
-            f"{counts}. Change the shares, join small classes by another label set, or use the protocol 'loso'."
+            f"{counts}. Change the shares, join small classes by another label set, or use the protocol 'loso'.",
         )
     wanted = adams(here, total, most)
     return np.concatenate([left[label[left] == c][: wanted[c]] for c in range(clips.size)])

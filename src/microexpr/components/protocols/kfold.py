@@ -44,8 +44,9 @@ class SubjectKFold:
         subjects, subject = np.unique(table["subject"].to_numpy(str), return_inverse=True)
         if len(subjects) < self.k:
             raise SplitError(
+                "E301",
                 f"subject_kfold divides subjects into k = {self.k} folds, but the table has {len(subjects)}. Take a "
-                "smaller k, or add clips of other subjects."
+                "smaller k, or add clips of other subjects.",
             )
         clips = np.zeros((len(subjects), int(label.max()) + 1), np.int64)
         np.add.at(clips, (subject, label), 1)
@@ -68,8 +69,9 @@ class SubjectKFold:
                     break
             else:
                 raise SplitError(
+                    "E301",
                     f"subject_kfold: {len(clips)} subjects in k = {self.k} folds give no more than {repeat} divisions "
-                    f"worth having, but repeats = {self.repeats}. Ask for fewer repeats, or for a smaller k."
+                    f"worth having, but repeats = {self.repeats}. Ask for fewer repeats, or for a smaller k.",
                 )
         return list(taken.values())
 
@@ -94,7 +96,8 @@ class ClipKFold:
         need_classes("clip_kfold", table)
         if len(table) < self.k:
             raise SplitError(
-                f"clip_kfold divides clips into k = {self.k} folds, but the table has {len(table)}. Take a smaller k."
+                "E301",
+                f"clip_kfold divides clips into k = {self.k} folds, but the table has {len(table)}. Take a smaller k.",
             )
         label, by_key = table["label"].to_numpy(np.int64), np.argsort(table["key"].to_numpy(str), kind="stable")
         folds = []

@@ -35,8 +35,9 @@ class LeaveOneSubjectOut:
         if len(subjects) < 2:
             found = f"only {subjects[0]!r}" if subjects else "no clip"
             raise SplitError(
+                "E301",
                 f"loso leaves one subject out, but the table has {found}. "
-                "Add clips of other subjects, or use the protocol 'paper_holdout'."
+                "Add clips of other subjects, or use the protocol 'paper_holdout'.",
             )
         names = file_names(subjects, "subjects", "Rename a subject or a namespace.")
         need_classes("loso", table)

@@ -16,8 +16,9 @@ def check_pictures(name: str, incoming: Modality) -> None:
     """Raise ConfigError for channels that are motion already."""
     if MOTION & set(incoming.channels) or incoming.scaling:
         raise ConfigError(
+            "E104",
             f"representation {name} is made of frames, and the channels {', '.join(incoming.channels)} of these "
-            'pictures are optical flow already; take representation = "pixels".'
+            'pictures are optical flow already; take representation = "pixels".',
         )
 
 
@@ -26,9 +27,10 @@ def check_brightness(name: str, incoming: Modality) -> None:
     check_pictures(name, incoming)
     if len(incoming.channels) != 1 and incoming.channels != ops.RGB:
         raise ConfigError(
+            "E104",
             f"representation {name} takes colour (r, g, b) or one channel, such as grey or depth, and these pictures "
             f"have {', '.join(incoming.channels)}; take another modality. If they are colour, leave `channels` of the "
-            "manifest out: pictures of three channels are then read as r, g, b."
+            "manifest out: pictures of three channels are then read as r, g, b.",
         )
 
 
@@ -36,8 +38,9 @@ def check_time(name: str, clip: Clip) -> None:
     """Raise UnfitError for ready images: what comes one after the other there is no time."""
     if clip.onset is None:
         raise IncompatibleError(
+            "E401",
             f"representation {name} is made of frames, and {clip.key} is a ready image without time; take "
-            'representation = "pixels" with a model that looks at pictures.'
+            'representation = "pixels" with a model that looks at pictures.',
         )
 
 

@@ -62,8 +62,9 @@ class BiWoof:
         height, width = view.pixels.shape[1:3]
         if min(height, width) < self.blocks:
             raise IncompatibleError(
+                "E401",
                 f"representation bi_woof: pictures of {width}x{height} pixels are too small for {self.blocks}x"
-                f"{self.blocks} blocks; take a larger size in the preprocessing, or fewer blocks."
+                f"{self.blocks} blocks; take a larger size in the preprocessing, or fewer blocks.",
             )
         found = motion.flows(greys(view), self.method, self.preset, self.finest)
         return np.stack([self.histograms(flow) for flow in found])

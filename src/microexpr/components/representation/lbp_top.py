@@ -59,8 +59,9 @@ class LbpTop:
         needed = 2 * self.radii[2] + 1
         if 0 < self.frames < needed:
             raise ConfigError(
+                "E104",
                 f"representation lbp_top: {self.frames} frames hold no pixel with neighbours {self.radii[2]} frames "
-                f"before and after it; take frames = {needed} or more, 0 for the clip as it is, or a smaller radius."
+                f"before and after it; take frames = {needed} or more, 0 for the clip as it is, or a smaller radius.",
             )
 
     @property
@@ -128,6 +129,7 @@ def _check_size(shape: tuple[int, ...], radii: tuple[int, int, int], blocks: int
     height, width = shape
     if min(height - 2 * radii[1], width - 2 * radii[0]) < blocks:
         raise IncompatibleError(
+            "E401",
             f"representation lbp_top: pictures of {width}x{height} pixels are too small for {blocks}x{blocks} blocks; "
-            "take a larger size in the preprocessing, or fewer blocks."
+            "take a larger size in the preprocessing, or fewer blocks.",
         )

@@ -15,8 +15,9 @@ def ends(clip: Clip) -> tuple[int, int]:
     """Return onset and offset; raises DataError for a ready image."""
     if clip.onset is None or clip.offset is None:
         raise DataError(
+            "E201",
             f'{clip.key}: a ready image has no onset, apex and offset; take sampling = "image" and representation = '
-            '"pixels", with a model that looks at pictures.'
+            '"pixels", with a model that looks at pictures.',
         )
     return clip.onset, clip.offset
 
@@ -29,6 +30,7 @@ def times(clip: Clip, missing: Missing) -> tuple[int, int, int]:
     if missing == "middle":
         return onset, (onset + offset) // 2, offset
     raise DataError(
+        "E201",
         f"{clip.key}: the clip has no apex; name one in the table, let the reader's correction fill it, take the "
-        'middle of onset and offset: missing_apex = "middle", or a sampling that needs none: clip or uniform.'
+        'middle of onset and offset: missing_apex = "middle", or a sampling that needs none: clip or uniform.',
     )

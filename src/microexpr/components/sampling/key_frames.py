@@ -66,8 +66,9 @@ class MultiFrameSampling:
     def __post_init__(self) -> None:
         if not self.nominal:
             raise ConfigError(
+                "E104",
                 "sampling mfs: all three windows are empty, so that no clip shows a frame; name steps in one of onset, "
-                "apex and offset, such as apex = [0]."
+                "apex and offset, such as apex = [0].",
             )
 
     @property
@@ -83,8 +84,9 @@ class MultiFrameSampling:
             numbers = sorted({number for number in numbers if first <= number <= last})
         if not numbers:
             raise DataError(
+                "E201",
                 f"{clip.key}: no frame of mfs's windows lies between onset and offset ({first} to {last}); take steps "
-                "nearer to the key frames."
+                "nearer to the key frames.",
             )
         return [(number,) for number in numbers]
 
@@ -102,7 +104,8 @@ class ReadyImage:
     def __call__(self, clip: Clip) -> Sequence[View]:
         if clip.onset is not None:
             raise DataError(
+                "E201",
                 f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs for '
-                "single frames, or onset_apex, clip or uniform for several in one view."
+                "single frames, or onset_apex, clip or uniform for several in one view.",
             )
         return [tuple(range(self.count))]

@@ -53,8 +53,9 @@ class LearntTemporal:
     def __post_init__(self) -> None:
         if self.weights and (len(self.weights) != self.bins or not sum(self.weights) > 0):
             raise ConfigError(
+                "E104",
                 f"vote learnt_temporal: weights = {list(self.weights)} are not {self.bins} weights that sum to more "
-                "than 0; give one a part (bins), or leave them out to have them learnt."
+                "than 0; give one a part (bins), or leave them out to have them learnt.",
             )
 
     def __call__(self, views: pd.DataFrame) -> tuple[int, Float[np.ndarray, "k"]]:

@@ -56,7 +56,7 @@ def expansion(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"], level
     """
     number = float(counts.sum())
     if number < 2:
-        raise ConfigError("an expanded interval needs at least two clips. Use percentiles.")
+        raise ConfigError("E104", "an expanded interval needs at least two clips. Use percentiles.")
     half = (1 + level) / 2
     return float(t.ppf(half, freedom_of(sizes, counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
 
@@ -103,14 +103,16 @@ def check_labels(
 ) -> None:
     """Raise ConfigError where nothing can be told of subjects or classes."""
     if y_true.size == 0:
-        raise ConfigError("there is no clip to compare. Give predictions of at least two subjects' clips.")
+        raise ConfigError("E104", "there is no clip to compare. Give predictions of at least two subjects' clips.")
     for guess in guesses:
         confusion_matrix(y_true, guess, k)  # raises on class numbers outside 0..k-1
     if np.unique(subjects).size < 2:
         raise ConfigError(
-            "all clips are of one subject, and nothing follows from one subject for others. Give clips of several."
+            "E104",
+            "all clips are of one subject, and nothing follows from one subject for others. Give clips of several.",
         )
     if np.unique(y_true).size < 2:
         raise ConfigError(
-            "all clips are of one class, so no score over classes tells anything. Give clips of two classes or more."
+            "E104",
+            "all clips are of one class, so no score over classes tells anything. Give clips of two classes or more.",
         )

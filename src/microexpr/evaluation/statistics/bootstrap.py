@@ -296,16 +296,17 @@ def _check(
     method: Method,
 ) -> None:
     if y_true.size == 0 or n < 1 or not 0 < level < 1:
-        raise ConfigError("an interval needs at least one clip, one resample and a level between 0 and 1.")
+        raise ConfigError("E104", "an interval needs at least one clip, one resample and a level between 0 and 1.")
     if subjects is not None and np.unique(subjects).size < 2:
-        raise ConfigError("an interval over subjects needs at least two subjects. Resample clips instead.")
+        raise ConfigError("E104", "an interval over subjects needs at least two subjects. Resample clips instead.")
     if subjects is not None and stratified:
         raise ConfigError(
+            "E104",
             "subjects show several classes, so resampling them cannot keep the classes' sizes. "
-            "Stratify clips, or resample subjects without strata."
+            "Stratify clips, or resample subjects without strata.",
         )
     if method == "bca" and y_true.size < 2:
-        raise ConfigError("a BCa interval needs at least two clips. Use percentiles.")
+        raise ConfigError("E104", "a BCa interval needs at least two clips. Use percentiles.")
 
 
 def _unit(subjects: Shaped[np.ndarray, "_"] | None) -> Literal["clip", "subject"]:
@@ -318,12 +319,14 @@ def _corrected(scores: Float[np.ndarray, "n"], point: float, shares: Sequence[fl
     bias = norm.ppf(below + same / 2)  # half of the ties: a score takes few values
     if not np.isfinite(bias):
         raise ConfigError(
-            "a BCa interval cannot be given: all resamples lie on one side of the score. Use percentiles."
+            "E104", "a BCa interval cannot be given: all resamples lie on one side of the score. Use percentiles."
         )
     acceleration = sample.acceleration()
     moved = bias + norm.ppf(shares)
     if (acceleration * moved >= 1).any():
-        raise ConfigError("a BCa interval cannot be given: one clip or subject decides the score. Use percentiles.")
+        raise ConfigError(
+            "E104", "a BCa interval cannot be given: one clip or subject decides the score. Use percentiles."
+        )
     return [float(share) for share in norm.cdf(bias + moved / (1 - acceleration * moved))]
 
 

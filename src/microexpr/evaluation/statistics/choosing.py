@@ -41,12 +41,12 @@ def choose(metric: ConfusionMetric, judged: Mapping[str, pd.DataFrame], k: int) 
     the methods were not judged by the same folds, or where a subject's folds test a clip of others twice or none.
     """
     if len(judged) < 2:
-        raise ConfigError(f"there is nothing to choose among: {many(len(judged), 'method')} could be judged.")
+        raise ConfigError("E104", f"there is nothing to choose among: {many(len(judged), 'method')} could be judged.")
     tables = dict(judged)
     first, *others = (table.sort_values(["fold", "clip"], ignore_index=True) for table in tables.values())
     same = ["fold", "clip", "subject", "y_true"]
     if any(not other[same].equals(first[same]) for other in others):
-        raise ConfigError("the methods were not judged by the same folds and clips, so none can be chosen.")
+        raise ConfigError("E104", "the methods were not judged by the same folds and clips, so none can be chosen.")
     guesses = {name: table["y_pred"].to_numpy(int) for name, table in zip(tables, [first, *others], strict=True)}
     return tuple(_choose(metric, first, guesses, group, k) for group in _groups(first))
 
@@ -69,8 +69,9 @@ def _choose(
     rows = np.flatnonzero(table["fold"].isin(table.loc[mine, "fold"].unique()) & ~mine)
     if not rows.size or table["clip"].iloc[rows].duplicated().any():
         raise ConfigError(
+            "E104",
             f"the folds that test {group[0]} test clips of others {'more than once' if rows.size else 'never'}; a "
-            "choice needs folds that leave every pair of groups out once (group_pairs)."
+            "choice needs folds that leave every pair of groups out once (group_pairs).",
         )
     y_true = table["y_true"].to_numpy(int)[rows]
     over = present(y_true, k)
@@ -89,6 +90,6 @@ def chosen_rows(choices: tuple[Chosen, ...], tested: Mapping[str, pd.DataFrame])
     for name, table in tested.items():
         unknown = set(table["subject"]) - set(taken)
         if unknown:
-            raise ConfigError(f"no method was chosen for {min(unknown)}: his clips are in no fold that judges.")
+            raise ConfigError("E104", f"no method was chosen for {min(unknown)}: his clips are in no fold that judges.")
         parts.append(table[table["subject"].map(taken) == name])
     return pd.concat(parts, ignore_index=True)

@@ -165,11 +165,13 @@ def _check_cells(
     if len(cells) != len(guesses):
         raise ValueError(f"{len(cells)} cells, but predictions of {len(guesses)}")
     if len(cells) < 2 or len({tuple(cell) for cell in cells}) > 1:
-        raise ConfigError("effects need two cells or more that name the same factors.")
+        raise ConfigError("E104", "effects need two cells or more that name the same factors.")
     if len({tuple(cell.items()) for cell in cells}) < len(cells):
-        raise ConfigError("two cells have the same level of every factor, so that what tells them apart is not known.")
+        raise ConfigError(
+            "E104", "two cells have the same level of every factor, so that what tells them apart is not known."
+        )
     if n < 1 or permutations < 1 or not 0 < level < 1:
-        raise ConfigError("effects need at least one resample, one permutation and a level between 0 and 1.")
+        raise ConfigError("E104", "effects need at least one resample, one permutation and a level between 0 and 1.")
 
 
 # --- designs ----------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def influence(
     if against is not None:
         scores, whole = scores[:, :1] - scores[:, 1:], whole[:1] - whole[1:]
     if not np.isfinite(scores).all():
-        raise ConfigError("without one subject no class is left to score. Give clips of more subjects.")
+        raise ConfigError("E104", "without one subject no class is left to score. Give clips of more subjects.")
     lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
     clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
     rows = [

@@ -55,7 +55,7 @@ def matched_odds_ratio(only_a: int, only_b: int, level: float = 0.95) -> OddsRat
     OddsRatio(ratio=2.25, low=0.628, high=9.999)
     """
     if only_a + only_b == 0:
-        raise ConfigError("no clip is right for one of the two alone, so there is no odds ratio.")
+        raise ConfigError("E104", "no clip is right for one of the two alone, so there is no odds ratio.")
     share = binomtest(only_a, only_a + only_b).proportion_ci(level, method="exact")
     ratio = only_a / only_b if only_b else None
     return OddsRatio(

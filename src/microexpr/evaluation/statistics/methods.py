@@ -132,7 +132,7 @@ def _seeds(methods: Sequence[Guesses]) -> list[str]:
     several = [method for method in methods if len(method) > 1] or [methods[0]]
     seeds = [seed for seed in several[0] if all(seed in method for method in several)]
     if not seeds:
-        raise ConfigError("the methods have no seed in common, so nothing pairs their predictions.")
+        raise ConfigError("E104", "the methods have no seed in common, so nothing pairs their predictions.")
     return seeds
 
 

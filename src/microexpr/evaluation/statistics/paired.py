@@ -32,7 +32,7 @@ class Predictions:
         """Take the columns clip, subject, y_true and y_pred of stored and voted predictions."""
         missing = {"clip", "subject", "y_true", "y_pred"} - set(table.columns)
         if missing:
-            raise ConfigError(f"{name}: predictions lack the columns {', '.join(sorted(missing))}.")
+            raise ConfigError("E104", f"{name}: predictions lack the columns {', '.join(sorted(missing))}.")
         clips, subjects = (table[column].to_numpy(dtype=str) for column in ("clip", "subject"))
         y_true, y_pred = (table[column].to_numpy(int) for column in ("y_true", "y_pred"))
         return cls(name, tuple(classes), clips, subjects, y_true, y_pred)
@@ -48,7 +48,8 @@ def _check_alone(given: Predictions) -> None:
     names, counts = np.unique(given.clips, return_counts=True)
     if (counts > 1).any():
         raise ConfigError(
-            f"{given.name}: {_some(names[counts > 1])} predicted more than once. Join the predictions of a clip first."
+            "E104",
+            f"{given.name}: {_some(names[counts > 1])} predicted more than once. Join the predictions of a clip first.",
         )
     check_labels(given.y_true, [given.y_pred], len(given.classes), given.subjects)
 
@@ -56,8 +57,9 @@ def _check_alone(given: Predictions) -> None:
 def _aligned(first: Predictions, other: Predictions) -> Predictions:
     if first.classes != other.classes:
         raise ConfigError(
+            "E104",
             f"{first.name} has the classes {', '.join(first.classes)} and {other.name} has {', '.join(other.classes)}. "
-            "Scores over different label sets cannot be compared: run both with the same `labels`."
+            "Scores over different label sets cannot be compared: run both with the same `labels`.",
         )
     _check_alone(other)
     only = [np.setdiff1d(a.clips, b.clips) for a, b in ((first, other), (other, first))]
@@ -68,8 +70,9 @@ def _aligned(first: Predictions, other: Predictions) -> Predictions:
             if names.size
         ]
         raise ConfigError(
+            "E104",
             f"{first.name} and {other.name} were not tested on the same clips: {'; '.join(told)}. "
-            "Run both on the same database, label set and folds."
+            "Run both on the same database, label set and folds.",
         )
     rows = np.argsort(other.clips, kind="stable")[np.argsort(np.argsort(first.clips, kind="stable"), kind="stable")]
     moved = Predictions(
@@ -78,8 +81,9 @@ def _aligned(first: Predictions, other: Predictions) -> Predictions:
     for what, a, b in (("true class", first.y_true, moved.y_true), ("subject", first.subjects, moved.subjects)):
         if (a != b).any():
             raise ConfigError(
+                "E104",
                 f"{first.name} and {other.name} name another {what} for {_some(first.clips[a != b])}. "
-                "They were made from different versions of the annotations."
+                "They were made from different versions of the annotations.",
             )
     return moved
 

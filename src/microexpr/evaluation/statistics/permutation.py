@@ -69,7 +69,7 @@ def permutation_null(
     A metric without `of_confusion` is called once a permutation, and needs `proba`.
     """
     if y_true.size == 0 or n < 1:
-        raise ConfigError("a permutation test needs at least one clip and one permutation.")
+        raise ConfigError("E104", "a permutation test needs at least one clip and one permutation.")
     if isinstance(metric, ConfusionMetric):
         one = np.ones((1, 1))
         return permutation_nulls(metric, y_true, [y_pred], one, k=k, over=over, rng=rng, n=n, subjects=subjects)[0]
@@ -97,7 +97,7 @@ def permutation_nulls(
     All of them see the same permutations.
     """
     if y_true.size == 0 or n < 1:
-        raise ConfigError("a permutation test needs at least one clip and one permutation.")
+        raise ConfigError("E104", "a permutation test needs at least one clip and one permutation.")
     observed = np.array([metric.of_confusion(confusion_matrix(y_true, guess, k), over) for guess in guesses])
     shuffled = _permuted(y_true.astype(np.int64), subjects, n, rng)
     drawn = [[metric.of_confusion(_matrices(labels, guess, k), over) for guess in guesses] for labels in shuffled]
@@ -125,7 +125,9 @@ def permutation_power(
     predictions, so it is no "observed power".
     """
     if y_true.size == 0 or n < 1 or sets < 1:
-        raise ConfigError("the power of a permutation test needs at least one clip, one permutation and one set.")
+        raise ConfigError(
+            "E104", "the power of a permutation test needs at least one clip, one permutation and one set."
+        )
     labels = y_true.astype(np.int64)
     habits, nulls = (np.concatenate(list(_permuted(labels, subjects, many, rng))) for many in (sets, n))
     guesses = np.where(rng.random(habits.shape) < RECOGNISED, labels, habits)

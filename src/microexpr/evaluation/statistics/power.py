@@ -44,7 +44,7 @@ def precision(
     units = units_of(y_true, [*np.atleast_2d(y_a), *np.atleast_2d(y_b)], k, subjects)
     number = int(units.counts.sum())
     if number < 2:
-        raise ConfigError("a standard error needs at least two clips or subjects.")
+        raise ConfigError("E104", "a standard error needs at least two clips or subjects.")
     scores = metric.of_confusion(units.total() - units.matrices, over)
     without = np.subtract(*np.split(scores, 2, axis=1)).mean(axis=1)
     spread = np.average((without - np.average(without, weights=units.counts)) ** 2, weights=units.counts)
@@ -68,12 +68,14 @@ def detectable(found: Precision, *, step: float = 0.0, power: float = POWER, lev
     0.121
     """
     if not (0.5 <= power < 1 and 0 < level < 0.5):
-        raise ConfigError("a detectable difference needs a power from 0.5 to 1 and a level below 0.5.")
+        raise ConfigError("E104", "a detectable difference needs a power from 0.5 to 1 and a level below 0.5.")
     if found.error == 0:
         return None
     z, critical = float(norm.ppf(power)), float(t.ppf(1 - level / 2, found.freedom))
     rest = 1 - z**2 / (2 * found.freedom)
     if rest <= 0:
-        raise ConfigError(f"with so few subjects no difference is found with power {power:g}. Ask for less power.")
+        raise ConfigError(
+            "E104", f"with so few subjects no difference is found with power {power:g}. Ask for less power."
+        )
     errors = (critical + math.sqrt(critical**2 * (1 - rest**2) + rest * z**2)) / rest
     return errors * found.error + step / 2

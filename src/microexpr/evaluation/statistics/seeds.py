@@ -66,9 +66,11 @@ def split_seeds(
     range of every score that follows from a confusion matrix here.
     """
     if len(guesses) < 2:
-        raise ConfigError("one seed says nothing of others. Run the experiment with at least two (seed = 0, 1 ...).")
+        raise ConfigError(
+            "E104", "one seed says nothing of others. Run the experiment with at least two (seed = 0, 1 ...)."
+        )
     if not 0 < level < 1:
-        raise ConfigError("an interval needs a level between 0 and 1.")
+        raise ConfigError("E104", "an interval needs a level between 0 and 1.")
     check_labels(y_true, list(guesses), k, subjects)
     names = subjects if unit == "subject" else np.arange(y_true.size)
     units = units_of(y_true, list(guesses), k, names)
@@ -76,7 +78,7 @@ def split_seeds(
     scores = metric.of_confusion(total, over)
     without = metric.of_confusion(total - units.matrices, over)
     if not np.isfinite(without).all():
-        raise ConfigError("without one clip or subject no class is left to score. Give more clips.")
+        raise ConfigError("E104", "without one clip or subject no class is left to score. Give more clips.")
     size = len(without)
     mean_squares = _mean_squares(size * scores - (size - 1) * without)
     return _split(scores, mean_squares, size, unit, level)

@@ -93,7 +93,7 @@ def size_curves(
     """
     check_labels(y_true, guesses, k, subjects)
     if len(sizes) < 2:
-        raise ConfigError("a curve needs two sizes or more.")
+        raise ConfigError("E104", "a curve needs two sizes or more.")
     units = units_of(y_true, guesses, k, subjects)
     factors = [name for name in cells[0] if len({cell[name] for cell in cells}) > 1]
     order = sorted(sizes, key=lambda word: sizes[word])

@@ -64,7 +64,7 @@ def swap_test(
     p is (1 + count) / (n + 1), never 0 (Phipson & Smyth, 2010). `level` only tells the `step`.
     """
     if y_true.size == 0 or n < 1:
-        raise ConfigError("a permutation test needs at least one clip and one permutation.")
+        raise ConfigError("E104", "a permutation test needs at least one clip and one permutation.")
     rows_a, rows_b = np.atleast_2d(y_a), np.atleast_2d(y_b)
     units = units_of(y_true, [*rows_a, *rows_b], k, subjects)
     as_they_are, other = np.split(units.total(), 2)

@@ -156,7 +156,7 @@ def chosen(plan: Plan, settings: Explanations, name: str) -> Component:
     try:
         _explainer(last).check(model, plan.spec, name)
     except ConfigError as error:
-        raise ConfigError(f"explanations.of: {error}") from None
+        raise ConfigError("E104", f"explanations.of: {error}") from None
     return last
 
 

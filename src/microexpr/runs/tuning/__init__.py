@@ -25,12 +25,13 @@ def tune(experiment: Experiment, workspace: Workspace, *, trials: int = TRIALS, 
     cannot be used or holds other searches.
     """
     if trials < 1:
-        raise ConfigError(f"--trials {trials}: at least one trial is needed.")
+        raise ConfigError("E104", f"--trials {trials}: at least one trial is needed.")
     try:
         import optuna  # noqa: F401
     except ImportError:
         raise ConfigError(
-            "tuning needs Optuna, which is not installed here: pip install 'microexpr[tune]', or pip install optuna."
+            "E104",
+            "tuning needs Optuna, which is not installed here: pip install 'microexpr[tune]', or pip install optuna.",
         ) from None
     from microexpr.runs.tuning.running import run
 

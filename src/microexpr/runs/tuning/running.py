@@ -64,7 +64,7 @@ def _found(worker: Worker, search: Search, study: optuna.Study, untuned: Result)
     finished = [trial for trial in trials if trial.score is not None]
     if not finished:
         problem = next((trial.problem for trial in trials if trial.problem), "")
-        raise TrainingError(f"search {search.name}: no trial could be trained; the first: {problem}")
+        raise TrainingError("E701", f"search {search.name}: no trial could be trained; the first: {problem}")
     best = max(finished, key=lambda trial: (trial.score, -trial.number))
     own = spaces.own(worker.space, worker.plan.experiment)
     return Found(
@@ -131,5 +131,5 @@ def _kept(shown: str) -> Iterator[None]:
     except optuna.exceptions.StorageInternalError as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise StoreError(
-            f"{shown} does not answer any more: {reason}. The same command goes on where it stopped."
+            "E601", f"{shown} does not answer any more: {reason}. The same command goes on where it stopped."
         ) from None

@@ -49,8 +49,9 @@ def divide(plan: Plan) -> tuple[Search, ...]:
     folds, groups = plan.folds(), plan.experiment.tuning.groups
     if len({fold.repeat for fold in folds}) > 1:
         raise ConfigError(
+            "E104",
             f"protocol {plan.experiment.protocol.label} tests every clip several times, and tuned and untuned are "
-            "compared on clips tested once; leave its repeats out."
+            "compared on clips tested once; leave its repeats out.",
         )
     if groups == "folds" or len(folds) <= groups:
         return tuple(_search(plan, fold.name, [fold]) for fold in folds)
@@ -80,8 +81,9 @@ def _inner(plan: Plan, name: str, rows: Int[np.ndarray, "n"]) -> tuple[Fold, ...
         inner = list(protocol(table, rng_for(experiment.seed, f"tuning/{name}/inner")))
     except SplitError as error:
         raise SplitError(
+            "E301",
             f"search {name}, which sees {len(rows)} clips of {table['subject'].nunique()} subjects, cannot be divided "
             f"into {experiment.tuning.inner} inner folds: {error} Or set tuning.inner lower, or tuning.groups higher "
-            'or to "folds", so that each search sees more subjects.'
+            'or to "folds", so that each search sees more subjects.',
         ) from None
     return tuple(Fold(f"{name}-inner-{at}", rows[fold.train], rows[fold.test]) for at, fold in enumerate(inner, 1))

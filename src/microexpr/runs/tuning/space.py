@@ -46,8 +46,9 @@ def space_of(plan: Plan) -> tuple[Space, bool]:
     told = f"its parameters are {', '.join(offered)}" if offered else "it has no parameters"
     papers = ", ".join((*PAPERS, "frozen_stages"))
     raise ConfigError(
+        "E104",
         f"model {model!r} has none of the parameters that the paper tuned ({papers}); {told}. "
-        f"Say what to search, for instance:{EXAMPLE.format(name=name or 'NAME')}"
+        f"Say what to search, for instance:{EXAMPLE.format(name=name or 'NAME')}",
     )
 
 
@@ -65,23 +66,25 @@ def check(space: Space, experiment: Experiment, workspace: Workspace) -> None:
         part = key.split(".")[0]
         if part not in PARTS:
             raise ConfigError(
+                "E104",
                 f"tuning.space: {key!r} cannot be searched{suggest(part, PARTS)}; {', '.join(PARTS)} and their parts "
-                "can. What a model is shown is compared by a study."
+                "can. What a model is shown is compared by a study.",
             )
         if part in TRAINED and not (trained or "model" in space):
             raise ConfigError(
+                "E104",
                 f"tuning.space: {key!r} changes nothing, because model {experiment.model.label} is fitted once; search "
-                "its own parameters, or take a network."
+                "its own parameters, or take a network.",
             )
         for inner in space:
             if inner.startswith(f"{key}."):
-                raise ConfigError(f"tuning.space: {inner!r} is a part of {key!r}; search one of them.")
+                raise ConfigError("E104", f"tuning.space: {inner!r} is a part of {key!r}; search one of them.")
     for key, values in space.items():
         for value in _probes(values):
             try:
                 workspace.plan(experiment.with_values({key: value}))
             except MicroexprError as error:
-                raise ConfigError(f"tuning.space: {key} = {value!r}: {error}") from None
+                raise ConfigError("E104", f"tuning.space: {key} = {value!r}: {error}") from None
 
 
 def _probes(values: Values) -> Iterator[Any]:

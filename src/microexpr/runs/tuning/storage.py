@@ -75,11 +75,12 @@ def _journal(file: Path) -> tuple[BaseStorage, str]:
         # The lock is one by what it does; its base class would have to be imported to say so.
         return JournalStorage(JournalFileBackend(str(file), cast(Any, lock))), str(file)
     except OSError as error:
-        raise StoreError(f"{file} cannot be used: {error.strerror}; choose another --out.") from None
+        raise StoreError("E601", f"{file} cannot be used: {error.strerror}; choose another --out.") from None
     except (ValueError, KeyError, AssertionError):  # JSONDecodeError is a ValueError
         raise StoreError(
+            "E601",
             f"{file} is damaged, and its trials cannot be read. Put a copy back, or remove it to search anew; folds "
-            "that are finished are not lost."
+            "that are finished are not lost.",
         ) from None
 
 
@@ -91,17 +92,20 @@ def _database(url: str) -> tuple[BaseStorage, str]:
         shown = make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         raise ConfigError(
+            "E104",
             f"--storage {url}: no address of a database; write for instance sqlite:///trials.db or "
-            "postgresql://user:password@host/name, or leave it out for a file in --out."
+            "postgresql://user:password@host/name, or leave it out for a file in --out.",
         ) from None
     wait = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=wait), shown
     except ImportError as error:
-        raise ConfigError(f"--storage {shown}: its driver is not installed ({error}); install it with pip.") from None
+        raise ConfigError(
+            "E104", f"--storage {shown}: its driver is not installed ({error}); install it with pip."
+        ) from None
     except (SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-        raise StoreError(f"--storage {shown} cannot be used: {reason}.") from None
+        raise StoreError("E601", f"--storage {shown} cannot be used: {reason}.") from None
 
 
 def without_password(text: str, url: str) -> str:

@@ -30,8 +30,9 @@ def open_study(kept: optuna.storages.BaseStorage, shown: str, plan: Plan, space:
             differing = [key for key in mine if before.get(key) != mine[key]]
             other = f"a search with another {'space' if 'space' in differing else ' and '.join(differing)}"
         raise StoreError(
+            "E601",
             f"{shown} holds, under the name {name!r}, {other}; trials of both cannot be told apart. Choose another "
-            "--out or --storage, or give the experiment another name."
+            "--out or --storage, or give the experiment another name.",
         )
     return study
 

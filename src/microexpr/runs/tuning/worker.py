@@ -148,7 +148,9 @@ class Worker:
                 trial.set_user_attr("same_as", same.number)
             value = self._scored(search, spaces.taken(self.space, trial.params)) if same is None else same.value
             if value is None:
-                raise TrainingError(f"the same values as those of trial {trial.user_attrs['same_as']}, which failed")
+                raise TrainingError(
+                    "E701", f"the same values as those of trial {trial.user_attrs['same_as']}, which failed"
+                )
         except UNTRAINABLE as error:
             study.set_user_attr(f"problem/{trial.number}", " ".join(str(error).split())[:300])
             study.tell(trial, state=TrialState.FAIL)

@@ -90,17 +90,19 @@ class SyntheticSpec:
 
     def __post_init__(self) -> None:
         if not 1 <= self.subjects <= 99:
-            raise ConfigError(f"subjects is {self.subjects}; choose 1 to 99.")
+            raise ConfigError("E104", f"subjects is {self.subjects}; choose 1 to 99.")
         if self.clips < self.subjects:
-            raise ConfigError(f"clips is {self.clips}; every one of the {self.subjects} subjects needs at least one.")
+            raise ConfigError(
+                "E104", f"clips is {self.clips}; every one of the {self.subjects} subjects needs at least one."
+            )
         if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; choose 0 or more.")
+            raise ConfigError("E104", f"seed is {self.seed}; choose 0 or more.")
         for name, most in _LIMITS.items():
             if not 0 <= getattr(self, name) <= most:  # False for nan
-                raise ConfigError(f"{name} is {getattr(self, name)}; choose a number from 0 to {most:g}.")
+                raise ConfigError("E104", f"{name} is {getattr(self, name)}; choose a number from 0 to {most:g}.")
             object.__setattr__(self, name, float(getattr(self, name)))  # 3 and 3.0 are one spec
         if not 1 <= self.jpeg_quality <= 100:
-            raise ConfigError(f"jpeg_quality is {self.jpeg_quality}; choose 1 to 100.")
+            raise ConfigError("E104", f"jpeg_quality is {self.jpeg_quality}; choose 1 to 100.")
         _known("folders", self.folders, ("raw", "cropped", "both"))
         _known("labels", self.labels, tuple(COUNTS))
         if self.emotions is not None:
@@ -108,7 +110,7 @@ class SyntheticSpec:
             for emotion in self.emotions:
                 _known("emotion", emotion, tuple(COUNTS[self.labels]))
             if not self.emotions:
-                raise ConfigError("emotions is empty; name at least one class, or leave it out for all seven.")
+                raise ConfigError("E104", "emotions is empty; name at least one class, or leave it out for all seven.")
 
     def to_json(self) -> dict[str, Any]:
         """Return what `microexpr-synthetic.json` holds."""
@@ -119,4 +121,4 @@ class SyntheticSpec:
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        raise ConfigError(f"unknown {what} {word!r}{suggest(word, known)}. Known: {', '.join(known)}.")
+        raise ConfigError("E104", f"unknown {what} {word!r}{suggest(word, known)}. Known: {', '.join(known)}.")

@@ -96,14 +96,16 @@ def _finished(root: Path, spec: SyntheticSpec) -> bool:
     if not root.exists():
         return False
     if not root.is_dir():
-        raise DataError(f"{root} is a file; name a folder that is empty or not there yet.")
+        raise DataError("E201", f"{root} is a file; name a folder that is empty or not there yet.")
     for name in (MARKER, _STARTED):
         if (root / name).is_file():
             if json.loads((root / name).read_text()) != spec.to_json():
-                raise DataError(f"{root} holds a synthetic database of another spec ({name}); name another folder.")
+                raise DataError(
+                    "E201", f"{root} holds a synthetic database of another spec ({name}); name another folder."
+                )
             return name == MARKER
     if any(not path.name.startswith((".lock", f".{_STARTED}")) for path in root.iterdir()):
-        raise DataError(f"{root} holds something that is not a synthetic database; name an empty folder.")
+        raise DataError("E201", f"{root} holds something that is not a synthetic database; name an empty folder.")
     return False
 
 
