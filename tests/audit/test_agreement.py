@@ -114,8 +114,8 @@ def test_intraclass_correlations_follow_from_an_analysis_of_variance():
     rng = np.random.default_rng(0)
     tables = []
     for _ in range(2_000):
-        n, k = int(rng.integers(4, 12)), int(rng.integers(2, 5))
-        tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, k)) + rng.normal(size=k))
+        n, num_classes = int(rng.integers(4, 12)), int(rng.integers(2, 5))
+        tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, num_classes)) + rng.normal(size=num_classes))
     long = pd.concat(
         [pd.DataFrame(table).melt(ignore_index=False).reset_index() for table in tables], keys=range(2_000)
     )
@@ -131,17 +131,21 @@ def test_intraclass_correlations_follow_from_an_analysis_of_variance():
         }
     )
     squares = squares.groupby(long["case"]).sum()
-    n, k = (long.groupby("case")[name].nunique() for name in ("target", "rater"))
-    msr, msc, mse = squares["target"] / (n - 1), squares["rater"] / (k - 1), squares["rest"] / ((n - 1) * (k - 1))
-    absolute = (msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n)
-    consistent = (msr - mse) / (msr + (k - 1) * mse)
-    low = msr / mse / stats.f.ppf(0.975, n - 1, (n - 1) * (k - 1))
-    high = msr / mse * stats.f.ppf(0.975, (n - 1) * (k - 1), n - 1)
+    n, num_classes = (long.groupby("case")[name].nunique() for name in ("target", "rater"))
+    msr, msc, mse = (
+        squares["target"] / (n - 1),
+        squares["rater"] / (num_classes - 1),
+        squares["rest"] / ((n - 1) * (num_classes - 1)),
+    )
+    absolute = (msr - mse) / (msr + (num_classes - 1) * mse + num_classes * (msc - mse) / n)
+    consistent = (msr - mse) / (msr + (num_classes - 1) * mse)
+    low = msr / mse / stats.f.ppf(0.975, n - 1, (n - 1) * (num_classes - 1))
+    high = msr / mse * stats.f.ppf(0.975, (n - 1) * (num_classes - 1), n - 1)
     found = [intraclass(table) for table in tables]
     assert [two.value for two, _ in found] == pytest.approx(absolute.tolist())
     assert [three.value for _, three in found] == pytest.approx(consistent.tolist())
-    assert [three.low for _, three in found] == pytest.approx(((low - 1) / (low + k - 1)).tolist())
-    assert [three.high for _, three in found] == pytest.approx(((high - 1) / (high + k - 1)).tolist())
+    assert [three.low for _, three in found] == pytest.approx(((low - 1) / (low + num_classes - 1)).tolist())
+    assert [three.high for _, three in found] == pytest.approx(((high - 1) / (high + num_classes - 1)).tolist())
     assert all(two.low < two.value < two.high for two, _ in found)
 
 
@@ -259,11 +263,13 @@ def test_an_expression_may_match_once(tmp_path):
 def test_kappa_is_scikit_learns():
     rng = np.random.default_rng(0)
     for _ in range(2_000):
-        k = int(rng.integers(2, 5))
-        a, b = rng.integers(k, size=(2, 30))
-        confusion = np.zeros((k, k), dtype=int)
+        num_classes = int(rng.integers(2, 5))
+        a, b = rng.integers(num_classes, size=(2, 30))
+        confusion = np.zeros((num_classes, num_classes), dtype=int)
         np.add.at(confusion, (a, b), 1)
-        assert Kappa().of_confusion(confusion, np.ones(k, dtype=bool)) == pytest.approx(cohen_kappa_score(a, b))
+        assert Kappa().of_confusion(confusion, np.ones(num_classes, dtype=bool)) == pytest.approx(
+            cohen_kappa_score(a, b)
+        )
 
 
 def test_the_interval_is_over_videos_where_no_subject_is_told(tmp_path):

@@ -566,15 +566,17 @@ def test_each_false_claim_is_recognised_for_what_it_is():
 
 def test_quantities_agree_with_scikit_learn_on_random_cases():
     """2,000 cases; scikit-learn scores all of them in one call, the classes of each case under numbers of their own."""
-    rng, k = np.random.default_rng(0), 5
+    rng, num_classes = np.random.default_rng(0), 5
     cases = []
     for _ in range(2_000):
-        n, used = int(rng.integers(2, 40)), int(rng.integers(2, k + 1))
+        n, used = int(rng.integers(2, 40)), int(rng.integers(2, num_classes + 1))
         cases.append((rng.integers(used, size=n), rng.integers(used, size=n)))
-    true, guess = (np.concatenate([case[at] + k * n for n, case in enumerate(cases)]) for at in (0, 1))
-    scored = sk.precision_recall_fscore_support(true, guess, labels=np.arange(k * len(cases)), zero_division=0)
-    precision, recall, f1, clips = (values.reshape(-1, k) for values in scored)
-    predicted = np.bincount(guess, minlength=k * len(cases)).reshape(-1, k)
+    true, guess = (np.concatenate([case[at] + num_classes * n for n, case in enumerate(cases)]) for at in (0, 1))
+    scored = sk.precision_recall_fscore_support(
+        true, guess, labels=np.arange(num_classes * len(cases)), zero_division=0
+    )
+    precision, recall, f1, clips = (values.reshape(-1, num_classes) for values in scored)
+    predicted = np.bincount(guess, minlength=num_classes * len(cases)).reshape(-1, num_classes)
     there, share = clips > 0, clips / clips.sum(1, keepdims=True)
     marked = there | (predicted > 0)
     wanted = {
@@ -591,7 +593,7 @@ def test_quantities_agree_with_scikit_learn_on_random_cases():
     wanted |= either
     found = {name: np.full(len(cases), np.nan) for name in (*wanted, "mcc", "kappa")}
     for at, (one_true, one_guess) in enumerate(cases):
-        matrix = confusion.confusion_matrix(one_true, one_guess, k)
+        matrix = confusion.confusion_matrix(one_true, one_guess, num_classes)
         told = {name: value for name, (value, _) in named._pooled(matrix).items()}
         told |= {name: named._SCORES[name].of(matrix) for name in either}
         for name, values in found.items():
@@ -744,8 +746,8 @@ def test_the_papers_table_v_against_every_product_of_choices():
 
 def matrices(supports):
     """Every confusion matrix with these row sums."""
-    k = len(supports)
-    lines = [[line for line in itertools.product(range(s + 1), repeat=k) if sum(line) == s] for s in supports]
+    num_classes = len(supports)
+    lines = [[line for line in itertools.product(range(s + 1), repeat=num_classes) if sum(line) == s] for s in supports]
     return [np.array(way) for way in itertools.product(*lines)]
 
 
@@ -779,8 +781,8 @@ def test_margins_are_those_of_all_matrices_and_no_others(supports):
 
 
 def drawn(supports, decimals, seed=0, right=0.6):
-    rng, k = np.random.default_rng(seed), len(supports)
-    shares = np.where(np.eye(k, dtype=bool), right, (1 - right) / (k - 1))
+    rng, num_classes = np.random.default_rng(seed), len(supports)
+    shares = np.where(np.eye(num_classes, dtype=bool), right, (1 - right) / (num_classes - 1))
     matrix = np.array([rng.multinomial(s, share) for s, share in zip(supports, shares, strict=True)])
     f1, half = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1)), 0.5 * 10.0**-decimals
     around = [Range(round(f, decimals) - half, round(f, decimals) + half) for f in [*f1.tolist(), float(f1.mean())]]
@@ -921,7 +923,7 @@ def test_no_report_of_scikit_learn_is_called_impossible(tmp_path, pairs, kept, d
     assert told["fits"], (text, told["sentence"])
     assert int((true == guess).sum()) in told["right"]
     wanted = "present" if supports.all() else "all" if every else "either"
-    assert wanted in [item["over"] for item in told["averages"]]
+    assert wanted in [item["averaged_classes"] for item in told["averages"]]
     assert not any(item["f1_of_means"] for item in told["averages"])
 
 
@@ -932,7 +934,10 @@ def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(t
     guess[[0, 13]] = 3  # nobody's class, predicted twice
     file = small(tmp_path, as_table(true, guess, 3), "report.toml")
     (told,) = audit_table(file)["columns"]
-    assert [item["over"] for item in told["averages"]] == ["either", "all"]  # every class listed is predicted
+    assert [item["averaged_classes"] for item in told["averages"]] == [
+        "either",
+        "all",
+    ]  # every class listed is predicted
     answer = microexpr("audit", "table", file)
     assert (answer.code, answer.err) == (0, "")
     printed_there = " ".join(answer.out.split())

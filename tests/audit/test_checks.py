@@ -217,12 +217,12 @@ def weak(database, tmp_path_factory):
 
 def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
     found = compare_results(clean, weak, n=500, permutations=999)
-    assert found.told
+    assert found.significant
     assert found.difference == pytest.approx(found.score_a - found.score_b)
     assert (found.n_clips, found.n_subjects) == (36, 6)
     answer = microexpr("compare", clean, weak)
     assert answer.code == 0
-    assert "a difference can be told" in answer.out
+    assert "the difference is significant" in answer.out
     told = json.loads(microexpr("compare", clean, weak, "--json").out)
     assert told["difference"] == pytest.approx(found.difference)
 
@@ -230,8 +230,8 @@ def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
 def test_a_result_does_not_differ_from_its_copy(clean, tmp_path):
     copy = shutil.copytree(clean, tmp_path / "copy")
     found = compare_results(clean, copy, n=200, permutations=199)
-    assert (found.difference, found.told) == (0, False)
-    assert "no difference can be told" in microexpr("compare", clean, copy).out
+    assert (found.difference, found.significant) == (0, False)
+    assert "the difference is not significant" in microexpr("compare", clean, copy).out
 
 
 def test_what_cannot_be_compared_is_an_error(clean, weak, database, tmp_path):

@@ -132,19 +132,25 @@ def test_results_are_compared_as_the_statistics_compare_them(places, compared):
 
 
 def test_the_summary_holds_what_the_statistics_give(compared, summary):
-    over = present(TRUTH, 3)
+    averaged_classes = present(TRUTH, 3)
     for row, name in zip(summary["results"], "abc", strict=True):
         seed = 1 if name == "c" else 0
         metric = metrics.build("macro_f1", {})
-        drawn = {"k": 3, "over": over, "rng": rng_for(seed, "bootstrap"), "n": 400, "subjects": SUBJECT}
+        drawn = {
+            "num_classes": 3,
+            "averaged_classes": averaged_classes,
+            "rng": rng_for(seed, "bootstrap"),
+            "n": 400,
+            "subjects": SUBJECT,
+        }
         found = bootstrap(metric, TRUTH, GUESSES[name], **drawn, method="expanded")
         assert (row["scores"]["macro_f1"], row["intervals"]["macro_f1"]) == (found.point, [found.low, found.high])
     for row, one in zip(summary["comparisons"], compared.comparisons, strict=True):
         assert row["percentiles"] == list(one.percentiles)
-        assert row["told"] == one.told
+        assert row["told"] == one.significant
     for found, name in zip(summary["influence"], "bc", strict=True):
         given = (metrics.build("macro_f1", {}), TRUTH, GUESSES["a"], SUBJECT)
-        direct = influence(*given, k=3, over=over, against=GUESSES[name])
+        direct = influence(*given, num_classes=3, averaged_classes=averaged_classes, against=GUESSES[name])
         assert [(one["subject"], one["score"]) for one in found["subjects"]] == [(x.subject, x.score) for x in direct]
     right = np.stack([GUESSES[name] == TRUTH for name in "abc"])
     assert {row["clip"] for row in summary["changed"]} == set(CLIPS[(right != right[0]).any(axis=0)])
@@ -304,7 +310,7 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
 def test_a_copy_does_not_differ(places, tmp_path):
     copy = Path(shutil.copytree(places[0], tmp_path / "copy"))
     found = compare_all([places[0], copy], out=tmp_path / "out", **QUICK)
-    assert (found.comparisons[0].difference, found.comparisons[0].told) == (0, False)
+    assert (found.comparisons[0].difference, found.comparisons[0].significant) == (0, False)
     text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
     assert "A and B are one experiment" in text
     assert "The experiments do not differ in any setting" in text
@@ -349,9 +355,9 @@ def test_of_a_hold_out_two_trained_networks_are_spoken_of_and_never_methods(tmp_
             words = "these two trained networks differ" if told else "these two trained networks do not differ"
             assert all(words in each for each in both)
             assert all("says nothing about the methods that trained them" in each for each in both)
-            assert not any("difference can be told" in each for each in both)
+            assert not any("the difference is" in each for each in both)
         else:
-            words = "a difference can be told" if told else "no difference can be told"
+            words = "the difference is significant" if told else "the difference is not significant"
             assert all(words in each for each in both)
             assert not any("these two trained networks" in each for each in both)
     assert ("these two trained networks differ" in str(compare_results(a, b, **QUICK))) == (folds == 1)

@@ -26,7 +26,8 @@ from microexpr.config.study import Study, load, parse, rng_for
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
-from microexpr.evaluation.statistics.comparison import compare, with_family
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import factorial, write_report

@@ -18,10 +18,9 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
-from microexpr.evaluation.statistics.mcnemar import mcnemar
+from microexpr.evaluation.statistics.paired_permutation import PairedPermutation, paired_permutation
+from microexpr.evaluation.statistics.paired_tests import mcnemar, signed_rank
 from microexpr.evaluation.statistics.power import LEVEL, POWER, Precision, detectable, precision
-from microexpr.evaluation.statistics.signed_rank import signed_rank
-from microexpr.evaluation.statistics.swapping import SwapTest, swap_test
 from tools.validation.simulation import Drawn, Scenario, draw, gap_for, population, true_score
 
 BLOCK = 50
@@ -107,11 +106,13 @@ def _one(
     rng: np.random.Generator, scenario: Scenario, settings: Settings, gap: float, truth: Float[np.ndarray, "2 k k"]
 ) -> dict[Any, float]:
     """Draw one test set and say what every test and interval does on it; nan where it gives no number."""
-    sets, metric, k = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
-    over = present(sets.y_true, k)
+    sets, metric, num_classes = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
+    averaged_classes = present(sets.y_true, num_classes)
     scores = [true_score(matrix, settings.metric, sets.y_true) for matrix in truth]
-    seen = {("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, over, settings, rng).items()}
-    for (unit, stratified), (alone, apart) in _resampled(sets, metric, over, settings, rng).items():
+    seen = {
+        ("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, averaged_classes, settings, rng).items()
+    }
+    for (unit, stratified), (alone, apart) in _resampled(sets, metric, averaged_classes, settings, rng).items():
         for method in METHODS:
             way, score, difference = _way(method, unit, stratified), _read(alone, method), _read(apart, method)
             seen["holds the score", way] = _holds(score, scores[0])
@@ -121,10 +122,19 @@ def _one(
 
 
 def _resampled(
-    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+    sets: Drawn,
+    metric: ConfusionMetric,
+    averaged_classes: Bool[np.ndarray, "k"],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> dict[tuple[str, bool], tuple[Resamples, Resamples]]:
     """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by subject."""
-    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.resamples}
+    given: dict[str, Any] = {
+        "num_classes": averaged_classes.size,
+        "averaged_classes": averaged_classes,
+        "rng": rng,
+        "n": settings.resamples,
+    }
     labels = (metric, sets.y_true, sets.y_a, sets.y_b)
     return {
         ("clip", False): resample_pair(*labels, **given),
@@ -138,13 +148,22 @@ def _way(method: Method, unit: str, stratified: bool) -> str:
 
 
 def _p_values(
-    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+    sets: Drawn,
+    metric: ConfusionMetric,
+    averaged_classes: Bool[np.ndarray, "k"],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> dict[str, float | None]:
     labels = (sets.y_true, sets.y_a, sets.y_b)
-    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.permutations}
+    given: dict[str, Any] = {
+        "num_classes": averaged_classes.size,
+        "averaged_classes": averaged_classes,
+        "rng": rng,
+        "n": settings.permutations,
+    }
     return {
-        "permutation by subject": swap_test(metric, *labels, subjects=sets.subjects, **given).p_value,
-        "permutation by clip": swap_test(metric, *labels, **given).p_value,
+        "permutation by subject": paired_permutation(metric, *labels, subjects=sets.subjects, **given).p_value,
+        "permutation by clip": paired_permutation(metric, *labels, **given).p_value,
         "McNemar": mcnemar(*labels).p_value,
         "Wilcoxon": signed_rank(*labels, sets.subjects).p_value,
     }
@@ -160,11 +179,11 @@ def _detect(
     """State what one test set can detect, plant it, and look for it in another; nan where nothing can be stated."""
     metric = confusion_metric(settings.metric)
 
-    def test(sets: Drawn) -> tuple[SwapTest, Precision]:
-        given: dict[str, Any] = {"k": len(scenario.shares), "subjects": sets.subjects}
-        given["over"] = present(sets.y_true, given["k"])
+    def test(sets: Drawn) -> tuple[PairedPermutation, Precision]:
+        given: dict[str, Any] = {"num_classes": len(scenario.shares), "subjects": sets.subjects}
+        given["averaged_classes"] = present(sets.y_true, given["num_classes"])
         labels = (metric, sets.y_true, sets.y_a, sets.y_b)
-        return swap_test(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)
+        return paired_permutation(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)
 
     swapped, precise = test(draw(scenario, rng))
     stated = None if swapped.step is None else detectable(precise, step=swapped.step, power=power)

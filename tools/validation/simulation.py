@@ -109,9 +109,9 @@ def population(
     `gap` alone.
     """
     rng = np.random.default_rng(seed)
-    people, k = _people(scenario, subjects, rng), len(scenario.shares)
-    matrices = np.zeros((2, k, k))
-    for label in range(k):
+    people, num_classes = _people(scenario, subjects, rng), len(scenario.shares)
+    matrices = np.zeros((2, num_classes, num_classes))
+    for label in range(num_classes):
         y_true = np.full(subjects, label)
         hard = scenario.clip_sd * rng.standard_normal((subjects, 1))
         weight = people.true[:, label] / subjects
@@ -148,10 +148,10 @@ def gap_for(scenario: Scenario, metric: str, difference: float) -> float:
 
 def _people(scenario: Scenario, subjects: int, rng: np.random.Generator) -> _Subjects:
     shares = np.array(scenario.shares, float) / sum(scenario.shares)
-    k = shares.size
+    num_classes = shares.size
 
     def habits(size: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-        return (1 - COMMON) * rng.dirichlet(scenario.habit * k * shares, size) + COMMON * shares
+        return (1 - COMMON) * rng.dirichlet(scenario.habit * num_classes * shares, size) + COMMON * shares
 
     suits = scenario.suit_sd * rng.standard_normal((subjects, 2))
     logit = scenario.subject_sd * rng.standard_normal((subjects, 1)) + suits

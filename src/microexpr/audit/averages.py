@@ -21,13 +21,13 @@ OVER: Final[dict[Over, str]] = {
 class Average(NamedTuple):
     """One way to average: over which classes, and whether macro-F1 is the F1 of mean precision and mean recall."""
 
-    over: Over
+    averaged_classes: Over
     of_means: bool = False
 
     @property
     def words(self) -> str:
         """Return what a sentence calls it."""
-        return f"{'the F1 of mean precision and mean recall' if self.of_means else 'a mean'} over {OVER[self.over]}"
+        return f"{'the F1 of mean precision and mean recall' if self.of_means else 'a mean'} over {OVER[self.averaged_classes]}"
 
 
 class Fit(NamedTuple):
@@ -76,7 +76,11 @@ def fits(
         found = []
         for average in averages:
             means = [
-                Mean("f1_of_means" if average.of_means and name == "macro_f1" else of, average.over, ranges[name])
+                Mean(
+                    "f1_of_means" if average.of_means and name == "macro_f1" else of,
+                    average.averaged_classes,
+                    ranges[name],
+                )
                 for name, of in MEANS.items()
             ]
             fit = Fit(average, margins(figures, clips, means, ranges["accuracy"], work=work))
@@ -92,9 +96,12 @@ def _averages(table: PublishedTable, names: Sequence[str]) -> list[list[Average]
         return [[Average("present")]]
     every: tuple[Over, ...] = tuple(OVER) if 0 in table.supports else ("present",)
     declared: list[Over] = [table.macro_over] if table.macro_over else []
-    groups = [[Average(over) for over in declared], [Average(over) for over in every if over not in declared]]
+    groups = [
+        [Average(averaged_classes) for averaged_classes in declared],
+        [Average(averaged_classes) for averaged_classes in every if averaged_classes not in declared],
+    ]
     if "macro_f1" in names:
-        groups.append([Average(over, of_means=True) for over in every])
+        groups.append([Average(averaged_classes, of_means=True) for averaged_classes in every])
     return [group for group in groups if group]
 
 

@@ -14,7 +14,8 @@ from microexpr.audit.checks import BLIND, Finding, Stored, findings, read
 from microexpr.config.study import COMPARED, rng_for
 from microexpr.core.environment import KERNELS, UNKNOWN, together
 from microexpr.core.errors import StoreError, UsageError
-from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare, with_family
+from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.runs.experiment import trained
 

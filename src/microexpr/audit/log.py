@@ -98,9 +98,9 @@ def audit_log(
 
 
 def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, seed: int) -> dict[str, Any]:
-    rows, k = rows_of(found, scope), len(found.classes)
+    rows, num_classes = rows_of(found, scope), len(found.classes)
     y_true, y_pred = found.y_true[rows], found.y_pred[rows]
-    confusion = confusion_matrix(y_true, y_pred, k)
+    confusion = confusion_matrix(y_true, y_pred, num_classes)
     subjects = [name for name in np.unique(found.subject[rows]) if name]
     per_class = zip(
         precision_per_class(confusion).tolist(),
@@ -152,26 +152,28 @@ def _unit(
 def _metrics(
     found: ClipPredictions, rows: Bool[np.ndarray, "n"], unit: str | None, resamples: int, seed: int
 ) -> dict[str, Any]:
-    y_true, y_pred, k = found.y_true[rows], found.y_pred[rows], len(found.classes)
-    over = present(y_true, k)
+    y_true, y_pred, num_classes = found.y_true[rows], found.y_pred[rows], len(found.classes)
+    averaged_classes = present(y_true, num_classes)
     built = _built()
     of_confusion = {name: metric for name, metric in built.items() if isinstance(metric, contracts.ConfusionMetric)}
     told: dict[str, Any] = {}
     for name, metric in built.items():
         told[name] = {"value": None, "low": None, "high": None, "note": None}
         if name in of_confusion:
-            told[name]["value"] = float(of_confusion[name].of_confusion(confusion_matrix(y_true, y_pred, k), over))
+            told[name]["value"] = float(
+                of_confusion[name].of_confusion(confusion_matrix(y_true, y_pred, num_classes), averaged_classes)
+            )
         elif found.proba is None:
             told[name]["note"] = "needs the probabilities of every class, which the log does not have"
         else:
-            told[name]["value"] = float(metric(y_true, y_pred, found.proba[rows], over))
+            told[name]["value"] = float(metric(y_true, y_pred, found.proba[rows], averaged_classes))
     if unit is None:
         return told
     if resamples < 100:
         raise ConfigError("E104", "an interval needs at least 100 resamples.")
     options: dict[str, Any] = {
-        "k": k,
-        "over": over,
+        "num_classes": num_classes,
+        "averaged_classes": averaged_classes,
         "n": resamples,
         "subjects": found.subject[rows] if unit == "subject" else None,
         "method": METHOD,

@@ -62,7 +62,7 @@ class Mean(NamedTuple):
     """A printed average over classes."""
 
     of: Of
-    over: Over
+    averaged_classes: Over
     printed: Range
 
     def value(
@@ -70,7 +70,11 @@ class Mean(NamedTuple):
     ) -> Float[np.ndarray, "*n"]:
         """Return the average of sums over classes; `extra` are classes predicted without a true clip."""
         there = sum(support > 0 for support in supports)
-        classes = len(supports) if self.over == "all" else there + (extra if self.over == "either" else 0)
+        classes = (
+            len(supports)
+            if self.averaged_classes == "all"
+            else there + (extra if self.averaged_classes == "either" else 0)
+        )
         if self.of != "f1_of_means":
             return np.asarray(sums[self.of] / classes)
         both = sums["precision"] + sums["recall"]
@@ -81,7 +85,7 @@ class Mean(NamedTuple):
     def columns(self) -> tuple[str, ...]:
         """Return which sums it needs."""
         of = ("precision", "recall") if self.of == "f1_of_means" else (self.of,)
-        return (*of, "extra") if self.over == "either" else of
+        return (*of, "extra") if self.averaged_classes == "either" else of
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +200,8 @@ def _choices(figures: ClassFigures, clips: int, columns: Sequence[str]) -> _Choi
     return _Choices(tp, {name: adds[name] for name in ("predicted", *columns)}, figures.support + q - 2 * tp)
 
 
-def _none(k: int) -> Margins:
-    empty = np.zeros((0, k), dtype=np.int64)
+def _none(num_classes: int) -> Margins:
+    empty = np.zeros((0, num_classes), dtype=np.int64)
     return Margins((), empty, empty)
 
 

@@ -374,8 +374,8 @@ def _of_subject(line: Line, found: Mapping[int, TrueClip], subjects: str | None)
     return f"{_of_truth(line, found, 'dataset')}/{subject}" if subject else ""
 
 
-def _probabilities(lines: Sequence[Line], k: int) -> Float[np.ndarray, "n k"] | None:
-    if not lines[0].probabilities or len(lines[0].probabilities) != k:
+def _probabilities(lines: Sequence[Line], num_classes: int) -> Float[np.ndarray, "n k"] | None:
+    if not lines[0].probabilities or len(lines[0].probabilities) != num_classes:
         return None
     try:
         found = np.array([line.probabilities for line in lines], dtype=float)

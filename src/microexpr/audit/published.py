@@ -116,9 +116,9 @@ def _problem(item: Any) -> str:
 
 
 def _problems(table: PublishedTable) -> Iterator[str]:
-    k, names = len(table.classes), [column.name for column in table.columns]
-    if len(table.supports) != k:
-        yield f"supports: {len(table.supports)} numbers for {k} classes"
+    num_classes, names = len(table.classes), [column.name for column in table.columns]
+    if len(table.supports) != num_classes:
+        yield f"supports: {len(table.supports)} numbers for {num_classes} classes"
     if min(table.supports) < 0 or sum(table.supports) < 1:
         yield "supports: clips are counted from 0 up, and there must be some"
     if sum(table.supports) > MOST:
@@ -129,8 +129,8 @@ def _problems(table: PublishedTable) -> Iterator[str]:
             yield f"{column.name}: has no figure; give one or more of {', '.join((*PER_CLASS, *SCORES))}"
         for name in PER_CLASS:
             figures = getattr(column, name)
-            if figures is not None and len(figures) != k:
-                yield f"{column.name}: {name} has {len(figures)} figures for {k} classes; write '-' where there is none"
+            if figures is not None and len(figures) != num_classes:
+                yield f"{column.name}: {name} has {len(figures)} figures for {num_classes} classes; write '-' where there is none"
             for figure in figures or ():
                 yield from _bad(f"{column.name}: {name}", figure, table.percent)
         for name in SCORES:

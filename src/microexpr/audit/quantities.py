@@ -57,9 +57,9 @@ def rows_of(predictions: ClipPredictions, scope: str) -> Bool[np.ndarray, "n"]:
 
 
 def _of_scope(predictions: ClipPredictions, scope: str) -> Iterator[Quantity]:
-    rows, k = rows_of(predictions, scope), len(predictions.classes)
+    rows, num_classes = rows_of(predictions, scope), len(predictions.classes)
     y_true, y_pred = predictions.y_true[rows], predictions.y_pred[rows]
-    confusion = confusion_matrix(y_true, y_pred, k)
+    confusion = confusion_matrix(y_true, y_pred, num_classes)
     for name, (value, words) in {**_pooled(confusion), **_by_class(confusion, predictions.classes)}.items():
         yield Quantity(scope, name, value, words)
     yield from _over_folds(predictions, scope, rows)
@@ -73,7 +73,7 @@ def _pooled(confusion: Int[np.ndarray, "k k"]) -> dict[str, tuple[float, str]]:
         return _SCORES[name].of(confusion)
 
     n, true, predicted = confusion.sum(), confusion.sum(1), confusion.sum(0)
-    over = true > 0
+    averaged_classes = true > 0
     f1 = f1_per_class(confusion)
     precision, recall = map(np.nan_to_num, (precision_per_class(confusion), recall_per_class(confusion)))
     share, share_predicted = true / n, predicted / n
@@ -94,14 +94,14 @@ def _pooled(confusion: Int[np.ndarray, "k k"]) -> dict[str, tuple[float, str]]:
         "weighted_precision_swapped": (
             share_predicted @ recall, "weighted precision with truth and prediction swapped"
         ),
-        "class_accuracy": (one_against_rest[over].mean(), "mean over classes of (TP + TN) / N, which counts every "
+        "class_accuracy": (one_against_rest[averaged_classes].mean(), "mean over classes of (TP + TN) / N, which counts every "
                                                           "clip of the other classes as right"),
-        "specificity": (specificity[over].mean(), "mean specificity over classes"),
+        "specificity": (specificity[averaged_classes].mean(), "mean specificity over classes"),
         "kappa": (kappa(confusion), "Cohen's kappa, all clips pooled"),
         "mcc": (_mcc(confusion), "Matthews' correlation, all clips pooled"),
         "largest_class": (share.max(), "share of the largest class: always guessing it"),
     }  # fmt: skip
-    if not over.all():
+    if not averaged_classes.all():
         found["uf1_all"] = (of("uf1_all"), "mean F1 over every class, one without a true clip counting 0")
         found["uar_all"] = (of("uar_all"), "mean recall over every class, one without a true clip counting 0")
     return {name: (float(value), words) for name, (value, words) in found.items()}
@@ -144,10 +144,10 @@ class _Score:
 
     words: str
     metric: str
-    over: Callable[[Int[np.ndarray, "k k"]], Bool[np.ndarray, "k"]] = _there
+    averaged_classes: Callable[[Int[np.ndarray, "k k"]], Bool[np.ndarray, "k"]] = _there
 
     def of(self, confusion: Int[np.ndarray, "k k"]) -> float:
-        return float(confusion_metric(self.metric).of_confusion(confusion, self.over(confusion)))
+        return float(confusion_metric(self.metric).of_confusion(confusion, self.averaged_classes(confusion)))
 
 
 _SCORES: Final = {
@@ -200,9 +200,9 @@ def _over_databases(predictions: ClipPredictions) -> Iterator[Quantity]:
 def _matrices(
     predictions: ClipPredictions, groups: np.ndarray, rows: Bool[np.ndarray, "n"]
 ) -> list[Int[np.ndarray, "k k"]]:
-    k = len(predictions.classes)
+    num_classes = len(predictions.classes)
     return [
-        confusion_matrix(predictions.y_true[here], predictions.y_pred[here], k)
+        confusion_matrix(predictions.y_true[here], predictions.y_pred[here], num_classes)
         for name in dict.fromkeys(groups[rows].tolist())
         for here in [rows & (groups == name)]
     ]
@@ -212,14 +212,14 @@ def _over_epochs(predictions: ClipPredictions, scope: str, rows: Bool[np.ndarray
     """Yield what looking at the test clips gives: the best epoch of all, and each fold's own best epoch, pooled."""
     if not predictions.epochs:
         return
-    k, y_true = len(predictions.classes), predictions.y_true
+    num_classes, y_true = len(predictions.classes), predictions.y_true
     runs = np.stack(list(predictions.epochs.values()))
-    each = [confusion_matrix(y_true[rows], run[rows], k) for run in runs]
+    each = [confusion_matrix(y_true[rows], run[rows], num_classes) for run in runs]
     picked = predictions.y_pred.copy()
     for name in dict.fromkeys(predictions.fold[rows].tolist()):
         here = rows & (predictions.fold == name)
         picked[here] = runs[(runs[:, here] == y_true[here]).mean(1).argmax()][here]
-    chosen = confusion_matrix(y_true[rows], picked[rows], k)
+    chosen = confusion_matrix(y_true[rows], picked[rows], num_classes)
     for name in ("uf1", "uar", "accuracy", "macro_precision"):
         score = _SCORES[name]
         words = score.words.removesuffix(" over the classes that are there")

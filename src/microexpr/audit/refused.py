@@ -107,16 +107,18 @@ def _attainable(table: PublishedTable, column: Column, name: str, found: Sequenc
         return words if len(right) == 1 else f"{words}, of which the nearest are {near}"
     said = []
     every: tuple[Over, ...] = tuple(OVER) if 0 in table.supports else ("present",)
-    for over in every:
+    for averaged_classes in every:
         kinds: tuple[Of, ...] = (MEANS[name], "f1_of_means") if name == "macro_f1" else (MEANS[name],)
         for of in kinds:
-            mean = Mean(of, over, ANY)
-            known = [fit.found for fit in found if fit.average.over == over or len(found) == 1]
+            mean = Mean(of, averaged_classes, ANY)
+            known = [fit.found for fit in found if fit.average.averaged_classes == averaged_classes or len(found) == 1]
             values = [_values(table, mean, one) for one in known]
             if any(value is None for value in values) or not values:
                 continue
             known_values = np.concatenate([value for value in values if value is not None])
-            said.append(f"{_nearest(known_values, printed, table)} ({Average(over, of == 'f1_of_means').words})")
+            said.append(
+                f"{_nearest(known_values, printed, table)} ({Average(averaged_classes, of == 'f1_of_means').words})"
+            )
     if said:
         return f"the nearest that they can give are {'; '.join(said)}"
     sums = _sums_of(table, column, MEANS[name])

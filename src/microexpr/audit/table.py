@@ -59,7 +59,7 @@ def _told(table: PublishedTable, column: Column, found: Sequence[Fit]) -> dict[s
         "margins": first.count if first else 0,
         "averages": [
             {
-                "over": fit.average.over,
+                "averaged_classes": fit.average.averaged_classes,
                 "f1_of_means": fit.average.of_means,
                 "words": fit.average.words,
                 "right": list(fit.found.right),

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 
-def confusion_matrix(y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "{k} {k}"]:
+def confusion_matrix(
+    y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"], num_classes: int
+) -> Int[np.ndarray, "{num_classes} {num_classes}"]:
     """Count clips by true class (row) and predicted class (column).
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
@@ -18,18 +20,20 @@ def confusion_matrix(y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"],
     """
     for labels in (y_true, y_pred):
         # A label outside 0..k-1 would be counted in another class's cell.
-        if labels.size and not (labels.min() >= 0 and labels.max() < k):
-            raise ValueError(f"class numbers must lie in 0..{k - 1}, found {labels.min()}..{labels.max()}")
-    return np.bincount(y_true.astype(np.int64) * k + y_pred, minlength=k * k).reshape(k, k)
+        if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+            raise ValueError(f"class numbers must lie in 0..{num_classes - 1}, found {labels.min()}..{labels.max()}")
+    return np.bincount(y_true.astype(np.int64) * num_classes + y_pred, minlength=num_classes * num_classes).reshape(
+        num_classes, num_classes
+    )
 
 
-def present(y_true: Int[np.ndarray, "n"], k: int) -> Bool[np.ndarray, "{k}"]:
-    """Say which classes have a true clip; the usual `over` of a metric.
+def present(y_true: Int[np.ndarray, "n"], num_classes: int) -> Bool[np.ndarray, "{num_classes}"]:
+    """Say which classes have a true clip; the usual `averaged_classes` of a metric.
 
     >>> present(np.array([0, 2, 2]), 4)
     array([ True, False,  True, False])
     """
-    return np.bincount(y_true, minlength=k) > 0
+    return np.bincount(y_true, minlength=num_classes) > 0
 
 
 def f1_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
@@ -82,11 +86,11 @@ def kappa(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch
 
 
 def mean_over(
-    values: Float[np.ndarray, "*batch k"], over: Bool[np.ndarray, "#*batch k"]
+    values: Float[np.ndarray, "*batch k"], averaged_classes: Bool[np.ndarray, "#*batch k"]
 ) -> Float[np.ndarray, "*batch"]:
-    """Average the classes in `over`; not a number where there are none."""
-    total = np.where(over, values, 0.0).sum(-1)
-    classes = np.broadcast_to(over, values.shape).sum(-1)
+    """Average the classes in `averaged_classes`; not a number where there are none."""
+    total = np.where(averaged_classes, values, 0.0).sum(-1)
+    classes = np.broadcast_to(averaged_classes, values.shape).sum(-1)
     mean = np.full(classes.shape, np.nan)
     np.divide(total, classes, out=mean, where=classes > 0)
     return mean

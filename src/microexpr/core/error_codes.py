@@ -99,7 +99,101 @@ TRAINING: Mapping[str, Explanation] = {
 }
 
 # E8: statistics, comparisons and reports.
-STATISTICS: Mapping[str, Explanation] = {}
+STATISTICS: Mapping[str, Explanation] = {
+    "E801": Explanation(
+        "The number of resamples or permutations, the level of an interval or the power is out of range.",
+        "Use the range that the message names.",
+    ),
+    "E802": Explanation(
+        "There are no clips, or too few for this interval or test.",
+        "Give predictions for more clips, or choose the interval that the message suggests.",
+    ),
+    "E803": Explanation(
+        "All clips are of one subject, so nothing can be said about other subjects.",
+        "Give clips of at least two subjects, or resample clips.",
+    ),
+    "E804": Explanation(
+        "All clips are of one class, so scores over classes are not meaningful.",
+        "Give clips of at least two classes.",
+    ),
+    "E805": Explanation(
+        "Subjects have clips of several classes, so resampling subjects cannot keep the class sizes.",
+        "Stratify clips, or resample subjects without strata.",
+    ),
+    "E806": Explanation(
+        "There is no BCa interval: all resamples are on one side of the score, or one clip or subject determines it.",
+        'Use another method, for instance `bootstrap.method = "percentile"`.',
+    ),
+    "E807": Explanation(
+        "No clip is predicted correctly by only one of the two experiments, so there is no odds ratio.",
+        "Report the number of such clips instead.",
+    ),
+    "E808": Explanation(
+        "There are too few subjects to state a difference that would be detected with this power.",
+        "Set a lower power, or test more subjects.",
+    ),
+    "E809": Explanation(
+        "Without one clip or subject no class remains to be scored.",
+        "Give more clips, or clips of more subjects.",
+    ),
+    "E810": Explanation(
+        "The cells of a grid do not allow this analysis: fewer than two cells or sizes, different factors, or two "
+        "cells with the same levels.",
+        "Vary what is to be analysed in `[grid]`, and name every factor.",
+    ),
+    "E811": Explanation(
+        "There is only one seed, or the methods have no seed in common.",
+        'Run all methods with the same seeds, at least two, for instance `"seed" = [0, 1, 2]` in `[grid]`.',
+    ),
+    "E812": Explanation(
+        "A table of predictions lacks a column that is needed.",
+        "Add the column that the message names.",
+    ),
+    "E813": Explanation(
+        "A clip was predicted more than once.",
+        "Combine the predictions of each clip, or use those of one repeat.",
+    ),
+    "E814": Explanation(
+        "Experiments with different label sets cannot be compared.",
+        "Run both with the same `labels`.",
+    ),
+    "E815": Explanation(
+        "Experiments that were tested on different clips cannot be compared.",
+        "Run both on the same database, label set and folds.",
+    ),
+    "E816": Explanation(
+        "Two experiments give different true classes or subjects for the same clip.",
+        "Run both on the same version of the annotations.",
+    ),
+    "E817": Explanation(
+        "No method can be chosen inside the training subjects: too few methods, or folds that do not fit.",
+        "Evaluate at least two methods on the same folds with protocol `group_pairs`.",
+    ),
+    "E818": Explanation(
+        "The metric cannot be computed from a confusion matrix, which this analysis needs.",
+        "Use uf1, uar, macro_f1 or accuracy.",
+    ),
+    "E819": Explanation(
+        "The results to compare were named wrongly: too few, too many, or one of them twice.",
+        "Name two or more folders of results, each once.",
+    ),
+    "E820": Explanation(
+        "A folder to compare holds several experiments, or only baselines that do not look at any image.",
+        "Name the folder of one experiment, results/KEY; the message lists them.",
+    ),
+    "E821": Explanation(
+        "An experiment to compare is not finished: some folds have no result yet.",
+        "Run the same command again; only the missing folds are trained.",
+    ),
+    "E831": Explanation(
+        "The page of validation results cannot be read, or lacks the marks between which a table is written.",
+        "Give a page that has each pair of marks once, such as docs/validation.md.",
+    ),
+    "E832": Explanation(
+        "A validation study does not vary what is planted, or one of its trials has no result.",
+        "Vary the axes that the message names, as tools/validation/planted.toml does.",
+    ),
+}
 
 # E9: other people's logs, tables and codings.
 AUDITS: Mapping[str, Explanation] = {}

@@ -69,7 +69,7 @@ class Kappa:
     higher_is_better: ClassVar[bool] = True
 
     def of_confusion(
-        self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices."""
         return np.asarray(np.nan_to_num(kappa(confusion)))
@@ -79,7 +79,7 @@ class Kappa:
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float:
         """Score labels."""
         return float(cohen_kappa_score(y_true, y_pred))

@@ -174,21 +174,29 @@ def _test_set(each: Stored) -> frozenset[tuple[str, int]]:
 
 
 def _power(each: Stored) -> PermutationPower:
-    predictions, k = each.predictions().sort_values("clip"), len(each.metadata["classes"])
+    predictions, num_classes = each.predictions().sort_values("clip"), len(each.metadata["classes"])
     y_true, metric = predictions["y_true"].to_numpy(int), confusion_metric("macro_f1")
     rng, subjects = rng_for(each.experiment.seed, "check/power"), predictions["subject"].to_numpy()
-    return permutation_power(metric, y_true, subjects, k=k, over=present(y_true, k), rng=rng, level=LEVEL)
+    return permutation_power(
+        metric,
+        y_true,
+        subjects,
+        num_classes=num_classes,
+        averaged_classes=present(y_true, num_classes),
+        rng=rng,
+        level=LEVEL,
+    )
 
 
 def _null(each: Stored) -> PermutationNull:
-    predictions, k = each.predictions(), len(each.metadata["classes"])
+    predictions, num_classes = each.predictions(), len(each.metadata["classes"])
     y_true = predictions["y_true"].to_numpy(int)
     return permutation_null(
         contracts.metrics.build("macro_f1", {}),
         y_true,
         predictions["y_pred"].to_numpy(int),
-        k=k,
-        over=present(y_true, k),
+        num_classes=num_classes,
+        averaged_classes=present(y_true, num_classes),
         rng=rng_for(each.experiment.seed, "check"),
         n=PERMUTATIONS,
         subjects=predictions["subject"].to_numpy(),

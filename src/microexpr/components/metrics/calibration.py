@@ -38,7 +38,7 @@ class ExpectedCalibrationError:
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float:
         confidence = proba[np.arange(y_true.size), y_pred]
         hits = y_true == y_pred

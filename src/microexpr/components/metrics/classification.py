@@ -43,53 +43,53 @@ def _from(rule: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[Callabl
     """Return the methods `of_confusion` and `__call__` of a score that follows `rule` (confusion, over)."""
 
     def of_confusion(
-        self: object, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self: object, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices (rows: true class)."""
-        return np.asarray(rule(confusion, over))
+        return np.asarray(rule(confusion, averaged_classes))
 
     def call(
         self: object,
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float:
         """Score class numbers; `proba` plays no part."""
-        return float(rule(confusion_matrix(y_true, y_pred, over.size), over))
+        return float(rule(confusion_matrix(y_true, y_pred, averaged_classes.size), averaged_classes))
 
     return of_confusion, call
 
 
-def _macro_f1(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(f1_per_class(confusion), over)
+def _macro_f1(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(f1_per_class(confusion), averaged_classes)
 
 
-def _macro_f1_all(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(f1_per_class(confusion), np.ones_like(over))
+def _macro_f1_all(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(f1_per_class(confusion), np.ones_like(averaged_classes))
 
 
-def _weighted_f1(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    support = np.where(over, confusion.sum(-1), 0)
+def _weighted_f1(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    support = np.where(averaged_classes, confusion.sum(-1), 0)
     clips = support.sum(-1)
     mean = np.full(clips.shape, np.nan)
     np.divide((support * f1_per_class(confusion)).sum(-1), clips, out=mean, where=clips > 0)
     return mean
 
 
-def _macro_precision(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(np.nan_to_num(precision_per_class(confusion)), over)
+def _macro_precision(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(np.nan_to_num(precision_per_class(confusion)), averaged_classes)
 
 
-def _macro_recall(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(np.nan_to_num(recall_per_class(confusion)), over)
+def _macro_recall(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(np.nan_to_num(recall_per_class(confusion)), averaged_classes)
 
 
-def _average_recall(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(recall_per_class(confusion), over & (confusion.sum(-1) > 0))
+def _average_recall(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(recall_per_class(confusion), averaged_classes & (confusion.sum(-1) > 0))
 
 
-def _accuracy(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
+def _accuracy(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
     return np.asarray(np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum((-1, -2)))
 
 
@@ -98,7 +98,7 @@ def _accuracy(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
 class MacroF1:
     """Mean of the classes' F1, range 0..1 (the paper's score: "classes present in the test set", section II.C).
 
-    A class of `over` that a resample loses keeps its place and counts 0, so every resample averages the same classes.
+    A class of `averaged_classes` that a resample loses counts 0, so every resample averages the same classes.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> round(MacroF1()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3)), 4)
