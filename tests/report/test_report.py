@@ -266,7 +266,7 @@ def test_pairs_under_a_hold_out_speak_of_two_trained_networks(tmp_path: Path, to
         assert f"these two trained networks {'differ' if told or places > 1 else 'do not differ significantly'}" in text
         assert "Hold-out with one seed" in text
         assert "says nothing about the methods that trained them" in text
-        assert "Bold: these two trained networks differ." in text
+        assert "Bold: these two trained networks differ significantly." in text
         assert not re.search("the difference is (not )?significant", text)
     assert "Networks trained on two preprocessings were compared in 2 pairs" in text
     rows = [row | {"trained": {"folds": 26, "seeds": 1, "networks": True}} for row in compared_pairs(2)]

@@ -196,7 +196,84 @@ STATISTICS: Mapping[str, Explanation] = {
 }
 
 # E9: other people's logs, tables and codings.
-AUDITS: Mapping[str, Explanation] = {}
+AUDITS: Mapping[str, Explanation] = {
+    "E901": Explanation(
+        "A log of predictions or a truth file is not in a known form, or its columns are not known.",
+        "Use one of the forms that `microexpr audit log --help` describes, or name the columns with `--columns`.",
+    ),
+    "E902": Explanation(
+        "An option of `microexpr audit log` does not fit the log.",
+        "Correct `--subjects`, `--columns`, `--classes` or `--truth` as the message suggests.",
+    ),
+    "E903": Explanation(
+        "A log lists a different number of predictions and true labels for a subject.",
+        "Write one prediction for each label.",
+    ),
+    "E904": Explanation(
+        "A clip of the log is not in the truth file, or is in it more than once.",
+        "Correct the names in the log or the truth file, or leave out these clips with `--skip-invalid`.",
+    ),
+    "E905": Explanation(
+        "A clip occurs more than once in the log.",
+        "Keep one line per clip, or leave out repeated clips with `--skip-invalid`.",
+    ),
+    "E906": Explanation(
+        "A line of the log has no label.",
+        "Write the label.",
+    ),
+    "E907": Explanation(
+        "A label or prediction of the log is not one of the classes.",
+        "Correct it, or name every class with `--classes`, including those without a true clip.",
+    ),
+    "E908": Explanation(
+        "Log and truth file do not fit together: the order of the two columns is mixed, or many labels differ.",
+        "Write truth and prediction in the same order in every line, and name the classes as in the truth file.",
+    ),
+    "E909": Explanation(
+        "The log has no clips to score, or clips of one class only.",
+        "Give a log with clips of several classes that are in the truth file.",
+    ),
+    "E910": Explanation(
+        "The log cannot be scored; the message lists every fault with its own code.",
+        "Fix the faults that are listed.",
+    ),
+    "E911": Explanation(
+        "A claim or a printed figure is not a number that a score can have.",
+        "Write claims as `uf1=0.71,uar=70%`, with scores from 0 to 1 or percentages.",
+    ),
+    "E912": Explanation(
+        "A claim names a quantity that is not known, or that cannot be computed from this log.",
+        "Use one of the names that the message lists.",
+    ),
+    "E920": Explanation(
+        "The file of a published table is not valid; the message lists every problem.",
+        "Fix the problems that are listed; `microexpr audit table --help` describes the file.",
+    ),
+    "E930": Explanation(
+        "A coding lacks a column or a value that is needed, or has no rows.",
+        "Name the columns video, onset, apex, offset, label, action_units, subject, as far as available.",
+    ),
+    "E931": Explanation(
+        "The times of an expression are not numbers, or not in order (onset, apex, offset).",
+        "Correct the times in the line that the message names.",
+    ),
+    "E932": Explanation(
+        "An expression is listed twice in a coding.",
+        "Keep one row.",
+    ),
+    "E933": Explanation(
+        "Two codings have no video in common.",
+        "Use the same names for the same videos in both files.",
+    ),
+    "E934": Explanation(
+        "No expression of one coding can be paired with one of the other.",
+        "Give onset and offset in both files, so that expressions can be paired by their times.",
+    ),
+    "E935": Explanation(
+        "The overlap `--iou` is out of range.",
+        "Use a number above 0 and at most 1.",
+    ),
+}
 
 CODES: Mapping[str, Explanation] = {
     **COMMAND,

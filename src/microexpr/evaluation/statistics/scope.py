@@ -46,8 +46,8 @@ class Trained:
         seeds = "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
         return (
             f"Hold-out with {seeds}: every test clip is predicted by the same trained {self.things}, which the test "
-            "treats as fixed. The result applies to other subjects, not to the methods that trained these "
-            f"{self.things}; comparing methods takes cross-validation and several seeds."
+            "treats as fixed. The result applies to other subjects; it says nothing about the methods that trained "
+            "them. Comparing methods takes cross-validation and several seeds."
         )
 
 
