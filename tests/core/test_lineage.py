@@ -115,7 +115,7 @@ def test_copied_files_of_other_subjects_are_found(copied, tmp_path):
     assert finding.level == "warning"
     assert "12 of 15 test clips, 12 of them with frames of another subject" in finding.evidence
     assert "own/s0/c0/1-5 (own/s0) and own/ts0/c0/1-5 (own/ts0)" in finding.evidence
-    assert "re-encoded or mirrored ones pass" in finding.sentence
+    assert "Only exact copies are detected" in finding.sentence
     assert "12 of 15 test clips" in caveats(done)["copied_frames"]
     assert "copied_frames" not in caveats(microexpr.run_experiment(quick(), made(tmp_path / "data"), tmp_path))
     assert command("check", out).code == 1
@@ -131,7 +131,7 @@ def test_results_from_before_hashes_are_read_and_the_note_stands_once(copied, tm
     (finding,) = found(out, "ME016")
     assert (finding.level, finding.sentence) == (
         "note",
-        "Whether frames of test clips are also in training is not known.",
+        "It is not known whether frames of test clips are also in training.",
     )
 
 

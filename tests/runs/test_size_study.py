@@ -18,6 +18,7 @@ from microexpr.evaluation.statistics.sizes import last_crossing, size_curves
 from microexpr.report.factors import crossings, effects
 from microexpr.report.reading import Reading
 from microexpr.runs.plan import Options, Workspace
+from refusal import refuses
 from shell import microexpr
 
 
@@ -157,11 +158,11 @@ def test_curves_that_do_not_cross_are_told_so():
     _, (crossing,) = curves_of([0.9, 0.85, 0.8, 0.75, 0.5, 0.45, 0.4, 0.35])
     assert (crossing.at, crossing.low, crossing.high, crossing.share) == (None, None, None, 0.0)
     assert crossing.sentence("training clips", 10.0, 80.0) == (
-        "colour: a and b do not cross; a is ahead throughout from 10 to 80 training clips (they cross in 0 % of the "
+        "colour: a and b do not cross: a scores higher from 10 to 80 training clips (they cross in 0 % of the "
         "resamples)."
     )
     _, (same,) = curves_of([0.9, 0.85, 0.8, 0.75] * 2)
-    assert "are alike" in same.sentence("training clips", 10.0, 80.0)
+    assert "have the same score" in same.sentence("training clips", 10.0, 80.0)
 
 
 def test_a_crossing_at_the_edge_is_open_on_that_side():
@@ -169,7 +170,7 @@ def test_a_crossing_at_the_edge_is_open_on_that_side():
     _, (crossing,) = curves_of([0.73, 0.55, 0.45, 0.35, 0.70, 0.65, 0.60, 0.55], paired=False, seed=2)
     assert 40 < crossing.low < crossing.at < 80
     assert crossing.high is None
-    assert f"[{crossing.low:.0f}, beyond 80]: b is ahead" in crossing.sentence("training clips", 10.0, 80.0)
+    assert f"[{crossing.low:.0f}, above 80]: b scores higher" in crossing.sentence("training clips", 10.0, 80.0)
     assert 0.5 < crossing.share < 1
 
 
@@ -213,7 +214,7 @@ def rng():
 def test_one_size_makes_no_curve():
     y, guesses, who = simulated([0.5, 0.6])
     cells = [{"colour": level, "train clips": "10"} for level in "ab"]
-    with pytest.raises(ConfigError, match="two sizes or more"):
+    with refuses("E810", 1, kind=ConfigError):
         size_curves(
             metrics.build("accuracy", {}), y, guesses, cells, "train clips", {"10": 10.0}, num_classes=3,
             averaged_classes=np.ones(3, bool), subjects=who, rng=np.random.default_rng(0),

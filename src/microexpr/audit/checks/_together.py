@@ -17,6 +17,7 @@ from microexpr.evaluation.predictions import mean_of_folds, score_named
 
 
 def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Yield findings about all experiments together."""
     by_data: dict[str, dict[str, list[str]]] = {}
     for each in stored:
         names = " + ".join(item.label for item in each.experiment.datasets)
@@ -79,6 +80,7 @@ def _versions(stored: Sequence[Stored]) -> Iterator[Finding]:
 
 
 def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[Finding]:
+    """Yield findings about the summary of a study."""
     cells = summary.get("cells") or []
     yield from _averaged(cells, stored)
     yield from _best_of(summary, stored)

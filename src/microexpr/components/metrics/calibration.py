@@ -23,8 +23,8 @@ class ExpectedCalibrationError:
     for well-calibrated probabilities, so compare it only between models on the same clips and bins.
 
     >>> proba = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.8, 0.2]])
-    >>> y_true, over = np.array([0, 0, 1, 1]), np.array([True, True])
-    >>> round(ExpectedCalibrationError(bins=2)(y_true, proba.argmax(1), proba, over), 4)
+    >>> y_true, averaged_classes = np.array([0, 0, 1, 1]), np.array([True, True])
+    >>> round(ExpectedCalibrationError(bins=2)(y_true, proba.argmax(1), proba, averaged_classes), 4)
     0.075
     """
 

@@ -315,16 +315,12 @@ def _effect(
     lows, highs = np.quantile(drawn @ design.weights.T, shares, axis=0)
     values = design.weights @ point
     contrasts = tuple(
-        Contrast(*found) for found in zip(design.words, *map(_floats, (values, lows, highs)), strict=True)
+        Contrast(*found) for found in zip(design.words, values.tolist(), lows.tolist(), highs.tolist(), strict=True)
     )
     return Effect(design.factors, contrasts, design.blocks, p_value, p_corrected)
 
 
-def _floats(values: Float[np.ndarray, "m"]) -> list[float]:
-    return [float(value) for value in values]
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- text -------------------------------------------------------------------------------------------------------------
 def _verdict(found: Factorial, score: str) -> list[str]:
     main = [effect for effect in found.effects if len(effect.factors) == 1]
     significant = [effect for effect in main if effect.claimed]

@@ -43,7 +43,8 @@ def influence(
 
     >>> from microexpr.core.interfaces import metrics
     >>> y_true, y_pred, who = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 1]), np.array(["a", "a", "b", "b"])
-    >>> found = influence(metrics.build("accuracy", {}), y_true, y_pred, who, k=2, over=np.ones(2, bool))
+    >>> both = {"num_classes": 2, "averaged_classes": np.ones(2, bool)}
+    >>> found = influence(metrics.build("accuracy", {}), y_true, y_pred, who, **both)
     >>> [(one.subject, one.score, one.change) for one in found]
     [('a', 0.5, -0.25), ('b', 1.0, 0.25)]
     """
@@ -60,11 +61,13 @@ def influence(
     lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
     clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
     rows = [
-        LeftOut(str(name), int(clips[at]), float(scores[at, 0]), float(scores[at, 0] - whole[0]), _numbers(lost[at]))
+        LeftOut(
+            str(name),
+            int(clips[at]),
+            float(scores[at, 0]),
+            float(scores[at, 0] - whole[0]),
+            tuple(np.flatnonzero(lost[at]).tolist()),
+        )
         for at, name in enumerate(np.unique(subjects))
     ]
     return tuple(sorted(rows, key=lambda row: (-abs(row.change), row.subject)))
-
-
-def _numbers(classes: Bool[np.ndarray, "k"]) -> tuple[int, ...]:
-    return tuple(int(number) for number in np.flatnonzero(classes))

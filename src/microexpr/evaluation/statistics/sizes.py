@@ -108,7 +108,7 @@ def size_curves(
         lines = _lines(name, axis, order, cells, factors)
         for word, weights in lines.items():
             low, high = np.quantile(drawn @ weights.T, ends, axis=0)
-            curves.append(Curve(name, word, *map(_floats, (x, weights @ point, low, high))))
+            curves.append(Curve(name, word, *(tuple(line.tolist()) for line in (x, weights @ point, low, high))))
         for a, b in itertools.combinations(lines, 2):
             gap = lines[a] - lines[b]
             crossings.append(_crossing(name, a, b, x, gap @ point, drawn @ gap.T, ends))
@@ -179,7 +179,3 @@ def _crossing(
         None if np.isinf(high) else high,
         float(crossed.mean()), ahead[int(before)], ahead[int(after)],
     )  # fmt: skip
-
-
-def _floats(values: Float[np.ndarray, "m"]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
