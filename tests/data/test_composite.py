@@ -48,7 +48,7 @@ def test_clips_of_both_are_there_and_read_from_their_own_folder(joined, pair):
         own = Manifest(pair[clip.dataset == "two"])
         assert np.array_equal(joined.frames(clip, [1, 4], "colour"), own.frames(clip, [1, 4], "colour"))
     assert joined.modalities() == {"colour": Modality(("r", "g", "b"))}
-    assert isinstance(joined, contracts.Recordings)
+    assert isinstance(joined, contracts.ClipSource)
 
 
 def test_facts_say_whose_they_are(joined):

@@ -17,11 +17,11 @@ import torch
 
 from conftest import recipe
 from microexpr import run_study
-from microexpr.components.models._motion import MotionInput
+from microexpr.components.models._layers import MotionInput
 from microexpr.config.study import Study, parse
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
-from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers
+from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
 from microexpr.data.composite import Joined
 from microexpr.report.examples import made_up
@@ -522,7 +522,7 @@ def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():
     def known(**metadata: str) -> Mock:
-        return Mock(spec=Recordings, metadata=Mock(return_value=metadata))
+        return Mock(spec=ClipSource, metadata=Mock(return_value=metadata))
 
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
     assert made_up(drawn)

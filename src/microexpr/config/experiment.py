@@ -167,7 +167,7 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
         params.pop("weights", None)  # which file they come from does not matter; their sha256 joins the key
     for key, (annotation, _) in registry.parameters(component.name).items():
         for mark in getattr(annotation, "__metadata__", ()):
-            if isinstance(mark, contracts.ByContent):
+            if isinstance(mark, contracts.KeyedByContent):
                 params[key] = mark.digest(params[key])
             elif isinstance(mark, contracts.AddedLater) and params.get(key) == mark.before:
                 del params[key]

@@ -23,10 +23,10 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
 from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.core.interfaces import (
+    ClipSource,
     Frames,
     Modality,
     Preprocessor,
-    Recordings,
     Representation,
     Sampler,
     View,
@@ -45,7 +45,7 @@ Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
 class DatasetFrames:
     """The frames of one clip as a preprocessor sees them (contracts.ClipFrames), with detections shared."""
 
-    dataset: Recordings
+    dataset: ClipSource
     clip: Clip
     modality: str
     known: Boxes = field(default_factory=dict)
@@ -236,7 +236,7 @@ class Views:
 class Cache:
     """The cache of one dataset and modality under `folder`."""
 
-    dataset: Recordings
+    dataset: ClipSource
     modality: str
     folder: Path
     fingerprint: str

@@ -14,7 +14,7 @@ from jaxtyping import Num
 
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault
-from microexpr.core.interfaces import Correction, Modality, Recordings
+from microexpr.core.interfaces import ClipSource, Correction, Modality
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Joined:
     """Recordings of several databases, by the names under which an experiment lists them."""
 
-    members: Mapping[str, Recordings]
+    members: Mapping[str, ClipSource]
 
     def modalities(self) -> Mapping[str, Modality]:
         """Return what all of them record alike: same name, same channels, same range."""
@@ -75,12 +75,12 @@ class Joined:
         return sha256("".join(parts).encode()).hexdigest()
 
     @cached_property
-    def _owners(self) -> Mapping[str, Recordings]:
+    def _owners(self) -> Mapping[str, ClipSource]:
         return {clip.key: member for member in self.members.values() for clip in member.clips()}
 
-    def _told(self, ask: Callable[[Recordings], Sequence[Fault]]) -> tuple[Fault, ...]:
+    def _told(self, ask: Callable[[ClipSource], Sequence[Fault]]) -> tuple[Fault, ...]:
         found = ((name, fault) for name, member in self.members.items() for fault in ask(member))
         return tuple(replace(fault, where=f"{name}: {fault.where}") for name, fault in found)
 
-    def _each(self, ask: Callable[[Recordings], Sequence[T]]) -> tuple[T, ...]:
+    def _each(self, ask: Callable[[ClipSource], Sequence[T]]) -> tuple[T, ...]:
         return tuple(item for member in self.members.values() for item in ask(member))

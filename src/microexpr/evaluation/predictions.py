@@ -22,7 +22,7 @@ from microexpr.core.errors import ConfigError
 def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
     """Join the views of each clip by the vote: one row a clip with clip, subject, y_true, y_pred, p_0 .. p_(k-1)."""
     columns = [f"p_{number}" for number in range(num_classes)]
-    if views["clip"].is_unique and not isinstance(vote, contracts.LearntVote):  # nothing to vote on
+    if views["clip"].is_unique and not isinstance(vote, contracts.TrainableVote):  # nothing to vote on
         table = views[["clip", "subject", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table
@@ -36,7 +36,7 @@ def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.Dat
 
 def fitted(vote: contracts.Vote, views: pd.DataFrame) -> contracts.Vote:
     """Return the vote for the tested views of a fold, fitted to its other views where there is something to learn."""
-    if not isinstance(vote, contracts.LearntVote):
+    if not isinstance(vote, contracts.TrainableVote):
         return vote
     val = views[views["part"] == "val"]
     return vote.fit(val if len(val) else views[views["part"] == "train"])

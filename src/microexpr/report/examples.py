@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from microexpr.core import image as ops
-from microexpr.core.interfaces import Recordings
+from microexpr.core.interfaces import ClipSource
 from microexpr.data.composite import Joined
 from microexpr.report.factorial import short
 from microexpr.runs.study import Cell, StudyResult, shown
@@ -43,7 +43,7 @@ def examples(result: StudyResult) -> list[dict[str, Any]]:
     return [kept[0][1], *named] if kept else []
 
 
-def made_up(dataset: Recordings) -> bool:
+def made_up(dataset: ClipSource) -> bool:
     """Say whether nobody real is in any of the databases: owners allow few of their faces in print, a report none."""
     members = dataset.members.values() if isinstance(dataset, Joined) else [dataset]
     return all("synthetic" in member.metadata() for member in members)

@@ -274,7 +274,7 @@ def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataF
     """Train on the fold's training clips and predict what it tests, voted; nothing is kept."""
     model = fit_rows(plan, views, fold.train, fold.val, fold.name, progress).model
     vote, others = plan.experiment.vote.build(contracts.votes), []
-    if isinstance(vote, contracts.LearntVote):
+    if isinstance(vote, contracts.TrainableVote):
         part, rows = ("train", fold.train) if fold.val is None or not len(fold.val) else ("val", fold.val)
         others = [_predicted(plan, model, views, rows, fold.name, part)]
     shown = _predicted(plan, model, views, fold.test, fold.name, "test")

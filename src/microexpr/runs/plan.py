@@ -19,7 +19,7 @@ from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
 from microexpr.core.files import digest
-from microexpr.core.interfaces import Fold, Preprocessor, Recordings, Sampler, ViewSpec
+from microexpr.core.interfaces import ClipSource, Fold, Preprocessor, Sampler, ViewSpec
 from microexpr.core.labels import Kept, LabelSet, clip_table, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import TargetValues
@@ -43,7 +43,7 @@ from microexpr.runs.validation_split import cut_val, keep_train
 class Options:
     """How to run, as opposed to what: none of it changes a result, except clips left out, which are listed."""
 
-    data: Mapping[str, Path | Recordings]
+    data: Mapping[str, Path | ClipSource]
     """Folder of each database, or recordings that are open already, by its registered name."""
     out: Path = Path()
     """Folder for results and caches; made when there is something to write."""
@@ -62,7 +62,7 @@ class Options:
 class Data:
     """The databases as one experiment sees them: the clips its label set keeps, and their table."""
 
-    dataset: Recordings
+    dataset: ClipSource
     modality: str
     labels: LabelSet
     clips: list[Clip]
@@ -219,7 +219,7 @@ class Done:
     def summary(self) -> dict[str, Any]:
         """Return how many were ``trained`` and ``reused``, and what could not be recognised (``unknown``)."""
         reused = self.stored - self.trained
-        return {"trained": len(self.trained), "reused": len(reused), "unknown": contracts.unknown()}
+        return {"trained": len(self.trained), "reused": len(reused), "unknown": contracts.unrecognised_components()}
 
 
 @dataclass
@@ -308,7 +308,7 @@ class Workspace:
         readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
         if len(readers) < len(experiment.datasets):
             raise ConfigError("E104", f"datasets: one of {names} is listed twice.")
-        dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
+        dataset: ClipSource = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
         bad = {fault.clip for fault in faults}
@@ -339,7 +339,7 @@ class Workspace:
         self._leave_out(data, faults)
         return data
 
-    def _reader(self, chosen: Component) -> Recordings:
+    def _reader(self, chosen: Component) -> ClipSource:
         if chosen.name not in self.options.data:
             raise ConfigError(
                 "E104", f"where is {chosen.name}? Say --data {chosen.name}=DIR, or --data DIR with one database."

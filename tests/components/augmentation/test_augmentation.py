@@ -16,7 +16,7 @@ from microexpr.config.study import Study, Training, parse
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
-from microexpr.learning import learners as engine
+from microexpr.learning import learners
 from microexpr.report.reading import Reading
 from microexpr.runs import experiment as experiments
 from microexpr.runs.plan import Options, Workspace
@@ -317,8 +317,8 @@ def test_only_training_batches_pass_through():
         )
         return model
 
-    fitted = engine.fit(build, a_task, {"focal": losses.build("focal", {})}, settings, 1, [spy])
-    engine.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
+    fitted = learners.fit(build, a_task, {"focal": losses.build("focal", {})}, settings, 1, [spy])
+    learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
     rows = torch.cat(spy.seen)
     assert len(rows) == 3 * len(a_task.train)
     trained = torch.as_tensor(PIXELS[a_task.train]).movedim(-1, 2).float()
@@ -336,7 +336,7 @@ def fitted(augment):
 
     factory = models.build("small_cnn", {})
     built = {"focal": losses.build("focal", {})}
-    return engine.fit(lambda: factory(SPEC, 3, {}), task(), built, settings, 1, augment)
+    return learners.fit(lambda: factory(SPEC, 3, {}), task(), built, settings, 1, augment)
 
 
 def test_same_seed_same_bytes_with_all_of_them():

@@ -201,12 +201,12 @@ def test_small_pictures():
 @pytest.mark.parametrize("changed", ["crop", "dlib_hog"])
 def test_a_key_names_what_is_inside(changed, monkeypatch):
     """A revision of the preprocessing inside, or of the detector inside that, makes another experiment and cache."""
-    from microexpr.core import interfaces as contracts
+    from microexpr.core import interfaces
 
     inside = {"name": "evm", "of": {"name": "crop", "crop": "face", "box": "onset"}}
     whole = recipe().with_values({"preprocessing": inside})
     before = whole.key(), preprocessing_id(whole.preprocessing)
-    registry = contracts.preprocessors if changed == "crop" else contracts.detectors
+    registry = interfaces.preprocessors if changed == "crop" else interfaces.detectors
     registry.get(changed)
     monkeypatch.setitem(registry._revisions, changed, 99)
     after = whole.key(), preprocessing_id(whole.preprocessing)
