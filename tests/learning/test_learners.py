@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from microexpr.config.study import Training
-from microexpr.core.errors import TrainingError
 from microexpr.core.interfaces import Output, losses, models
 from microexpr.learning import learners, training
+from refusal import refuses
 from small_training import PIXELS, SPEC, Stack, Y, fit, task
 
 pytestmark = pytest.mark.numeric
@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_is_told():
         def forward(self, x):
             return Output(self.weight * torch.full((len(x), 3), torch.nan), {})
 
-    with pytest.raises(TrainingError, match="not finite in epoch 1; take a smaller"):
+    with refuses("E703", "epoch 1", "training.learning_rate"):
         learners.fit(Bad, task(), {"focal": losses.build("focal", {})}, Training(), seed=0)
 
 

@@ -60,6 +60,10 @@ COMMAND: Mapping[str, Explanation] = {
         "A component needs a library that is not installed, or not in the required variant.",
         "Install the library that the message names, or choose another method.",
     ),
+    "E116": Explanation(
+        "The folder for a synthetic database holds other files, or one of another spec.",
+        "Name an empty or new folder, or the one of the same spec to finish it.",
+    ),
 }
 
 # E2: databases: their folders, tables, frames and label sets.

@@ -21,6 +21,7 @@ from microexpr.report.reading import Reading
 from microexpr.runs import experiment as experiments
 from microexpr.runs.plan import Options, Workspace
 from motions import pair
+from refusal import refuses
 from small_training import PIXELS, SPEC, Stack, task
 
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
@@ -105,10 +106,10 @@ def test_a_shift_is_the_same_share_of_every_size(height, width, most):
 
 def test_shifts_that_no_pixel_could_follow_and_the_old_parameter_are_refused():
     tiny = ViewSpec((1, 8, 32, 1), GREY)
-    with pytest.raises(ConfigError, match=r"3\.5 % of 8x32 is less than half a pixel; take a larger percent"):
+    with refuses("E417", "crop_jitter", "3.5 %", "8x32", "percent = 0"):
         augmentations.build("crop_jitter", {}).check(tiny)
     augmentations.build("crop_jitter", {"percent": 0, "scale": 0.1}).check(tiny)
-    with pytest.raises(ConfigError, match=r"no parameter 'pixels'.*It takes: percent, scale"):
+    with refuses("E110", "'pixels'", "percent, scale"):
         augmentations.build("crop_jitter", {"pixels": 8})
 
 
@@ -211,7 +212,7 @@ def test_histograms_of_blocks_are_not_taken_for_pictures(name, augmentation):
     (x, spec), frames = represented(name, bumps()), bumps()
     mirrored, _ = represented(name, np.ascontiguousarray(frames[:, :, ::-1]))
     assert (x.flip(-1) - mirrored).abs().mean() > 0.5 * mirrored.abs().mean()  # turning the picture is not enough
-    with pytest.raises(ConfigError, match=rf"{augmentation}: it moves pixels.*channels {spec.channels[0]}, .*leave"):
+    with refuses("E412", augmentation, f"channels {spec.channels[0]}, "):
         augmentations.build(augmentation, {}).check(spec)
 
 
@@ -227,13 +228,13 @@ def test_played_backwards_both_directions_turn_and_strain_stays():
 
 
 def test_motion_of_unknown_scaling_is_not_turned_and_motion_is_not_zoomed():
-    with pytest.raises(ConfigError, match=r"flip: u must become the opposite.*scaling = \"minmax\""):
+    with refuses("E411", "flip must invert u,", '"minmax"', '"centred"'):
         change("flip", batch(), FLOW)
-    with pytest.raises(ConfigError, match="reverse: u and v must become the opposite"):
+    with refuses("E411", "reverse must invert u and v,"):
         augmentations.build("reverse", {}).check(view(FLOW))
-    with pytest.raises(ConfigError, match="these views hold r, g, b"):
+    with refuses("E409", "reverse", "r, g, b"):
         augmentations.build("reverse", {}).check(view(RGB))
-    with pytest.raises(ConfigError, match=r"u and v as well.*take scale = 0"):
+    with refuses("E417", "crop_jitter", "u and v", "scale = 0"):
         change("crop_jitter", batch(), FLOW, scale=0.1)
     assert change("crop_jitter", batch(), FLOW).x.shape == batch().x.shape
     assert change("flip", batch(), ("v", "strain", "depth")).x.shape == batch().x.shape
@@ -258,7 +259,7 @@ def test_light_changes_as_its_formula_says():
 
 @pytest.mark.parametrize("channels", [("depth",), FLOW, ("b", "g", "x")])
 def test_what_is_no_colour_gets_no_other_light(channels):
-    with pytest.raises(ConfigError, match=", ".join(channels)):
+    with refuses("E409", "colour", ", ".join(channels)):
         change("colour", batch(), channels)
 
 
@@ -361,9 +362,9 @@ def test_none_is_the_default_and_each_moves_the_key(database, tmp_path):
 
 def test_what_cannot_be_augmented_is_refused_before_training(database, tmp_path):
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(ConfigError, match=r"pca_svm.*leave augmentation out, or take a network"):
+    with pytest.raises(ConfigError, match="pca_svm"):
         workspace.plan(recipe().with_values({"model": "pca_svm", "augmentation": "flip"}))
-    with pytest.raises(ConfigError, match="percent = -1 is not valid"):
+    with refuses("E112", "percent = -1"):
         workspace.plan(recipe().with_values({"augmentation": {"name": "crop_jitter", "percent": -1}}))
     plan = workspace.plan(
         recipe().with_values({"augmentation": ["crop_jitter", "colour"], "training.epochs": 1, "protocol": "loso"})

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from microexpr.core.errors import SplitError
 from microexpr.core.folds import content, named, read, shared_subjects
-from microexpr.core.interfaces import KeyedByContent, Fold, protocols
+from microexpr.core.interfaces import Fold, KeyedByContent, protocols
 
 
 @protocols.register("from_file")
