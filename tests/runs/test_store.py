@@ -13,6 +13,7 @@ from microexpr.core import files
 from microexpr.core.errors import StoreError
 from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.runs.store import FoldResult, Results
+from refusal import refuses
 
 
 def fold(name: str = "a", **metadata: object) -> FoldResult:
@@ -110,6 +111,17 @@ def test_results_of_other_data_are_refused(results):
     for changed in ({"fingerprint": "g"}, {"clips": 2}):
         with pytest.raises(StoreError, match=rf"its {next(iter(changed))} differs.*Choose another --out"):
             results.begin(again | changed, fixed=("fingerprint", "clips"))
+
+
+def test_results_of_version_0_1_are_refused(results):
+    file = results.folder / "experiment.json"
+    content = json.loads(file.read_text())
+    assert content.pop("format") == 2
+    file.write_text(json.dumps(content))
+    with refuses("E602", results.folder, "format 1", "format 2", "--out"):
+        results.metadata()
+    with refuses("E602"):
+        results.begin({"fingerprint": "f", "clips": 3})
 
 
 def test_damaged_facts_are_told(results):

@@ -281,6 +281,10 @@ STORE: Mapping[str, Explanation] = {
         "Results cannot be written to a folder or read from it.",
         "Choose another folder, or remove what the message names.",
     ),
+    "E602": Explanation(
+        "The results were written by another version of microexpr, in another format.",
+        "Choose another `--out` to train again, or read the results with the version that wrote them.",
+    ),
     "E650": Explanation(
         "A checkpoint cannot be read.",
         "Train the model again, or copy the file again.",

@@ -31,7 +31,7 @@ from microexpr.report.paired import paired
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, shown
 
-FORMAT = 1
+FORMAT = 2
 GUESSES = 2000
 
 

@@ -25,7 +25,8 @@ from microexpr.core.folds import FILE as FOLDS
 from microexpr.core.folds import StoredFolds
 from microexpr.core.folds import read as read_folds
 
-FORMAT = "1"
+FORMAT = 2
+"""Raised when keys or columns change; results of another format are refused. 1 was version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,25 @@ class Results:
                     "since, or other clips were left out. Choose another --out, or remove that folder to train anew.",
                 )
         if not before:
-            write_atomically(file, json.dumps(metadata, indent=1))
+            write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
 
     def metadata(self) -> dict[str, Any]:
-        """Return what was written when the experiment began, or nothing."""
+        """Return what was written when the experiment began, or nothing; raises StoreError."""
         file = self.folder / "experiment.json"
         if not file.is_file():
             return {}
         try:
-            return dict(json.loads(file.read_text("utf-8")))
-        except json.JSONDecodeError:
+            content = dict(json.loads(file.read_text("utf-8")))
+        except (json.JSONDecodeError, TypeError, ValueError):
             raise StoreError("E601", f"{file} is damaged; remove its folder to train anew.") from None
+        if content.get("format", 1) != FORMAT:
+            raise StoreError(
+                "E602",
+                f"{self.folder} holds results of format {content.get('format', 1)}, and this version of microexpr "
+                f"reads "
+                f"format {FORMAT}: choose another --out to train anew, or read them with the version that wrote them.",
+            )
+        return content
 
     def keep_folds(self, folds: StoredFolds) -> None:
         """Write who is trained, chosen and tested on; raises StoreError if results of other folds lie here."""
@@ -108,7 +117,7 @@ class Results:
 
     def write(self, fold: FoldResult) -> None:
         """Write a fold; its views come last and make it count."""
-        metadata = {"format": FORMAT, "metadata": json.dumps(fold.metadata)}
+        metadata = {"format": str(FORMAT), "metadata": json.dumps(fold.metadata)}
         for part, table in (("history", fold.history), ("views", fold.views)):
             write_atomically(self._file(fold.name, part), _parquet(table, metadata))
 
@@ -134,7 +143,7 @@ class Results:
         file = self._file(name, part)
         try:
             table = pq.read_table(file)
-            return table.to_pandas(), json.loads(table.schema.metadata[b"facts"])
+            return table.to_pandas(), json.loads(table.schema.metadata[b"metadata"])
         except (OSError, KeyError, ValueError, pa.ArrowException):
             raise StoreError("E601", f"{file} is damaged; remove it and the fold is trained again.") from None
 
