@@ -64,13 +64,13 @@ def flows(
             f"optical flow needs images of at least {LEAST_SIDE}x{LEAST_SIDE} pixels, but these are {width}x{height}; "
             "set a larger size in the preprocessing.",
         )
-    pictures = np.ascontiguousarray(greys)
+    frames = np.ascontiguousarray(greys)
     find = _solver(method, preset, finest_scale(height, width, finest))
     return np.stack(
         [
             # Farneback finds a tenth of a pixel at the border between an image and itself.
             np.zeros((height, width, 2), np.float32) if np.array_equal(first, second) else find(first, second)
-            for first, second in itertools.pairwise(pictures)
+            for first, second in itertools.pairwise(frames)
         ]
     )
 
