@@ -149,7 +149,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "no apex": (
         lambda root: change(root, 5, ApexFrame="/"),
-        ["casme2/02/EP01/1-5", "has no apex", "name one in the table", "--skip-invalid"],
+        ["casme2/02/EP01/1-5", "has no apex", "Add it to the table", "--skip-invalid"],
     ),
     "a duplicate row": (
         lambda root: repeat(root, 5),
@@ -387,7 +387,7 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
         ('model = "vit_b23"', ["e.toml", "unknown model 'vit_b23' (did you mean 'vit_b32'?)", "pca_svm"]),
         (
             'preprocessing = { name = "m1", siez = 96 }',
-            ["e.toml", "preprocessing 'm1' has no parameter 'siez' (did you mean 'size'?)", "It takes: size, colour"],
+            ["e.toml", "preprocessing 'm1' has no parameter 'siez' (did you mean 'size'?)", "size, colour"],
         ),
         (
             'preprocessing = { name = "m1", size = 4 }',
@@ -461,7 +461,7 @@ def test_without_weights_nothing_is_trained_and_the_ways_on_are_told(sound, tmp_
     file = write(tmp_path / "e.toml", 'preprocessing = { name = "m1", size = 224 }\nprotocol = "loso"\n')
     answer = run(file, sound, tmp_path / "out")
     ways = ["microexpr weights fetch vit_base_patch32_224", "microexpr weights unbundle", 'weights = "/path']
-    refused(answer, "No weights of vit_base_patch32_224", *ways, 'weights = "random"', out=tmp_path / "out")
+    refused(answer, "vit_base_patch32_224", *ways, 'weights = "random"', out=tmp_path / "out")
 
 
 # --- where results go -------------------------------------------------------------------------------------------------

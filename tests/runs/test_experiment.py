@@ -194,7 +194,7 @@ def test_everything_wrong_is_found_before_the_first_fold(experiment, database, t
         ({"datasets": "casme2"}, "where is casme2"),
         ({"modality": "depth"}, "'depth' is not in manifest; it has colour"),
         ({"labels": {"contempt": "x"}}, "keeps none of its clips"),
-        ({"sampling": "image"}, "is for ready images"),
+        ({"sampling": "image"}, "is for precomputed images"),
         ({"preprocessing": "m2"}, "works on no clip"),
         ({"datasets": ["manifest", "casme2"]}, "where is casme2"),
     ]

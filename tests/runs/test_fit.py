@@ -202,7 +202,7 @@ def test_a_cut_off_model_is_told(fitted, tmp_path, which):
     folder = Path(shutil.copytree(fitted / which, tmp_path / "copy"))
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(StoreError, match="is not a model that microexpr can read"):
+    with pytest.raises(StoreError, match="cannot be read as a checkpoint"):
         microexpr.load_model(folder)
 
 

@@ -365,7 +365,7 @@ def test_a_grid_may_vary_single_factors():
 
 def test_everything_is_checked_before_anything_runs(database, tmp_path):
     wrong = small_study(grid={"sampling": ["af", "image"]})
-    with pytest.raises(Exception, match="is for ready images"):
+    with pytest.raises(Exception, match="is for precomputed images"):
         run_study(wrong, database, tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
     with pytest.raises(ConfigError, match="unknown model"):
