@@ -21,7 +21,8 @@ import torch
 
 from microexpr.cli.progress import Lines
 from microexpr.components.datasets.synthetic import SyntheticSpec, make
-from microexpr.config.study import METHODS, Experiment, Study, load
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import METHODS, Study, load
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
 from microexpr.core.errors import IncompatibleError, MicroexprError, UsageError

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     )
     from microexpr.audit import audit_log, audit_table
     from microexpr.audit.agreement import audit_agreement
-    from microexpr.config.study import Bootstrap, Component, Experiment, Study, Training, Tuning
+    from microexpr.config.component import Component
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.settings import Bootstrap, Training, Tuning
+    from microexpr.config.study import Study
     from microexpr.core.clip import ActionUnit, Clip
     from microexpr.core.errors import MicroexprError
     from microexpr.core.labels import LabelSet
@@ -92,6 +95,9 @@ _HOMES = (
     "core.labels",
     "data.doctor",
     "data.clip_table",
+    "config.component",
+    "config.settings",
+    "config.experiment",
     "config.study",
     "audit",
     "audit.agreement",

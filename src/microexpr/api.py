@@ -17,7 +17,8 @@ from microexpr.core.progress import Progress, Silent, track
 if TYPE_CHECKING:
     from microexpr.audit.checks import Finding
     from microexpr.audit.comparison import Compared
-    from microexpr.config.study import Experiment, Study
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import Study
     from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
     from microexpr.evaluation.statistics.comparison import Comparison, Unit
@@ -451,7 +452,8 @@ def _write(file: Path, content: str | bytes) -> None:
 
 
 def _experiment(what: Experiment | Path | str) -> Experiment:
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     return what if isinstance(what, Experiment) else load(Experiment, Path(what))
 

@@ -18,7 +18,7 @@ import pytest
 
 from casme2_files import TABLE, row, write_table
 from microexpr.components.datasets.casme2 import Casme2
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import DataError, Fault
 from microexpr.core.files import held
 from microexpr.core.labels import LABEL_SETS

@@ -5,11 +5,15 @@ import tomllib
 import numpy as np
 import pytest
 
+from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
+from microexpr.config.loading import parse, parse_setting
+from microexpr.config.study import METHODS, Study, load
 from microexpr.core import interfaces as contracts
 from microexpr.core.errors import ConfigError, OldNameWarning, UnknownComponentError
 from microexpr.core.labels import label_set
+from microexpr.core.randomness import rng_for
 from shell import microexpr
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from microexpr.api import run_experiment
-from microexpr.config.study import Component, Experiment, Study
+from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
 from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols

@@ -18,7 +18,8 @@ import torch
 from conftest import recipe
 from microexpr import run_study
 from microexpr.components.models._motion import MotionInput
-from microexpr.config.study import Study, parse
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
 from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from conftest import recipe
-from microexpr.config.study import Study, parse
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError, IncompatibleError, SplitError
 from microexpr.core.interfaces import protocols
 from microexpr.runs import study

@@ -22,10 +22,12 @@ from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
 from microexpr.components.models.shallow import SmallCnn
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import Study, load, parse, rng_for
+from microexpr.config.loading import parse
+from microexpr.config.study import Study, load
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.comparison import compare, with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained

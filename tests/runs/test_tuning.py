@@ -23,7 +23,7 @@ from conftest import TESTS, recipe
 from microexpr import tune_experiment
 from microexpr.cli import tuning as command
 from microexpr.components.models.classical import PcaSvmClassifier
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import ConfigError, MicroexprError, StoreError, TrainingError
 from microexpr.core.interfaces import models, protocols
 from microexpr.core.progress import Silent

@@ -128,7 +128,8 @@ def run(
 ) -> None:
     """Run one experiment and write its report; --json prints its scores, of several seeds those of each."""
     from microexpr import api
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     experiment = load(Experiment, file, options.values(settings))
     finished = api.run_experiment(
@@ -165,7 +166,8 @@ def fit(
 ) -> None:
     """Train on all clips and keep the model with its card."""
     from microexpr import api
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     experiment = load(Experiment, file, options.values(settings))
     model = api.fit(

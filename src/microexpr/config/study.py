@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from microexpr.config.component import Component as Component
-from microexpr.config.component import Components, Strict, factors, words
-from microexpr.config.experiment import FIELDS, LARGEST
-from microexpr.config.experiment import Experiment as Experiment
-from microexpr.config.loading import parse as parse
-from microexpr.config.loading import parse_setting as parse_setting
-from microexpr.config.loading import read_toml, set_dotted
-from microexpr.config.settings import LATER
-from microexpr.config.settings import Bootstrap as Bootstrap
-from microexpr.config.settings import Choice as Choice
-from microexpr.config.settings import Explanations as Explanations
-from microexpr.config.settings import Leaderboard as Leaderboard
-from microexpr.config.settings import Training as Training
-from microexpr.config.settings import Tuning as Tuning
+from microexpr.config.component import Component, Components, Strict, factors, words
+from microexpr.config.experiment import FIELDS, LARGEST, Experiment
+from microexpr.config.loading import parse, read_toml, set_dotted
+from microexpr.config.settings import LATER, Explanations, Leaderboard
 from microexpr.core.errors import ConfigError
 
 COMPARED = ("preprocessing", "sampling", "model")
@@ -273,9 +261,3 @@ def _expect(kind: type[BaseModel], content: Mapping[str, Any], file: Path) -> No
     other, what, command = (Study, "a study", "study") if kind is Experiment else (Experiment, "an experiment", "run")
     if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
         raise ConfigError("E104", f"{file} is {what}; `microexpr {command} {file}` takes it.")
-
-
-def rng_for(seed: int, role: str) -> np.random.Generator:
-    """Return the generator of one role (``split``, ``training/<fold>`` ...): roles never share a stream."""
-    stream = np.frombuffer(hashlib.sha256(role.encode()).digest()[:16], np.uint32)
-    return np.random.default_rng([seed, *stream.tolist()])

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from microexpr.audit.checks import Stored, findings
-from microexpr.config.study import Component, rng_for
+from microexpr.config.component import Component
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
 from microexpr.core.confusion import present
 from microexpr.core.environment import environment, together
 from microexpr.core.folds import stored as divided
+from microexpr.core.randomness import rng_for
 from microexpr.data.dataset_stats import census
 from microexpr.evaluation.statistics.guessing import guesses
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from microexpr.config.experiment import Experiment
 from microexpr.config.settings import LATER
-from microexpr.config.study import Experiment
 from microexpr.core import image as ops
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip

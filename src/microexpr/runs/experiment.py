@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from joblib import delayed
 from threadpoolctl import threadpool_limits
 
-from microexpr.config.study import Experiment, rng_for
+from microexpr.config.experiment import Experiment
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, StoreError
@@ -29,6 +29,7 @@ from microexpr.core.lineage import Lineage, TrainedOn
 from microexpr.core.multitask import output_columns
 from microexpr.core.parallel import in_processes
 from microexpr.core.progress import Progress, Silent, track
+from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
 from microexpr.evaluation.predictions import fitted, score, voted
 from microexpr.evaluation.statistics.scope import Trained

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from microexpr.config.study import Experiment, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
 from microexpr.core.environment import environment
 from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from microexpr.config.study import Component, Experiment, rng_for
+from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
 from microexpr.core import flow as motion
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
@@ -24,6 +25,7 @@ from microexpr.core.labels import Kept, LabelSet, clip_table, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import TargetValues
 from microexpr.core.progress import Progress, Silent
+from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Cache, Views
 from microexpr.data.composite import Joined
 from microexpr.learning.checkpoint import lineage_of

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from microexpr.config.component import Component, titles
-from microexpr.config.study import COMPARED, METHODS, Experiment, Study
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import COMPARED, METHODS, Study
 from microexpr.core import interfaces as contracts
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from microexpr.config.study import Experiment, rng_for
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Fold
+from microexpr.core.randomness import rng_for
 
 
 def cut_val(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from microexpr.config.study import rng_for
 from microexpr.core.interfaces import FitsStatistics, Fold, FrozenBackbone
+from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
 from microexpr.learning import learners as engine
 from microexpr.learning.checkpoint import load_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import ConfigError
 from microexpr.runs.plan import Workspace
 from microexpr.runs.tuning.result import Tuned as Tuned

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import StoreError, TrainingError
 from microexpr.core.files import held
 from microexpr.evaluation.predictions import confusion_metric

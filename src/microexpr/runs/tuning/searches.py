@@ -9,11 +9,11 @@ from functools import reduce
 import numpy as np
 from jaxtyping import Int
 
-from microexpr.config.study import rng_for
 from microexpr.core import interfaces as contracts
 from microexpr.core.errors import ConfigError, SplitError
 from microexpr.core.files import digest
 from microexpr.core.interfaces import Fold
+from microexpr.core.randomness import rng_for
 from microexpr.runs.plan import Plan
 
 

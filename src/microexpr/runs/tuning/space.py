@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
 from microexpr.config.settings import Values
-from microexpr.config.study import Experiment
 from microexpr.core import interfaces as contracts
 from microexpr.core.errors import ConfigError, MicroexprError, suggest
 from microexpr.runs.plan import Plan, Workspace

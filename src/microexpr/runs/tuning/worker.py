@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from optuna.trial import TrialState
 
-from microexpr.config.study import rng_for
 from microexpr.core import interfaces as contracts
 from microexpr.core.errors import ConfigError, SplitError, TrainingError
 from microexpr.core.progress import track
+from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
 from microexpr.evaluation.predictions import score
 from microexpr.runs.experiment import tested
