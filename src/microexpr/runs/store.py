@@ -134,7 +134,7 @@ class Results:
         file = self._file(name, part)
         try:
             table = pq.read_table(file)
-            return table.to_pandas(), json.loads(table.schema.metadata[b"facts"])
+            return table.to_pandas(), json.loads(table.schema.metadata[b"metadata"])
         except (OSError, KeyError, ValueError, pa.ArrowException):
             raise StoreError("E601", f"{file} is damaged; remove it and the fold is trained again.") from None
 
