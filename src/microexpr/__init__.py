@@ -1,6 +1,6 @@
-"""microexpr: facial micro-expression recognition, every choice stated, every score honest.
+"""microexpr: facial micro-expression recognition with every choice stated and every score reproducible.
 
-Everything that the command ``microexpr`` does is one of the calls below; each is imported when first used.
+Everything that the command ``microexpr`` does is available as one of the calls below; each is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         data_stats,
         data_table,
         dry_run,
+        explain_code,
         fetch_weights,
         fit,
         list_data,
@@ -75,6 +76,7 @@ __all__ = [
     "data_stats",
     "data_table",
     "dry_run",
+    "explain_code",
     "fetch_weights",
     "fit",
     "list_data",
@@ -104,7 +106,7 @@ _HOMES = (
     "report",
     "api",
 )
-"""Modules that public names live in, the lightest first."""
+"""Modules that define the public names, those with the fewest imports first."""
 
 
 def __getattr__(name: str) -> object:

@@ -283,9 +283,9 @@ def test_baselines_are_trained_without_what_only_networks_gain_from():
     content = {"training": gains | {"schedule": "cosine"}, "model": "small_cnn"}
     study = parse(Study, {"name": "s", "title": "t", "experiment": content, "baselines": ["pca_svm"]}, "s")
     (baseline,) = study.baseline_cells()
-    assert baseline.training.gains == []
+    assert baseline.training.techniques == []
     assert baseline.training.schedule == "cosine"  # keys of what was stored stay
-    assert study.cells()[0].training.gains == ["label_smoothing", "draw", "average_last", "ensemble"]
+    assert study.cells()[0].training.techniques == ["label_smoothing", "draw", "average_last", "ensemble"]
 
 
 def test_sizes_are_the_last_axis_the_largest_first():

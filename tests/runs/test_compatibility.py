@@ -75,7 +75,7 @@ def test_a_dry_run_forgives_published_weights_that_are_not_here_and_no_other_fil
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "none"))
     workspace = Workspace(Options({"manifest": coloured}, tmp_path))
     asked = recipe().with_values({"model": "vit_b32", "preprocessing.size": 224})
-    assert workspace.plan(asked, weights=False).weights == {"weights": "not at hand"}
+    assert workspace.plan(asked, weights=False).weights == {"weights": "not available"}
     mine = asked.with_values({"model": {"name": "vit_b32", "weights": "/nowhere/x.safetensors"}})
     with pytest.raises(WeightsError, match=r"/nowhere/x\.safetensors"):
         workspace.plan(mine, weights=False)

@@ -16,7 +16,7 @@ from microexpr.core.progress import Silent
 from microexpr.runs import experiment as running
 from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
-from microexpr.runs.validation_split import cut_val
+from microexpr.runs.validation_split import split_validation
 
 pytestmark = pytest.mark.numeric
 
@@ -185,7 +185,7 @@ def test_too_few_subjects_to_cut_from(experiment):
     table = pd.DataFrame({"subject": ["a"] * 4 + ["b"] * 4, "label": [0, 1] * 4})
     fold = Fold("b", np.arange(4), np.arange(4, 8))
     with pytest.raises(ConfigError, match="too few subjects"):
-        cut_val(fold, table, experiment)
+        split_validation(fold, table, experiment)
 
 
 def test_everything_wrong_is_found_before_the_first_fold(experiment, database, tmp_path):

@@ -421,7 +421,7 @@ def test_the_papers_study_is_counted_without_training(rows):
     assert {(row["val"], row["test"]) for row in cells if row["sampling"] == "af"} == {(26, 28)}
     assert {row["size"] for row in cells if row["preprocessing"] == "m1"} == {"384x384x3"}
     assert {row["size"] for row in cells if row["preprocessing"] == "m2"} == {"224x224x1"}
-    assert {row["weights"] for row in cells} == {"not at hand"}
+    assert {row["weights"] for row in cells} == {"not available"}
     assert len({row["key"] for row in cells}) == 24
 
 

@@ -111,6 +111,14 @@ def studies(
         show.studies(list(found.values()))
 
 
+def explain(code: Annotated[str, typer.Argument(help="Code of an error, such as E101.", metavar="CODE")]) -> None:
+    """Explain the code of an error: the reason and how to fix it."""
+    from microexpr import api
+
+    found = api.explain_code(code)
+    typer.echo(f"{found.reason}\n{found.fix}")
+
+
 def run(
     file: ExperimentArgument,
     data: DataOption,

@@ -30,7 +30,7 @@ from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
 from microexpr.runs.plan import Plan
-from microexpr.runs.study import Cell, StudyResult, shown
+from microexpr.runs.study import Cell, StudyResult, input_label
 
 FORMAT = 1
 GUESSES = 2000
@@ -153,7 +153,7 @@ def _protocol(plan: Plan) -> dict[str, Any]:
 def _preprocessing(result: StudyResult) -> dict[str, Any]:
     first, described = result.cells[0].plan, {}
     for cell in result.cells:
-        label, component = shown(cell.plan, first), cell.experiment.preprocessing
+        label, component = input_label(cell.plan, first), cell.experiment.preprocessing
         measured = result.face_centrings[label]
         described[label] = {
             "label": label.replace(component.label, factorial.short(result, cell, "preprocessing"), 1),
