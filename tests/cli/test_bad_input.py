@@ -401,10 +401,10 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
         ('model = "vit_b23"', "E103", ["e.toml", "model 'vit_b23' (did you mean 'vit_b32'?)", "pca_svm"]),
         (
             'preprocessing = { name = "m1", siez = 96 }',
-            "E104",
+            "",
             ["e.toml", "preprocessing 'm1'", "'siez' (did you mean 'size'?)", "size, colour"],
         ),
-        ('preprocessing = { name = "m1", size = 4 }', "E104", ["e.toml", "size = 4", "greater than or equal to 8"]),
+        ('preprocessing = { name = "m1", size = 4 }', "", ["e.toml", "size = 4", "greater than or equal to 8"]),
         ("model = { drop_path = 0.1 }", "E102", ["e.toml", "model.name"]),
         ('labels = "casme2_9"', "E103", ["e.toml", "label set 'casme2_9'", "casme2_7"]),
         ('labels = { joy = "good" }', "", ["emotion 'joy'", "happiness"]),
@@ -429,7 +429,7 @@ def test_an_experiment_file_that_is_wrong(sound, tmp_path, text, code, named):
         ('[grid]\nmodel = "majority"', "E102", ["s.toml", "grid.model", "list"]),
         ("[grid]\nmodel = []", "E102", ["s.toml", "grid.model"]),
         ('[named_cell]\nset = { protocl = "loso" }', "E102", ["s.toml", "'protocl' (did you mean 'protocol'?)"]),
-        ('[named_cell]\nset = { "model.x" = 1 }', "E104", ["s.toml", "'x'"]),
+        ('[named_cell]\nset = { "model.x" = 1 }', "", ["s.toml", "'x'"]),
     ],
 )
 def test_a_study_file_that_is_wrong(sound, tmp_path, text, code, named):
@@ -460,7 +460,7 @@ def test_a_study_file_given_to_run_says_so(sound, tmp_path):
         ("epochs", "E107", ["key=value", "'epochs'"]),
         ("training.epoch=2", "E102", ["'training.epoch' (did you mean 'epochs'?)"]),
         ("seed.x=2", "E102", ["seed", "valid integer"]),
-        ("preprocessing.siez=9", "E104", ["'siez'"]),
+        ("preprocessing.siez=9", "", ["'siez'"]),
     ],
 )
 def test_settings_that_are_wrong(sound, recipe, tmp_path, setting, code, named):

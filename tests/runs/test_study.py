@@ -38,6 +38,7 @@ from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
 from pages import Page
+from refusal import refuses
 from shell import microexpr
 
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
@@ -367,10 +368,10 @@ def test_a_grid_may_vary_single_factors():
 
 def test_everything_is_checked_before_anything_runs(database, tmp_path):
     wrong = small_study(grid={"sampling": ["af", "image"]})
-    with pytest.raises(Exception, match="is for ready images"):
+    with refuses("E450", "sampling image"):
         run_study(wrong, database, tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
-    with pytest.raises(ConfigError, match="unknown model"):
+    with refuses("E103", "model 'majorty'", "'majority'", kind=ConfigError):
         study.planned(small_study(baselines=["majorty"]), Workspace(Options({"manifest": database})))
 
 
@@ -483,5 +484,5 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
 
 
 def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
-    with held(tmp_path), pytest.raises(StoreError, match="another run works in"):
+    with held(tmp_path), refuses("E602", tmp_path, kind=StoreError):
         run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)
