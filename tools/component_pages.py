@@ -1,6 +1,6 @@
 """Write the pages made from the registries: ``python -m tools.component_pages docs/components.md``.
 
-Beside the page of components, `databases/` gets one page a database and an index.
+Next to the page of components, `databases/` gets one page per database and an index.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ HEAD = """\
 
 Made by `make docs` from the registries; do not edit. A component is chosen by its name in a study file,
 `model = "small_cnn"`, or with parameters, `model = { name = "small_cnn", width = 32 }`. A revision is raised whenever a
-component's output changes; it is part of the key under which results are stored. What a kind of component takes and
-gives stands in `src/microexpr/core/interfaces.py`.
+component's output changes; it is part of the key under which results are stored. The inputs and outputs of each kind
+of component are described in `src/microexpr/core/interfaces.py`.
 """
 MADE = "Made by `make docs` from the registries; do not edit."
 DATABASES = f"""\
 # Databases
 
-{MADE} None is shipped with microexpr: each has a licence of its own, and is
-read as its owners ship it. `microexpr data list` prints this list; `microexpr data check NAME --root DIR` tells what is
-wrong with a copy.
+{MADE} None is included in microexpr: each has its own licence, and is read in the form that its
+owners distribute. `microexpr data list` prints this list; `microexpr data check NAME --root DIR` lists everything that
+is wrong with a copy.
 
-| name | database | clips | subjects | frames a second |
+| name | database | clips | subjects | frames per second |
 |---|---|---|---|---|"""
-DRAWN = """
-`microexpr data make synthetic --out DIR` draws faces in CASME II's layout, which are read as `casme2`. Scores on them
-say that the software works, and nothing about methods.
+SYNTHETIC = """
+`microexpr data make synthetic --out DIR` draws synthetic faces in CASME II's layout, which are read as `casme2`. Scores
+on them only show that the software works; they say nothing about methods.
 """
-_WORDS = {"boolean": "true or false", "integer": "whole number", "number": "number", "string": "text", "null": "none"}
-_WORDS |= {"object": "table"}
+_TYPES = {"boolean": "true or false", "integer": "integer", "number": "number", "string": "text", "null": "none"}
+_TYPES |= {"object": "table"}
 
 
 def components_page() -> str:
-    """Return the page, in Markdown: every component that comes with the package, by kind."""
+    """Return the page, in Markdown, of every component that comes with the package, by kind."""
     return "\n".join([HEAD, *(line for registry in REGISTRIES.values() for line in _kind(registry))])
 
 
@@ -89,8 +89,8 @@ def _text(docstring: str | None) -> str:
 
 
 def _row(name: str, annotation: Any, default: object) -> str:
-    shown = "needed" if default is inspect.Parameter.empty else _value(default)
-    return f"| `{name}` | {_type(TypeAdapter(annotation).json_schema())} | {shown} |"
+    given = "required" if default is inspect.Parameter.empty else _value(default)
+    return f"| `{name}` | {_type(TypeAdapter(annotation).json_schema())} | {given} |"
 
 
 def _value(value: object) -> str:
@@ -104,26 +104,22 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if "enum" in schema or "const" in schema:
-        return " or ".join(f"`{json.dumps(word)}`" for word in schema.get("enum", [schema.get("const")]))
+        return " or ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    word = _WORDS.get(str(schema.get("type")), "anything")
+    name = _TYPES.get(str(schema.get("type")), "anything")
     if isinstance(schema.get("additionalProperties"), Mapping):
-        word += f" of {_type(schema['additionalProperties'])}"
-    return word + "".join(_bounds(schema))
-
-
-def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
-    said = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    yield from (f", {words} {schema[key]:g}" for key, words in said.items() if key in schema)
+        name += f" of {_type(schema['additionalProperties'])}"
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    return name + "".join(f", {words} {schema[key]:g}" for key, words in bounds.items() if key in schema)
 
 
 # --- databases --------------------------------------------------------------------------------------------------------
 def database_pages() -> dict[str, str]:
-    """Return the pages of the databases and their index, in Markdown, by file name."""
+    """Return the pages of the databases and of their index, in Markdown, by file name."""
     own = [name for name in datasets.names() if reader(name).__module__.startswith("microexpr.")]
     lines = [_line(name, reader(name).info) for name in own]
-    index = "\n".join([DATABASES, *lines, DRAWN])
+    index = "\n".join([DATABASES, *lines, SYNTHETIC])
     return {"index.md": index, **{f"{name}.md": "\n".join(_database(name)) for name in own}}
 
 
@@ -148,25 +144,28 @@ def _database(name: str) -> Iterator[str]:
     yield from _parameters(datasets.parameters(name))
     yield from _corrections(factory.corrections)
     if info.counted:
-        yield "## How papers count it\n\n| clips | by which rule |\n|---|---|"
+        yield "## Numbers of clips in papers\n\n| clips | rule |\n|---|---|"
         yield from (f"| {number} | {_cell(rule)} |" for number, rule in info.counted)
         yield ""
     yield from _label_sets(name, factory)
-    yield f"## A copy of yours\n\n```sh\nmicroexpr data check {name} --root DIR"
+    yield f"## Checking your copy\n\n```sh\nmicroexpr data check {name} --root DIR"
     yield f"microexpr data table {name} --root DIR --out clips.csv"
     yield f"microexpr data stats {name} --root DIR --out {name}.svg\n```\n"
 
 
 def _size(info: DatasetInfo) -> str:
-    counts = ((info.n_clips, "clips"), (info.n_subjects, "subjects"), (info.fps, "frames a second"))
-    told = [f"{number:g} {words}" for number, words in counts if number is not None]
+    counts = ((info.n_clips, "clips"), (info.n_subjects, "subjects"), (info.fps, "frames per second"))
+    parts = [f"{number:g} {words}" for number, words in counts if number is not None]
     if info.fps is None and info.n_clips:
-        told.append("a frame rate of its own for each clip")
-    lines = [", ".join(told) + "."] if told else []
+        parts.append("frame rates that differ between clips")
+    lines = [", ".join(parts) + "."] if parts else []
     relatives = [name for name in datasets.names() if info.family and reader(name).info.family == info.family]
     if len(relatives) > 1:
         names = ", ".join(f"`{name}`" for name in relatives)
-        lines.append(f"Of the {info.family} family ({names}): the same people may have taken part under other numbers.")
+        lines.append(
+            f"It belongs to the {info.family} family ({names}): the same people may have taken part in several of them "
+            "under different numbers."
+        )
     return " ".join(lines) + "\n" * bool(lines)
 
 
@@ -176,19 +175,19 @@ def _columns(factory: type[Dataset]) -> Iterator[str]:
     if not needed:
         return
     yield "## Columns of the table\n"
-    yield "Capitals, spaces and signs of a header do not count.\n"
+    yield "Capitals, spaces and punctuation in a header are ignored.\n"
     yield "| read as | the owners' header | also | |\n|---|---|---|---|"
-    for columns, word in ((needed, "needed"), (optional, "may be missing")):
+    for columns, presence in ((needed, "required"), (optional, "may be missing")):
         for name, (first, *others) in columns.items():
-            yield f"| {name} | `{first}` | {', '.join(f'`{other}`' for other in others)} | {word} |"
+            yield f"| {name} | `{first}` | {', '.join(f'`{other}`' for other in others)} | {presence} |"
     yield ""
 
 
 def _emotions(factory: type[Dataset]) -> Iterator[str]:
     other = {word: emotion for word, emotion in factory.emotions.items() if word != emotion}
-    told = ", ".join(dict.fromkeys(factory.emotions.values())) + "."
+    emotions = ", ".join(dict.fromkeys(factory.emotions.values())) + "."
     read = ", ".join(f"`{word}` as {emotion}" for word, emotion in other.items())
-    yield f"## Emotions\n\n{told}" + (f" Read in these words: {read}." if read else "") + "\n"
+    yield f"## Emotions\n\n{emotions}" + (f" Other words are translated: {read}." if read else "") + "\n"
 
 
 def _parameters(parameters: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -205,8 +204,9 @@ def _corrections(corrections: Sequence[Correction]) -> Iterator[str]:
         return
     yield "## Corrections\n"
     yield (
-        "Known defects of the table, mended only where the value found matches; where the folder must agree, it has "
-        "every frame of the times used and none that only the table names. `--no-corrections` reads the table raw.\n"
+        "Known defects of the table, corrected only if the table has the value found; where the folder must agree, it "
+        "has every frame of the times used and none of those that only the table names. `--no-corrections` reads the "
+        "table without corrections.\n"
     )
     yield "| clip | field | found | used | source | folder must agree |\n|---|---|---|---|---|---|"
     for item in corrections:
@@ -225,7 +225,7 @@ def _cell(text: str) -> str:
 
 def _label_sets(name: str, factory: type[Dataset]) -> Iterator[str]:
     yield "## Label sets\n"
-    yield f"Those of which this database has every class; `{AS_GIVEN}` takes the table's words as they are.\n"
+    yield f"Label sets of which this database has every class; `{AS_GIVEN}` uses the table's words unchanged.\n"
     yield "| labels | classes | leaves out | rule |\n|---|---|---|---|"
     for labels in LABEL_SETS.values():
         if applies(labels, name, factory):
@@ -235,12 +235,12 @@ def _label_sets(name: str, factory: type[Dataset]) -> Iterator[str]:
 
 
 def applies(labels: LabelSet, name: str, factory: type[Dataset]) -> bool:
-    """Whether a database's words reach every class of a label set."""
+    """Whether a database has emotions for every class of a label set."""
     rule = _rule(labels, name)
     if rule is None:
         return False
     if rule.reads != "emotion":
-        # Such words are no part of the registry: a reader's docstring or its columns tell of them.
+        # Such labels are not part of the registry: a reader's docstring or columns mention them.
         columns = (*getattr(factory, "columns", ()), *getattr(factory, "optional", ()))
         return rule.reads in columns or rule.reads in _text(factory.__doc__)
     return {rule.mapping.get(word) for word in factory.emotions.values()} >= set(labels.classes)
@@ -257,11 +257,11 @@ def _left_out(labels: LabelSet, name: str, factory: type[Dataset]) -> Iterator[s
     if rule.reads == "emotion":
         yield from (word for word in dict.fromkeys(factory.emotions.values()) if word not in rule.mapping)
     if rule.needs_apex:
-        yield "clips whose apex nobody coded or lies on the onset"
+        yield "clips whose apex was not coded or is the onset"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the page of components to the file named, and those of databases into `databases/` beside it."""
+    """Write the page of components to the named file, and those of databases into `databases/` next to it."""
     if len(arguments) != 1:
         raise UsageError("E105", "name the file to write: python -m tools.component_pages docs/components.md")
     file = Path(arguments[0])

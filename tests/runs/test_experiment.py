@@ -289,7 +289,7 @@ def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
         calls.append(pools)
         time.sleep(0.2 if slow else 0.001)
 
-    monkeypatch.setattr(running.engine, "predict", predict)
+    monkeypatch.setattr(running.learners, "predict", predict)
     try:
         torch.set_num_threads(2)
         cv2.setNumThreads(2)

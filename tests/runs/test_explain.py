@@ -457,7 +457,7 @@ def test_a_map_is_laid_where_it_is_strong_and_nowhere_else():
     drawn = overlays.strip([panel], 2.0)
     assert (drawn[-40:, -40:] == 100).all()
     assert drawn[8, 8].tolist() != [100, 100, 100]
-    assert (overlays.strip([replace(panel, shown=np.zeros((8, 8)))], 0.0) == 100).all()
+    assert (overlays.strip([replace(panel, attribution=np.zeros((8, 8)))], 0.0) == 100).all()
 
 
 def test_real_faces_never_enter_the_page_and_lie_beside_the_maps_instead(done):

@@ -111,7 +111,7 @@ def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):
 def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_path, monkeypatch):
     result, out = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
-    monkeypatch.setattr(study.engine, "latency", lambda *_: pytest.fail("it measured"))
+    monkeypatch.setattr(study.learners, "latency", lambda *_: pytest.fail("it measured"))
     report = (out / "report.html").read_bytes()
     again = run_study(small_study(), database, out)
     folds = len(finished[2]) + len(finished[3])

@@ -114,7 +114,7 @@ def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
     data = plan.data
     return {
         "format": 1,
-        "intended use": "research on facial expression; not for judging whether a subject lies",
+        "intended use": "research on facial expression; not for judging whether a person is lying",
         "experiment": plan.experiment.to_dict(),
         "key": plan.key,
         "classes": list(data.labels.classes),
