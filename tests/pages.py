@@ -115,7 +115,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
     guess = {"macro_f1": 0.128, "ci_low": 0.04, "ci_high": 0.25, "uf1": 0.11, "uar": 0.14, "accuracy": 0.24}
     total = [37, 24, 12, 10, 9, 3, 1]
     return {
-        "format": 1,
+        "format": 2,
         "name": "paper" if full else "demo",
         "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",
         "command": "microexpr study demo --data example --out out/demo",

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from microexpr.data.doctor import Diagnosis
     from microexpr.report import write_report
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "ActionUnit",
     "Bootstrap",

@@ -547,7 +547,7 @@ def test_two_runs_do_not_draw_into_one_folder(tmp_path):
     out.mkdir()
     with held(out):
         answer = microexpr("data", "make", "synthetic", "--out", out, "--subjects", "1", "--clips", "1")
-    refused(answer, "E602", out)
+    refused(answer, "E610", out)
     assert microexpr("data", "make", "synthetic", "--out", out, "--subjects", "1", "--clips", "1").code == 0
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 

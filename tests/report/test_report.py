@@ -36,7 +36,7 @@ def one_experiment() -> dict[str, Any]:
         "model": "pca_svm",
         **make_cell(np.random.default_rng(1), 0.4),
     }
-    keep = {"format": 1, "name": "flow", "title": "Real flow", "version": "0.1.0"}
+    keep = {"format": 2, "name": "flow", "title": "Real flow", "version": "0.1.0"}
     return {**keep, "cells": [cell], "data": {"classes": CLASSES}}
 
 
@@ -289,7 +289,7 @@ def test_pairs_of_older_summaries_are_still_read(tmp_path: Path) -> None:
 
 
 def test_a_summary_without_cells_says_so(tmp_path: Path) -> None:
-    assert "No cell has a score yet." in read(write_report({"format": 1, "name": "empty", "cells": []}, tmp_path)).text
+    assert "No cell has a score yet." in read(write_report({"format": 2, "name": "empty", "cells": []}, tmp_path)).text
 
 
 @pytest.mark.usefixtures("undrawn")

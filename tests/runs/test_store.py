@@ -113,6 +113,17 @@ def test_results_of_other_data_are_refused(results):
             results.begin(again | changed, fixed=("fingerprint", "clips"))
 
 
+def test_results_of_version_0_1_are_refused(results):
+    file = results.folder / "experiment.json"
+    content = json.loads(file.read_text())
+    assert content.pop("format") == 2
+    file.write_text(json.dumps(content))
+    with refuses("E602", results.folder, "format 1", "format 2", "--out"):
+        results.metadata()
+    with refuses("E602"):
+        results.begin({"fingerprint": "f", "clips": 3})
+
+
 def test_damaged_facts_are_told(results):
     (results.folder / "experiment.json").write_text('{"fingerprint": ')
     with refuses("E605", "experiment.json", kind=StoreError):

@@ -484,5 +484,5 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
 
 
 def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
-    with held(tmp_path), refuses("E602", tmp_path, kind=StoreError):
+    with held(tmp_path), refuses("E610", tmp_path, kind=StoreError):
         run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)

@@ -268,8 +268,8 @@ STORE: Mapping[str, Explanation] = {
         "Check permissions and disk space, or choose another folder for `--out`.",
     ),
     "E602": Explanation(
-        "Another run is using the output folder.",
-        "Wait until it ends, or choose another folder for `--out`.",
+        "The results were written by another version of microexpr, in another format.",
+        "Choose another `--out` to train again, or read the results with the version that wrote them.",
     ),
     "E603": Explanation(
         "The output folder holds results of other data or of another experiment.",
@@ -298,6 +298,10 @@ STORE: Mapping[str, Explanation] = {
     "E609": Explanation(
         "Stored results of one repeat test a clip twice.",
         "Remove the results that the message names and run again.",
+    ),
+    "E610": Explanation(
+        "Another run is using the output folder.",
+        "Wait until it ends, or choose another folder for `--out`.",
     ),
 }
 

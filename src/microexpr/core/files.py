@@ -38,7 +38,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise StoreError(
-            "E602", f"another run is using {folder}; wait until it ends, or choose another --out."
+            "E610", f"another run is using {folder}; wait until it ends, or choose another --out."
         ) from None
     try:
         yield

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from microexpr.report.figures import Plot
     from microexpr.report.table import Table
 
-FORMAT = 1
+FORMAT = 2
 """The summary format that this report reads."""
 
 

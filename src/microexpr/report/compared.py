@@ -19,7 +19,7 @@ from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.report.paired import as_row
 
-FORMAT = 1
+FORMAT = 2
 SCORES = ("macro_f1", "uar", "accuracy")
 
 

@@ -32,7 +32,7 @@ from microexpr.report.paired import paired
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, input_label
 
-FORMAT = 1
+FORMAT = 2
 GUESSES = 2000
 
 

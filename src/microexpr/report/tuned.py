@@ -27,7 +27,7 @@ from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
 from microexpr.runs.tuning.result import Found, Trial
 
-FORMAT = 1
+FORMAT = 2
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
 EVALUATOR = (

@@ -113,8 +113,8 @@ def _normalisation(model: Any) -> dict[str, Any] | list[dict[str, Any]] | str:
 def _card(plan: Plan, fold: Fold, spec: ViewSpec) -> dict[str, Any]:
     data = plan.data
     return {
-        "format": 1,
-        "intended use": "research on facial expression; not for judging whether a person is lying",
+        "format": 2,
+        "intended use": "research on facial expression; not for judging whether a person lies",
         "experiment": plan.experiment.to_dict(),
         "key": plan.key,
         "classes": list(data.labels.classes),

@@ -25,7 +25,8 @@ from microexpr.core.folds import FILE as FOLDS
 from microexpr.core.folds import StoredFolds
 from microexpr.core.folds import read as read_folds
 
-FORMAT = "1"
+FORMAT = 2
+"""Raised when keys or columns change; results of another format are refused. 1 was version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,24 @@ class Results:
                     "or other clips were left out. Choose another --out, or remove that folder to train again.",
                 )
         if not before:
-            write_atomically(file, json.dumps(metadata, indent=1))
+            write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
 
     def metadata(self) -> dict[str, Any]:
-        """Return the metadata written when the experiment began; empty if there are none."""
+        """Return the metadata written when the experiment began; empty if there are none. Raises StoreError."""
         file = self.folder / "experiment.json"
         if not file.is_file():
             return {}
         try:
-            return dict(json.loads(file.read_text("utf-8")))
-        except json.JSONDecodeError:
+            content = dict(json.loads(file.read_text("utf-8")))
+        except (TypeError, ValueError):
             raise StoreError("E605", f"{file} is damaged; remove its folder to train again.") from None
+        if content.get("format", 1) != FORMAT:
+            raise StoreError(
+                "E602",
+                f"{self.folder} holds results of format {content.get('format', 1)}, but this version of microexpr "
+                f"reads format {FORMAT}: choose another --out to train again, or use the version that wrote them.",
+            )
+        return content
 
     def keep_folds(self, folds: StoredFolds) -> None:
         """Write the folds; raises StoreError if the folder holds results of other folds."""
@@ -112,7 +120,7 @@ class Results:
 
     def write(self, fold: FoldResult) -> None:
         """Write a fold; its views are written last and mark it as complete."""
-        metadata = {"format": FORMAT, "metadata": json.dumps(fold.metadata)}
+        metadata = {"format": str(FORMAT), "metadata": json.dumps(fold.metadata)}
         for part, table in (("history", fold.history), ("views", fold.views)):
             write_atomically(self._file(fold.name, part), _parquet(table, metadata))
 
