@@ -426,7 +426,7 @@ def test_a_frame_gets_the_map_of_the_view_and_step_that_shows_it():
 
     def near(mapped: overlays.Mapped, *numbers: int) -> list[tuple[float, float]]:
         panels = [mapped.over(number, "", blank) for number in numbers]
-        return [(panel.shown[0, 0], panel.box[0]) for panel in panels]
+        return [(panel.attribution[0, 0], panel.box[0]) for panel in panels]
 
     single = overlays.Mapped(clip, [(1,), (5,), (9,)], [steps[[0]], steps[[1]], steps[[2]]], list(boxes))
     assert near(single, 1, 5, 8) == [(0, 0), (1, 1), (2, 2)]
