@@ -64,7 +64,7 @@ def experiment():
 
 
 def recipe():
-    from microexpr.config.study import Experiment
+    from microexpr.config.experiment import Experiment
 
     return Experiment().with_values(
         {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from microexpr.config.study import Training
+from microexpr.config.settings import Training
 from microexpr.core.interfaces import ViewSpec, losses, models
 from microexpr.learning import learners
 

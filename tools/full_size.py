@@ -1,9 +1,9 @@
 """``make models``: train every network of a study at its real size for two epochs, predict, and write docs/models.md.
 
-It runs ``python -m tools.full_size table6 out/models docs/models.md``. Each network runs in a process
-of its own, on drawn faces and from random weights, through the same code as any experiment; what was measured is kept
-in the folder, so that an interrupted run goes on. Rows of another device (an accelerator beside a CPU) stay in the
-page's data, ``docs/models.json``, until that device measures again.
+It runs ``python -m tools.full_size table6 out/models docs/models.md``. Each network runs in its own process, on
+synthetic faces and from random weights, through the same code as any experiment; measurements are stored in the folder,
+so that an interrupted run can continue. Rows of other devices stay in the page's data, ``docs/models.json``, until they
+are measured again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ import torch
 
 from microexpr.cli.progress import Lines
 from microexpr.components.datasets.synthetic import SyntheticSpec, make
-from microexpr.config.study import METHODS, Experiment, Study, load
-from microexpr.core import interfaces as contracts
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import METHODS, Study, load
+from microexpr.core import interfaces
 from microexpr.core.environment import environment
 from microexpr.core.errors import IncompatibleError, MicroexprError, UsageError
 from microexpr.core.files import digest, make_folder, write_atomically
 from microexpr.core.progress import track
-from microexpr.learning import learners as engine
+from microexpr.learning import learners
 from microexpr.report.table import ABSENT, Column, Table
 from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
 
 EPOCHS = 2
 FACES = SyntheticSpec(subjects=4, clips=12, emotions=("others", "disgust", "happiness"), seed=0)
-"""A handful: half of the subjects are trained on, the others predicted."""
+"""A small database: half of the subjects are used for training, the others for prediction."""
 LITERATURE: Mapping[str, dict[str, Any]] = {
     "vit_b32": {"printed": 88.2, "source": "Steiner et al. 2022"},
     "vit_s32": {"printed": 22.9, "source": "Steiner et al. 2022"},
@@ -45,7 +46,7 @@ LITERATURE: Mapping[str, dict[str, Any]] = {
     "poolformer_m48": {"printed": 73, "source": "Yu et al. 2022"},
     "mobilevit_svm": {"printed": 5.6, "source": "Mehta and Rastegari 2022, MobileViT-S"},
 }
-"""Millions of parameters that papers print, with a classifier of 1,000 classes, which these networks do not have."""
+"""Millions of parameters printed in papers, which include a classifier of 1,000 classes that these networks lack."""
 HEAD = """\
 # Full-size models
 
@@ -62,9 +63,9 @@ one machine.
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure what is not there yet and write the page."""
+    """Measure what has not been measured yet, and write the page."""
     if len(arguments) != 3:
-        raise UsageError("E105", "python -m tools.full_size STUDY OUT PAGE")
+        raise UsageError("E105", "name study, folder and page: python -m tools.full_size STUDY OUT PAGE")
     file, out, page = map(Path, arguments)
     rows = measured(load(Study, file), make_folder(out))
     data = page.with_suffix(".json")
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def measured(study: Study, out: Path) -> list[dict[str, Any]]:
-    """Return one row a network of the study, measured in its own process or read from the folder."""
+    """Return one row per network of the study, measured in its own process or read from the folder."""
     faces = out / "faces"
     if not faces.is_dir():
         make(faces, FACES)
@@ -88,12 +89,12 @@ def measured(study: Study, out: Path) -> list[dict[str, Any]]:
             small = full_size(cell)
             key = digest([small.canonical(), environment()])
             jobs[key] = small
-            names.setdefault(key, []).append(method)  # methods that differ in what is made of a network are one here
+            names.setdefault(key, []).append(method)  # methods with the same network are measured once
     rows = []
     for key, experiment in track(jobs.items(), len(jobs), "models", Lines(sys.stderr)):
         file, method = out / f"{key}.json", ", ".join(names[key])
         if not file.is_file():
-            # A process of its own: its peak of memory is that of this network.
+            # A separate process, so that its peak memory is that of this network.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 found = pool.submit(measure, experiment, faces, out / key).result()
             write_atomically(file, json.dumps(found))
@@ -104,19 +105,19 @@ def measured(study: Study, out: Path) -> list[dict[str, Any]]:
 
 
 def has_body(experiment: Experiment) -> bool:
-    """Say whether a model is a network: it trains in epochs, or has weights to start from."""
-    offered = contracts.models.parameters(experiment.model.name)
-    return experiment.model.build(contracts.models).trains_in_epochs or "weights" in offered
+    """Whether a model is a network: it trains in epochs, or has starting weights."""
+    offered = interfaces.models.parameters(experiment.model.name)
+    return experiment.model.build(interfaces.models).trains_in_epochs or "weights" in offered
 
 
 def full_size(experiment: Experiment) -> Experiment:
-    """Return the experiment for a handful of drawn clips: two epochs, random weights, two folds of subjects.
+    """Return the experiment for a few synthetic clips: two epochs, random weights, two folds of subjects.
 
-    Networks that see one key frame after the other see the apex alone.
+    Networks that use several key frames one by one only use the apex here.
     """
     model = experiment.model.to_toml()
     chosen: dict[str, Any] = {"name": model} if isinstance(model, str) else dict(model)
-    if "weights" in contracts.models.parameters(experiment.model.name):
+    if "weights" in interfaces.models.parameters(experiment.model.name):
         chosen["weights"] = "random"
     return experiment.with_values(
         {
@@ -132,7 +133,7 @@ def full_size(experiment: Experiment) -> Experiment:
 
 
 def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
-    """Run one fold and return what it took; nothing where the drawn faces do not have what the model asks for."""
+    """Run one fold and return its measurements; empty if the model does not fit the synthetic faces."""
     workspace = Workspace(Options({"casme2": faces}, out))
     try:
         plan = workspace.plan(experiment)
@@ -144,7 +145,7 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
     steps, height, width, _ = plan.spec.shape
     trained = EPOCHS if plan.model.trains_in_epochs else 1
     frames = steps * len(plan.views().of(fold.train)) * trained
-    metadata, where = environment(), engine.device().type
+    metadata, where = environment(), learners.device().type
     peak = (
         torch.cuda.max_memory_allocated()
         if where == "cuda"
@@ -188,7 +189,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
         Column("Printed, million, with 1,000 classes", "printed", "count", missing=ABSENT),
         Column("Source", "source", missing=ABSENT),
         Column("Training, frames/s", "frames_a_second", "ms"),
-        Column("Prediction, ms a clip", "ms_a_clip", "size"),
+        Column("Prediction, ms per clip", "ms_a_clip", "size"),
         Column("Memory, MB", "memory_mb", "size"),
     ]
     return Table("models", "", columns, printed)

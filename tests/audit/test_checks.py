@@ -13,7 +13,9 @@ import pytest
 from conftest import recipe
 from microexpr import check_results, compare_results, run_experiment, run_study
 from microexpr.audit.checks import Stored, findings
-from microexpr.config.study import Experiment, Study, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError, StoreError
 from microexpr.core.labels import LabelSet
 from microexpr.runs.experiment import Result

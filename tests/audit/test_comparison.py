@@ -17,10 +17,10 @@ import pytest
 from conftest import recipe
 from microexpr import compare_all, compare_results
 from microexpr.audit.comparison import Compared, settings, surroundings
-from microexpr.config.study import rng_for
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError, StoreError, UsageError
 from microexpr.core.interfaces import metrics
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.influence import influence

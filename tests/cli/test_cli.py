@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 
 from conftest import recipe, write_database
 from microexpr import __version__, run_experiment
-from microexpr.config.study import Experiment, load
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import load
 from microexpr.learning import training
 from shell import Answer, microexpr
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from conftest import recipe
 from microexpr import run_study
 from microexpr.cli import app
-from microexpr.config.study import Study, parse
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics, protocols
 from microexpr.evaluation.statistics.bootstrap import resample_sums

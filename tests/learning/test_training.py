@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from microexpr.config.study import Experiment, Training
+from microexpr.config.experiment import Experiment
+from microexpr.config.settings import Training
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, losses
 from microexpr.learning import learners, training

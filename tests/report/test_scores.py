@@ -14,8 +14,11 @@ import tomli_w
 
 from conftest import recipe, write_database
 from microexpr import check_results, run_experiment, run_study
+from microexpr.config.experiment import Experiment
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import Bootstrap, Experiment, Study, load, parse
+from microexpr.config.loading import parse
+from microexpr.config.settings import Bootstrap
+from microexpr.config.study import Study, load
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.interfaces import metrics
@@ -110,7 +113,7 @@ def predictions(n: int = 60, subjects: int = 12) -> pd.DataFrame:
 @pytest.mark.parametrize("method", ["percentile", "bca", "expanded"])
 @pytest.mark.parametrize(("unit", "stratified"), [("clip", False), ("clip", True), ("subject", False)])
 def test_every_setting_reaches_the_interval(method, unit, stratified):
-    from microexpr.config.study import rng_for
+    from microexpr.core.randomness import rng_for
 
     table, settings = predictions(), Bootstrap(n=300, unit=unit, method=method, stratified=stratified, level=0.9)
     y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))

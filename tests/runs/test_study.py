@@ -22,10 +22,12 @@ from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
 from microexpr.components.models.shallow import SmallCnn
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import Study, load, parse, rng_for
+from microexpr.config.loading import parse
+from microexpr.config.study import Study, load
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.comparison import compare, with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
@@ -36,6 +38,7 @@ from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
 from pages import Page
+from refusal import refuses
 from shell import microexpr
 
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
@@ -108,7 +111,7 @@ def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):
 def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_path, monkeypatch):
     result, out = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
-    monkeypatch.setattr(study.engine, "latency", lambda *_: pytest.fail("it measured"))
+    monkeypatch.setattr(study.learners, "latency", lambda *_: pytest.fail("it measured"))
     report = (out / "report.html").read_bytes()
     again = run_study(small_study(), database, out)
     folds = len(finished[2]) + len(finished[3])
@@ -365,10 +368,10 @@ def test_a_grid_may_vary_single_factors():
 
 def test_everything_is_checked_before_anything_runs(database, tmp_path):
     wrong = small_study(grid={"sampling": ["af", "image"]})
-    with pytest.raises(Exception, match="is for precomputed images"):
+    with refuses("E450", "sampling image"):
         run_study(wrong, database, tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
-    with pytest.raises(ConfigError, match="unknown model"):
+    with refuses("E103", "model 'majorty'", "'majority'", kind=ConfigError):
         study.planned(small_study(baselines=["majorty"]), Workspace(Options({"manifest": database})))
 
 
@@ -419,7 +422,7 @@ def test_the_papers_study_is_counted_without_training(rows):
     assert {(row["val"], row["test"]) for row in cells if row["sampling"] == "af"} == {(26, 28)}
     assert {row["size"] for row in cells if row["preprocessing"] == "m1"} == {"384x384x3"}
     assert {row["size"] for row in cells if row["preprocessing"] == "m2"} == {"224x224x1"}
-    assert {row["weights"] for row in cells} == {"not at hand"}
+    assert {row["weights"] for row in cells} == {"not available"}
     assert len({row["key"] for row in cells}) == 24
 
 
@@ -481,5 +484,5 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
 
 
 def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
-    with held(tmp_path), pytest.raises(StoreError, match="another run works in"):
+    with held(tmp_path), refuses("E610", tmp_path, kind=StoreError):
         run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)

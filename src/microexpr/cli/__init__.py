@@ -22,7 +22,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (running.studies, running.study, running.run, running.fit, tuning.tune, judging.check, judging.compare):
+for command in (
+    running.studies, running.study, running.run, running.fit, tuning.tune, judging.check, judging.compare,
+    running.explain,
+):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")

@@ -155,7 +155,7 @@ def _set(labels: str | None) -> str | dict[str, str] | None:
     """Return --labels as a name or, where it is written as in a study file, as a mapping."""
     if labels is None or not labels.startswith("{"):
         return labels
-    from microexpr.config.study import parse_setting
+    from microexpr.config.loading import parse_setting
     from microexpr.core.errors import UsageError
 
     found = parse_setting(f"labels={labels}")[1]

@@ -54,7 +54,7 @@ ExperimentArgument = Annotated[
 
 def values(settings: list[str] | None) -> dict[str, Any]:
     """Return --set as dotted keys and values; raises ConfigError."""
-    from microexpr.config.study import parse_setting
+    from microexpr.config.loading import parse_setting
 
     return dict(map(parse_setting, settings or []))
 

@@ -111,6 +111,14 @@ def studies(
         show.studies(list(found.values()))
 
 
+def explain(code: Annotated[str, typer.Argument(help="Code of an error, such as E101.", metavar="CODE")]) -> None:
+    """Explain the code of an error: the reason and how to fix it."""
+    from microexpr import api
+
+    found = api.explain_code(code)
+    typer.echo(f"{found.reason}\n{found.fix}")
+
+
 def run(
     file: ExperimentArgument,
     data: DataOption,
@@ -128,7 +136,8 @@ def run(
 ) -> None:
     """Run one experiment and write its report; --json prints its scores, of several seeds those of each."""
     from microexpr import api
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     experiment = load(Experiment, file, options.values(settings))
     finished = api.run_experiment(
@@ -165,7 +174,8 @@ def fit(
 ) -> None:
     """Train on all clips and keep the model with its card."""
     from microexpr import api
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     experiment = load(Experiment, file, options.values(settings))
     model = api.fit(

@@ -43,7 +43,8 @@ def tune(
 ) -> None:
     """Search parameters inside the training subjects, test what was found on the others; start it twice to share."""
     from microexpr import api
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     experiment = load(Experiment, file, options.values(settings))
     finished = api.tune_experiment(

@@ -16,25 +16,40 @@ class Explanation(NamedTuple):
 # E1: the command line, study files, components and their parameters.
 COMMAND: Mapping[str, Explanation] = {
     "E101": Explanation(
-        "A file that was named does not exist, cannot be read or is not valid TOML.",
-        "Correct the path or the file; the message says which line. `microexpr studies` lists the files that come with "
-        "microexpr.",
+        "A file that was named does not exist.",
+        "Correct the path; `microexpr studies` lists the study files that come with microexpr.",
     ),
     "E102": Explanation(
-        "A study file has a key that is not known, or a value of the wrong type or out of range.",
-        "Correct the key or value that the message names; it suggests the nearest known one.",
+        "A study file has an unknown key, or a value of the wrong type or out of range.",
+        "Correct the keys and values that the message lists; it suggests the nearest known key.",
     ),
     "E103": Explanation(
-        "No component of this kind has this name.",
-        "Use one of the names that the message lists, or register your own (CONTRIBUTING.md).",
+        "No component, label set or method has this name.",
+        "Use one of the names that the message lists, or register a component of your own (CONTRIBUTING.md).",
     ),
     "E104": Explanation(
         "A component does not take this parameter or value, or lacks one that it needs.",
-        "Use a parameter that the message lists; docs/components.md describes them.",
+        "Use the parameters that the message lists; docs/components.md describes them.",
     ),
     "E105": Explanation(
         "An option of the command line was used wrongly.",
         "Correct the option that the message names; `--help` after the command lists all.",
+    ),
+    "E106": Explanation(
+        "A file cannot be read, or is not valid TOML.",
+        "Correct the file at the line that the message gives; check that it is UTF-8 text and may be read.",
+    ),
+    "E107": Explanation(
+        "A setting is not written as key=value, or its key leads into something that has no parts.",
+        "Write for example `--set training.epochs=2`, with a key of a study or experiment file.",
+    ),
+    "E108": Explanation(
+        "A study was given where an experiment is expected, or the other way round.",
+        "Use `microexpr study` for studies and `microexpr run` for experiments, as the message says.",
+    ),
+    "E109": Explanation(
+        "A score is neither a metric nor the mean of a metric over folds.",
+        "Write a metric, such as uf1, or its mean over folds, mean_of_folds(uf1).",
     ),
     "E110": Explanation(
         "A component has no parameter of this name.",
@@ -63,6 +78,98 @@ COMMAND: Mapping[str, Explanation] = {
     "E116": Explanation(
         "The folder for a synthetic database holds other files, or one of another spec.",
         "Name an empty or new folder, or the one of the same spec to finish it.",
+    ),
+    "E120": Explanation(
+        "An axis of a study's grid, or a key of a method, is not something that cells may differ in.",
+        "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
+    ),
+    "E121": Explanation(
+        "Two cells of a study are the same experiment: an axis has no effect, or a level is listed twice.",
+        "Remove one of the two cells that the message names.",
+    ),
+    "E122": Explanation(
+        "An override of a study matches no cell, or would replace a component instead of setting its parameters.",
+        "Correct its `when` or its `set`, or remove the override.",
+    ),
+    "E123": Explanation(
+        "The leaderboard of a study does not fit the study's methods.",
+        "Correct the setting that the message names: methods, names used twice, or the groups of a contrast.",
+    ),
+    "E124": Explanation(
+        "The metric of a leaderboard cannot be computed from confusion matrices, so it cannot be resampled.",
+        "Use uf1, uar, macro_f1 or accuracy.",
+    ),
+    "E125": Explanation(
+        "Methods that are to be compared or chosen among have no seed in common.",
+        "Give these methods at least one common seed.",
+    ),
+    "E126": Explanation(
+        "The explanations of a study list a name twice, or give parameters to the explainer auto.",
+        "List each name once; name an explainer to set its parameters.",
+    ),
+    "E127": Explanation(
+        "Databases of an experiment cannot be combined: one is listed twice, or they have no modality in common.",
+        "List each database once, and combine databases with a common modality.",
+    ),
+    "E128": Explanation(
+        "Corrections were turned off for a database whose reader makes none.",
+        "Leave `--no-corrections` out.",
+    ),
+    "E130": Explanation(
+        "The folder of a database is missing from the command, or one was given for a database that is not used.",
+        "Write `--data DIR` for one database, and `--data NAME=DIR` for each of several.",
+    ),
+    "E131": Explanation(
+        "Fewer than one process was requested.",
+        "Use 1 or more for `workers` and `jobs`.",
+    ),
+    "E132": Explanation(
+        "Predictions of several repeats were requested as one table, or a repeat that does not exist.",
+        "Select one repeat with `of_repeat`, or use `scores`, which averages over all of them.",
+    ),
+    "E133": Explanation(
+        "Class probabilities of results with different folds or test clips cannot be averaged.",
+        "Average results of the same protocol, seed and clips only.",
+    ),
+    "E134": Explanation(
+        "A model has no published weights.",
+        "Leave the model out of the list; it is trained from random weights.",
+    ),
+    "E140": Explanation(
+        "The search space of a tuning has a parameter that cannot be searched, has no effect or is listed twice.",
+        "Correct the parameter that the message names; docs/tuning.md describes search spaces.",
+    ),
+    "E141": Explanation(
+        "There is nothing to search: the file has no search space, and the model has none of the paper's parameters.",
+        "Add [tuning.space] to the file, as in the example that the message gives.",
+    ),
+    "E142": Explanation(
+        "A tuning was started with fewer than one trial.",
+        "Use 1 or more for `--trials`.",
+    ),
+    "E143": Explanation(
+        "A Python package that tuning needs is not installed.",
+        "Install the package that the message names with pip.",
+    ),
+    "E144": Explanation(
+        "The storage of trials is not the URL of a database.",
+        "Write for example sqlite:///trials.db, or leave `--storage` out to keep the trials in a file of `--out`.",
+    ),
+    "E145": Explanation(
+        "A tuning needs a protocol that tests every clip once.",
+        "Set the protocol's `repeats` to 1.",
+    ),
+    "E150": Explanation(
+        "A file of folds does not exist or cannot be read.",
+        "Name a folds.json, or the folder results/KEY of a run that has one.",
+    ),
+    "E151": Explanation(
+        "A file of folds is not in the format of folds.json.",
+        "Correct the place that the message names; the format is described at the top of microexpr/core/folds.py.",
+    ),
+    "E152": Explanation(
+        "A file of folds contradicts itself: a clip or a name occurs where it must not.",
+        "Correct the fold and clip that the message names.",
     ),
 }
 
@@ -209,9 +316,85 @@ METHODS: Mapping[str, Explanation] = {
         "Use an explainer that the message suggests; occlusion works for every model on images.",
     ),
     "E419": Explanation(
-        "A sampling, representation or preprocessing needs a sequence of frames, but the clip is a precomputed image "
-        "without time.",
+        "A sampling, representation or preprocessing needs a sequence of frames, but the clip is a precomputed "
+        "image without time.",
         'Set sampling = "image" and representation = "pixels", with a model for images.',
+    ),
+    "E450": Explanation(
+        "A sampling gives no clip the frames that it needs, for example the apex of clips without a coded apex.",
+        "Choose another sampling.",
+    ),
+    "E451": Explanation(
+        "A clip does not have the frames that the sampling needs.",
+        "Choose a sampling that does not need them, or leave the clip out with `--skip-invalid`.",
+    ),
+    "E452": Explanation(
+        "A representation needs more frames than the sampling gives.",
+        "Choose a sampling with more frames, or another representation.",
+    ),
+    "E453": Explanation(
+        "A representation needs frames over time, but these clips are single precomputed images.",
+        "Use representation pixels with a model for images; state what the channels of optical-flow images hold.",
+    ),
+    "E454": Explanation(
+        "A preprocessing works on no clip of the database.",
+        "Look at the frames of the named clip, or choose a preprocessing without face detection (m1, as_is).",
+    ),
+    "E455": Explanation(
+        "The study file requests colour, but the images or the views have none.",
+        "Remove the request for colour, or choose a modality or preprocessing in colour.",
+    ),
+    "E456": Explanation(
+        "A training setting applies only to networks, but the model is fitted once.",
+        "Remove the setting that the message names, or choose a network.",
+    ),
+    "E457": Explanation(
+        "A sampling gives views of several lengths, but the representation needs views of one length.",
+        "Choose a representation of one length, such as tim or dynamic_image, or a sampling of a fixed length.",
+    ),
+    "E458": Explanation(
+        "No clip has values for an auxiliary target.",
+        "Leave the target out, or choose a database whose table codes action units.",
+    ),
+    "E459": Explanation(
+        "In the training clips of a fold, an auxiliary target has the same value everywhere.",
+        "Choose other action units, or leave the target out.",
+    ),
+    "E460": Explanation(
+        "The database does not have the modality that the experiment names.",
+        "Use one of the modalities that the message lists.",
+    ),
+    "E461": Explanation(
+        "A preprocessing requires uncropped frames, but the database's owners cropped the frames of this folder.",
+        "Point `--data` at the uncropped frames, or accept cropped ones with `--allow-cropped`.",
+    ),
+    "E462": Explanation(
+        "None of a study's methods fits the data.",
+        "Look at the reason for each method that the message lists.",
+    ),
+    "E463": Explanation(
+        "A fold has too few training subjects for a validation set.",
+        "Train a fixed number of epochs with one loss (training.patience = 0), or use another protocol.",
+    ),
+    "E464": Explanation(
+        "More training clips or subjects were requested than a fold has.",
+        "Request fewer, or all of them.",
+    ),
+    "E465": Explanation(
+        "The label set keeps no clip of the database.",
+        "Choose a label set for this database, or map its emotions with a table of labels.",
+    ),
+    "E466": Explanation(
+        "The test clips do not allow the requested confidence interval.",
+        "Test on more subjects or clips, or change the bootstrap setting that the message names.",
+    ),
+    "E467": Explanation(
+        "The database has faults that prevent a run.",
+        "Fix the faults that the message lists; `microexpr data check` lists all of them.",
+    ),
+    "E468": Explanation(
+        "Some clips have faults.",
+        "Fix the faults that the message lists, or run without these clips with `--skip-invalid`.",
     ),
 }
 
@@ -278,12 +461,44 @@ WEIGHTS: Mapping[str, Explanation] = {
 # E6: results, caches and checkpoints on disk.
 STORE: Mapping[str, Explanation] = {
     "E601": Explanation(
-        "Results cannot be written to a folder or read from it.",
-        "Choose another folder, or remove what the message names.",
+        "Results cannot be written to a file or folder.",
+        "Check permissions and disk space, or choose another folder for `--out`.",
     ),
     "E602": Explanation(
         "The results were written by another version of microexpr, in another format.",
         "Choose another `--out` to train again, or read the results with the version that wrote them.",
+    ),
+    "E603": Explanation(
+        "The output folder holds results of other data or of another experiment.",
+        "Choose another folder for `--out`, or remove the results that the message names.",
+    ),
+    "E604": Explanation(
+        "The output folder holds results of other folds than the experiment has now.",
+        "Choose another folder for `--out`, or remove the results that the message names.",
+    ),
+    "E605": Explanation(
+        "A stored file is damaged.",
+        "Remove the file that the message names; the next run creates it again.",
+    ),
+    "E606": Explanation(
+        "A folder holds no fitted model.",
+        "Name the `--out` of a `microexpr fit`, or fit a model there.",
+    ),
+    "E607": Explanation(
+        "The storage of tuning trials cannot be used or stopped responding.",
+        "Check that the database or folder can be written; the same command continues where it stopped.",
+    ),
+    "E608": Explanation(
+        "The storage of tuning trials holds a different search under the same name.",
+        "Choose another `--out` or `--storage`, or rename the experiment.",
+    ),
+    "E609": Explanation(
+        "Stored results of one repeat test a clip twice.",
+        "Remove the results that the message names and run again.",
+    ),
+    "E610": Explanation(
+        "Another run is using the output folder.",
+        "Wait until it ends, or choose another folder for `--out`.",
     ),
     "E650": Explanation(
         "A checkpoint cannot be read.",
@@ -308,6 +523,22 @@ TRAINING: Mapping[str, Explanation] = {
     "E703": Explanation(
         "The loss became infinite or not a number.",
         'Set a smaller training.learning_rate, or training.precision = "float32".',
+    ),
+    "E720": Explanation(
+        "No experiment of a study could be trained.",
+        "Change the setting that the message names.",
+    ),
+    "E721": Explanation(
+        "No trial of a tuning could be trained.",
+        "Look at the reason that the message gives, and change the search space or the experiment.",
+    ),
+    "E722": Explanation(
+        "A trial repeats values that could not be trained.",
+        "Nothing needs to be done: the search goes on with other values.",
+    ),
+    "E723": Explanation(
+        "A search has too few subjects for its inner folds.",
+        'Set tuning.inner lower, or tuning.groups higher or to "folds".',
     ),
 }
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from microexpr.config.study import Training
+from microexpr.config.settings import Training
 from microexpr.core.interfaces import Augmentation, FitsStatistics, FrozenBackbone, LossFn, Output, ViewSpec
 from microexpr.core.progress import Progress, Silent
 from microexpr.learning.training import Task as Task

@@ -8,8 +8,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any, NamedTuple
 
 from microexpr.audit.checks import copies
-from microexpr.config.settings import metric_of
-from microexpr.config.study import Training
+from microexpr.config.settings import Training, metric_of
 from microexpr.core import interfaces as contracts
 from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report import factorial

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from microexpr.audit.comparison import Compared, settings, surroundings, titles
-from microexpr.config.study import rng_for
 from microexpr.core.confusion import confusion_matrix, present
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.influence import influence

@@ -15,7 +15,7 @@ from microexpr.core import image as ops
 from microexpr.core.interfaces import ClipSource
 from microexpr.data.composite import Joined
 from microexpr.report.factorial import short
-from microexpr.runs.study import Cell, StudyResult, shown
+from microexpr.runs.study import Cell, StudyResult, input_label
 
 SIDE = 96
 """Pixels of each small picture."""
@@ -32,7 +32,7 @@ def examples(result: StudyResult) -> list[dict[str, Any]]:
     drawn: dict[tuple[str, str], Cell] = {}
     for cell in result.cells:
         if made_up(cell.plan.data.dataset) and _looked_at(cell):
-            drawn.setdefault((shown(cell.plan, result.cells[0].plan), cell.experiment.sampling.label), cell)
+            drawn.setdefault((input_label(cell.plan, result.cells[0].plan), cell.experiment.sampling.label), cell)
     strips = [_strip(result, cell) for cell in drawn.values()]
     if len({what for what, _ in drawn}) <= MANY:
         return strips

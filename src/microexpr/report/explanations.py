@@ -14,7 +14,7 @@ from microexpr.report.figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
-from microexpr.runs.explain import ALIKE, REGIONS, Explained, Shown, pictures
+from microexpr.runs.explain import INSENSITIVE, REGIONS, Explained, ExplainedClip, overlays
 from microexpr.runs.study import StudyResult
 
 COARSE = 4
@@ -29,11 +29,11 @@ def explanations(result: StudyResult) -> dict[str, Any]:
     if not result.explained:
         return {}
     return {
-        "threshold": ALIKE,
+        "threshold": INSENSITIVE,
         "seeds": result.study.explanations.seeds,
         "per_class": result.study.explanations.clips,
         "folds": max(len(each.folds) for each in result.explained),
-        "bar": base64.b64encode(pictures.png(pictures.bar())).decode(),
+        "bar": base64.b64encode(overlays.png(overlays.bar())).decode(),
         "rows": [_row(each) for each in result.explained],
     }
 
@@ -72,7 +72,7 @@ def _mean(by_clip: pd.Series[float]) -> float | None:
     return float(by_clip.mean()) if len(by_clip) else None
 
 
-def _shown(found: Explained, each: Shown, *, drawn: bool) -> dict[str, Any]:
+def _shown(found: Explained, each: ExplainedClip, *, drawn: bool) -> dict[str, Any]:
     classes = found.plan.data.labels.classes
     return {
         "clip": each.clip,
@@ -83,7 +83,7 @@ def _shown(found: Explained, each: Shown, *, drawn: bool) -> dict[str, Any]:
         "strongest": each.strongest,
         "to_random": each.to_random,
         "panels": list(each.titles if drawn else each.titles[-1:]),
-        "jpeg_base64": base64.b64encode(pictures.jpeg(each.overlaid if drawn else each.alone)).decode(),
+        "jpeg_base64": base64.b64encode(overlays.jpeg(each.overlaid if drawn else each.alone)).decode(),
     }
 
 
@@ -277,4 +277,4 @@ def caption(row: Mapping[str, Any], each: Mapping[str, Any]) -> str:
 
 
 def _alike(each: Mapping[str, Any]) -> str:
-    return ", about the same map" if each["to_random"] >= ALIKE else ""
+    return ", about the same map" if each["to_random"] >= INSENSITIVE else ""

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from microexpr.config.component import titles
+from microexpr.config.component import Component, titles
 from microexpr.config.experiment import SIZES
-from microexpr.config.study import COMPARED, METHODS, Component, rng_for
+from microexpr.config.study import COMPARED, METHODS
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.factors import Factorial, factorial
 from microexpr.evaluation.statistics.paired import Predictions, align

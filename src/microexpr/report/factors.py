@@ -33,7 +33,7 @@ def factor_figures(reading: Reading) -> list[Plot | None]:
 def _told(reading: Reading) -> str:
     metadata = reading.part("factors")
     level = number(metadata.get("level"))
-    shown = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', facts)}."
+    shown = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', metadata)}."
     averaged = " and ".join(metadata.get("averaged") or [])
     return f"Differences of mean {metadata.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
 

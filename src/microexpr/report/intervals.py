@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from microexpr.config.study import Bootstrap, rng_for
+from microexpr.config.settings import Bootstrap
 from microexpr.core import interfaces as contracts
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import METHODS, BootstrapInterval, Method, bootstrap
 
 INSTEAD: Method = "expanded"

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from microexpr.config.component import titles
-from microexpr.config.study import METHODS, Leaderboard, rng_for
+from microexpr.config.settings import Leaderboard
+from microexpr.config.study import METHODS
 from microexpr.core import interfaces as contracts
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import by_database, confusion_metric, score
 from microexpr.evaluation.statistics.choosing import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.methods import (

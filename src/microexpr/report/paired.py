@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from microexpr.config.study import rng_for
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import METHODS
 from microexpr.evaluation.statistics.comparison import Comparison, compare, with_family
 from microexpr.evaluation.statistics.paired import Predictions

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from microexpr.audit.checks import Stored, findings
-from microexpr.config.study import Component, rng_for
+from microexpr.config.component import Component
 from microexpr.core import interfaces as contracts
 from microexpr.core.clip import Clip
 from microexpr.core.confusion import present
 from microexpr.core.environment import environment, together
 from microexpr.core.folds import stored as divided
+from microexpr.core.randomness import rng_for
 from microexpr.data.dataset_stats import census
 from microexpr.evaluation.statistics.guessing import guesses
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
@@ -29,7 +30,7 @@ from microexpr.report.methods import leaderboard
 from microexpr.report.nested import nested
 from microexpr.report.paired import paired
 from microexpr.runs.plan import Plan
-from microexpr.runs.study import Cell, StudyResult, shown
+from microexpr.runs.study import Cell, StudyResult, input_label
 
 FORMAT = 2
 GUESSES = 2000
@@ -152,7 +153,7 @@ def _protocol(plan: Plan) -> dict[str, Any]:
 def _preprocessing(result: StudyResult) -> dict[str, Any]:
     first, described = result.cells[0].plan, {}
     for cell in result.cells:
-        label, component = shown(cell.plan, first), cell.experiment.preprocessing
+        label, component = input_label(cell.plan, first), cell.experiment.preprocessing
         measured = result.face_centrings[label]
         described[label] = {
             "label": label.replace(component.label, factorial.short(result, cell, "preprocessing"), 1),

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from microexpr.config.study import Study, rng_for
+from microexpr.config.study import Study
 from microexpr.core import interfaces as contracts
 from microexpr.core.confusion import confusion_matrix, present
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare

@@ -12,7 +12,9 @@ import torch
 
 from conftest import recipe
 from microexpr import run_study
-from microexpr.config.study import Study, Training, parse
+from microexpr.config.loading import parse
+from microexpr.config.settings import Training
+from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from microexpr.components.datasets._example import xls, xlsx
 from microexpr.components.datasets.casme3 import Casme3
+from microexpr.config.experiment import Experiment
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import Experiment, Study, load
+from microexpr.config.study import Study, load
 from microexpr.core.clip import ActionUnit
 from microexpr.core.errors import ConfigError, DataError, Fault, FrameError, IncompatibleError
 from microexpr.core.interfaces import Modality, datasets

@@ -18,7 +18,8 @@ from microexpr.components.datasets.samm import Samm
 from microexpr.components.datasets.smic import Smic
 from microexpr.components.datasets.synthetic import ClipPlan, SyntheticSpec, plan
 from microexpr.components.datasets.synthetic.writing import table
-from microexpr.config.study import Experiment, Study
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.labels import LABEL_SETS, VOCABULARY, clip_table, label_set
 from shell import microexpr

@@ -10,7 +10,7 @@ import pytest
 from conftest import recipe
 from films import FPS, Film, clip
 from microexpr.components.preprocessing.magnify import EulerianMagnification, _collapsed, _pyramid
-from microexpr.config.study import Component
+from microexpr.config.component import Component
 from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError
