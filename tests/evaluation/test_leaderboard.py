@@ -22,19 +22,21 @@ from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics, protocols
 from microexpr.evaluation.statistics.bootstrap import resample_sums
-from microexpr.evaluation.statistics.choosing import choose, chosen_rows
 from microexpr.evaluation.statistics.comparison import compare
-from microexpr.evaluation.statistics.methods import Clips, contrast, standings, with_family
+from microexpr.evaluation.statistics.methods import Clips, contrast, standings
+from microexpr.evaluation.statistics.multiplicity import with_family
+from microexpr.evaluation.statistics.nested_choice import choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.evaluation.statistics.paired_permutation import paired_permutation
 from microexpr.evaluation.statistics.permutation import permutation_null, permutation_nulls
 from microexpr.evaluation.statistics.power import precision
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.evaluation.statistics.swapping import swap_test
 from microexpr.report import write_report
 from microexpr.report.leaderboard import board as board_table
 from microexpr.report.methods import leaderboard
 from microexpr.report.methods_words import sentences
 from microexpr.report.reading import Reading
+from refusal import refuses
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 
@@ -78,30 +80,30 @@ def test_a_choice_that_was_worked_out_by_hand():
     }  # fmt: skip
 
 
-def simulated(rng, subjects=13, groups=4, k=3):
+def simulated(rng, subjects=13, groups=4, num_classes=3):
     """Return three methods' predictions under pairs of groups, and the groups."""
     table = pd.DataFrame(
         [
-            (f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(k)))
+            (f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(num_classes)))
             for p in range(subjects)
             for c in range(rng.integers(1, 5))
         ],
         columns=["key", "subject", "label"],
     )
-    table.loc[: k - 1, "label"] = range(k)
+    table.loc[: num_classes - 1, "label"] = range(num_classes)
     folds = list(protocols.build("group_pairs", {"groups": groups})(table, np.random.default_rng(1)))
     made = {}
     for name in ("one", "two", "three"):
         parts = []
         for fold in folds:
             rows = table.iloc[fold.test]
-            guess = np.where(rng.random(len(rows)) < 0.5, rows["label"], rng.integers(k, size=len(rows)))
+            guess = np.where(rng.random(len(rows)) < 0.5, rows["label"], rng.integers(num_classes, size=len(rows)))
             parts.append(rows.rename(columns={"key": "clip", "label": "y_true"}).assign(fold=fold.name, y_pred=guess))
         made[name] = pd.concat(parts, ignore_index=True)
     return made
 
 
-def straight(tables, subject, k):
+def straight(tables, subject, num_classes):
     """Choose for one subject by the definition, clip by clip."""
     first = next(iter(tables.values()))
     mine = {fold for fold, rows in first.groupby("fold") if subject in set(rows["subject"])}
@@ -114,8 +116,8 @@ def straight(tables, subject, k):
         assert rows["clip"].is_unique
         assert set(rows["subject"]) == set(first["subject"]) - group
         y_true = rows["y_true"].to_numpy(int)
-        over = np.isin(np.arange(k), y_true)
-        scores[name] = UF1(y_true, rows["y_pred"].to_numpy(int), np.eye(k)[y_true], over)
+        averaged_classes = np.isin(np.arange(num_classes), y_true)
+        scores[name] = UF1(y_true, rows["y_pred"].to_numpy(int), np.eye(num_classes)[y_true], averaged_classes)
     return max(scores, key=scores.get), scores, group
 
 
@@ -160,42 +162,42 @@ def test_of_equals_the_first_is_chosen():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: {"one": t["moody"]}, "nothing to choose among: 1 method could"),
-        (lambda t: t | {"steady": t["steady"].iloc[1:]}, "not judged by the same folds"),
+        (lambda t: {"one": t["moody"]}, "1 method"),
+        (lambda t: t | {"steady": t["steady"].iloc[1:]}, "same folds"),
         (lambda t: {name: table[table["fold"].isin(["a-b", "c-d"])] for name, table in t.items()}, None),
         (lambda t: {name: table.assign(fold=table["fold"].str[0]) for name, table in t.items()}, "more than once"),
         (
             lambda t: {name: table.assign(fold=table["subject"]) for name, table in t.items()},
-            "test clips of others never",
+            "never",
         ),
     ],
 )
 def test_folds_that_no_choice_can_rest_on_are_refused(change, message):
     if message is None:  # two folds: the partner of a is in a's group, and nobody is left to judge
         message = "never"
-    with pytest.raises(ConfigError, match=message):
+    with refuses("E817", message, kind=ConfigError):
         choose(ACCURACY, change(by_hand()), 2)
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------
-def material(rng, subjects=5, clips=6, k=3, methods=3, seeds=2):
+def material(rng, subjects=5, clips=6, num_classes=3, methods=3, seeds=2):
     who = np.repeat(np.arange(subjects), clips).astype(str)
-    y_true = rng.integers(k, size=who.size)
-    y_true[:k] = range(k)
+    y_true = rng.integers(num_classes, size=who.size)
+    y_true[:num_classes] = range(num_classes)
     made = [
         {
-            str(seed): np.where(rng.random(who.size) < 0.5, y_true, rng.integers(k, size=who.size))
+            str(seed): np.where(rng.random(who.size) < 0.5, y_true, rng.integers(num_classes, size=who.size))
             for seed in range(seeds)
         }
         for _ in range(methods)
     ]
-    return Clips(UF1, y_true, who, k, np.ones(k, bool)), made
+    return Clips(UF1, y_true, who, num_classes, np.ones(num_classes, bool)), made
 
 
 def plain(clips, guess, rows=None):
     rows = np.arange(clips.y_true.size) if rows is None else rows
     truth = clips.y_true[rows]
-    return UF1(truth, guess[rows], np.eye(clips.k)[truth], clips.over)
+    return UF1(truth, guess[rows], np.eye(clips.num_classes)[truth], clips.averaged_classes)
 
 
 def mean_score(clips, method, rows=None):
@@ -242,8 +244,8 @@ def test_resampled_means_are_those_of_the_subjects_clips():
         clips.y_true,
         rows,
         weights,
-        k=3,
-        over=clips.over,
+        num_classes=3,
+        averaged_classes=clips.averaged_classes,
         rng=np.random.default_rng(5),
         n=40,
         subjects=clips.subjects,
@@ -283,7 +285,7 @@ def test_an_interval_stands_around_the_mean_and_moves_with_nothing_else():
 def test_permuted_means_are_those_of_single_predictions():
     clips, methods = material(np.random.default_rng(4))
     rows = list(methods[0].values())
-    given = {"k": 3, "over": clips.over, "subjects": clips.subjects, "n": 500}
+    given = {"num_classes": 3, "averaged_classes": clips.averaged_classes, "subjects": clips.subjects, "n": 500}
     both = permutation_nulls(UF1, clips.y_true, rows, np.array([[1.0, 0], [0, 1.0], [0.5, 0.5]]),
                              rng=np.random.default_rng(0), **given)  # fmt: skip
     for at in (0, 1):
@@ -295,9 +297,11 @@ def test_permuted_means_are_those_of_single_predictions():
 
 def test_several_predictions_of_one_row_are_one_prediction():
     clips, (a, b, _) = material(np.random.default_rng(6))
-    given = {"k": 3, "over": clips.over, "subjects": clips.subjects}
+    given = {"num_classes": 3, "averaged_classes": clips.averaged_classes, "subjects": clips.subjects}
     flat, stacked = (a["0"], b["0"]), (a["0"][None], b["0"][None])
-    one, other = (swap_test(UF1, clips.y_true, *y, rng=np.random.default_rng(0), n=9, **given) for y in (flat, stacked))
+    one, other = (
+        paired_permutation(UF1, clips.y_true, *y, rng=np.random.default_rng(0), n=9, **given) for y in (flat, stacked)
+    )
     assert one == other
     assert precision(UF1, clips.y_true, *flat, **given) == precision(UF1, clips.y_true, *stacked, **given)
 
@@ -305,7 +309,7 @@ def test_several_predictions_of_one_row_are_one_prediction():
 def test_methods_without_a_seed_in_common_are_not_paired():
     clips, (a, b, _) = material(np.random.default_rng(0))
     later = {str(2 + int(seed)): guess for seed, guess in b.items()}
-    with pytest.raises(ConfigError, match="no seed in common"):
+    with refuses("E811", "0, 1", "2, 3", kind=ConfigError):
         contrast(clips, [a], [later], rng=np.random.default_rng(0))
 
 
@@ -355,7 +359,7 @@ def test_the_contrast_of_groups_errs_as_often_as_it_says_and_exchanging_methods_
         rng = np.random.default_rng([7, seed])
         clips, methods = grouped(rng)
         found = contrast(clips, methods[:3], methods[3:], rng=rng, n=400, permutations=399)
-        claims.append(found.told)
+        claims.append(found.significant)
         covered.append(found.low <= 0 <= found.high)
         if seed < 60:
             naive.append(one_by_one(clips, methods, rng) <= 0.05)
@@ -379,7 +383,7 @@ def test_a_mean_over_seeds_is_covered_and_its_comparison_claims_no_more_than_it_
             continue
         found = standings(clips, [first], rng=rng, n=400, permutations=9)[0]
         covered.append(found.low <= truth <= found.high)
-        claims.append(contrast(clips, [first], [second], rng=rng, n=100, permutations=399).told)
+        claims.append(contrast(clips, [first], [second], rng=rng, n=100, permutations=399).significant)
     assert 0.91 <= np.mean(covered) <= 0.985
     assert 0.02 <= np.mean(claims) <= 0.085
 
@@ -530,7 +534,7 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
     assert "this is the score that counts" in page
     assert "picked on the test subjects and is therefore too high by an unknown amount" in page
     assert "ready images" in page  # why a method was not run
-    assert "Method carries a difference" not in page
+    assert "Method has a significant effect" not in page
     assert done.summary["factors"] is None
 
 
@@ -583,7 +587,7 @@ def test_a_leaderboard_of_a_hold_out_speaks_of_trained_models(database, tmp_path
     said = " ".join(sentences(Reading(done.summary, {})))
     assert "these trained models" in said
     assert "Hold-out with one seed" in said
-    assert not re.search("method can be told|can be told to be|difference can be told", said)
+    assert not re.search("the difference is (not )?significant", said)
 
 
 def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(database, tmp_path):
@@ -648,10 +652,10 @@ def test_further_axes_make_a_row_of_each_setting(database, tmp_path):
 
 def test_a_choice_that_could_not_be_made_says_why(done):
     lost = leaderboard(type(done.result)(**{**done.result.__dict__, "judging": done.result.judging[:1]}))
-    assert "nothing to choose among: 1 method" in lost["choice"]["problem"]
+    assert "1 method could be evaluated" in lost["choice"]["problem"]
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
-    assert "No method could be chosen inside the training subjects: there is nothing to choose among" in said
+    assert "No method could be chosen inside the training subjects: there is nothing to choose from" in said
 
 
 def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr.config.study import Training
+from microexpr.config.settings import Training
 from microexpr.core.interfaces import Output, losses, models
 from microexpr.learning import learners, training
 from refusal import refuses

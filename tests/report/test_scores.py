@@ -118,10 +118,18 @@ def test_every_setting_reaches_the_interval(method, unit, stratified):
     table, settings = predictions(), Bootstrap(n=300, unit=unit, method=method, stratified=stratified, level=0.9)
     y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))
     expected = bootstrap(
-        metrics.build("macro_f1", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng_for(7, "bootstrap"),
-        n=300, subjects=table["subject"].to_numpy() if unit == "subject" else None, level=0.9, method=method,
+        metrics.build("macro_f1", {}),
+        y_true,
+        y_pred,
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
+        rng=rng_for(7, "bootstrap"),
+        n=300,
+        subjects=table["subject"].to_numpy() if unit == "subject" else None,
+        level=0.9,
+        method=method,
         stratified=stratified,
-    )  # fmt: skip
+    )
     assert interval(table, 3, settings, 7) == expected
 
 
@@ -191,9 +199,13 @@ def test_classes_databases_and_subjects_are_those_of_the_predictions(one):
     assert [row["database"] for row in detail["databases"]] == ["first", "second", "third"]
     y_true = table["y_true"].to_numpy(int)
     left = influence(
-        metrics.build("macro_f1", {}), y_true, table["y_pred"].to_numpy(int), table["subject"].to_numpy(), k=3,
-        over=present(y_true, 3),
-    )  # fmt: skip
+        metrics.build("macro_f1", {}),
+        y_true,
+        table["y_pred"].to_numpy(int),
+        table["subject"].to_numpy(),
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
+    )
     assert {row["subject"]: row["without"] for row in detail["subjects"]} == {each.subject: each.score for each in left}
     assert (detail["role"], detail["problem"]) == ("", None)
 
@@ -289,7 +301,12 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
     guesses = np.stack([views.filter(regex="^p_").to_numpy().argmax(1) for views in tested])
     y_true = tested[0]["y_true"].to_numpy(int)
     found = split_seeds(
-        metrics.build("macro_f1", {}), y_true, guesses, tested[0]["subject"].to_numpy(str), k=3, over=present(y_true, 3)
+        metrics.build("macro_f1", {}),
+        y_true,
+        guesses,
+        tested[0]["subject"].to_numpy(str),
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
     )
     for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
         assert row[name] == pytest.approx(getattr(found, name)), name

@@ -100,9 +100,18 @@ def curves_of(chances, **options):
     y, guesses, who = simulated(chances, **options)
     sizes = {word: float(word) for word in ("10", "20", "40", "80")}
     return size_curves(
-        metrics.build("accuracy", {}), y, guesses, curve_cells(), "train clips", sizes, k=3, over=np.ones(3, bool),
-        subjects=who, rng=np.random.default_rng(1), n=800,
-    )  # fmt: skip
+        metrics.build("accuracy", {}),
+        y,
+        guesses,
+        curve_cells(),
+        "train clips",
+        sizes,
+        num_classes=3,
+        averaged_classes=np.ones(3, bool),
+        subjects=who,
+        rng=np.random.default_rng(1),
+        n=800,
+    )
 
 
 def test_a_crossing_lies_where_the_lines_meet_over_the_logarithm():
@@ -207,8 +216,8 @@ def test_one_size_makes_no_curve():
     cells = [{"colour": level, "train clips": "10"} for level in "ab"]
     with pytest.raises(ConfigError, match="two sizes or more"):
         size_curves(
-            metrics.build("accuracy", {}), y, guesses, cells, "train clips", {"10": 10.0}, k=3,
-            over=np.ones(3, bool), subjects=who, rng=np.random.default_rng(0),
+            metrics.build("accuracy", {}), y, guesses, cells, "train clips", {"10": 10.0}, num_classes=3,
+            averaged_classes=np.ones(3, bool), subjects=who, rng=np.random.default_rng(0),
         )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def compare(
     found = api.compare_all(results, metric=metric, unit=unit, out=out, command=options.command())
     if json:
         caveats = [caveat._asdict() for caveat in found.caveats]
-        told = [dataclasses.asdict(one) | {"told": one.told, "caveats": caveats} for one in found.comparisons]
+        told = [dataclasses.asdict(one) | {"told": one.significant, "caveats": caveats} for one in found.comparisons]
         show.as_json(told if len(told) > 1 else told[0])
         return
     if len(found.comparisons) > 1:

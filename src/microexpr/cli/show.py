@@ -364,11 +364,11 @@ def comparisons(found: Compared) -> None:
             for letter, one in zip(letters[1:], found.comparisons, strict=True)
         ]
     )
-    told = [f"A - {letter}" for letter, one in zip(letters[1:], found.comparisons, strict=True) if one.told]
+    told = [f"A - {letter}" for letter, one in zip(letters[1:], found.comparisons, strict=True) if one.significant]
     for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.notes):
         mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.notes]
         _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
-    said = together([one.trained for one in found.comparisons]).verdict(told=bool(told))
+    said = together([one.trained for one in found.comparisons]).verdict(significant=bool(told))
     typer.echo(f"{said}: {', '.join(told)}" if told else said)
 
 

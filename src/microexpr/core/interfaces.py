@@ -316,7 +316,7 @@ class EvalProtocol(Protocol):
 
 @runtime_checkable
 class Metric(Protocol):
-    """Score predictions; `over` are the classes averaged, fixed by the point estimate so that resamples keep them.
+    """Score predictions over `averaged_classes`, those of the point estimate, so that resamples average the same ones.
 
     The first line of its docstring is the formula, which the report prints.
     """
@@ -331,7 +331,7 @@ class Metric(Protocol):
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float: ...
 
 
@@ -340,7 +340,7 @@ class ConfusionMetric(Protocol):
     """A metric that needs no more than confusion matrices; intervals and tests score thousands of them at once."""
 
     def of_confusion(
-        self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices (rows: true class)."""
 

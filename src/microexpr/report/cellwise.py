@@ -162,8 +162,8 @@ def _subjects(predictions: pd.DataFrame, classes: tuple[str, ...]) -> tuple[list
             y_true,
             predictions["y_pred"].to_numpy(int),
             predictions["subject"].to_numpy(),
-            k=len(classes),
-            over=present(y_true, len(classes)),
+            num_classes=len(classes),
+            averaged_classes=present(y_true, len(classes)),
         )
     except ConfigError as error:
         return rows, str(error)

@@ -62,8 +62,8 @@ def _result(found: Compared, at: int) -> dict[str, Any]:
         {name: confusion_metric(name) for name in dict.fromkeys((first.metric, *SCORES))},
         given.y_true,
         given.y_pred,
-        k=k,
-        over=present(given.y_true, k),
+        num_classes=k,
+        averaged_classes=present(given.y_true, k),
         rng=rng_for(each.experiment.seed, "bootstrap"),
         n=first.resamples,
         subjects=given.subjects if first.unit == "subject" else None,
@@ -108,8 +108,8 @@ def _influence(found: Compared, at: int) -> dict[str, Any]:
             first.y_true,
             first.y_pred,
             first.subjects,
-            k=k,
-            over=present(first.y_true, k),
+            num_classes=k,
+            averaged_classes=present(first.y_true, k),
             against=other.y_pred,
         )
     except ConfigError as error:

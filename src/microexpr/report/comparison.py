@@ -299,7 +299,7 @@ def _verdict(pair: Pair, score: str) -> str:
     least, unit = number(row.get("detectable")), row["unit"]
     p = f"p {shown(corrected(row), 'p')}{', corrected' if number(row.get('p_holm')) is not None else ''}"
     found = "" if pair.told else ", which is no proof that there is none"
-    told = pair.trained.verdict(told=pair.told)
+    told = pair.trained.verdict(significant=pair.told)
     said = f"{pair.label}: {score} {difference(row)}; swapped {unit} by {unit}, {p}: {told}{found}."
     if least is None:
         return said

@@ -102,7 +102,7 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
         p = corrected(pair.row)
         _beside(axes, at, difference(pair.row) + ("" if p is None else f" · p {shown(p, 'p')}"))
     _rows(axes, drawn, ahead, score)
-    filled = together([pair.trained for pair in drawn]).verdict(told=True)
+    filled = together([pair.trained for pair in drawn]).verdict(significant=True)
     notes += [f"Filled: {filled}{', p corrected by Holm' if _several(drawn) else ''}."]
     if any(number(pair.row.get("detectable")) is not None for pair in drawn):
         share = power([pair.row for pair in drawn])

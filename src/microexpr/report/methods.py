@@ -18,16 +18,15 @@ from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import by_database, confusion_metric, score
-from microexpr.evaluation.statistics.choosing import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.methods import (
     Clips,
     Difference,
-    Guesses,
-    against,
+    SeedPredictions,
     contrast,
     standings,
-    with_family,
 )
+from microexpr.evaluation.statistics.multiplicity import with_family
+from microexpr.evaluation.statistics.nested_choice import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.power import POWER
 from microexpr.report import factorial
@@ -209,7 +208,7 @@ def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _guesses(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[Guesses]]:
+def _guesses(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[SeedPredictions]]:
     tables = {
         f"{entry.label} {seed}": cell.result.predictions() for entry in entries for seed, cell in entry.cells.items()
     }
@@ -230,14 +229,14 @@ def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
     for row, guess in others:
         try:
             rng = board.rng(f"paired/{row['label']}")
-            made.append((row, against(clips, guess, reference, rng=rng, **board.settings)))
+            made.append((row, contrast(clips, [guess], [reference], rng=rng, **board.settings)))
         except ConfigError as error:  # a seed that could not be trained, say: the others can be compared
             row["problem"] = str(error)
     for (row, _), difference in zip(made, with_family([each for _, each in made]), strict=True):
         row["paired"] = _told(difference)
 
 
-def _standings(board: _Board, clips: Clips, guesses: Sequence[Guesses], role: str) -> list[dict[str, Any]]:
+def _standings(board: _Board, clips: Clips, guesses: Sequence[SeedPredictions], role: str) -> list[dict[str, Any]]:
     settings = board.settings | {"permutations": PERMUTATIONS}
     found = standings(clips, guesses, rng=board.rng(role), **settings)
     claim = 1 - settings["level"] + 1e-12
@@ -252,7 +251,7 @@ def _standings(board: _Board, clips: Clips, guesses: Sequence[Guesses], role: st
 
 
 def _told(found: Difference) -> dict[str, Any]:
-    return asdict(found) | {"told": found.told}
+    return asdict(found) | {"told": found.significant}
 
 
 # --- choice -----------------------------------------------------------------------------------------------------------
@@ -314,9 +313,9 @@ def _chosen(board: _Board, judged: Mapping[str, pd.DataFrame]) -> dict[str, Any]
     reference = board.usual.get(board.asked.reference or "")
     cell = reference.cells.get(seeds[0]) if reference else None
     clips, made = board.aligned({CHOICE: first} | ({"reference": cell.result.predictions()} if cell else {}))
-    mine: Guesses = {"": made[CHOICE]}
+    mine: SeedPredictions = {"": made[CHOICE]}
     paired = (
-        _told(against(clips, mine, {"": made["reference"]}, rng=board.rng("choice/paired"), **board.settings))
+        _told(contrast(clips, [mine], [{"": made["reference"]}], rng=board.rng("choice/paired"), **board.settings))
         if cell
         else None
     )

@@ -87,7 +87,7 @@ def _than(reading: Reading, row: Mapping[str, Any]) -> str:
         return f"It predicts as {against} does, so that the two do not differ."
     trained = _trained(reading)
     told = "the difference can be told" if paired["told"] else "no difference can be told"
-    told = trained.verdict(told=paired["told"]) if trained.holdout else told
+    told = trained.verdict(significant=paired["told"]) if trained.holdout else told
     value = shown(paired["value"], "change") + interval(paired, "low", "high", digits=3)
     return f"Against {against} that is {value}, p {shown(paired['p_value'], 'p')}: {told}."
 
@@ -171,7 +171,7 @@ def _contrast(reading: Reading) -> str:
     if found["problem"]:
         return f"{first} and {second} were not compared: {found['problem']}"
     value = shown(found["value"], "change") + interval(found, "low", "high", digits=3)
-    told = _trained(reading).verdict(told=found["told"], sides=len(mine) + len(others))
+    told = _trained(reading).verdict(significant=found["told"], sides=len(mine) + len(others))
     told += "" if found["told"] else ", which is no proof of none"
     said = (
         f"{first[:1].upper()}{first[1:]} ({many(len(mine), 'method')}, mean {_title(reading)} "

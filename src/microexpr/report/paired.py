@@ -8,7 +8,8 @@ from typing import Any
 from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import METHODS
-from microexpr.evaluation.statistics.comparison import Comparison, compare, with_family
+from microexpr.evaluation.statistics.comparison import Comparison, compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report import factorial
 from microexpr.runs.experiment import trained
@@ -27,7 +28,7 @@ def paired(result: StudyResult) -> list[dict[str, Any]]:
 def as_row(found: Comparison) -> dict[str, Any]:
     """Return a comparison in plain words and numbers, with how it was made."""
     return asdict(found) | {
-        "told": found.told,
+        "told": found.significant,
         "verdict": found.verdict,
         "interval": f"{100 * found.level:.3g} % intervals: {METHODS[found.method]} by {found.unit}, "
         f"{found.resamples:,} resamples",

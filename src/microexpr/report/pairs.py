@@ -122,8 +122,8 @@ def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
     if stated:
         trained = together([Pair("", row).trained for row in rows])
         notes.append(
-            f"Bold: {trained.verdict(told=True)}. Detectable: the smallest difference that {power(rows)} of such test "
-            f"sets would find; {ABSENT} where none could, as too few subjects are predicted otherwise."
+            f"Bold: {trained.verdict(significant=True)}. Detectable: the smallest difference that {power(rows)} of "
+            f"such test sets would find; {ABSENT} where none could, as too few subjects are predicted otherwise."
         )
     return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
 
@@ -213,12 +213,12 @@ def verdict(reading: Reading) -> str:
     more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
     trained = together([pair.trained for pair in pairs])
     if len(pairs) == 1:
-        said = f"In the one pair of preprocessings {trained.verdict(told=bool(told))}"
+        said = f"In the one pair of preprocessings {trained.verdict(significant=bool(told))}"
     else:
         what = f"{trained.things.capitalize()} trained on two preprocessings" if trained.holdout else "Preprocessings"
         share = f"in {len(told)} of them" if told else "in none of them"
         said = f"{what} were compared in {len(pairs)} pairs on the same test clips. Corrected for their number (Holm), "
-        said += f"{trained.verdict(told=True)} {share}"
+        said += f"{trained.verdict(significant=True)} {share}"
     said += f": {names}{more}." if told else ". That is no proof that there is no difference."
     return " ".join(filter(None, [said, trained.caveat, _detectable([pair.row for pair in pairs])]))
 

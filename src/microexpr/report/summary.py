@@ -19,7 +19,7 @@ from microexpr.core.environment import environment, together
 from microexpr.core.folds import stored as divided
 from microexpr.core.randomness import rng_for
 from microexpr.data.dataset_stats import census
-from microexpr.evaluation.statistics.guessing import guesses
+from microexpr.evaluation.statistics.chance import chance_scores
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
 from microexpr.report import cellwise, factorial
 from microexpr.report.choices import caveats, choices, shared_subjects
@@ -244,8 +244,8 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
         contracts.metrics.build("macro_f1", {}),
         y_true,
         predictions["y_pred"].to_numpy(int),
-        k=k,
-        over=present(y_true, k),
+        num_classes=k,
+        averaged_classes=present(y_true, k),
         n=settings.permutations,
         rng=rng_for(experiment.seed, "permutation"),
         subjects=predictions["subject"].to_numpy(),
@@ -309,7 +309,7 @@ def _guessing(cell: Cell) -> dict[str, Any]:
         proba.append(np.tile(shares, (len(labels["test"]), 1)))
     y_true, rng = np.concatenate(truth), rng_for(cell.experiment.seed, "guessing")
     built = {name: contracts.metrics.build(name, {}) for name in ("macro_f1", *cellwise.SCORES)}
-    drawn = guesses(built, y_true, np.concatenate(proba), over=present(y_true, k), rng=rng, n=GUESSES)
+    drawn = chance_scores(built, y_true, np.concatenate(proba), averaged_classes=present(y_true, k), rng=rng, n=GUESSES)
     low, high = np.quantile(drawn["macro_f1"], [0.025, 0.975])
     means = {name: float(values.mean()) for name, values in drawn.items()}
     return {**means, "ci_low": float(low), "ci_high": float(high), "n_test": len(y_true), "draws": GUESSES}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from microexpr.components.models._layers import Dropout, MotionInput
-from microexpr.config.study import Training
+from microexpr.config.settings import Training
 from microexpr.core.interfaces import Scaling, ViewSpec, losses, models
 from microexpr.learning import learners
 from microexpr.learning.checkpoint import load_model, save_model

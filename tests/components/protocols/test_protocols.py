@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microexpr.components.protocols.holdout import adams
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import SplitError
 from microexpr.core.interfaces import EvalProtocol, protocols
 from microexpr.runs.validation_split import cut_val
