@@ -20,12 +20,12 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
 from microexpr.core.files import digest
 from microexpr.core.interfaces import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.core.labels import Kept, LabelSet, clip_table, label_set
+from microexpr.core.labels import CountWarning, LabelSet, clip_table, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import TargetValues
 from microexpr.core.progress import Progress, Silent
 from microexpr.data.cache import Cache, Views
-from microexpr.data.composite import Joined
+from microexpr.data.composite import Composite
 from microexpr.learning.checkpoint import lineage_of
 from microexpr.runs.compatibility import (
     check_colour,
@@ -77,11 +77,11 @@ class Data:
         return clip_table(self.clips, self.labels)
 
     @property
-    def label_warnings(self) -> list[Kept]:
+    def label_warnings(self) -> list[CountWarning]:
         """Databases of which the label set keeps no clip, or another number than was published of it."""
         bad = {fault.clip for fault in self.skipped}
         clips = (clip for clip in self.dataset.clips() if clip.key not in bad)
-        return self.labels.unlike(clips, synthetic="synthetic" in self.dataset.metadata())
+        return self.labels.count_warnings(clips, synthetic="synthetic" in self.dataset.metadata())
 
     def leave_out(self, faults: Sequence[Fault]) -> None:
         """Drop the clips with faults; they stand in `skipped`."""
@@ -308,7 +308,7 @@ class Workspace:
         readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
         if len(readers) < len(experiment.datasets):
             raise ConfigError("E104", f"datasets: one of {names} is listed twice.")
-        dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
+        dataset: Recordings = Composite(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
         bad = {fault.clip for fault in faults}
@@ -429,10 +429,11 @@ def _unsampled(clip: Clip, sampler: Sampler) -> Iterator[Fault]:
 
 
 def _told(faults: Sequence[Fault], keys: Collection[str | None], roots: str = "") -> str:
-    """Return the head of a list of faults; going on without clips is offered only where that leaves some of `keys`."""
+    """Return the head of a list of faults; leaving clips out is suggested only where that leaves some of `keys`."""
     where = f" in {roots}" if roots else ""
     bad = {fault.clip for fault in faults}
     if None not in bad and bad.issuperset(keys):
-        return f"all {many(len(keys), 'clip')} have faults, so nothing is left to run; fix them{where}:"
-    way = "" if None in bad else ", or go on without the faulty clips with --skip-invalid"
-    return f"{many(len(faults), 'fault')}{where}; fix them{way}:"
+        every = f"all {len(keys)} clips have faults" if len(keys) > 1 else "the only clip has faults"
+        return f"{every}, so nothing is left to run; fix them{where}:"
+    way = "" if None in bad else ", or leave their clips out with --skip-invalid"
+    return f"{many(len(faults), 'fault')}{where}; fix {'it' if len(faults) == 1 else 'them'}{way}:"

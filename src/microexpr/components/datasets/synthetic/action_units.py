@@ -1,9 +1,9 @@
 """What each action unit does to a face: where skin moves, bulges, folds and darkens.
 
-The units are those of FACS (Ekman, Friesen & Hager 2002); their numbers in pixels were made by eye.
+The units are those of FACS (Ekman, Friesen & Hager 2002); their sizes were chosen by eye.
 
-Places are in half face widths (see `identity`) and given for the half of the face at positive x, the right of the
-picture, which is the person's left: 'L12' moves only that half.
+Positions are in half face widths (see `identity`) and given for the half of the face at positive x, on the right of
+the image, which is the person's left: 'L12' moves only that half.
 """
 
 from __future__ import annotations
@@ -151,10 +151,10 @@ def _mouth(p: Identity) -> dict[int, Movement]:
 
 
 def parse(code: str) -> tuple[int, tuple[int, ...]]:
-    """Return number and halves of the face (1 = right of the picture) of '4', 'L10' or 'R12'."""
+    """Return number and halves of the face (1 = right of the image) of '4', 'L10' or 'R12'."""
     found = re.fullmatch(r"([LR]?)(\d+)", code)
     if not found:
-        raise ValueError(f"{code!r} is no action unit")
+        raise ValueError(f"{code!r} is not an action unit")
     return int(found[2]), {"": (1, -1), "L": (1,), "R": (-1,)}[found[1]]
 
 

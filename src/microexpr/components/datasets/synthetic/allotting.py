@@ -1,4 +1,4 @@
-"""How many clips each class and each person gets, and who gets which."""
+"""Number of clips of each class and subject, and their assignment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .coding import CLIPS_PER_SUBJECT, QUIRKS, Quirk
 from .spec import COUNTS, SyntheticSpec
 
 LABELS = "20140508"
-"""Clips are dealt by the table of 2014; that of 2019 only renames some of them, so the pictures stay the same."""
+"""Clips are assigned by the table of 2014; that of 2019 only renames some, so the images stay the same."""
 
 
 def subject_counts(spec: SyntheticSpec) -> list[int]:
@@ -25,7 +25,7 @@ def class_counts(spec: SyntheticSpec) -> dict[str, int]:
     """Return the clips of each class in 2014's proportions, by largest remainder.
 
     Every class has at least two clips where there are four times as many clips as classes, else one where that is
-    possible, so that a class can be trained on while one person is left out.
+    possible, so that every class occurs in training while one subject is left out.
     """
     shares = {e: n for e, n in COUNTS[LABELS].items() if spec.emotions is None or e in spec.emotions}
     least = 2 if spec.clips >= 4 * len(shares) else int(spec.clips >= len(shares))
@@ -47,7 +47,7 @@ def largest_remainder(shares: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
-    """Return the quirks kept: none below 40 clips; all at CASME II's numbers; else at most half of a person's clips."""
+    """Return the quirks kept: none below 40 clips, all with CASME II's numbers, else up to half per subject."""
     if not spec.quirks or spec.clips < 40:
         return []
     per_subject, counts, kept = subject_counts(spec), class_counts(spec), []
@@ -63,10 +63,10 @@ def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
 
 
 def deal(spec: SyntheticSpec, quirks: Sequence[Quirk], rng: np.random.Generator) -> list[list[str]]:
-    """Return the classes of every subject's clips, those that quirks ask for first.
+    """Return the classes of every subject's clips, those of quirks first.
 
-    Classes are dealt like cards, the rarest first, so that each person gets about the same mixture and the clips of a
-    rare class fall on different persons.
+    The rarest classes are assigned first, so that subjects have similar mixtures and the clips of a rare class belong
+    to different subjects.
     """
     places, counts = subject_counts(spec), class_counts(spec)
     hands: list[list[str]] = [[] for _ in places]

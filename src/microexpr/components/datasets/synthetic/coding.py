@@ -1,4 +1,4 @@
-"""Which action units a coder would have written for which emotion; and what CASME II's table has that is odd."""
+"""Action units by emotion as coders write them, and the quirks of CASME II's table."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ RELABELLED: Final = {"1+2": 2, "1": 1, "2": 1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirk:
-    """A clip of the real table that a reader may stumble over."""
+    """An unusual clip of the real table."""
 
     subject: int
     filename: str
     emotion: str | None = None
     times: tuple[int, int, int] | None = None
-    """Onset, apex and offset as the table has them."""
+    """Onset, apex and offset in the table."""
     last: int | None = None
     """Last frame in the folder, where it is not the table's offset."""
     no_apex: bool = False
     """The apex cell is '/'."""
     apex_is: str | None = None
-    """'onset' or 'offset': the table's apex falls on it."""
+    """'onset' or 'offset' where the table's apex is the same frame."""
 
 
 QUIRKS: Final = (
@@ -58,7 +58,7 @@ QUIRKS: Final = (
     Quirk(subject=7, filename="EP06_02_02"),
     Quirk(subject=9, filename="EP09f"),
 )
-"""In the order in which small databases keep them."""
+"""Small databases keep the first ones."""
 
 UNCODED: Final = 5
 """Cells '?' among the 255 of the 2014 table; the 2019 table has none."""

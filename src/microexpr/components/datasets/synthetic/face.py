@@ -1,4 +1,4 @@
-"""A person's face at rest, drawn once and kept for all clips of that person."""
+"""A person's face at rest, rendered once for all clips of that person."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .surroundings import HEIGHT, WIDTH, paint_body, paint_hair, skin_tone, soft
 _ZOOM = 2
 """Samples per pixel and direction while painting."""
 CLOSURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""How far the lids are shut in the pictures that a blink fades through."""
+"""Closure of the lids in the images between which a blink is interpolated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Face:
-    """What never changes about a person in a database."""
+    """What is constant for a person in a database."""
 
     spec: SyntheticSpec
     subject: str
@@ -42,7 +42,7 @@ class Face:
 
 @lru_cache(maxsize=4)
 def face(spec: SyntheticSpec, subject: str) -> Face:
-    """Return a person; how they look depends on the seed and their number alone."""
+    """Return a person, whose appearance depends only on the seed and their number."""
     return replace(_drawn(spec.seed, int(subject)), spec=spec)
 
 
@@ -82,7 +82,7 @@ def _drawn(seed: int, subject: int) -> Face:
 
 
 def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h2 w2 3"], tuple[int, int]]:
-    """Paint the strip with both eyes at every closure; return it at the picture's scale, and its left and top."""
+    """Paint the strip with both eyes at every closure; return it at the image's scale, and its left and top."""
     size, (cx, cy) = person.half_width, person.centre
     left, top = round(cx - 0.85 * size), round(cy + (person.eye_y - 0.24) * size)
     width, height = round(1.7 * size), round(0.44 * size)

@@ -1,4 +1,4 @@
-"""Eyes, brows, lips and nostrils, painted over shaded skin. Pictures are float32, red, green, blue, 0 to 255."""
+"""Eyes, brows, lips and nostrils, painted over shaded skin. Images are float32, red, green, blue, 0 to 255."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IRIS_RADIUS: Final = 0.083
 
 
 def blend(picture: Picture, colour: Colour | Float[np.ndarray, "3"] | Picture, share: Plane) -> Picture:
-    """Lay a colour over a picture with the given opacity, 0 to 1."""
+    """Blend a colour into an image with the given opacity, 0 to 1."""
     over = np.asarray(colour, np.float32)
     mixed: Picture = picture + share[..., None].astype(np.float32) * (over - picture)
     return mixed

@@ -1,7 +1,7 @@
 """The measures and colours of a person, drawn from the seed.
 
-Lengths are in half face widths (ear to ear is 2), measured from the middle of the face: x to the right of the picture,
-y downwards. The eyes lie near y = -0.5, the mouth near 0.5, the chin near 1.05. Colours are red, green, blue, 0 to 255.
+Lengths are in half face widths (ear to ear is 2), measured from the middle of the face: x to the right of the image,
+y downwards. The eyes are near y = -0.5, the mouth near 0.5, the chin near 1.05. Colours are red, green, blue, 0 to 255.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Identity:
     half_width: float
     """Half of the distance from ear to ear, in pixels: 118 to 148."""
     centre: tuple[float, float]
-    """Place of the middle of the face in the picture, in pixels."""
+    """Position of the middle of the face in the image, in pixels."""
     tilt: float
-    """Turn of the head in the picture, in degrees."""
+    """Rotation of the head in the image plane, in degrees."""
     jaw: float
     """1.8 = narrow, 2.6 = square."""
     chin: float

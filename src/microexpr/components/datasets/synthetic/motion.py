@@ -1,4 +1,4 @@
-"""What changes with time: expression, place of the head, lamp and lids, all functions of the frame number."""
+"""What changes with time: expression, position of the head, lighting and lids, as functions of the frame number."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .spec import SyntheticSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Head, lamp and lids in one frame."""
+    """Head, lighting and lids in one frame."""
 
     x: float
     """Shift of the head, pixels."""
     y: float
     turn: float
-    """Turn in the picture, radians."""
+    """Rotation in the image plane, radians."""
     near: float
-    """Growth of the head by coming nearer, as a share."""
+    """Relative growth of the head as it comes nearer."""
     gain: float
     """Brightness, 1 = as at rest."""
     lids: float
@@ -28,7 +28,7 @@ class State:
 
 
 def intensity(clip: ClipPlan, number: int) -> float:
-    """Return how far the expression has come: 0 at the onset, 1 at the peak, the clip's residual at its last frame."""
+    """Return the intensity of the expression: 0 at the onset, 1 at the peak, the clip's residual at its last frame."""
     if number <= clip.peak:
         return _ease((number - clip.onset) / max(clip.peak - clip.onset, 1))
     return 1 - (1 - clip.residual) * _ease((number - clip.peak) / max(clip.last - clip.peak, 1))
@@ -40,7 +40,7 @@ def _ease(t: float | int) -> float:
 
 
 def state(spec: SyntheticSpec, clip: ClipPlan, number: int) -> State:
-    """Return head, lamp and lids in a frame; smooth in time, and drawn from the clip's own seed."""
+    """Return head, lighting and lids in a frame: smooth in time, with the clip's own seed."""
     rng = np.random.default_rng([spec.seed, 5, clip.index])
     seconds = number / FPS
     # Three slow waves each, 0.15 to 0.9 Hz; sqrt(2 / 3) makes their sum's standard deviation 1.
@@ -59,7 +59,7 @@ def state(spec: SyntheticSpec, clip: ClipPlan, number: int) -> State:
 
 
 def _lids(spec: SyntheticSpec, clip: ClipPlan, number: int, rng: np.random.Generator) -> float:
-    """Return the closing of a blink: quick down, slower up, 100 to 200 ms."""
+    """Return the closure of a blink of 100 to 200 ms, which closes faster than it opens."""
     blinks, when, lasts = rng.random() < spec.blinks, rng.random(), rng.uniform(0.1, 0.2) * FPS
     t = (number - (clip.onset - lasts + when * (len(clip.numbers) + lasts))) / lasts
     if not blinks or not 0 < t < 1:

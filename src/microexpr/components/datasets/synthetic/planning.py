@@ -1,4 +1,4 @@
-"""The plan of a synthetic database: every row of its table and every frame of its folders, before anything is drawn."""
+"""The plan of a synthetic database: every row of its table and every frame of its folders, before rendering."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ FPS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipPlan:
-    """One clip: what the table says of it, and what its pictures show. Frames are numbered as in the table."""
+    """One clip: its row in the table and the content of its images. Frames are numbered as in the table."""
 
     subject: str
-    """Two digits, '01' and on."""
+    """Two digits, from '01'."""
     filename: str
     onset: int
     apex: int | None
-    """As the table has it; None is written '/'."""
+    """As in the table; None is written '/'."""
     offset: int
-    """As the table has it; the last frame, counted in."""
+    """As in the table: the last frame, inclusive."""
     action_units: str
-    """As the table has it: '4', '4+L10', '?'."""
+    """As in the table: '4', '4+L10', '?'."""
     emotion: str
     index: int
-    """Row in the table, from 0; with the seed it decides every random number of the clip."""
+    """Row in the table, from 0; with the seed it determines every random number of the clip."""
     moved: tuple[str, ...]
-    """Action units that the pictures show, also where the table has '?'."""
+    """Action units in the images, also where the table has '?'."""
     peak: int
-    """Frame of the largest movement: the apex, but for the odd rows."""
+    """Frame of the largest movement: the apex, except in the unusual rows."""
     last: int
-    """Last frame in the folder: the offset, but for the odd rows."""
+    """Last frame in the folder: the offset, except in the unusual rows."""
     amplitude: float
     """Peak displacement at expression_size 1, in pixels, 1 to 4."""
     residual: float
-    """What is left of the expression at the last frame, 0 to 0.1 of the peak (1 where the clip is cut at its apex)."""
+    """Remaining intensity at the last frame, 0 to 0.1 of the peak (1 where the clip ends at its apex)."""
 
     @property
     def numbers(self) -> range:
@@ -79,7 +79,7 @@ def plan(spec: SyntheticSpec) -> tuple[ClipPlan, ...]:
 def _named(
     subject: int, count: int, hand: Sequence[str], quirks: Sequence[Quirk], rng: np.random.Generator
 ) -> Iterator[tuple[int, str, str]]:
-    """Yield subject, filename and class of each of a person's clips, by name."""
+    """Yield subject, filename and class of each of a subject's clips, by name."""
     own = sorted((q for q in quirks if q.subject == subject), key=lambda q: q.emotion is None)
     fixed = sum(q.emotion is not None for q in own)
     taken = {q.filename.removesuffix("f") for q in QUIRKS if q.subject == subject}
@@ -90,7 +90,7 @@ def _named(
 
 
 def _names(count: int, taken: set[str], rng: np.random.Generator) -> list[str]:
-    """Return names EP<film>_<number>, some with the trailing f that the table has."""
+    """Return names EP<film>_<number>, some with a trailing f as in the table."""
     names: list[str] = []
     while len(names) < count:
         name = f"EP{rng.integers(1, 20):02d}_{rng.geometric(0.2):02d}"
@@ -107,7 +107,7 @@ def _renamed(emotions: Sequence[str], rng: np.random.Generator) -> set[int]:
 
 
 def _clip(rng: np.random.Generator, codes: Mapping[str, int]) -> ClipPlan:
-    """Draw the times, action units and size of an ordinary clip."""
+    """Sample the times, action units and size of an ordinary clip."""
     weights = np.array(list(codes.values()), float)
     cell = str(rng.choice(list(codes), p=weights / weights.sum()))
     length = int(np.clip(round(rng.normal(67, 18)), 16, 100))
@@ -132,21 +132,21 @@ def _clip(rng: np.random.Generator, codes: Mapping[str, int]) -> ClipPlan:
 
 
 def _odd(clip: ClipPlan, quirk: Quirk) -> ClipPlan:
-    """Return the clip as the odd row of the real table has it."""
+    """Return the clip as in the unusual row of the real table."""
     if quirk.times:
         onset, apex, offset = quirk.times
         return replace(clip, onset=onset, apex=apex, offset=offset, peak=apex, last=quirk.last or offset)
     if quirk.no_apex:
         return replace(clip, apex=None)
-    if quirk.apex_is == "onset":  # The expression still has its peak further on: the row is wrong, not the face.
+    if quirk.apex_is == "onset":  # The peak of the expression is later: the row is wrong, not the face.
         return replace(clip, apex=clip.onset)
-    if quirk.apex_is == "offset":  # The clip was cut at its peak.
+    if quirk.apex_is == "offset":  # The clip ends at its peak.
         return replace(clip, offset=clip.peak, last=clip.peak, residual=1.0)
     return clip
 
 
 def _uncoded(clips: Sequence[ClipPlan], rng: np.random.Generator) -> Iterator[ClipPlan]:
-    """Yield the clips, the cell '?' in as many as the table of 2014 has."""
+    """Yield the clips, with the cell '?' in as many as in the table of 2014."""
     blank = set(rng.permutation(len(clips))[: round(UNCODED * len(clips) / 255)].tolist())
     for clip in clips:
         yield replace(clip, action_units="?") if clip.index in blank else clip

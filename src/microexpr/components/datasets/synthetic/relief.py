@@ -1,7 +1,7 @@
-"""The face as a relief: heights over the picture plane, and the light that falls on them.
+"""The face as a relief: heights over the image plane, and their lighting.
 
 Heights and lengths are in half face widths (see `identity`). Wrinkles and bulges of action units are added to the same
-relief, so that rest and movement are shaded by one rule.
+relief, so that rest and movement are shaded in the same way.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .identity import Identity
 Plane = Float[np.ndarray, "h w"]
 """One value per pixel, float32."""
 Number: TypeAlias = float | int
-"""What type checkers take for a float, said for those that look at run time."""
+"""An int where a float is expected, for checks at run time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Face coordinates of every pixel of a rectangle of the picture."""
+    """Face coordinates of every pixel of a rectangle of the image."""
 
     x: Plane
     y: Plane
@@ -33,7 +33,7 @@ class Grid:
 
 
 def grid(person: Identity, left: int, top: int, width: int, height: int, zoom: int = 1) -> Grid:
-    """Return the face coordinates of a rectangle given in pixels of the 640x480 picture, `zoom` samples a pixel."""
+    """Return the face coordinates of a rectangle given in pixels of the 640x480 image, `zoom` samples a pixel."""
     offset = (zoom - 1) / (2 * zoom)
     px = np.arange(width * zoom, dtype=np.float32) / zoom + left - offset - person.centre[0]
     py = np.arange(height * zoom, dtype=np.float32) / zoom + top - offset - person.centre[1]
@@ -59,7 +59,7 @@ def step(x: Plane, low: Number | Plane, high: Number | Plane) -> Plane:
 
 
 def blob(at: Grid, x: Number, y: Number, sx: Number, sy: Number, *, mirrored: bool = False) -> Plane:
-    """Return a Gaussian bump of height 1; `mirrored` puts its twin on the other half of the face."""
+    """Return a Gaussian bump of height 1; `mirrored` adds one on the other half of the face."""
     here = np.exp(-0.5 * (((at.x - x) / sx) ** 2 + ((at.y - y) / sy) ** 2))
     return here + blob(at, -x, y, sx, sy) if mirrored else here
 

@@ -1,4 +1,4 @@
-"""The dials of a synthetic database."""
+"""The options of a synthetic database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from microexpr.core.errors import ConfigError, suggest
 from microexpr.core.interfaces import DatasetInfo
 
 FORMAT: Final = 1
-"""Raised when the same spec would give other bytes."""
+"""Increased when the same spec would give other bytes."""
 
 NOTICE: Final = (
     "The pictures in this folder are synthetic: they were drawn by microexpr and show no person. "
@@ -17,15 +17,15 @@ NOTICE: Final = (
 )
 
 INFO: Final = DatasetInfo(
-    title="Drawn faces in CASME II's layout",
+    title="Synthetic faces in CASME II's layout",
     doi="",
-    licence="none needed: they are drawn on your machine and show no person",
+    licence="none needed: they are rendered on your machine and show no real person",
     access="microexpr data make synthetic --out DIR, which is then read as casme2",
     n_clips=255,
     n_subjects=26,
     fps=200.0,
 )
-"""What a list of databases says of this one."""
+"""The entry in the list of databases."""
 
 COUNTS: Final[dict[str, dict[str, int]]] = {
     year: {
@@ -45,46 +45,47 @@ _LIMITS: Final = {
     **{"expression_size": 5.0, "clutter": 1.0, "blinks": 1.0, "lighting": 0.1, "colour_cue": 100.0},
     **{"position_jitter": 100.0, "head_drift": 10.0, "noise": 100.0},
 }
-"""Largest value of each dial; the smallest is 0."""
+"""Largest value of each option; the smallest is 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticSpec:
-    """Everything that decides the pictures and the table; equal specs give equal bytes on one kind of processor."""
+    """Everything that determines images and table; equal specs give equal bytes on one kind of processor."""
 
     subjects: int = 26
-    """Persons, 1 to 99; each has at least one clip."""
+    """Number of subjects, 1 to 99; each has at least one clip."""
     clips: int = 255
-    """Clips in all. 255 over 26 subjects repeats CASME II's clips per subject; any other numbers are spread equally."""
+    """Number of clips. 255 of 26 subjects are distributed as in CASME II; other numbers are spread equally."""
     seed: int = 0
-    """Another seed gives other persons, other clips and other names."""
+    """Another seed gives other faces, other clips and other names."""
     expression_size: float = 1.0
     """Size of movement and wrinkles, 0 to 5; at 1 the peak displacement of a clip is 1 to 4 pixels, at 4 it is 4 to 16.
-    Beyond 5 the skin would fold over itself."""
+    Above 5 the skin would fold over itself."""
     colour_cue: float = 0.0
     """Blood flow: grey levels (red channel, at the apex) by which the cheeks redden in disgust, repression and
-    happiness, and pale in the others, each class by its own share; the luma of a pixel stays as it is. 6 is plain."""
+    happiness, and pale in the other classes, by a share for each class; the luma of a pixel is unchanged. 6 is clearly
+    visible."""
     position_jitter: float = 0.0
-    """Standard deviation, in pixels and for x and y alike, of the place of head and shoulders in the picture between
-    clips, over and above each person's own place; whole pixels, one draw a clip, cut where a face would leave."""
+    """Standard deviation, in pixels and for x and y alike, of the position of head and shoulders between clips, in
+    addition to each person's own position; whole pixels, one draw per clip, limited so that the face stays inside."""
     clutter: float = 0.0
-    """Contrast, 0 to 1, of things before the wall behind the person; they stand elsewhere in every clip."""
+    """Contrast, 0 to 1, of objects in the background; their positions differ in every clip."""
     folders: Literal["raw", "cropped", "both"] = "raw"
-    """CASME2_RAW_selected, Cropped (280x340, cut by the clip's first frame), or both."""
+    """CASME2_RAW_selected, Cropped (280x340, cropped by the clip's first frame), or both."""
     labels: Literal["20140508", "20190701"] = "20140508"
-    """Which of CASME II's two tables is imitated; the pictures do not depend on it."""
+    """Which of CASME II's two tables is imitated; the images do not depend on it."""
     quirks: bool = True
-    """The odd rows and names of the real table, as far as their subjects have clips."""
+    """Include the unusual rows and names of the real table, as far as their subjects have clips."""
     emotions: tuple[str, ...] | None = None
     """Only these classes, in CASME II's proportions; None = all seven."""
     head_drift: float = 1.0
-    """Standard deviation, in pixels, of the head's slow wandering within a clip; it also turns and nears a little."""
+    """Standard deviation, in pixels, of the head's slow drift within a clip; with slight rotation and approach."""
     lighting: float = 0.015
-    """Standard deviation of the slow change of brightness within a clip, as a share; four times that between clips."""
+    """Relative standard deviation of slow changes of brightness within a clip; between clips it is four times that."""
     noise: float = 2.5
-    """Standard deviation of the sensor's noise, in grey levels, new in every frame."""
+    """Standard deviation of the sensor's noise, in grey levels, independent in every frame."""
     blinks: float = 0.15
-    """Share of clips in which the person blinks; the blink falls anywhere in time and is not coded."""
+    """Share of clips in which the person blinks, at any time; the blink is not coded."""
     jpeg_quality: int = 92
     """Quality of the JPEG files, 1 to 100."""
 

@@ -1,4 +1,4 @@
-"""Hair, ears, neck and shirt of a person; the wall behind and what stands before it."""
+"""Hair, ears, neck and shirt of a person; the background."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .identity import Identity
 from .relief import Grid, Plane, blob, crease, step
 
 HEIGHT, WIDTH = 480, 640
-"""Of the picture, in pixels, as CASME II's camera."""
+"""Size of the image in pixels, as from CASME II's camera."""
 
 
 def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
-    """Paint what lies behind the face (long hair, ears, neck, shirt); return it with its opacity."""
+    """Paint what is behind the face (long hair, ears, neck, shirt); return it with its opacity."""
     p = person
     colour = np.broadcast_to(np.asarray(p.hair, np.float32) * 0.62, (*at.x.shape, 3))
     alpha = np.zeros(at.x.shape, np.float32)
@@ -42,7 +42,7 @@ def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
 
 
 def paint_hair(picture: Picture, at: Grid, person: Identity, rng: np.random.Generator) -> tuple[Picture, Plane]:
-    """Paint the hair before forehead and temples; return the picture and the hair's opacity."""
+    """Paint the hair over forehead and temples; return the image and the hair's opacity."""
     p, width = person, np.abs(at.x)
     part = 0.0 if p.hair_style in (2, 3) else float(rng.choice([-0.32, 0.32]))
     turn = np.arctan2(at.x - part, at.y + 2.75)
@@ -89,7 +89,7 @@ def _strands(turn: Plane, reach: Plane, rng: np.random.Generator) -> Plane:
 
 
 def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Picture:
-    """Paint the background of a clip: a wall with a soft fall of light, and things before it."""
+    """Paint the background of a clip: a wall with a gradient of light, and objects in front of it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     fall = 1 - 0.16 * ((x - 320 + 300 * person.light[0]) / 420) ** 2 - 0.1 * ((y - 150) / 400) ** 2
     wall: Picture = (np.asarray(person.wall, np.float32) * fall[..., None]).astype(np.float32)
