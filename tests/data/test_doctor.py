@@ -245,7 +245,7 @@ def test_a_label_set_says_where_its_counts_are_not_those_published(tmp_path):
     answer = microexpr("data", "stats", "casme2", "--root", tmp_path, "--table-only", "--labels", "casme2_5")
     assert "! label set casme2_5 keeps 249 clips of casme2, where 246 were published" in answer.out
     one = microexpr("data", "table", "casme2", "--root", tmp_path, "--table-only", "--labels", "smic_3").out
-    assert "none:   negative, positive" in one
+    assert "no clips: negative, positive" in one
 
 
 def test_two_rows_do_not_read_one_folder(tmp_path):

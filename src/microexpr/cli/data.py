@@ -64,7 +64,7 @@ def table(
     show.left_out(found.left_out)
     show.clips(found.rows, head=out is None)
     if found.empty:
-        typer.echo(f"  none:   {', '.join(found.empty)}")
+        typer.echo(f"  no clips: {', '.join(found.empty)}")
     for warning in found.warnings:
         typer.echo(f"! {warning}")
     if out is not None:

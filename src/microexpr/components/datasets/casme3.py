@@ -159,7 +159,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
     )
     emotions: ClassVar[Mapping[str, str]] = {**WORDS, **WORDS_C}
     corrections: ClassVar[tuple[Correction, ...]] = (
-        Correction("spNO.149/d/112", "apex", 83, 160, f"the apex lies before the onset; {OWN}; MEB reads 123"),
+        Correction("spNO.149/d/112", "apex", 83, 160, f"the apex is before the onset; {OWN}; MEB reads 123"),
         Correction("spNO.214/c/5", "offset", 3460, 34, "115 seconds long; the value is MEB's"),
         Correction("spNO.216/d/3647", "onset", 3647, 2647, f"one digit: its apex is 2668; {OWN}, and MEB's"),
         Correction("spNO.216/e/0", "onset, apex", (0, 0), (1, 1), "frames start at 1; the values are MEB's"),

@@ -62,7 +62,7 @@ def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
     return kept
 
 
-def deal(spec: SyntheticSpec, quirks: Sequence[Quirk], rng: np.random.Generator) -> list[list[str]]:
+def assign_classes(spec: SyntheticSpec, quirks: Sequence[Quirk], rng: np.random.Generator) -> list[list[str]]:
     """Return the classes of every subject's clips, those of quirks first.
 
     The rarest classes are assigned first, so that subjects have similar mixtures and the clips of a rare class belong

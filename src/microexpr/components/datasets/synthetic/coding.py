@@ -19,7 +19,7 @@ CODES: Final[dict[str, dict[str, int]]] = {
     "sadness": {"1+4": 3, "15": 1, "4+15": 2, "17": 1, "1+15": 1, "1+4+15": 2},
     "fear": {"1+2+4": 2, "1+4+20": 2, "20": 1, "1+2+4+5+20+25": 1, "20+25": 1},
 }
-"""Action-unit cells of each class and how often each is drawn; overlapping, as coders' are."""
+"""Action-unit cells of each class and their frequencies; overlapping, as coders' are."""
 
 RELABELLED: Final = {"1+2": 2, "1": 1, "2": 1}
 """Cells of the clips that are sadness in the table of 2014 and surprise in that of 2019."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from .features import Picture, blend, inside, paint_brows, paint_eye, paint_mouth
+from .features import Image, blend, inside, paint_brows, paint_eye, paint_mouth
 from .identity import Identity, identity
 from .relief import Plane, grid, half_width, heights, light, window
 from .spec import SyntheticSpec
@@ -28,7 +28,7 @@ class Face:
     spec: SyntheticSpec
     subject: str
     person: Identity
-    picture: Float[np.ndarray, "480 640 3"]
+    image: Float[np.ndarray, "480 640 3"]
     """Head and shoulders at rest, eyes open; 0 to 255."""
     opacity: Float[np.ndarray, "480 640"]
     """1 on the person, 0 on the wall."""
@@ -57,23 +57,23 @@ def _drawn(seed: int, subject: int) -> Face:
     shine = cv2.resize(gloss, size, interpolation=cv2.INTER_CUBIC)
     tone = cv2.resize(skin_tone(coarse, person, rng), size, interpolation=cv2.INTER_LINEAR)
     pores = 1 + 0.028 * cv2.GaussianBlur(rng.standard_normal(shade.shape, np.float32), (0, 0), 1.1)
-    picture = 0.95 * tone * (shade * pores)[..., None] + 26 * shine[..., None]
+    image = 0.95 * tone * (shade * pores)[..., None] + 26 * shine[..., None]
     here, cut = window(fine, (-0.95, 0.95), (person.brow_y - 0.25, person.brow_y + 0.2))
-    picture[cut] = paint_brows(picture[cut], here, person, rng)
+    image[cut] = paint_brows(image[cut], here, person, rng)
     here, cut = window(fine, (-0.6, 0.6), (person.nose_y - 0.1, person.mouth_y + 0.3))
-    picture[cut] = paint_mouth(picture[cut], here, shade[cut], person)
+    image[cut] = paint_mouth(image[cut], here, shade[cut], person)
     body, alpha = paint_body(fine, person)
     skin = inside(half_width(fine.y, person) - np.abs(fine.x), fine, 0.012)
-    picture, alpha = blend(body, picture, skin), np.maximum(alpha, skin)
-    picture, hair = paint_hair(picture, fine, person, rng)
-    eyes, place = _eyes(picture, person, shade)
-    whole = _shrink(np.dstack([picture, np.maximum(alpha, hair), skin * (1 - hair)]).astype(np.float32))
+    image, alpha = blend(body, image, skin), np.maximum(alpha, skin)
+    image, hair = paint_hair(image, fine, person, rng)
+    eyes, place = _eyes(image, person, shade)
+    whole = _shrink(np.dstack([image, np.maximum(alpha, hair), skin * (1 - hair)]).astype(np.float32))
     whole[place[1] : place[1] + eyes.shape[1], place[0] : place[0] + eyes.shape[2], :3] = eyes[0]
     return Face(
         spec=SyntheticSpec(seed=seed),
         subject=f"{subject:02d}",
         person=person,
-        picture=np.ascontiguousarray(whole[..., :3]),
+        image=np.ascontiguousarray(whole[..., :3]),
         opacity=np.ascontiguousarray(whole[..., 3]),
         skin=np.ascontiguousarray(whole[..., 4]),
         eyes=eyes,
@@ -81,7 +81,7 @@ def _drawn(seed: int, subject: int) -> Face:
     )
 
 
-def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h2 w2 3"], tuple[int, int]]:
+def _eyes(image: Image, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h2 w2 3"], tuple[int, int]]:
     """Paint the strip with both eyes at every closure; return it at the image's scale, and its left and top."""
     size, (cx, cy) = person.half_width, person.centre
     left, top = round(cx - 0.85 * size), round(cy + (person.eye_y - 0.24) * size)
@@ -90,13 +90,13 @@ def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.nd
     cut = np.s_[top * _ZOOM : (top + height) * _ZOOM, left * _ZOOM : (left + width) * _ZOOM]
     stages = []
     for closure in CLOSURES:
-        painted = picture[cut]
+        painted = image[cut]
         for side in (-1, 1):
             painted = paint_eye(painted, here, shade[cut], person, side, closure)
         stages.append(_shrink(painted))
     return np.stack(stages), (left, top)
 
 
-def _shrink(picture: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
-    height, width = picture.shape[0] // _ZOOM, picture.shape[1] // _ZOOM
-    return np.dstack([cv2.resize(c, (width, height), interpolation=cv2.INTER_AREA) for c in np.moveaxis(picture, 2, 0)])
+def _shrink(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h2 w2 c"]:
+    height, width = image.shape[0] // _ZOOM, image.shape[1] // _ZOOM
+    return np.dstack([cv2.resize(c, (width, height), interpolation=cv2.INTER_AREA) for c in np.moveaxis(image, 2, 0)])

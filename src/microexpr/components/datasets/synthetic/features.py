@@ -11,16 +11,16 @@ from jaxtyping import Float
 from .identity import Colour, Identity
 from .relief import Grid, Plane, blob, step
 
-Picture = Float[np.ndarray, "h w 3"]
+Image = Float[np.ndarray, "h w 3"]
 
 _LASH: Final[Colour] = (32, 24, 22)
 _IRIS_RADIUS: Final = 0.083
 
 
-def blend(picture: Picture, colour: Colour | Float[np.ndarray, "3"] | Picture, share: Plane) -> Picture:
+def blend(image: Image, colour: Colour | Float[np.ndarray, "3"] | Image, share: Plane) -> Image:
     """Blend a colour into an image with the given opacity, 0 to 1."""
     over = np.asarray(colour, np.float32)
-    mixed: Picture = picture + share[..., None].astype(np.float32) * (over - picture)
+    mixed: Image = image + share[..., None].astype(np.float32) * (over - image)
     return mixed
 
 
@@ -31,7 +31,7 @@ def inside(distance: Plane, at: Grid, softness: float = 0.0) -> Plane:
     return clipped
 
 
-def paint_eye(picture: Picture, at: Grid, shade: Plane, person: Identity, side: int, closure: float) -> Picture:
+def paint_eye(image: Image, at: Grid, shade: Plane, person: Identity, side: int, closure: float) -> Image:
     """Paint one eye; closure 0 is open and 1 shut."""
     p, width = person, person.eye_width
     x = (at.x * side - p.eye_x) / width
@@ -42,7 +42,7 @@ def paint_eye(picture: Picture, at: Grid, shade: Plane, person: Identity, side: 
     upper = rest + closure * (0.9 * lower - rest)
     within = np.clip(1.0 - np.abs(x), 0, None) > 0
     opened = inside(np.minimum(y - upper, lower - y), at) * within
-    out = blend(picture, _eyeball(at, shade, person, side, y - upper, x), opened)
+    out = blend(image, _eyeball(at, shade, person, side, y - upper, x), opened)
     out = blend(
         out, (150, 84, 78), 0.5 * opened * blob(at, side * (p.eye_x - 0.94 * width), p.eye_y + 0.012, 0.02, 0.02)
     )
@@ -52,11 +52,11 @@ def paint_eye(picture: Picture, at: Grid, shade: Plane, person: Identity, side: 
     out = blend(out, _LASH, 0.38 * np.exp(-0.5 * ((y - lower - 0.005) / 0.009) ** 2) * ends * step(x, -0.8, 0.6))
     fold = rest - 0.05 * (1 - 0.45 * x * x) - 0.01
     line = np.exp(-0.5 * ((y - fold) / 0.011) ** 2) * step(x, -1.1, -0.5) * (1 - step(x, 0.8, 1.25))
-    dark = (picture * 0.55).astype(np.float32)
+    dark = (image * 0.55).astype(np.float32)
     return blend(out, dark, 0.75 * p.lid_crease * (1 - 0.7 * closure) * line)
 
 
-def _eyeball(at: Grid, shade: Plane, person: Identity, side: int, below_lid: Plane, x: Plane) -> Picture:
+def _eyeball(at: Grid, shade: Plane, person: Identity, side: int, below_lid: Plane, x: Plane) -> Image:
     """Return white, iris, pupil and the lamp's reflection, as if there were no lids."""
     dx, dy = at.x - side * person.eye_x, at.y - person.eye_y + 0.012
     r = np.hypot(dx, dy)
@@ -74,7 +74,7 @@ def _eyeball(at: Grid, shade: Plane, person: Identity, side: int, below_lid: Pla
     return blend(ball, (246, 248, 250), 0.9 * inside(0.016 - spot, at, 0.012))
 
 
-def paint_brows(picture: Picture, at: Grid, person: Identity, rng: np.random.Generator) -> Picture:
+def paint_brows(image: Image, at: Grid, person: Identity, rng: np.random.Generator) -> Image:
     """Paint both brows: a soft ground and single hairs."""
     hairs = np.zeros(at.x.shape, np.uint8)
     ground = np.zeros(at.x.shape, np.float32)
@@ -92,7 +92,7 @@ def paint_brows(picture: Picture, at: Grid, person: Identity, rng: np.random.Gen
             cv2.line(hairs, a, b, int(rng.integers(120, 255)), 1, cv2.LINE_AA, 4)
     ground = cv2.GaussianBlur(ground, (0, 0), 0.016 / at.step)
     share = 0.5 * ground + 0.62 * cv2.GaussianBlur(hairs, (3, 3), 0.6).astype(np.float32) / 255
-    return blend(picture, person.hair, np.clip(share, 0, 0.93))
+    return blend(image, person.hair, np.clip(share, 0, 0.93))
 
 
 def _brow(person: Identity, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def _to_samples(at: Grid, person: Identity, x: float, y: float) -> tuple[int, in
     return round(16 * (c * dx - s * dy) / at.step), round(16 * (c * dy + s * dx) / at.step)
 
 
-def paint_mouth(picture: Picture, at: Grid, shade: Plane, person: Identity) -> Picture:
+def paint_mouth(image: Image, at: Grid, shade: Plane, person: Identity) -> Image:
     """Paint lips, the line between them and the nostrils."""
     p = person
     x = at.x / p.mouth_width
@@ -119,7 +119,7 @@ def paint_mouth(picture: Picture, at: Grid, shade: Plane, person: Identity) -> P
     top, bottom = line - p.lip_upper * round_**0.85 * bow, line + p.lip_lower * np.clip(1 - x * x, 0, 1) ** 0.75
     lips = inside(np.minimum(at.y - top, bottom - at.y), at, 0.028) * (np.abs(x) < 1)
     tone = np.clip(shade, 0.4, 1.15) * np.where(at.y < line, 0.86, 1.03) * (1 + 0.035 * np.sin(60 * x) * round_)
-    out = blend(picture, np.asarray(p.lips, np.float32) * tone[..., None], 0.82 * lips)
+    out = blend(image, np.asarray(p.lips, np.float32) * tone[..., None], 0.82 * lips)
     out = blend(out, (255, 236, 230), 0.17 * blob(at, -0.1 * p.light[0], p.mouth_y + 0.55 * p.lip_lower, 0.12, 0.018))
     dark = np.asarray(p.lips, np.float32) * 0.34
     ends = 1 - step(np.abs(x), 0.9, 1.06)

@@ -1,4 +1,4 @@
-"""The measures and colours of a person, drawn from the seed.
+"""The measures and colours of a person, sampled from the seed.
 
 Lengths are in half face widths (ear to ear is 2), measured from the middle of the face: x to the right of the image,
 y downwards. The eyes are near y = -0.5, the mouth near 0.5, the chin near 1.05. Colours are red, green, blue, 0 to 255.
@@ -67,7 +67,7 @@ class Identity:
 
 
 def identity(seed: int, subject: int) -> Identity:
-    """Draw person number `subject`."""
+    """Sample person number `subject`."""
     rng = np.random.default_rng([seed, 3, subject])
 
     def about(mean: float, spread: float) -> float:

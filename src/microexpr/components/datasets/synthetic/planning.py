@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .allotting import deal, fitting_quirks, subject_counts
+from .allotting import assign_classes, fitting_quirks, subject_counts
 from .coding import CODES, QUIRKS, RELABELLED, UNCODED, Quirk
 from .spec import SyntheticSpec
 
@@ -60,7 +60,7 @@ def plan(spec: SyntheticSpec) -> tuple[ClipPlan, ...]:
     """Return the clips of the database in the order of its table: by subject, then by name."""
     rng = np.random.default_rng([spec.seed, 1])
     quirks = fitting_quirks(spec)
-    hands = deal(spec, quirks, rng)
+    hands = assign_classes(spec, quirks, rng)
     rows = [row for s, n in enumerate(subject_counts(spec), start=1) for row in _named(s, n, hands[s - 1], quirks, rng)]
     renamed = _renamed([emotion for _, _, emotion in rows], rng)
     clips = []
@@ -69,7 +69,7 @@ def plan(spec: SyntheticSpec) -> tuple[ClipPlan, ...]:
         clip = _clip(np.random.default_rng([spec.seed, 2, index]), codes)
         named = replace(clip, subject=f"{subject:02d}", filename=filename, emotion=emotion, index=index)
         odd = [q for q in quirks if (q.subject, q.filename) == (subject, filename)]
-        clips.append(_odd(named, odd[0]) if odd else named)
+        clips.append(_with_quirk(named, odd[0]) if odd else named)
     if spec.labels == "20190701":
         both = spec.emotions is None or "surprise" in spec.emotions
         return tuple(replace(c, emotion="surprise") if both and c.index in renamed else c for c in clips)
@@ -131,7 +131,7 @@ def _clip(rng: np.random.Generator, codes: Mapping[str, int]) -> ClipPlan:
     )
 
 
-def _odd(clip: ClipPlan, quirk: Quirk) -> ClipPlan:
+def _with_quirk(clip: ClipPlan, quirk: Quirk) -> ClipPlan:
     """Return the clip as in the unusual row of the real table."""
     if quirk.times:
         onset, apex, offset = quirk.times

@@ -62,7 +62,7 @@ def stage(face: Face, clip: ClipPlan) -> Stage:
     skin = _shifted(face.skin, shift)[cut]
     colour = spec.colour_cue * BLOOD[clip.emotion]
     return Stage(
-        rest=wall + _shifted(face.opacity, shift)[..., None] * (_shifted(face.picture, shift) - wall),
+        rest=wall + _shifted(face.opacity, shift)[..., None] * (_shifted(face.image, shift) - wall),
         cut=cut,
         bend=_bend(at, person, clip, spec.expression_size),
         shading=_shading(at, person, clip, spec.expression_size, corner) * skin,
@@ -89,12 +89,12 @@ def room(person: Identity) -> tuple[int, int, int, int]:
     return left, right, up, down
 
 
-def _shifted(picture: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+def _shifted(image: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
     if shift == (0, 0):
-        return picture
+        return image
     move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
     moved: np.ndarray = cv2.warpAffine(
-        picture, move, (WIDTH, HEIGHT), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+        image, move, (WIDTH, HEIGHT), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
     )
     return moved
 
@@ -155,12 +155,12 @@ def render(face: Face, clip: ClipPlan, number: int) -> UInt8[np.ndarray, "480 64
         if prepared.blush is not None:
             part += strength * prepared.blush
     from_x, from_y = _sources(prepared, now, strength)
-    picture = cv2.remap(canvas, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    image = cv2.remap(canvas, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if face.spec.noise > 0:
         rng = np.random.default_rng([face.spec.seed, 8, clip.index, number])
         grain, (row, column) = _grain(face.spec.seed), rng.integers(0, _SPARE, 2)
-        picture = cv2.scaleAdd(grain[row : row + HEIGHT, column : column + WIDTH], face.spec.noise, picture)
-    seen: UInt8[np.ndarray, "480 640 3"] = cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
+        image = cv2.scaleAdd(grain[row : row + HEIGHT, column : column + WIDTH], face.spec.noise, image)
+    seen: UInt8[np.ndarray, "480 640 3"] = cv2.convertScaleAbs(np.maximum(image, 0, out=image))
     return seen
 
 

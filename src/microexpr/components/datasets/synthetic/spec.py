@@ -114,7 +114,7 @@ class SyntheticSpec:
                 raise ConfigError("E104", "emotions is empty; name at least one class, or leave it out for all seven.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `microexpr-synthetic.json` holds."""
+        """Return the content of `microexpr-synthetic.json`."""
         fields = asdict(self)
         fields["emotions"] = None if self.emotions is None else list(self.emotions)
         return {"notice": NOTICE, "format": FORMAT, "spec": fields}

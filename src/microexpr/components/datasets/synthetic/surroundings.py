@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .features import Picture, blend, inside
+from .features import Image, blend, inside
 from .identity import Identity
 from .relief import Grid, Plane, blob, crease, step
 
@@ -13,7 +13,7 @@ HEIGHT, WIDTH = 480, 640
 """Size of the image in pixels, as from CASME II's camera."""
 
 
-def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
+def paint_body(at: Grid, person: Identity) -> tuple[Image, Plane]:
     """Paint what is behind the face (long hair, ears, neck, shirt); return it with its opacity."""
     p = person
     colour = np.broadcast_to(np.asarray(p.hair, np.float32) * 0.62, (*at.x.shape, 3))
@@ -41,7 +41,7 @@ def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
     return blend(colour, np.asarray(p.shirt, np.float32) * cloth[..., None], shirt), np.maximum(alpha, shirt)
 
 
-def paint_hair(picture: Picture, at: Grid, person: Identity, rng: np.random.Generator) -> tuple[Picture, Plane]:
+def paint_hair(image: Image, at: Grid, person: Identity, rng: np.random.Generator) -> tuple[Image, Plane]:
     """Paint the hair over forehead and temples; return the image and the hair's opacity."""
     p, width = person, np.abs(at.x)
     part = 0.0 if p.hair_style in (2, 3) else float(rng.choice([-0.32, 0.32]))
@@ -66,8 +66,8 @@ def paint_hair(picture: Picture, at: Grid, person: Identity, rng: np.random.Gene
     tone = (0.5 + 0.65 * strands) * (1.05 - 0.4 * step(width, 0.35, 1.05)) + sheen * strands
     gloss = 4 + 34 * strands**2 * np.exp(-0.5 * ((reach - 1.22 - 0.1 * strands) / 0.1) ** 2)
     shadow = inside(front + 0.035 - at.y, at, 0.12) * (1 - over)
-    picture = blend(picture, (picture * 0.72).astype(np.float32), shadow)
-    return blend(picture, np.asarray(p.hair, np.float32) * tone[..., None] + gloss[..., None], over), over
+    image = blend(image, (image * 0.72).astype(np.float32), shadow)
+    return blend(image, np.asarray(p.hair, np.float32) * tone[..., None] + gloss[..., None], over), over
 
 
 def _skull(y: Plane, width: float, top: float) -> Plane:
@@ -88,11 +88,11 @@ def _strands(turn: Plane, reach: Plane, rng: np.random.Generator) -> Plane:
     return streaks
 
 
-def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Picture:
+def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Image:
     """Paint the background of a clip: a wall with a gradient of light, and objects in front of it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     fall = 1 - 0.16 * ((x - 320 + 300 * person.light[0]) / 420) ** 2 - 0.1 * ((y - 150) / 400) ** 2
-    wall: Picture = (np.asarray(person.wall, np.float32) * fall[..., None]).astype(np.float32)
+    wall: Image = (np.asarray(person.wall, np.float32) * fall[..., None]).astype(np.float32)
     if clutter == 0:
         return wall
     things = wall.copy()
@@ -110,7 +110,7 @@ def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Pi
     return wall
 
 
-def skin_tone(at: Grid, person: Identity, rng: np.random.Generator) -> Picture:
+def skin_tone(at: Grid, person: Identity, rng: np.random.Generator) -> Image:
     """Return the colour of skin under even light: red on cheeks and nose, dark round the eyes, blotches, moles."""
     p, shape = person, at.x.shape
     colour = np.broadcast_to(np.asarray(p.skin, np.float32), (*shape, 3))
