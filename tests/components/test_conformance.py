@@ -8,6 +8,7 @@ revision being raised fails, because stored results would be taken for those of 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import inspect
@@ -27,7 +28,9 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+import microexpr.components
 from conftest import TESTS
+from example_databases import write_example
 from microexpr.core import interfaces
 from microexpr.core.clip import ActionUnit, Clip
 from microexpr.core.errors import ConfigError, DataError, NoFaceError, WeightsError
@@ -103,6 +106,25 @@ def test_a_component_builds_with_its_defaults_and_is_what_its_registry_promises(
         assert factory.__mro__[1:] == (object,)
 
 
+COMPONENTS = Path(microexpr.components.__file__).parent
+MODULES = [file for file in sorted(COMPONENTS.rglob("*.py")) if file.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.relative_to(COMPONENTS).as_posix())
+def test_a_component_imports_core_and_private_modules_of_its_own_folder(file):
+    kind, *inner = file.relative_to(COMPONENTS).with_suffix("").parts
+    own = f"microexpr.components.{kind}."
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:  # `from .spec import ...`, inside a package of its own
+            assert len(inner) > 1, f"{file}: line {node.lineno} imports relatively"
+            continue
+        imported = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in imported:
+            allowed = not name.startswith("microexpr") or name.startswith(("microexpr.core", f"{own}_"))
+            assert allowed, f"{file}: line {node.lineno} imports {name}"
+
+
 # --- data -------------------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory):
@@ -112,7 +134,7 @@ def examples(tmp_path_factory):
     def example(name: str) -> Dataset:
         if name not in written:
             root = tmp_path_factory.mktemp(name)
-            interfaces.datasets.get(name).write_example(root)
+            write_example(name, root)
             written[name] = root
         return interfaces.datasets.get(name)(written[name])
 

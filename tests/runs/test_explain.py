@@ -24,7 +24,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
 from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
-from microexpr.data.composite import Joined
+from microexpr.data.composite import Composite
 from microexpr.report.examples import made_up
 from microexpr.report.explanations import explanation_tables, stamped
 from microexpr.report.reading import Reading
@@ -529,5 +529,5 @@ def test_faces_enter_a_report_only_where_all_databases_are_drawn():
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
     assert made_up(drawn)
     assert not made_up(real)
-    assert made_up(Joined({"a": drawn, "b": drawn}))
-    assert not made_up(Joined({"a": drawn, "b": real}))
+    assert made_up(Composite({"a": drawn, "b": drawn}))
+    assert not made_up(Composite({"a": drawn, "b": real}))

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of what is meant to be read; what names files is not broken."""
 HEAD = 10
-"""Rows of a table that are shown."""
+"""Rows of a table that are printed."""
+EXAMPLES = 3
+"""Faults of one code that are printed without --verbose."""
 LEFT_OUT = 20
-"""Faults that are told beside a table."""
+"""Faults that are listed beside a table."""
 _TIED = "\xa0"
 
 
@@ -146,57 +148,54 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 # --- microexpr data ---------------------------------------------------------------------------------------------------
-def diagnosis(found: Diagnosis) -> None:
-    """Print everything that was found of a folder; faults that are alike stand together, each with its place."""
-    typer.echo(f"{found.title} in {found.root}" + (" (the table alone)" if found.table_only else ""))
-    for name, fact in found.metadata.items():
-        typer.echo(f"  {name}: {fact}")
+def diagnosis(found: Diagnosis, *, verbose: bool = False) -> None:
+    """Print the check of a folder: faults and notes grouped by code, with a few examples or, if `verbose`, all."""
+    typer.echo(f"{found.title} in {found.root}" + (" (table only)" if found.table_only else ""))
+    for name, value in found.metadata.items():
+        typer.echo(f"  {name}: {value}")
     if found.metadata:
-        left_out = f"; {many(found.faulty, 'other')} left out for faults" if found.faulty else ""
-        typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{left_out}")
+        faulty = f"; {many(found.faulty, 'other')} left out because of faults" if found.faulty else ""
+        typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{faulty}")
     if found.corrections:
         typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
             typer.echo(f"  {correction}")
-    _grouped("remark", found.notes)
-    _grouped("fault", found.faults)
-    if found.sound:
-        typer.echo("\nno fault")
+    if found.notes:
+        typer.echo(f"\n{many(len(found.notes), 'note')} (unusual, not wrong):")
+        _grouped(found.notes, verbose)
+    if found.faults:
+        typer.echo(f"\n{many(len(found.faults), 'fault')}:")
+        _grouped(found.faults, verbose)
+    else:
+        typer.echo("\nno faults")
 
 
-def _grouped(word: str, faults: Sequence[Fault]) -> None:
-    from microexpr.data.doctor import alike, kind
+def _grouped(faults: Sequence[Fault], verbose: bool) -> None:
+    from microexpr.core.error_codes import CODES
+    from microexpr.data.doctor import grouped
 
-    if not faults:
-        return
-    typer.echo(f"\n{many(len(faults), word)}{', no fault' if word == 'remark' else ''}:")
-    number = 0
-    for group in alike(faults):
-        one = len({fault.problem for fault in group}) == 1
-        mends = {fault.fix for fault in group}
-        if len(group) > 1:
-            heading = group[0].problem if one else kind(group[0].problem)
-            typer.echo(f"  {len(group)} times: {heading}")
-        for fault in group:
-            number += 1
-            told = fault.where if one and len(group) > 1 else f"{fault.where}: {fault.problem}"
-            typer.echo(f"  {number:>4}. {told}")
-            if len(mends) > 1:
-                typer.echo(f"        -> {fault.fix}")
-        if len(mends) == 1:
-            typer.echo(f"        -> {group[0].fix}")
+    for group in grouped(faults):
+        code, fix = group[0].code, group[0].fix
+        typer.echo(f"  {code}, {len(group)}: {CODES[code].reason}")
+        shown = len(group) if verbose else EXAMPLES
+        for fault in group[:shown]:
+            typer.echo(f"    {fault.where}: {fault.problem}")
+        if len(group) > shown:
+            typer.echo(f"    ... and {len(group) - shown} more; --verbose lists all")
+        typer.echo(f"    -> {fix}")
 
 
 def left_out(faults: Sequence[object]) -> None:
-    """Tell on the error stream which clips were left out, and why; of very many, the first."""
+    """Print to the error stream which clips were left out and why; of very many, the first."""
     for fault in faults[:LEFT_OUT]:
         typer.echo(f"left out: {fault}", err=True)
     if len(faults) > LEFT_OUT:
-        typer.echo(f"... {len(faults) - LEFT_OUT} more faults; `microexpr data check` lists them all", err=True)
+        more = many(len(faults) - LEFT_OUT, "more fault")
+        typer.echo(f"... {more}; `microexpr data check --verbose` lists all", err=True)
 
 
 def clips(rows: pd.DataFrame, *, head: bool) -> None:
-    """Print how many clips there are of whom and what, after the first of them where `head` asks for it."""
+    """Print the numbers of clips by class and subject; if `head`, the first clips before."""
     if head:
         columns = ("key", "label", "apex", "action_units", "subject")
         table([{name: _cell(row[name]) for name in columns} for row in rows.head(HEAD).to_dict("records")])
@@ -211,7 +210,7 @@ def clips(rows: pd.DataFrame, *, head: bool) -> None:
 
 def _counts(words: Iterable[str], *, by_count: bool = True) -> str:
     counts = Counter(words)
-    # No line ends between a name and its number.
+    # No line break between a name and its number.
     return ", ".join(
         f"{word or 'no emotion'}{_TIED}{count}"
         for word, count in (counts.most_common() if by_count else counts.items())
@@ -237,10 +236,10 @@ def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
 
 
 def databases(found: Sequence[Mapping[str, Any]]) -> None:
-    """Print what is known of every database."""
+    """Print the metadata of every database."""
     for item in found:
         size = [f"{item[name]} {name}" for name in ("clips", "subjects") if item[name] is not None]
-        size += [f"{item['fps']:g} frames a second"] if item["fps"] is not None else []
+        size += [f"{item['fps']:g} frames per second"] if item["fps"] is not None else []
         typer.echo(f"{item['name']}: {item['title']}" + (f" ({', '.join(size)})" if size else ""))
         _wrapped("emotions", ", ".join(item["emotions"]), indent=12)
         _wrapped("licence", item["licence"], indent=12)
@@ -260,8 +259,8 @@ def studies(found: Sequence[Mapping[str, str]]) -> None:
 
 
 def stats(found: Mapping[str, Any]) -> None:
-    """Print counts by class and subject, and the smallest, middle and largest of what was measured."""
-    caveat = " (drawn faces)" if "synthetic" in found["metadata"] else ""
+    """Print counts by class and subject, and minimum, median and maximum of durations and apexes."""
+    caveat = " (synthetic faces)" if "synthetic" in found["metadata"] else ""
     typer.echo(f"{found['title']}{caveat}: {many(found['clips'], 'clip')} of {many(found['subjects'], 'subject')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
@@ -278,7 +277,7 @@ def stats(found: Mapping[str, Any]) -> None:
             for word, summary in rows
         ]
     )
-    typer.echo("least / median / most\n")
+    typer.echo("minimum / median / maximum\n")
     table(
         [
             {

@@ -96,11 +96,6 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """Return a sha256 of the table's bytes and of the file names and sizes."""
 
-    @classmethod
-    @abstractmethod
-    def write_example(cls, root: Path) -> None:
-        """Write made-up files in the owners' exact layout."""
-
 
 @runtime_checkable
 class ClipSource(Protocol):

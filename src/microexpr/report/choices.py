@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from microexpr.audit.checks import copies
 from microexpr.config.settings import Training, metric_of
 from microexpr.core import interfaces as contracts
+from microexpr.core.errors import many
 from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report import factorial
 from microexpr.runs.plan import Plan
@@ -210,7 +211,7 @@ def _stamps(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Iterat
         total, name = sum(plan.data.unlabelled.values()), plan.data.labels.name
         yield "unlabelled", "note", f"Label set {name} leaves out {total} clips of the database: {told}."
     if plan.data.skipped:
-        yield "skipped", "warning", f"{len(plan.data.skipped)} faults: their clips were left out (see below)."
+        yield "skipped", "warning", f"{many(len(plan.data.skipped), 'fault')}: the clips concerned were left out."
     if plan.experiment.shuffled:
         yield "shuffled", "warning", "Labels were shuffled on purpose: nothing must be found."
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from microexpr.core import image as ops
 from microexpr.core.interfaces import ClipSource
-from microexpr.data.composite import Joined
+from microexpr.data.composite import Composite
 from microexpr.report.factorial import short
 from microexpr.runs.study import Cell, StudyResult, input_label
 
@@ -45,7 +45,7 @@ def examples(result: StudyResult) -> list[dict[str, Any]]:
 
 def made_up(dataset: ClipSource) -> bool:
     """Say whether nobody real is in any of the databases: owners allow few of their faces in print, a report none."""
-    members = dataset.members.values() if isinstance(dataset, Joined) else [dataset]
+    members = dataset.members.values() if isinstance(dataset, Composite) else [dataset]
     return all("synthetic" in member.metadata() for member in members)
 
 

@@ -18,7 +18,7 @@ from microexpr.core.confusion import present
 from microexpr.core.environment import environment, together
 from microexpr.core.folds import stored as divided
 from microexpr.core.randomness import rng_for
-from microexpr.data.dataset_stats import census
+from microexpr.data.dataset_stats import clip_stats
 from microexpr.evaluation.statistics.chance import chance_scores
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
 from microexpr.report import cellwise, factorial
@@ -53,7 +53,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "caveats": told,
         "data": _data(first),
-        "census": census(_labelled(first)),
+        "census": clip_stats(_labelled(first)),
         "protocol": _protocol(first),
         "preprocessing": _preprocessing(result),
         "sampling": _samplings(result),

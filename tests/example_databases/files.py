@@ -1,4 +1,4 @@
-"""Made-up files for `write_example`: drawn people and tables, laid out as whichever owners do it."""
+"""Files of example databases: synthetic faces, workbooks in the new and the old format."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 import openpyxl
 
 from microexpr.components.datasets._reader import MARKER
+from microexpr.components.datasets.synthetic import NOTICE
+from microexpr.components.datasets.synthetic.film import film
 from microexpr.core.files import write_atomically
 
 Cells = Sequence[object]
 
 
 def mark(root: Path, database: str) -> None:
-    """Say in the root that its pictures are made up; without this they would pass for recordings."""
-    from microexpr.components.datasets.synthetic import NOTICE
-
+    """Write the file that marks the images of a folder as synthetic, so that they do not pass for recordings."""
     root.mkdir(parents=True, exist_ok=True)
     content = {"notice": NOTICE, "spec": {"layout": database, "seed": 0}}
     write_atomically(root / MARKER, json.dumps(content, indent=2))
@@ -37,19 +37,17 @@ def draw(
     units: Sequence[str] = ("6", "12"),
     kind: Literal["colour", "grey", "depth"] = "colour",
 ) -> None:
-    """Write one expression of a drawn subject, 320x240: `files` are the pictures' names by frame number.
+    """Write one expression of a synthetic subject, 320x240; `files` are the file names by frame number.
 
-    Depth is 16 bits of one channel, made of the brightness of the face: it has the form of depth and no meaning.
+    Depth has 16 bits and one channel. It is made from the brightness of the face, so only its format is realistic.
     """
-    from microexpr.components.datasets.synthetic.film import film
-
     folder.mkdir(parents=True, exist_ok=True)
     frames = film(subject, list(files), apex, emotion=emotion, units=units)
     for name, frame in zip(files.values(), frames, strict=True):
         small = cv2.resize(frame, (320, 240), interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        shown = {"grey": grey, "depth": 600 + grey.astype(np.uint16), "colour": cv2.cvtColor(small, cv2.COLOR_RGB2BGR)}
-        _, coded = cv2.imencode(Path(name).suffix, shown[kind])
+        images = {"grey": grey, "depth": 600 + grey.astype(np.uint16), "colour": cv2.cvtColor(small, cv2.COLOR_RGB2BGR)}
+        _, coded = cv2.imencode(Path(name).suffix, images[kind])
         (folder / name).write_bytes(coded.tobytes())
 
 
@@ -66,7 +64,7 @@ def xlsx(file: Path, sheets: Mapping[str, Sequence[Cells]]) -> None:
 
 
 def xls(file: Path, rows: Sequence[Cells]) -> None:
-    """Write a workbook of one sheet in the format of old: BIFF2, which no library that is kept up writes any more."""
+    """Write a workbook of one sheet in the old format BIFF2, which no maintained library writes any more."""
     records = [(0x0009, struct.pack("<HH", 2, 0x10))]
     for y, cells in enumerate(rows):
         for x, cell in enumerate(cells):
