@@ -14,7 +14,7 @@ from jaxtyping import Num
 
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault, many
-from microexpr.core.interfaces import Correction, Modality, ClipSource
+from microexpr.core.interfaces import ClipSource, Correction, Modality
 
 T = TypeVar("T")
 
