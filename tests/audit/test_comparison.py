@@ -28,7 +28,7 @@ from microexpr.evaluation.statistics.multiplicity import holm
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
-from microexpr.report.compared import summarise_comparison
+from microexpr.report.summary_comparison import summarise_comparison
 from microexpr.runs.store import FoldResult, Results
 from pages import Page
 from shell import microexpr
@@ -141,7 +141,7 @@ def test_the_summary_holds_what_the_statistics_give(compared, summary):
         assert (row["scores"]["macro_f1"], row["intervals"]["macro_f1"]) == (found.point, [found.low, found.high])
     for row, one in zip(summary["comparisons"], compared.comparisons, strict=True):
         assert row["percentiles"] == list(one.percentiles)
-        assert row["told"] == one.told
+        assert row["significant"] == one.told
     for found, name in zip(summary["influence"], "bc", strict=True):
         given = (metrics.build("macro_f1", {}), TRUTH, GUESSES["a"], SUBJECT)
         direct = influence(*given, k=3, over=over, against=GUESSES[name])

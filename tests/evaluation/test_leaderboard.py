@@ -30,10 +30,10 @@ from microexpr.evaluation.statistics.power import precision
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.evaluation.statistics.swapping import swap_test
 from microexpr.report import write_report
-from microexpr.report.leaderboard import board as board_table
-from microexpr.report.methods import leaderboard
-from microexpr.report.methods_words import sentences
+from microexpr.report.methods import board as board_table
+from microexpr.report.methods import sentences
 from microexpr.report.reading import Reading
+from microexpr.report.summary_methods import leaderboard
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 

@@ -24,8 +24,8 @@ from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownC
 from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers
 from microexpr.data.cache import Views
 from microexpr.data.composite import Joined
-from microexpr.report.examples import made_up
-from microexpr.report.explanations import explanation_tables, stamped
+from microexpr.report.examples import is_synthetic
+from microexpr.report.explanations import explanation_tables, map_caveats
 from microexpr.report.reading import Reading
 from microexpr.runs import explain as explaining
 from microexpr.runs import study
@@ -491,7 +491,7 @@ def test_a_flag_stands_on_the_page_with_the_number(done, corner):
         "what was learnt."
     ) in text
     reading = Reading(finished.summary, {})
-    assert stamped(reading)[0]["level"] == "warning"
+    assert map_caveats(reading)[0]["level"] == "warning"
     sanity = next(table for table in explanation_tables(reading) if table.name == "explanations")
     assert sanity.body[0][-1] == "flagged"
 
@@ -525,7 +525,7 @@ def test_faces_enter_a_report_only_where_all_databases_are_drawn():
         return Mock(spec=Recordings, metadata=Mock(return_value=metadata))
 
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
-    assert made_up(drawn)
-    assert not made_up(real)
-    assert made_up(Joined({"a": drawn, "b": drawn}))
-    assert not made_up(Joined({"a": drawn, "b": real}))
+    assert is_synthetic(drawn)
+    assert not is_synthetic(real)
+    assert is_synthetic(Joined({"a": drawn, "b": drawn}))
+    assert not is_synthetic(Joined({"a": drawn, "b": real}))

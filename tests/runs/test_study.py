@@ -29,9 +29,9 @@ from microexpr.core.files import held
 from microexpr.evaluation.statistics.comparison import compare, with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.report import factorial, write_report
-from microexpr.report.choices import choices
-from microexpr.report.paired import paired
+from microexpr.report import summary_factors, write_report
+from microexpr.report.caveats import choices
+from microexpr.report.summary_factors import paired
 from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
@@ -144,7 +144,7 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
 @pytest.mark.numeric
 def test_pairs_are_what_the_statistics_give(finished):
     result, rows = finished[0].result, finished[0].summary["paired"]
-    pairs = list(factorial.pairs(result))
+    pairs = list(summary_factors.pairs(result))
     direct = []
     for a, b in pairs:
         given = [

@@ -36,6 +36,22 @@ COMMAND: Mapping[str, Explanation] = {
         "An option of the command line was used wrongly.",
         "Correct the option that the message names; `--help` after the command lists all.",
     ),
+    "E190": Explanation(
+        "`microexpr study` does not know where to write its results.",
+        "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
+    ),
+    "E191": Explanation(
+        "No study of this name is shipped with microexpr.",
+        "Use one of the names that the message lists; `microexpr studies` describes them.",
+    ),
+    "E192": Explanation(
+        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value of another form.",
+        "Separate whole numbers by commas; `all` is allowed for training sizes.",
+    ),
+    "E193": Explanation(
+        "Several `--data` folders were given without the names of their databases.",
+        "Give each as NAME=DIR, for example `--data casme2=DIR --data samm=DIR`.",
+    ),
 }
 
 # E2: databases: their folders, tables, frames and label sets.
@@ -95,7 +111,16 @@ TRAINING: Mapping[str, Explanation] = {
 }
 
 # E8: statistics, comparisons and reports.
-STATISTICS: Mapping[str, Explanation] = {}
+STATISTICS: Mapping[str, Explanation] = {
+    "E850": Explanation(
+        "The candidates of a nested selection have no seed in common, so no selection can be scored.",
+        "Train all candidates with the same seeds; failed trainings are listed at the top of the report.",
+    ),
+    "E851": Explanation(
+        "A summary was written by another version of microexpr, in another format.",
+        "Run the study again with this version; finished folds are not trained again.",
+    ),
+}
 
 # E9: other people's logs, tables and codings.
 AUDITS: Mapping[str, Explanation] = {}

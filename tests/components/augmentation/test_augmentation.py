@@ -410,14 +410,14 @@ def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
         a, b = (places[row[side], row["sampling"], row["factors"]["augmentation"]] for side in ("a", "b"))
         assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
     reading = Reading(summary, {})
-    assert reading.further == ["augmentation"]
-    assert len(reading.plain) == 4
+    assert reading.other_axes == ["augmentation"]
+    assert len(reading.default_cells) == 4
     found = reading.find("m1(size=40)", "kfs", "small_cnn")
     assert found is not None
     assert found["factors"]["augmentation"] == "none"
     jittered = places["m1(size=32)", "kfs", "crop_jitter"]
     assert reading.find("m1(size=40)", "kfs", "small_cnn", jittered) == places["m1(size=40)", "kfs", "crop_jitter"]
-    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.winners.values())
+    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.best_by_sampling.values())
     assert "augmentation crop_jitter" in reading.title(jittered)
     for name in ("all_cells", "losses", "paired"):
         rows = table(out, name)

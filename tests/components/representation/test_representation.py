@@ -21,7 +21,7 @@ from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.interfaces import Frames, Modality, representations
-from microexpr.report.choices import choices
+from microexpr.report.caveats import choices
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.study import Cell, StudyResult, planned

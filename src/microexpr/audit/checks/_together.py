@@ -110,7 +110,7 @@ def _pairing(board: Mapping[str, Any] | None) -> str:
     """Return what would bring a paired test."""
     if not board:
         return "compare two results with `microexpr compare`, or claim no difference"
-    asked = board.get("reference_asked")
+    asked = board.get("requested_reference")
     other = f"; {asked} could not be run" if asked and not board["reference"] else ""
     return f"name the method that others are compared with (leaderboard.reference in the study file{other})"
 
@@ -170,7 +170,7 @@ def _settings_of(summary: Mapping[str, Any]) -> int:
 
 def _averaged(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> Iterator[Finding]:
     """Tell means of folds that are shown: in the report, or where there is none, asked for by the experiment."""
-    shown = {cell["key"]: tuple(cell.get("asked") or ()) for cell in cells if "key" in cell}
+    shown = {cell["key"]: tuple(cell.get("requested_scores") or ()) for cell in cells if "key" in cell}
     told: dict[str, list[str]] = {}
     for each in stored:
         for name in shown.get(each.key, () if shown else each.experiment.scores):
