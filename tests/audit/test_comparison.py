@@ -240,11 +240,11 @@ def test_the_page_says_what_is_compared_and_what_came_out(summary, written):
         "3 experiments were tested on the same 60 clips of 12 subjects (manifest)",
         "A − B (pca_svm, epochs 12)",
         ": these two trained models differ.",
-        "these two trained networks do not differ significantly, which is no proof that there is none",
+        "these two trained networks do not differ significantly, which does not show that there is no difference",
         "Hold-out with one seed: every test clip is predicted by the same trained networks",
         "p-values are corrected for all of these (Holm)",
-        "without any one subject the difference lies between",
-        "Clips that change against A",
+        "without any one subject, the difference is between",
+        "Clips on which another result differs from A",
         "not evidence of a lie",
         "microexpr compare a b c --out out",
     ):
@@ -292,10 +292,11 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
         "Trained under different protocols",
         "Resampled and swapped by clip",
         "rest on different copies of the data",
-        "Clips that one has right and the other wrong",
-        f"A alone has {found.comparisons[0].only_a} clips right and B alone {found.comparisons[0].only_b}",
+        "Clips that only one result has correct",
+        f"correct in A only and {found.comparisons[0].only_b} in B only",
     ):
         assert words in page.text, words
+    assert re.search(rf"\b{found.comparisons[0].only_a} clips? (is|are) correct in A only", page.text)
     kept = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert kept["comparisons"][0]["difference"] == found.comparisons[0].difference
     assert kept["unit"] == "clip"
@@ -307,7 +308,7 @@ def test_a_copy_does_not_differ(places, tmp_path):
     assert (found.comparisons[0].difference, found.comparisons[0].told) == (0, False)
     text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
     assert "A and B are one experiment" in text
-    assert "The experiments do not differ in any setting" in text
+    assert "The experiments have the same settings" in text
     assert "same class for every clip" in text
     assert not (tmp_path / "out" / "tables" / "comparison_clips.csv").exists()
 

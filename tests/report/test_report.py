@@ -240,7 +240,7 @@ def test_one_pair_lists_its_clips_and_many_pairs_count_them(tmp_path: Path) -> N
         r"In the one pair of preprocessings compared, [^:]+: M1 − M2 · s0 · ViT nano \S+ \(p 0\.010\)", text
     )
     assert "casme2/09/d casme2/00 fear fear others M1" in text
-    assert "2 of 28 test clips are correct under one preprocessing only." in text
+    assert "2 of 28 test clips are correct under only one of the two preprocessings." in text
     text = read(write_report({**few_cells(), "paired": compared_pairs(2)}, tmp_path / "two")).text
     assert "s1 casme2/01/c casme2/01 fear fear others M1" in text
     text = read(write_report({**few_cells(), "paired": compared_pairs(4)}, tmp_path / "four")).text

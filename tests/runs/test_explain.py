@@ -474,9 +474,9 @@ def test_the_page_has_the_section_and_loads_nothing(done):
     text = finished.paths.html.read_text("utf-8")
     page = Page(text)
     assert not page.open
-    assert "What the models look at" in text
+    assert "Attribution maps" in text
     assert "cnn: Grad-CAM" in text
-    assert "for the class that was predicted, right or wrong" in text
+    assert "for the predicted class, whether correct or not" in text
     assert all((dict(found).get("src") or "data:").startswith("data:") for _, found in page.tags)
     names = {path.name for path in (*finished.paths.tables, *finished.paths.figures)}
     assert {"explanations.csv", "explanation_regions.csv", "explanations.svg"} <= names
@@ -487,8 +487,8 @@ def test_a_flag_stands_on_the_page_with_the_number(done, corner):
     finished = run_study(asking(["cnn"], "blind"), corner, out)
     text = finished.paths.html.read_text("utf-8")
     assert (
-        "cnn, blind: a randomised model gives about the same map (rank correlation 1.00); this map says nothing about "
-        "what was learnt."
+        "cnn, blind: a randomised model gives a similar map (rank correlation 1.00); the map says nothing about what "
+        "was learnt."
     ) in text
     reading = Reading(finished.summary, {})
     assert map_caveats(reading)[0]["level"] == "warning"
@@ -500,9 +500,9 @@ def test_shares_and_areas_of_all_regions_add_up_to_one_in_the_table(done):
     finished, _ = done
     table = next(t for t in explanation_tables(Reading(finished.summary, {})) if t.name == "explanation_regions")
     for row in table.rows:
-        if row["what"] != "their ratio":
+        if row["what"] != "ratio":
             assert sum(row[name] for name in (*REGIONS, "elsewhere")) == pytest.approx(1)
-    assert not any("no face is known" in note for note in table.notes)
+    assert not any("without a known face" in note for note in table.notes)
 
 
 def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path):
@@ -517,7 +517,7 @@ def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path)
 def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
     finished = run_study(asking([]), corner, tmp_path)
     assert finished.summary["explanations"] == {}
-    assert "What the models look at" not in finished.paths.html.read_text("utf-8")
+    assert "Attribution maps" not in finished.paths.html.read_text("utf-8")
 
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():

@@ -240,4 +240,4 @@ def changing(reading: Reading) -> str:
     where = "" if len(found) == 1 else " in at least one pair"
     of = f" of {tested} test clips" if tested else ""
     verb = "is" if len(clips) == 1 else "are"
-    return f"{len(clips)}{of} {verb} correct under one preprocessing only{where}."
+    return f"{len(clips)}{of} {verb} correct under only one of the two preprocessings{where}."

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from microexpr.report.paper_tables import BASELINES
 from microexpr.report.reading import Cell, Reading, number, short
 from microexpr.report.style import INK, MARKERS, RULE, SERIES, SHADE, SOFT, WIDTH, legend_handles
 
@@ -94,10 +95,16 @@ def draw_baselines(axes: Axes, reading: Reading, *, upright: bool = False, named
         style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 6.5, "color": SOFT}
         if upright:
             style |= {"ha": "left" if upper else "right", "va": "bottom"}
-            axes.annotate(name, (level, 1.0), (3 if upper else -3, 1), xycoords=("data", "axes fraction"), **style)
+            axes.annotate(
+                BASELINES[name].lower(),
+                (level, 1.0),
+                (3 if upper else -3, 1),
+                xycoords=("data", "axes fraction"),
+                **style,
+            )
         elif named:
             style |= {"va": "bottom" if upper else "top"}
-            axes.annotate(name, (1.0, level), (3, 0), xycoords=("axes fraction", "data"), **style)
+            axes.annotate(BASELINES[name].lower(), (1.0, level), (3, 0), xycoords=("axes fraction", "data"), **style)
 
 
 def score_axis(axes: Axes, top: float) -> None:
@@ -262,6 +269,7 @@ def confusion(reading: Reading) -> Plot | None:
 def _matrix(axes: Axes, reading: Reading, cell: Cell, *, first: bool) -> None:
     matrix, size = cell["confusion"], len(reading.classes)
     small = 7.0 if size <= 8 else 5.0
+    near = min(1.0, size / 7)  # keeps count and percentage together in the larger squares of few classes
     for at, row in enumerate(matrix):
         total = sum(row)
         for k, count in enumerate(row):
@@ -271,8 +279,8 @@ def _matrix(axes: Axes, reading: Reading, cell: Cell, *, first: bool) -> None:
             if not total:
                 axes.text(k, at, "—", ha="center", va="center", fontsize=small, color=SOFT)
             elif count:
-                axes.text(k, at - 0.12, str(count), ha="center", va="center", fontsize=small + 0.5)
-                axes.text(k, at + 0.27, f"{100 * share:.0f} %", ha="center", va="center", fontsize=small - 2)
+                axes.text(k, at - 0.12 * near, str(count), ha="center", va="center", fontsize=small + 0.5)
+                axes.text(k, at + 0.27 * near, f"{100 * share:.0f} %", ha="center", va="center", fontsize=small - 2)
     for edge in range(size + 1):
         axes.plot([edge - 0.5, edge - 0.5], [-0.5, size - 0.5], color=RULE, linewidth=0.5, zorder=1)
         axes.plot([-0.5, size - 0.5], [edge - 0.5, edge - 0.5], color=RULE, linewidth=0.5, zorder=1)

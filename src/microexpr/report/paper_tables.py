@@ -241,7 +241,8 @@ def evolution(reading: Reading) -> Table | None:
     columns = [Column("", "preprocessing"), Column("Model", "model")]
     columns += [Column(reading.label("sampling", phase), phase, "score", HERE) for phase in phases]
     columns += [Column(ends_shown, "change", "change", HERE)]
-    if known and any(row["paper_model"] != ABSENT for row in rows):
+    published = any(row["paper_model"] != ABSENT for row in rows)
+    if published:
         columns += [Column("Model", "paper_model", group=PAPER)]
         columns += [
             Column(reading.label("sampling", p), f"paper_{p}", "published", PAPER, ABSENT)
@@ -249,7 +250,7 @@ def evolution(reading: Reading) -> Table | None:
             if reading.paper_phase(p)
         ]
     notes = [f"Macro-F1; {reading.test_clips}. Intervals are in the table of all cells."]
-    if known:
+    if published:
         notes.append("The paper reports M1 only. A smaller model is listed beside the paper's model of its family.")
     return Table("table4_evolution", "Models by phase", columns, rows, notes, marks)
 

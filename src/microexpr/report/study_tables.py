@@ -287,16 +287,16 @@ def checked(reading: Reading) -> Table:
         Column("Evidence", "evidence"),
         Column("Fix", "fix"),
     ]
-    notes = ["From the stored folds and predictions, as reported by `microexpr check`."]
+    notes = ["From the stored folds and predictions, as reported by microexpr check."]
     return Table("checks", "Methodological checks", columns, list(reading.rows("checks")), notes)
 
 
 def choices(reading: Reading) -> Table:
     """Return every choice that the paper's text leaves open, with the value used here."""
-    words = {True: "default", False: "changed", None: ABSENT}
+    words = {True: "yes", False: "no", None: ABSENT}
     rows = [{**row, "default": words[row.get("default")]} for row in reading.rows("choices")]
     columns = [
-        Column("Choice", "choice"),
+        Column("Setting", "choice"),
         Column("Here", "value", missing="not stated"),
         Column("The paper's text", "paper", missing=ABSENT),
         Column("Default", "default"),
