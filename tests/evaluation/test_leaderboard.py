@@ -616,8 +616,8 @@ def test_one_method_alone_has_a_leaderboard_of_one_row(database, tmp_path):
     assert (row["method"], row["paired"], row["seeds"]) == ("pca", None, [""])
     assert "ME003" not in {each["code"] for each in done.summary["checks"]}
     page = done.paths.html.read_text("utf-8")
-    assert "The cell named beforehand, M1" in page
-    assert "Always answering the majority class" in page
+    assert "The prespecified cell, M1" in page
+    assert "Always predicting the majority class reaches" in page
 
 
 def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(database, tmp_path):

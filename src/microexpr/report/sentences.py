@@ -153,7 +153,8 @@ def _baselines(reading: Reading) -> str:
         if number(baseline.get("macro_f1")) is not None
     }
     said = [f"random guessing by class frequency reaches {known['guessing']}"] if "guessing" in known else []
-    said += [f"always predicting the majority class {known['majority']}"] if "majority" in known else []
+    if "majority" in known:
+        said += [f"always predicting the majority class {'' if said else 'reaches '}{known['majority']}"]
     text = ", ".join(said)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 

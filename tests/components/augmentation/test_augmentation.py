@@ -426,7 +426,7 @@ def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
 
 def test_the_papers_tables_say_which_cells_they_show(study):
     page = (study[1] / "report.html").read_text("utf-8")
-    assert page.count("Only cells with augmentation none; the table of all cells has the others.") >= 4
+    assert page.count("Only cells with augmentation none; the table of all cells lists the others.") >= 4
     rows = table(study[1], "table3_main_results")
     plain = {cell["macro_f1"] for cell in study[0].summary["cells"] if cell["factors"]["augmentation"] == "none"}
     assert {float(row["m1(size=32)_macro_f1"]) for row in rows[:2]} <= plain
@@ -458,6 +458,6 @@ def test_m1_and_m2_are_said_to_differ_in_several_things(faces, tmp_path):
     }
     summary = run_study(parse(Study, content, "paper"), faces, tmp_path, workers=1).summary
     assert summary["factors"]["confounded"] == [
-        "The levels of preprocessing differ in crop, size, colour and box at once: which of these matters cannot be "
-        "told from them."
+        "The levels of preprocessing differ in crop, size, colour and box at once, so their effects cannot be "
+        "separated."
     ]
