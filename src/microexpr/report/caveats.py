@@ -275,8 +275,7 @@ def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:
         spans = [row["max"] - row["min"] for row in rows]
         spread = (
             f"Between splits, macro-F1 of a cell varies by {min(spans):.3f} to {max(spans):.3f} ({len(rows)} cells; "
-            "see "
-            "the table of repeated splits)"
+            "see the table of repeated splits)"
         )
     return (
         f"The clips were split into folds {rows[0]['repeats']} times. Tables, intervals and tests use the first split "
@@ -311,8 +310,7 @@ def _same_laboratory(plan: Plan) -> Iterator[tuple[str, str, str]]:
                 "subjects_unknown",
                 "warning",
                 f"{' and '.join(titles)} come from one laboratory. Whether subjects took part in several of them is "
-                "not "
-                "known, so one may be in training and test under two numbers.",
+                "not known, so one may be in training and test under two numbers.",
             )
 
 

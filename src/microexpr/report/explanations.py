@@ -118,8 +118,7 @@ def _sanity(reading: Reading) -> Table:
     notes = [
         f"With randomised: Spearman's correlation of a map with those of {seeds} randomised models, mean over models "
         "and clips; between randomised: of every two of those models. Networks are reinitialised with other seeds, "
-        "other "
-        "models are fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
+        "other models are fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
         f"Maps are flagged from {threshold} on. An unflagged map is not necessarily right: noise does not correlate "
         f"either. {ABSENT}: undefined, because all maps of the model or of the randomised models are constant.",
         "Resolution: vertical × horizontal positions of a map, which is interpolated between them. Below "
@@ -244,8 +243,7 @@ def about(reading: Reading) -> str:
     same = f" Independent of the class: {', '.join(free)}." if free else ""
     return (
         f"Maps were computed for all {tested}, for the first cell of each name, with the weights of the fold, which "
-        "was "
-        f"not trained on the clip, and for the predicted class, whether correct or not.{same} Shown are, for every "
+        f"was not trained on the clip, and for the predicted class, whether correct or not.{same} Shown are, for every "
         f"class, the {first} in order of their keys, regardless of their maps. A map attributes a model's output "
         "to image regions; it does not show why, nor that a face expresses an emotion there."
     )

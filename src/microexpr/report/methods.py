@@ -22,7 +22,7 @@ from microexpr.report.style import INK, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table, format_interval, format_value
 
 MOST = 48
-"""Methods that the figure can show."""
+"""Largest number of methods in the figure."""
 
 
 def leaderboard_tables(reading: Reading) -> list[Table]:
@@ -145,8 +145,7 @@ def _notes(reading: Reading) -> list[str]:
     mean = ", the mean of the seeds' scores" if several else ""
     notes = [
         f"{title} of the pooled test clips{mean}; {reading.interval_level} intervals: {metadata['interval']}, "
-        f"{metadata['n']:,} "
-        "resamples, conditional on the trained models.",
+        f"{metadata['n']:,} resamples, conditional on the trained models.",
         _starred(reading),
     ]
     uncorrected, inner = "", ""

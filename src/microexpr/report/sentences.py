@@ -252,7 +252,6 @@ def shares(protocol: Mapping[str, Any]) -> str:
     who = f"{shared} of the {tested} subjects" if isinstance(shared, int) and isinstance(tested, int) else "subjects"
     return (
         f"Protocol {protocol.get('name')}: clips, not subjects, are split, so {who} in the test set are in the "
-        "training "
-        "set as well. A model may recognise the subject instead of the expression; scores under such a protocol do not "
-        "generalise to subjects that the model has not seen."
+        "training set as well. A model may recognise the subject instead of the expression; scores under such a "
+        "protocol do not generalise to subjects that the model has not seen."
     )

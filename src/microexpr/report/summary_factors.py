@@ -32,8 +32,7 @@ METHOD = INTERVALS["expanded"]
 """Method of the intervals of effects and curves, whatever the experiment's own method."""
 OTHER_CLIPS = (
     "Each seed was tested on other clips, because the protocol samples them by the seed: variation over seeds cannot "
-    "be "
-    "separated from variation over clips. Run all seeds on the folds of one seed: "
+    "be separated from variation over clips. Run all seeds on the folds of one seed: "
     'protocol = { name = "from_file", file = "OUT/results/KEY/folds.json" }.'
 )
 
