@@ -340,7 +340,7 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     assert "Trained under different protocols" in shown
     assert "The same subjects are in training and test." in shown
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
-    assert isinstance(told["told"], bool)
+    assert isinstance(told["significant"], bool)
     assert any("different protocols" in caveat["text"] for caveat in told["caveats"])
 
 

@@ -28,7 +28,7 @@ from microexpr.evaluation.statistics.multiplicity import holm
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
-from microexpr.report.compared import summarise_comparison
+from microexpr.report.summary_comparison import summarise_comparison
 from microexpr.runs.store import FoldResult, Results
 from pages import Page
 from refusal import refuses
@@ -303,6 +303,7 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
         f"A alone has {found.comparisons[0].only_a} clips right and B alone {found.comparisons[0].only_b}",
     ):
         assert words in page.text, words
+    assert re.search(rf"\b{found.comparisons[0].only_a} clips? (is|are) correct in A only", page.text)
     kept = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert kept["comparisons"][0]["difference"] == found.comparisons[0].difference
     assert kept["unit"] == "clip"

@@ -133,7 +133,7 @@ def test_tables_can_be_read_raw(faces, tmp_path):
     assert microexpr(*words).code == 0
     answer = microexpr(*words, "--no-corrections")
     assert answer.code == 0
-    assert "Tables were read raw" in answer.out
+    assert "Tables were read without corrections" in answer.out
     assert len(list((out / "results").iterdir())) == 2  # another experiment, not the same results
     # A database whose reader knows no corrections stays as it is beside one that does.
     both = recipe().with_values({"datasets": ["casme2", "smic"]}).uncorrected()

@@ -30,7 +30,7 @@ from microexpr.core.interfaces import datasets, reader
 from microexpr.core.labels import LABEL_SETS
 from microexpr.data.clip_table import AS_WRITTEN, COLUMNS
 from microexpr.data.doctor import grouped
-from microexpr.report.database import picture
+from microexpr.report.database import render_stats
 from refusal import refuses
 from shell import microexpr
 from tools.component_pages import applies
@@ -481,7 +481,7 @@ def test_ready_images_have_no_time_and_need_no_pictures_to_be_listed(tmp_path):
         **{"clips": 1, "subjects": 1, "without_apex": 1},
         **dict.fromkeys(("frames", "milliseconds", "apex")),
     }
-    assert b"these clips have no time" in picture(stats, "svg")
+    assert b"no durations known" in render_stats(stats, "svg")
 
 
 def test_the_table_is_there_in_under_three_seconds(full, tmp_path):
@@ -529,8 +529,8 @@ def test_stats_are_printed_and_drawn(full, tmp_path):
     assert all(f">{word}<" in drawn for word in (*COUNTS, "500 ms", "onset", "26"))
     again = data_stats("casme2", full, table_only=True, out=tmp_path / "again.SVG")
     assert (tmp_path / "again.SVG").read_text("utf-8") == drawn
-    assert picture(again, "pdf").startswith(b"%PDF")
-    image = cv2.imdecode(np.frombuffer(picture(again, "png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert render_stats(again, "pdf").startswith(b"%PDF")
+    image = cv2.imdecode(np.frombuffer(render_stats(again, "png"), np.uint8), cv2.IMREAD_UNCHANGED)
     assert image.shape[1] == 1400
     assert image[0, 0, :3].tolist() == [255, 255, 255]
 
@@ -553,9 +553,9 @@ def test_pictures_of_any_size(subjects, classes, clips):
     people = {f"x/{n}": dict.fromkeys(words, 1) for n in range(subjects)}
     counts = {word: {"clips": sum(row["label"] == word for row in each)} for word in words}
     stats = {"title": "x" * 30, "metadata": {"synthetic": "yes"}, "clips": clips, "subjects": subjects}
-    drawn = picture(stats | {"classes": counts, "by_subject": people, "each": each}, "svg").decode()
-    assert "DRAWN FACES" in drawn
-    assert ("those with most clips first" in drawn) == (subjects > 40)
+    drawn = render_stats(stats | {"classes": counts, "by_subject": people, "each": each}, "svg").decode()
+    assert "SYNTHETIC FACES" in drawn
+    assert ("in descending order of clips" in drawn) == (subjects > 40)
     assert ("macro-expressions" in drawn) == (clips > 1)
 
 

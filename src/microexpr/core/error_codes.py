@@ -171,6 +171,22 @@ COMMAND: Mapping[str, Explanation] = {
         "A file of folds contradicts itself: a clip or a name occurs where it must not.",
         "Correct the fold and clip that the message names.",
     ),
+    "E190": Explanation(
+        "`microexpr study` does not know where to write its results.",
+        "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
+    ),
+    "E191": Explanation(
+        "No study of this name is shipped with microexpr.",
+        "Use one of the names that the message lists; `microexpr studies` describes them.",
+    ),
+    "E192": Explanation(
+        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value of another form.",
+        "Separate whole numbers by commas; `all` is allowed for training sizes.",
+    ),
+    "E193": Explanation(
+        "Several `--data` folders were given without the names of their databases.",
+        "Give each as NAME=DIR, for example `--data casme2=DIR --data samm=DIR`.",
+    ),
 }
 
 # E2: databases: their folders, tables, frames and label sets.
@@ -178,6 +194,10 @@ DATABASES: Mapping[str, Explanation] = {
     "E201": Explanation(
         "A database, table or log cannot be used as it is.",
         "Fix the faults that the message lists; `microexpr data check` lists all faults of a database at once.",
+    ),
+    "E202": Explanation(
+        "A frame is missing, cannot be read, or is not what the table says.",
+        "Replace the frame that the message names, or leave its clip out with `--skip-invalid`.",
     ),
     "E203": Explanation(
         "The face detector finds no face in a frame.",
@@ -800,6 +820,14 @@ STATISTICS: Mapping[str, Explanation] = {
     "E832": Explanation(
         "A validation study does not vary what is planted, or one of its trials has no result.",
         "Vary the axes that the message names, as tools/validation/planted.toml does.",
+    ),
+    "E850": Explanation(
+        "The candidates of a nested selection have no seed in common, so no selection can be scored.",
+        "Train all candidates with the same seeds; failed trainings are listed at the top of the report.",
+    ),
+    "E851": Explanation(
+        "A summary was written by another version of microexpr, in another format.",
+        "Run the study again with this version; finished folds are not trained again.",
     ),
 }
 

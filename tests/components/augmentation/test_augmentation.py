@@ -413,14 +413,14 @@ def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
         a, b = (places[row[side], row["sampling"], row["factors"]["augmentation"]] for side in ("a", "b"))
         assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
     reading = Reading(summary, {})
-    assert reading.further == ["augmentation"]
-    assert len(reading.plain) == 4
+    assert reading.other_axes == ["augmentation"]
+    assert len(reading.default_cells) == 4
     found = reading.find("m1(size=40)", "kfs", "small_cnn")
     assert found is not None
     assert found["factors"]["augmentation"] == "none"
     jittered = places["m1(size=32)", "kfs", "crop_jitter"]
     assert reading.find("m1(size=40)", "kfs", "small_cnn", jittered) == places["m1(size=40)", "kfs", "crop_jitter"]
-    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.winners.values())
+    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.best_by_sampling.values())
     assert "augmentation crop_jitter" in reading.title(jittered)
     for name in ("all_cells", "losses", "paired"):
         rows = table(out, name)
@@ -429,7 +429,7 @@ def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
 
 def test_the_papers_tables_say_which_cells_they_show(study):
     page = (study[1] / "report.html").read_text("utf-8")
-    assert page.count("Only cells with augmentation none; the table of all cells has the others.") >= 4
+    assert page.count("Only cells with augmentation none; the table of all cells lists the others.") >= 4
     rows = table(study[1], "table3_main_results")
     plain = {cell["macro_f1"] for cell in study[0].summary["cells"] if cell["factors"]["augmentation"] == "none"}
     assert {float(row["m1(size=32)_macro_f1"]) for row in rows[:2]} <= plain
@@ -461,6 +461,6 @@ def test_m1_and_m2_are_said_to_differ_in_several_things(faces, tmp_path):
     }
     summary = run_study(parse(Study, content, "paper"), faces, tmp_path, workers=1).summary
     assert summary["factors"]["confounded"] == [
-        "The levels of preprocessing differ in crop, size, colour and box at once: which of these matters cannot be "
-        "told from them."
+        "The levels of preprocessing differ in crop, size, colour and box at once, so their effects cannot be "
+        "separated."
     ]

@@ -193,14 +193,14 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
     assert [row["unit"] for row in rows] == ["AU4", "AU12", "mean"]
     assert {row["cell"] for row in rows} == {"with_units"}
     page = done.paths.html.read_text("utf-8")
-    assert "Learnt beside the class" in page
+    assert "Auxiliary targets" in page
     assert "Learning curves of the methods" in page
-    assert "Beside the figures that papers print" in page
+    assert "Published scores for reference" in page
     assert "a hold-out of faces" in page
     printed = pd.read_csv(tmp_path / "tables" / "leaderboard_printed.csv")
     alone = next(cell for cell in done.result.cells if cell.factors["method"] == "alone")
     assert printed.loc[0, "value"] == 0.888
-    assert printed.loc[0, "ours"] == pytest.approx(alone.result.scores()["macro_precision"])
+    assert printed.loc[0, "here"] == pytest.approx(alone.result.scores()["macro_precision"])
 
 
 def test_a_printed_figure_of_no_method_is_refused(experiment):

@@ -110,7 +110,7 @@ def _pairing(board: Mapping[str, Any] | None) -> str:
     """Return how to get a paired test."""
     if not board:
         return "compare two results with `microexpr compare`, or claim no difference"
-    asked = board.get("reference_asked")
+    asked = board.get("requested_reference")
     other = f"; {asked} could not be run" if asked and not board["reference"] else ""
     return f"name the method to compare the others with (leaderboard.reference in the study file{other})"
 

@@ -1,34 +1,40 @@
-"""The paper's Tables I to V, made from a summary, with the paper's own numbers beside them."""
+"""The paper's Tables I to V, made from a summary, with the published numbers beside them."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
-from microexpr.report.published import NAMES, sibling
 from microexpr.report.reading import Cell, Reading, input_shape
-from microexpr.report.table import ABSENT, NOT_MEASURED, Column, Table, shown
+from microexpr.report.table import ABSENT, NOT_MEASURED, Column, Table, format_value
 
 HERE, PAPER = "here", "paper"
-BLIND = {"guessing": "Guessing", "majority": "Majority class"}
-"""Baselines that look at no picture."""
+BASELINES = {"guessing": "Random guessing", "majority": "Majority class"}
+"""Baselines that use no image."""
 
 
 def paper_tables(reading: Reading) -> list[Table]:
-    """Return those of Tables III, I, II, IV and V that the summary gives sense to."""
+    """Return those of Tables III, I, II, IV and V that the summary has values for."""
     makers = _makers(reading)
     made = [table for maker in makers if (table := maker(reading)) is not None and table.rows]
-    if not reading.plainly:
+    if not reading.default_cells_note:
         return made
     about_all = ("table1_dataset", "table2_architectures")
-    return [t if t.name in about_all else replace(t, notes=[*t.notes, reading.plainly]) for t in made]
+    return [t if t.name in about_all else replace(t, notes=[*t.notes, reading.default_cells_note]) for t in made]
 
 
 def _makers(reading: Reading) -> tuple[Callable[[Reading], Table | None], ...]:
-    if reading.board:  # methods differ in what the paper's tables hold apart
+    if reading.leaderboard:  # methods differ in several of the paper's axes at once
         return dataset, architectures
-    return (architectures,) if reading.crowded else (main_results, dataset, evolution, per_class, architectures)
+    return (
+        (architectures,)
+        if reading.many_preprocessings
+        else (main_results, dataset, evolution, per_class, architectures)
+    )
 
 
 def scores(prefix: str) -> tuple[str, str, str]:
@@ -42,12 +48,12 @@ def scored(prefix: str, cell: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def main_results(reading: Reading) -> Table | None:
-    """Return Table III: the best model of each phase; None where no model was chosen among several."""
+    """Return Table III: the best model of each phase; None for a single experiment."""
     methods = reading.levels("preprocessing")
-    if not reading.winners or reading.alone:
+    if not reading.best_by_sampling or reading.single_experiment:
         return None
-    rows = [_main_row(reading, sampling, cell) for sampling, cell in reading.winners.items()]
-    for name, title in BLIND.items():
+    rows = [_main_row(reading, sampling, cell) for sampling, cell in reading.best_by_sampling.items()]
+    for name, title in BASELINES.items():
         baseline = reading.part("baselines").get(name)
         if baseline:
             blank = dict.fromkeys(("right", "paper_model", "paper_m1_macro_f1", "paper_m2_macro_f1"), ABSENT)
@@ -60,47 +66,52 @@ def main_results(reading: Reading) -> Table | None:
         Column(reading.label("preprocessing", name), f"{name}_macro_f1", "score", HERE)
         if wide
         else Column(
-            f"{reading.label('preprocessing', name)} F1 [{reading.level}]", scores(f"{name}_"), "interval", HERE
+            f"{reading.label('preprocessing', name)} F1 [{reading.interval_level}]",
+            scores(f"{name}_"),
+            "interval",
+            HERE,
         )
         for name in methods
     ]
-    columns += [Column("Clips right", "right", "count", HERE)] if len(methods) > 1 else []
-    if any(map(reading.method, methods)) and any(map(reading.main_row, reading.winners)):
+    columns += [Column("Correct clips", "right", "count", HERE)] if len(methods) > 1 else []
+    if any(map(reading.paper_preprocessing, methods)) and any(map(reading.paper_main_row, reading.best_by_sampling)):
         columns += [
             Column("Model", "paper_model", group=PAPER),
             Column("M1 F1 [95 %]", scores("paper_m1_"), "published", PAPER, ABSENT),
             Column("M2 F1", "paper_m2_macro_f1", "published", PAPER, ABSENT),
         ]
-    notes = [f"Macro-F1; {reading.test_clips}; {'intervals in the table of all cells' if wide else reading.interval}."]
-    notes += [reading.narrow] if reading.narrow else []
+    notes = [
+        f"Macro-F1; {reading.test_clips}; {'intervals in the table of all cells' if wide else reading.interval_note}."
+    ]
+    notes += [reading.rare_classes_note] if reading.rare_classes_note else []
     if len(reading.levels("model")) > 1:
         notes.append(
             f"The model of each phase is the one with the highest macro-F1 under {first} on the test set itself, as in "
-            "the paper: a choice made on test clips, so its score is too high by an unknown amount."
+            "the paper: this selection on test clips overestimates its score by an unknown amount."
         )
     if len(methods) > 1:
         order = ", then ".join(reading.label("preprocessing", name) for name in methods)
-        notes.append(f"Clips right: correctly labelled test clips under {order}, and how many there are.")
+        notes.append(f"Correct clips: correctly classified test clips under {order}, and the number of test clips.")
     notes.append(
-        "Guessing: mean and middle 95 % of 2,000 draws by the training shares. Neither it nor the majority sees a "
-        "picture, so both are the same under every preprocessing."
+        "Random guessing: mean and central 95 % of 2,000 draws from the class shares of the training clips. Neither "
+        "baseline uses an image, so both are the same under every preprocessing."
     )
-    marks = {len(reading.winners): "reference rule"} | {len(reading.winners) + 1: "reference"}
+    marks = {len(reading.best_by_sampling): "reference rule"} | {len(reading.best_by_sampling) + 1: "reference"}
     return Table("table3_main_results", "Main results: the best model of each phase", columns, rows, notes, marks)
 
 
 def _main_row(reading: Reading, sampling: str, winner: Cell) -> dict[str, Any]:
-    twins = {name: reading.find(name, sampling, winner["model"]) for name in reading.levels("preprocessing")}
-    right = [reading.right(cell) for cell in twins.values()]
+    cells = {name: reading.find(name, sampling, winner["model"]) for name in reading.levels("preprocessing")}
+    right = [reading.correct_count(cell) for cell in cells.values()]
     row: dict[str, Any] = {
         "phase": reading.label("sampling", sampling),
         "model": reading.label("model", winner["model"]),
         "right": " / ".join(NOT_MEASURED if n is None else str(n) for n in right) + f" of {winner.get('n_test', '?')}",
         "paper_model": ABSENT,
     }
-    for name, cell in twins.items():
+    for name, cell in cells.items():
         row |= scored(f"{name}_", cell)
-    paper = reading.main_row(sampling)
+    paper = reading.paper_main_row(sampling)
     if paper:
         low, high = paper.get("m1_ci") or (None, None)
         row |= {"paper_model": NAMES.get(paper["model"], paper["model"]), "paper_m1_macro_f1": paper.get("m1")}
@@ -109,12 +120,12 @@ def _main_row(reading: Reading, sampling: str, winner: Cell) -> dict[str, Any]:
 
 
 def dataset(reading: Reading) -> Table | None:
-    """Return Table I: what each preprocessing shows of a clip, and the pictures each sampling trains on."""
+    """Return Table I: the output of each preprocessing, and the number of views of each sampling."""
     metadata = reading.part("preprocessing")
     if not metadata:
         return None
     published = reading.paper.get("table1") or {}
-    methods = {name: reading.method(name) for name in metadata}
+    methods = {name: reading.paper_preprocessing(name) for name in metadata}
     beside = {method: published[method] for method in methods.values() if method and method in published}
 
     def line(aspect: str, values: Mapping[str, str], paper: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -129,31 +140,31 @@ def dataset(reading: Reading) -> Table | None:
             _each(beside, lambda p: p["colour"]),
         ),
         line(
-            "Centred faces",
-            *(_each(side, lambda f: shown(f.get("face_centred"), "percent")) for side in (metadata, beside)),
+            "Frames with a centred face",
+            *(_each(side, lambda f: format_value(f.get("face_centred"), "percent")) for side in (metadata, beside)),
         ),
-        line("Frames searched for a face", _each(metadata, lambda f: shown(f.get("n_searched"), "count"))),
-        line("Box jitter (px)", _each(metadata, lambda f: shown(f.get("box_jitter_px"), "ms"))),
+        line("Frames searched for a face", _each(metadata, lambda f: format_value(f.get("n_searched"), "count"))),
+        line("Box jitter (px)", _each(metadata, lambda f: format_value(f.get("box_jitter_px"), "ms"))),
         line(
             "Values per image",
-            *(_each(s, lambda f: shown(f.get("values_per_image"), "count")) for s in (metadata, beside)),
+            *(_each(s, lambda f: format_value(f.get("values_per_image"), "count")) for s in (metadata, beside)),
         ),
     ]
     for name, fact in reading.part("sampling").items():
-        trained = (published.get("training_frames") or {}).get((reading.phase(name) or "").lower())
-        there = ABSENT if trained is None else shown(trained, "count")
-        # Where every fold trains on other clips there is no one number: the views of all clips stand for it.
+        trained = (published.get("training_frames") or {}).get((reading.paper_phase(name) or "").lower())
+        there = ABSENT if trained is None else format_value(trained, "count")
+        # Where folds train on different clips there is no single number, so the views of all clips are counted.
         kind, here = (
             ("Training views", fact["train"]) if fact.get("train") else ("Views of all clips", fact.get("total"))
         )
         there = there if kind == "Training views" else ABSENT
         what = f"{kind}, {reading.label('sampling', name)} ({_per_clip(fact)})"
-        rows.append(line(what, dict.fromkeys(metadata, shown(here, "count")), dict.fromkeys(beside, there)))
+        rows.append(line(what, dict.fromkeys(metadata, format_value(here, "count")), dict.fromkeys(beside, there)))
     columns = [Column("", "aspect")]
     columns += [Column(reading.label("preprocessing", name), name, "count", HERE) for name in metadata]
     columns += [Column(method.upper(), f"paper_{method}", "count", PAPER, ABSENT) for method in beside]
-    notes = ["Views are the inputs of a model; counted after frames outside the clip and repeats were dropped."]
-    notes += ["Box jitter: standard deviation of the window's centre within a clip, in pixels of the source."]
+    notes = ["Views are model inputs, counted after frames outside the clip and repeated frames were dropped."]
+    notes += ["Box jitter: standard deviation of the crop's centre within a clip, in pixels of the source frame."]
     notes += ["The paper does not define its share of centred faces."] if beside else []
     said = {reading.label("preprocessing", name): fact.get("description") for name, fact in metadata.items()}
     notes += [f"{label}: {text.rstrip('.')}." for label, text in said.items() if text]
@@ -171,13 +182,13 @@ def _each(metadata: Mapping[str, Any], show: Callable[[Any], str]) -> dict[str, 
 
 def _per_clip(fact: Mapping[str, Any]) -> str:
     nominal, counted = fact.get("nominal"), fact.get("per_clip")
-    said = [f"nominally {nominal}"] if nominal is not None else []
-    said += [f"counted {shown(counted, 'count')}"] if counted is not None else []
-    return ", ".join(said) + " a clip" if said else "per clip " + NOT_MEASURED
+    parts = [f"nominally {nominal}"] if nominal is not None else []
+    parts += [f"counted {format_value(counted, 'count')}"] if counted is not None else []
+    return ", ".join(parts) + " per clip" if parts else "per clip " + NOT_MEASURED
 
 
 def architectures(reading: Reading) -> Table | None:
-    """Return Table II: how each model mixes its tokens."""
+    """Return Table II: token mixing, parameters and initial weights of each model."""
     labels = [reading.label("model", name) for name in reading.part("models")]
     rows = [
         {
@@ -199,12 +210,12 @@ def architectures(reading: Reading) -> Table | None:
         Column("Parameters", "parameters", "count"),
         Column("Weights", "weights", missing="not stated"),
     ]
-    notes = ["The paper: ImageNet weights for all; 56 M parameters for PoolFormer-m36 and 73 M for m48."]
-    return Table("table2_architectures", "Architectures", columns, rows, notes if reading.concerns_paper else [])
+    notes = ["Paper: ImageNet weights for all models; 56 M parameters for PoolFormer-m36 and 73 M for m48."]
+    return Table("table2_architectures", "Architectures", columns, rows, notes if reading.follows_paper else [])
 
 
 def evolution(reading: Reading) -> Table | None:
-    """Return Table IV: every model over the phases."""
+    """Return Table IV: every model in each phase."""
     phases = reading.levels("sampling")
     if len(phases) < 2:
         return None
@@ -222,30 +233,31 @@ def evolution(reading: Reading) -> Table | None:
             }
             ends = found[phases[0]], found[phases[-1]]
             row["change"] = None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
-            paper = known.get(sibling(model) or "") if reading.method(name) == "m1" else None
+            paper = known.get(sibling(model) or "") if reading.paper_preprocessing(name) == "m1" else None
             row["paper_model"] = ABSENT if paper is None else NAMES.get(paper["model"], paper["model"])
-            row |= {f"paper_{phase}": (paper or {}).get((reading.phase(phase) or "").lower()) for phase in phases}
+            row |= {f"paper_{phase}": (paper or {}).get((reading.paper_phase(phase) or "").lower()) for phase in phases}
             rows.append(row)
     ends_shown = "{} to {}".format(*(reading.label("sampling", phase) for phase in (phases[0], phases[-1])))
     columns = [Column("", "preprocessing"), Column("Model", "model")]
     columns += [Column(reading.label("sampling", phase), phase, "score", HERE) for phase in phases]
     columns += [Column(ends_shown, "change", "change", HERE)]
-    if known and any(row["paper_model"] != ABSENT for row in rows):
+    published = any(row["paper_model"] != ABSENT for row in rows)
+    if published:
         columns += [Column("Model", "paper_model", group=PAPER)]
         columns += [
             Column(reading.label("sampling", p), f"paper_{p}", "published", PAPER, ABSENT)
             for p in phases
-            if reading.phase(p)
+            if reading.paper_phase(p)
         ]
-    notes = [f"Macro-F1; {reading.test_clips}. Intervals: in the table of all cells."]
-    if known:
-        notes.append("The paper gives M1 only. A smaller model stands beside the paper's model of its family.")
-    return Table("table4_evolution", "Models over the phases", columns, rows, notes, marks)
+    notes = [f"Macro-F1; {reading.test_clips}. Intervals are in the table of all cells."]
+    if published:
+        notes.append("The paper reports M1 only. A smaller model is listed beside the paper's model of its family.")
+    return Table("table4_evolution", "Models by phase", columns, rows, notes, marks)
 
 
 def per_class(reading: Reading) -> Table | None:
-    """Return Table V: F1 of every class for the best models of the first and the last phase."""
-    winners = list(reading.winners.values())
+    """Return Table V: F1 of every class for the best models of the first and last phase."""
+    winners = list(reading.best_by_sampling.values())
     chosen = winners if len(winners) < 2 else [winners[0], winners[-1]]
     cells = [
         cell
@@ -253,13 +265,17 @@ def per_class(reading: Reading) -> Table | None:
         for name in reading.levels("preprocessing")
         if (cell := reading.find(name, winner["sampling"], winner["model"]))
     ]
-    tested = next((counts for cell in cells if (counts := reading.tested(cell))), None)
-    # Of one experiment the table of classes says more, and there is no column of the paper's to set beside it.
-    told = reading.alone and bool(reading.rows("detail")) and not reading.concerns_paper
-    if not cells or not reading.classes or told:
+    tested = next((counts for cell in cells if (counts := reading.test_counts(cell))), None)
+    # For a single experiment the table of classes has more, and the paper has no column to compare with.
+    redundant = reading.single_experiment and bool(reading.rows("detail")) and not reading.follows_paper
+    if not cells or not reading.classes or redundant:
         return None
     published = {str(row.get("emotion", "")).lower(): row for row in reading.published("table5")}
-    beside = _paper_columns(published, reading) if any(map(reading.method, reading.levels("preprocessing"))) else []
+    beside = (
+        _paper_columns(published, reading)
+        if any(map(reading.paper_preprocessing, reading.levels("preprocessing")))
+        else []
+    )
     rows = []
     for at, emotion in enumerate(reading.classes):
         row: dict[str, Any] = {"class": emotion[:1].upper() + emotion[1:], "n": tested[at] if tested else None}
@@ -280,8 +296,8 @@ def per_class(reading: Reading) -> Table | None:
     ]
     notes = ["F1 of each class for the best model of the first and of the last phase."] if len(chosen) > 1 else []
     notes += [
-        f"A class without test clips has no F1 ({ABSENT}) and is left out of macro-F1 as the scores' rules say.",
-        "A class of one to three clips moves by a third or more with a single clip.",
+        f"A class without test clips has no F1 ({ABSENT}) and is excluded from macro-F1 (see the table of scores).",
+        "The recall of a class with one to three test clips changes by a third or more with a single clip.",
     ]
     return Table("table5_per_class", "F1 of each class", [*columns, *beside], rows, notes)
 
@@ -295,3 +311,34 @@ def _paper_columns(published: Mapping[str, Mapping[str, Any]], reading: Reading)
         return []
     keys = [key for key in next(iter(published.values())) if key.rsplit("-", 1)[-1] in ("m1", "m2")]
     return [Column(key[-2:].upper(), key, "score", f"paper: {NAMES.get(key[:-3], key[:-3])}", ABSENT) for key in keys]
+
+
+# --- published numbers ------------------------------------------------------------------------------------------------
+FAMILIES = {"vit": "vit_b32", "swin": "swin_b", "poolformer": "poolformer_m36"}
+"""The paper's model that smaller models of the same family are compared with."""
+
+NAMES = {
+    "vit_b32": "ViT-p32",
+    "swin_b": "SwinT",
+    "poolformer_m36": "Pool-m36",
+    "poolformer_m48": "Pool-m48",
+    "poolformer": "PoolFormer",
+}
+"""The paper's names of the models."""
+
+
+@cache
+def paper() -> Mapping[str, Any]:
+    """Return the paper's tables (`paper.toml`) as plain data."""
+    return tomllib.loads(files("microexpr.report").joinpath("paper.toml").read_text(encoding="utf-8"))
+
+
+def sibling(model: str) -> str | None:
+    """Return the paper's model of the same family: the model itself, or the one that a smaller model corresponds to.
+
+    >>> sibling("poolformer_m48"), sibling("swin_nano"), sibling("pca_svm")
+    ('poolformer_m48', 'swin_b', None)
+    """
+    if model == "poolformer_m48":
+        return model
+    return next((name for family, name in FAMILIES.items() if model.startswith(family)), None)

@@ -1,4 +1,4 @@
-"""The summary of `microexpr compare`: plain numbers and words, which its page is made of."""
+"""The summary of `microexpr compare` as plain data, which its page is made from."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
-from microexpr.evaluation.statistics.bootstrap import bootstrap_all
+from microexpr.evaluation.statistics.bootstrap import METHODS, bootstrap_all
+from microexpr.evaluation.statistics.comparison import Comparison
 from microexpr.evaluation.statistics.influence import influence
-from microexpr.report.paired import as_row
 
 FORMAT = 2
 SCORES = ("macro_f1", "uar", "accuracy")
 
 
 def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
-    """Return a comparison as plain numbers, words, lists and dictionaries."""
+    """Return a comparison as plain data: numbers, strings, lists and dictionaries."""
     first, stored = found.comparisons[0], found.stored
     software = environment()
     return {
@@ -45,13 +45,26 @@ def summarise_comparison(found: Compared, command: str = "") -> dict[str, Any]:
         "settings": [row._asdict() for row in settings(stored)],
         "surroundings": [row._asdict() for row in surroundings(stored)],
         "comparisons": [
-            as_row(one) | {"letter": letter} for one, letter in zip(found.comparisons, found.letters[1:], strict=True)
+            comparison_row(one) | {"letter": letter}
+            for one, letter in zip(found.comparisons, found.letters[1:], strict=True)
         ],
         "changed": list(_changed(found)),
         "influence": [_influence(found, at) for at in range(1, len(stored))],
         "checks": [asdict(finding) for finding in found.checks],
         "caveats": [caveat._asdict() for caveat in found.caveats],
         "environment": software,
+    }
+
+
+def comparison_row(found: Comparison) -> dict[str, Any]:
+    """Return one comparison as plain numbers and words, with how its interval and p-value were made."""
+    return asdict(found) | {
+        "significant": found.significant,
+        "verdict": found.verdict,
+        "interval": f"{100 * found.level:.3g} % intervals: {METHODS[found.method]} by {found.unit}, "
+        f"{found.resamples:,} resamples",
+        "test": f"p: paired permutation test by {found.unit}",
+        "notes": list(found.notes),
     }
 
 
@@ -86,7 +99,7 @@ def _result(found: Compared, at: int) -> dict[str, Any]:
 
 
 def _changed(found: Compared) -> Iterator[dict[str, Any]]:
-    """Yield clips that the first has right and another wrong, or the other way round, with what each predicts."""
+    """Yield clips that are correct in the first and wrong in another result or vice versa, with all predictions."""
     first = found.predictions[0]
     right = np.stack([given.y_pred == first.y_true for given in found.predictions])
     for at in np.flatnonzero((right != right[0]).any(axis=0)):
@@ -99,7 +112,7 @@ def _changed(found: Compared) -> Iterator[dict[str, Any]]:
 
 
 def _influence(found: Compared, at: int) -> dict[str, Any]:
-    """Return the difference without each subject, or why it cannot be given."""
+    """Return the difference without each subject, or why it is undefined."""
     first, other = found.predictions[0], found.predictions[at]
     k, metadata = len(first.classes), {"letter": found.letters[at]}
     try:

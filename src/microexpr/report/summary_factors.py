@@ -1,4 +1,4 @@
-"""What a grid says about its factors, from stored predictions: axes, pairs of cells, effects, curves over sizes."""
+"""Factors of a grid, from stored predictions: axes, seeds, effects, curves over training sizes, paired comparisons."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
+from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
+from microexpr.evaluation.statistics.comparison import Comparison, compare
 from microexpr.evaluation.statistics.factors import Factorial, factorial
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.evaluation.statistics.sizes import Crossing, size_curves
-from microexpr.report.intervals import words
+from microexpr.report.summary_cells import train_size
+from microexpr.report.summary_comparison import comparison_row
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
 RESAMPLES, PERMUTATIONS = 2_000, 1_999
 SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
-METHOD = words("expanded")
-"""How the intervals of effects and curves are read from resamples, whatever the experiment's own are."""
+METHOD = INTERVALS["expanded"]
+"""Method of the intervals of effects and curves, whatever the experiment's own method."""
 OTHER_CLIPS = (
-    "Each seed was tested on other clips, because the protocol draws them by the seed: what varies with seeds cannot "
-    "be told from what varies with clips. Run all seeds on the folds of one: "
+    "Each seed was tested on other clips, because the protocol samples them by the seed: variation over seeds cannot "
+    "be separated from variation over clips. Run all seeds on the folds of one seed: "
     'protocol = { name = "from_file", file = "OUT/results/KEY/folds.json" }.'
 )
 
 
 def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
-    """Return every axis that tells cells apart: the part of an experiment that it changes, and its levels."""
+    """Return every axis of the grid: the part of an experiment that it changes, and its levels."""
     return {
         title: {"part": key.split(".")[0], "levels": list(dict.fromkeys(cell.factors[title] for cell in result.cells))}
         for key, title in titles(result.study.axes).items()
@@ -44,7 +48,7 @@ def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
 
 
 def _further(result: StudyResult) -> list[str]:
-    """Return the axes that are neither preprocessing, sampling nor model, nor parts of them."""
+    """Return the axes that change none of preprocessing, sampling and model."""
     return [title for title, axis in axes(result).items() if axis["part"] not in COMPARED]
 
 
@@ -54,22 +58,20 @@ def preprocessing_axes(result: StudyResult) -> list[str]:
 
 
 def short(result: StudyResult, cell: Cell, part: str) -> str:
-    """Return a component's name for tables: its levels where a grid takes it apart, else bare where it stands alone."""
+    """Return a component's name for tables: its levels where several axes change it, parameters only where needed."""
     component: Component = getattr(cell.experiment, part)
     mine = [title for title, axis in axes(result).items() if axis["part"] == part]
     if len(mine) > 1:
-        told = [cell.factors[title] for title in mine]
-        return " · ".join(
-            word if not word.isdecimal() else f"{title} {word}" for title, word in zip(mine, told, strict=True)
-        )
+        levels = [(title, cell.factors[title]) for title in mine]
+        return " · ".join(f"{title} {level}" if level.isdecimal() else level for title, level in levels)
     others = {getattr(other.experiment, part).label: getattr(other.experiment, part) for other in result.cells}
-    alone = sum(other.name == component.name for other in others.values()) == 1
-    return component.name.upper() if alone else component.label
+    unique = sum(other.name == component.name for other in others.values()) == 1
+    return component.name.upper() if unique else component.label
 
 
 def pairs(result: StudyResult) -> Iterator[tuple[Cell, Cell]]:
-    """Yield cells that differ in nothing but their preprocessing, where the grid does not take that apart."""
-    if len(preprocessing_axes(result)) > 1:  # effects are tested in place of hundreds of pairs
+    """Yield cells that differ in their preprocessing only; none where several axes change the preprocessing."""
+    if len(preprocessing_axes(result)) > 1:  # effects are tested instead of hundreds of pairs
         return
     places: dict[tuple[str, ...], list[Cell]] = {}
     for cell in result.cells:
@@ -80,23 +82,14 @@ def pairs(result: StudyResult) -> Iterator[tuple[Cell, Cell]]:
         yield from itertools.combinations(there, 2)
 
 
-def train_size(cell: Cell) -> dict[str, float]:
-    """Return how many clips and subjects its folds were trained on, on average."""
-    trained = [fold.views.loc[fold.views["part"] == "train", ["clip", "subject"]] for fold in cell.result.folds]
-    return {
-        "train_clips": float(np.mean([rows["clip"].nunique() for rows in trained])),
-        "train_subjects": float(np.mean([rows["subject"].nunique() for rows in trained])),
-    }
-
-
 # --- seeds ------------------------------------------------------------------------------------------------------------
 def settings(result: StudyResult) -> int:
-    """Return how many cells differ in something else than the seed."""
+    """Return how many cells differ in something other than the seed."""
     return len(by_setting(result))
 
 
 def over_seeds(result: StudyResult) -> list[dict[str, Any]]:
-    """Return the scores of several seeds, for each cell of the other axes; nothing where one seed was run."""
+    """Return the scores of several seeds for each cell of the other axes; empty where one seed was run."""
     axis = _seed_axis(result)
     return [] if axis is None else [_seeds(cells, axis) for cells in by_setting(result) if len(cells) > 1]
 
@@ -106,7 +99,7 @@ def _seed_axis(result: StudyResult) -> str | None:
 
 
 def by_setting(result: StudyResult) -> list[list[Cell]]:
-    """Return the cells, those together that differ in their seed alone."""
+    """Return the cells, grouped so that the cells of a group differ in their seed only."""
     axis, groups = _seed_axis(result), dict[tuple[str, ...], list[Cell]]()
     for cell in result.cells:
         groups.setdefault(tuple(level for name, level in cell.factors.items() if name != axis), []).append(cell)
@@ -114,7 +107,7 @@ def by_setting(result: StudyResult) -> list[list[Cell]]:
 
 
 def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
-    """Return the seeds' scores, their mean with its interval, and the variance in seeds and people, or why not."""
+    """Return the seeds' scores, their mean with its interval and the components of variance, or why there are none."""
     first, scores = cells[0], [cell.result.scores()[SCORE] for cell in cells]
     settings, classes = first.experiment.bootstrap, first.plan.data.labels.classes
     metadata: dict[str, Any] = {
@@ -165,15 +158,15 @@ def effects(result: StudyResult) -> dict[str, Any] | None:
         found = factorial(**_material(result, "factors"), permutations=PERMUTATIONS)
     except ConfigError as error:
         return metadata | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
-    told = [*([] if not (joined := _joined(result)) else [joined])]
+    joint = list(filter(None, [_joint_parameters(result)]))
     held = trained([cell.result for cell in result.cells], max(map(len, by_setting(result))))
     said = found.verdict(SCORE_TITLE)
     if held.holdout:
         said = f"Among these trained {held.things}, {said[:1].lower()}{said[1:]}"
     return metadata | {
         "effects": _rows(found),
-        "confounded": [*found.confounded, *told],
-        "verdict": " ".join([said, *told, held.caveat]),
+        "confounded": [*found.confounded, *joint],
+        "verdict": " ".join(filter(None, [said, *joint, held.caveat])),
         "subjects": found.subjects,
         "n": found.n,
         "permutations": found.permutations,
@@ -186,7 +179,7 @@ def _averaged(result: StudyResult) -> tuple[str, ...]:
 
 
 def _material(result: StudyResult, role: str) -> dict[str, Any]:
-    """Return what both analyses take; raises ConfigError where the cells were not tested on the same clips."""
+    """Return the input of both analyses; raises ConfigError where the cells were not tested on the same clips."""
     first = result.cells[0]
     classes = first.plan.data.labels.classes
     tables = [Predictions.of(cell.experiment.name, cell.result.predictions(), classes) for cell in result.cells]
@@ -221,8 +214,8 @@ def _rows(found: Factorial) -> list[dict[str, Any]]:
     ]
 
 
-def _joined(result: StudyResult) -> str:
-    """Say where levels of the preprocessing differ in several parameters at once, as the paper's M1 and M2 do."""
+def _joint_parameters(result: StudyResult) -> str:
+    """Return a warning where preprocessings differ in several parameters at once, as the paper's M1 and M2 do."""
     whole = [title for key, title in titles(result.study.axes).items() if key == "preprocessing"]
     built = {cell.factors[title]: cell.plan.preprocessor for title in whole for cell in result.cells}
     differ: list[list[str]] = []
@@ -234,14 +227,14 @@ def _joined(result: StudyResult) -> str:
         return ""
     names = list(dict.fromkeys(name for each in differ for name in each))
     return (
-        f"The levels of preprocessing differ in {', '.join(names[:-1])} and {names[-1]} at once: which of these "
-        "matters cannot be told from them."
+        f"The levels of preprocessing differ in {', '.join(names[:-1])} and {names[-1]} at once, so their effects "
+        "cannot be separated."
     )
 
 
 # --- size of training -------------------------------------------------------------------------------------------------
 def sizes(result: StudyResult) -> dict[str, Any] | None:
-    """Return curves of score against the size of training, and where they cross; None where one size was trained."""
+    """Return curves of score by training size, and their crossings; None where there is one size."""
     named = titles(result.study.axes)
     size = next((key for key in SIZES if key in named), None)
     if size is None:
@@ -265,5 +258,47 @@ def sizes(result: StudyResult) -> dict[str, Any] | None:
 
 
 def _worth(crossings: Sequence[Crossing]) -> list[Crossing]:
-    """Return crossings with those that were found first."""
+    """Return crossings, those that were found first."""
     return sorted(crossings, key=lambda found: found.at is None)
+
+
+# --- preprocessings in pairs ------------------------------------------------------------------------------------------
+def paired(result: StudyResult) -> list[dict[str, Any]]:
+    """Compare preprocessings cell by cell; p-values are corrected for all these comparisons."""
+    cells = list(pairs(result))
+    found = [_compared(first, second) for first, second in cells]
+    made = iter(with_family([one for one in found if isinstance(one, Comparison)]))
+    rows = [comparison_row(next(made)) if isinstance(one, Comparison) else {"problem": one} for one in found]
+    return [_place(*pair) | row for pair, row in zip(cells, rows, strict=True)]
+
+
+def _place(first: Cell, second: Cell) -> dict[str, Any]:
+    return {
+        "sampling": first.experiment.sampling.label,
+        "model": first.experiment.model.label,
+        "factors": dict(first.factors),
+        "a": first.experiment.preprocessing.label,
+        "b": second.experiment.preprocessing.label,
+    }
+
+
+def _compared(first: Cell, second: Cell) -> Comparison | str:
+    """Compare two cells, or return why they cannot be compared."""
+    classes, settings = first.plan.data.labels.classes, first.experiment
+    a, b = (
+        Predictions.of(cell.experiment.preprocessing.label, cell.result.predictions(), classes)
+        for cell in (first, second)
+    )
+    try:
+        return compare(
+            a,
+            b,
+            SCORE,
+            rng=rng_for(settings.seed, "paired"),
+            n=RESAMPLES,
+            permutations=PERMUTATIONS,
+            level=settings.bootstrap.level,
+            trained=trained([first.result, second.result]),
+        )
+    except ConfigError as error:
+        return str(error)

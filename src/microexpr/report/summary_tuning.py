@@ -1,4 +1,4 @@
-"""The summary of `microexpr tune`: plain numbers and words, which its page is made of."""
+"""The summary of `microexpr tune` as plain data, which its page is made from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from microexpr.config.study import Study
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, present
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
@@ -19,25 +19,25 @@ from microexpr.evaluation.predictions import confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
-from microexpr.report.choices import caveats
-from microexpr.report.intervals import stated
-from microexpr.report.paired import as_row
+from microexpr.report.caveats import caveats
+from microexpr.report.summary_cells import stated
+from microexpr.report.summary_comparison import comparison_row
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
-from microexpr.runs.tuning.result import Found, Trial
+from microexpr.runs.tuning.result import Found
 
 FORMAT = 2
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
-SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials drawn at random"
+SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials sampled at random"
 EVALUATOR = (
-    "fANOVA: share of the variation of a random forest's predicted scores; values searched by orders of magnitude "
-    "count by these"
+    "fANOVA: share of the variance of a random forest's predicted scores; parameters searched on a logarithmic scale "
+    "are analysed on it"
 )
 
 
 def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
-    """Return a tuning as plain numbers, words, lists and dictionaries."""
+    """Return a tuning as plain data: numbers, strings, lists and dictionaries."""
     plan, experiment = found.plan, found.plan.experiment
     data, software = plan.data, environment()
     return {
@@ -67,7 +67,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
             "trials": found.trials,
             "inner": experiment.tuning.inner,
             "folds": len(plan.folds()),
-            "papers": found.papers,
+            "paper_ranges": found.papers,
             "storage": found.storage,
             "search": SEARCH,
             "importance": EVALUATOR,
@@ -75,24 +75,27 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
         "space": [{"parameter": key, "values": str(values)} for key, values in found.space.items()],
         "searches": [_search(found, each) for each in found.found],
         "trials": [row for each in found.found for row in _trials(each)],
-        "importance": {"joined": _told(found.importance), "searches": [_told(each.importance) for each in found.found]},
+        "importance": {
+            "all": _importance(found.importance),
+            "searches": [_importance(each.importance) for each in found.found],
+        },
         "results": {
             "tuned": _scores(found, found.predictions()),
             "untuned": _scores(found, found.untuned.predictions()),
         },
         "comparison": _comparison(found),
-        "caveats": list(_stamps(found)),
+        "caveats": list(_caveats(found)),
         "environment": software,
         "run": dict(found.done),
     }
 
 
 def _search(found: Tuned, each: Found) -> dict[str, Any]:
-    """Return one search: who was searched on, what it found, and how that did on the clips of its folds."""
+    """Return one search: its clips and subjects, the values found, and their score on the test clips of its folds."""
     table, search = found.plan.table, each.search
     untuned = found.untuned.predictions()
     names = {fold.name for fold in search.folds}
-    metric = contracts.metrics.build(found.plan.experiment.tuning.metric, {})
+    metric = interfaces.metrics.build(found.plan.experiment.tuning.metric, {})
     seconds = [trial.seconds for trial in each.trials if trial.seconds is not None]
     return {
         "search": search.name,
@@ -108,7 +111,7 @@ def _search(found: Tuned, each: Found) -> dict[str, Any]:
         "best": each.best.number,
         "values": dict(each.best.values),
         "inner_score": each.best.score,
-        "own_inner_score": each.own.score if each.own else None,
+        "untuned_inner_score": each.own.score if each.own else None,
         "tuned": score(metric, each.result.predictions()),
         "untuned": score(metric, untuned[untuned["fold"].isin(names)]),
         "key": each.result.key,
@@ -127,16 +130,12 @@ def _trials(each: Found) -> Iterator[dict[str, Any]]:
             "problem": trial.problem,
             "same_as": trial.same_as,
             "best": trial == each.best,
-            "own": _is(trial, each.own),
+            "untuned": each.own is not None and trial.number == each.own.number,
         }
 
 
-def _is(trial: Trial, other: Trial | None) -> bool:
-    return other is not None and trial.number == other.number
-
-
-def _told(importance: Mapping[str, float] | str) -> dict[str, Any]:
-    """Return shares, or the sentence that says why there are none."""
+def _importance(importance: Mapping[str, float] | str) -> dict[str, Any]:
+    """Return the shares, or the reason why there are none."""
     if isinstance(importance, str):
         return {"shares": None, "problem": importance}
     return {"shares": dict(importance), "problem": ""}
@@ -161,12 +160,12 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
             level=settings.level,
             stratified=settings.stratified,
         )
-        told = {name: [one.low, one.high] for name, one in intervals.items()}
+        bounds = {name: [one.low, one.high] for name, one in intervals.items()}
     except ConfigError:
-        told = {}
+        bounds = {}
     return {
-        "scores": {name: score(contracts.metrics.build(name, {}), predictions) for name in names},
-        "intervals": told,
+        "scores": {name: score(interfaces.metrics.build(name, {}), predictions) for name in names},
+        "intervals": bounds,
         "confusion": confusion_matrix(y_true, y_pred, k).tolist(),
         "n_test": len(predictions),
         "n_subjects": int(predictions["subject"].nunique()),
@@ -174,7 +173,7 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
 
 
 def _comparison(found: Tuned) -> dict[str, Any]:
-    """Return tuned minus untuned on the same clips, or why nothing follows from them."""
+    """Return the comparison of tuned and untuned on the same clips, or why they cannot be compared."""
     experiment, classes = found.plan.experiment, found.plan.data.labels.classes
     tuned, untuned = (
         Predictions.of(name, table, classes)
@@ -191,23 +190,21 @@ def _comparison(found: Tuned) -> dict[str, Any]:
         )
     except ConfigError as error:
         return {"problem": str(error)}
-    return as_row(made)
+    return comparison_row(made)
 
 
-def _stamps(found: Tuned) -> Iterator[dict[str, str]]:
-    """Yield what stands on top of the page: what any report of the experiment says, and what tuning adds."""
+def _caveats(found: Tuned) -> Iterator[dict[str, str]]:
+    """Yield the caveats of the experiment, then those of the tuning."""
     study = Study(name=found.plan.experiment.name, title="", experiment=found.plan.experiment)
     cell = Cell(found.plan, found.untuned)
     yield from caveats(StudyResult(study, (cell,), (), None, (), {}, ()))
     if found.shares_subjects:
         text = (
-            "The protocol promises nothing of subjects, so each search saw other clips of those whom it is tested on. "
-            "Its inner folds keep subjects apart; what it found still says nothing about new people."
+            "The protocol does not separate subjects, so each search used other clips of the subjects it is tested on. "
+            "Its inner folds separate subjects, but its results still say nothing about new subjects."
         )
         yield {"code": "shared_search", "level": "warning", "text": text}
     if any(each.finished < found.trials for each in found.found):
         least = min(each.finished for each in found.found)
-        text = (
-            f"Some values could not be trained: of {found.trials} trials a search has as few as {least} with a score."
-        )
+        text = f"Some trials failed: a search has as few as {least} of {found.trials} trials with a score."
         yield {"code": "failed_trials", "level": "warning", "text": text}
