@@ -335,10 +335,11 @@ def influence_ranges(reading: Reading) -> list[str]:
         scores, whole = [one["score"] for one in found["subjects"]], _whole(reading, found)
         turning = [str(one["subject"]) for one in found["subjects"] if one["score"] * whole <= 0]
         low, high = (format_value(value, "change") for value in (min(scores), max(scores)))
-        more = f" or {len(turning) - 3} others" if len(turning) > 3 else ""
         end = "; its sign is the same whichever subject is left out"
         if turning:
-            end = f"; its sign changes, or it is 0, without {', '.join(turning[:3])}{more}"
+            named = [*turning[:3], *([f"{len(turning) - 3} others"] if len(turning) > 3 else [])]
+            subjects = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} or {named[-1]}"
+            end = f"; its sign changes, or it is 0, without {subjects}"
         said.append(
             f"{pair}: without any one subject, the difference is between {low} and {high}{end if whole else ''}."
         )

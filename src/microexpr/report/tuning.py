@@ -276,7 +276,7 @@ def tuned_on(reading: Reading) -> list[str]:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return many(round(seconds), "second") if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def agreement(reading: Reading) -> list[str]:
