@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from microexpr.components.models._motion import MotionInput
 
 from conftest import recipe
 from microexpr import run_study
+from microexpr.components.models._layers import MotionInput
 from microexpr.config.loading import parse
 from microexpr.config.study import Study
 from microexpr.core.clip import Clip

@@ -28,7 +28,8 @@ from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
 from microexpr.core.randomness import rng_for
-from microexpr.evaluation.statistics.comparison import compare, with_family
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import summary_factors, write_report

@@ -15,7 +15,7 @@ from microexpr.components.protocols.holdout import adams
 from microexpr.config.experiment import Experiment
 from microexpr.core.errors import SplitError
 from microexpr.core.interfaces import EvalProtocol, protocols
-from microexpr.runs.validation_split import cut_val
+from microexpr.runs.validation_split import split_validation
 from refusal import refuses
 
 EMOTIONS = ("others", "disgust", "happiness", "repression", "surprise", "sadness", "fear")
@@ -336,7 +336,7 @@ def test_validation_is_cut_inside_the_training_subjects(name, params):
     table, recipe = composite(), Experiment(validation=0.2)
     subject = table["subject"].to_numpy()
     for fold in folds_of(name, params, table):
-        cut = cut_val(fold, table, recipe)
+        cut = split_validation(fold, table, recipe)
         assert (cut.name, cut.repeat, cut.note) == (fold.name, fold.repeat, fold.note)
         np.testing.assert_array_equal(cut.test, fold.test)
         np.testing.assert_array_equal(np.sort(np.concatenate([cut.train, cut.val])), fold.train)
