@@ -132,7 +132,7 @@ def printed(reading: Reading) -> Table:
         "Published scores were obtained on other clips, classes and folds, often with another model selection. The "
         "reasons for a difference between the two columns cannot be separated, and nothing follows from it."
     ]
-    return Table("leaderboard_printed", "Published scores for reference", columns, rows, notes)
+    return Table("leaderboard_printed", "Published scores of the methods", columns, rows, notes)
 
 
 def _several(reading: Reading) -> bool:

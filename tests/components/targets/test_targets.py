@@ -195,7 +195,7 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
     page = done.paths.html.read_text("utf-8")
     assert "Auxiliary targets" in page
     assert "Learning curves of the methods" in page
-    assert "Published scores for reference" in page
+    assert "Published scores of the methods" in page
     assert "a hold-out of faces" in page
     printed = pd.read_csv(tmp_path / "tables" / "leaderboard_printed.csv")
     alone = next(cell for cell in done.result.cells if cell.factors["method"] == "alone")
