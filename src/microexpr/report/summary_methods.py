@@ -207,7 +207,7 @@ def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _guesses(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[Guesses]]:
+def _seed_predictions(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[Guesses]]:
     tables = {
         f"{entry.label} {seed}": cell.result.predictions() for entry in entries for seed, cell in entry.cells.items()
     }
@@ -217,11 +217,11 @@ def _guesses(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[Gues
 
 def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
     """Add intervals, permutation levels and comparisons with the reference to the rows."""
-    clips, guesses = _guesses(board, board.entries)
-    for row, found in zip(rows, _standings(board, clips, guesses, "scores"), strict=True):
+    clips, predictions = _seed_predictions(board, board.entries)
+    for row, found in zip(rows, _standings(board, clips, predictions, "scores"), strict=True):
         row |= found
-    reference = next((guess for row, guess in zip(rows, guesses, strict=True) if row["reference"]), None)
-    others = [(row, guess) for row, guess in zip(rows, guesses, strict=True) if not row["reference"]]
+    reference = next((guess for row, guess in zip(rows, predictions, strict=True) if row["reference"]), None)
+    others = [(row, guess) for row, guess in zip(rows, predictions, strict=True) if not row["reference"]]
     if reference is None:
         return
     made: list[tuple[dict[str, Any], Difference]] = []
@@ -235,9 +235,9 @@ def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
         row["paired"] = _difference(difference)
 
 
-def _standings(board: _Board, clips: Clips, guesses: Sequence[Guesses], role: str) -> list[dict[str, Any]]:
+def _standings(board: _Board, clips: Clips, predictions: Sequence[Guesses], role: str) -> list[dict[str, Any]]:
     settings = board.resampling | {"permutations": PERMUTATIONS}
-    found = standings(clips, guesses, rng=board.rng(role), **settings)
+    found = standings(clips, predictions, rng=board.rng(role), **settings)
     claim = 1 - settings["level"] + 1e-12
     return [
         {
@@ -367,9 +367,9 @@ def _contrast(board: _Board, scores: Mapping[str, float]) -> dict[str, Any] | No
     if empty is not None:
         return metadata | {"problem": f"no method of the group {empty} could be run on these data."}
     try:
-        clips, guesses = _guesses(board, [entry for entries in groups.values() for entry in entries])
+        clips, predictions = _seed_predictions(board, [entry for entries in groups.values() for entry in entries])
         size = len(next(iter(groups.values())))
-        found = contrast(clips, guesses[:size], guesses[size:], rng=board.rng("contrast"), **board.resampling)
+        found = contrast(clips, predictions[:size], predictions[size:], rng=board.rng("contrast"), **board.resampling)
     except ConfigError as error:
         return metadata | {"problem": str(error)}
     means = {name: float(np.mean([scores[entry.label] for entry in entries])) for name, entries in groups.items()}
