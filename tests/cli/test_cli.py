@@ -338,7 +338,7 @@ def interrupted(words: list[object], folder: Path, pattern: str) -> str:
 def read(screen: int) -> bytes:
     try:
         return os.read(screen, 1 << 16)
-    except OSError:  # how Linux tells that the other end is closed
+    except OSError:  # how Linux reports that the other end is closed
         return b""
 
 
