@@ -40,6 +40,8 @@ from microexpr.runs.tuning.storage import JournalLock, without_password
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 EMOTIONS = ("negative", "positive", "surprise")
 SUBJECTS, CLIPS, SIDE, TRIALS = 6, 6, 12, 5
 SPACE = {"model.C": {"low": 0.01, "high": 100.0, "log": True}, "model.components": {"low": 1, "high": 12}}
@@ -603,7 +605,7 @@ def test_the_page_says_what_was_done_and_what_follows(done):
         "The 6 folds were divided at random into 2 groups",
         "optimistic: it is the best of 5 or more",
         "Of what the values explain",
-        "too few trials: 5 are finished, and below 10 no importance is given",
+        "too few trials: 5 are finished, and importance needs at least 10",
         "Untuned: the file&#39;s own values",
         f"<p>Trials: tried {2 * TRIALS}, reused 0; folds: trained {summary['run']['trained']}, reused 0</p>",
     ):
