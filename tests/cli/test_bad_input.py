@@ -28,6 +28,8 @@ from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 from shell import Answer, microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RECIPE = """
 preprocessing = { name = "m1", size = 16 }
 model = "majority"

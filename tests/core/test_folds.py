@@ -23,6 +23,8 @@ from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture
 def table():

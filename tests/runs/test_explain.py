@@ -37,6 +37,8 @@ from microexpr.runs.plan import Options, Workspace
 from pages import Page
 from refusal import refuses
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 CLASSES = ("happiness", "surprise")
 SIDE = 64
 STRIPES = np.arange(SIDE // 2) // 4 % 2 * 60

@@ -21,6 +21,8 @@ from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 METHODS = {
     "pca": {"model": "pca_svm"},
     "small": {"model": {"name": "pca_svm", "components": 5}},

@@ -9,6 +9,8 @@ from microexpr import run_study
 from microexpr.config.study import Study
 from microexpr.core.confusion import confusion_matrix, f1_per_class
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture(scope="module")
 def done(database, tmp_path_factory):

@@ -21,6 +21,8 @@ from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def folds(database, tmp_path, **values):
     changed: Mapping[str, object] = values

@@ -42,6 +42,8 @@ from pages import Page
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
 
 

@@ -41,6 +41,8 @@ from microexpr.runs.tuning.storage import JournalLock, without_password
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 EMOTIONS = ("negative", "positive", "surprise")
 SUBJECTS, CLIPS, SIDE, TRIALS = 6, 6, 12, 5
 SPACE = {"model.C": {"low": 0.01, "high": 100.0, "log": True}, "model.components": {"low": 1, "high": 12}}
@@ -602,10 +604,10 @@ def test_the_page_says_what_was_done_and_what_follows(done):
     for sentence in (
         "no search used a clip that its result is tested on",
         "The 6 folds were divided at random into 2 groups",
-        "optimistic, as it is the best of 5 or more",
-        "Of the variance explained by the parameters",
-        "too few trials: 5 are finished, and below 10 no importance is given",
-        "Untuned: the values of the experiment file",
+        "optimistic: it is the best of 5 or more",
+        "Of what the values explain",
+        "too few trials: 5 are finished, and importance needs at least 10",
+        "Untuned: the file&#39;s own values",
         f"<p>Trials: tried {2 * TRIALS}, reused 0; folds: trained {summary['run']['trained']}, reused 0</p>",
     ):
         assert sentence in page, sentence
