@@ -1,10 +1,10 @@
-"""A new component in one file: frames spaced evenly from onset to offset, for clips whose apex nobody coded.
+"""Add a component in one file: a sampler of frames evenly spaced from onset to offset, for clips without coded apex.
 
     python examples/add_a_sampler.py
 
-There are three ways to make a component known by its name. Register it in the script that uses it, as here. Put the
-file into `src/microexpr/components/sampling/`, where it is found by itself and can be named in study files. Or ship
-it in a package of your own with an entry point of the group `microexpr.sampling`, with the same effect.
+There are three ways to make a component available by name. Register it in the script that uses it, as here. Put the
+file into `src/microexpr/components/sampling/`, where it is found automatically and can be named in study files. Or
+distribute it in your own package with an entry point of the group `microexpr.sampling`, with the same effect.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from microexpr.core.interfaces import View, datasets, samplers
 @samplers.register("spaced")
 @dataclass(frozen=True)
 class Spaced:
-    """`count` frames, evenly spaced from onset to offset, each a view of its own."""
+    """`count` frames, evenly spaced from onset to offset, each as a separate view."""
 
     count: Annotated[int, Field(ge=1)] = 3
 
     uses_annotations: ClassVar[bool] = True
-    """Onset and offset are what coders marked."""
+    """Onset and offset were coded by people."""
 
     @property
     def nominal(self) -> int:
-        """Views a clip gives at most."""
+        """The largest number of views per clip."""
         return self.count
 
     def __call__(self, clip: microexpr.Clip) -> Sequence[View]:
         if clip.onset is None or clip.offset is None:
-            raise DataError(f'{clip.key}: a ready image has no onset and offset; take sampling = "image".')
+            message = f'{clip.key}: a precomputed image has no onset and offset; use sampling = "image".'
+            raise DataError("E451", message)
         spaced = np.linspace(clip.onset, clip.offset, self.count + 2)[1:-1].round().astype(int)
         return [(int(number),) for number in np.unique(spaced)]
 
@@ -61,7 +62,7 @@ def main() -> None:
         datasets.get("manifest").write_example(folder / "data")
         summary = microexpr.run_experiment(recipe, folder / "data", folder / "out").summary
     for label, sampling in summary["sampling"].items():
-        print(f"{label}: {sampling['per_clip']:g} views a clip, {sampling['total']} in all")
+        print(f"{label}: {sampling['per_clip']:g} views per clip, {sampling['total']} in total")
     print(f"macro-F1 {summary['cells'][0]['macro_f1']:.3f}")
 
 

@@ -1,10 +1,10 @@
-"""What changes between M1 and M2? A study built in Python that varies one factor at a time.
+"""Build a study in Python that varies one factor at a time: what changes between M1 and M2?
 
     python examples/one_factor.py [OUT]
 
-M1 and M2 differ in crop, resolution and colour at once. Here each factor is changed alone, starting from M1, on a
-small synthetic database, and the scores are printed as a table. With twelve clips they say nothing: the script shows
-how such a study is built.
+M1 and M2 differ in crop, resolution and colour at once. Here each factor is changed separately, starting from M1, on a
+small synthetic database, and the scores are printed as a table. With twelve clips they have no meaning: the script only
+shows how to build such a study.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Your own frame folders: write a manifest, train on all other subjects for each subject, print the scores.
+"""Use your own folders of frames: write a manifest, run leave-one-subject-out, print the scores.
 
     python examples/own_data.py DIR OUT
 
-DIR holds SUBJECT/EMOTION-NAME/ folders of numbered pictures, DIR/anna/surprise-3/001.png for instance. Each folder is
-taken as one clip from onset to offset, its middle picture as the apex: put your coders' frames there instead if you
-have them. Without DIR the script draws a few pictures of its own, to show that it runs.
+DIR holds SUBJECT/EMOTION-NAME/ folders of numbered images, for example DIR/anna/surprise-3/001.png. Each folder is
+used as one clip from onset to offset, and its middle frame as the apex: replace these by coded frames if you have them.
+Without DIR, the script generates a few images, to show that it runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECIPE = microexpr.Experiment().with_values(
         "name": "own_data",
         "datasets": "manifest",
         "labels": "as_given",
-        "preprocessing": {"name": "m1", "size": 32},  # faces in view: {"name": "m2", "size": 64}
+        "preprocessing": {"name": "m1", "size": 32},  # for images of faces: {"name": "m2", "size": 64}
         "sampling": "af",
         "model": "small_cnn",
         "loss": "cross_entropy",
@@ -44,14 +44,14 @@ def write_manifest(folder: Path) -> None:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for clip in sorted(path for path in folder.glob("*/*-*") if path.is_dir()):
-            numbers = sorted(int(picture.stem) for picture in clip.glob("*.png"))
+            numbers = sorted(int(image.stem) for image in clip.glob("*.png"))
             onset, apex, offset = numbers[0], numbers[len(numbers) // 2], numbers[-1]
             subject, emotion = clip.parent.name, clip.name.partition("-")[0]
             table.writerow(["mine", subject, clip.name, emotion, f"{subject}/{clip.name}", onset, apex, offset])
 
 
-def draw_pictures(folder: Path) -> None:
-    """Noise; in the middle picture of a clip lies a stripe, level or upright by its emotion."""
+def generate_images(folder: Path) -> None:
+    """Write images of noise; the middle frame of a clip has a horizontal or vertical stripe, by its emotion."""
     rng = np.random.default_rng(0)
     for subject in ("anna", "ben", "carla", "dov"):
         for number in range(6):
@@ -59,11 +59,11 @@ def draw_pictures(folder: Path) -> None:
             clip = folder / subject / f"{emotion}-{number}"
             clip.mkdir(parents=True)
             for frame in range(1, 6):
-                picture = rng.integers(90, 120, (48, 64, 3), dtype=np.uint8)
+                image = rng.integers(90, 120, (48, 64, 3), dtype=np.uint8)
                 if frame == 3:
-                    stripe = picture[20:28] if emotion == "happiness" else picture[:, 28:36]
+                    stripe = image[20:28] if emotion == "happiness" else image[:, 28:36]
                     stripe += 90
-                cv2.imwrite(str(clip / f"{frame:03d}.png"), picture)
+                cv2.imwrite(str(clip / f"{frame:03d}.png"), image)
 
 
 def main(folder: Path, out: Path) -> None:
@@ -81,5 +81,5 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), Path(sys.argv[2]))
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            draw_pictures(Path(temporary) / "data")
+            generate_images(Path(temporary) / "data")
             main(Path(temporary) / "data", Path(temporary) / "out")

@@ -64,7 +64,7 @@ def experiment():
 
 
 def recipe():
-    from microexpr.config.study import Experiment
+    from microexpr.config.experiment import Experiment
 
     return Experiment().with_values(
         {
@@ -107,8 +107,18 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
 
 
+DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"/>'
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make figures without turning them into bytes, which takes most of a report's time."""
-    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"/>'
-    monkeypatch.setattr("microexpr.report.style.render", lambda figure: (drawing, b"%PDF"))
+    monkeypatch.setattr("microexpr.report.style.render", lambda figure: (DRAWING, b"%PDF"))
+
+
+@pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """The same for all tests of a file, with the reports of its shared fixtures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("microexpr.report.style.render", lambda figure: (DRAWING, b"%PDF"))
+        yield

@@ -22,6 +22,7 @@ CALLS = {
     "run": "run_experiment",
     "fit": "fit",
     "tune": "tune_experiment",
+    "explain": "explain_code",
     "check": "check_results",
     "compare": "compare_all",
     "audit log": "audit_log",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from microexpr.config.loading import shipped
-from microexpr.config.study import Experiment, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse, shipped
 from tools.component_pages import components_page, database_pages, main
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTED = {
     "own_data.py": "F1 of happiness: 1.000",
     "one_factor.py": "only the colour",
-    "add_a_sampler.py": "spaced(count=4): 4 views a clip, 48 in all",
+    "add_a_sampler.py": "spaced(count=4): 4 views per clip, 48 in total",
 }
 
 

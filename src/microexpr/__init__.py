@@ -1,6 +1,6 @@
-"""microexpr: facial micro-expression recognition, every choice stated, every score honest.
+"""microexpr: facial micro-expression recognition with every choice stated and every score reproducible.
 
-Everything that the command ``microexpr`` does is one of the calls below; each is imported when first used.
+Everything that the command ``microexpr`` does is available as one of the calls below; each is imported on first use.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         data_stats,
         data_table,
         dry_run,
+        explain_code,
         fetch_weights,
         fit,
         list_data,
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     )
     from microexpr.audit import audit_log, audit_table
     from microexpr.audit.agreement import audit_agreement
-    from microexpr.config.study import Bootstrap, Component, Experiment, Study, Training, Tuning
+    from microexpr.config.component import Component
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.settings import Bootstrap, Training, Tuning
+    from microexpr.config.study import Study
     from microexpr.core.clip import ActionUnit, Clip
     from microexpr.core.errors import MicroexprError
     from microexpr.core.labels import LabelSet
@@ -72,6 +76,7 @@ __all__ = [
     "data_stats",
     "data_table",
     "dry_run",
+    "explain_code",
     "fetch_weights",
     "fit",
     "list_data",
@@ -92,13 +97,16 @@ _HOMES = (
     "core.labels",
     "data.doctor",
     "data.clip_table",
+    "config.component",
+    "config.settings",
+    "config.experiment",
     "config.study",
     "audit",
     "audit.agreement",
     "report",
     "api",
 )
-"""Modules that public names live in, the lightest first."""
+"""Modules that define the public names, those with the fewest imports first."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""What the command does, as calls; each imports what it needs when called, so that data commands load no torch."""
+"""The public calls, one for each command; each imports what it needs when called, so data commands load no torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError
+from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError, suggest
 from microexpr.core.files import held, make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
 
 if TYPE_CHECKING:
     from microexpr.audit.checks import Finding
     from microexpr.audit.comparison import Compared
-    from microexpr.config.study import Experiment, Study
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import Study
+    from microexpr.core.error_codes import Explanation
     from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
     from microexpr.evaluation.statistics.comparison import Comparison, Unit
@@ -31,24 +33,24 @@ Folders = Path | str | Mapping[str, Path | str]
 
 
 class RunOptions(TypedDict, total=False):
-    """How to run, as opposed to what; none of it changes a score, except clips left out, which are listed."""
+    """How to run, as opposed to what: no option changes a score, except for clips left out, which are listed."""
 
     skip_invalid: bool
-    """Go on without faulty clips (default: refuse them)."""
+    """Continue without faulty clips (default: refuse them)."""
     allow_cropped: bool
-    """Take frames that the owners cropped for preprocessings that want raw ones (default: refuse them)."""
+    """Accept frames cropped by the database's owners where uncropped ones are required (default: refuse them)."""
     keep_weights: bool
     """Keep every fold's weights (default: no)."""
     workers: int
-    """Processes that read frames and find faces (default 2)."""
+    """Processes that read frames and detect faces (default 2)."""
     jobs: int
-    """Folds trained at once, each by a process with its share of the cores (default 1)."""
+    """Folds trained in parallel, each in its own process with its share of the cores (default 1)."""
     progress: Progress
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A study that is done: its summary (also ``summary.json``) and the report's files."""
+    """A finished study: its summary (also in ``summary.json``) and the report's files."""
 
     summary: dict[str, Any]
     paths: ReportPaths
@@ -57,7 +59,7 @@ class Finished:
 
     @property
     def run(self) -> Mapping[str, Any]:
-        """How many folds were ``trained`` and ``reused``, and which components cannot be recognised (``unknown``)."""
+        """How many folds were ``trained`` and ``reused``, and which components cannot be identified (``unknown``)."""
         return dict(self.summary["run"])
 
 
@@ -73,13 +75,13 @@ def run_study(
     seeds: Sequence[int] = (),
     **options: Unpack[RunOptions],
 ) -> Finished:
-    """Run a study (or what is missing of it) and write its report into `out`.
+    """Run a study, or what is missing of it, and write its report into `out`.
 
-    With `train_sizes` (numbers of clips) or `train_subjects` every cell is trained at each of these sizes, the larger
-    ones containing the smaller; None stands for all. With `seeds` it is trained once with each.
+    With `train_sizes` (numbers of clips) or `train_subjects`, every cell is trained with each of these training set
+    sizes; larger samples contain smaller ones, and None stands for all. With `seeds`, it is trained once with each.
 
-    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out`
-    cannot be written.
+    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if `out` cannot be
+    written.
     """
     from microexpr.report import write_report
     from microexpr.report.summary import summarise
@@ -104,11 +106,11 @@ def dry_run(
     train_subjects: Sequence[int | None] = (),
     seeds: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Check a study against its data; trains and writes nothing.
+    """Check a study against its data, without training or writing anything.
 
-    Returns ``cells``, one row an experiment with its view counts, and what was found of the data: ``facts``,
-    ``corrections`` and ``skipped`` clips. ``warnings`` are of clips that the label set leaves out, and of starting
-    weights that were trained on test subjects.
+    Returns ``cells``, one row per experiment with its numbers of views; of the data, its ``metadata``, ``corrections``
+    and ``skipped`` clips; and ``warnings`` about clips that the label set leaves out and starting weights that were
+    trained on test subjects.
     """
     from microexpr.audit.checks import before_training
     from microexpr.core.parallel import begin_run
@@ -140,7 +142,7 @@ def run_experiment(
     seeds: Sequence[int] = (),
     **options: Unpack[RunOptions],
 ) -> Finished:
-    """Run one experiment, a study of one cell: see ``summary["cells"][0]``. With `seeds` it has a cell for each."""
+    """Run one experiment as a study with one cell, ``summary["cells"][0]``; with `seeds`, one cell for each seed."""
     from microexpr.config.study import Study
 
     experiment = _experiment(what)
@@ -150,7 +152,7 @@ def run_experiment(
 
 
 def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
-    """Train on every clip and keep the model: ``model.safetensors`` and ``card.json`` in `out`."""
+    """Train on all clips and store the model: ``model.safetensors`` and ``card.json`` in `out`."""
     from microexpr.runs.fit import fit_on_all_clips
 
     experiment = _experiment(what)
@@ -161,12 +163,12 @@ def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options
 
 @dataclass(frozen=True)
 class FinishedTuning:
-    """A tuning that is done: its summary (also ``tuning.json``) and its page's files."""
+    """A finished tuning: its summary (also in ``tuning.json``) and its page's files."""
 
     summary: dict[str, Any]
     paths: ReportPaths
     result: Tuned
-    """Searches with their trials, and the predictions, tuned and untuned: ``result.predictions()``."""
+    """Searches with their trials, and tuned and untuned predictions: ``result.predictions()``."""
 
 
 def tune_experiment(
@@ -179,17 +181,17 @@ def tune_experiment(
     command: str = "",
     **options: Unpack[RunOptions],
 ) -> FinishedTuning:
-    """Search an experiment's parameters inside the training subjects, and test what was found on the others.
+    """Search an experiment's parameters within the training subjects, and test the best values on the other subjects.
 
-    Every search goes on until it has `trials` finished trials; a second call with the same `out` goes on with the
-    same searches, and one beside it shares them. `storage` is the URL of a database for the trials (default: a file
-    in `out`). The page ``tuning.html`` compares tuned and untuned under the same folds.
+    Every search runs until it has `trials` finished trials; a second call with the same `out` continues the searches,
+    and calls at the same time share them. `storage` is the URL of a database for the trials (default: a file in `out`).
+    The page ``tuning.html`` compares tuned and untuned values on the same folds.
 
-    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError where `out` or
-    the storage cannot be used, or holds other searches.
+    Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if `out` or the
+    storage cannot be used or holds other searches.
     """
     from microexpr.report import write_tuning
-    from microexpr.report.tuned import summarise_tuning
+    from microexpr.report.summary_tuning import summarise_tuning
     from microexpr.runs import tuning
 
     experiment = _experiment(what)
@@ -198,7 +200,7 @@ def tune_experiment(
     try:
         found = tuning.tune(experiment, workspace, trials=trials, storage=storage)
     except MicroexprError:
-        _leave(folder)
+        _remove_if_empty(folder)
         raise
     summary = summarise_tuning(found, tuning.without_password(command, storage))
     with held(folder, wait=True):
@@ -207,14 +209,14 @@ def tune_experiment(
 
 
 def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
-    """Return a model that `fit` kept, ready to predict, and its card; raises StoreError."""
+    """Return a model stored by `fit`, ready to predict, and its card; raises StoreError."""
     from microexpr.runs.fit import load_fitted
 
     return load_fitted(Path(folder))
 
 
 def list_studies() -> list[dict[str, str]]:
-    """Return the studies and experiments that come with the package: name, what it is, the command, the file."""
+    """Return the studies and experiments that come with the package: name, description, command and file."""
     from microexpr.config.loading import described, shipped
 
     return [
@@ -227,10 +229,10 @@ def list_studies() -> list[dict[str, str]]:
 def check_data(
     name: str, root: Path | str, *, table_only: bool = False, parameters: Mapping[str, Any] | None = None
 ) -> Diagnosis:
-    """Return everything that is wrong with a database's folder, and what it is; `table_only` reads no image.
+    """Return everything that is wrong with a database's folder, and its metadata; `table_only` reads no images.
 
-    `parameters` are those of the reader, for example ``{"corrections": False}``. Raises only for one that it does not
-    take; a missing folder is a fault like any other.
+    `parameters` are those of the reader, for example ``{"corrections": False}``. Raises ConfigError only for parameters
+    that the reader does not have; a missing folder is reported as a fault.
     """
     from microexpr.data import doctor
 
@@ -248,9 +250,9 @@ def data_table(
 ) -> ClipTable:
     """Return the clips without faults as a table, and write it to `out`, a .csv or .parquet file.
 
-    With a label set only the clips that it keeps are rows, and ``label`` is their class; without one every clip is a
-    row and ``label`` its emotion, empty where it has none. `table_only` reads no image; `parameters` are those of the
-    reader. Raises DataError where the table cannot be read or no clip is left.
+    With a label set, rows are the clips that it keeps, and ``label`` is their class; without one, every clip is a row
+    and ``label`` is its emotion, empty if it has none. `table_only` reads no images; `parameters` are those of the
+    reader. Raises DataError if the table cannot be read or no clip is left.
     """
     from microexpr.data.clip_table import clip_table, file_type, to_bytes
 
@@ -272,8 +274,8 @@ def data_stats(
 ) -> dict[str, Any]:
     """Return counts by class and subject, durations and apex positions, and plot them to `out` (.svg, .png or .pdf).
 
-    A position is 0 at the onset and 1 at the offset; an apex that was not coded has none. The clips are those of
-    `data_table`, and so are its parameters.
+    Positions are 0 at the onset and 1 at the offset; an apex that was not coded has none. Clips and parameters are the
+    same as in `data_table`.
     """
     from microexpr.data.clip_table import file_type
     from microexpr.data.dataset_stats import dataset_stats
@@ -281,14 +283,14 @@ def data_stats(
     suffix = file_type(out, ".svg", ".png", ".pdf")
     found = dataset_stats(name, Path(root), labels, table_only=table_only, parameters=parameters or {})
     if out is not None:
-        from microexpr.report.database import picture
+        from microexpr.report.database import render_stats
 
-        _write(Path(out), picture(found, suffix.removeprefix(".")))
+        _write(Path(out), render_stats(found, suffix.removeprefix(".")))
     return found
 
 
 def list_data() -> list[dict[str, Any]]:
-    """Return what is known of every database that can be read, and of the synthetic one."""
+    """Return the properties of every database that can be read, and of the synthetic one."""
     from microexpr.data.dataset_stats import list_databases
 
     return list_databases()
@@ -315,7 +317,7 @@ def make_synthetic(out: Path | str, *, progress: Progress | None = None, **optio
 
 # --- stored results ---------------------------------------------------------------------------------------------------
 def check_results(out: Path | str) -> tuple[Finding, ...]:
-    """Return what a reviewer would object to in a folder of results, warnings first; raises StoreError."""
+    """Return what a reviewer might object to in a folder of results, warnings first; raises StoreError."""
     from microexpr.audit.checks import check
 
     return check(Path(out))
@@ -330,9 +332,9 @@ def compare_results(
     n: int = 10_000,
     permutations: int = 9_999,
 ) -> Comparison:
-    """Compare two experiments that were tested on the same clips, each named by its --out or its results/KEY.
+    """Compare two experiments that were tested on the same clips, each given by its --out or its results/KEY.
 
-    Raises StoreError where a folder holds none or several, UsageError where both are one, ConfigError where clips or
+    Raises StoreError if a folder holds no result or several, UsageError if both are the same, ConfigError if clips or
     label sets differ.
     """
     return compare_all([a, b], metric=metric, unit=unit, n=n, permutations=permutations).comparisons[0]
@@ -348,10 +350,10 @@ def compare_all(
     n: int = 10_000,
     permutations: int = 9_999,
 ) -> Compared:
-    """Compare the first of several experiments with each other one, and correct p-values for all of them.
+    """Compare the first of several experiments with each of the others, and correct the p-values for their number.
 
     With `out`, a page is written there: ``comparison.html``, its tables and figures, and ``comparison.json`` with all
-    values. Raises as `compare_results` does.
+    values. Raises the same errors as `compare_results`.
     """
     from microexpr.audit import comparison
 
@@ -359,7 +361,7 @@ def compare_all(
     found = comparison.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
     if out is not None:
         from microexpr.report import write_comparison
-        from microexpr.report.compared import summarise_comparison
+        from microexpr.report.summary_comparison import summarise_comparison
 
         folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
         write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))
@@ -369,7 +371,7 @@ def compare_all(
 
 # --- pretrained weights -----------------------------------------------------------------------------------------------
 def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
-    """Fetch the weights of models (``vit_b32``) or tags of timm from its hub, checked; raises WeightsError."""
+    """Download and verify the weights of models (``vit_b32``) or of timm tags; raises WeightsError."""
     from microexpr.core import pretrained
 
     bar = progress or Silent()
@@ -394,53 +396,64 @@ def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> lis
 
 
 def verify_weights() -> list[tuple[str, str]]:
-    """Return every tag of the cache and whether its file is ``good``, ``missing`` or what is wrong with it."""
+    """Return every tag in the cache with the state of its file: ``good``, ``missing`` or what is wrong with it."""
     from microexpr.core import pretrained
 
     return pretrained.verify()
 
 
 def bundle_weights(file: Path | str, names: Sequence[str]) -> Path:
-    """Put the weights of models or tags, which the cache must have, into one file; raises WeightsError."""
+    """Pack the cached weights of models or tags into one file; raises WeightsError."""
     from microexpr.core import pretrained
 
     return pretrained.bundle(Path(file), weights_tags(names))
 
 
 def unbundle_weights(file: Path | str) -> tuple[str, ...]:
-    """Take weights out of a bundle into the cache, each checked, and return their tags; raises WeightsError."""
+    """Unpack a bundle of weights into the cache, verify each, and return their tags; raises WeightsError."""
     from microexpr.core import pretrained
 
     return pretrained.unbundle(Path(file))
 
 
 def weights_tags(names: Sequence[str]) -> list[str]:
-    """Return timm's tags of the named models, a model having one for each size; a tag stands for itself."""
+    """Return the timm tags of models, which have one for each size; tags are returned as they are."""
     from microexpr.core.interfaces import models
 
     found: list[str] = []
     for name in names:
         tags: Sequence[str] = [name] if "." in name else getattr(models.build(name, {}), "tags", ())
         if not tags:
-            raise WeightsError("E501", f"there are no published weights of {name}; it is trained from scratch.")
+            raise WeightsError("E134", f"{name} has no published weights; leave it out.")
         found += tags
     return list(dict.fromkeys(found))
 
 
-# --- what calls share -------------------------------------------------------------------------------------------------
+# --- help -------------------------------------------------------------------------------------------------------------
+def explain_code(code: str) -> Explanation:
+    """Return the reason for an error with this code, and how to fix it; raises UsageError for an unknown code."""
+    from microexpr.core.error_codes import CODES
+
+    found = CODES.get(code.upper())
+    if found is None:
+        raise UsageError("E105", f"no error has the code {code!r}{suggest(code.upper(), CODES)}.")
+    return found
+
+
+# --- shared by several calls ------------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
-    """Hold the folder; one in which nothing could be begun is not left behind."""
+    """Lock the folder; remove it after an error if nothing was written into it."""
     try:
         with held(folder):
             yield
     except MicroexprError:
-        _leave(folder)
+        _remove_if_empty(folder)
         raise
 
 
-def _leave(folder: Path) -> None:
-    """Remove a folder in which nothing was begun."""
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing but its lock."""
     if {item.name for item in folder.iterdir()} <= {".lock"}:
         shutil.rmtree(folder)
 
@@ -451,7 +464,8 @@ def _write(file: Path, content: str | bytes) -> None:
 
 
 def _experiment(what: Experiment | Path | str) -> Experiment:
-    from microexpr.config.study import Experiment, load
+    from microexpr.config.experiment import Experiment
+    from microexpr.config.study import load
 
     return what if isinstance(what, Experiment) else load(Experiment, Path(what))
 
@@ -459,7 +473,7 @@ def _experiment(what: Experiment | Path | str) -> Experiment:
 def _study(
     what: Study | Path | str, clips: Sequence[int | None], subjects: Sequence[int | None], seeds: Sequence[int]
 ) -> Study:
-    """Return a study with the axes that a call adds to its grid."""
+    """Return a study with the additional axes of a call."""
     from microexpr.config.study import Study, load
 
     study = what if isinstance(what, Study) else load(Study, Path(what))
@@ -474,15 +488,17 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
     if isinstance(data, Mapping):
         wanted = {item.name for item in experiment.datasets}
         for name in sorted(set(data) - wanted):
-            datasets.get(name)  # says so where there is no such database
+            datasets.get(name)  # raises if there is no such database
             raise UsageError(
-                "E105",
-                f"--data {name}=... is not asked for: this experiment's datasets are {', '.join(sorted(wanted))}.",
+                "E130",
+                f"--data {name}=... is not used: the databases of this experiment are {', '.join(sorted(wanted))}.",
             )
         return {name: Path(folder) for name, folder in data.items()}
     if len(experiment.datasets) > 1:
         names = ", ".join(f"{item.name}=DIR" for item in experiment.datasets)
-        raise UsageError("E105", f"this experiment joins several databases; say where each is: --data {names}.")
+        raise UsageError(
+            "E130", f"this experiment combines several databases; name the folder of each: --data {names}."
+        )
     return {experiment.datasets[0].name: Path(data)}
 
 
@@ -494,6 +510,6 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     progress = chosen.pop("progress", None) or Silent()
     for name in ("workers", "jobs"):
         if chosen.get(name, 1) < 1:
-            raise ConfigError("E104", f"{name}: at least one process is needed.")
+            raise ConfigError("E131", f"{name} = {chosen[name]}: at least one process is needed.")
     begin_run()
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)

@@ -13,7 +13,9 @@ import pytest
 from conftest import recipe
 from microexpr import check_results, compare_results, run_experiment, run_study
 from microexpr.audit.checks import Stored, findings
-from microexpr.config.study import Experiment, Study, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError, StoreError
 from microexpr.core.labels import LabelSet
 from microexpr.runs.experiment import Result
@@ -338,7 +340,7 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     assert "Trained under different protocols" in shown
     assert "The same subjects are in training and test." in shown
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
-    assert isinstance(told["told"], bool)
+    assert isinstance(told["significant"], bool)
     assert any("different protocols" in caveat["text"] for caveat in told["caveats"])
 
 

@@ -17,10 +17,10 @@ import pytest
 from conftest import recipe
 from microexpr import compare_all, compare_results
 from microexpr.audit.comparison import Compared, settings, surroundings
-from microexpr.config.study import rng_for
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError, StoreError, UsageError
 from microexpr.core.interfaces import metrics
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.influence import influence
@@ -28,7 +28,7 @@ from microexpr.evaluation.statistics.multiplicity import holm
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
-from microexpr.report.compared import summarise_comparison
+from microexpr.report.summary_comparison import summarise_comparison
 from microexpr.runs.store import FoldResult, Results
 from pages import Page
 from refusal import refuses
@@ -303,6 +303,7 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
         f"A alone has {found.comparisons[0].only_a} clips right and B alone {found.comparisons[0].only_b}",
     ):
         assert words in page.text, words
+    assert re.search(rf"\b{found.comparisons[0].only_a} clips? (is|are) correct in A only", page.text)
     kept = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert kept["comparisons"][0]["difference"] == found.comparisons[0].difference
     assert kept["unit"] == "clip"

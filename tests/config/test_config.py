@@ -5,11 +5,16 @@ import tomllib
 import numpy as np
 import pytest
 
+from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import METHODS, Component, Experiment, Study, load, parse, parse_setting, rng_for
-from microexpr.core import interfaces as contracts
+from microexpr.config.loading import parse, parse_setting
+from microexpr.config.study import METHODS, Study, load
+from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, OldNameWarning, UnknownComponentError
 from microexpr.core.labels import label_set
+from microexpr.core.randomness import rng_for
+from refusal import refuses
 from shell import microexpr
 
 
@@ -20,8 +25,8 @@ def test_papers_defaults():
     assert (training.learning_rate, training.weight_decay, training.epochs) == (5e-5, 1e-3, 50)
     assert (training.batch, training.patience) == (16, 5)
     assert experiment.bootstrap.n == 1000
-    m1 = contracts.preprocessors.build("m1", {})
-    m2 = contracts.preprocessors.build("m2", {})
+    m1 = interfaces.preprocessors.build("m1", {})
+    m2 = interfaces.preprocessors.build("m2", {})
     assert (m1.crop, m1.size, m1.colour, m1.centre) == ("centre", 384, "rgb", "resized")
     assert (m2.crop, m2.size, m2.colour, m2.margin, m2.box, m2.border) == ("face", 224, "grey", 20, "frame", "clamp")
 
@@ -39,7 +44,7 @@ def test_dotted_keys_reach_components_and_tables():
     experiment = Experiment().with_values({"preprocessing": "m2", "preprocessing.box": "onset", "training.epochs": 2})
     assert experiment.preprocessing == Component(name="m2", params={"box": "onset"})
     assert experiment.training.epochs == 2
-    with pytest.raises(ConfigError, match="no parts"):
+    with refuses("E107", "seed.x", kind=ConfigError):
         experiment.with_values({"seed.x": 1})
 
 
@@ -53,19 +58,18 @@ def test_dotted_keys_reach_components_and_tables():
     ],
 )
 def test_wrong_keys_are_named(content, words):
-    with pytest.raises(ConfigError) as error:
+    with refuses("E102", "x.toml", *words, kind=ConfigError):
         parse(Experiment, content, "x.toml")
-    assert all(word in str(error.value) for word in ["x.toml", *words])
 
 
 def test_unknown_components_and_parameters_are_named():
-    with pytest.raises(UnknownComponentError, match=r"did you mean 'vit_b32'.*poolformer_m36"):
+    with refuses("E103", "did you mean 'vit_b32'", "poolformer_m36", kind=UnknownComponentError):
         Experiment().with_values({"model": "vit_b23"}).check()
-    with pytest.raises(ConfigError, match=r"no parameter 'drop_pth' \(did you mean 'drop_path'\?\)"):
+    with refuses("", "'drop_pth'", "(did you mean 'drop_path'?)", kind=ConfigError):
         Experiment().with_values({"model.drop_pth": 0.1}).check()
-    with pytest.raises(ConfigError, match="size = 'big' is not valid"):
+    with refuses("", "size = 'big'", kind=ConfigError):
         Experiment().with_values({"preprocessing.size": "big"}).check()
-    with pytest.raises(UnknownComponentError, match="unknown label set 'casme2_8'"):
+    with refuses("E103", "label set 'casme2_8'", kind=UnknownComponentError):
         Experiment().with_values({"labels": "casme2_8"}).check()
 
 
@@ -88,7 +92,7 @@ FIXED_BEFORE = {("motion", "off_apexnet")}
 def learning_rates(study):
     """Return what trains in epochs in a study: setting or method, whether a part of it is pretrained, learning rate."""
     for place, cell in zip(study.places(), study.cells(), strict=True):
-        model = cell.model.build(contracts.models)
+        model = cell.model.build(interfaces.models)
         if model.trains_in_epochs:
             weights = getattr(model, "weights", "random") or ("imagenet" if model.tags else "random")
             yield place.get(METHODS, cell.name), weights != "random", cell.training.learning_rate
@@ -121,10 +125,10 @@ def test_table_6_mixes_both_rates_and_runs_aumes_with_its_focal_loss():
 def test_the_paradox_starts_from_one_checkpoint_at_every_size(file):
     study = load(Study, STUDIES / file)
     sizes = study.grid["preprocessing.size"]
-    views = [contracts.ViewSpec((1, size, size, 3), ("r", "g", "b")) for size in sizes]
+    views = [interfaces.ViewSpec((1, size, size, 3), ("r", "g", "b")) for size in sizes]
     assert len(sizes) == 2
     for cell in study.cells():
-        architecture = cell.model.build(contracts.models).architecture
+        architecture = cell.model.build(interfaces.models).architecture
         assert len({architecture.tag(view) for view in views}) == 1
 
 
@@ -137,8 +141,8 @@ def test_a_parameter_added_later_leaves_the_keys_of_stored_results():
 
 def test_key_follows_revisions(monkeypatch):
     before = Experiment().with_values({"preprocessing": "m2"}).key()
-    contracts.detectors.get("dlib_hog")
-    monkeypatch.setitem(contracts.detectors._revisions, "dlib_hog", 2)
+    interfaces.detectors.get("dlib_hog")
+    monkeypatch.setitem(interfaces.detectors._revisions, "dlib_hog", 2)
     assert Experiment().with_values({"preprocessing": "m2"}).key() != before
 
 
@@ -163,10 +167,10 @@ def test_every_shipped_study_file_is_right():
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ConfigError, match="there is no file"):
+    with refuses("E101", tmp_path / "none.toml", kind=ConfigError):
         load(Study, tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("a = [", "utf-8")
-    with pytest.raises(ConfigError, match="not valid TOML"):
+    with refuses("E106", tmp_path / "bad.toml", kind=ConfigError):
         load(Study, tmp_path / "bad.toml")
 
 
@@ -179,7 +183,7 @@ def test_settings(text, value):
 
 
 def test_setting_without_value():
-    with pytest.raises(ConfigError, match="key=value"):
+    with refuses("E107", "key=value", kind=ConfigError):
         parse_setting("epochs")
 
 
@@ -191,24 +195,24 @@ def test_random_streams_are_apart_and_repeat():
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "code", "named"),
     [
-        ({"when": {"model": "vit_nanoo"}, "set": {}}, "unknown model 'vit_nanoo'"),
-        ({"when": {"model": "vit_b32"}, "set": {}}, "no cell has"),
-        ({"when": {"sampling": "af"}, "set": {"model": "vit_nano"}}, "set.model would change which model"),
-        ({"when": {"sampling": "af"}, "set": {"training.epoch": 1}}, "training.epoch"),
+        ({"when": {"model": "vit_nanoo"}, "set": {}}, "E103", "model 'vit_nanoo'"),
+        ({"when": {"model": "vit_b32"}, "set": {}}, "E122", "{'model': 'vit_b32'}"),
+        ({"when": {"sampling": "af"}, "set": {"model": "vit_nano"}}, "E122", "set.model"),
+        ({"when": {"sampling": "af"}, "set": {"training.epoch": 1}}, "E102", "training.epoch"),
     ],
 )
-def test_overrides_that_are_wrong(override, words):
+def test_overrides_that_are_wrong(override, code, named):
     study = parse(Study, {"name": "s", "title": "t", "grid": {"model": ["small_cnn"]}, "overrides": [override]}, "s")
-    with pytest.raises(ConfigError, match=words):
+    with refuses(code, named, kind=ConfigError):
         study.check()
 
 
 def test_axes_that_the_report_cannot_compare():
     for axis, values in (("datasets", ["casme2"]), ("bootstrap.n", [100, 200]), ("protocol", ["loso"])):
         study = parse(Study, {"name": "s", "title": "t", "grid": {axis: values}}, "s")
-        with pytest.raises(ConfigError, match=rf"'{axis}' cannot be an axis; cells may differ in preprocessing"):
+        with refuses("E120", f"'{axis}'", "preprocessing, sampling, model", kind=ConfigError):
             study.check()
 
 
@@ -253,16 +257,19 @@ def test_axes_that_end_alike_keep_their_whole_names():
 
 
 @pytest.mark.parametrize(
-    "grid",
+    ("grid", "cells"),
     [
-        {"model": ["small_cnn", "small_cnn"]},
-        {"preprocessing": ["m1", {"name": "m1", "size": 384}]},
-        {"preprocessing": ["m1", "m2"], "preprocessing.size": [64], "training.batch": [16, 16]},
+        ({"model": ["small_cnn", "small_cnn"]}, ["(model small_cnn)"]),
+        ({"preprocessing": ["m1", {"name": "m1", "size": 384}]}, ["(preprocessing m1)", "(preprocessing size 384)"]),
+        (
+            {"preprocessing": ["m1", "m2"], "preprocessing.size": [64], "training.batch": [16, 16]},
+            ["(preprocessing m1, batch 16)"],
+        ),
     ],
 )
-def test_cells_that_are_one_experiment_are_refused(grid):
+def test_cells_that_are_one_experiment_are_refused(grid, cells):
     study = parse(Study, {"name": "s", "title": "t", "grid": grid}, "s")
-    with pytest.raises(ConfigError, match="are the same experiment; leave one of them out"):
+    with refuses("E121", *cells, kind=ConfigError):
         study.check()
 
 
@@ -279,9 +286,9 @@ def test_baselines_are_trained_without_what_only_networks_gain_from():
     content = {"training": gains | {"schedule": "cosine"}, "model": "small_cnn"}
     study = parse(Study, {"name": "s", "title": "t", "experiment": content, "baselines": ["pca_svm"]}, "s")
     (baseline,) = study.baseline_cells()
-    assert baseline.training.gains == []
+    assert baseline.training.techniques == []
     assert baseline.training.schedule == "cosine"  # keys of what was stored stay
-    assert study.cells()[0].training.gains == ["label_smoothing", "draw", "average_last", "ensemble"]
+    assert study.cells()[0].training.techniques == ["label_smoothing", "draw", "average_last", "ensemble"]
 
 
 def test_sizes_are_the_last_axis_the_largest_first():
@@ -292,7 +299,7 @@ def test_sizes_are_the_last_axis_the_largest_first():
     assert [words["train clips"] for words in sized.factors()][:3] == ["all", "200", "50"]
     assert sized.cells()[0].key() == study.cells()[0].key()  # all of them is what there was before
     assert len({cell.key() for cell in sized.cells()}) == 6
-    with pytest.raises(ConfigError, match="take one of them"):
+    with refuses("E102", "train_clips and train_subjects", kind=ConfigError):
         sized.cells()[1].with_values({"train_subjects": 3})
 
 
@@ -329,7 +336,7 @@ def test_overrides_reach_the_cells_that_match():
     assert [cells["mfs", "small_cnn"].batch, cells["mfs", "vit_nano"].batch] == [16, 4]
     assert study.named().training.epochs == 2
     wrong = study.model_copy(update={"overrides": (study.overrides[0].model_copy(update={"when": {"seed": "1"}}),)})
-    with pytest.raises(ConfigError, match=r"when\.seed is no single component"):
+    with refuses("E122", "when.seed", kind=ConfigError):
         wrong.cells()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import shutil
 from dataclasses import asdict, replace
 
@@ -17,7 +16,8 @@ from typer.testing import CliRunner
 from conftest import recipe
 from microexpr import run_study
 from microexpr.cli import app
-from microexpr.config.study import Study, parse
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics, protocols
 from microexpr.evaluation.statistics.bootstrap import resample_sums
@@ -31,10 +31,10 @@ from microexpr.evaluation.statistics.permutation import permutation_null, permut
 from microexpr.evaluation.statistics.power import precision
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_report
-from microexpr.report.leaderboard import board as board_table
-from microexpr.report.methods import leaderboard
-from microexpr.report.methods_words import sentences
+from microexpr.report.methods import board as board_table
+from microexpr.report.methods import sentences
 from microexpr.report.reading import Reading
+from microexpr.report.summary_methods import leaderboard
 from refusal import refuses
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
@@ -530,8 +530,8 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
     for name in ("table3_main_results", "table4_evolution", "table5_per_class", "effects", "paired", "nested"):
         assert f"{name}.csv" not in names
     assert "Table S1.</b> Leaderboard" in page
-    assert "this is the score that counts" in page
-    assert "picked on the test subjects and is therefore too high by an unknown amount" in page
+    assert "This is the score to report" in page
+    assert "selected on the test subjects and is therefore overestimated by an unknown amount" in page
     assert "ready images" in page  # why a method was not run
     assert "Method has a significant effect" not in page
     assert done.summary["factors"] is None
@@ -540,7 +540,7 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
 def test_tables_as_files_hold_all_digits(done):
     folder = done.paths.html.parent / "tables"
     table = pd.read_csv(folder / "leaderboard.csv")
-    assert list(table["name"])[-1] == "chosen in training"
+    assert list(table["name"])[-1] == "nested selection"
     assert table["score"].iloc[0] == row_of(done, str(table["name"].iloc[0]).rstrip("*"))["score"]
     tex = (folder / "leaderboard.tex").read_text("utf-8")
     assert tex.count("\\midrule") == 2  # the choice stands below a rule
@@ -555,7 +555,7 @@ def test_the_command_prints_a_short_leaderboard(done, database, tmp_path, monkey
     show.summary(done.summary, done.paths.html)
     start = next(at for at, line in enumerate(lines) if line.startswith("method "))
     assert "- pca" in lines[start]
-    assert lines[start + 4].startswith("chosen in training")
+    assert lines[start + 4].startswith("nested selection")
     assert any("not run: image" in line for line in lines)
 
 
@@ -566,7 +566,7 @@ def test_a_dry_run_tells_the_methods_that_are_left_out(database, tmp_path):
     file.write_text(tomli_w.dumps(content))
     ran = CliRunner().invoke(app, ["study", str(file), "--data", str(database), "--dry-run"])
     assert ran.exit_code == 0, ran.output
-    assert "method image is left out" in ran.output
+    assert "method image is excluded" in ran.output
 
 
 def test_checks_say_that_a_choice_was_made_inside_the_training_subjects(done):
@@ -586,17 +586,18 @@ def test_a_leaderboard_of_a_hold_out_speaks_of_trained_models(database, tmp_path
     said = " ".join(sentences(Reading(done.summary, {})))
     assert "these trained models" in said
     assert "Hold-out with one seed" in said
-    assert not re.search("the difference is (not )?significant", said)
+    assert "of the methods is" not in said
 
 
 def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(database, tmp_path):
     plainly = methods(leaderboard={}, grid={}, methods={name: METHODS[name] for name in ("pca", "blind")})
     done = run_study(plainly, database, tmp_path, workers=1)
     said = " ".join(sentences(Reading(done.summary, {})))
-    assert "No method was chosen inside the training subjects" in said
-    assert "No reference was named" in said
-    assert "Against permuted labels 1 of 2 methods is below 5 %, 0.1 expected by chance; corrected by Holm, 1." in said
-    assert "Not distinguishable from permuted labels: blind. That does not prove that" in said
+    assert "No method was selected within the training subjects" in said
+    assert "The study names no reference" in said
+    counted = "p ≤ 0.05 for 1 of 2 methods (0.1 expected by chance); after Holm's correction, for 1."
+    assert f"Against permuted labels, {counted}" in said
+    assert "Not significantly above permuted labels: blind. This does not show that" in said
     assert "nothing was recognised" not in said
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "warning"
@@ -620,8 +621,8 @@ def test_one_method_alone_has_a_leaderboard_of_one_row(database, tmp_path):
     assert (row["method"], row["paired"], row["seeds"]) == ("pca", None, [""])
     assert "ME003" not in {each["code"] for each in done.summary["checks"]}
     page = done.paths.html.read_text("utf-8")
-    assert "The cell named beforehand, M1" in page
-    assert "Always answering the majority class" in page
+    assert "The prespecified cell, M1" in page
+    assert "Always predicting the majority class reaches" in page
 
 
 def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(database, tmp_path):
@@ -633,7 +634,7 @@ def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(data
     assert "low" not in board["rows"][0]
     page = done.paths.html.read_text("utf-8")
     assert "The methods were not compared" in page
-    assert "No intervals and comparisons" in page
+    assert "No intervals or comparisons" in page
 
 
 def test_further_axes_make_a_row_of_each_setting(database, tmp_path):
@@ -654,7 +655,7 @@ def test_a_choice_that_could_not_be_made_says_why(done):
     assert "1 method could be evaluated" in lost["choice"]["problem"]
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
-    assert "No method could be chosen inside the training subjects: there is nothing to choose from" in said
+    assert "No method could be selected within the training subjects: there is nothing to choose among" in said
 
 
 def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):
@@ -673,7 +674,7 @@ def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_compa
     assert "no seed in common" in rows["blind"]["problem"]
     assert rows["blind"]["low"] is not None
     notes = board_table(Reading(done.summary | {"leaderboard": board}, {})).notes
-    assert any(note.startswith("blind is not compared: ") for note in notes)
+    assert any(note.startswith("blind was not compared: ") for note in notes)
 
 
 def test_the_same_summary_gives_the_same_page(done, tmp_path):

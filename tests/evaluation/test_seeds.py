@@ -148,8 +148,8 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
     reading = Reading({"over_seeds": [row], "cells": [row | {"macro_f1": 0.5}]}, {})
     percent = {part: f"{100 * share:.0f} %" for part, share in shares.items()}
     assert (
-        f"Of the variance of one published score {percent['seed']} comes from the seed, {percent['unit']} from the "
-        f"subjects tested and {percent['joint']} from both jointly."
+        f"Of the variance of a single reported score, {percent['seed']} is due to the seed, {percent['unit']} to the "
+        f"subjects tested and {percent['joint']} to both jointly."
     ) in said_of_seeds(reading)
     table = details.seeds(reading)
     heads = {column.keys: column.head for column in table.columns}

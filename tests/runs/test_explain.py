@@ -17,23 +17,27 @@ import torch
 
 from conftest import recipe
 from microexpr import run_study
-from microexpr.components.models._motion import MotionInput
-from microexpr.config.study import Study, parse
+from microexpr.components.models._layers import MotionInput
+from microexpr.config.loading import parse
+from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
-from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers
+from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
-from microexpr.data.composite import Joined
-from microexpr.report.examples import made_up
-from microexpr.report.explanations import explanation_tables, stamped
+from microexpr.data.composite import Composite
+from microexpr.report.examples import is_synthetic
+from microexpr.report.explanations import explanation_tables, map_caveats
 from microexpr.report.reading import Reading
-from microexpr.runs import explain as explaining
+from microexpr.runs import explain as explanations
 from microexpr.runs import study
-from microexpr.runs.explain import REGIONS, _stored, pictures
-from microexpr.runs.explain._randomised import alike, built, randomised, trained
+from microexpr.runs.explain import REGIONS, _stored, overlays
+from microexpr.runs.explain._randomised import random_model, randomised, rank_correlations, trained
 from microexpr.runs.explain._regions import WHOLE, masks, shares
 from microexpr.runs.plan import Options, Workspace
 from pages import Page
+from refusal import refuses
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 CLASSES = ("happiness", "surprise")
 SIDE = 64
@@ -126,7 +130,7 @@ def done(corner, tmp_path_factory):
     """Both models, as if the pictures were faces that somebody had cut out."""
     out = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explaining, "face", lambda *_: WHOLE)
+        patch.setattr(explanations, "face", lambda *_: WHOLE)
         return run_study(asking(["cnn", "pca"]), corner, out), out
 
 
@@ -143,7 +147,7 @@ def test_a_model_that_has_learnt_to_look_at_one_quarter_is_seen_to_and_not_flagg
     shown = np.concatenate([fold.maps for fold in cnn.folds]).sum((0, 1))
     assert shown[32:, 32:].sum() / shown.sum() > 0.5  # a quarter of the picture
     assert len(cnn.to_random) == cnn.clips
-    assert cnn.to_random.mean() < explaining.ALIKE
+    assert cnn.to_random.mean() < explanations.INSENSITIVE
     assert not cnn.flagged
 
 
@@ -171,11 +175,11 @@ def test_correlation_is_spearmans_and_every_pair_of_randomised_models_counts():
 
     rng = np.random.default_rng(0)
     mine, others = rng.random((2, 1, 3, 4)), [rng.random((2, 1, 3, 4)) for _ in range(3)]
-    to_random, among = alike(mine, others)
+    to_random, among = rank_correlations(mine, others)
     assert to_random.shape == among.shape == (3, 2)
     assert to_random[1, 0] == pytest.approx(spearmanr(mine[0].ravel(), others[1][0].ravel()).statistic)
     assert among[2, 1] == pytest.approx(spearmanr(others[1][1].ravel(), others[2][1].ravel()).statistic)
-    to_random, among = alike(np.zeros((1, 1, 2, 2)), [mine[:1, :, :2, :2]] * 2)
+    to_random, among = rank_correlations(np.zeros((1, 1, 2, 2)), [mine[:1, :, :2, :2]] * 2)
     assert np.isnan(to_random).all()
     assert among[0, 0] == pytest.approx(1)
 
@@ -220,7 +224,7 @@ def test_what_standardises_the_input_of_a_randomised_network_is_the_folds(corner
     weights = tmp_path / "results" / plan.key / f"fold-{fold.name}.safetensors"
     fresh = next(randomised(plan, plan.views(), fold, weights, 1))
     mine, start = (
-        next(part for part in net.modules() if isinstance(part, MotionInput)) for net in (fresh, built(plan, 0))
+        next(part for part in net.modules() if isinstance(part, MotionInput)) for net in (fresh, random_model(plan, 0))
     )
     kept = next(part for part in trained(plan, weights).modules() if isinstance(part, MotionInput))
     assert torch.equal(mine.mean, kept.mean)
@@ -283,7 +287,7 @@ def test_a_second_run_makes_no_map_again_and_trains_nothing(done, corner, monkey
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(explaining, "_fold_maps", never)
+    monkeypatch.setattr(explanations, "_fold_maps", never)
     monkeypatch.setattr("microexpr.runs.experiment.run_fold", never)
     again = run_study(asking(["cnn", "pca"]), corner, out)
     before, after = (json.dumps(each.summary["explanations"]) for each in (finished, again))
@@ -303,14 +307,14 @@ def test_a_damaged_file_of_maps_says_so(done, tmp_path):
     finished, _ = done
     file = tmp_path / "fold-a.npz"
     file.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(StoreError, match=r"fold-a\.npz is damaged .* remove it"):
+    with refuses("E605", "fold-a.npz", kind=StoreError):
         _stored.read(file)
     _stored.write(file, finished.result.explained[0].folds[0])
     whole = bytearray(file.read_bytes())
     for at in range(len(whole) // 4, len(whole) // 4 * 3, 97):  # within what is compressed
         whole[at] ^= 0xFF
     file.write_bytes(whole)
-    with pytest.raises(StoreError, match=r"fold-a\.npz is damaged .* remove it"):
+    with refuses("E605", "fold-a.npz", kind=StoreError):
         _stored.read(file)
 
 
@@ -324,8 +328,8 @@ def test_maps_lie_with_the_results_so_that_removing_these_removes_them(done):
 @pytest.mark.parametrize(
     ("of", "method", "words"),
     [
-        (["pca"], "grad_cam", "explanations.of: pca is no network .* take occlusion"),
-        (["cnn"], "attention_rollout", "explanations.of: cnn has no attention between all patches .* take grad_cam"),
+        (["pca"], "grad_cam", "explanations.of: pca .*occlusion"),
+        (["cnn"], "attention_rollout", "explanations.of: cnn .*grad_cam"),
     ],
 )
 def test_an_explanation_that_a_model_does_not_have_is_refused_before_anything_is_trained(
@@ -337,13 +341,13 @@ def test_an_explanation_that_a_model_does_not_have_is_refused_before_anything_is
 
 
 def test_unknown_names_and_parameters_are_refused():
-    with pytest.raises(UnknownComponentError, match=r"unknown name in explanations.of 'cnnn' .did you mean 'cnn'"):
+    with refuses("E103", "explanations.of 'cnnn' (did you mean 'cnn'", kind=UnknownComponentError):
         asking(["cnnn"]).check()
-    with pytest.raises(ConfigError, match="cnn is listed twice"):
+    with refuses("E126", "explanations.of: cnn", kind=ConfigError):
         asking(["cnn", "cnn"]).check()
-    with pytest.raises(ConfigError, match=r"no parameter 'size'.*It takes: patch, stride, fill"):
+    with refuses("", "'size'", "patch, stride, fill", kind=ConfigError):
         asking(["cnn"], {"name": "occlusion", "size": 3}).check()
-    with pytest.raises(ConfigError, match="auto has no parameters"):
+    with refuses("E126", "auto", kind=ConfigError):
         asking(["cnn"], {"name": "auto", "patch": 0.2}).check()
 
 
@@ -353,7 +357,7 @@ def test_without_methods_models_are_named():
     named = {"of": ["pca_svm"], "method": "auto", "folds": 1}
     made = parse(Study, content | {"methods": {}, "grid": grid, "explanations": named}, "grid")
     made.check()
-    with pytest.raises(UnknownComponentError, match="cnn"):
+    with refuses("E103", "explanations.of 'cnn'", kind=UnknownComponentError):
         parse(Study, content | {"grid": grid, "explanations": named | {"of": ["cnn"]}}, "grid").check()
 
 
@@ -413,7 +417,7 @@ def test_the_face_of_a_drawn_subject_is_found_in_parts_of_what_the_preprocessing
     rows = finished.summary["explanations"]["rows"]
     assert all(row["overlaid"] and row["shown"][0]["panels"][0].startswith("onset") for row in rows)
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(rows[0]["shown"][0]["jpeg_base64"]), np.uint8), 1)
-    assert picture.shape == (pictures.SIDE, 3 * pictures.SIDE + 2 * pictures.GAP, 3)
+    assert picture.shape == (overlays.SIDE, 3 * overlays.SIDE + 2 * overlays.GAP, 3)
 
 
 # --- pictures and the page --------------------------------------------------------------------------------------------
@@ -422,15 +426,15 @@ def test_a_frame_gets_the_map_of_the_view_and_step_that_shows_it():
     steps = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2))
     boxes, blank = np.arange(3.0)[:, None] * np.ones(4), np.zeros((2, 2, 3), np.uint8)
 
-    def near(mapped: pictures.Mapped, *numbers: int) -> list[tuple[float, float]]:
+    def near(mapped: overlays.Mapped, *numbers: int) -> list[tuple[float, float]]:
         panels = [mapped.over(number, "", blank) for number in numbers]
-        return [(panel.shown[0, 0], panel.box[0]) for panel in panels]
+        return [(panel.attribution[0, 0], panel.box[0]) for panel in panels]
 
-    single = pictures.Mapped(clip, [(1,), (5,), (9,)], [steps[[0]], steps[[1]], steps[[2]]], list(boxes))
+    single = overlays.Mapped(clip, [(1,), (5,), (9,)], [steps[[0]], steps[[1]], steps[[2]]], list(boxes))
     assert near(single, 1, 5, 8) == [(0, 0), (1, 1), (2, 2)]
-    film = pictures.Mapped(clip, [(1, 5, 9)], [steps], [boxes[1]])
+    film = overlays.Mapped(clip, [(1, 5, 9)], [steps], [boxes[1]])
     assert near(film, 1, 6, 9) == [(0, 1), (1, 1), (2, 1)]
-    flow = pictures.Mapped(clip, [(1, 5)], [steps[[1]]], [boxes[2]])
+    flow = overlays.Mapped(clip, [(1, 5)], [steps[[1]]], [boxes[2]])
     assert near(flow, 1, 5) == [(1, 2), (1, 2)]
 
 
@@ -441,21 +445,21 @@ def test_an_onset_that_cannot_be_shown_gives_way_to_what_the_model_saw(done):
     clip = plan.data.clips[0]
     view, maps = (clip.apex,), np.ones((1, SIDE, SIDE))
 
-    mapped = pictures.Mapped(clip, [view], [maps], [WHOLE])
-    assert [panel.title for panel in pictures.panels(plan, mapped)] == ["onset 1", "apex 2", "flow between them"]
-    (panel,) = pictures.panels(replace(plan, preprocessor=Faceless(plan.preprocessor)), mapped)
+    mapped = overlays.Mapped(clip, [view], [maps], [WHOLE])
+    assert [panel.title for panel in overlays.panels(plan, mapped)] == ["onset 1", "apex 2", "flow between them"]
+    (panel,) = overlays.panels(replace(plan, preprocessor=Faceless(plan.preprocessor)), mapped)
     assert panel.title == "frame 2"
-    assert pictures.outlined(panel, 1.0).shape == (pictures.SIDE, pictures.SIDE, 3)
+    assert overlays.outlined(panel, 1.0).shape == (overlays.SIDE, overlays.SIDE, 3)
 
 
 def test_a_map_is_laid_where_it_is_strong_and_nowhere_else():
     shown = np.zeros((8, 8))
     shown[:4, :4] = 2.0
-    panel = pictures.Panel("onset 1", np.full((32, 32, 3), 100, np.uint8), shown, WHOLE)
-    drawn = pictures.strip([panel], 2.0)
+    panel = overlays.Panel("onset 1", np.full((32, 32, 3), 100, np.uint8), shown, WHOLE)
+    drawn = overlays.strip([panel], 2.0)
     assert (drawn[-40:, -40:] == 100).all()
     assert drawn[8, 8].tolist() != [100, 100, 100]
-    assert (pictures.strip([replace(panel, shown=np.zeros((8, 8)))], 0.0) == 100).all()
+    assert (overlays.strip([replace(panel, attribution=np.zeros((8, 8)))], 0.0) == 100).all()
 
 
 def test_real_faces_never_enter_the_page_and_lie_beside_the_maps_instead(done):
@@ -464,8 +468,8 @@ def test_real_faces_never_enter_the_page_and_lie_beside_the_maps_instead(done):
         assert not row["overlaid"]
         for each, shown in zip(row["shown"], found.shown, strict=True):
             assert each["panels"] == ["flow between them"]
-            assert base64.b64decode(each["jpeg_base64"]) == pictures.jpeg(shown.alone)
-            assert pictures.jpeg(shown.alone) != pictures.jpeg(shown.overlaid)
+            assert base64.b64decode(each["jpeg_base64"]) == overlays.jpeg(shown.alone)
+            assert overlays.jpeg(shown.alone) != overlays.jpeg(shown.overlaid)
             assert (out / row["folder"] / f"{shown.clip.replace('/', '__')}.png").is_file()
 
 
@@ -474,9 +478,9 @@ def test_the_page_has_the_section_and_loads_nothing(done):
     text = finished.paths.html.read_text("utf-8")
     page = Page(text)
     assert not page.open
-    assert "What the models look at" in text
+    assert "Attribution maps" in text
     assert "cnn: Grad-CAM" in text
-    assert "for the class that was predicted, right or wrong" in text
+    assert "for the predicted class, whether correct or not" in text
     assert all((dict(found).get("src") or "data:").startswith("data:") for _, found in page.tags)
     names = {path.name for path in (*finished.paths.tables, *finished.paths.figures)}
     assert {"explanations.csv", "explanation_regions.csv", "explanations.svg"} <= names
@@ -487,11 +491,11 @@ def test_a_flag_stands_on_the_page_with_the_number(done, corner):
     finished = run_study(asking(["cnn"], "blind"), corner, out)
     text = finished.paths.html.read_text("utf-8")
     assert (
-        "cnn, blind: a randomised model gives about the same map (rank correlation 1.00); this map says nothing about "
-        "what was learnt."
+        "cnn, blind: a randomised model gives a similar map (rank correlation 1.00); the map says nothing about what "
+        "was learnt."
     ) in text
     reading = Reading(finished.summary, {})
-    assert stamped(reading)[0]["level"] == "warning"
+    assert map_caveats(reading)[0]["level"] == "warning"
     sanity = next(table for table in explanation_tables(reading) if table.name == "explanations")
     assert sanity.body[0][-1] == "flagged"
 
@@ -500,9 +504,9 @@ def test_shares_and_areas_of_all_regions_add_up_to_one_in_the_table(done):
     finished, _ = done
     table = next(t for t in explanation_tables(Reading(finished.summary, {})) if t.name == "explanation_regions")
     for row in table.rows:
-        if row["what"] != "their ratio":
+        if row["what"] != "ratio":
             assert sum(row[name] for name in (*REGIONS, "elsewhere")) == pytest.approx(1)
-    assert not any("no face is known" in note for note in table.notes)
+    assert not any("without a known face" in note for note in table.notes)
 
 
 def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path):
@@ -517,15 +521,15 @@ def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path)
 def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
     finished = run_study(asking([]), corner, tmp_path)
     assert finished.summary["explanations"] == {}
-    assert "What the models look at" not in finished.paths.html.read_text("utf-8")
+    assert "Attribution maps" not in finished.paths.html.read_text("utf-8")
 
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():
     def known(**metadata: str) -> Mock:
-        return Mock(spec=Recordings, metadata=Mock(return_value=metadata))
+        return Mock(spec=ClipSource, metadata=Mock(return_value=metadata))
 
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
-    assert made_up(drawn)
-    assert not made_up(real)
-    assert made_up(Joined({"a": drawn, "b": drawn}))
-    assert not made_up(Joined({"a": drawn, "b": real}))
+    assert is_synthetic(drawn)
+    assert not is_synthetic(real)
+    assert is_synthetic(Composite({"a": drawn, "b": drawn}))
+    assert not is_synthetic(Composite({"a": drawn, "b": real}))

@@ -22,22 +22,27 @@ from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
 from microexpr.components.models.shallow import SmallCnn
 from microexpr.config.loading import SHIPPED as STUDIES
-from microexpr.config.study import Study, load, parse, rng_for
+from microexpr.config.loading import parse
+from microexpr.config.study import Study, load
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.report import factorial, write_report
-from microexpr.report.choices import choices
-from microexpr.report.paired import paired
+from microexpr.report import summary_factors, write_report
+from microexpr.report.caveats import choices
+from microexpr.report.summary_factors import paired
 from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
 from pages import Page
+from refusal import refuses
 from shell import microexpr
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SIZES = [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}]
 
@@ -109,7 +114,7 @@ def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):
 def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_path, monkeypatch):
     result, out = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
-    monkeypatch.setattr(study.engine, "latency", lambda *_: pytest.fail("it measured"))
+    monkeypatch.setattr(study.learners, "latency", lambda *_: pytest.fail("it measured"))
     report = (out / "report.html").read_bytes()
     again = run_study(small_study(), database, out)
     folds = len(finished[2]) + len(finished[3])
@@ -145,7 +150,7 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
 @pytest.mark.numeric
 def test_pairs_are_what_the_statistics_give(finished):
     result, rows = finished[0].result, finished[0].summary["paired"]
-    pairs = list(factorial.pairs(result))
+    pairs = list(summary_factors.pairs(result))
     direct = []
     for a, b in pairs:
         given = [
@@ -173,7 +178,7 @@ def test_the_report_compares(summary, finished):
     # How many clips change depends on the processor's kernels.
     changed = {clip["clip"] for row in summary["paired"] for clip in row["changed"]}
     counted = f"{len(changed)} of {summary['paired'][0]['n_clips']} test clips {'is' if len(changed) == 1 else 'are'}"
-    assert f"{counted} right under one preprocessing and wrong under the other" in page.text
+    assert f"{counted} correct under only one of the two preprocessings" in page.text
 
 
 def test_test_clips_of_one_subject_are_not_compared_and_it_is_said(finished, tmp_path):
@@ -196,7 +201,7 @@ def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
     found = {finding["code"]: finding for finding in summary["checks"]}
     assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares subjects, and its best cell is picked
     assert found["ME001"]["evidence"]
-    assert "What a reviewer would object to" in (finished[1] / "report.html").read_text("utf-8")
+    assert "Methodological checks" in (finished[1] / "report.html").read_text("utf-8")
 
 
 @pytest.mark.numeric
@@ -366,10 +371,10 @@ def test_a_grid_may_vary_single_factors():
 
 def test_everything_is_checked_before_anything_runs(database, tmp_path):
     wrong = small_study(grid={"sampling": ["af", "image"]})
-    with pytest.raises(Exception, match="is for ready images"):
+    with refuses("E450", "sampling image"):
         run_study(wrong, database, tmp_path / "out")
     assert not list(tmp_path.glob("out/*"))
-    with pytest.raises(ConfigError, match="unknown model"):
+    with refuses("E103", "model 'majorty'", "'majority'", kind=ConfigError):
         study.planned(small_study(baselines=["majorty"]), Workspace(Options({"manifest": database})))
 
 
@@ -420,7 +425,7 @@ def test_the_papers_study_is_counted_without_training(rows):
     assert {(row["val"], row["test"]) for row in cells if row["sampling"] == "af"} == {(26, 28)}
     assert {row["size"] for row in cells if row["preprocessing"] == "m1"} == {"384x384x3"}
     assert {row["size"] for row in cells if row["preprocessing"] == "m2"} == {"224x224x1"}
-    assert {row["weights"] for row in cells} == {"not at hand"}
+    assert {row["weights"] for row in cells} == {"not available"}
     assert len({row["key"] for row in cells}) == 24
 
 
@@ -432,10 +437,10 @@ def test_departures_from_the_papers_text_are_among_the_choices(casme2):
             planned = dataclasses.replace(planned, weights={"weights": planned.model.architecture.tag(planned.spec)})
             cells.append(study.Cell(planned, experiments.Result(experiment, "", planned.data.labels, ())))
     told = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
-    assert told["weighted cross-entropy divided by"]["value"] == "weights"
-    assert told["weighted cross-entropy divided by"]["default"] is False
+    assert told["weighted cross-entropy normalised by"]["value"] == "weights"
+    assert told["weighted cross-entropy normalised by"]["default"] is False
     assert told["precision"]["value"] == "auto (bf16 on GPUs that have it, float32 elsewhere)"
-    weights = told["starting weights"]
+    weights = told["initial weights"]
     twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
     assert weights["default"] is True
     assert f"imagenet (ViT-B/32: {twice})" in weights["value"]
@@ -482,5 +487,5 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
 
 
 def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
-    with held(tmp_path), pytest.raises(StoreError, match="another run works in"):
+    with held(tmp_path), refuses("E610", tmp_path, kind=StoreError):
         run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from conftest import TESTS, recipe
 from microexpr import tune_experiment
 from microexpr.cli import tuning as command
 from microexpr.components.models.classical import PcaSvmClassifier
-from microexpr.config.study import Experiment
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import ConfigError, MicroexprError, StoreError, TrainingError
 from microexpr.core.interfaces import models, protocols
 from microexpr.core.progress import Silent
@@ -37,7 +38,10 @@ from microexpr.runs.tuning.result import Trial
 from microexpr.runs.tuning.searches import divide, shares_subjects
 from microexpr.runs.tuning.space import own, space_of
 from microexpr.runs.tuning.storage import JournalLock, without_password
+from refusal import refuses
 from shell import microexpr
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 EMOTIONS = ("negative", "positive", "surprise")
 SUBJECTS, CLIPS, SIDE, TRIALS = 6, 6, 12, 5
@@ -150,8 +154,8 @@ def test_under_a_protocol_that_shares_subjects_clips_are_kept_apart(images, tmp_
 def test_the_page_of_a_protocol_that_shares_subjects_says_so(images, tmp_path):
     made = tune_experiment(settings(protocol="paper_holdout"), images, tmp_path, trials=1, workers=1)
     page = made.paths.html.read_text("utf-8")
-    assert "promises nothing of subjects" in page
-    assert "1 search of at least 1 trial, which never saw a clip that its result is tested on" in page
+    assert "The protocol does not separate subjects" in page
+    assert "1 search of at least 1 trial; no search used a clip that its result is tested on" in page
 
 
 # --- scores are what they are said to be ------------------------------------------------------------------------------
@@ -417,7 +421,7 @@ def test_a_journal_with_a_broken_line_inside_is_an_error_with_a_way_out(images, 
     journal = tmp_path / "tuning/journal.log"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(lines[0] + lines[1][:9] + b"\n" + b"".join(lines[2:]))
-    with pytest.raises(StoreError, match=r"journal\.log is damaged.*Put a copy back, or remove it"):
+    with refuses("E605", "journal.log", kind=StoreError):
         searched(settings(), images, tmp_path, 2)
 
 
@@ -433,7 +437,7 @@ def test_a_journal_with_a_broken_line_inside_is_an_error_with_a_way_out(images, 
 def test_trials_of_another_search_are_never_gone_on_with(images, tmp_path_factory, changed, what):
     out = tmp_path_factory.getbasetemp() / "searched"
     searched(settings(), images, out, 1)
-    with pytest.raises(StoreError, match=rf"under the name 'tuned/group-1', a search with {what}"):
+    with refuses("E608", out, "'tuned/group-1'", what, kind=StoreError):
         searched(settings(**changed), images, out, 1)
 
 
@@ -453,81 +457,83 @@ def test_a_database_keeps_the_trials_and_its_password_is_told_nobody(done, image
 
 
 def test_a_storage_that_cannot_be_used(images, tmp_path):
-    with pytest.raises(ConfigError, match="no address of a database; write for instance sqlite"):
+    with refuses("E144", "--storage trials.db", "sqlite:///trials.db", kind=ConfigError):
         tune_experiment(settings(), images, tmp_path / "a", storage="trials.db", workers=1)
     (tmp_path / "text.db").write_text("no database, but a text that is long enough to be read as one" * 30)
-    with pytest.raises(StoreError, match="file is not a database"):
+    with refuses("E607", "text.db", "file is not a database", kind=StoreError):
         tune_experiment(settings(), images, tmp_path / "b", storage=f"sqlite:///{tmp_path}/text.db", workers=1)
-    with pytest.raises(ConfigError, match="driver is not installed"):
+    with refuses("E143", "oracle://me:***@host/x", "pip", kind=ConfigError):
         tune_experiment(settings(), images, tmp_path / "c", storage="oracle://me:secret@host/x", workers=1)
 
 
 # --- spaces -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("space", "problem"),
+    ("space", "code", "named"),
     [
-        ({"model.C": {"low": 2.0, "high": 1.0}}, r"tuning\.space\.model\.C: low = 2\.0 must lie below high = 1\.0"),
-        ({"model.C": {"low": 0.0, "high": 1.0, "log": True}}, "with log = true, low must be above 0"),
-        ({"model.C": {"lo": 0.0, "high": 1.0}}, r"model\.C: unknown key 'lo' \(did you mean 'low'\?\); write"),
-        ({"model.C": 3}, r"model\.C = 3 gives no values to try; write \{ low"),
-        ({"model.C": {"choices": [1.0]}}, "with one choice there is nothing to search"),
-        ({"model.C": {"choices": [1.0, 1.0]}}, "a choice is listed twice"),
-        ({"model.C": {"choices": [1.0, 2.0], "low": 1.0}}, "choices stand alone"),
-        ({"model.C": {"low": 1.0}}, "write { low"),
-        ({"model.C": {"low": 1.0, "high": 2.0, "step": 0.3}}, r"step = 0\.3 does not lead from 1\.0 to 2\.0"),
-        ({"model.components": {"low": 1, "high": 3, "step": 0.5}}, "are whole numbers, and step = 0.5 is none"),
-        ({"model.depth": {"low": 1, "high": 3}}, r"model\.depth = 1: model 'pca_svm' has no parameter 'depth'"),
-        ({"model.components": {"low": 0, "high": 3}}, "components = 0 is not valid"),
-        ({"model.components": {"low": 1.0, "high": 4.0}}, r"components = 1\.95.* is not valid.*integer"),
-        ({"model": {"choices": ["pca_svm", "pca_swm"]}}, "did you mean 'pca_svm'"),
+        ({"model.C": {"low": 2.0, "high": 1.0}}, "E102", ["tuning.space.model.C", "low = 2.0", "high = 1.0"]),
+        (
+            {"model.C": {"low": 0.0, "high": 1.0, "log": True}},
+            "E102",
+            ["tuning.space.model.C", "log = true", "above 0"],
+        ),
+        ({"model.C": {"lo": 0.0, "high": 1.0}}, "E102", ["model.C", "'lo' (did you mean 'low'?)", "{ low"]),
+        ({"model.C": 3}, "E102", ["model.C = 3", "{ low"]),
+        ({"model.C": {"choices": [1.0]}}, "E102", ["tuning.space.model.C", "one choice"]),
+        ({"model.C": {"choices": [1.0, 1.0]}}, "E102", ["tuning.space.model.C", "twice"]),
+        ({"model.C": {"choices": [1.0, 2.0], "low": 1.0}}, "E102", ["tuning.space.model.C", "choices"]),
+        ({"model.C": {"low": 1.0}}, "E102", ["tuning.space.model.C", "{ low"]),
+        ({"model.C": {"low": 1.0, "high": 2.0, "step": 0.3}}, "E102", ["step = 0.3", "1.0", "2.0"]),
+        ({"model.components": {"low": 1, "high": 3, "step": 0.5}}, "E102", ["step = 0.5", "integer"]),
+        ({"model.depth": {"low": 1, "high": 3}}, "", ["model.depth = 1", "model 'pca_svm'", "'depth'"]),
+        ({"model.components": {"low": 0, "high": 3}}, "", ["components = 0"]),
+        ({"model.components": {"low": 1.0, "high": 4.0}}, "", ["components = 1.95", "integer"]),
+        ({"model": {"choices": ["pca_svm", "pca_swm"]}}, "E103", ["did you mean 'pca_svm'"]),
         (
             {"preprocessing.size": {"choices": [32, 64]}},
-            "cannot be searched; model, training, loss, augmentation, vote",
+            "E140",
+            ["'preprocessing.size'", "model, training, loss, augmentation, vote"],
         ),
-        ({"modle.C": {"low": 1.0, "high": 2.0}}, r"'modle\.C' cannot be searched \(did you mean 'model'\?\)"),
-        (SPACE | {"model": {"choices": ["majority", "pca_svm"]}}, "is a part of 'model'; search one of them"),
-        (
-            {"training.epochs": {"low": 0, "high": 3}},
-            r"'training\.epochs' changes nothing, because model pca_svm.* once",
-        ),
-        ({"training.ensemble": {"low": 1, "high": 3}}, r"'training\.ensemble' changes nothing"),
-        ({"loss": {"choices": ["cross_entropy", "focal"]}}, "'loss' changes nothing"),
+        ({"modle.C": {"low": 1.0, "high": 2.0}}, "E140", ["'modle.C'", "(did you mean 'model'?)"]),
+        (SPACE | {"model": {"choices": ["majority", "pca_svm"]}}, "E140", ["'model.C'", "'model'"]),
+        ({"training.epochs": {"low": 0, "high": 3}}, "E140", ["'training.epochs'", "model pca_svm"]),
+        ({"training.ensemble": {"low": 1, "high": 3}}, "E140", ["'training.ensemble'"]),
+        ({"loss": {"choices": ["cross_entropy", "focal"]}}, "E140", ["'loss'"]),
     ],
 )
-def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, problem):
-    with pytest.raises(ConfigError, match=problem):
+def test_wrong_spaces_are_refused_before_anything_runs(images, tmp_path, space, code, named):
+    with refuses(code, *named, kind=ConfigError):
         tune_experiment(settings(tuning__space=space), images, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("changed", "problem"),
+    ("changed", "code", "named"),
     [
-        ({"tuning__metric": "macro_f2"}, "unknown metric 'macro_f2'"),
-        ({"tuning__metric": "expected_calibration_error"}, "does not follow from confusion matrices"),
-        (
-            {"tuning__inner": 7},
-            r"search group-1, which sees 18 clips of 3 subjects, cannot be divided into 7 inner folds",
-        ),
-        ({"protocol": {"name": "subject_kfold", "k": 2, "repeats": 2}}, "tests every clip several times"),
-        (
-            {"tuning__space": {}},
-            r"(?s)none of the parameters that the paper tuned.*components, C, gamma.*\"model\.C\" =",
-        ),
-        ({"tuning__space": {}, "model": "majority"}, "it has no parameters"),
+        ({"tuning__metric": "macro_f2"}, "E103", ["metric 'macro_f2'"]),
+        ({"tuning__inner": 7}, "E723", ["search group-1", "18 clips of 3 subjects", "7 inner folds"]),
+        ({"protocol": {"name": "subject_kfold", "k": 2, "repeats": 2}}, "E145", ["protocol subject_kfold"]),
+        ({"tuning__space": {}}, "E141", ["'pca_svm'", "components, C, gamma", '"model.C" =']),
+        ({"tuning__space": {}, "model": "majority"}, "E141", ["'majority'", "no parameters"]),
         (
             {
                 "tuning__space": {"training.epochs": {"low": 0, "high": 3}},
                 "model": "small_cnn",
                 "preprocessing": {"name": "m1", "size": 24},
             },
-            r"(?s)training\.epochs = 0: .*greater than or equal to 1",
+            "E102",
+            ["training.epochs = 0", "greater than or equal to 1"],
         ),
     ],
 )
-def test_what_cannot_be_searched_is_told_before_anything_runs(images, tmp_path, changed, problem):
-    with pytest.raises(MicroexprError, match=problem):
+def test_what_cannot_be_searched_is_refused_before_anything_runs(images, tmp_path, changed, code, named):
+    with refuses(code, *named):
         tune_experiment(settings(**changed), images, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_metric_that_is_not_of_confusion_matrices_cannot_be_tuned(images, tmp_path):
+    with pytest.raises(MicroexprError, match="expected_calibration_error"):
+        tune_experiment(settings(tuning__metric="expected_calibration_error"), images, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -570,7 +576,7 @@ def test_a_network_is_tuned_and_values_that_cannot_be_trained_are_no_end(databas
     assert all(len(found.trials) == 5 for found in made.result.found)
     page = made.paths.html.read_text("utf-8")
     assert "The loss is not finite" in page
-    assert "Some values could not be trained" in page
+    assert "Some trials failed" in page
 
 
 def test_the_same_values_are_not_trained_twice(images, tmp_path, monkeypatch):
@@ -587,7 +593,7 @@ def test_the_same_values_are_not_trained_twice(images, tmp_path, monkeypatch):
 def test_where_nothing_can_be_trained_the_reason_is_told(database, tmp_path):
     space = {"training.learning_rate": {"choices": [1e29, 1e30]}}
     given = recipe().with_values({"training.epochs": 1, "tuning.space": space, "tuning.groups": 2, "tuning.inner": 2})
-    with pytest.raises(TrainingError, match="search group-1: no trial could be trained; the first: the loss is not"):
+    with refuses("E721", "search group-1", "loss is not", kind=TrainingError):
         tune(given, Workspace(Options({"manifest": database}, tmp_path)), trials=2)
 
 
@@ -596,11 +602,11 @@ def test_the_page_says_what_was_done_and_what_follows(done):
     page, summary = done.paths.html.read_text("utf-8"), done.summary
     assert json.loads((done.paths.html.parent / "tuning.json").read_text("utf-8")) == json.loads(json.dumps(summary))
     for sentence in (
-        "none of which saw a clip that its result is tested on",
+        "no search used a clip that its result is tested on",
         "The 6 folds were divided at random into 2 groups",
         "optimistic: it is the best of 5 or more",
         "Of what the values explain",
-        "too few trials: 5 are finished, and below 10 no importance is given",
+        "too few trials: 5 are finished, and importance needs at least 10",
         "Untuned: the file&#39;s own values",
         f"<p>Trials: tried {2 * TRIALS}, reused 0; folds: trained {summary['run']['trained']}, reused 0</p>",
     ):
@@ -618,26 +624,26 @@ def test_the_difference_is_that_of_the_scores_and_paired_by_subject(done):
 
 
 @pytest.mark.parametrize(
-    ("difference", "told_", "starts"),
+    ("difference", "significant", "starts"),
     [
-        (0.1, True, "Tuning helped: "),
-        (-0.1, True, "Tuning did harm: "),
-        (0.1, False, "Whether tuning helped cannot be"),
+        (0.1, True, "Tuning improved the score significantly: "),
+        (-0.1, True, "Tuning lowered the score significantly: "),
+        (0.1, False, "Tuning had no significant effect: "),
     ],
 )
-def test_the_verdict_follows_the_test_not_the_sign(done, difference, told_, starts):
-    row = done.summary["comparison"] | {"difference": difference, "told": told_}
+def test_the_verdict_follows_the_test_not_the_sign(done, difference, significant, starts):
+    row = done.summary["comparison"] | {"difference": difference, "significant": significant}
     said = verdict(Reading(done.summary | {"comparison": row}, {}))[0]
     assert said.startswith(starts)
     held = row | {"trained": {"folds": 1, "seeds": 1, "networks": True}}
     said = verdict(Reading(done.summary | {"comparison": held}, {}))[0]
     better = "tuned" if difference > 0 else "untuned"
-    ahead = f" differ significantly, and the {better} one is better: " if told_ else " do not differ significantly: "
+    result = f" differ significantly; the {better} one is better: " if significant else " do not differ significantly: "
     assert said.startswith("The tuned and the untuned network")
-    assert ahead in said
-    assert "helped" not in said
+    assert result in said
+    assert not re.search("Tuning (improved|lowered|had)", said)
     alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one subject."}}, {}))
-    assert alone == ["Whether tuning helped cannot be told: all are of one subject."]
+    assert alone == ["Tuned and untuned parameters could not be compared: all are of one subject."]
 
 
 def test_words_of_values_and_importance(done):
@@ -646,9 +652,9 @@ def test_words_of_values_and_importance(done):
     ]
     said = agreement(Reading(done.summary | {"searches": rows}, {}))[0]
     assert "C 0.5 in all of them; components from 0 to 1" in said
-    shares = {"joined": {"shares": {"model.C": 0.7, "model.components": 0.3}, "problem": ""}, "searches": []}
+    shares = {"all": {"shares": {"model.C": 0.7, "model.components": 0.3}, "problem": ""}, "searches": []}
     assert importance(Reading(done.summary | {"importance": shares}, {}))[0].startswith(
-        "Of what the values explain, C explains 70.0 %."
+        "Of the variance explained by the parameters, 70.0 % is due to C."
     )
 
 
@@ -702,7 +708,7 @@ def test_errors_of_the_command_are_sentences(images, tmp_path, monkeypatch):
     file, out = _file(tmp_path, tuning__space={}), tmp_path / "out"
     answer = microexpr("tune", file, "--data", images, "--out", out)
     assert answer.code == 1
-    assert answer.err.startswith("microexpr: model 'pca_svm' has none of the parameters that the paper tuned")
+    assert answer.err.startswith("microexpr: E141: model 'pca_svm'")
     assert "[tuning.space]" in answer.err
     assert "Traceback" not in answer.err
     monkeypatch.setitem(sys.modules, "optuna", None)

@@ -24,7 +24,7 @@ from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.files import append_json_lines, digest, json_lines
 from microexpr.core.progress import Progress, track
-from microexpr.report import factorial
+from microexpr.report import summary_factors
 from microexpr.runs import study as grids
 from microexpr.runs.plan import Options, Workspace
 from tools.validation.rendered import Rendered
@@ -88,7 +88,7 @@ def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
     cv2.setNumThreads(1)
     with threadpool_limits(1), TemporaryDirectory() as box:
         options = Options({"casme2": Rendered(Path(box) / "data", spec)}, Path(box))
-        found = factorial.effects(grids.run(study, Workspace(options)))
+        found = summary_factors.effects(grids.run(study, Workspace(options)))
     if found is None or found["problem"]:
         raise ConfigError("E832", f"{condition.name}, seed {seed}: {found and found['problem']}")
     return {"condition": condition.name, "seed": seed, "verdict": found["verdict"], "effects": found["effects"]}

@@ -11,9 +11,10 @@ from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple
 
 from microexpr.audit.checks import WITHOUT_IMAGES, Finding, Stored, findings, read
-from microexpr.config.study import COMPARED, rng_for
+from microexpr.config.study import COMPARED
 from microexpr.core.environment import KERNELS, UNKNOWN, together
 from microexpr.core.errors import StoreError, UsageError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align

@@ -21,10 +21,10 @@ from microexpr.audit.quantities import (
     rows_of,
 )
 from microexpr.audit.reading import read_log, read_truth
-from microexpr.config.study import rng_for
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import METHODS, Method, bootstrap, bootstrap_all
 
 RESAMPLES = 10_000

@@ -1,4 +1,4 @@
-"""One registered component as study files write it, and the words that tell components of one axis apart."""
+"""A registered component as written in study files, and short names for the levels of a study's axes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 from microexpr.core.registry import Registry
 
 BEST_ON_VALIDATION = "best_on_validation"
-"""``loss = "best_on_validation"``: both of the paper's losses are trained and validation chooses."""
+"""``loss = "best_on_validation"``: train with both of the paper's losses and choose on validation."""
 PAPERS_LOSSES = ("cross_entropy", "focal")
 
 
 class Strict(BaseModel):
-    """A part of a study file: what it does not know is refused, and it never changes."""
+    """A part of a study file: immutable, unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,72 +48,77 @@ class Component(Strict):
         return registry.build(self.name, self.params)
 
     def to_toml(self) -> str | dict[str, Any]:
-        """Return the shortest form that reads back as this."""
+        """Return the shortest form that reads back as this component."""
         return {"name": self.name, **self.params} if self.params else self.name
 
     @property
     def label(self) -> str:
-        """The component as one word with its own parameters, for tables."""
-        inner = ", ".join(f"{key}={_labelled(value)}" for key, value in self.params.items())
+        """Name and explicitly set parameters, for tables; nested components appear by their own labels."""
+        inner = ", ".join(
+            f"{key}={Component.model_validate(item).label if isinstance(item, Mapping) and 'name' in item else item}"
+            for key, item in self.params.items()
+        )
         return f"{self.name}({inner})" if inner else self.name
 
 
-def _labelled(value: object) -> object:
-    """Return a parameter as a label shows it: a component within a component by its own label."""
-    return Component.model_validate(value).label if isinstance(value, Mapping) and "name" in value else value
-
-
-def _several(value: object) -> object:
+def _as_tuple(value: object) -> object:
     if value == BEST_ON_VALIDATION:
         return PAPERS_LOSSES
     return (value,) if isinstance(value, str | Mapping | Component) else value
 
 
-Components = Annotated[tuple[Component, ...], BeforeValidator(_several)]
+Components = Annotated[tuple[Component, ...], BeforeValidator(_as_tuple)]
 
 
 def factors(grid: Mapping[str, Sequence[object]]) -> list[dict[str, str]]:
-    """Return what tells the cells of a grid apart: axis -> level, as words. An axis is called by its last part.
+    """Return, for each cell of a grid, axis title -> level name. Axes with a single level are left out.
 
     >>> factors({"sampling": ["af"], "preprocessing.size": [32, 48], "augmentation": [[], "flip"]})[1]
     {'size': '32', 'augmentation': 'flip'}
     """
-    named = titles(grid)
-    cells = [dict(zip(grid, line, strict=True)) for line in itertools.product(*map(words, grid.values()))]
-    return [{title: cell[key] for key, title in named.items()} for cell in cells]
+    axis_titles = titles(grid)
+    cells = [dict(zip(grid, names, strict=True)) for names in itertools.product(*map(level_names, grid.values()))]
+    return [{title: cell[key] for key, title in axis_titles.items()} for cell in cells]
 
 
 def titles(grid: Mapping[str, Sequence[object]]) -> dict[str, str]:
-    """Return what each axis of a grid is called: the last part of its key where no other ends so."""
+    """Return the title of each axis with several levels: the last part of its key, or the whole key if ambiguous."""
     keys = [key for key, values in grid.items() if len(values) > 1]
     ends = Counter(key.split(".")[-1] for key in keys)
     short = {key: key.split(".")[-1] if ends[key.split(".")[-1]] == 1 else key for key in keys}
     return {key: title.replace("_", " ") for key, title in short.items()}
 
 
-def words(levels: Sequence[object]) -> list[str]:
-    """Return each level of an axis as a word: a component's bare name, or what tells it from others of its name.
+def level_names(levels: Sequence[object]) -> list[str]:
+    """Return a short name for each level of an axis: a component's name, plus its parameters if the name is not unique.
 
-    >>> words([{"name": "crop", "crop": "none"}, {"name": "crop", "crop": "face", "box": "frame"}])
+    >>> level_names([{"name": "crop", "crop": "none"}, {"name": "crop", "crop": "face", "box": "frame"}])
     ['none', 'face frame']
-    >>> words(["m1", {"name": "m2", "box": "onset"}]), words([[], ["crop_jitter"]]), words([384, None])
-    (['m1', 'm2'], ['none', 'crop_jitter'], ['384', 'all'])
+    >>> level_names(["m1", {"name": "m2", "box": "onset"}]), level_names([[], ["crop_jitter"]])
+    (['m1', 'm2'], ['none', 'crop_jitter'])
+    >>> level_names([384, None])
+    ['384', 'all']
     """
-    parts = [[_named(item) for item in (level if isinstance(level, list | tuple) else [level])] for level in levels]
-    names = Counter(tuple(name for name, _ in part) for part in parts)
-    only = len(names) == 1
-    return [_word(part, bare=names[tuple(name for name, _ in part)] == 1, named=not only) for part in parts]
+    parts = [
+        [_name_and_params(item) for item in (level if isinstance(level, list | tuple) else [level])] for level in levels
+    ]
+    counts = Counter(tuple(name for name, _ in part) for part in parts)
+    return [
+        _level_name(part, unique=counts[tuple(name for name, _ in part)] == 1, with_names=len(counts) > 1)
+        for part in parts
+    ]
 
 
-def _named(level: object) -> tuple[str, Mapping[str, object]]:
+def _name_and_params(level: object) -> tuple[str, Mapping[str, object]]:
     if isinstance(level, Mapping):
         return str(level.get("name", "")), {key: value for key, value in level.items() if key != "name"}
     return ("all" if level is None else str(level).lower() if isinstance(level, bool) else str(level)), {}
 
 
-def _word(parts: Sequence[tuple[str, Mapping[str, object]]], *, bare: bool, named: bool) -> str:
-    words = []
+def _level_name(parts: Sequence[tuple[str, Mapping[str, object]]], *, unique: bool, with_names: bool) -> str:
+    """Join the components of a level; parameters are listed unless the names alone are unique."""
+    names = []
     for name, params in parts:
-        told = [] if bare else [str(v) if isinstance(v, str) else f"{key} {v}" for key, v in params.items()]
-        words.append(" ".join([*([name] if named or not told else []), *told]))
-    return " + ".join(words) or "none"
+        listed = [] if unique else [str(v) if isinstance(v, str) else f"{key} {v}" for key, v in params.items()]
+        names.append(" ".join([*([name] if with_names or not listed else []), *listed]))
+    return " + ".join(names) or "none"

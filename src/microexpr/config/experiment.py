@@ -1,8 +1,8 @@
-"""One experiment as data: which components, with which parameters; what makes it what it is, as its key.
+"""One experiment as data: its components with their parameters, its settings, and the key that identifies it.
 
 A component is written by its name, ``model = "vit_b32"``, or with parameters,
-``model = { name = "vit_b32", drop_path = 0.2 }``. Dotted keys reach into an experiment, in a study's grid and with
-``--set``: ``"preprocessing.size" = [224, 384]``, ``training.epochs = 2``.
+``model = { name = "vit_b32", drop_path = 0.2 }``. A study's grid and ``--set`` address parts of an experiment by dotted
+keys: ``"preprocessing.size" = [224, 384]``, ``training.epochs = 2``.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from pydantic import Field, model_validator
 from microexpr.config.component import PAPERS_LOSSES, Component, Components, Strict
 from microexpr.config.loading import parse, set_dotted
 from microexpr.config.settings import Bootstrap, Training, Tuning, check_score
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.files import digest
 from microexpr.core.labels import AS_GIVEN, LABEL_SETS
 from microexpr.core.registry import Registry
 
 METHOD = 1
-"""Raised whenever splitting, training or selection changes what comes out; part of every experiment's key."""
+"""Raised whenever a change of splitting, training or selection changes results; part of every experiment's key."""
 SIZES = ("train_clips", "train_subjects")
 LARGEST = 2**63 - 1
 """The largest seed that can be stored."""
 FIELDS: Mapping[str, Registry[Any]] = {
-    "datasets": contracts.datasets,
-    "preprocessing": contracts.preprocessors,
-    "sampling": contracts.samplers,
-    "representation": contracts.representations,
-    "augmentation": contracts.augmentations,
-    "model": contracts.models,
-    "target": contracts.targets,
-    "loss": contracts.losses,
-    "vote": contracts.votes,
-    "protocol": contracts.protocols,
+    "datasets": interfaces.datasets,
+    "preprocessing": interfaces.preprocessors,
+    "sampling": interfaces.samplers,
+    "representation": interfaces.representations,
+    "augmentation": interfaces.augmentations,
+    "model": interfaces.models,
+    "target": interfaces.targets,
+    "loss": interfaces.losses,
+    "vote": interfaces.votes,
+    "protocol": interfaces.protocols,
 }
-"""Parts of an experiment that are components, and where these are registered."""
+"""Parts of an experiment that are components, and their registries."""
 
 
 class Experiment(Strict):
@@ -55,30 +55,30 @@ class Experiment(Strict):
     augmentation: Components = ()
     model: Component = Component(name="vit_b32")
     target: Components = ()
-    """What a network learns beside the class, through a head of its own for each."""
+    """Auxiliary targets: what a network learns in addition to the class, each through its own head."""
     loss: Components = Field(tuple(Component(name=name) for name in PAPERS_LOSSES), min_length=1)
     vote: Component = Component(name="majority")
     protocol: Component = Component(name="paper_holdout")
     validation: float = Field(0.1, gt=0, lt=0.5)
-    """Share of the training clips, whole subjects, that choose where the protocol brings no validation of its own."""
+    """Share of the training clips, in whole subjects, used as validation if the protocol has no validation set."""
     training: Training = Training()
     bootstrap: Bootstrap = Bootstrap()
     scores: tuple[str, ...] = ()
-    """Further scores for the table of cells, ``["weighted_f1", "mean_of_folds(uf1)"]``; all metrics have one anyway."""
+    """Additional scores in the table of cells, ``["weighted_f1", "mean_of_folds(uf1)"]``; all metrics are computed."""
     tuning: Tuning = Tuning()
-    """What `microexpr tune` searches; nothing else looks at it."""
+    """What `microexpr tune` searches; nothing else uses it."""
     seed: int = Field(0, ge=0, le=LARGEST)
     shuffled: int = Field(0, ge=0)
-    """0 = the labels as they are; n = their n-th shuffling between all clips, where nothing must be found."""
+    """0 = the true labels; n = their n-th random permutation between all clips, a control without any signal."""
     train_clips: int | None = Field(None, ge=2)
-    """Train on so many of each fold's training clips, drawn at random; larger numbers contain smaller ones."""
+    """Train on this many of each fold's training clips, drawn at random; larger samples contain smaller ones."""
     train_subjects: int | None = Field(None, ge=1)
     """The same with whole subjects."""
 
     @model_validator(mode="after")
     def _one_size(self) -> Experiment:
         if self.train_clips is not None and self.train_subjects is not None:
-            raise ValueError("train_clips and train_subjects both say how much to train on; take one of them")
+            raise ValueError("train_clips and train_subjects cannot both be set; remove one of them")
         return self
 
     @model_validator(mode="after")
@@ -86,12 +86,12 @@ class Experiment(Strict):
         names = [item.name for item in self.target]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"target: {name} is listed twice; write it once")
+                raise ValueError(f"target: {name} is listed twice; remove one of the two")
         return self
 
     @property
     def selects(self) -> bool:
-        """Whether validation chooses anything (a loss or an epoch) for a network."""
+        """Whether validation selects anything (a loss or an epoch) for a network."""
         return len(self.loss) > 1 or self.training.patience > 0
 
     def components(self) -> Iterator[tuple[Registry[Any], Component]]:
@@ -102,11 +102,11 @@ class Experiment(Strict):
                 yield registry, component
 
     def canonical(self) -> dict[str, Any]:
-        """Return what makes this experiment what it is: defaults filled in, revisions named; no names, no paths."""
+        """Return what identifies this experiment: all parameters and revisions, but no names or paths."""
         content = self.model_dump(mode="json", exclude={"name", "bootstrap", "scores", "tuning"})
         content["method"], content["training"] = METHOD, self.training.canonical()
         for later in (*SIZES, "target"):
-            if not content[later]:  # what was stored before there were such keeps its key
+            if not content[later]:  # results stored before these settings existed keep their keys
                 del content[later]
         for name, registry in FIELDS.items():
             value = getattr(self, name)
@@ -117,7 +117,7 @@ class Experiment(Strict):
         return content
 
     def key(self, **metadata: str) -> str:
-        """Return the sha256 (16 digits) of the canonical JSON; `facts` join it (the weights' sha256, say)."""
+        """Return the sha256 (16 digits) of the canonical JSON and of `metadata`, such as the sha256 of weights."""
         return digest([self.canonical(), metadata])
 
     def with_values(self, values: Mapping[str, Any]) -> Experiment:
@@ -128,7 +128,7 @@ class Experiment(Strict):
         return parse(Experiment, content, "the changed experiment")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return this experiment as TOML would hold it."""
+        """Return this experiment as the content of a TOML file."""
         content = self.model_dump(mode="json", exclude_none=True)
         for name in FIELDS:
             value = getattr(self, name)
@@ -136,22 +136,23 @@ class Experiment(Strict):
         return content
 
     def uncorrected(self) -> Experiment:
-        """Return this experiment with every table read raw; raises ConfigError where no reader knows corrections."""
-        known = {item.name for item in self.datasets if "corrections" in contracts.datasets.parameters(item.name)}
+        """Return this experiment with corrections of the tables turned off; raises ConfigError if no reader has any."""
+        known = {item.name for item in self.datasets if "corrections" in interfaces.datasets.parameters(item.name)}
         if not known:
-            raise ConfigError(
-                "E104", f"{' + '.join(item.name for item in self.datasets)} has no corrections to leave out."
-            )
-        left = {name: {"corrections": False} for name in known}
-        raw = [{"name": item.name, **item.params, **left.get(item.name, {})} for item in self.datasets]
-        return self.with_values({"datasets": raw})
+            names = " + ".join(item.name for item in self.datasets)
+            raise ConfigError("E128", f"the reader of {names} makes no corrections; leave --no-corrections out.")
+        uncorrected = [
+            {"name": item.name, **item.params, **({"corrections": False} if item.name in known else {})}
+            for item in self.datasets
+        ]
+        return self.with_values({"datasets": uncorrected})
 
     def to_toml(self) -> str:
-        """Return this experiment as a file that `microexpr run` takes."""
+        """Return this experiment as the text of a file for `microexpr run`."""
         return tomli_w.dumps(self.to_dict())
 
     def check(self) -> None:
-        """Bind every component to its parameters; raises ConfigError at the first that is wrong."""
+        """Check every component's name and parameters; raises ConfigError at the first error."""
         for registry, component in self.components():
             registry.bind(component.name, component.params)
         if isinstance(self.labels, str) and self.labels not in (*LABEL_SETS, AS_GIVEN):
@@ -163,16 +164,16 @@ class Experiment(Strict):
 def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
     params = registry.bind(component.name, component.params)
     content = {"name": component.name, "revision": registry.revision(component.name), "params": params}
-    if registry is contracts.models:
-        params.pop("weights", None)  # which file they come from does not matter; their sha256 joins the key
+    if registry is interfaces.models:
+        params.pop("weights", None)  # their sha256 is part of the key instead of their path
     for key, (annotation, _) in registry.parameters(component.name).items():
         for mark in getattr(annotation, "__metadata__", ()):
-            if isinstance(mark, contracts.ByContent):
+            if isinstance(mark, interfaces.KeyedByContent):
                 params[key] = mark.digest(params[key])
-            elif isinstance(mark, contracts.AddedLater) and params.get(key) == mark.before:
+            elif isinstance(mark, interfaces.AddedLater) and params.get(key) == mark.before:
                 del params[key]
     if "detector" in params:
-        content["detector"] = contracts.detectors.revision(params["detector"])
+        content["detector"] = interfaces.detectors.revision(params["detector"])
     if "of" in params:
         params["of"] = _canonical(registry, Component.model_validate(params["of"]))
     return content

@@ -1,4 +1,4 @@
-"""Study files: where they are, TOML turned into checked models with dotted keys, every wrong key listed at once."""
+"""Study files: finding them, reading TOML into validated models, setting dotted keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shipped(folder: str = "") -> dict[str, Path]:
 
 
 def described(file: Path) -> tuple[str, str]:
-    """Return what a file that comes with the package is, and the command that runs it: its first comment says both."""
+    """Return description and command of a file that comes with the package, both read from its first comment."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text("utf-8").splitlines())
     comment = [line.removeprefix("#").removeprefix(" ") for line in lines]
     command = next(line.strip() for line in comment if re.match(rf"  microexpr (study|run|tune) {file.stem} ", line))
@@ -39,7 +39,7 @@ def described(file: Path) -> tuple[str, str]:
 
 
 def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[str, Any]]:
-    """Return a file, one of the package where it is named without ``.toml``, and its content; raises ConfigError."""
+    """Return a file and its content; a name without ``.toml`` stands for a file of the package. Raises ConfigError."""
     known = shipped(folder)
     if not file.is_file() and file.name == str(file) in known:
         file = known[str(file)]
@@ -47,20 +47,20 @@ def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[
         return file, tomllib.loads(file.read_text("utf-8"), **options)
     except FileNotFoundError:
         if file.stem in known:
-            hint = f"microexpr comes with one of this name: write {file.stem} instead of {file}."
+            hint = f"Write {file.stem}, without path and ending, to use the one that comes with microexpr."
         else:
             hint = f"Give the path of a file, or the name of one that comes with microexpr: {', '.join(known)}."
-        raise ConfigError("E104", f"there is no file {file}. {hint}") from None
+        raise ConfigError("E101", f"there is no file {file}. {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("E104", f"{file} cannot be read: {error}.") from None
+        raise ConfigError("E106", f"{file} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError("E104", f"{file} is not valid TOML: {error}.") from None
+        raise ConfigError("E106", f"{file} is not valid TOML: {error}.") from None
 
 
 def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
-    """Return what TOML holds as a checked model, names of earlier versions replaced; raises ConfigError.
+    """Return the content of a TOML file as a validated model, with names of earlier versions replaced.
 
-    The message lists every wrong key.
+    Raises ConfigError; the message lists every wrong key.
     """
     content, old = _renamed(content)
     for name, new in old.items():
@@ -69,11 +69,11 @@ def parse(kind: type[M], content: Mapping[str, Any], where: str) -> M:
         return kind.model_validate(content)
     except ValidationError as error:
         problems = [_problem(kind, item) for item in error.errors()]
-        raise ConfigError("E104", f"{where} is not right:\n  " + "\n  ".join(problems)) from None
+        raise ConfigError("E102", f"{where} is not valid:\n  " + "\n  ".join(problems)) from None
 
 
 def _renamed(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the content under present names, and what was replaced.
+    """Return the content under current names, and each replaced name with its replacement.
 
     >>> _renamed({"grid": {"train_persons": [4, 8], "training.draw": ["clips", "persons"]}})[0]
     {'grid': {'train_subjects': [4, 8], 'training.draw': ['clips', 'subjects']}}
@@ -104,8 +104,8 @@ def _problem(kind: type[BaseModel], item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = _known(kind, item["loc"][:-1])
         return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
-    said = str(item["msg"]).removeprefix("Value error, ")
-    return f"{path}: {said}" if path else said
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return f"{path}: {message}" if path else message
 
 
 def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
@@ -118,22 +118,25 @@ def _known(kind: type[BaseModel], path: Sequence[Any]) -> list[str]:
 
 
 def set_dotted(content: dict[str, Any], key: str, value: object) -> None:
-    """Set a value deep inside nested tables; a component that was a bare name gets parameters."""
+    """Set a value in nested tables; a component given by its name alone becomes a table with parameters.
+
+    Raises ConfigError.
+    """
     *path, last = key.split(".")
     for part in path:
         inner = content.get(part, {})
         if not isinstance(inner, str | dict):
-            raise ConfigError("E104", f"{key}: {part!r} has no parts that could be set.")
+            raise ConfigError("E107", f"{key}: {part!r} is a single value and has no parts to set.")
         content[part] = {"name": inner} if isinstance(inner, str) else copy.copy(inner)
         content = content[part]
     content[last] = value
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Return key and value of ``key=value``; the value is TOML where it can be, else a word."""
+    """Return key and value of ``key=value``; a value that is not valid TOML is a string. Raises ConfigError."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise ConfigError("E104", f"--set takes key=value, not {text!r}; for instance --set training.epochs=2.")
+        raise ConfigError("E107", f"--set takes key=value, not {text!r}; for example --set training.epochs=2.")
     try:
         return key.strip(), tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""What a result was made with: software, machine, kernels, threads. No names of hosts, users or paths."""
+"""The environment of a result: software, machine, kernels, threads. No names of hosts, users or paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = ("microexpr", "torch", "torchvision", "timm", "numpy", "scikit-learn", "opencv-python-headless", "dlib-bin")
 KERNELS = ("numpy BLAS", "scipy BLAS", "numpy instructions", "torch instructions")
-"""Facts that decide how sums and matrix products round: where they differ, the same training gives other numbers."""
+"""Properties that decide how sums and matrix products are rounded: if they differ, so do the results of training."""
 UNKNOWN = "not known"
 
 
@@ -29,7 +29,7 @@ def environment() -> dict[str, str]:
 
 
 def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return several environments as one; values that differ stand side by side, facts not recorded are left out."""
+    """Return several environments as one; different values are separated by " / ", missing ones are left out."""
     names = dict.fromkeys(name for metadata in everything for name in metadata)
     return {
         name: " / ".join(dict.fromkeys(metadata[name] for metadata in everything if name in metadata)) for name in names
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _kernels() -> dict[str, str]:
-    """Return the BLAS that numpy and scipy multiply with, its kernel, and the vector instructions that are used."""
+    """Return the BLAS libraries of numpy and scipy, their kernels, and the vector instructions in use."""
     import numpy as np
     import torch
     from threadpoolctl import threadpool_info
@@ -55,18 +55,18 @@ def _kernels() -> dict[str, str]:
     blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
     metadata = {}
     for package in ("numpy", "scipy"):
-        # Where no wheel brings its own, as in conda, both use the one that is installed beside them.
+        # If the wheels do not include BLAS, as in conda, both packages use the installed library.
         used = [each for each in blas if _wheel(each) == package] or [each for each in blas if not _wheel(each)]
-        words = {f"{each['internal_api']} {each.get('architecture') or UNKNOWN}" for each in used}
-        metadata[f"{package} BLAS"] = " / ".join(sorted(words)) or UNKNOWN
+        names = {f"{each['internal_api']} {each.get('architecture') or UNKNOWN}" for each in used}
+        metadata[f"{package} BLAS"] = " / ".join(sorted(names)) or UNKNOWN
     vectors = np.show_config(mode="dicts")["SIMD Extensions"]
     metadata["numpy instructions"] = " ".join(vectors.get("found") or vectors["baseline"])
     return metadata | {"torch instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def _wheel(library: Mapping[str, Any]) -> str:
-    """Return the package whose wheel brings a library, "" for a library of the system."""
+    """Return the package whose wheel includes a library, "" for a library of the system."""
     *_, package, folder, _ = ("", "", *Path(library["filepath"]).parts)
-    if folder == ".dylibs":  # as macOS has them: numpy/.dylibs
+    if folder == ".dylibs":  # on macOS: numpy/.dylibs
         return package
     return folder.removesuffix(".libs") if folder.endswith(".libs") else ""

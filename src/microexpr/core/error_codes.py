@@ -16,33 +16,184 @@ class Explanation(NamedTuple):
 # E1: the command line, study files, components and their parameters.
 COMMAND: Mapping[str, Explanation] = {
     "E101": Explanation(
-        "A file that was named does not exist, cannot be read or is not valid TOML.",
-        "Correct the path or the file; the message says which line. `microexpr studies` lists the files that come with "
-        "microexpr.",
+        "A file that was named does not exist.",
+        "Correct the path; `microexpr studies` lists the study files that come with microexpr.",
     ),
     "E102": Explanation(
-        "A study file has a key that is not known, or a value of the wrong type or out of range.",
-        "Correct the key or value that the message names; it suggests the nearest known one.",
+        "A study file has an unknown key, or a value of the wrong type or out of range.",
+        "Correct the keys and values that the message lists; it suggests the nearest known key.",
     ),
     "E103": Explanation(
-        "No component of this kind has this name.",
-        "Use one of the names that the message lists, or register your own (CONTRIBUTING.md).",
+        "No component, label set or method has this name.",
+        "Use one of the names that the message lists, or register a component of your own (CONTRIBUTING.md).",
     ),
     "E104": Explanation(
         "A component does not take this parameter or value, or lacks one that it needs.",
-        "Use a parameter that the message lists; docs/components.md describes them.",
+        "Use the parameters that the message lists; docs/components.md describes them.",
     ),
     "E105": Explanation(
         "An option of the command line was used wrongly.",
         "Correct the option that the message names; `--help` after the command lists all.",
+    ),
+    "E106": Explanation(
+        "A file cannot be read, or is not valid TOML.",
+        "Correct the file at the line that the message gives; check that it is UTF-8 text and may be read.",
+    ),
+    "E107": Explanation(
+        "A setting is not written as key=value, or its key leads into something that has no parts.",
+        "Write for example `--set training.epochs=2`, with a key of a study or experiment file.",
+    ),
+    "E108": Explanation(
+        "A study was given where an experiment is expected, or the other way round.",
+        "Use `microexpr study` for studies and `microexpr run` for experiments, as the message says.",
+    ),
+    "E109": Explanation(
+        "A score is neither a metric nor the mean of a metric over folds.",
+        "Write a metric, such as uf1, or its mean over folds, mean_of_folds(uf1).",
+    ),
+    "E110": Explanation(
+        "A component has no parameter of this name.",
+        "Use one of the parameters that the message lists; docs/components.md describes them.",
+    ),
+    "E111": Explanation(
+        "A parameter that has no default is missing.",
+        "Set the parameter that the message names; docs/components.md describes it.",
+    ),
+    "E112": Explanation(
+        "The value of a parameter has the wrong type or is out of range.",
+        "Set a value that the message allows; docs/components.md lists types and limits.",
+    ),
+    "E113": Explanation(
+        "Parameters of one component contradict each other, or leave nothing to do.",
+        "Change one of the parameters that the message names.",
+    ),
+    "E114": Explanation(
+        "The source of a component from outside the package changed while a run with several processes was under way.",
+        "Run the same command again. Finished folds are kept.",
+    ),
+    "E115": Explanation(
+        "A component needs a library that is not installed, or not in the required variant.",
+        "Install the library that the message names, or choose another method.",
+    ),
+    "E116": Explanation(
+        "The folder for a synthetic database holds other files, or one of another spec.",
+        "Name an empty or new folder, or the one of the same spec to finish it.",
+    ),
+    "E120": Explanation(
+        "An axis of a study's grid, or a key of a method, is not something that cells may differ in.",
+        "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
+    ),
+    "E121": Explanation(
+        "Two cells of a study are the same experiment: an axis has no effect, or a level is listed twice.",
+        "Remove one of the two cells that the message names.",
+    ),
+    "E122": Explanation(
+        "An override of a study matches no cell, or would replace a component instead of setting its parameters.",
+        "Correct its `when` or its `set`, or remove the override.",
+    ),
+    "E123": Explanation(
+        "The leaderboard of a study does not fit the study's methods.",
+        "Correct the setting that the message names: methods, names used twice, or the groups of a contrast.",
+    ),
+    "E124": Explanation(
+        "The metric of a leaderboard cannot be computed from confusion matrices, so it cannot be resampled.",
+        "Use uf1, uar, macro_f1 or accuracy.",
+    ),
+    "E125": Explanation(
+        "Methods that are to be compared or chosen among have no seed in common.",
+        "Give these methods at least one common seed.",
+    ),
+    "E126": Explanation(
+        "The explanations of a study list a name twice, or give parameters to the explainer auto.",
+        "List each name once; name an explainer to set its parameters.",
+    ),
+    "E127": Explanation(
+        "Databases of an experiment cannot be combined: one is listed twice, or they have no modality in common.",
+        "List each database once, and combine databases with a common modality.",
+    ),
+    "E128": Explanation(
+        "Corrections were turned off for a database whose reader makes none.",
+        "Leave `--no-corrections` out.",
+    ),
+    "E130": Explanation(
+        "The folder of a database is missing from the command, or one was given for a database that is not used.",
+        "Write `--data DIR` for one database, and `--data NAME=DIR` for each of several.",
+    ),
+    "E131": Explanation(
+        "Fewer than one process was requested.",
+        "Use 1 or more for `workers` and `jobs`.",
+    ),
+    "E132": Explanation(
+        "Predictions of several repeats were requested as one table, or a repeat that does not exist.",
+        "Select one repeat with `of_repeat`, or use `scores`, which averages over all of them.",
+    ),
+    "E133": Explanation(
+        "Class probabilities of results with different folds or test clips cannot be averaged.",
+        "Average results of the same protocol, seed and clips only.",
+    ),
+    "E134": Explanation(
+        "A model has no published weights.",
+        "Leave the model out of the list; it is trained from random weights.",
+    ),
+    "E140": Explanation(
+        "The search space of a tuning has a parameter that cannot be searched, has no effect or is listed twice.",
+        "Correct the parameter that the message names; docs/tuning.md describes search spaces.",
+    ),
+    "E141": Explanation(
+        "There is nothing to search: the file has no search space, and the model has none of the paper's parameters.",
+        "Add [tuning.space] to the file, as in the example that the message gives.",
+    ),
+    "E142": Explanation(
+        "A tuning was started with fewer than one trial.",
+        "Use 1 or more for `--trials`.",
+    ),
+    "E143": Explanation(
+        "A Python package that tuning needs is not installed.",
+        "Install the package that the message names with pip.",
+    ),
+    "E144": Explanation(
+        "The storage of trials is not the URL of a database.",
+        "Write for example sqlite:///trials.db, or leave `--storage` out to keep the trials in a file of `--out`.",
+    ),
+    "E145": Explanation(
+        "A tuning needs a protocol that tests every clip once.",
+        "Set the protocol's `repeats` to 1.",
+    ),
+    "E150": Explanation(
+        "A file of folds does not exist or cannot be read.",
+        "Name a folds.json, or the folder results/KEY of a run that has one.",
+    ),
+    "E151": Explanation(
+        "A file of folds is not in the format of folds.json.",
+        "Correct the place that the message names; the format is described at the top of microexpr/core/folds.py.",
+    ),
+    "E152": Explanation(
+        "A file of folds contradicts itself: a clip or a name occurs where it must not.",
+        "Correct the fold and clip that the message names.",
+    ),
+    "E190": Explanation(
+        "`microexpr study` does not know where to write its results.",
+        "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
+    ),
+    "E191": Explanation(
+        "No study of this name is shipped with microexpr.",
+        "Use one of the names that the message lists; `microexpr studies` describes them.",
+    ),
+    "E192": Explanation(
+        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value of another form.",
+        "Separate whole numbers by commas; `all` is allowed for training sizes.",
+    ),
+    "E193": Explanation(
+        "Several `--data` folders were given without the names of their databases.",
+        "Give each as NAME=DIR, for example `--data casme2=DIR --data samm=DIR`.",
     ),
 }
 
 # E2: databases: their folders, tables, frames and label sets.
 DATABASES: Mapping[str, Explanation] = {
     "E201": Explanation(
-        "The folder or table of a database cannot be used as it is.",
-        "Correct what the message lists; `microexpr data check` lists everything at once.",
+        "A database, table or log cannot be used as it is.",
+        "Fix the faults that the message lists; `microexpr data check` lists all faults of a database at once.",
     ),
     "E202": Explanation(
         "A frame is missing, cannot be read, or is not what the table says.",
@@ -52,6 +203,174 @@ DATABASES: Mapping[str, Explanation] = {
         "The face detector finds no face in a frame.",
         "Look at the frame that the message names; leave its clip out, or choose a preprocessing without a detector.",
     ),
+    "E204": Explanation(
+        "The folder of a database does not exist, is a file or cannot be opened.",
+        "Give the right folder with `--root` or `--data`.",
+    ),
+    "E205": Explanation(
+        "The folder contains no table of this database.",
+        "Give the folder that contains the table; the message names it where it is close by.",
+    ),
+    "E206": Explanation(
+        "The folder contains several tables.",
+        'Choose one with `--set table=NAME` (in a study file: `table = "NAME"`), or move the others away.',
+    ),
+    "E207": Explanation(
+        "A table is damaged, protected by a password or not in a known format.",
+        "Copy or download it again, or save it in the format that the message names.",
+    ),
+    "E208": Explanation(
+        "A table lacks columns or rows, or has a column or sheet more than once.",
+        "Use the table as distributed by the owners, or correct what the message names.",
+    ),
+    "E209": Explanation(
+        "The folder contains no frames where they are expected.",
+        "Copy the frames to the place that the message names, or choose the kind of frames that exists.",
+    ),
+    "E211": Explanation(
+        "A parameter of a manifest names columns or channels that do not exist or do not fit.",
+        "Correct the parameter that the message names.",
+    ),
+    "E220": Explanation(
+        "A cell of a table is empty.",
+        "Fill in the cell.",
+    ),
+    "E221": Explanation(
+        "A cell of a table has no valid value, for instance text instead of a frame number.",
+        "Write the value that the message asks for.",
+    ),
+    "E222": Explanation(
+        "An emotion is not one of the words of this database.",
+        "Write one of the words that the message lists.",
+    ),
+    "E223": Explanation(
+        "The times of a clip are impossible, for instance an offset before the onset.",
+        "Correct the frame numbers.",
+    ),
+    "E224": Explanation(
+        "A clip is in a table twice.",
+        "Delete one of its rows.",
+    ),
+    "E225": Explanation(
+        "The name of a clip belongs to another subject or recording.",
+        "Correct the name or the subject.",
+    ),
+    "E226": Explanation(
+        "Two columns or tables contradict each other.",
+        "Correct or delete the wrong one.",
+    ),
+    "E227": Explanation(
+        "A manifest lists the same frames for two clips.",
+        "Correct the path, or delete the wrong row: frames in both training and test raise every score.",
+    ),
+    "E230": Explanation(
+        "The folder of a clip is missing.",
+        "Copy it again from the original.",
+    ),
+    "E231": Explanation(
+        "Frames of a clip are missing.",
+        "Copy its folder again from the original.",
+    ),
+    "E232": Explanation(
+        "Several files have one frame number.",
+        "Delete the file that does not belong to the clip.",
+    ),
+    "E233": Explanation(
+        "An image is empty, truncated, not an image or cannot be opened.",
+        "Copy it again from the original.",
+    ),
+    "E234": Explanation(
+        "Images that belong together differ in size, channels or bit depth.",
+        "Copy them again, or convert them to one size and kind.",
+    ),
+    "E235": Explanation(
+        "Depth images do not fit the colour images, or have several channels.",
+        "Copy them again, or choose another modality.",
+    ),
+    "E236": Explanation(
+        "Two clips read one folder.",
+        "Give each clip the folder of its name.",
+    ),
+    "E237": Explanation(
+        "Frames of a clip or database exist in several folders.",
+        "Keep the folder that the owners distribute.",
+    ),
+    "E240": Explanation(
+        "A database has no such modality or clip.",
+        "Choose a modality that the message lists.",
+    ),
+    "E241": Explanation(
+        "A precomputed image has no frame of this number.",
+        "Choose the sampling `image`, or join more columns with `series`.",
+    ),
+    "E250": Explanation(
+        "An apex or offset was not coded.",
+        "Nothing: what is used instead is stated, and in `Clip.labels` as estimated.",
+    ),
+    "E251": Explanation(
+        "The apex of a clip is its onset or offset.",
+        "Nothing: it is read as the owners coded it. Some label sets leave such clips out.",
+    ),
+    "E252": Explanation(
+        "A clip is longer than 500 ms, the usual limit of a micro-expression.",
+        "Nothing: it is read as the owners coded it.",
+    ),
+    "E253": Explanation(
+        "A clip is longer than macro-expressions usually are; its times may be wrong.",
+        "Compare the row with its frames.",
+    ),
+    "E254": Explanation(
+        "A cell of action units contains more than units.",
+        "Nothing: the units are read, and the cell is kept in `Clip.labels`.",
+    ),
+    "E255": Explanation(
+        "Two clips of one video share frames.",
+        "Check whether one expression is coded twice.",
+    ),
+    "E256": Explanation(
+        "A folder or row is not read.",
+        "Nothing, unless it should be in the table: then correct its name.",
+    ),
+    "E257": Explanation(
+        "A folder has frames outside its clips, or numbers are missing.",
+        "Nothing if this is intended; else copy it again from the original.",
+    ),
+    "E258": Explanation(
+        "A file or folder is a link, or outside the root.",
+        "Nothing if this is intended.",
+    ),
+    "E259": Explanation(
+        "The table contradicts itself in a value that is not used.",
+        "Compare the row with its frames.",
+    ),
+    "E260": Explanation(
+        "A name or folder differs from the table; the table counts.",
+        "Check which is right.",
+    ),
+    "E261": Explanation(
+        "A label set keeps no clip of a database.",
+        "Choose a label set for its emotions; docs/components.md lists them.",
+    ),
+    "E262": Explanation(
+        "A label mapping names an emotion that is not in the vocabulary.",
+        "Use the words that the message lists.",
+    ),
+    "E270": Explanation(
+        "Two databases of one experiment contain the same clip.",
+        "List each database once.",
+    ),
+    "E271": Explanation(
+        "A synthetic database cannot be written to this folder.",
+        "Choose an empty folder, or the folder of an interrupted run with the same options.",
+    ),
+    "E272": Explanation(
+        "The preprocessed images of an experiment differ in size.",
+        "Choose a preprocessing that makes them one size.",
+    ),
+    "E273": Explanation(
+        "No clip of a database is without a fault.",
+        "Fix the faults that the message lists.",
+    ),
 }
 
 # E3: dividing clips into folds and parts.
@@ -59,6 +378,50 @@ SPLITS: Mapping[str, Explanation] = {
     "E301": Explanation(
         "The clips cannot be divided as the protocol requires.",
         "Choose other folds, another protocol or another label set, as the message suggests.",
+    ),
+    "E302": Explanation(
+        "The clips have fewer than two classes, so that no score can be computed.",
+        "Choose another label set, or databases with more classes.",
+    ),
+    "E303": Explanation(
+        "There are fewer subjects, clips or databases than the protocol needs.",
+        "Use fewer folds or groups, add data, or choose another protocol.",
+    ),
+    "E304": Explanation(
+        "A fold has no clips, or clips of a single class only, to train on or to test.",
+        "Change the number of folds or the shares, join small classes by another label set, or choose other databases.",
+    ),
+    "E305": Explanation(
+        "Two subjects or databases would have the same name in file names.",
+        "Rename one of them, or give a namespace.",
+    ),
+    "E306": Explanation(
+        "A list of clips names a clip that is not in the table.",
+        "Remove the clip from the list, or choose a label set that keeps it.",
+    ),
+    "E307": Explanation(
+        "A clip is listed for two parts of a fold.",
+        "Remove it from one of the lists.",
+    ),
+    "E308": Explanation(
+        "A part of a hold-out split cannot be filled with the clips that are available.",
+        "Change the shares, join small classes by another label set, or use the protocol 'loso'.",
+    ),
+    "E309": Explanation(
+        "A protocol names a database that has no clips in the table.",
+        "Use one of the databases that the message lists, or add the database to the experiment.",
+    ),
+    "E310": Explanation(
+        "The clips in a file of folds are not those of the experiment.",
+        "Use the databases and the label set with which the folds were made.",
+    ),
+    "E311": Explanation(
+        "A file of folds claims to be subject-independent, but is not for the subjects of this table.",
+        "Use the data with which the folds were made; check how subjects are named.",
+    ),
+    "E312": Explanation(
+        "There are fewer different splits than the requested number of repeats.",
+        "Request fewer repeats, or use a smaller k.",
     ),
 }
 
@@ -68,25 +431,266 @@ METHODS: Mapping[str, Explanation] = {
         "The data do not have what a method needs: frames, channels, times or a size.",
         "Choose another sampling, representation or model, as the message suggests.",
     ),
+    "E402": Explanation(
+        "A sampling needs the apex, but the clip has none.",
+        'Add the apex to the table, set missing_apex = "middle", or use a sampling that needs no apex.',
+    ),
+    "E403": Explanation(
+        "The sampling for precomputed images was used for a clip with frames.",
+        "Use a sampling for frames, as the message suggests.",
+    ),
+    "E404": Explanation(
+        "The requested frames are outside the clip, or no frame is left.",
+        "Change the steps of the sampling, or let it drop frames outside onset and offset.",
+    ),
+    "E405": Explanation(
+        "A filter in Hz needs the frame rate, but that of the clip is unknown.",
+        "Add the frame rate to the table, or set preprocessing.fps.",
+    ),
+    "E406": Explanation(
+        "The images are too small for the method.",
+        "Set a larger size in the preprocessing or representation.",
+    ),
+    "E407": Explanation(
+        "The sides of the images do not suit the network.",
+        "Set the size that the message suggests.",
+    ),
+    "E408": Explanation(
+        "The views have too few or too many frames for the model.",
+        "Choose another sampling, or another model.",
+    ),
+    "E409": Explanation(
+        "The channels of the images are not those that the method needs.",
+        "Choose the representation or modality that the message names.",
+    ),
+    "E410": Explanation(
+        "The images are already optical flow, but the method needs frames.",
+        'Set representation = "pixels".',
+    ),
+    "E411": Explanation(
+        "An augmentation must invert motion, but the scaling of the motion channels is unknown.",
+        "State the scaling of the database, or leave the augmentation out.",
+    ),
+    "E412": Explanation(
+        "The method needs pixels, but the views are histograms of blocks.",
+        "Leave it out, or choose another representation.",
+    ),
+    "E413": Explanation(
+        "The model has no auxiliary outputs, so that it cannot learn targets.",
+        "Leave the targets out, or choose a network.",
+    ),
+    "E414": Explanation(
+        "The model needs the position of the apex in a view, which is unknown or outside the view.",
+        "Choose a sampling with a fixed position of the apex, or set model.apex.",
+    ),
+    "E415": Explanation(
+        "The crop is larger than the frames.",
+        'Set a smaller size, or centre = "resized".',
+    ),
+    "E416": Explanation(
+        "The window of the preprocessing moves within a clip, which the magnification would amplify.",
+        'Set box = "onset" or "median" in the preprocessing inside.',
+    ),
+    "E417": Explanation(
+        "An augmentation would not change the images, or would change them incorrectly.",
+        "Change the parameter that the message names.",
+    ),
+    "E418": Explanation(
+        "The model cannot be explained by this explainer.",
+        "Use an explainer that the message suggests; occlusion works for every model on images.",
+    ),
+    "E419": Explanation(
+        "A sampling, representation or preprocessing needs a sequence of frames, but the clip is a precomputed "
+        "image without time.",
+        'Set sampling = "image" and representation = "pixels", with a model for images.',
+    ),
+    "E450": Explanation(
+        "A sampling gives no clip the frames that it needs, for example the apex of clips without a coded apex.",
+        "Choose another sampling.",
+    ),
+    "E451": Explanation(
+        "A clip does not have the frames that the sampling needs.",
+        "Choose a sampling that does not need them, or leave the clip out with `--skip-invalid`.",
+    ),
+    "E452": Explanation(
+        "A representation needs more frames than the sampling gives.",
+        "Choose a sampling with more frames, or another representation.",
+    ),
+    "E453": Explanation(
+        "A representation needs frames over time, but these clips are single precomputed images.",
+        "Use representation pixels with a model for images; state what the channels of optical-flow images hold.",
+    ),
+    "E454": Explanation(
+        "A preprocessing works on no clip of the database.",
+        "Look at the frames of the named clip, or choose a preprocessing without face detection (m1, as_is).",
+    ),
+    "E455": Explanation(
+        "The study file requests colour, but the images or the views have none.",
+        "Remove the request for colour, or choose a modality or preprocessing in colour.",
+    ),
+    "E456": Explanation(
+        "A training setting applies only to networks, but the model is fitted once.",
+        "Remove the setting that the message names, or choose a network.",
+    ),
+    "E457": Explanation(
+        "A sampling gives views of several lengths, but the representation needs views of one length.",
+        "Choose a representation of one length, such as tim or dynamic_image, or a sampling of a fixed length.",
+    ),
+    "E458": Explanation(
+        "No clip has values for an auxiliary target.",
+        "Leave the target out, or choose a database whose table codes action units.",
+    ),
+    "E459": Explanation(
+        "In the training clips of a fold, an auxiliary target has the same value everywhere.",
+        "Choose other action units, or leave the target out.",
+    ),
+    "E460": Explanation(
+        "The database does not have the modality that the experiment names.",
+        "Use one of the modalities that the message lists.",
+    ),
+    "E461": Explanation(
+        "A preprocessing requires uncropped frames, but the database's owners cropped the frames of this folder.",
+        "Point `--data` at the uncropped frames, or accept cropped ones with `--allow-cropped`.",
+    ),
+    "E462": Explanation(
+        "None of a study's methods fits the data.",
+        "Look at the reason for each method that the message lists.",
+    ),
+    "E463": Explanation(
+        "A fold has too few training subjects for a validation set.",
+        "Train a fixed number of epochs with one loss (training.patience = 0), or use another protocol.",
+    ),
+    "E464": Explanation(
+        "More training clips or subjects were requested than a fold has.",
+        "Request fewer, or all of them.",
+    ),
+    "E465": Explanation(
+        "The label set keeps no clip of the database.",
+        "Choose a label set for this database, or map its emotions with a table of labels.",
+    ),
+    "E466": Explanation(
+        "The test clips do not allow the requested confidence interval.",
+        "Test on more subjects or clips, or change the bootstrap setting that the message names.",
+    ),
+    "E467": Explanation(
+        "The database has faults that prevent a run.",
+        "Fix the faults that the message lists; `microexpr data check` lists all of them.",
+    ),
+    "E468": Explanation(
+        "Some clips have faults.",
+        "Fix the faults that the message lists, or run without these clips with `--skip-invalid`.",
+    ),
 }
 
 # E5: pretrained weights.
 WEIGHTS: Mapping[str, Explanation] = {
     "E501": Explanation(
-        "Pretrained weights are missing, damaged or of another model.",
-        'Fetch them with `microexpr weights fetch`, or set `weights = "random"`.',
+        "Published weights are not in the folder of weights.",
+        'Download them with `microexpr weights fetch`, transfer a bundle, or set weights = "random".',
+    ),
+    "E502": Explanation(
+        "A file of weights is damaged, or its sha256 is not the expected one.",
+        "Download or copy it again.",
+    ),
+    "E503": Explanation(
+        "A file of weights is not in the safetensors format. Other formats can run code when they are loaded.",
+        "Convert it with safetensors.torch.save_file if you trust it.",
+    ),
+    "E504": Explanation(
+        "A file of weights does not exist or cannot be read.",
+        "Correct the path or the rights of the file.",
+    ),
+    "E505": Explanation(
+        "A file holds the weights of another model.",
+        'Give a file of the model that the message names, or set weights = "imagenet" or "random".',
+    ),
+    "E506": Explanation(
+        "Weights could not be downloaded.",
+        "Check the network and HF_ENDPOINT, or transfer a bundle from another machine.",
+    ),
+    "E507": Explanation(
+        "The hub states no size and sha256, so that a download could not be verified.",
+        "Check HF_ENDPOINT, or transfer a bundle from another machine.",
+    ),
+    "E508": Explanation(
+        "This is not a name of published weights.",
+        "Use a name that `microexpr weights list` prints, such as 'poolformer_m36.sail_in1k'.",
+    ),
+    "E509": Explanation(
+        "The folder of weights, or a bundle, cannot be written.",
+        "Choose another path, or set MICROEXPR_WEIGHTS to another folder.",
+    ),
+    "E510": Explanation(
+        "A file is not a complete bundle of weights.",
+        "Make it again with `microexpr weights bundle`, or copy it again.",
+    ),
+    "E511": Explanation(
+        "The list of weights in the folder cannot be read.",
+        "Move it away and fetch the weights again.",
+    ),
+    "E512": Explanation(
+        "There are no published weights of this model.",
+        'Set weights = "random", or give the path of a .safetensors file.',
+    ),
+    "E513": Explanation(
+        "There are no published weights of this model for this checkpoint_size.",
+        "Use a size that the message lists, or leave the parameter out.",
+    ),
+    "E514": Explanation(
+        "Pretrained weights do not fit the number of channels.",
+        'Choose another representation, or set weights = "random".',
     ),
 }
 
 # E6: results, caches and checkpoints on disk.
 STORE: Mapping[str, Explanation] = {
     "E601": Explanation(
-        "Results cannot be written to a folder or read from it.",
-        "Choose another folder, or remove what the message names.",
+        "Results cannot be written to a file or folder.",
+        "Check permissions and disk space, or choose another folder for `--out`.",
     ),
     "E602": Explanation(
         "The results were written by another version of microexpr, in another format.",
         "Choose another `--out` to train again, or read the results with the version that wrote them.",
+    ),
+    "E603": Explanation(
+        "The output folder holds results of other data or of another experiment.",
+        "Choose another folder for `--out`, or remove the results that the message names.",
+    ),
+    "E604": Explanation(
+        "The output folder holds results of other folds than the experiment has now.",
+        "Choose another folder for `--out`, or remove the results that the message names.",
+    ),
+    "E605": Explanation(
+        "A stored file is damaged.",
+        "Remove the file that the message names; the next run creates it again.",
+    ),
+    "E606": Explanation(
+        "A folder holds no fitted model.",
+        "Name the `--out` of a `microexpr fit`, or fit a model there.",
+    ),
+    "E607": Explanation(
+        "The storage of tuning trials cannot be used or stopped responding.",
+        "Check that the database or folder can be written; the same command continues where it stopped.",
+    ),
+    "E608": Explanation(
+        "The storage of tuning trials holds a different search under the same name.",
+        "Choose another `--out` or `--storage`, or rename the experiment.",
+    ),
+    "E609": Explanation(
+        "Stored results of one repeat test a clip twice.",
+        "Remove the results that the message names and run again.",
+    ),
+    "E610": Explanation(
+        "Another run is using the output folder.",
+        "Wait until it ends, or choose another folder for `--out`.",
+    ),
+    "E650": Explanation(
+        "A checkpoint cannot be read.",
+        "Train the model again, or copy the file again.",
+    ),
+    "E651": Explanation(
+        "A checkpoint holds another model, or the same model with other parameters.",
+        "Load it with the model and parameters with which it was trained.",
     ),
 }
 
@@ -95,6 +699,30 @@ TRAINING: Mapping[str, Explanation] = {
     "E701": Explanation(
         "A training cannot go on.",
         "Change the setting that the message names.",
+    ),
+    "E702": Explanation(
+        "A classifier needs two classes in the training rows, but they have one.",
+        "Choose another protocol or label set.",
+    ),
+    "E703": Explanation(
+        "The loss became infinite or not a number.",
+        'Set a smaller training.learning_rate, or training.precision = "float32".',
+    ),
+    "E720": Explanation(
+        "No experiment of a study could be trained.",
+        "Change the setting that the message names.",
+    ),
+    "E721": Explanation(
+        "No trial of a tuning could be trained.",
+        "Look at the reason that the message gives, and change the search space or the experiment.",
+    ),
+    "E722": Explanation(
+        "A trial repeats values that could not be trained.",
+        "Nothing needs to be done: the search goes on with other values.",
+    ),
+    "E723": Explanation(
+        "A search has too few subjects for its inner folds.",
+        'Set tuning.inner lower, or tuning.groups higher or to "folds".',
     ),
 }
 
@@ -192,6 +820,14 @@ STATISTICS: Mapping[str, Explanation] = {
     "E832": Explanation(
         "A validation study does not vary what is planted, or one of its trials has no result.",
         "Vary the axes that the message names, as tools/validation/planted.toml does.",
+    ),
+    "E850": Explanation(
+        "The candidates of a nested selection have no seed in common, so no selection can be scored.",
+        "Train all candidates with the same seeds; failed trainings are listed at the top of the report.",
+    ),
+    "E851": Explanation(
+        "A summary was written by another version of microexpr, in another format.",
+        "Run the study again with this version; finished folds are not trained again.",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Every error a user can meet. Each message says what is wrong, where, and the way out."""
+"""Errors that users can meet. Each message says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Fault:
 
 
 class MicroexprError(Exception):
-    """Anything that a user can fix; the command prints code and message, never a traceback.
+    """An error that a user can fix; the command prints its message and code, never a traceback.
 
     `code` is a key of `error_codes.CODES` and stays the same when the message is reworded.
     """
@@ -55,7 +55,7 @@ class ConfigError(MicroexprError):
 
 
 class UnknownComponentError(ConfigError):
-    """A name that no registry knows."""
+    """A name that is not in its registry."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -63,7 +63,7 @@ class UnknownComponentError(ConfigError):
 
 
 class IncompatibleError(ConfigError):
-    """A method that these data do not allow: it needs frames, channels, times or a size that they do not have."""
+    """A method that does not fit the data: it needs frames, channels, times or a size that they do not have."""
 
 
 class DataError(MicroexprError):
@@ -80,7 +80,7 @@ class FrameError(DataError):
 
 
 class NoFrameError(FrameError):
-    """A frame is asked for by a number that the clip does not have."""
+    """A requested frame number is not part of the clip."""
 
 
 class NoFaceError(DataError):
@@ -88,7 +88,7 @@ class NoFaceError(DataError):
 
 
 class SplitError(MicroexprError):
-    """The clips cannot be divided as the protocol asks."""
+    """The clips cannot be divided as the protocol requires."""
 
 
 class WeightsError(MicroexprError):
@@ -96,37 +96,37 @@ class WeightsError(MicroexprError):
 
 
 class NoWeightsError(WeightsError):
-    """Published weights that are not in the folder of weights yet."""
+    """Published weights that have not been downloaded yet."""
 
 
 class StoreError(MicroexprError):
-    """Results cannot be written, or cannot be read back."""
+    """Results cannot be written or read."""
 
 
 class TrainingError(MicroexprError):
-    """A training that cannot go on, for instance after a loss that is not finite."""
+    """Training cannot continue, for example after a loss that is not finite."""
 
 
 def _rebuilt(kind: type[MicroexprError], message: str, content: dict[str, Any]) -> MicroexprError:
-    """Return an error that another process raised, its message as it was there."""
+    """Return an error raised in another process, with its original message."""
     error = kind.__new__(kind, message)
     error.__dict__.update(content)
     return error
 
 
 def of_clip(error: DataError, key: str) -> str:
-    """Return what an error says of a clip, for where the clip is named already."""
+    """Return the message of an error without the clip's key in front, for places that name the clip already."""
     return str(error).removeprefix(f"{key}: ")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return ' (did you mean ...?)' for the nearest known word, or nothing."""
+    """Return ' (did you mean ...?)' with the most similar known word, or '' if none is similar."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def many(count: int, word: str) -> str:
-    """Return a number with its word.
+    """Return a number with its noun.
 
     >>> many(1, "clip"), many(2000, "clip")
     ('1 clip', '2,000 clips')

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and lines that outlive a kill."""
+"""Files that are written completely or not at all, locked folders, and append-only files of JSON lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from microexpr.core.errors import StoreError
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder for results; raises StoreError where nothing can be written."""
+    """Create a folder for results; raises StoreError if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{os.getpid()}.probe"
@@ -29,15 +29,17 @@ def make_folder(folder: Path) -> Path:
 
 @contextmanager
 def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder for one run at a time; a run that dies lets go.
+    """Lock a folder for one run at a time; the lock is released when the process ends.
 
-    Where another holds it, `wait` for it, or raise StoreError.
+    If another run holds it, `wait` for it, or raise StoreError.
     """
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
-        raise StoreError("E601", f"another run works in {folder}; wait for it, or choose another --out.") from None
+        raise StoreError(
+            "E610", f"another run is using {folder}; wait until it ends, or choose another --out."
+        ) from None
     try:
         yield
     finally:
@@ -46,7 +48,7 @@ def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Give a name beside `file` to write to, which takes its place at the end, or disappears where the block fails."""
+    """Yield a temporary file next to `file` that replaces it at the end, or is removed if the block fails."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         yield partial
@@ -56,7 +58,7 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def write_atomically(file: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all; raises StoreError."""
+    """Write a file completely or not at all; raises StoreError."""
     try:
         with replacing(file) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -66,7 +68,7 @@ def write_atomically(file: Path, content: str | bytes) -> Path:
 
 
 def json_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the whole lines of a file that only grows; a line that a kill cut off is passed over."""
+    """Yield the lines of an append-only file; an incomplete line, left by a killed process, is skipped."""
     if not file.is_file():
         return
     for line in file.read_text("utf-8").splitlines():
@@ -77,7 +79,7 @@ def json_lines(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def append_json_lines(file: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Append lines; what a kill left of a last line is cut off first."""
+    """Append lines, after removing an incomplete last line that a killed process left."""
     with file.open("a+b") as stream:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(end - 1, 0))

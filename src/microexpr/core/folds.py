@@ -1,13 +1,13 @@
-"""Folds on paper, by clip keys, so that others can run on the same: written with results, read by `from_file`.
+"""Folds as files of clip keys, so that others can use the same folds: written with results, read by `from_file`.
 
-``folds.json`` holds the protocol, every clip of the table with its subject, and per fold the clips of train, val and
-test::
+``folds.json`` holds the protocol, every clip of the table with its subject, and for each fold the clips of train, val
+and test::
 
     {"format": 1, "protocol": {"name": "loso"}, "seed": 0, "clips": {"casme2/01/EP02_01f/46-86": "casme2/01", ...},
      "folds": [{"name": "casme2-01", "repeat": 1, "note": "", "train": [...], "val": null, "test": [...]}, ...]}
 
-Only `folds` with name, train and test is needed in a file of one's own; without `clips` nothing is known of subjects.
-`val` is null where nothing was chosen on validation.
+A file written by hand only needs `folds` with name, train and test; without `clips`, subjects are unknown. `val` is
+null if nothing was selected on validation.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "folds.json"
-SHOWN = 5
-"""Clips that an error names before it counts the others."""
+NAMED = 5
+"""Number of clips that an error names; the others are counted."""
 
 
 class _Strict(BaseModel):
@@ -53,28 +53,28 @@ class StoredFold(_Strict):
 
 
 class StoredFolds(_Strict):
-    """What a folds.json holds."""
+    """The content of a folds.json."""
 
     format: Literal[1] = 1
     protocol: dict[str, Any] = {}
     seed: int = 0
     clips: dict[str, str] = {}
-    """Every clip of the table and its subject, those too that no fold uses; empty where subjects are not known."""
+    """Every clip of the table with its subject, including clips that no fold uses; empty if subjects are unknown."""
     folds: tuple[StoredFold, ...] = Field(min_length=1)
 
     @property
     def subject_independent(self) -> bool:
-        """Whether no subject tested is trained or chosen on in any fold; False where a subject is not known."""
+        """Whether no fold has a test subject among its training or validation subjects; False if one is unknown."""
         return bool(self.clips) and not any(shared_subjects(fold, self.clips) for fold in self.folds)
 
     @property
     def known(self) -> set[str]:
-        """The clips of the table that the folds were made for."""
+        """The clips of the table for which the folds were made."""
         return set(self.clips).union(*(part for fold in self.folds for part in fold.parts.values()))
 
     @property
     def content(self) -> str:
-        """A digest of who is trained, chosen and tested on, whatever the file's layout."""
+        """A digest of the training, validation and test clips, independent of the file's layout."""
         return digest({fold.name: [fold.repeat, *map(sorted, fold.parts.values())] for fold in self.folds})
 
     def to_json(self) -> str:
@@ -83,13 +83,13 @@ class StoredFolds(_Strict):
 
 
 def shared_subjects(fold: StoredFold, subject: Mapping[str, str]) -> list[str]:
-    """Return who is both tested and trained or chosen on; clips of nobody known are taken for one subject's."""
+    """Return the test subjects that are also trained or selected on; clips of unknown subjects count as one subject."""
     tested, learnt = ({subject.get(key, "?") for key in keys} for keys in (fold.test, (*fold.train, *(fold.val or ()))))
     return sorted(tested & learnt)
 
 
 def stored(folds: Sequence[Fold], table: pd.DataFrame, protocol: Mapping[str, Any], seed: int) -> StoredFolds:
-    """Return folds of a clip table as clip keys."""
+    """Return the folds of a clip table in the form that is stored, as clip keys."""
     keys = table["key"].to_numpy()
     return StoredFolds(
         protocol=dict(protocol),
@@ -116,47 +116,47 @@ def read(place: Path) -> StoredFolds:
         found = StoredFolds.model_validate_json(file.read_bytes())
     except OSError:
         raise ConfigError(
-            "E104",
-            f"there are no folds in {file}: it cannot be read. Name a {FILE}, or the folder results/KEY of a run.",
+            "E150",
+            f"the folds in {file} cannot be read. Name a {FILE}, or the folder results/KEY of a run.",
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         place_in = ".".join(map(str, first["loc"])) or "the whole file"
-        raise ConfigError("E104", f"{file} holds no folds: {place_in}: {first['msg']}.") from None
+        raise ConfigError("E151", f"{file} is not a valid {FILE}: {place_in}: {first['msg']}.") from None
     for problem in _problems(found):
-        raise SplitError("E301", f"{file}: {problem}")
+        raise SplitError("E152", f"{file}: {problem}")
     return found
 
 
 def content(place: Path) -> str:
-    """Return what of a folds.json makes an experiment's key."""
+    """Return the digest of a folds.json that is part of an experiment's key."""
     return read(place).content
 
 
 def named(keys: Sequence[str]) -> str:
-    """Return the first clips by name, and how many more there are."""
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return ", ".join(map(repr, keys[:SHOWN])) + more
+    """Return the keys of the first clips, and how many more there are."""
+    more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    return ", ".join(map(repr, keys[:NAMED])) + more
 
 
 def _problems(found: StoredFolds) -> Iterator[str]:
     for name, count in Counter(fold.name for fold in found.folds).items():
         if count > 1:
-            yield f"{count} folds are called {name!r}. Give each a name of its own."
+            yield f"{count} folds have the name {name!r}. Give each its own name."
         if name != Path(name).name or not name:
-            yield f"fold {name!r}: results are stored under its name, which cannot have '/'. Rename it."
+            yield f"fold {name!r}: the name is used as a file name, so it must not be empty or contain '/'. Rename it."
     for fold in found.folds:
         seen: dict[str, str] = {}
         for part, keys in fold.parts.items():
             for key in keys:
                 if key in seen:
                     where = f"twice in {part}" if seen[key] == part else f"in {seen[key]} and in {part}"
-                    yield f"fold {fold.name!r}: clip {key!r} stands {where}. Take it out of one."
+                    yield f"fold {fold.name!r}: clip {key!r} is listed {where}. Remove one of the two."
                 seen[key] = part
     tested = Counter((fold.repeat, key) for fold in found.folds for key in fold.test)
     for (repeat, key), count in tested.items():
         if count > 1:
             yield (
                 f"clip {key!r} is tested by {count} folds of repeat {repeat}; pooled, it would count {count} times. "
-                "Give the folds of each division of the clips a `repeat` of their own."
+                "Number the repeats: each `repeat` must test a clip at most once."
             )

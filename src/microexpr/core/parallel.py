@@ -1,4 +1,4 @@
-"""Work shared by processes."""
+"""Running tasks in several processes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from joblib.externals.loky import get_reusable_executor
 from microexpr.core.interfaces import REGISTRIES
 
 CANCELLED = ".*tasks which were still being processed"
-"""What joblib warns of when one task fails; the error itself says what happened."""
+"""Warning of joblib when a task fails; the error itself is raised anyway."""
 
 
 def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) -> Iterator[Any]:
-    """Yield what each task (`joblib.delayed`) gives; with one worker in this process."""
+    """Yield the result of each task (`joblib.delayed`); with one worker, tasks run in this process."""
     kind = "generator" if ordered else "generator_unordered"
     outside = {folder: registry.outside() for folder, registry in REGISTRIES.items()}
     outside = {folder: components for folder, components in outside.items() if components}
     if workers > 1 and outside:
-        tasks = ((_apart, (outside, *task), {}) for task in tasks)
+        tasks = ((_adopting, (outside, *task), {}) for task in tasks)
     done = Parallel(n_jobs=workers, return_as=kind)(tasks)
     while True:
         with warnings.catch_warnings():
@@ -34,14 +34,14 @@ def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) ->
 
 
 def begin_run() -> None:
-    """Compare components from outside the package with their files anew, and end processes that may hold older code."""
+    """Reread the source of components from outside the package, and end worker processes that may hold older code."""
     outside = [registry.begin_run() for registry in REGISTRIES.values()]
     if any(outside):
         get_reusable_executor().shutdown()
 
 
-def _apart(outside: Mapping[str, Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Work in another process, which has not registered what a script or a notebook has."""
+def _adopting(outside: Mapping[str, Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Register the components of a script or notebook in another process, then run the task."""
     for folder, components in outside.items():
         REGISTRIES[folder].adopt(components)
     return function(*args, **kwargs)

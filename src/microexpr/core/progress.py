@@ -1,4 +1,4 @@
-"""How long work tells its progress: library code calls these, the command line draws them."""
+"""Progress of long-running work: library code reports it, the command line displays it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Progress(Protocol):
-    """Nested bars: the one opened last is the innermost."""
+    """Nested progress bars; the one opened last is the innermost."""
 
     def start(self, text: str, total: int) -> None:
         """Open a bar."""
@@ -23,7 +23,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that nobody sees."""
+    """Progress that is not displayed."""
 
     def start(self, text: str, total: int) -> None:
         """Do nothing."""

@@ -22,7 +22,7 @@ from microexpr.core.errors import ConfigError
 def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.DataFrame:
     """Combine the views of each clip by the vote: one row per clip (clip, subject, y_true, y_pred, p_0 .. p_(k-1))."""
     columns = [f"p_{number}" for number in range(num_classes)]
-    if views["clip"].is_unique and not isinstance(vote, interfaces.LearntVote):  # nothing to vote on
+    if views["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):  # nothing to vote on
         table = views[["clip", "subject", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table
@@ -36,7 +36,7 @@ def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.Da
 
 def fitted(vote: interfaces.Vote, views: pd.DataFrame) -> interfaces.Vote:
     """Return the vote for the test views of a fold, fitted to its other views if the vote has something to learn."""
-    if not isinstance(vote, interfaces.LearntVote):
+    if not isinstance(vote, interfaces.TrainableVote):
         return vote
     val = views[views["part"] == "val"]
     return vote.fit(val if len(val) else views[views["part"] == "train"])

@@ -1,4 +1,4 @@
-"""Fit one model on every clip and keep it: weights in safetensors, and a card that says what it is."""
+"""Fit one model on all clips and store it: weights in safetensors, and a model card in JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from microexpr.config.study import Experiment, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
 from microexpr.core.environment import environment
 from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically
@@ -17,21 +18,28 @@ from microexpr.core.interfaces import Fold, ViewSpec
 from microexpr.learning.checkpoint import load_model, save_model
 from microexpr.runs.experiment import embedded, fit_rows, lineage, untrained
 from microexpr.runs.plan import Plan, Workspace
-from microexpr.runs.validation_split import cut_val
+from microexpr.runs.validation_split import split_validation
 
 
 def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     """Train on all clips and write ``model.safetensors`` and ``card.json`` into the workspace's folder.
 
-    Where validation chooses a loss or an epoch, its clips are cut from the subjects and are not trained on. The card
-    holds no test score: nothing is left to test on. `microexpr run` of the same file estimates one.
+    If a loss or an epoch is selected on validation, the validation subjects are not trained on. The card contains no
+    test score, as no clips are left for testing; `microexpr run` of the same file estimates one. Raises StoreError if
+    the folder holds the model of another experiment.
     """
-    plan = workspace.plan(experiment)
-    _refuse_another(workspace.options.out, plan)
+    plan, file = workspace.plan(experiment), workspace.options.out / "card.json"
+    if file.is_file():
+        card = _read(file)
+        if (card.get("key"), card.get("data", {}).get("fingerprint")) != (plan.key, plan.data.cache.fingerprint):
+            raise StoreError(
+                "E603",
+                f"{workspace.options.out} holds the model of another experiment; choose another --out, or remove it.",
+            )
     workspace.prepare([plan])
     fold = Fold("all", np.arange(len(plan.table)), np.array([], int))
     if experiment.selects and plan.model.trains_in_epochs:
-        fold = cut_val(fold, plan.table, experiment)
+        fold = split_validation(fold, plan.table, experiment)
     views = embedded(plan)
     fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, workspace.progress)
     out = make_folder(workspace.options.out)
@@ -47,20 +55,11 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     return out / "model.safetensors"
 
 
-def _refuse_another(out: Path, plan: Plan) -> None:
-    file = out / "card.json"
-    if not file.is_file():
-        return
-    card = _read(file)
-    if (card.get("key"), card.get("data", {}).get("fingerprint")) != (plan.key, plan.data.cache.fingerprint):
-        raise StoreError("E601", f"{out} holds the model of another experiment; choose another --out, or remove it.")
-
-
 def load_fitted(folder: Path) -> tuple[Any, dict[str, Any]]:
     """Return a fitted model, ready to predict, and its card; raises StoreError."""
     file = folder / "card.json"
     if not file.is_file():
-        raise StoreError("E601", f"{folder} holds no model: card.json is missing. `microexpr fit` makes one.")
+        raise StoreError("E606", f"{folder} holds no model: card.json is missing. `microexpr fit` creates one.")
     card = _read(file)
     try:
         experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
@@ -83,29 +82,29 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _damaged(file: Path) -> StoreError:
-    return StoreError("E601", f"{file} is damaged; copy the model again, or remove it and fit it anew.")
+    return StoreError("E605", f"{file} is damaged; copy the model again, or remove it and fit it again.")
 
 
 NORMALISING = ({"centre", "scale"}, {"mean", "std"})
-"""Buffers of the parts that normalise: a body for images multiplies by a scale, one for flow divides by deviations that
-it measured on the training views."""
+"""Names of the buffers of modules that normalise: backbones for images multiply by a scale, those for flow divide by
+standard deviations measured on the training views."""
 
 
 def _normalisation(model: Any) -> dict[str, Any] | list[dict[str, Any]] | str:
-    """Return what a network subtracts and scales by, in the view's own units; a list where parts of it differ.
+    """Return what a network subtracts and scales by, in the units of the model input; a list if its parts differ.
 
-    Channel by channel, or map by map in the order of the part that takes them.
+    Values are listed by channel, or by map in the order of the module that uses them.
     """
     if not isinstance(model, nn.Module):
         return "within the fitted estimator"
     found = [dict(module.named_buffers(recurse=False)) for module in model.modules()]
-    told = [
+    listed = [
         {name: buffers[name].flatten().tolist() for name in sorted(names)}
         for buffers in found
         for names in NORMALISING
         if names <= set(buffers)
     ]
-    unique = [each for at, each in enumerate(told) if each not in told[:at]]
+    unique = [each for at, each in enumerate(listed) if each not in listed[:at]]
     if not unique:
         return "within the model, from the view's range"
     return unique[0] if len(unique) == 1 else unique

@@ -1,9 +1,9 @@
-"""Results on disk: the folds, and per fold one Parquet of views and one of training history, each written whole or not.
+"""Results on disk: the folds, and for each fold one Parquet file of views and one of the training history.
 
-A view's row is enough to make every vote, score, interval and test again without training: experiment, fold, seed,
-part (train, val, test), clip, subject, true class, frame numbers and the probabilities ``p_0 .. p_(k-1)``. What is
-learnt beside the class has two columns for each output: ``coded:TARGET:NAME`` (NaN: not known) and
-``predicted:TARGET:NAME``. Losses in the history are those of the class alone.
+Every file is written completely or not at all. The rows of the views are sufficient to recompute every vote, score,
+interval and test without training: experiment, fold, seed, part (train, val, test), clip, subject, true class, frame
+numbers and the probabilities ``p_0 .. p_(k-1)``. Auxiliary targets have two columns for each output:
+``coded:TARGET:NAME`` (NaN: not known) and ``predicted:TARGET:NAME``. Losses in the history are of the class only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold left behind; `facts` says what was chosen, how long it took and on what."""
+    """The stored result of one fold; `metadata` holds the selected loss and epoch, durations and the environment."""
 
     name: str
     views: pd.DataFrame
@@ -40,7 +40,7 @@ class FoldResult:
 
     @property
     def repeat(self) -> int:
-        """Which division of the clips it belongs to."""
+        """The repeat (division of the clips into folds) that it belongs to."""
         return int(self.metadata.get("repeat", 1))
 
 
@@ -53,44 +53,43 @@ class Results:
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """Folder of these results."""
         return self.root / self.key
 
     def begin(self, metadata: Mapping[str, Any], fixed: Sequence[str] = ("fingerprint",)) -> None:
-        """Open the folder; raises StoreError if it holds results of other data (`fixed` facts that differ)."""
+        """Open the folder; raises StoreError if it holds results of other data (`fixed` metadata that differ)."""
         make_folder(self.folder)
         file = self.folder / "experiment.json"
         before = self.metadata()
         for name in fixed:
             if before and before.get(name) != metadata.get(name):
                 raise StoreError(
-                    "E601",
-                    f"{self.folder} holds results of other data (its {name} differs): the database has changed "
-                    "since, or other clips were left out. Choose another --out, or remove that folder to train anew.",
+                    "E603",
+                    f"{self.folder} holds results of other data (its {name} differs): the database has changed since, "
+                    "or other clips were left out. Choose another --out, or remove that folder to train again.",
                 )
         if not before:
             write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
 
     def metadata(self) -> dict[str, Any]:
-        """Return what was written when the experiment began, or nothing; raises StoreError."""
+        """Return the metadata written when the experiment began; empty if there are none. Raises StoreError."""
         file = self.folder / "experiment.json"
         if not file.is_file():
             return {}
         try:
             content = dict(json.loads(file.read_text("utf-8")))
-        except (json.JSONDecodeError, TypeError, ValueError):
-            raise StoreError("E601", f"{file} is damaged; remove its folder to train anew.") from None
+        except (TypeError, ValueError):
+            raise StoreError("E605", f"{file} is damaged; remove its folder to train again.") from None
         if content.get("format", 1) != FORMAT:
             raise StoreError(
                 "E602",
-                f"{self.folder} holds results of format {content.get('format', 1)}, and this version of microexpr "
-                f"reads "
-                f"format {FORMAT}: choose another --out to train anew, or read them with the version that wrote them.",
+                f"{self.folder} holds results of format {content.get('format', 1)}, but this version of microexpr "
+                f"reads format {FORMAT}: choose another --out to train again, or use the version that wrote them.",
             )
         return content
 
     def keep_folds(self, folds: StoredFolds) -> None:
-        """Write who is trained, chosen and tested on; raises StoreError if results of other folds lie here."""
+        """Write the folds; raises StoreError if the folder holds results of other folds."""
         file = self.folder / FOLDS
         if not file.is_file():
             write_atomically(file, folds.to_json())
@@ -98,31 +97,35 @@ class Results:
         try:
             same = read_folds(file).content == folds.content
         except (ConfigError, SplitError):
-            raise StoreError("E601", f"{file} is damaged; remove it, and the next run writes it again.") from None
+            raise StoreError("E605", f"{file} is damaged; remove it, and the next run writes it again.") from None
         if not same:
             raise StoreError(
-                "E601",
-                f"{self.folder} holds results of other folds than this experiment gives now: {FOLDS} was changed, or "
-                "an older version divided otherwise. Choose another --out, or remove that folder to train anew.",
+                "E604",
+                f"{self.folder} holds results of other folds than this experiment has now: {FOLDS} was changed, or an "
+                "older version divided the clips differently. Choose another --out, or remove that folder to train "
+                "again.",
             )
 
     def missing(self, folds: Sequence[str], *, weights: bool = False) -> list[str]:
-        """Return the folds without results, or without the weights that are to be kept."""
+        """Return the folds without results, or without stored weights if these are needed."""
 
         def files(name: str) -> list[Path]:
-            kept = [self.weights(name)] if weights else []
-            return [self._file(name, "history"), self._file(name, "views"), *kept]
+            return [
+                self._file(name, "history"),
+                self._file(name, "views"),
+                *([self.weights(name)] if weights else []),
+            ]
 
         return [name for name in folds if not all(file.is_file() for file in files(name))]
 
     def write(self, fold: FoldResult) -> None:
-        """Write a fold; its views come last and make it count."""
+        """Write a fold; its views are written last and mark it as complete."""
         metadata = {"format": str(FORMAT), "metadata": json.dumps(fold.metadata)}
         for part, table in (("history", fold.history), ("views", fold.views)):
             write_atomically(self._file(fold.name, part), _parquet(table, metadata))
 
     def read(self, name: str) -> FoldResult:
-        """Return a fold; raises StoreError where a file is damaged."""
+        """Return a fold; raises StoreError if a file is damaged."""
         views, metadata = self._read(name, "views")
         history, _ = self._read(name, "history")
         return FoldResult(name, views, history, metadata)
@@ -133,7 +136,7 @@ class Results:
             yield self.read(file.name.removeprefix("fold-").removesuffix(".views.parquet"))
 
     def weights(self, fold: str) -> Path:
-        """Return where a fold's weights lie when they are kept."""
+        """Return the file for a fold's weights, which exists if they were kept."""
         return self.folder / f"fold-{fold}.safetensors"
 
     def _file(self, name: str, part: str) -> Path:
@@ -145,7 +148,7 @@ class Results:
             table = pq.read_table(file)
             return table.to_pandas(), json.loads(table.schema.metadata[b"metadata"])
         except (OSError, KeyError, ValueError, pa.ArrowException):
-            raise StoreError("E601", f"{file} is damaged; remove it and the fold is trained again.") from None
+            raise StoreError("E605", f"{file} is damaged; remove it, and the fold is trained again.") from None
 
 
 def _parquet(table: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:

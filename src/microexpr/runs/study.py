@@ -1,4 +1,4 @@
-"""A grid of experiments: its cells, what is missing, and what they gave together."""
+"""Run a study: plan its cells, run what is missing, and collect the results."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ import torch
 from torch import nn
 
 from microexpr.config.component import Component, titles
-from microexpr.config.study import COMPARED, METHODS, Experiment, Study
-from microexpr.core import interfaces as contracts
+from microexpr.config.experiment import Experiment
+from microexpr.config.study import COMPARED, METHODS, Study
+from microexpr.core import interfaces
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError
 from microexpr.core.files import digest, write_atomically
 from microexpr.core.progress import track
-from microexpr.learning import learners as engine
+from microexpr.learning import learners
 from microexpr.runs import experiment as experiments
-from microexpr.runs import explain as explaining
+from microexpr.runs import explain as explanations
 from microexpr.runs.experiment import Result
 from microexpr.runs.explain import Explained
 from microexpr.runs.face_centring import FaceCentring, face_centring
-from microexpr.runs.late_fusion import fused
+from microexpr.runs.late_fusion import fuse
 from microexpr.runs.plan import Plan, Workspace, check_intervals
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One experiment of a study, planned and run."""
+    """One experiment of a study with its plan and result."""
 
     plan: Plan
     result: Result
     factors: Mapping[str, str] = field(default_factory=dict)
-    """Axis of the grid -> level, as words: what tells it from the other cells."""
+    """Axis of the grid -> name of the level: how it differs from other cells."""
 
     @property
     def experiment(self) -> Experiment:
-        """What was run."""
+        """The experiment that was run."""
         return self.plan.experiment
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Everything a study gave; the report is made of it."""
+    """All results of a study, from which the report is made."""
 
     study: Study
     cells: tuple[Cell, ...]
@@ -53,23 +54,23 @@ class StudyResult:
     named: Cell | None
     shuffled: tuple[Cell, ...]
     face_centrings: dict[str, FaceCentring]
-    """By what is shown: the label of the preprocessing, and whatever else decides it (`shown`)."""
+    """By model input (`input_label`): the preprocessing, and the modality and representation if they differ."""
     latencies: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...] = ()
-    """Experiments that could not be trained, and why."""
+    """Experiments that could not be trained, with the reason."""
     judging: tuple[Cell, ...] = ()
-    """What the choice among methods rests on, one cell a method; their repeats are rounds."""
+    """Experiments on which the choice among methods is based, one cell per method; their repeats are rounds."""
     fused: tuple[Cell, ...] = ()
-    """Methods whose probabilities were averaged; no cells of the grid."""
+    """Averages of methods' probabilities (late fusion); not cells of the grid."""
     skipped: Mapping[str, str] = field(default_factory=dict)
-    """Methods that the data do not allow, and why."""
+    """Methods that do not fit the data, with the reason."""
     explained: tuple[Explained, ...] = ()
-    """What the models that were asked for look at."""
+    """Attribution maps of the models that the study names."""
     done: Mapping[str, Any] = field(default_factory=dict)
     """How many folds this run trained and reused (`Done.summary`)."""
 
     def first_repeats(self) -> StudyResult:
-        """Return this with the first division of the clips alone, which tests each once; stamps tell of the others."""
+        """Return this result with only the first repeat, which tests each clip once; caveats state the others."""
 
         def first(cell: Cell) -> Cell:
             return replace(cell, result=cell.result.of_repeat(cell.result.repeats[0]))
@@ -86,19 +87,19 @@ class StudyResult:
 
 @dataclass(frozen=True)
 class Job:
-    """One experiment of a study, checked: which part of it, and its levels of the axes."""
+    """One checked experiment of a study: the part of the study that it belongs to, and its levels."""
 
     part: Literal["cells", "judging", "baselines", "named", "shuffled"]
     plan: Plan
     factors: Mapping[str, str] = field(default_factory=dict)
     explained: Mapping[str, Component] = field(default_factory=dict)
-    """Name that the study asks an explanation for -> explainer."""
+    """Name in the study's `explanations.of` -> explainer."""
 
 
 def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[Job], dict[str, str]]:
-    """Check every experiment of a study; return them, and the methods that the data do not allow, with the reason.
+    """Check every experiment of a study; return them, and the methods that do not fit the data, with the reason.
 
-    Raises UnfitError where no method is left.
+    Raises IncompatibleError if no method is left.
     """
     study.check()
     skipped: dict[str, str] = {}
@@ -115,11 +116,11 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
             skipped[method] = str(error)
     if not jobs:
         listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
-        raise IncompatibleError("E401", f"these data allow none of the study's methods:{listed}")
+        raise IncompatibleError("E462", f"none of the study's methods fits these data:{listed}")
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
-    if len(study.leaderboard.choosable(skipped)) < 2:  # nothing could be chosen among
+    if len(study.leaderboard.choosable(skipped)) < 2:  # nothing is left to choose from
         judged = {}
     further: list[tuple[Any, Experiment, Mapping[str, str]]] = [
         *(("judging", cell, {METHODS: method}) for method, cell in judged.items()),
@@ -134,22 +135,22 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
 
 
 def _with_explainers(study: Study, jobs: list[Job]) -> list[Job]:
-    """Find the first cell of whatever is to be explained, and its explainer; raises ConfigError where it has none."""
+    """Find the first cell of every name to be explained, and its explainer; raises ConfigError if it has none."""
     found: dict[str, Job] = {}
     for job in jobs:
         if job.part == "cells":
             name = job.factors.get(METHODS) or next(iter(study.methods), job.plan.experiment.model.name)
             found.setdefault(name, job)
-    asked: dict[int, dict[str, Component]] = {}
+    explainers: dict[int, dict[str, Component]] = {}
     for name in study.explanations.of:
-        if name in found:  # else the data do not allow it
-            component = explaining.chosen(found[name].plan, study.explanations, name)
-            asked.setdefault(id(found[name]), {})[name] = component
-    return [replace(job, explained=asked.get(id(job), {})) for job in jobs]
+        if name in found:  # otherwise it was skipped
+            component = explanations.select_explainer(found[name].plan, study.explanations, name)
+            explainers.setdefault(id(found[name]), {})[name] = component
+    return [replace(job, explained=explainers.get(id(job), {})) for job in jobs]
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
-    """Run what is missing of a study; a second run trains nothing."""
+    """Run what is missing of a study; a second run trains nothing. Raises TrainingError if no cell can be trained."""
     jobs, skipped = planned(study, workspace)
     workspace.prepare([job.plan for job in jobs])
     for job in jobs:  # clips may have been left out
@@ -165,21 +166,21 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
             continue
         for name, component in job.explained.items():
             result = cells[job.part][-1].result
-            explained[name] = explaining.explain(name, job.plan, result, study.explanations, component, workspace)
-    joined, missing = _fused(study, cells["cells"])
+            explained[name] = explanations.explain(name, job.plan, result, study.explanations, component, workspace)
+    averages, missing = _fused(study, cells["cells"])
     judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
-        raise TrainingError("E701", f"no cell could be trained; the first: {failed[0][1]}")
+        raise TrainingError("E720", f"no cell could be trained; the first failed with: {failed[0][1]}")
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),
         baselines=tuple(cells["baselines"]),
         named=cells["named"][0] if cells["named"] else None,
         shuffled=tuple(cells["shuffled"]),
-        face_centrings=_framings([cell.plan for cell in cells["cells"]]),
+        face_centrings=_face_centrings([cell.plan for cell in cells["cells"]]),
         failed=tuple(failed),
         judging=(*cells["judging"], *judging),
-        fused=tuple(joined),
+        fused=tuple(averages),
         skipped=skipped | missing,
         explained=tuple(explained[name] for name in study.explanations.of if name in explained),
         latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
@@ -188,14 +189,14 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
 
 
 def _run(job: Job, study: Study, workspace: Workspace) -> Result:
-    """Run one experiment; the weights are kept of folds that are to be looked into."""
-    out, asked = workspace.options.out, job.explained.values()
-    needed = (explaining.needed(job.plan, study.explanations, component, out) for component in asked)
+    """Run one experiment, keeping the weights of folds whose maps are still to be made."""
+    out, explainers = workspace.options.out, job.explained.values()
+    needed = (explanations.folds_without_maps(job.plan, study.explanations, each, out) for each in explainers)
     return experiments.run(job.plan, workspace, keep=frozenset().union(*needed))
 
 
 def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:
-    """Average methods' probabilities as the leaderboard asks for; return what lacks a member, with the reason."""
+    """Return averages of methods as the leaderboard defines them, and those that lack a member, with the reason."""
     first: dict[str, Cell] = {}
     for cell in cells:
         first.setdefault(cell.factors.get(METHODS, ""), cell)
@@ -208,32 +209,32 @@ def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, s
         mine = [first[member] for member in members]
         levels = {**mine[0].factors, METHODS: name}
         try:
-            made.append(Cell(mine[0].plan, fused([cell.result for cell in mine]), levels))
-        except ConfigError as error:  # the methods themselves can be reported
+            made.append(Cell(mine[0].plan, fuse([cell.result for cell in mine]), levels))
+        except ConfigError as error:  # the methods themselves can still be reported
             missing[name] = f"it averages {', '.join(members)}, and {error}"
     return made, missing
 
 
-def shown(plan: Plan, first: Plan) -> str:
-    """Return what a plan shows: its preprocessing, and its modality and representation where the first's are others."""
-    mine, usual = (
+def input_label(plan: Plan, first: Plan) -> str:
+    """Return a label of a plan's model input: its preprocessing, and modality and representation if not the first's."""
+    own, usual = (
         (each.experiment.preprocessing.label, each.data.modality, each.experiment.representation.label)
         for each in (plan, first)
     )
-    return ", ".join([mine[0], *(word for word, before in zip(mine[1:], usual[1:], strict=True) if word != before)])
+    return ", ".join([own[0], *(part for part, before in zip(own[1:], usual[1:], strict=True) if part != before)])
 
 
-def _framings(plans: Sequence[Plan]) -> dict[str, FaceCentring]:
-    """Measure whatever is shown, by the sampling that shows most of its frames."""
+def _face_centrings(plans: Sequence[Plan]) -> dict[str, FaceCentring]:
+    """Measure face centring for every model input, with the sampling that uses most frames."""
     groups: dict[str, list[Plan]] = {}
     for plan in plans:
-        groups.setdefault(shown(plan, plans[0]), []).append(plan)
+        groups.setdefault(input_label(plan, plans[0]), []).append(plan)
     most = {label: max(mine, key=lambda plan: int(plan.view_counts().sum())) for label, mine in groups.items()}
     return {label: face_centring(plan) for label, plan in most.items()}
 
 
 def _latencies(plans: Sequence[Plan], workspace: Workspace) -> tuple[dict[str, Any], ...]:
-    """Measure each network, or ensemble, once at each input; what was measured on this machine before is kept."""
+    """Measure each network or ensemble once for each model input; earlier measurements on this machine are reused."""
     unique = {
         (plan.experiment.model.label, plan.experiment.training.ensemble, plan.spec): plan
         for plan in plans
@@ -247,7 +248,7 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     metadata, training, model = environment(), plan.experiment.training, plan.experiment.model
     machine = {name: metadata[name] for name in ("processor", "accelerator", "threads", "torch", "timm")} | {
         "precision": training.precision,
-        "revision": contracts.models.revision(model.name),
+        "revision": interfaces.models.revision(model.name),
     }
     steps, height, width, channels = plan.spec.shape
     row: dict[str, Any] = {"model": model.label, "height": height, "width": width, "channels": channels}
@@ -257,16 +258,16 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     if file.is_file():
         return dict(json.loads(file.read_text("utf-8"))) | row
     torch.manual_seed(0)
-    network = engine.assemble(lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), training)
+    network = learners.assemble(lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), training)
     assert isinstance(network, nn.Module)
-    ms = engine.latency(network, plan.spec, training)
+    ms = learners.latency(network, plan.spec, training)
     row |= {
-        "parameters": engine.parameters(network),
+        "parameters": learners.parameters(network),
         "ms": ms,
         "fps": 1000 / ms,
         "device": metadata["accelerator"] if metadata["accelerator"] != "none" else metadata["processor"],
         "threads": int(metadata["threads"]),
-        "repeats": engine.LATENCY_REPEATS,
+        "repeats": learners.LATENCY_REPEATS,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(file, json.dumps(row))
@@ -274,13 +275,13 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
 
 
 def overview(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Return a row for each planned experiment, with its levels of the axes that its components do not name."""
+    """Return a row for each planned experiment, with its levels of axes that are not components of the row."""
     known = {title for key, title in titles(study.axes).items() if key.split(".")[0] in COMPARED}
     return [
         {
             "part": job.part,
             **_overview_row(job.plan),
-            "further": {axis: word for axis, word in job.factors.items() if axis not in known},
+            "further": {axis: level for axis, level in job.factors.items() if axis not in known},
         }
         for job in jobs
     ]

@@ -16,9 +16,9 @@ from sklearn.metrics import cohen_kappa_score
 
 from microexpr.audit.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
 from microexpr.audit.agreement.reading import COLUMNS, TIMES, Coding, Event, read_coding
-from microexpr.config.study import rng_for
 from microexpr.core.delimited_text import listed, plain_name
 from microexpr.core.errors import ConfigError, DataError, Fault
+from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.bootstrap import METHODS, Method, bootstrap
 
 DURATION: Final = "duration"

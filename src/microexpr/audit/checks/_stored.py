@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pandas as pd
 
-from microexpr.config.study import Experiment, parse
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, StoredFolds

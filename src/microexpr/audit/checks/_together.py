@@ -9,8 +9,8 @@ from typing import Any
 
 from microexpr.audit.checks._finding import LEVEL, Finding
 from microexpr.audit.checks._stored import Stored
+from microexpr.config.experiment import Experiment
 from microexpr.config.settings import metric_of
-from microexpr.config.study import Experiment
 from microexpr.core import interfaces
 from microexpr.core.files import digest
 from microexpr.evaluation.predictions import mean_of_folds, score_named
@@ -112,7 +112,7 @@ def _pairing(board: Mapping[str, Any] | None) -> str:
     """Return how to get a paired test."""
     if not board:
         return "compare two results with `microexpr compare`, or claim no difference"
-    asked = board.get("reference_asked")
+    asked = board.get("requested_reference")
     other = f"; {asked} could not be run" if asked and not board["reference"] else ""
     return f"name the method to compare the others with (leaderboard.reference in the study file{other})"
 

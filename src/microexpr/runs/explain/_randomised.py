@@ -1,4 +1,4 @@
-"""Whether a map tells of what was learnt: the maps of models that learnt nothing are set beside it."""
+"""Sanity check of attribution maps: comparison with the maps of models that did not learn the classes."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from microexpr.config.study import rng_for
 from microexpr.core.interfaces import FitsStatistics, Fold, FrozenBackbone
+from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
-from microexpr.learning import learners as engine
+from microexpr.learning import learners
 from microexpr.learning.checkpoint import load_model
 from microexpr.runs.experiment import untrained
 from microexpr.runs.plan import Plan
 
-ALIKE = 0.5
-"""Mean rank correlation with the maps of randomised models from which on a map is flagged."""
+INSENSITIVE = 0.5
+"""Mean rank correlation with the maps of randomised models from which maps are flagged."""
 
 
-def built(plan: Plan, seed: int) -> Any:
-    """Return the plan's model, or ensemble, with random weights; the stream of random numbers outside goes on."""
+def random_model(plan: Plan, seed: int) -> Any:
+    """Return the plan's model, or ensemble, with random weights; torch's global random state is left unchanged."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return untrained(plan.experiment, plan.spec, len(plan.data.labels.classes), plan.aux)
 
 
 def trained(plan: Plan, weights: Path) -> Any:
-    """Return the model of a fold."""
-    model = built(plan, 0)
+    """Return the trained model of a fold."""
+    model = random_model(plan, 0)
     load_model(model, weights)
     return model
 
 
 def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) -> Iterator[Any]:
-    """Yield models of the same kind that learnt nothing of the classes.
+    """Yield models of the same kind that did not learn the classes.
 
-    Networks start anew from other seeds (Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018: model
-    parameter randomisation); what standardises their input stays that of the fold. What is fitted once has no weights
-    to draw, and is fitted to the fold's training clips with permuted labels (their data randomisation).
+    Networks get random weights from other seeds (Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018: model
+    parameter randomisation); the standardisation of their input remains that of the fold. Models that are fitted once
+    have no random weights and are fitted to the fold's training clips with permuted labels (their data randomisation).
     """
-    kept = trained(plan, weights)
+    original = trained(plan, weights)
     for number in range(count):
         rng = rng_for(plan.experiment.seed, f"randomised/{fold.name}/{number}")
         seed = int(rng.integers(2**31))
-        if isinstance(kept, nn.Module) and not isinstance(kept, FrozenBackbone):
-            fresh = built(plan, seed)
-            for part, known in zip(_seeing(fresh), _seeing(kept), strict=True):
+        if isinstance(original, nn.Module) and not isinstance(original, FrozenBackbone):
+            model = random_model(plan, seed)
+            for part, known in zip(_statistics_of(model), _statistics_of(original), strict=True):
                 part.load_state_dict(known.state_dict())
-            yield fresh
+            yield model
             continue
         y = plan.y.copy()
         y[fold.train] = rng.permutation(y[fold.train])
-        task = engine.Task(
+        task = learners.Task(
             views=views,
             y=y[views.clip_rows],
             num_classes=len(plan.data.labels.classes),
@@ -66,27 +66,27 @@ def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) 
             val=np.array([], int),
             score=lambda proba, rows: 0.0,
         )
-        yield engine.fit(lambda: trained(plan, weights), task, {}, plan.experiment.training, seed).model
+        yield learners.fit(lambda: trained(plan, weights), task, {}, plan.experiment.training, seed).model
 
 
-def _seeing(model: nn.Module) -> list[nn.Module]:
+def _statistics_of(model: nn.Module) -> list[nn.Module]:
     return [part for part in model.modules() if isinstance(part, FitsStatistics)]
 
 
-def alike(
-    mine: Float[np.ndarray, "n t h w"], others: Sequence[Float[np.ndarray, "n t h w"]]
+def rank_correlations(
+    maps: Float[np.ndarray, "n t h w"], others: Sequence[Float[np.ndarray, "n t h w"]]
 ) -> tuple[Float[np.ndarray, "s n"], Float[np.ndarray, "p n"]]:
-    """Return Spearman's correlation of each map with each randomised model's, and of every two of those.
+    """Return Spearman's correlation of each map with every randomised model's, and between every two of those.
 
-    NaN where all places of a map are equal.
+    NaN if all values of a map are equal.
     """
-    own, *drawn = [_ranked(maps) for maps in (mine, *others)]
-    among = [(first * second).sum(1) for first, second in itertools.combinations(drawn, 2)]
-    return np.array([(own * other).sum(1) for other in drawn]), np.array(among)
+    own, *random = [_ranked(each) for each in (maps, *others)]
+    among = [(first * second).sum(1) for first, second in itertools.combinations(random, 2)]
+    return np.array([(own * other).sum(1) for other in random]), np.array(among)
 
 
 def _ranked(maps: Float[np.ndarray, "n t h w"]) -> Float[np.ndarray, "n m"]:
-    """Return the ranks of each map's places, centred and of length 1."""
+    """Return the ranks of each map's values, centred and scaled to length 1."""
     ranks = np.apply_along_axis(rankdata, 1, maps.reshape(len(maps), -1))
     ranks -= ranks.mean(1, keepdims=True)
     length = np.linalg.norm(ranks, axis=1, keepdims=True)

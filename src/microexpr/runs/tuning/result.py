@@ -1,4 +1,4 @@
-"""What a tuning gave: the searches with their trials, and what came of the values found, tuned against untuned."""
+"""Result of a tuning: the searches with their trials, and the predictions with tuned and untuned values."""
 
 from __future__ import annotations
 
@@ -14,66 +14,66 @@ from microexpr.runs.tuning.searches import Search
 from microexpr.runs.tuning.space import Space
 
 State = Literal["finished", "failed", "stopped", "running", "waiting"]
-"""failed: these values cannot be trained; stopped: the process ended in its midst, and the values are tried again."""
+"""failed: these values cannot be trained; stopped: the process ended during the trial, whose values are tried again."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a search; `values` are words for choices, numbers for ranges."""
+    """One trial of a search; `values` are names for choices, numbers for ranges."""
 
     number: int
     values: Mapping[str, Any]
     state: State
     score: float | None
-    """The metric over the pooled inner folds."""
+    """The metric on the pooled inner folds."""
     seconds: float | None
     problem: str = ""
     same_as: int | None = None
-    """The earlier trial that had the same values, so that nothing was trained again."""
+    """An earlier trial with the same values, so that nothing was trained again."""
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One search that is done."""
+    """A finished search."""
 
     search: Search
     trials: tuple[Trial, ...]
     best: Trial
-    """The trial of highest inner score, the first of equals."""
+    """The trial with the highest inner score, the first of several."""
     own: Trial | None
-    """The trial of the experiment's own values, where the space has them."""
+    """The trial with the experiment's own values, if the space contains them."""
     importance: Mapping[str, float] | str
-    """By parameter, adding up to 1; or why nothing can be said."""
+    """By parameter, adding up to 1; or the reason why there is none."""
     result: Result
-    """The folds that take its values, trained with them."""
+    """The folds of this search, trained with the best values."""
 
     @property
     def finished(self) -> int:
-        """Trials that have a score."""
+        """Number of trials that have a score."""
         return sum(trial.score is not None for trial in self.trials)
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Everything that a tuning gave; its page is made of it."""
+    """All results of a tuning, from which its page is made."""
 
     plan: Plan
-    """The experiment as its file has it."""
+    """The experiment as written in its file."""
     space: Space
     papers: bool
     """Whether the space is the paper's."""
     found: tuple[Found, ...]
     importance: Mapping[str, float] | str
-    """Over the trials of all searches, each search's scores taken from their mean."""
+    """Over the trials of all searches, the scores of each search centred on their mean."""
     untuned: Result
     shares_subjects: bool
     storage: str
-    """Where the trials lie; without a password."""
+    """Where the trials are stored, without password."""
     trials: int
-    """Finished trials that were asked for in each search."""
+    """Number of finished trials requested for each search."""
     done: Mapping[str, Any] = field(default_factory=dict)
-    """What this run trained and reused: folds (`Done.summary`), and trials."""
+    """How many folds (`Done.summary`) and trials this run trained and reused."""
 
     def predictions(self) -> pd.DataFrame:
-        """Return the tuned predictions of all folds, one row a clip."""
+        """Return the tuned predictions of all folds, one row per clip."""
         return pd.concat([each.result.predictions() for each in self.found], ignore_index=True)

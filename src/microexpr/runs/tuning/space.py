@@ -1,4 +1,4 @@
-"""What a search may change, and the paper's ranges: read from the file, checked value by value, drawn by a trial."""
+"""Search spaces: from the file or the paper, checked value by value, sampled by trials."""
 
 from __future__ import annotations
 
@@ -9,86 +9,86 @@ from typing import Any
 from pydantic import BaseModel
 
 from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
 from microexpr.config.settings import Values
-from microexpr.config.study import Experiment
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, MicroexprError, suggest
 from microexpr.runs.plan import Plan, Workspace
 
 Space = Mapping[str, Values]
 PARTS = ("model", "training", "loss", "augmentation", "vote")
-"""What may be searched. What is shown to a model is compared by a study: all trials see the same frames."""
+"""Parts of an experiment that may be searched. All trials use the same model input; a study compares inputs."""
 TRAINED = ("training", "loss", "augmentation")
-"""What changes networks alone: an estimator is fitted once, on the training clips as they are."""
+"""Parts that only affect networks: an estimator is fitted once, on the training clips without augmentation."""
 PAPERS = {
     "drop_path": Values(low=0.05, high=0.3),
     "dropout": Values(low=0.0, high=0.2),
     "head_units": Values(choices=(0, 128, 256, 512)),
 }
-"""Section II.C: drop path, dropout and "layer configurations", which are taken to be a hidden layer of the head and
-the number of frozen stages (`_stages`); the paper gives no numbers for these two."""
+"""Section II.C: drop path, dropout and "layer configurations", interpreted as a hidden layer of the head and the number
+of frozen stages (`_stages`); the paper gives no numbers for these two."""
 EXAMPLE = """
     [tuning.space]
     "model.{name}" = {{ low = 0.1, high = 100.0, log = true }}"""
 
 
 def space_of(plan: Plan) -> tuple[Space, bool]:
-    """Return what is searched, and whether it is the paper's; raises ConfigError where there is nothing to search."""
+    """Return the search space, and whether it is the paper's; raises ConfigError if there is nothing to search."""
     given = plan.experiment.tuning.space
     if given:
         return given, False
     model = plan.experiment.model.name
-    offered = contracts.models.parameters(model)
+    offered = interfaces.models.parameters(model)
     found = {f"model.{name}": values for name, values in {**PAPERS, **_stages(plan)}.items() if name in offered}
     if found:
         return found, True
     name = next((name for name, (annotation, _) in offered.items() if "gt" in str(annotation)), next(iter(offered), ""))
-    told = f"its parameters are {', '.join(offered)}" if offered else "it has no parameters"
+    known = f"its parameters are {', '.join(offered)}" if offered else "it has no parameters"
     papers = ", ".join((*PAPERS, "frozen_stages"))
     raise ConfigError(
-        "E104",
-        f"model {model!r} has none of the parameters that the paper tuned ({papers}); {told}. "
-        f"Say what to search, for instance:{EXAMPLE.format(name=name or 'NAME')}",
+        "E141",
+        f"model {model!r} has none of the parameters that the paper tuned ({papers}); {known}. "
+        f"Set a search space, for example:{EXAMPLE.format(name=name or 'NAME')}",
     )
 
 
 def _stages(plan: Plan) -> dict[str, Values]:
-    """Return the stages that could be frozen: all of a pretrained body's; random weights are not worth keeping."""
+    """Return the values for the number of frozen stages; none for random weights, which are not worth freezing."""
     stages = getattr(getattr(plan.model, "architecture", None), "stages", None)
     pretrained = plan.weights.get("weights") != "random"
     return {"frozen_stages": Values(low=0, high=stages)} if stages and pretrained else {}
 
 
 def check(space: Space, experiment: Experiment, workspace: Workspace) -> None:
-    """Plan the experiment with the ends of every range and with every choice; raises ConfigError at the first wrong."""
-    trained = experiment.model.build(contracts.models).trains_in_epochs
+    """Plan the experiment with the ends of every range and with every choice; raises ConfigError at the first error."""
+    trained = experiment.model.build(interfaces.models).trains_in_epochs
     for key in space:
         part = key.split(".")[0]
         if part not in PARTS:
             raise ConfigError(
-                "E104",
-                f"tuning.space: {key!r} cannot be searched{suggest(part, PARTS)}; {', '.join(PARTS)} and their parts "
-                "can. What a model is shown is compared by a study.",
+                "E140",
+                f"tuning.space: {key!r} cannot be searched{suggest(part, PARTS)}; only {', '.join(PARTS)} and their "
+                "parts can. To compare model inputs, run a study.",
             )
         if part in TRAINED and not (trained or "model" in space):
             raise ConfigError(
-                "E104",
-                f"tuning.space: {key!r} changes nothing, because model {experiment.model.label} is fitted once; search "
-                "its own parameters, or take a network.",
+                "E140",
+                f"tuning.space: {key!r} has no effect, because model {experiment.model.label} is fitted once; search "
+                "its own parameters, or choose a network.",
             )
         for inner in space:
             if inner.startswith(f"{key}."):
-                raise ConfigError("E104", f"tuning.space: {inner!r} is a part of {key!r}; search one of them.")
+                raise ConfigError("E140", f"tuning.space: {inner!r} is a part of {key!r}; search only one of them.")
     for key, values in space.items():
         for value in _probes(values):
             try:
                 workspace.plan(experiment.with_values({key: value}))
             except MicroexprError as error:
-                raise ConfigError("E104", f"tuning.space: {key} = {value!r}: {error}") from None
+                raise ConfigError(error.code, f"tuning.space: {key} = {value!r}: {error}") from None
 
 
 def _probes(values: Values) -> Iterator[Any]:
-    """Yield values whose being right lets hope for all: every choice, or both ends and one between."""
+    """Yield the values to check: every choice, or both ends of a range and one value between them."""
     if values.choices:
         yield from values.choices
         return
@@ -100,11 +100,11 @@ def _probes(values: Values) -> Iterator[Any]:
 
 
 def draw(trial: Any, space: Space) -> dict[str, Any]:
-    """Let a trial of Optuna draw a value of every parameter."""
-    return taken(space, {key: _drawn(trial, key, values) for key, values in space.items()})
+    """Let a trial of Optuna sample a value for every parameter."""
+    return taken(space, {key: _sampled(trial, key, values) for key, values in space.items()})
 
 
-def _drawn(trial: Any, key: str, values: Values) -> object:
+def _sampled(trial: Any, key: str, values: Values) -> object:
     if values.choices:
         return trial.suggest_categorical(key, list(values.levels))
     if values.whole:
@@ -113,12 +113,12 @@ def _drawn(trial: Any, key: str, values: Values) -> object:
 
 
 def taken(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an experiment is set to by a trial's parameters, in which choices stand as words."""
+    """Return the experiment settings for a trial's parameters, in which choices are given by name."""
     return {key: values.levels[params[key]] if values.choices else params[key] for key, values in space.items()}
 
 
 def own(space: Space, experiment: Experiment) -> dict[str, Any] | None:
-    """Return the experiment's own values as a trial's parameters; None where one lies outside the space."""
+    """Return the experiment's own values as a trial's parameters; None if one of them is outside the space."""
     found = {key: _own(key, values, experiment) for key, values in space.items()}
     return None if None in found.values() else found
 
@@ -127,7 +127,7 @@ def _own(key: str, values: Values, experiment: Experiment) -> object:
     if values.choices:
         same = experiment.canonical()
         levels = values.levels.items()
-        return next((word for word, level in levels if experiment.with_values({key: level}).canonical() == same), None)
+        return next((name for name, level in levels if experiment.with_values({key: level}).canonical() == same), None)
     value = _value(key, experiment)
     if isinstance(value, bool) or not isinstance(value, int | float) or (values.whole and value != int(value)):
         return None
@@ -139,15 +139,15 @@ def _own(key: str, values: Values, experiment: Experiment) -> object:
 
 
 def _value(key: str, experiment: Experiment) -> object:
-    """Return what a dotted key is set to, defaults filled in."""
+    """Return the value of a dotted key, or its default."""
     part, _, name = key.partition(".")
     found = getattr(experiment, part)
     if isinstance(found, Component):
-        registry = contracts.models if part == "model" else contracts.votes
+        registry = interfaces.models if part == "model" else interfaces.votes
         return registry.bind(found.name, found.params).get(name)
     return getattr(found, name, None) if isinstance(found, BaseModel) else None
 
 
 def firsts(space: Space) -> dict[str, Any]:
-    """Return some fixed value of every parameter, for what must not depend on the experiment's own."""
+    """Return a fixed value for every parameter, independent of the experiment's own values."""
     return {key: values.choices[0] if values.choices else values.low for key, values in space.items()}

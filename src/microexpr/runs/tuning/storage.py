@@ -1,4 +1,4 @@
-"""Where trials lie: a journal that outlives a kill, or a database; and who of its workers is alive."""
+"""Storage of trials: a journal file that survives killed processes, or a database; and which workers are alive."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ JOURNAL = "journal.log"
 
 
 class JournalLock:
-    """Hold a journal while a line is written to it: the system lets go of it when its holder dies, at whatever moment.
+    """Lock a journal while a line is written; the operating system releases the lock when its process ends.
 
-    Optuna's own locks are files that a dead process leaves behind for 30 seconds. What a writer that was killed left
-    of a last line is cut off before the next one is written, else both would be one line that nobody can read; a copy
-    of the piece is kept beside the journal.
+    Optuna's own locks are files that a killed process leaves behind for 30 seconds. An incomplete last line, left by a
+    killed writer, is removed before the next line is written; otherwise both would form one unreadable line. A copy of
+    the journal with the incomplete line is kept next to it.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -35,20 +35,20 @@ class JournalLock:
         self._lock = FileLock(journal.with_name(f"{journal.name}.lock"))
 
     def acquire(self) -> bool:
-        """Wait for the journal, and mend it."""
+        """Wait for the lock, and remove an incomplete last line."""
         self._lock.acquire()
         try:
-            self._mend()
+            self._truncate()
         except BaseException:
             self._lock.release()
             raise
         return True
 
     def release(self) -> None:
-        """Let go."""
+        """Release the lock."""
         self._lock.release()
 
-    def _mend(self) -> None:
+    def _truncate(self) -> None:
         if not self._journal.is_file():
             return
         with self._journal.open("r+b") as stream:
@@ -63,7 +63,7 @@ class JournalLock:
 
 
 def open_storage(folder: Path, url: str) -> tuple[BaseStorage, str]:
-    """Return the storage of trials, and its name without a password; raises ConfigError or StoreError."""
+    """Return the storage of trials, and its name without password; raises ConfigError or StoreError."""
     return _database(url) if url else _journal(make_folder(folder) / JOURNAL)
 
 
@@ -72,15 +72,15 @@ def _journal(file: Path) -> tuple[BaseStorage, str]:
     try:
         lock.acquire()
         lock.release()
-        # The lock is one by what it does; its base class would have to be imported to say so.
+        # JournalLock has the interface of Optuna's locks, but importing their base class is not worth it.
         return JournalStorage(JournalFileBackend(str(file), cast(Any, lock))), str(file)
     except OSError as error:
-        raise StoreError("E601", f"{file} cannot be used: {error.strerror}; choose another --out.") from None
+        raise StoreError("E607", f"{file} cannot be used: {error.strerror}; choose another --out.") from None
     except (ValueError, KeyError, AssertionError):  # JSONDecodeError is a ValueError
         raise StoreError(
-            "E601",
-            f"{file} is damaged, and its trials cannot be read. Put a copy back, or remove it to search anew; folds "
-            "that are finished are not lost.",
+            "E605",
+            f"{file} is damaged, and its trials cannot be read. Restore a copy, or remove it to search again; finished "
+            "folds are not lost.",
         ) from None
 
 
@@ -89,27 +89,27 @@ def _database(url: str) -> tuple[BaseStorage, str]:
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
+        name = make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         raise ConfigError(
-            "E104",
-            f"--storage {url}: no address of a database; write for instance sqlite:///trials.db or "
-            "postgresql://user:password@host/name, or leave it out for a file in --out.",
+            "E144",
+            f"--storage {url} is not the URL of a database; write for example sqlite:///trials.db or "
+            "postgresql://user:password@host/name, or leave it out to use a file in --out.",
         ) from None
     wait = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=wait), shown
+        return optuna.storages.RDBStorage(url, engine_kwargs=wait), name
     except ImportError as error:
         raise ConfigError(
-            "E104", f"--storage {shown}: its driver is not installed ({error}); install it with pip."
+            "E143", f"--storage {name}: its driver is not installed ({error}); install it with pip."
         ) from None
     except (SQLAlchemyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-        raise StoreError("E601", f"--storage {shown} cannot be used: {reason}.") from None
+        raise StoreError("E607", f"--storage {name} cannot be used: {reason}.") from None
 
 
 def without_password(text: str, url: str) -> str:
-    """Return a text, for instance a command line, without the password of a storage."""
+    """Return a text, such as a command line, without the password of a storage."""
     from sqlalchemy.engine import make_url
 
     return text.replace(url, make_url(url).render_as_string(hide_password=True))
@@ -117,18 +117,18 @@ def without_password(text: str, url: str) -> str:
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes that search in one folder: each holds a file of its own for as long as it lives."""
+    """The processes that search in one folder: each locks its own file while it runs."""
 
     folder: Path
     name: str
 
     @property
     def place(self) -> str:
-        """Which machine and folder: only workers of the same can be asked whether they live."""
+        """Machine and folder: it can only be checked for workers of the same place whether they are alive."""
         return f"{socket.gethostname()}:{self.folder.resolve()}"
 
     def alive(self, name: str) -> bool:
-        """Whether a worker of this place still runs."""
+        """Whether a worker of this place is still running."""
         if name == self.name:
             return True
         try:
@@ -136,23 +136,23 @@ class Workers:
                 pass
         except Timeout:
             return True
-        self.file(name).unlink(missing_ok=True)  # names are never given twice
+        self.file(name).unlink(missing_ok=True)  # names are never reused
         return False
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Be the only worker of the folder that looks at the trials and takes one."""
+        """Be the only worker of the folder that reads the trials and starts one."""
         with FileLock(self.folder / "asking.lock"):
             yield
 
     def file(self, name: str) -> Path:
-        """Return the file that a worker holds."""
+        """Return the file that a worker locks."""
         return self.folder / f"worker-{name}.lock"
 
 
 @contextmanager
 def working(folder: Path) -> Iterator[Workers]:
-    """Be one of a folder's workers; one that ends in peace leaves no file behind."""
+    """Be one of a folder's workers; one that ends normally leaves no file behind."""
     workers = Workers(make_folder(folder), uuid.uuid4().hex[:12])
     file = workers.file(workers.name)
     try:

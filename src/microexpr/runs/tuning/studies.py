@@ -1,4 +1,4 @@
-"""Searches as Optuna's studies: opened, told apart, and their trials as plain data."""
+"""Searches as Optuna studies: opening and identifying them, and their trials as plain data."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from microexpr.runs.tuning.searches import Search
 from microexpr.runs.tuning.space import Space
 
 
-def open_study(kept: optuna.storages.BaseStorage, shown: str, plan: Plan, space: Space, search: Search) -> optuna.Study:
-    """Open a search; raises StoreError where its name is taken by another."""
+def open_study(
+    storage: optuna.storages.BaseStorage, storage_name: str, plan: Plan, space: Space, search: Search
+) -> optuna.Study:
+    """Open a search; raises StoreError if the storage holds a different search of this name."""
     name = f"{plan.experiment.name}/{search.name}"
-    study = optuna.create_study(storage=kept, study_name=name, direction="maximize", load_if_exists=True)
-    mine, before = _identity(plan, space, search), study.user_attrs.get("microexpr")
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    own, before = _identity(plan, space, search), study.user_attrs.get("microexpr")
     if before is None and not study.get_trials(deepcopy=False):
-        study.set_user_attr("microexpr", mine)
-    elif before != mine:
+        study.set_user_attr("microexpr", own)
+    elif before != own:
         other = "a search that microexpr did not begin"
         if isinstance(before, Mapping):
-            differing = [key for key in mine if before.get(key) != mine[key]]
+            differing = [key for key in own if before.get(key) != own[key]]
             other = f"a search with another {'space' if 'space' in differing else ' and '.join(differing)}"
         raise StoreError(
-            "E601",
-            f"{shown} holds, under the name {name!r}, {other}; trials of both cannot be told apart. Choose another "
-            "--out or --storage, or give the experiment another name.",
+            "E608",
+            f"{storage_name} already holds, under the name {name!r}, {other}. Choose another --out or --storage, or "
+            "give the experiment another name.",
         )
     return study
 
 
 def _identity(plan: Plan, space: Space, search: Search) -> dict[str, str]:
-    """Return what two searches must have in common, as digests; the experiment's own tuned values do not count."""
+    """Return digests of what identifies a search; the experiment's own values of searched parameters do not count."""
     fixed = plan.experiment.with_values(spaces.firsts(space))
     outside = _outside(plan, space)
     return {
@@ -73,7 +75,7 @@ def trial_of(trial: optuna.trial.FrozenTrial, problems: Mapping[str, Any]) -> Tr
 
 
 def state_of(trial: optuna.trial.FrozenTrial, problems: Mapping[str, Any]) -> State:
-    """Return how a trial ended, if it did."""
+    """Return the state of a trial."""
     if trial.state == TrialState.FAIL:
         return "failed" if f"problem/{trial.number}" in problems else "stopped"
     states: dict[TrialState, State] = {TrialState.RUNNING: "running", TrialState.WAITING: "waiting"}
@@ -81,6 +83,6 @@ def state_of(trial: optuna.trial.FrozenTrial, problems: Mapping[str, Any]) -> St
 
 
 def distributions(studies: Iterable[optuna.Study]) -> dict[str, optuna.distributions.BaseDistribution]:
-    """Return what parameters are drawn from, which is the same in every trial of every search."""
+    """Return the distributions of the parameters, which are the same in every trial of every search."""
     trials = (trial for study in studies for trial in study.get_trials(deepcopy=False) if trial.value is not None)
     return dict(next(trials).distributions)
