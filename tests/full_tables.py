@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from microexpr.components.datasets import _example
+from example_databases.files import xlsx
 
 Cells = Sequence[Any]
 
@@ -70,7 +70,7 @@ def samm_rows() -> list[tuple[Any, ...]]:
 def samm_table(root: Path, rows: Iterable[Cells], *, preface: int = 13, name: str = SAMM_TABLE) -> Path:
     """Write the table with its header below `preface` rows."""
     above: list[Cells] = [("SAMM: micro-movements",), *[()] * (preface - 1)] if preface else []
-    _example.xlsx(root / name, {"MICRO_ONLY": [*above, SAMM_HEADER, *rows]})
+    xlsx(root / name, {"MICRO_ONLY": [*above, SAMM_HEADER, *rows]})
     return root / name
 
 

@@ -1,4 +1,4 @@
-"""A report as tests read it: a summary made up, the page parsed."""
+"""A synthetic summary, and a parser of the pages made from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MIXING = {"vit": "global attention", "swin": "windowed attention", "poolformer":
 
 
 def png() -> str:
-    """Return a grey picture of 60 x 16 pixels."""
+    """Return a grey image of 60 x 16 pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -151,7 +151,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 "val": dict(zip(CLASSES, [4, 2, 1, 1, 1, 1, 0], strict=True)),
                 "test": dict(zip(CLASSES, TEST, strict=True)),
             },
-            "metadata": {"labels": "2014 (20140508)", "folder": "raw", "pictures": "synthetic: they show no subject"},
+            "metadata": {"labels": "2014 (20140508)", "folder": "raw", "frames": "synthetic: no recordings of people"},
             "fingerprint": "3f0c9b" * 10 + "aa11",
             "corrections": ["04/EP12_01f: apex '/' read as 121 (middle of onset and offset)"],
             "skipped": [
@@ -271,7 +271,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
 
 
 class Page(HTMLParser):
-    """What a page loads, says and leaves open."""
+    """The tags, text and unclosed tags of a page."""
 
     VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
 

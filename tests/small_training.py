@@ -8,7 +8,7 @@ import numpy as np
 
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import ViewSpec, losses, models
-from microexpr.learning import learners as engine
+from microexpr.learning import learners
 
 RNG = np.random.default_rng(0)
 
@@ -44,11 +44,11 @@ def task(train=EVEN, val=ODD, score=None, y=Y):
     def accuracy(proba, indices):
         return float((proba.argmax(1) == y[indices]).mean())
 
-    return engine.Task(Stack(PIXELS, SPEC), y, 3, train, val, score or accuracy)
+    return learners.Task(Stack(PIXELS, SPEC), y, 3, train, val, score or accuracy)
 
 
 def fit(a_task, model="small_cnn", names=("cross_entropy",), **training):
     settings = Training(**{"epochs": 8, "learning_rate": 3e-3, "batch": 8, "patience": 0} | training)
     factory = models.build(model, {})
     built = {name: losses.build(name, {}) for name in names}
-    return engine.fit(lambda: factory(SPEC, 3, {}), a_task, built, settings, seed=1), settings
+    return learners.fit(lambda: factory(SPEC, 3, {}), a_task, built, settings, seed=1), settings

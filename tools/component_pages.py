@@ -55,8 +55,6 @@ def components_page() -> str:
 def _kind(registry: Registry[Any]) -> Iterator[str]:
     own = [name for name in registry.names() if registry.get(name).__module__.startswith("microexpr.")]
     yield f"## {registry.folder.capitalize()}\n"
-    if not own:
-        yield f"None yet: a file in `src/microexpr/components/{registry.folder}/` adds the first.\n"
     for name in own:
         yield from _component(registry, name)
 

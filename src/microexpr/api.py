@@ -191,7 +191,7 @@ def tune_experiment(
     storage cannot be used or holds other searches.
     """
     from microexpr.report import write_tuning
-    from microexpr.report.tuned import summarise_tuning
+    from microexpr.report.summary_tuning import summarise_tuning
     from microexpr.runs import tuning
 
     experiment = _experiment(what)
@@ -283,9 +283,9 @@ def data_stats(
     suffix = file_type(out, ".svg", ".png", ".pdf")
     found = dataset_stats(name, Path(root), labels, table_only=table_only, parameters=parameters or {})
     if out is not None:
-        from microexpr.report.database import picture
+        from microexpr.report.database import render_stats
 
-        _write(Path(out), picture(found, suffix.removeprefix(".")))
+        _write(Path(out), render_stats(found, suffix.removeprefix(".")))
     return found
 
 
@@ -361,7 +361,7 @@ def compare_all(
     found = comparison.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
     if out is not None:
         from microexpr.report import write_comparison
-        from microexpr.report.compared import summarise_comparison
+        from microexpr.report.summary_comparison import summarise_comparison
 
         folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
         write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))

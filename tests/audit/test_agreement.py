@@ -16,6 +16,7 @@ from microexpr import audit_agreement
 from microexpr.audit.agreement import measures
 from microexpr.audit.agreement.measures import Kappa, intraclass, matched, overlap, spotting_scores
 from microexpr.core.errors import ConfigError, DataError
+from refusal import refuses
 from shell import microexpr
 
 HEADER = "video,onset,apex,offset,label,action_units,subject\n"
@@ -55,7 +56,7 @@ def test_two_codings_counted_by_hand(codings):
     found = audit_agreement(*codings, resamples=200)
     assert (found["videos"], found["events"], found["paired"]) == (4, [4, 5], 4)
     assert (found["only_first"], found["only_second"]) == (["v5"], ["v6"])
-    assert any("Videos in a.csv alone (1), left out: v5" in note for note in found["notes"])
+    assert any("Videos only in a.csv (1), left out: v5" in note for note in found["notes"])
     assert any("Expressions without a counterpart: 0 of a.csv, 1 of b.csv" in note for note in found["notes"])
     spotting = found["spotting"]
     # v1 overlaps by 12 of 14 frames and by 11 of 40; v2 whole; v3 12 of 13; v4 was found by one alone.
@@ -71,7 +72,7 @@ def test_two_codings_counted_by_hand(codings):
     assert units["ratio"] == pytest.approx(2 * 5 / (7 + 6))
     assert units["by_unit"]["4"] == {**units["by_unit"]["4"], "first": 2, "second": 2, "both": 2, "kappa": 1.0}
     assert units["by_unit"]["7"]["kappa"] == 0
-    assert "one coding has one class alone" in units["by_unit"]["7"]["sentence"]
+    assert "one coding uses only one class" in units["by_unit"]["7"]["sentence"]
 
 
 def test_an_action_descriptor_is_no_action_unit(tmp_path):
@@ -85,7 +86,7 @@ def test_an_action_descriptor_is_no_action_unit(tmp_path):
 def test_videos_that_one_coding_lacks_can_count_as_nothing_found(codings):
     found = audit_agreement(*codings, all_videos=True, resamples=200)
     assert (found["spotting"]["tp"], found["spotting"]["fp"], found["spotting"]["fn"]) == (3, 3, 2)
-    assert any("counted as if the other had found nothing there: v6" in note for note in found["notes"])
+    assert any("counted as if the other coding had found nothing: v6" in note for note in found["notes"])
 
 
 def test_a_coding_agrees_with_itself(codings):
@@ -114,8 +115,8 @@ def test_intraclass_correlations_follow_from_an_analysis_of_variance():
     rng = np.random.default_rng(0)
     tables = []
     for _ in range(2_000):
-        n, k = int(rng.integers(4, 12)), int(rng.integers(2, 5))
-        tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, k)) + rng.normal(size=k))
+        n, num_classes = int(rng.integers(4, 12)), int(rng.integers(2, 5))
+        tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, num_classes)) + rng.normal(size=num_classes))
     long = pd.concat(
         [pd.DataFrame(table).melt(ignore_index=False).reset_index() for table in tables], keys=range(2_000)
     )
@@ -131,17 +132,21 @@ def test_intraclass_correlations_follow_from_an_analysis_of_variance():
         }
     )
     squares = squares.groupby(long["case"]).sum()
-    n, k = (long.groupby("case")[name].nunique() for name in ("target", "rater"))
-    msr, msc, mse = squares["target"] / (n - 1), squares["rater"] / (k - 1), squares["rest"] / ((n - 1) * (k - 1))
-    absolute = (msr - mse) / (msr + (k - 1) * mse + k * (msc - mse) / n)
-    consistent = (msr - mse) / (msr + (k - 1) * mse)
-    low = msr / mse / stats.f.ppf(0.975, n - 1, (n - 1) * (k - 1))
-    high = msr / mse * stats.f.ppf(0.975, (n - 1) * (k - 1), n - 1)
+    n, num_classes = (long.groupby("case")[name].nunique() for name in ("target", "rater"))
+    msr, msc, mse = (
+        squares["target"] / (n - 1),
+        squares["rater"] / (num_classes - 1),
+        squares["rest"] / ((n - 1) * (num_classes - 1)),
+    )
+    absolute = (msr - mse) / (msr + (num_classes - 1) * mse + num_classes * (msc - mse) / n)
+    consistent = (msr - mse) / (msr + (num_classes - 1) * mse)
+    low = msr / mse / stats.f.ppf(0.975, n - 1, (n - 1) * (num_classes - 1))
+    high = msr / mse * stats.f.ppf(0.975, (n - 1) * (num_classes - 1), n - 1)
     found = [intraclass(table) for table in tables]
     assert [two.value for two, _ in found] == pytest.approx(absolute.tolist())
     assert [three.value for _, three in found] == pytest.approx(consistent.tolist())
-    assert [three.low for _, three in found] == pytest.approx(((low - 1) / (low + k - 1)).tolist())
-    assert [three.high for _, three in found] == pytest.approx(((high - 1) / (high + k - 1)).tolist())
+    assert [three.low for _, three in found] == pytest.approx(((low - 1) / (low + num_classes - 1)).tolist())
+    assert [three.high for _, three in found] == pytest.approx(((high - 1) / (high + num_classes - 1)).tolist())
     assert all(two.low < two.value < two.high for two, _ in found)
 
 
@@ -259,11 +264,13 @@ def test_an_expression_may_match_once(tmp_path):
 def test_kappa_is_scikit_learns():
     rng = np.random.default_rng(0)
     for _ in range(2_000):
-        k = int(rng.integers(2, 5))
-        a, b = rng.integers(k, size=(2, 30))
-        confusion = np.zeros((k, k), dtype=int)
+        num_classes = int(rng.integers(2, 5))
+        a, b = rng.integers(num_classes, size=(2, 30))
+        confusion = np.zeros((num_classes, num_classes), dtype=int)
         np.add.at(confusion, (a, b), 1)
-        assert Kappa().of_confusion(confusion, np.ones(k, dtype=bool)) == pytest.approx(cohen_kappa_score(a, b))
+        assert Kappa().of_confusion(confusion, np.ones(num_classes, dtype=bool)) == pytest.approx(
+            cohen_kappa_score(a, b)
+        )
 
 
 def test_the_interval_is_over_videos_where_no_subject_is_told(tmp_path):
@@ -284,31 +291,31 @@ def test_the_interval_is_over_videos_where_no_subject_is_told(tmp_path):
 
 def test_one_class_and_one_video_get_a_sentence(tmp_path):
     same = written(tmp_path, "video,label\nv1,x\nv2,x\n", "same.csv")
-    assert audit_agreement(same, same)["labels"]["sentence"] == "one class alone: kappa says nothing"
+    assert audit_agreement(same, same)["labels"]["sentence"] == "only one class is used, so there is no kappa"
     one = written(tmp_path, "video,onset,offset,label\nv1,1,5,x\nv1,9,12,y\n", "one.csv")
     labels = audit_agreement(one, one)["labels"]
-    assert (labels["kappa"], labels["low"], labels["sentence"]) == (1, None, "no interval: all of it is one video")
+    assert (labels["kappa"], labels["low"], labels["sentence"]) == (1, None, "no interval: all pairs are of one video")
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "code", "says"),
     [
-        ("clip_name,onset\nv,1\n", "has no column 'video'"),
-        ("video\nv\n", "has no column beside 'video' that is known"),
-        ("video,onset,offset\n,1,2\n", "line 2: names no video"),
-        ("video,onset,apex,offset\nv,1,5,10\nw,1,30,10\n", r"line 3: its apex \(30\) lies outside of 1 to 10"),
-        ("video,onset,apex\nv,9,3\n", r"line 2: its apex \(3\) lies outside of 9 to \?"),
-        ("video,onset,offset\nv,9,2\n", r"line 2: ends \(2\) before it begins \(9\)"),
-        ("video,onset,offset\nv,x,2\n", "line 2: its onset is 'x'"),
-        ("video,onset,offset\nv,1,2\nv,1,2\n", "line 2-3: an expression of v stands there twice"),
-        ("video,onset,offset\n", "has a header and nothing below"),
-        ("", "is empty"),
+        ("clip_name,onset\nv,1\n", "E930", "has no column 'video'"),
+        ("video\nv\n", "E930", "'video'; its columns are video"),
+        ("video,onset,offset\n,1,2\n", "E930", "line 2: names no video"),
+        ("video,onset,apex,offset\nv,1,5,10\nw,1,30,10\n", "E931", "line 3: the apex (30) is outside 1 to 10"),
+        ("video,onset,apex\nv,9,3\n", "E931", "line 2: the apex (3) is outside 9 to ?"),
+        ("video,onset,offset\nv,9,2\n", "E931", "line 2: the offset (2) is before the onset (9)"),
+        ("video,onset,offset\nv,x,2\n", "E931", "line 2: the onset is 'x'"),
+        ("video,onset,offset\nv,1,2\nv,1,2\n", "E932", "line 2-3: an expression of v"),
+        ("video,onset,offset\n", "E930", "header"),
+        ("", "E201", "is empty"),
     ],
 )
-def test_a_file_that_is_no_coding_is_told(codings, tmp_path, text, says):
+def test_a_file_that_is_no_coding_is_told(codings, tmp_path, text, code, says):
     file = written(tmp_path, text)
-    with pytest.raises(DataError, match=says):
+    with refuses(code, file, says, kind=DataError):
         audit_agreement(codings[0], file)
     answer = microexpr("audit", "agreement", codings[0], file)
     assert (answer.code, answer.out) == (1, "")
@@ -326,7 +333,7 @@ def test_begin_and_end_are_read_and_said(codings, tmp_path):
 def test_columns_that_are_not_read_are_named(codings, tmp_path):
     other = written(tmp_path, A.replace("onset", "t0").replace("offset", "t1"), "other.csv")
     found = audit_agreement(codings[0], other, resamples=200)
-    assert found["notes"][0].startswith("other.csv: columns that were not read: t0, t1 (known: video, onset, apex,")
+    assert found["notes"][0].startswith("other.csv: columns ignored: t0, t1 (known: video, onset, apex,")
     assert found["paired"] == 3  # the only expressions of their videos
 
 
@@ -335,7 +342,7 @@ def test_where_nothing_can_be_paired_the_columns_are_named(codings, tmp_path):
     other = written(tmp_path, text, "other.csv")
     answer = microexpr("audit", "agreement", codings[0], other)
     assert (answer.code, answer.out) == (1, "")
-    assert "other.csv: has no column onset and none offset; its columns are video, t0, t1, label" in answer.err
+    assert "other.csv: has no column onset or offset; its columns are video, t0, t1, label" in answer.err
     assert "name the columns video, onset, apex, offset" in answer.err
     assert "a.csv: has" not in answer.err
 
@@ -344,21 +351,21 @@ def test_codings_that_overlap_nowhere_exit_with_1(codings, tmp_path):
     seconds = written(tmp_path, "video,onset,offset\nv1,0.3,0.7\nv1,2.1,2.6\n", "seconds.csv")
     answer = microexpr("audit", "agreement", codings[0], seconds)
     assert (answer.code, answer.err) == (1, "")
-    assert "0 of them paired" in answer.out
-    assert "check that both files count time alike" in " ".join(answer.out.split())
+    assert "0 pairs" in answer.out
+    assert "Check that both files give times in the same unit" in " ".join(answer.out.split())
 
 
 def test_other_videos_and_impossible_overlaps_are_told(codings, tmp_path):
-    with pytest.raises(DataError, match="they share no video: v1, v2, v3 and 2 more against w1"):
+    with refuses("E933", "a.csv", "v1, v2, v3 and 2 more against w1", kind=DataError):
         audit_agreement(codings[0], written(tmp_path, "video,onset,offset\nw1,1,5\n"))
-    with pytest.raises(ConfigError, match="above 0 and at most at 1"):
+    with refuses("E935", "iou = 0", kind=ConfigError):
         audit_agreement(*codings, iou=0.0)
 
 
 def test_the_command(codings):
     answer = microexpr("audit", "agreement", *codings, "--resamples", 200)
     assert (answer.code, answer.err) == (0, "")
-    assert "TP 3, FP 2 (b.csv alone), FN 1: precision 0.600, recall 0.750, F1 0.6667" in answer.out
+    assert "TP 3, FP 2 (only in b.csv), FN 1: precision 0.600, recall 0.750, F1 0.6667" in answer.out
     assert "Cohen's kappa 0.6667" in answer.out
     assert "intervals: expanded percentile bootstrap, 95%, 200 resamples" in answer.out
     assert "\nduration " in answer.out

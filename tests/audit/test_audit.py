@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,18 +17,19 @@ from sklearn import metrics as sk
 
 from microexpr import audit_log, audit_table
 from microexpr.audit import averages, claims
-from microexpr.audit import margins as solver
 from microexpr.audit import quantities as named
+from microexpr.audit import solutions as solver
 from microexpr.audit.averages import span
 from microexpr.audit.claims import check_claims, printed
-from microexpr.audit.margins import ANY, ClassFigures, Mean, Range, choices, margins
 from microexpr.audit.matching import ClipPredictions
 from microexpr.audit.published import Claim, Column, PublishedTable
 from microexpr.audit.quantities import quantities
+from microexpr.audit.solutions import ANY, ClassFigures, Mean, Range, choices, solve
 from microexpr.config.loading import shipped
 from microexpr.core import confusion
 from microexpr.core import delimited_text as cells
-from microexpr.core.errors import ConfigError, DataError, MicroexprError, UsageError
+from microexpr.core.errors import ConfigError, DataError, UsageError
+from refusal import refuses
 from shell import microexpr
 
 TABLE_V = shipped("audit")["paper_table_v"]
@@ -77,6 +79,16 @@ def small(tmp_path, text, name="log.txt"):
     file = tmp_path / name
     file.write_text(text, "utf-8")
     return file
+
+
+@contextmanager
+def faulty(code, *named):
+    """Expect a DataError with a fault of this code, and a message that names these values."""
+    with pytest.raises(DataError) as caught:
+        yield caught
+    assert code in {fault.code for fault in caught.value.faults}, str(caught.value)
+    for value in named:
+        assert str(value) in str(caught.value), str(caught.value)
 
 
 def audit(file, **options):
@@ -143,9 +155,9 @@ def test_lists_without_names_of_clips_are_read(tmp_path):
     found = audit(file)
     assert found["form"] == "lists"
     assert found["scopes"]["all"]["confusion"] == [[1, 0, 1], [0, 1, 1], [0, 0, 1]]
-    with pytest.raises(UsageError, match="names no clips"):
+    with refuses("E902", "--truth", kind=UsageError):
         audit(file, truth=file)
-    with pytest.raises(DataError, match="2 predictions of 3 clips in line 3"):
+    with faulty("E903", "2 predictions", "3 clips in line 3"):
         audit(small(tmp_path, "Subject: 1\nPredicted: [0, 1]\nGround Truth: [0, 1, 1]\n", "odd.txt"))
 
 
@@ -205,7 +217,7 @@ def test_every_subject_whose_lists_differ_in_length_is_named(tmp_path):
     text = (
         "Subject: a\nPredicted: [0, 1]\nGround Truth: [0]\nSubject: b\nPredicted: [1]\nSubject: c\nGround Truth: [1]\n"
     )
-    with pytest.raises(DataError, match=r"2 predictions of 1 clip in line 3 \(subject a\)") as told:
+    with faulty("E903", "2 predictions", "1 clip in line 3 (subject a)") as told:
         audit(small(tmp_path, text))
     assert len(told.value.faults) == 3
 
@@ -228,16 +240,16 @@ def test_who_is_seen_can_be_told(tmp_path):
     file = small(tmp_path, text, "who.csv")
     unknown = audit(file)["scopes"]["all"]
     assert unknown["unit"] is None
-    assert "does not say who is seen" in unknown["note"]
+    assert "--subjects" in unknown["note"]
     assert unknown["metrics"]["uf1"]["low"] is None
     assert audit(file, subjects="who")["scopes"]["all"]["subjects"] == 4
     assert audit(file, subjects=r"^(\d+)_")["scopes"]["all"]["subjects"] == 3
-    for wrong, says in (
-        ("whom", "no such column .did you mean 'who'"),
-        ("(x)", "finds no subject in"),
-        ("(", "no pattern"),
+    for wrong, values in (
+        ("whom", ["did you mean 'who'"]),
+        ("(x)", ["000_0", "line 2"]),
+        ("(", ["pattern"]),
     ):
-        with pytest.raises(UsageError, match=says):
+        with refuses("E902", wrong, *values, kind=UsageError):
             audit(file, subjects=wrong)
 
 
@@ -272,7 +284,7 @@ def test_mixed_order_is_refused_with_its_lines(truth, tmp_path):
     text, _ = swapped_lines(blocks(rows(), tmp_path / "log.txt"), 2)
     mixed = small(tmp_path, text, "mixed.txt")
     for skip in (False, True):
-        with pytest.raises(DataError, match="the truth stands second there and first in 51 other lines") as told:
+        with faulty("E908", "the second one here", "the first one in 51 other lines") as told:
             audit(mixed, truth=truth, skip_invalid=skip)
         assert "--skip-invalid" not in str(told.value)
 
@@ -285,7 +297,7 @@ def test_a_wrong_label_of_442_is_reported_and_the_audit_goes_on(tmp_path, truth,
     made[0] = (*made[0][:3], str(label), str(prediction))
     log = blocks(made, tmp_path / "wrong.txt")
     found = audit(log, truth=truth)
-    (note,) = [note for note in found["notes"] if "not the truth's" in note]
+    (note,) = [note for note in found["notes"] if "of the log differs from the truth file" in note]
     assert f"line 2, casme2/sub01/EP000: truth {label}, prediction {prediction}, and the truth file has 0" in note
     assert (found["wrong_labels"], found["swapped"]) == ([2], False)
     assert found["scopes"]["all"]["right"] == right["right"] - (prediction != 0)
@@ -295,7 +307,7 @@ def test_a_wrong_label_of_442_is_reported_and_the_audit_goes_on(tmp_path, truth,
     assert without["wrong_labels"] == [2]
     answer = microexpr("audit", "log", log, "--truth", truth, "--resamples", 200)
     assert (answer.code, answer.err) == (0, "")
-    assert "1 label of the log is not the truth's" in " ".join(answer.out.split())
+    assert "1 label of the log differs from the truth file" in " ".join(answer.out.split())
 
 
 def test_a_claim_that_holds_with_the_logs_own_labels_is_recognised(tmp_path, truth):
@@ -312,11 +324,11 @@ def test_a_claim_that_holds_with_the_logs_own_labels_is_recognised(tmp_path, tru
 def test_labels_that_are_missing_or_no_class_can_be_left_out_but_predictions_cannot(tmp_path):
     text = "d s1\na nan 0\nb 1 1\nc 0 0\nd s2\ne 0 1\nf others 1\n"
     file = small(tmp_path, text)
-    with pytest.raises(DataError, match=r"line 2: has no label -> write the label, or leave .* --skip-invalid"):
+    with faulty("E906", "line 2: has no label", "--skip-invalid"):
         audit(file, classes=("0", "1"))
     found = audit(file, classes=("0", "1"), skip_invalid=True)
     assert found["scopes"]["all"]["clips"] == 3
-    with pytest.raises(DataError, match="line 3: 'others' is no class") as told:
+    with faulty("E907", "line 3: 'others'") as told:
         audit(small(tmp_path, text.replace("b 1 1", "b 1 others")), classes=("0", "1"), skip_invalid=True)
     assert "--skip-invalid" not in str(told.value)
 
@@ -327,26 +339,28 @@ def spoilt(tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "code", "values"),
     [
-        (lambda lines: [*lines, "EP999 0 0"], r"spoilt.txt, line 458: 1 clip that the truth does not know.*EP999"),
-        (lambda lines: [*lines, lines[-1]], r"line 457-458: smic/sub05/EP\d+ stands there 2 times"),
-        (lambda lines: [lines[0], "EP000 0 7", *lines[2:]], r"line 2: '7' is no class of the truth, which has 0, 1, 2"),
+        (lambda lines: [*lines, "EP999 0 0"], "E904", ["spoilt.txt, line 458: 1 clip", "EP999"]),
+        (lambda lines: [*lines, lines[-1]], "E905", ["line 457-458: smic/sub05/EP", "2 times"]),
+        (lambda lines: [lines[0], "EP000 0 7", *lines[2:]], "E907", ["line 2: '7'", "the truth file", "0, 1, 2"]),
         (
             lambda lines: [line.replace(" 0 0", " 1 2") for line in lines],
-            r"line 2-\d+.*: neither label of 219 clips of 442 is the truth's",
+            "E908",
+            ["line 2-", "neither label of 219 clips of 442"],
         ),
         (
             lambda lines: [lines[0], "EP000 0 0 0 0", *lines[2:]],
-            r"neither 'dataset subject' nor 'clip truth prediction': 2",
+            "E901",
+            ["neither 'dataset subject' nor 'clip truth prediction': 2"],
         ),
-        (lambda lines: [lines[0]], r"neither|no header|has 2 columns"),
-        (lambda lines: [], "is empty"),
+        (lambda lines: [lines[0]], "E901", ["2 columns"]),
+        (lambda lines: [], "E201", ["is empty"]),
     ],
 )
-def test_every_fault_is_a_sentence_with_its_lines_and_no_number(tmp_path, truth, change, says):
+def test_every_fault_is_a_sentence_with_its_lines_and_no_number(tmp_path, truth, change, code, values):
     file = spoilt(tmp_path, change)
-    with pytest.raises(DataError, match=says):
+    with faulty(code, *values):
         audit(file, truth=truth)
     answer = microexpr("audit", "log", file, "--truth", truth)
     assert (answer.code, answer.out) == (1, "")
@@ -365,13 +379,13 @@ def test_all_faults_are_told_at_once_and_unknown_and_repeated_clips_can_be_left_
     # The repeated clip is gone with both its lines: nobody can tell which of them counts.
     assert found["scopes"]["all"]["clips"] == 441
     assert any("3 lines left out" in note for note in found["notes"])
-    assert any("1 clip of the truth's 442 missing" in note for note in found["notes"])
+    assert any("1 of the 442 clips in the truth file are missing" in note for note in found["notes"])
 
 
 def test_clips_that_are_missing_are_told(truth, tmp_path):
     found = audit(spoilt(tmp_path, lambda lines: [lines[0], *lines[3:]]), truth=truth)
     assert found["scopes"]["all"]["clips"] == 440
-    assert "2 clips of the truth's 442 missing" in found["notes"][0]
+    assert "2 of the 442 clips in the truth file are missing" in found["notes"][0]
     assert "casme2/sub01/EP000, casme2/sub01/EP005" in found["notes"][0]
 
 
@@ -383,7 +397,7 @@ def test_names_may_differ_in_case_and_zeros(truth, tmp_path):
     found = audit(blocks(made, tmp_path / "other.txt"), truth=truth)
     assert found["scopes"]["all"]["clips"] == 442
     assert (
-        "442 clips under names that differ from the truth's in case or zeros alone (line 2: ep0 is EP000)"
+        "442 clips with names that differ from the truth file only in case or leading zeros (line 2: ep0 is EP000)"
         in found["notes"][0]
     )
 
@@ -392,13 +406,13 @@ def test_a_truth_with_a_header_with_words_and_with_empty_rows(log, tmp_path):
     text = "dataset,subject,clip,emotion\n,,,\n"
     text += "".join(f"{row[0]},{row[1]},{row[2]},{WORDS[int(row[3])].title()}\n,,,\n" for row in rows())
     truth = small(tmp_path, text, "words.csv")
-    with pytest.raises(DataError, match=r"is no class of the truth, which has negative, positive, surprise.*--classes"):
+    with faulty("E907", "the truth file, which has negative, positive, surprise", "--classes"):
         audit(log, truth=truth)
     found = audit(log, truth=truth, classes=WORDS)
     assert found["classes"] == list(WORDS)
     assert found["scopes"]["casme2"]["confusion"] == MATRICES["casme2"]
-    for wrong, says in ((("a", "a"), "names a class twice"), (("a", "b"), "the truth also has negative")):
-        with pytest.raises(UsageError, match=says):
+    for wrong, values in ((("a", "a"), ["a,a", "twice"]), (("a", "b"), ["a,b", "negative"])):
+        with refuses("E902", "--classes", *values, kind=UsageError):
             audit(log, truth=truth, classes=wrong)
 
 
@@ -408,7 +422,7 @@ def test_the_organisers_truth_of_2019_in_its_own_spelling(tmp_path):
     log = small(tmp_path, "smic s1\ns1_ne_01 0 0\ns1_po_01 1 0\nsamm 006\n006_1_2 0 0\n")
     found = audit(log, truth=truth)
     assert found["scopes"]["all"]["confusion"] == [[2, 0], [1, 0]]
-    assert "2 clips under names that differ" in found["notes"][0]
+    assert "2 clips with names that differ" in found["notes"][0]
     unnamed = small(tmp_path, "S1_NE_1,0,0\ns1_po_1,1,0\n006_1_2,0,0\n", "clips.csv")
     assert audit(unnamed, truth=truth)["scopes"]["smic"]["clips"] == 2
 
@@ -417,7 +431,7 @@ def test_clips_of_one_name_need_their_subjects(tmp_path):
     made = [("d", "1", "EP1", "0", "0"), ("d", "2", "EP1", "1", "1"), ("d", "2", "EP2", "1", "0")]
     truth = truth_of(made, tmp_path / "truth.csv")
     nameless = truth_of(made, tmp_path / "nameless.csv", (2, 3, 4))
-    with pytest.raises(DataError, match=r"line 1-2: 2 clips that the truth does not know, or knows more than once"):
+    with faulty("E904", "line 1-2: 2 clips"):
         audit(nameless, truth=truth)
     assert audit(truth_of(made, tmp_path / "full.csv", (0, 1, 2, 3, 4)), truth=truth)["scopes"]["all"]["clips"] == 3
 
@@ -427,31 +441,32 @@ def test_one_subject_and_one_class_get_a_sentence(tmp_path):
     assert one["note"] == "no intervals: all clips are of one subject, d/s1"
     assert one["metrics"]["uf1"]["low"] is None
     assert one["metrics"]["uf1"]["value"] == pytest.approx(2 / 3)
-    with pytest.raises(DataError, match="every clip is of the class 1, so no score says anything"):
+    with faulty("E909", "class 1"):
         audit(small(tmp_path, "d s1\na 1 0\nd s2\nb 1 1\n"))
     two = audit(small(tmp_path, "d s1\na 0 0\nb 1 0\ne s1\na 1 1\nb 1 0\n"))["scopes"]
     assert two["e"]["metrics"] == {}
-    assert "every clip is of the class 1" in two["e"]["note"]
+    assert "every clip is of class 1" in two["e"]["note"]
 
 
 @pytest.mark.parametrize(
-    ("text", "options", "says"),
+    ("text", "options", "code", "values"),
     [
-        ("clip,truth\na,1\n", {}, "no column for the prediction"),
-        ("a,b,c,d,e,f\n1,2,3,4,5,6\n", {}, "has 6 columns and no header"),
-        ("clip,truth,prediction\n", {}, "has a header and nothing below"),
-        ("clip,truth,prediction\na,1\n", {}, "too few cells in line 2"),
+        ("clip,truth\na,1\n", {}, "E901", ["no column for the prediction", "clip, truth"]),
+        ("a,b,c,d,e,f\n1,2,3,4,5,6\n", {}, "E901", ["6 columns", "--columns"]),
+        ("clip,truth,prediction\n", {}, "E901", ["header"]),
+        ("clip,truth,prediction\na,1\n", {}, "E901", ["too few cells in line 2", "write 3 cells"]),
         (
             "a,1,0\nb,0,0\n",
             {"columns": ["clip", "truth", "predicton"]},
-            "unknown column 'predicton'.*did you mean 'prediction'",
+            "E902",
+            ["'predicton'", "did you mean 'prediction'"],
         ),
-        ("a,1,0\nb,0,0\n", {"columns": ["clip", "truth"]}, "names 2 columns of .* which has 3"),
-        ("d s1\na 0 0\nb 1 1\n", {"subjects": "who"}, "no named columns"),
+        ("a,1,0\nb,0,0\n", {"columns": ["clip", "truth"]}, "E902", ["2 columns", "has 3"]),
+        ("d s1\na 0 0\nb 1 1\n", {"subjects": "who"}, "E902", ["--subjects who"]),
     ],
 )
-def test_a_log_that_cannot_be_read_is_told(tmp_path, text, options, says):
-    with pytest.raises(MicroexprError, match=says):
+def test_a_log_that_cannot_be_read_is_told(tmp_path, text, options, code, values):
+    with refuses(code, *values):
         audit(small(tmp_path, text), **options)
 
 
@@ -459,22 +474,22 @@ def test_a_label_that_is_only_predicted_is_a_fault_unless_it_is_named(tmp_path):
     text = "d s1\na 0 0\nb 1 {}\nd s2\nc 1 1\ne 0 1\n"
     for word in ("nan", "0.5", "2"):
         file = small(tmp_path, text.format(word))
-        with pytest.raises(DataError, match=rf"line 3: '{word}' is predicted and is nobody's truth -> .*--classes"):
+        with faulty("E907", f"line 3: '{word}' is predicted", "--classes"):
             audit(file)
     found = audit(file, classes=("0", "1", "2"))  # an honest log may predict a class that nobody shows
     assert found["classes"] == ["0", "1", "2"]
-    assert found["scopes"]["all"]["averaged"] == ["0", "1"]
+    assert found["scopes"]["all"]["averaged_classes"] == ["0", "1"]
     metrics = found["scopes"]["all"]["metrics"]
     assert metrics["macro_f1_all"]["value"] == pytest.approx(metrics["uf1"]["value"] * 2 / 3)
-    with pytest.raises(DataError, match=r"line 3: '2' is no class of --classes, which names a, b"):
+    with faulty("E907", "line 3: '2'", "--classes, which names a, b"):
         audit(file, classes=("a", "b"))
-    with pytest.raises(DataError, match="line 2: has no label"):
+    with faulty("E906", "line 2: has no label"):
         audit(small(tmp_path, "d s1\na nan 0\nb 1 1\nc 0 0\n"))
     many = "d s1\na 0 1\nb 1 0\n" + "".join(f"c{n} 0 x{n}\n" for n in range(20))
-    with pytest.raises(DataError, match="'x0', 'x1', 'x2', 'x3' and 16 more are predicted") as error:
+    with faulty("E907", "'x0', 'x1', 'x2', 'x3' and 16 more are predicted") as error:
         audit(small(tmp_path, many))
     assert len(error.value.faults) == 1
-    with pytest.raises(DataError, match="is JSON, not a log"):
+    with faulty("E901", "JSON"):
         audit(small(tmp_path, '{\n "dataset": "samm",\n "clips": 133\n}\n', "experiment.json"))
 
 
@@ -496,11 +511,11 @@ def test_a_subject_may_be_written_in_several_ways(tmp_path):
 
 def test_files_that_are_none(tmp_path):
     for file, says in ((tmp_path / "no.txt", "does not exist"), (tmp_path, "is a folder")):
-        with pytest.raises(DataError, match=says):
+        with faulty("E201", file, says):
             audit(file)
     binary = tmp_path / "log.bin"
     binary.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(DataError, match="not a text file"):
+    with faulty("E201", binary, "text file"):
         audit(binary)
 
 
@@ -518,7 +533,7 @@ def test_a_published_recall_that_is_precision(log, truth):
                 "macro_precision"
             ]
             assert verdict["by_chance"] < 0.5
-            assert "what recall becomes where truth and prediction are swapped" in verdict["sentence"]
+            assert "macro precision" in verdict["sentence"]
 
 
 def planted():
@@ -566,15 +581,17 @@ def test_each_false_claim_is_recognised_for_what_it_is():
 
 def test_quantities_agree_with_scikit_learn_on_random_cases():
     """2,000 cases; scikit-learn scores all of them in one call, the classes of each case under numbers of their own."""
-    rng, k = np.random.default_rng(0), 5
+    rng, num_classes = np.random.default_rng(0), 5
     cases = []
     for _ in range(2_000):
-        n, used = int(rng.integers(2, 40)), int(rng.integers(2, k + 1))
+        n, used = int(rng.integers(2, 40)), int(rng.integers(2, num_classes + 1))
         cases.append((rng.integers(used, size=n), rng.integers(used, size=n)))
-    true, guess = (np.concatenate([case[at] + k * n for n, case in enumerate(cases)]) for at in (0, 1))
-    scored = sk.precision_recall_fscore_support(true, guess, labels=np.arange(k * len(cases)), zero_division=0)
-    precision, recall, f1, clips = (values.reshape(-1, k) for values in scored)
-    predicted = np.bincount(guess, minlength=k * len(cases)).reshape(-1, k)
+    true, guess = (np.concatenate([case[at] + num_classes * n for n, case in enumerate(cases)]) for at in (0, 1))
+    scored = sk.precision_recall_fscore_support(
+        true, guess, labels=np.arange(num_classes * len(cases)), zero_division=0
+    )
+    precision, recall, f1, clips = (values.reshape(-1, num_classes) for values in scored)
+    predicted = np.bincount(guess, minlength=num_classes * len(cases)).reshape(-1, num_classes)
     there, share = clips > 0, clips / clips.sum(1, keepdims=True)
     marked = there | (predicted > 0)
     wanted = {
@@ -591,7 +608,7 @@ def test_quantities_agree_with_scikit_learn_on_random_cases():
     wanted |= either
     found = {name: np.full(len(cases), np.nan) for name in (*wanted, "mcc", "kappa")}
     for at, (one_true, one_guess) in enumerate(cases):
-        matrix = confusion.confusion_matrix(one_true, one_guess, k)
+        matrix = confusion.confusion_matrix(one_true, one_guess, num_classes)
         told = {name: value for name, (value, _) in named._pooled(matrix).items()}
         told |= {name: named._SCORES[name].of(matrix) for name in either}
         for name, values in found.items():
@@ -616,7 +633,7 @@ def test_printed_rounding_is_what_counts(log, truth):
     assert [v["holds"] for v in told.values()] == [True, True, True, False, True]
     # 0.76369 cut off, not rounded.
     assert told["wf1=0.763"]["cut_off"]
-    assert "cut off" in told["wf1=0.763"]["sentence"]
+    assert "truncated" in told["wf1=0.763"]["sentence"]
     assert "none of" in told["uf1=0.7352"]["sentence"] or told["uf1=0.7352"]["equals"]
     assert printed("0.500").rounded_from(0.5004)
     assert not printed("0.500").rounded_from(0.5006)
@@ -646,7 +663,7 @@ def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
     (false,) = audit(log, truth=truth, claims=f"accuracy={metrics['uf1']['value']:.6f}")["claims"]
     assert [item["name"] for item in false["equals"] if item["scope"] == "all"] == ["uf1"]
     for name in ("expected_calibration_error", "ece"):
-        with pytest.raises(UsageError, match=f"{name} needs the probabilities of every class, which the log does not"):
+        with refuses("E912", name, "probabilities", kind=UsageError):
             audit(log, claims=f"{name}=0.1")
     text = "clip,subject,y_true,y_pred,p_0,p_1\n"
     for n in range(20):
@@ -659,19 +676,19 @@ def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("claims", "says"),
+    ("claims", "code", "values"),
     [
-        ("uf1=-0.73", "uf1 cannot be -0.73"),
-        ("kappa=-1.2", "kappa cannot be -1.2"),
-        ("uf1", "name=value"),
-        ("uf1=high", "no number as papers print it"),
-        ("uff1=0.7", "unknown quantity 'uff1'.*did you mean 'uf1'"),
-        ("casme3.uf1=0.7", "unknown quantity"),
-        ("uf1=71.3", "write per cent as 71.3%"),
+        ("uf1=-0.73", "E911", ["uf1 cannot be -0.73"]),
+        ("kappa=-1.2", "E911", ["kappa cannot be -1.2"]),
+        ("uf1", "E911", ["name=value"]),
+        ("uf1=high", "E911", ["'high'"]),
+        ("uff1=0.7", "E912", ["'uff1'", "did you mean 'uf1'"]),
+        ("casme3.uf1=0.7", "E912", ["'casme3.uf1'"]),
+        ("uf1=71.3", "E911", ["71.3%"]),
     ],
 )
-def test_a_claim_that_is_none_is_told(log, claims, says):
-    with pytest.raises(UsageError, match=says):
+def test_a_claim_that_is_none_is_told(log, claims, code, values):
+    with refuses(code, *values, kind=UsageError):
         audit(log, claims=claims)
 
 
@@ -738,14 +755,14 @@ def test_the_papers_table_v_against_every_product_of_choices():
                 s + q - 2 * t <= clips - right for (t, q), s in zip(way, supports, strict=True)
             ):
                 fits.append(right)
-        assert found[name]["margins"] == len(fits)
+        assert found[name]["solutions"] == len(fits)
         assert found[name]["right"] == sorted(set(fits))
 
 
 def matrices(supports):
     """Every confusion matrix with these row sums."""
-    k = len(supports)
-    lines = [[line for line in itertools.product(range(s + 1), repeat=k) if sum(line) == s] for s in supports]
+    num_classes = len(supports)
+    lines = [[line for line in itertools.product(range(s + 1), repeat=num_classes) if sum(line) == s] for s in supports]
     return [np.array(way) for way in itertools.product(*lines)]
 
 
@@ -765,27 +782,27 @@ def test_margins_are_those_of_all_matrices_and_no_others(supports):
             ClassFigures(s, Range(f - 0.005 + 1e-9, f + 0.005 - 1e-9)) for s, f in zip(supports, shown, strict=True)
         ]
         printed_mean = Mean("f1", "present", Range(macro - 0.0005, macro + 0.0005))
-        found = margins(figures, sum(supports), [printed_mean])
+        found = solve(figures, sum(supports), [printed_mean])
         pairs = {(tuple(t), tuple(q)) for t, q in zip(found.tp.tolist(), found.predicted.tolist(), strict=True)}
         assert wanted <= pairs
         # What is found besides would be printed the same and can be a matrix too.
         for tp, predicted in pairs - wanted:
             assert any((tp, predicted) in other for other in groups.values())
-        joined = margins(figures, sum(supports), [printed_mean], limit=0)
-        coarse = margins(figures, sum(supports), [printed_mean], limit=0, work=0)
+        joined = solve(figures, sum(supports), [printed_mean], limit=0)
+        coarse = solve(figures, sum(supports), [printed_mean], limit=0, work=0)
         assert set(joined.right) <= set(coarse.right)
         assert joined.count is None
         assert set(found.right) <= set(joined.right)
 
 
 def drawn(supports, decimals, seed=0, right=0.6):
-    rng, k = np.random.default_rng(seed), len(supports)
-    shares = np.where(np.eye(k, dtype=bool), right, (1 - right) / (k - 1))
+    rng, num_classes = np.random.default_rng(seed), len(supports)
+    shares = np.where(np.eye(num_classes, dtype=bool), right, (1 - right) / (num_classes - 1))
     matrix = np.array([rng.multinomial(s, share) for s, share in zip(supports, shares, strict=True)])
     f1, half = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1)), 0.5 * 10.0**-decimals
     around = [Range(round(f, decimals) - half, round(f, decimals) + half) for f in [*f1.tolist(), float(f1.mean())]]
     figures = [ClassFigures(int(s), one) for s, one in zip(supports, around, strict=False)]
-    return int(np.trace(matrix)), margins(figures, int(sum(supports)), [Mean("f1", "present", around[-1])])
+    return int(np.trace(matrix)), solve(figures, int(sum(supports)), [Mean("f1", "present", around[-1])])
 
 
 @pytest.mark.parametrize("decimals", [2, 3, 4])
@@ -808,7 +825,7 @@ def test_joining_loses_no_number_of_right_clips():
         f1 = 2 * np.diag(matrix) / (matrix.sum(0) + matrix.sum(1))
         figures = [ClassFigures(s, Range(f - 0.005, f + 0.005)) for s, f in zip(supports, f1, strict=True)]
         macro = Mean("f1", "present", Range(f1.mean() - 0.005, f1.mean() + 0.005))
-        exact, joined = (margins(figures, 46, [macro], limit=limit) for limit in (10**6, 0))
+        exact, joined = (solve(figures, 46, [macro], limit=limit) for limit in (10**6, 0))
         assert set(exact.right) <= set(joined.right)
         assert len(joined.right) <= len(exact.right) + 2
 
@@ -819,7 +836,7 @@ def test_precision_recall_and_accuracy_narrow_it():
     (only,) = choices(ClassFigures(10, ANY, Range(0.5, 0.5), Range(0.5, 0.5)), 28).tolist()
     assert only == [5, 10]
     figures = [ClassFigures(s, Range(0, 1)) for s in (5, 5)]
-    assert margins(figures, 10, accuracy=Range(0.65, 0.75)).right == (7,)
+    assert solve(figures, 10, accuracy=Range(0.65, 0.75)).right == (7,)
 
 
 def published(tmp_path, text):
@@ -833,13 +850,16 @@ def published(tmp_path, text):
             "f1 = [0.999, 0.500]\nmacro_f1 = 0.750",
             r"no confusion matrix of 10 clips.*give a \(6 clips\) the F1 0.999: the nearest are 0.9231 and 1.0000",
         ),
-        ("f1 = [0.667, 0.500]\nmacro_f1 = 0.700", "classes' figures fit together, but not the macro score 0.700"),
+        (
+            "f1 = [0.667, 0.500]\nmacro_f1 = 0.700",
+            "figures per class are possible together, but not the macro score 0.700",
+        ),
         ("f1 = [0.286, 0.286]\nmacro_f1 = 0.286", "predicted clips cannot add up to 10"),
-        ("f1 = [0.666, 0.500]\nmacro_f1 = 0.583", "they fit if figures were cut off"),
-        ("f1 = [0.727, 0.444]", "can add up to 10, but their row and column sums leave no matrix"),
+        ("f1 = [0.666, 0.500]\nmacro_f1 = 0.583", "they are possible if figures were truncated"),
+        ("f1 = [0.727, 0.444]", "can add up to 10, but no confusion matrix has these row and column totals"),
         (
             "f1 = [0.667, 0.500]\naccuracy = 0.75",
-            r"fit together, but not the accuracy 0.75: they leave 6 of 10 clips right, 60.0%",
+            r"possible together, but not the accuracy 0.75: they allow 6 of 10 correct clips, 60.0%",
         ),
         ("f1 = [0.667, 0.500]\nmacro_f1 = 0.7\naccuracy = 0.75", "neither the macro score 0.7 nor the accuracy 0.75"),
     ],
@@ -847,7 +867,7 @@ def published(tmp_path, text):
 def test_a_table_that_no_matrix_gives_is_told_and_why(tmp_path, column, says):
     file = published(tmp_path, f'[[columns]]\nname = "m"\n{column}\n')
     (told,) = audit_table(file)["columns"]
-    assert (told["fits"], told["right"], told["margins"]) == (False, [], 0)
+    assert (told["fits"], told["right"], told["solutions"]) == (False, [], 0)
     assert re.search(says, told["sentence"]), told["sentence"]
     answer = microexpr("audit", "table", file)
     assert answer.code == 1
@@ -867,13 +887,15 @@ def test_accuracy_and_macro_score_that_exclude_each_other(tmp_path):
     alone = next(mean for mean in means[few] if min(abs(mean - other) for other in means[many]) > 0.001)
     text += f"accuracy = {many / 50:.3f}\nmacro_f1 = {alone:.4f}\n"
     (told,) = audit_table(small(tmp_path, text, "both.toml"))["columns"]
-    assert "exclude each other: the rest fits with either" in told["sentence"]
+    assert "exclude each other: the rest is possible with either" in told["sentence"]
 
 
 def test_a_fraction_in_a_table_of_per_cents_is_told_as_what_was_read(tmp_path):
     text = 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 0.586\n'
     (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "not the macro score 0.586 %: the nearest that they can give are 58.3333 % (a mean over" in told["sentence"]
+    assert (
+        "not the macro score 0.586 %: the nearest values that they allow are 58.3333 % (a mean over" in told["sentence"]
+    )
 
 
 # --- averages ---------------------------------------------------------------------------------------------------------
@@ -921,7 +943,7 @@ def test_no_report_of_scikit_learn_is_called_impossible(tmp_path, pairs, kept, d
     assert told["fits"], (text, told["sentence"])
     assert int((true == guess).sum()) in told["right"]
     wanted = "present" if supports.all() else "all" if every else "either"
-    assert wanted in [item["over"] for item in told["averages"]]
+    assert wanted in [item["averaged_classes"] for item in told["averages"]]
     assert not any(item["f1_of_means"] for item in told["averages"])
 
 
@@ -932,7 +954,10 @@ def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(t
     guess[[0, 13]] = 3  # nobody's class, predicted twice
     file = small(tmp_path, as_table(true, guess, 3), "report.toml")
     (told,) = audit_table(file)["columns"]
-    assert [item["over"] for item in told["averages"]] == ["either", "all"]  # every class listed is predicted
+    assert [item["averaged_classes"] for item in told["averages"]] == [
+        "either",
+        "all",
+    ]  # every class listed is predicted
     answer = microexpr("audit", "table", file)
     assert (answer.code, answer.err) == (0, "")
     printed_there = " ".join(answer.out.split())
@@ -941,7 +966,7 @@ def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(t
     (told,) = audit_table(declared)["columns"]
     assert told["fits"]
     assert (
-        "not as a mean over the classes with a true clip, which is the file's macro_over = 'present'"
+        "it is not a mean over the classes with a true clip, as declared by macro_over = 'present'"
         in (told["sentence"])
     )
 
@@ -953,7 +978,8 @@ def test_a_macro_f1_of_mean_precision_and_mean_recall_is_recognised(tmp_path):
     (told,) = audit_table(small(tmp_path, text, "means.toml"))["columns"]
     assert told["right"] == [int((true == guess).sum())]
     assert (
-        "no mean of the classes' F1 is the macro score; the macro score is the F1 of mean precision" in told["sentence"]
+        "no mean of the classes' F1 gives the macro score; the macro score is the F1 of mean precision"
+        in told["sentence"]
     )
 
 
@@ -965,10 +991,13 @@ def test_what_uf1_and_uar_alone_allow(tmp_path):
     (told,) = audit_table(small(tmp_path, text, "uf1.toml"))["columns"]
     assert 125 in told["right"]
     assert told["right"][-1] - told["right"][0] < 40
-    assert "no figure of a class is printed" in told["sentence"]
+    assert "no figure is printed for any class" in told["sentence"]
     # What Liong et al. (2019) print as UAR: of 85, 32 and 16 right alone, with which no matrix has their UF1.
     (told,) = audit_table(small(tmp_path, text.replace("0.8190", "0.8686"), "uar.toml"))["columns"]
-    assert "the macro score 0.8382 and the UAR 0.8686 exclude each other: the rest fits with either" in told["sentence"]
+    assert (
+        "the macro score 0.8382 and the UAR 0.8686 exclude each other: the rest is possible with either"
+        in told["sentence"]
+    )
 
 
 def test_a_recall_that_cannot_be_is_named_with_the_nearest_that_can(tmp_path):
@@ -984,7 +1013,7 @@ def test_the_nearest_scores_that_can_be_are_given(tmp_path):
     """One step beside Table V's macro-F1: between the ends of the rounded figures, and still impossible."""
     text = TABLE_V.read_text("utf-8").split("[[claims]]")[0].replace("0.4235", "0.4234")
     (told, *_) = audit_table(small(tmp_path, text, "near.toml"))["columns"]
-    assert "not the macro score 0.4234: the nearest that they can give are 0.42352 (a mean over" in told["sentence"]
+    assert "not the macro score 0.4234: the nearest values that they allow are 0.42352 (a mean over" in told["sentence"]
     # Predicted clips are free here, in more ways than can be listed; the recalls have one mean all the same.
     loose = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [60, 40, 20, 15, 10, 10]\n[[columns]]\nname = "m"\n'
     loose += "recall = [0.800, 0.700, 0.600, 0.400, 0.300, 0.500]\nuar = 0.570\n"
@@ -992,7 +1021,7 @@ def test_the_nearest_scores_that_can_be_are_given(tmp_path):
     assert "not the UAR 0.570: the nearest averages of such figures are 0.5500 (a mean over" in told["sentence"]
     text = '[[columns]]\nname = "m"\nuar = 0.8\naccuracy = 0.75\n'
     (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "not the accuracy 0.75: they leave" in told["sentence"]
+    assert "not the accuracy 0.75: they allow" in told["sentence"]
     assert "of which the nearest are 0.700 and 0.800" in told["sentence"]
 
 
@@ -1009,11 +1038,11 @@ def test_what_is_coarse_still_gives_a_range_soon(tmp_path):
     start = time.process_time()
     (told,) = audit_table(small(tmp_path, text, "coarse.toml"))["columns"]
     assert time.process_time() - start < 5
-    assert told["margins"] is None
+    assert told["solutions"] is None
     assert 1 < told["right"][0] < told["right"][-1] < 2_700
     assert "the range may be too wide" in told["sentence"]
     high = audit_table(small(tmp_path, text + "macro_f1 = 0.70\n", "high.toml"))["columns"][0]
-    assert "no mean of the classes' F1 is the macro score; the macro score can be the F1 of mean" in high["sentence"]
+    assert "no mean of the classes' F1 gives the macro score; the macro score can be the F1 of mean" in high["sentence"]
     wrong = audit_table(small(tmp_path, text + "macro_f1 = 0.20\n", "wrong.toml"))["columns"][0]
     assert "not the macro score 0.20: as printed they average between 0.4667 and 0.5667" in wrong["sentence"]
 
@@ -1034,25 +1063,35 @@ def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
         ("[[columns]]\nname = 'm'\nf1 = [0.5]\n", "f1 has 1 figures for 2 classes"),
         (
             "[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\nmacro = 0.5\n",
-            "unknown key 'columns.0.macro'.*did you mean 'macro_f1'",
+            "unknown key 'columns.0.macro' (did you mean 'macro_f1'",
         ),
         ("[[columns]]\nname = 'm'\nf1 = [50.0, 0.5]\n", "percent = true"),
-        ("[[columns]]\nname = 'm'\nf1 = ['x', 0.5]\n", "no number as papers print it"),
+        ("[[columns]]\nname = 'm'\nf1 = ['x', 0.5]\n", "m: f1: 'x'"),
         ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'k'\n", "no column 'k'"),
-        ("[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n", "stands there twice"),
+        (
+            "[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n",
+            "columns: 'm' occurs twice",
+        ),
         (
             "[[columns]]\nname = 'm'\nf1 = [0.5, 0.5]\n[[claims]]\nfirst = 'm'\nsecond = 'm'\nrelative = 'x'\n",
-            r"table.toml is no table:\n.*claims.0: relative: 'x' is no number",
+            "claims.0: relative: 'x'",
         ),
-        ("columns = [\n", "not valid TOML"),
-        ("supports = [1]\n", "not valid TOML"),
         ("title = 'none'\n", "columns: Field required"),
-        ("[[columns]]\nname = 'm'\nuar = 0.5\nmacro_recall = 0.5\n", "macro_recall: is the same as uar; give one"),
-        ("[[columns]]\nname = 'm'\nf1 = ['-', '-']\n", "m: has no figure; give one or more of f1, precision, recall, "),
+        ("[[columns]]\nname = 'm'\nuar = 0.5\nmacro_recall = 0.5\n", "macro_recall: is the same as uar"),
+        (
+            "[[columns]]\nname = 'm'\nf1 = ['-', '-']\n",
+            "m: has no figure; give at least one of f1, precision, recall, ",
+        ),
     ],
 )
 def test_a_file_that_is_no_table_is_told(tmp_path, text, says):
-    with pytest.raises(ConfigError, match=says):
+    with refuses("E920", "table.toml", says, kind=ConfigError):
+        audit_table(published(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", ["columns = [\n", "supports = [1]\n"])
+def test_a_file_that_is_not_toml_is_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"table\.toml is not valid TOML"):
         audit_table(published(tmp_path, text))
 
 
@@ -1064,13 +1103,13 @@ def test_examples_in_the_text_are_true(module):
 
 def test_a_class_that_stands_there_twice_is_refused(tmp_path):
     file = small(tmp_path, 'classes = ["a", "a"]\nsupports = [6, 4]\n[[columns]]\nname = "m"\nf1 = [0.5, 0.5]\n')
-    with pytest.raises(ConfigError, match="classes: 'a' stands there twice"):
+    with refuses("E920", "classes: 'a'", "twice", kind=ConfigError):
         audit_table(file)
 
 
 def test_more_clips_than_can_be_counted_are_told(tmp_path):
     file = small(tmp_path, 'classes = ["a", "b"]\nsupports = [9000, 1]\n[[columns]]\nname = "m"\nf1 = [0.5, 0.5]\n')
-    with pytest.raises(ConfigError, match="9001 clips are too many"):
+    with refuses("E920", "9001 clips", 3000, kind=ConfigError):
         audit_table(file)
 
 
@@ -1081,7 +1120,7 @@ def test_numbers_are_spanned():
         "4 or 6",
         "1 to 11 (with gaps)",
     )
-    with pytest.raises(ConfigError, match="there is no file"):
+    with pytest.raises(ConfigError, match=r"no\.toml"):
         audit_table("no.toml")
 
 
@@ -1090,8 +1129,8 @@ def test_the_command_prints_scores_and_verdicts(log, truth):
     words = ("audit", "log", log, "--truth", truth, "--resamples", 200, "--classes", ",".join(WORDS))
     answer = microexpr(*words, "--claims", "uf1=0.7353,uar=0.7605")
     assert (answer.code, answer.err) == (1, "")
-    assert "all: 442 clips, 15 subjects, 340 right" in answer.out
-    assert f"against {truth}, order checked" in answer.out
+    assert "all: 442 clips, 15 subjects, 340 correct" in answer.out
+    assert f"against {truth}, column order checked" in answer.out
     lines = answer.out.splitlines()
     assert sum(line.startswith("macro_f1, macro_f1_all, uf1 ") for line in lines) == 4  # one row a scope
     assert not any(line.startswith(("uf1 ", "macro_f1 ")) for line in lines)
@@ -1111,7 +1150,7 @@ def test_the_command_speaks_of_intervals_only_where_there_are_some(tmp_path):
     answer = microexpr("audit", "log", small(tmp_path, "d s1\na 0 0\nb 1 0\nc 1 1\n"))
     assert answer.code == 0
     assert "d/s1" in answer.out
-    assert "3 clips, 1 subject, 2 right" in answer.out
+    assert "3 clips, 1 subject, 2 correct" in answer.out
     assert "resamples" not in answer.out
     assert "order checked" not in answer.out
 
@@ -1119,9 +1158,9 @@ def test_the_command_speaks_of_intervals_only_where_there_are_some(tmp_path):
 def test_the_command_prints_the_papers_table():
     answer = microexpr("audit", "table", TABLE_V)
     assert (answer.code, answer.err) == (0, "")
-    assert "PoolFormer-m36 M1: 13 to 15 of 28 clips are right" in answer.out
-    assert "PoolFormer-m36 M2: 12 to 13 of 28 clips are right" in answer.out
+    assert "PoolFormer-m36 M1: 13 to 15 of 28 clips are correct" in answer.out
+    assert "PoolFormer-m36 M2: 12 to 13 of 28 clips are correct" in answer.out
     assert "ViT-p32 M1: 14 to 15 of 28" in answer.out
     assert "ViT-p32 M2: 15 of 28" in answer.out
-    assert "in clips it is 0 to 3 of 28" in " ".join(answer.out.split())
+    assert "a difference of 0 to 3 of 28 correct clips" in " ".join(answer.out.split())
     assert json.loads(microexpr("audit", "table", TABLE_V, "--json").out) == audit_table(TABLE_V)

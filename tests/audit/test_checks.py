@@ -20,6 +20,7 @@ from microexpr.core.errors import ConfigError, StoreError
 from microexpr.core.labels import LabelSet
 from microexpr.runs.experiment import Result
 from microexpr.runs.store import FoldResult
+from refusal import refuses
 from shell import microexpr
 
 FAST = {"model": "pca_svm", "sampling": "image"}
@@ -47,7 +48,7 @@ def test_an_honest_result_has_no_warning(clean):
 def test_frames_chosen_by_the_apex_are_a_note(clean):
     (note,) = check_results(clean)
     assert (note.code, note.level) == ("ME010", "note")
-    assert "unlabelled video" in note.fix
+    assert "annotated clips" in note.fix
 
 
 def test_shared_subjects_are_told(database, tmp_path):
@@ -168,7 +169,7 @@ def test_a_study_of_several_cells(database, tmp_path):
     run_study(study, database, tmp_path, workers=1)
     found = {finding.code: finding for finding in check_results(tmp_path)}
     assert {"ME003", "ME008"} <= set(found)
-    assert "colour, size never vary apart" in found["ME008"].evidence
+    assert "colour, size never vary separately" in found["ME008"].evidence
     summary = json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": []}))
     assert "ME006" not in codes(tmp_path), "the factors were tested"
@@ -179,7 +180,7 @@ def test_a_study_of_several_cells(database, tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps(summary | {"paired": raw}))
     assert "ME007" in codes(tmp_path)
     (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(StoreError, match="is damaged"):
+    with refuses("E601", "summary.json", kind=StoreError):
         check_results(tmp_path)
 
 
@@ -197,14 +198,14 @@ def test_results_on_different_copies_are_told(clean, tmp_path):
 def test_a_damaged_experiment_is_an_error(clean, tmp_path):
     out = Path(shutil.copytree(clean, tmp_path / "out"))
     (file,) = out.rglob("experiment.json")
-    file.write_text("{}")
+    file.write_text(json.dumps({"format": json.loads(file.read_text())["format"]}))
     answer = microexpr("check", out)
     assert (answer.code, answer.out) == (1, "")
-    assert f"{file} is damaged" in answer.err
+    assert f"E601: {file} is damaged" in answer.err
 
 
 def test_a_folder_without_results_is_an_error(tmp_path):
-    with pytest.raises(StoreError, match="holds no results"):
+    with refuses("E601", tmp_path, kind=StoreError):
         check_results(tmp_path)
     assert microexpr("check", tmp_path / "nowhere").code == 1
 
@@ -219,12 +220,12 @@ def weak(database, tmp_path_factory):
 
 def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
     found = compare_results(clean, weak, n=500, permutations=999)
-    assert found.told
+    assert found.significant
     assert found.difference == pytest.approx(found.score_a - found.score_b)
     assert (found.n_clips, found.n_subjects) == (36, 6)
     answer = microexpr("compare", clean, weak)
     assert answer.code == 0
-    assert "a difference can be told" in answer.out
+    assert "the difference is significant" in answer.out
     told = json.loads(microexpr("compare", clean, weak, "--json").out)
     assert told["difference"] == pytest.approx(found.difference)
 
@@ -232,22 +233,22 @@ def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
 def test_a_result_does_not_differ_from_its_copy(clean, tmp_path):
     copy = shutil.copytree(clean, tmp_path / "copy")
     found = compare_results(clean, copy, n=200, permutations=199)
-    assert (found.difference, found.told) == (0, False)
-    assert "no difference can be told" in microexpr("compare", clean, copy).out
+    assert (found.difference, found.significant) == (0, False)
+    assert "the difference is not significant" in microexpr("compare", clean, copy).out
 
 
 def test_what_cannot_be_compared_is_an_error(clean, weak, database, tmp_path):
     both = Path(shutil.copytree(clean, tmp_path / "both"))
     for folder in (weak / "results").iterdir():
         shutil.copytree(folder, both / "results" / folder.name)
-    with pytest.raises(StoreError, match="holds 2 experiments; name one of them"):
+    with refuses("E820", both, "2 experiments", kind=StoreError):
         compare_results(both, weak)
     (key,) = (weak / "results").iterdir()
     assert compare_results(both / "results" / key.name, weak, n=100, permutations=99).difference == 0
     fewer = tmp_path / "fewer"
     labels = {"happiness": "a", "surprise": "b"}
     run_experiment(recipe().with_values({"labels": labels, "training.epochs": 1}), database, fewer, workers=1)
-    with pytest.raises(ConfigError, match="label sets"):
+    with refuses("E814", "a, b", kind=ConfigError):
         compare_results(clean, fewer)
 
 
@@ -266,7 +267,7 @@ def test_a_run_that_was_killed_is_not_clean(clean, tmp_path):
     assert found.level == "warning"
     assert "5 of 6 folds" in found.evidence
     assert microexpr("check", out).code == 1
-    with pytest.raises(StoreError, match="5 of 6 folds are there"):
+    with refuses("E821", out, "5 of 6 folds", kind=StoreError):
         compare_results(out, torn(clean, tmp_path / "other"))
 
 
@@ -320,7 +321,8 @@ def test_classes_that_do_not_fit_the_predictions_are_damage(clean, tmp_path):
     file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": ["a"]}))
     answer = microexpr("check", out)
     assert answer.code == 1
-    assert "one is damaged" in answer.err
+    assert "E601" in answer.err
+    assert "experiment.json" in answer.err
     assert "Traceback" not in answer.err
 
 
@@ -336,9 +338,9 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     assert answer.code == 0
     shown = " ".join(answer.out.split())
     assert "Trained under different protocols" in shown
-    assert "Subjects stand in training and test." in shown
+    assert "The same subjects are in training and test." in shown
     (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
-    assert isinstance(told["told"], bool)
+    assert isinstance(told["significant"], bool)
     assert any("different protocols" in caveat["text"] for caveat in told["caveats"])
 
 

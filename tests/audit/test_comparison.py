@@ -28,9 +28,10 @@ from microexpr.evaluation.statistics.multiplicity import holm
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
-from microexpr.report.compared import summarise_comparison
+from microexpr.report.summary_comparison import summarise_comparison
 from microexpr.runs.store import FoldResult, Results
 from pages import Page
+from refusal import refuses
 from shell import microexpr
 
 CLASSES = ("negative", "positive", "surprise")
@@ -132,19 +133,25 @@ def test_results_are_compared_as_the_statistics_compare_them(places, compared):
 
 
 def test_the_summary_holds_what_the_statistics_give(compared, summary):
-    over = present(TRUTH, 3)
+    averaged_classes = present(TRUTH, 3)
     for row, name in zip(summary["results"], "abc", strict=True):
         seed = 1 if name == "c" else 0
         metric = metrics.build("macro_f1", {})
-        drawn = {"k": 3, "over": over, "rng": rng_for(seed, "bootstrap"), "n": 400, "subjects": SUBJECT}
+        drawn = {
+            "num_classes": 3,
+            "averaged_classes": averaged_classes,
+            "rng": rng_for(seed, "bootstrap"),
+            "n": 400,
+            "subjects": SUBJECT,
+        }
         found = bootstrap(metric, TRUTH, GUESSES[name], **drawn, method="expanded")
         assert (row["scores"]["macro_f1"], row["intervals"]["macro_f1"]) == (found.point, [found.low, found.high])
     for row, one in zip(summary["comparisons"], compared.comparisons, strict=True):
         assert row["percentiles"] == list(one.percentiles)
-        assert row["told"] == one.told
+        assert row["told"] == one.significant
     for found, name in zip(summary["influence"], "bc", strict=True):
         given = (metrics.build("macro_f1", {}), TRUTH, GUESSES["a"], SUBJECT)
-        direct = influence(*given, k=3, over=over, against=GUESSES[name])
+        direct = influence(*given, num_classes=3, averaged_classes=averaged_classes, against=GUESSES[name])
         assert [(one["subject"], one["score"]) for one in found["subjects"]] == [(x.subject, x.score) for x in direct]
     right = np.stack([GUESSES[name] == TRUTH for name in "abc"])
     assert {row["clip"] for row in summary["changed"]} == set(CLIPS[(right != right[0]).any(axis=0)])
@@ -239,10 +246,10 @@ def test_the_page_says_what_is_compared_and_what_came_out(summary, written):
     for words in (
         "3 experiments were tested on the same 60 clips of 12 subjects (manifest)",
         "A − B (pca_svm, epochs 12)",
-        ": these two trained models differ.",
+        ": these two trained models differ significantly.",
         "these two trained networks do not differ significantly, which is no proof that there is none",
         "Hold-out with one seed: every test clip is predicted by the same trained networks",
-        "p-values are corrected for all of these (Holm)",
+        "p-values are corrected for all of these comparisons",
         "without any one subject the difference lies between",
         "Clips that change against A",
         "not evidence of a lie",
@@ -288,14 +295,15 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
     page = Page((tmp_path / "out" / "comparison.html").read_text("utf-8"))
     for words in (
         "B: synthetic faces",
-        "B was trained on labels that were shuffled on purpose",
+        "B was trained on shuffled labels",
         "Trained under different protocols",
-        "Resampled and swapped by clip",
-        "rest on different copies of the data",
+        "Resampling and swapping are by clip",
+        "are for different copies of the data",
         "Clips that one has right and the other wrong",
         f"A alone has {found.comparisons[0].only_a} clips right and B alone {found.comparisons[0].only_b}",
     ):
         assert words in page.text, words
+    assert re.search(rf"\b{found.comparisons[0].only_a} clips? (is|are) correct in A only", page.text)
     kept = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert kept["comparisons"][0]["difference"] == found.comparisons[0].difference
     assert kept["unit"] == "clip"
@@ -304,9 +312,9 @@ def test_two_results_with_all_that_must_be_read_first(places, tmp_path):
 def test_a_copy_does_not_differ(places, tmp_path):
     copy = Path(shutil.copytree(places[0], tmp_path / "copy"))
     found = compare_all([places[0], copy], out=tmp_path / "out", **QUICK)
-    assert (found.comparisons[0].difference, found.comparisons[0].told) == (0, False)
+    assert (found.comparisons[0].difference, found.comparisons[0].significant) == (0, False)
     text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
-    assert "A and B are one experiment" in text
+    assert "A and B are the same experiment" in text
     assert "The experiments do not differ in any setting" in text
     assert "same class for every clip" in text
     assert not (tmp_path / "out" / "tables" / "comparison_clips.csv").exists()
@@ -327,7 +335,7 @@ def test_the_command_compares_several_with_the_first(places, tmp_path):
     answer = microexpr("compare", *places, "--out", tmp_path)
     assert (answer.code, answer.err) == (0, "")
     assert "A: m1(size=32) x af x small_cnn under loso" in answer.out
-    assert "these two trained models differ: A - B\n" in answer.out, "one fold, and B is no network"
+    assert "these two trained models differ significantly: A - B\n" in answer.out, "one fold, and B is no network"
     assert answer.out.splitlines()[-1] == f"page: {tmp_path / 'comparison.html'}"
     told = json.loads(microexpr("compare", *places, "--json", "--metric", "uar").out)
     assert [one["family"] for one in told] == [2, 2]
@@ -346,12 +354,16 @@ def test_of_a_hold_out_two_trained_networks_are_spoken_of_and_never_methods(tmp_
         text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
         both = (shown, text)
         if folds == 1:
-            words = "these two trained networks differ" if told else "these two trained networks do not differ"
+            words = (
+                "these two trained networks differ significantly"
+                if told
+                else "these two trained networks do not differ"
+            )
             assert all(words in each for each in both)
             assert all("says nothing about the methods that trained them" in each for each in both)
-            assert not any("difference can be told" in each for each in both)
+            assert not any("the difference is" in each for each in both)
         else:
-            words = "a difference can be told" if told else "no difference can be told"
+            words = "the difference is significant" if told else "the difference is not significant"
             assert all(words in each for each in both)
             assert not any("these two trained networks" in each for each in both)
     assert ("these two trained networks differ" in str(compare_results(a, b, **QUICK))) == (folds == 1)
@@ -377,24 +389,25 @@ def test_what_cannot_be_compared_is_a_sentence(places, tmp_path):
     same = [store(tmp_path / f"same{seed}", guess(0.5, seed), truth=one_class, seed=seed) for seed in (4, 5)]
     (tmp_path / "empty").mkdir()
     (key,) = (a / "results").iterdir()
-    for results, kind, words in (
-        ([a, fewer], ConfigError, "not tested on the same clips: 4 only in m1"),
-        ([a, other], ConfigError, "different label sets cannot be compared"),
-        (alone, ConfigError, "all clips are of one subject"),
-        (same, ConfigError, "all clips are of one class"),
-        ([a, tmp_path / "empty"], StoreError, "empty holds no results"),
-        ([a, tmp_path / "nowhere"], StoreError, "nowhere holds no results"),
-        ([a, places[1], a], UsageError, "is named twice"),
-        ([a, key], UsageError, "is named twice"),
-        ([a], UsageError, "name two to 26 results to compare, not 1"),
+    for results, kind, code, words in (
+        ([a, fewer], ConfigError, "E815", "4 only in m1"),
+        ([a, other], ConfigError, "E814", "labels"),
+        (alone, ConfigError, "E803", "own/s00"),
+        (same, ConfigError, "E804", "number 0"),
+        ([a, tmp_path / "empty"], StoreError, "E601", "empty holds no results"),
+        ([a, tmp_path / "nowhere"], StoreError, "E601", "nowhere holds no results"),
+        ([a, places[1], a], UsageError, "E819", "twice"),
+        ([a, key], UsageError, "E819", "twice"),
+        ([a], UsageError, "E819", "2 to 26 results to compare, not 1"),
     ):
-        with pytest.raises(kind, match=words):
+        with refuses(code, words, kind=kind):
             compare_all(results, out=tmp_path / "out", **QUICK)
         answer = microexpr("compare", *results, "--out", tmp_path / "out")
         assert (answer.code, answer.out) == (kind.exit_code, "")
-        assert re.search(words, answer.err)
+        assert code in answer.err
+        assert words in answer.err
         assert "Traceback" not in answer.err
-    with pytest.raises(ConfigError, match="does not follow from confusion matrices"):
+    with refuses("E818", "expected_calibration_error", kind=ConfigError):
         compare_all(places, metric="expected_calibration_error")
     assert not (tmp_path / "out").exists()
 
@@ -408,4 +421,4 @@ def test_of_several_repeats_the_first_is_compared_and_said(places, tmp_path):
     found = compare_all([places[0], out], **QUICK)
     assert found.comparisons[0].n_clips == N
     texts = [caveat["text"] for caveat in summarise_comparison(found)["caveats"]]
-    assert any("B divided the clips into folds 2 times. The first division is compared" in text for text in texts)
+    assert any("B has 2 repeats" in text for text in texts)

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from conftest import recipe, write_database
 from microexpr import __version__, run_experiment
 from microexpr.config.experiment import Experiment
 from microexpr.config.study import load
+from microexpr.core.error_codes import CODES
 from microexpr.learning import training
 from shell import Answer, microexpr
 
@@ -223,16 +225,16 @@ def test_make_synthetic(tmp_path, monkeypatch):
 # --- weights ----------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """A cache with one good file, and a hub that nobody answers."""
+    """A cache with one good file, and a hub that does not answer."""
     folder = tmp_path / "weights"
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(folder))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     folder.mkdir()
-    from microexpr.core import pretrained as weights
+    from microexpr.core import pretrained
 
     path = folder / f"{TAG}.safetensors"
     save_file({"stem.conv.bias": torch.ones(3)}, path)
-    entry = {"hub": f"timm/{TAG}", "size": path.stat().st_size, "sha256": weights.sha256(path), "source": "a test"}
+    entry = {"hub": f"timm/{TAG}", "size": path.stat().st_size, "sha256": pretrained.sha256(path), "source": "a test"}
     (folder / "weights.json").write_text(json.dumps({TAG: entry}))
     return folder
 
@@ -243,44 +245,47 @@ def test_weights_travel_in_a_bundle(cache, tmp_path, monkeypatch):
     assert microexpr("weights", "bundle", bundle, "poolformer_m36") == Answer(0, f"bundle: {bundle}\n", "")
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "elsewhere"))
     assert microexpr("weights", "verify") == Answer(0, f"no weights in {tmp_path / 'elsewhere'}\n", "")
-    assert microexpr("weights", "unbundle", bundle) == Answer(0, f"at hand: {TAG}\n", "")
+    assert microexpr("weights", "unbundle", bundle) == Answer(0, f"available: {TAG}\n", "")
     assert microexpr("weights", "verify").code == 0
-    assert microexpr("weights", "fetch", TAG, "--quiet").out == f"at hand: {tmp_path / 'elsewhere' / TAG}.safetensors\n"
+    weights = tmp_path / "elsewhere" / f"{TAG}.safetensors"
+    assert microexpr("weights", "fetch", TAG, "--quiet").out == f"available: {weights}\n"
 
 
-def test_damaged_weights_are_told_with_exit_1(cache):
+def test_damaged_weights_are_reported_with_exit_1(cache):
     (cache / f"{TAG}.safetensors").write_bytes(b"short")
     answer = microexpr("weights", "verify")
     assert (answer.code, answer.err) == (1, "")
-    assert answer.out.startswith("5 bytes where")
+    assert answer.out.startswith("5 bytes instead of")
     (cache / "weights.json").write_text("{")
     answer = microexpr("weights", "verify")
     assert answer.code == 1
-    assert "fetch again" in answer.err
+    assert "weights.json" in answer.err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "named"),
     [
-        (["fetch", "vit_b32"], ["could not be fetched from http://127.0.0.1:9", "bring a bundle"]),
-        (["fetch", "vit_b23"], ["unknown model 'vit_b23'", "vit_b32"]),
-        (["fetch", "vit_nano"], ["no published weights of vit_nano"]),
-        (["fetch", "../x.y"], ["is not a name of weights"]),
-        (["bundle", "x.tar", "vit_b32"], ["No weights of vit_base_patch32", "weights fetch"]),
-        (["bundle", "x.tar", "pca_svm"], ["no published weights of pca_svm"]),
-        (["bundle", "in/the/way/x.tar", TAG], ["x.tar", "cannot be written"]),
-        (["unbundle", "none.tar"], ["none.tar cannot be read as a bundle", "No such file"]),
-        (["unbundle", "in"], ["in cannot be read as a bundle"]),
+        (["fetch", "vit_b32"], ["http://127.0.0.1:9", "bundle"]),
+        (["fetch", "vit_b23"], ["'vit_b23'", "vit_b32"]),
+        (["fetch", "vit_nano"], ["vit_nano"]),
+        (["fetch", "../x.y"], ["../x.y"]),
+        (["bundle", "x.tar", "vit_b32"], ["vit_base_patch32", "weights fetch"]),
+        (["bundle", "x.tar", "pca_svm"], ["pca_svm"]),
+        (["bundle", "in/the/way/x.tar", TAG], ["x.tar"]),
+        (["unbundle", "none.tar"], ["none.tar", "No such file"]),
+        (["unbundle", "in"], ["in "]),
     ],
 )
-def test_weights_that_cannot_be_had_are_one_sentence(cache, tmp_path, monkeypatch, words, told):
+def test_unavailable_weights_give_one_message(cache, tmp_path, monkeypatch, words, named):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").write_text("no bundle, and no folder")
     answer = microexpr("weights", *words)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("microexpr: ")
+    code = re.match(r"microexpr: (E\d+): ", answer.err)
+    assert code is not None
+    assert code[1] in CODES
     assert answer.err.count("\n") == 1
-    assert all(word in answer.err for word in told), answer.err
+    assert all(word in answer.err for word in named), answer.err
     assert not list(tmp_path.glob("*.tar"))
 
 
@@ -289,7 +294,8 @@ def test_an_error_is_a_sentence_and_with_debug_a_traceback(small, tmp_path):
     words = ["run", tmp_path / "none.toml", "--data", small, "--out", tmp_path / "out"]
     answer = microexpr(*words)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("microexpr: there is no file")
+    assert re.match(r"microexpr: E\d+: ", answer.err)
+    assert str(words[1]) in answer.err
     from microexpr.core.errors import ConfigError
 
     with pytest.raises(ConfigError):
@@ -297,7 +303,8 @@ def test_an_error_is_a_sentence_and_with_debug_a_traceback(small, tmp_path):
     done = subprocess.run([*COMMAND, "--debug", *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "ConfigError: there is no file" in done.stderr
+    assert "ConfigError: " in done.stderr
+    assert str(words[1]) in done.stderr
 
 
 def interrupted(words: list[object], folder: Path, pattern: str) -> str:
@@ -331,7 +338,7 @@ def interrupted(words: list[object], folder: Path, pattern: str) -> str:
 def read(screen: int) -> bytes:
     try:
         return os.read(screen, 1 << 16)
-    except OSError:  # how Linux tells that the other end is closed
+    except OSError:  # how Linux reports that the other end is closed
         return b""
 
 
@@ -340,7 +347,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     file.write_text(recipe().with_values({"training.epochs": 20}).to_toml(), "utf-8")
     words = ["run", file, "--data", data, "--out", tmp_path / "out"]
     screen = interrupted(words, tmp_path / "out", "fold-*.views.parquet")
-    assert screen.endswith("microexpr: interrupted; the same command goes on where it stopped.\r\n")
+    assert screen.endswith("microexpr: interrupted; the same command continues where it stopped.\r\n")
     assert "Traceback" not in screen
     # The bars were nested, and the cursor that they hid is back.
     assert all(text in screen for text in ("experiments", "  folds", "    cross_entropy"))
@@ -383,7 +390,7 @@ def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkey
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Run, "_train_epoch", interrupt)
+    monkeypatch.setattr(training.TrainingRun, "_train_epoch", interrupt)
     bars = Counted()
     try:
         run_experiment(recipe(), small, tmp_path / "out", progress=bars)
@@ -398,7 +405,7 @@ def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkey
 def test_interrupted_drawing_leaves_no_database_that_looks_whole(tmp_path):
     words = ["data", "make", "synthetic", "--subjects", 2, "--clips", 4, "--out"]
     screen = interrupted([*words, tmp_path / "made"], tmp_path / "made", "*.jpg")
-    assert "interrupted; the same command goes on" in screen
+    assert "interrupted; the same command continues" in screen
     assert "Traceback" not in screen
     assert screen.rindex(SHOWN) > screen.rindex(HIDDEN)
     assert not (tmp_path / "made/CASME2-coding-20140508.xlsx").exists()

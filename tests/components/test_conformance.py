@@ -8,6 +8,7 @@ revision being raised fails, because stored results would be taken for those of 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
 import inspect
@@ -27,8 +28,10 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+import microexpr.components
 from conftest import TESTS
-from microexpr.core import interfaces as contracts
+from example_databases import write_example
+from microexpr.core import interfaces
 from microexpr.core.clip import ActionUnit, Clip
 from microexpr.core.errors import ConfigError, DataError, NoFaceError, WeightsError
 from microexpr.core.interfaces import REGISTRIES, Batch, Dataset, Frames, Output, ViewSpec
@@ -39,20 +42,18 @@ REVISIONS = TESTS / "revisions.json"
 EVERYTHING = [(folder, name) for folder, registry in REGISTRIES.items() for name in registry.names()]
 PROTOCOLS: Mapping[str, type] = {
     "datasets": Dataset,
-    "detection": contracts.Detector,
-    "preprocessing": contracts.Preprocessor,
-    "sampling": contracts.Sampler,
-    "representation": contracts.Representation,
-    "augmentation": contracts.Augmentation,
-    "targets": contracts.Target,
-    "models": contracts.ModelFn,
-    "losses": contracts.LossFn,
-    "voting": contracts.Vote,
-    "protocols": contracts.EvalProtocol,
-    "metrics": contracts.Metric,
-    "explanation": contracts.Explainer,
-    "spotting": contracts.Spotter,
-    "launchers": contracts.Launcher,
+    "detection": interfaces.Detector,
+    "preprocessing": interfaces.Preprocessor,
+    "sampling": interfaces.Sampler,
+    "representation": interfaces.Representation,
+    "augmentation": interfaces.Augmentation,
+    "targets": interfaces.Target,
+    "models": interfaces.ModelFn,
+    "losses": interfaces.LossFn,
+    "voting": interfaces.Vote,
+    "protocols": interfaces.EvalProtocol,
+    "metrics": interfaces.Metric,
+    "explainers": interfaces.Explainer,
 }
 K = 3
 NEEDED: Mapping[str, Mapping[str, Any]] = {
@@ -97,13 +98,31 @@ def test_a_component_builds_with_its_defaults_and_is_what_its_registry_promises(
     needed = NEEDED.get(f"{folder}/{name}", {})
     component = registry.build(name, needed)
     assert isinstance(component, PROTOCOLS[folder])
-    if folder != "spotting":  # stateful by nature
-        assert dataclasses.is_dataclass(component)
-        assert type(component).__dataclass_params__.frozen
-        assert component == registry.build(name, needed)
+    assert dataclasses.is_dataclass(component)
+    assert type(component).__dataclass_params__.frozen
+    assert component == registry.build(name, needed)
     if inspect.isclass(factory):
         # No inheritance between components.
         assert factory.__mro__[1:] == (object,)
+
+
+COMPONENTS = Path(microexpr.components.__file__).parent
+MODULES = [file for file in sorted(COMPONENTS.rglob("*.py")) if file.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: file.relative_to(COMPONENTS).as_posix())
+def test_a_component_imports_core_and_private_modules_of_its_own_folder(file):
+    kind, *inner = file.relative_to(COMPONENTS).with_suffix("").parts
+    own = f"microexpr.components.{kind}."
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:  # `from .spec import ...`, inside a package of its own
+            assert len(inner) > 1, f"{file}: line {node.lineno} imports relatively"
+            continue
+        imported = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        imported += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in imported:
+            allowed = not name.startswith("microexpr") or name.startswith(("microexpr.core", f"{own}_"))
+            assert allowed, f"{file}: line {node.lineno} imports {name}"
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -115,9 +134,9 @@ def examples(tmp_path_factory):
     def example(name: str) -> Dataset:
         if name not in written:
             root = tmp_path_factory.mktemp(name)
-            contracts.datasets.get(name).write_example(root)
+            write_example(name, root)
             written[name] = root
-        return contracts.datasets.get(name)(written[name])
+        return interfaces.datasets.get(name)(written[name])
 
     return example
 
@@ -174,7 +193,7 @@ class Scene:
 
 
 def test_the_scene_is_what_preprocessors_are_handed():
-    assert isinstance(Scene(), contracts.ClipFrames)
+    assert isinstance(Scene(), interfaces.ClipFrames)
 
 
 @names("preprocessing")
@@ -228,7 +247,7 @@ def test_representations_give_the_channels_they_promise(name, channels):
     view = Frames(scene.pixels(numbers), channels, np.tile([0.0, 0, 80, 60], (3, 1)))
     before = view.pixels.copy()
     shown = representation(view, numbers, scene.clip)
-    given = representation.output_spec(contracts.Modality(channels))
+    given = representation.output_spec(interfaces.Modality(channels))
     assert shown.ndim == 4
     assert shown.shape[3] == len(given.channels)
     assert np.isfinite(shown).all()
@@ -275,7 +294,7 @@ def test_detectors_find_a_face_and_none_where_there_is_none(name):
 
 # --- learning ---------------------------------------------------------------------------------------------------------
 def small_model(name: str, view: ViewSpec, aux: Mapping[str, int] | None = None) -> Any:
-    model = contracts.models.build(name, SMALL.get(name, {}))
+    model = interfaces.models.build(name, SMALL.get(name, {}))
     assert "weights" in model.check(view)
     torch.manual_seed(0)
     return model(view, K, aux or {})
@@ -300,7 +319,7 @@ def rows_of(x: torch.Tensor) -> np.ndarray:
     ("name", "channels"),
     [
         (name, channels)
-        for name in contracts.models.names()
+        for name in interfaces.models.names()
         if name not in LARGE
         for channels in VIEWS.get(name, PICTURES)
     ],
@@ -308,14 +327,14 @@ def rows_of(x: torch.Tensor) -> np.ndarray:
 def test_models_classify_and_can_learn(name, channels):
     view, y = view_of(name, channels), torch.tensor([0, 1, 2, 0, 1, 2])
     model, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
-    once = isinstance(model, BaseEstimator | contracts.FrozenBackbone)
-    assert contracts.models.build(name, {}).trains_in_epochs == (not once)
+    once = isinstance(model, BaseEstimator | interfaces.FrozenBackbone)
+    assert interfaces.models.build(name, {}).trains_in_epochs == (not once)
     if isinstance(model, BaseEstimator):
         proba = model.fit(rows_of(x), y.numpy()).predict_proba(rows_of(x))
         assert proba.shape == (6, K)
         np.testing.assert_allclose(proba.sum(1), 1)
         return
-    if isinstance(model, contracts.FrozenBackbone):
+    if isinstance(model, interfaces.FrozenBackbone):
         model.eval().fit_head(model.embed(x), y.numpy())
         torch.testing.assert_close(model(x).logits, model.classify(model.embed(x)).logits)
         assert model(x).logits.argmax(1).tolist() == y.tolist()
@@ -335,7 +354,7 @@ def test_models_classify_and_can_learn(name, channels):
 @names("models", without=LARGE)
 def test_whatever_trains_in_epochs_can_learn_targets(name):
     view = view_of(name, VIEWS.get(name, PICTURES)[0])
-    if not contracts.models.build(name, {}).trains_in_epochs:
+    if not interfaces.models.build(name, {}).trains_in_epochs:
         with pytest.raises(ConfigError, match=f"{name} has no auxiliary outputs"):
             small_model(name, view, {"action_units": 2})
         return
@@ -367,8 +386,8 @@ def test_large_models_ask_for_their_weights_before_they_are_built(name, tmp_path
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path))
     view = ViewSpec((1, 224, 224, 3), ("r", "g", "b"))
     with pytest.raises(WeightsError, match="microexpr weights fetch"):
-        contracts.models.build(name, {}).check(view)
-    assert contracts.models.build(name, {"weights": "random"}).check(view) == {"weights": "random"}
+        interfaces.models.build(name, {}).check(view)
+    assert interfaces.models.build(name, {"weights": "random"}).check(view) == {"weights": "random"}
 
 
 LOGITS = [[2.0, -1.0, 0.5], [0.1, 0.2, -0.3], [-4.0, 5.0, 1.0], [0.0, 0.0, 0.0]]
@@ -475,7 +494,7 @@ def test_metrics_are_shares_and_one_for_what_is_perfect(name):
     order = np.random.default_rng(1).permutation(60)
     assert metric(y_true[order], y_pred[order], proba[order], over) == found
     assert len(metric.absent_classes) > 20
-    if isinstance(metric, contracts.ConfusionMetric):
+    if isinstance(metric, interfaces.ConfusionMetric):
         matrix = np.zeros((K, K), int)
         np.add.at(matrix, (y_true, y_pred), 1)
         assert metric.of_confusion(np.stack([matrix, matrix]), over).tolist() == [found, found]
@@ -510,7 +529,7 @@ def _dataset(name: str, examples: Callable[[str], Dataset]) -> Any:
     return clips, pixels.shape, f"{pixels.mean():.2g}"
 
 
-def _sampled(name: str, sampler: contracts.Sampler) -> Any:
+def _sampled(name: str, sampler: interfaces.Sampler) -> Any:
     shown = []
     for each in (*CLIPS, READY):
         try:
@@ -520,17 +539,17 @@ def _sampled(name: str, sampler: contracts.Sampler) -> Any:
     return shown
 
 
-def _preprocessed(name: str, preprocessor: contracts.Preprocessor) -> Any:
+def _preprocessed(name: str, preprocessor: interfaces.Preprocessor) -> Any:
     frames = preprocessor(Scene(), [1, 4, 9])
     return frames.pixels, list(frames.channels), frames.window
 
 
-def _represented(name: str, representation: contracts.Representation) -> Any:
+def _represented(name: str, representation: interfaces.Representation) -> Any:
     scene, numbers = Scene(), (1, 5, 9)
     return representation(Frames(scene.pixels(numbers), scene.channels, np.zeros((3, 4))), numbers, scene.clip)
 
 
-def _augmented(name: str, augmentation: contracts.Augmentation) -> Any:
+def _augmented(name: str, augmentation: interfaces.Augmentation) -> Any:
     batch = Batch(pictures(3), torch.eye(K)[[0, 1, 2, 0, 1, 2]], {})
     channels, scaling = (("u", "v", "strain"), "minmax") if name == "reverse" else (("r", "g", "b"), "")
     view = ViewSpec((2, 64, 64, 3), channels, scaling=scaling)
@@ -538,16 +557,16 @@ def _augmented(name: str, augmentation: contracts.Augmentation) -> Any:
     return changed.x, changed.y
 
 
-def _modelled(name: str, model: contracts.ModelFn) -> Any:
+def _modelled(name: str, model: interfaces.ModelFn) -> Any:
     channels = VIEWS.get(name, PICTURES)[0]
     view = view_of(name, channels)
     if name in LARGE:
         # Their numbers need weights that tests do not have, so that only their layout can be held to.
         with torch.device("meta"):
-            net = contracts.models.build(name, {"weights": "random"})(ViewSpec((1, 224, 224, 3), view.channels), K, {})
+            net = interfaces.models.build(name, {"weights": "random"})(ViewSpec((1, 224, 224, 3), view.channels), K, {})
         return {key: list(value.shape) for key, value in net.state_dict().items()}
     built, x = small_model(name, view), pictures(len(channels), frames=view.shape[0])
-    if isinstance(built, contracts.FrozenBackbone):
+    if isinstance(built, interfaces.FrozenBackbone):
         return built.eval().embed(x)
     if isinstance(built, nn.Module):
         with torch.inference_mode():
@@ -556,14 +575,14 @@ def _modelled(name: str, model: contracts.ModelFn) -> Any:
     return built.fit(rows_of(x), np.array([0, 1, 1, 0, 1, 2])).predict_proba(rows_of(x))
 
 
-def _explained(name: str, explainer: contracts.Explainer) -> Any:
+def _explained(name: str, explainer: interfaces.Explainer) -> Any:
     view = view_of("", ("r", "g", "b"))
     model = small_model("vit_nano" if name == "attention_rollout" else "small_cnn", view).eval()
     looked = explainer(model, pictures(3, rows=2), np.array([0, 1]), view)
     return looked.maps, list(looked.places)
 
 
-def _split(name: str, protocol: contracts.EvalProtocol) -> Any:
+def _split(name: str, protocol: interfaces.EvalProtocol) -> Any:
     folds = protocol(clip_table(), np.random.default_rng(1))
     return [(fold.name, fold.train, fold.test, fold.val) for fold in folds]
 
@@ -579,7 +598,7 @@ OUTPUTS: Mapping[str, Callable[[str, Any], Any]] = {
     "losses": lambda name, loss: lose(name, torch.tensor(LOGITS), [0, 1, 0, 1]),
     "voting": lambda name, vote: vote(views_of_a_clip()),
     "protocols": _split,
-    "explanation": _explained,
+    "explainers": _explained,
     "metrics": lambda name, metric: metric(*predicted()),
 }
 

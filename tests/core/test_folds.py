@@ -17,7 +17,7 @@ from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
 from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
 from microexpr.evaluation.predictions import mean_of_folds, score
-from microexpr.report.choices import caveats
+from microexpr.report.caveats import caveats
 from microexpr.runs import study as grids
 from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
@@ -340,7 +340,7 @@ def test_the_report_of_repeats_counts_no_clip_twice(experiment, database, tmp_pa
     first = done.result.cells[0].result.of_repeat(1)
     assert cell["macro_f1"] == first.scores()["macro_f1"] != done.result.cells[0].result.scores()["macro_f1"]
     (caveat,) = [caveat["text"] for caveat in done.summary["caveats"] if caveat["code"] == "repeats"]
-    assert "divided into folds 3 times" in caveat
+    assert "split into folds 3 times" in caveat
     assert f"{done.result.cells[0].result.scores()['macro_f1']:.3f}" in caveat
     assert caveat in (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
 

@@ -21,11 +21,10 @@ from statsmodels.stats.proportion import proportion_confint
 from microexpr.core.confusion import present
 from microexpr.core.interfaces import metrics
 from microexpr.evaluation.statistics.bootstrap import bootstrap
-from microexpr.evaluation.statistics.mcnemar import matched_odds_ratio, mcnemar
 from microexpr.evaluation.statistics.multiplicity import holm
+from microexpr.evaluation.statistics.paired_permutation import paired_permutation
+from microexpr.evaluation.statistics.paired_tests import matched_odds_ratio, mcnemar, signed_rank
 from microexpr.evaluation.statistics.permutation import permutation_null
-from microexpr.evaluation.statistics.signed_rank import signed_rank
-from microexpr.evaluation.statistics.swapping import swap_test
 
 CASES = 2_000
 EXACT = {"rel": 1e-9, "abs": 1e-12}
@@ -48,9 +47,11 @@ def library_scores(name, y_true, columns):
     return score(yes, said, average=None, zero_division=0).reshape(-1, labels.size).mean(axis=1)
 
 
-def drawn_labels(rng, clips, k, right):
-    y_true = rng.integers(k, size=clips)
-    return y_true, *(np.where(rng.random(clips) < share, y_true, rng.integers(k, size=clips)) for share in right)
+def drawn_labels(rng, clips, num_classes, right):
+    y_true = rng.integers(num_classes, size=clips)
+    return y_true, *(
+        np.where(rng.random(clips) < share, y_true, rng.integers(num_classes, size=clips)) for share in right
+    )
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
@@ -176,18 +177,24 @@ def test_the_exact_swap_test_is_enumeration_in_2000_cases():
     rng = np.random.default_rng(4)
     below = 0
     for case in range(CASES):
-        units, k, name = int(rng.integers(2, 7)), int(rng.integers(2, 5)), NAMES[case // 2 % 4]
+        units, num_classes, name = int(rng.integers(2, 7)), int(rng.integers(2, 5)), NAMES[case // 2 % 4]
         by_subject = case % 2 == 0
         who = np.sort(rng.permutation(np.r_[np.arange(units), rng.integers(units, size=2 * units)]))
         who = who if by_subject else np.arange(units)
-        y_true, y_a, y_b = drawn_labels(rng, who.size, k, rng.choice([0.1, 0.5, 0.9], size=2))
+        y_true, y_a, y_b = drawn_labels(rng, who.size, num_classes, rng.choice([0.1, 0.5, 0.9], size=2))
         mixed = swapped_predictions(y_a, y_b, [np.flatnonzero(who == unit) for unit in range(units)])
         scores = library_scores(name, y_true, mixed)
         differences = scores - scores[::-1]  # the last swapping is the first one's mirror image
-        found = swap_test(
-            metrics.build(name, {}), y_true, y_a, y_b, k=k, over=present(y_true, k), rng=rng,
+        found = paired_permutation(
+            metrics.build(name, {}),
+            y_true,
+            y_a,
+            y_b,
+            num_classes=num_classes,
+            averaged_classes=present(y_true, num_classes),
+            rng=rng,
             subjects=who if by_subject else None,
-        )  # fmt: skip
+        )
         expected = float((np.abs(differences) >= abs(differences[0]) - 1e-12).mean())
         assert found.exact
         assert (found.difference, found.p_value) == (pytest.approx(differences[0], abs=1e-12), pytest.approx(expected))
@@ -205,10 +212,10 @@ def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
     rng = np.random.default_rng(5)
     draws, means, counts = 99, [], []
     for case in range(CASES):
-        k, name = int(rng.integers(2, 4)), NAMES[case % 4]
+        num_classes, name = int(rng.integers(2, 4)), NAMES[case % 4]
         sizes = (int(rng.integers(2, 5)), int(rng.integers(1, 4)))
         who = np.repeat(["a", "b"], sizes)
-        y_true, y_pred = drawn_labels(rng, who.size, k, [0.5])
+        y_true, y_pred = drawn_labels(rng, who.size, num_classes, [0.5])
         columns = np.array(
             [
                 [*first, *second]
@@ -219,7 +226,14 @@ def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
         guessed = np.broadcast_to(y_pred[:, None], columns.shape)
         null = library_scores(name, columns, guessed)
         found = permutation_null(
-            metrics.build(name, {}), y_true, y_pred, k=k, over=present(y_true, k), rng=rng, n=draws, subjects=who
+            metrics.build(name, {}),
+            y_true,
+            y_pred,
+            num_classes=num_classes,
+            averaged_classes=present(y_true, num_classes),
+            rng=rng,
+            n=draws,
+            subjects=who,
         )
         share, spread = float((null >= null[0] - 1e-12).mean()), null.std()
         extremes = found.p_value * (draws + 1) - 1
@@ -262,9 +276,16 @@ def test_bootstrap_of_an_accuracy_is_scipys_in_100_cases(method, by_subject):
             method="BCa" if method == "bca" else "percentile", rng=rng,
         )  # fmt: skip
         found = bootstrap(
-            metrics.build("accuracy", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng, n=4_000,
-            method=method, subjects=who if by_subject else None,
-        )  # fmt: skip
+            metrics.build("accuracy", {}),
+            y_true,
+            y_pred,
+            num_classes=3,
+            averaged_classes=present(y_true, 3),
+            rng=rng,
+            n=4_000,
+            method=method,
+            subjects=who if by_subject else None,
+        )
         ends, theirs = np.array([found.low, found.high]), np.array(expected.confidence_interval)
         # A quantile of 4,000 draws at 2.5 % moves by 0.066 standard errors, and two of them by 0.09; clips come in
         # steps of one.

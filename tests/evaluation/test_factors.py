@@ -15,7 +15,8 @@ from microexpr.core.interfaces import metrics
 from microexpr.evaluation.statistics._units import units_of
 from microexpr.evaluation.statistics.bootstrap import resampled
 from microexpr.evaluation.statistics.factors import factorial
-from microexpr.evaluation.statistics.swapping import swap_test
+from microexpr.evaluation.statistics.paired_permutation import paired_permutation
+from refusal import refuses
 
 K = 3
 LEVELS = {"crop": ["none", "centre", "face"], "colour": ["rgb", "grey"], "size": ["32", "48"]}
@@ -48,7 +49,16 @@ def simulated(cells, effects=None, *, subjects=14, clips=10, seed=0, right=0.5, 
 def found_of(cells, data, score="macro_f1", **options):
     y, guesses, who = data
     settings = {"n": 300, "permutations": 199, "rng": np.random.default_rng(1), **options}
-    return factorial(metrics.build(score, {}), y, guesses, cells, k=K, over=present(y, K), subjects=who, **settings)
+    return factorial(
+        metrics.build(score, {}),
+        y,
+        guesses,
+        cells,
+        num_classes=K,
+        averaged_classes=present(y, K),
+        subjects=who,
+        **settings,
+    )
 
 
 def scored(score, y, guess):
@@ -119,9 +129,11 @@ def test_few_uneven_subjects_widen_intervals_by_their_effective_number(level):
     found = found_of(cells, (y, guesses, who), n=900, level=level)
     freedom = clips.sum() ** 2 / (clips**2).sum() - 1
     outwards = t.ppf((1 + level) / 2, freedom) * np.sqrt(6 / 5)
-    metric, over = metrics.build("macro_f1", {}), present(y, K)
+    metric, averaged_classes = metrics.build("macro_f1", {}), present(y, K)
     matrices = resampled(units_of(y, guesses, K, who), 900, np.random.default_rng(1))
-    none_rgb, none_grey, face_rgb, face_grey = np.concatenate([metric.of_confusion(m, over) for m in matrices]).T
+    none_rgb, none_grey, face_rgb, face_grey = np.concatenate(
+        [metric.of_confusion(m, averaged_classes) for m in matrices]
+    ).T
     drawn = {
         "crop": (face_rgb + face_grey - none_rgb - none_grey) / 2,
         "colour": (none_grey + face_grey - none_rgb - face_rgb) / 2,
@@ -140,10 +152,16 @@ def test_two_cells_are_tested_as_a_swap_of_two_classifiers():
     for seed in range(4):
         y, guesses, who = simulated(cells, {("colour", "grey"): 0.5}, seed=seed, subjects=10)
         found = found_of(cells, (y, guesses, who), permutations=4_000)
-        exact = swap_test(
-            metrics.build("macro_f1", {}), y, guesses[0], guesses[1], k=K, over=present(y, K), subjects=who,
+        exact = paired_permutation(
+            metrics.build("macro_f1", {}),
+            y,
+            guesses[0],
+            guesses[1],
+            num_classes=K,
+            averaged_classes=present(y, K),
+            subjects=who,
             rng=np.random.default_rng(0),
-        )  # fmt: skip
+        )
         assert exact.exact
         assert found.effects[0].p_value == pytest.approx(exact.p_value, abs=0.03)
 
@@ -174,8 +192,8 @@ def test_what_was_planted_is_claimed_and_named():
     claimed = [effect.name for effect in found.effects if effect.claimed]
     assert claimed == ["colour"]
     verdict = found.verdict("macro-F1")
-    assert verdict.startswith("Colour carries a difference in macro-F1: grey − rgb = +0.")
-    assert verdict.endswith("None can be told of crop and size.")
+    assert verdict.startswith("Colour has a significant effect on macro-F1: grey − rgb = +0.")
+    assert verdict.endswith("No significant effect of crop and size.")
 
 
 def test_an_effect_that_turns_is_an_interaction_and_no_main_effect():
@@ -183,8 +201,8 @@ def test_an_effect_that_turns_is_an_interaction_and_no_main_effect():
     turned = {("crop", "face", "colour", "grey"): 1.8, ("crop", "none", "colour", "rgb"): 1.8}
     found = found_of(cells, simulated(cells, turned, subjects=20, seed=1))
     assert [effect.name for effect in found.effects if effect.claimed] == ["crop × colour"]
-    assert "What crop does differs with colour: (face − none) under grey − the same under rgb = +" in found.verdict()
-    assert "No factor can be told to carry a difference in score; the nearest is" in found.verdict()
+    assert "The effect of crop depends on colour: (face − none) under grey − the same under rgb = +" in found.verdict()
+    assert "No factor has a significant effect on score" in found.verdict()
 
 
 def claims(seeds, effects, names):
@@ -232,7 +250,7 @@ def test_factors_that_never_vary_apart_are_named_and_not_estimated():
     found = found_of(cells, simulated(cells))
     assert [effect.name for effect in found.effects] == ["sampling"]
     (sentence,) = found.confounded
-    assert sentence == "crop, size and colour never vary apart: their effects cannot be told from one another."
+    assert sentence == "crop, size and colour never vary separately, so their effects cannot be separated."
     assert sentence in found.verdict()
 
 
@@ -241,8 +259,8 @@ def test_a_factor_inside_another_is_told():
     found = found_of(cells, simulated(cells))
     assert found.effects == ()
     assert found.confounded == (
-        "crop never varies without box: its effect cannot be told apart.",
-        "box: its levels never all meet under the same other factors, so it is not estimated.",
+        "crop never varies without box, so its effect cannot be separated.",
+        "box is not estimated: no setting of the other factors has all of its levels.",
     )
     assert found.verdict().startswith("No factor can be estimated.")
 
@@ -277,31 +295,31 @@ def test_too_few_subjects_can_tell_nothing_and_are_told_so():
     cells = grid(crop=["none", "face"], colour=["rgb", "grey"])
     found = found_of(cells, simulated(cells, {("colour", "grey"): 5.0}, subjects=4, clips=30))
     assert found.smallest_p == 1 / 8
-    assert "4 subjects are too few, the smallest p-value they can give is 0.12, and 3 effects" in found.verdict()
+    assert "with 4 subjects the smallest possible p-value is 0.12, and 3 effects" in found.verdict()
 
 
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ([{"a": "1"}], "two cells or more"),
-        ([{"a": "1"}, {"b": "1"}], "that name the same factors"),
+        ([{"a": "1"}], "at least two cells"),
+        ([{"a": "1"}, {"b": "1"}], "the same factors"),
         ([{"a": "1"}, {"a": "1"}], "the same level of every factor"),
     ],
 )
 def test_cells_that_make_no_study(cells, words):
     y, guesses, who = simulated([{"a": "1"}] * len(cells))
-    with pytest.raises(ConfigError, match=words):
+    with refuses("E810", words, kind=ConfigError):
         found_of(cells, (y, guesses, who))
 
 
 def test_one_subject_and_one_class_are_refused():
     cells = grid(a=["1", "2"])
     y, guesses, who = simulated(cells)
-    with pytest.raises(ConfigError, match="all clips are of one subject"):
+    with refuses("E803", kind=ConfigError):
         found_of(cells, (y, guesses, np.zeros_like(who)))
-    with pytest.raises(ConfigError, match="all clips are of one class"):
+    with refuses("E804", kind=ConfigError):
         found_of(cells, (np.zeros_like(y), guesses, who))
-    with pytest.raises(ConfigError, match="at least one resample"):
+    with refuses("E801", 0, kind=ConfigError):
         found_of(cells, (y, guesses, who), n=0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import shutil
 from dataclasses import asdict, replace
 
@@ -22,19 +21,21 @@ from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics, protocols
 from microexpr.evaluation.statistics.bootstrap import resample_sums
-from microexpr.evaluation.statistics.choosing import choose, chosen_rows
 from microexpr.evaluation.statistics.comparison import compare
-from microexpr.evaluation.statistics.methods import Clips, contrast, standings, with_family
+from microexpr.evaluation.statistics.methods import Clips, contrast, standings
+from microexpr.evaluation.statistics.multiplicity import with_family
+from microexpr.evaluation.statistics.nested_choice import choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.evaluation.statistics.paired_permutation import paired_permutation
 from microexpr.evaluation.statistics.permutation import permutation_null, permutation_nulls
 from microexpr.evaluation.statistics.power import precision
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.evaluation.statistics.swapping import swap_test
 from microexpr.report import write_report
-from microexpr.report.leaderboard import board as board_table
-from microexpr.report.methods import leaderboard
-from microexpr.report.methods_words import sentences
+from microexpr.report.methods import board as board_table
+from microexpr.report.methods import sentences
 from microexpr.report.reading import Reading
+from microexpr.report.summary_methods import leaderboard
+from refusal import refuses
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 
@@ -78,30 +79,30 @@ def test_a_choice_that_was_worked_out_by_hand():
     }  # fmt: skip
 
 
-def simulated(rng, subjects=13, groups=4, k=3):
+def simulated(rng, subjects=13, groups=4, num_classes=3):
     """Return three methods' predictions under pairs of groups, and the groups."""
     table = pd.DataFrame(
         [
-            (f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(k)))
+            (f"d/{p:02}/{c}", f"{p:02}", int(rng.integers(num_classes)))
             for p in range(subjects)
             for c in range(rng.integers(1, 5))
         ],
         columns=["key", "subject", "label"],
     )
-    table.loc[: k - 1, "label"] = range(k)
+    table.loc[: num_classes - 1, "label"] = range(num_classes)
     folds = list(protocols.build("group_pairs", {"groups": groups})(table, np.random.default_rng(1)))
     made = {}
     for name in ("one", "two", "three"):
         parts = []
         for fold in folds:
             rows = table.iloc[fold.test]
-            guess = np.where(rng.random(len(rows)) < 0.5, rows["label"], rng.integers(k, size=len(rows)))
+            guess = np.where(rng.random(len(rows)) < 0.5, rows["label"], rng.integers(num_classes, size=len(rows)))
             parts.append(rows.rename(columns={"key": "clip", "label": "y_true"}).assign(fold=fold.name, y_pred=guess))
         made[name] = pd.concat(parts, ignore_index=True)
     return made
 
 
-def straight(tables, subject, k):
+def straight(tables, subject, num_classes):
     """Choose for one subject by the definition, clip by clip."""
     first = next(iter(tables.values()))
     mine = {fold for fold, rows in first.groupby("fold") if subject in set(rows["subject"])}
@@ -114,8 +115,8 @@ def straight(tables, subject, k):
         assert rows["clip"].is_unique
         assert set(rows["subject"]) == set(first["subject"]) - group
         y_true = rows["y_true"].to_numpy(int)
-        over = np.isin(np.arange(k), y_true)
-        scores[name] = UF1(y_true, rows["y_pred"].to_numpy(int), np.eye(k)[y_true], over)
+        averaged_classes = np.isin(np.arange(num_classes), y_true)
+        scores[name] = UF1(y_true, rows["y_pred"].to_numpy(int), np.eye(num_classes)[y_true], averaged_classes)
     return max(scores, key=scores.get), scores, group
 
 
@@ -160,42 +161,42 @@ def test_of_equals_the_first_is_chosen():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: {"one": t["moody"]}, "nothing to choose among: 1 method could"),
-        (lambda t: t | {"steady": t["steady"].iloc[1:]}, "not judged by the same folds"),
+        (lambda t: {"one": t["moody"]}, "1 method"),
+        (lambda t: t | {"steady": t["steady"].iloc[1:]}, "same folds"),
         (lambda t: {name: table[table["fold"].isin(["a-b", "c-d"])] for name, table in t.items()}, None),
         (lambda t: {name: table.assign(fold=table["fold"].str[0]) for name, table in t.items()}, "more than once"),
         (
             lambda t: {name: table.assign(fold=table["subject"]) for name, table in t.items()},
-            "test clips of others never",
+            "never",
         ),
     ],
 )
 def test_folds_that_no_choice_can_rest_on_are_refused(change, message):
     if message is None:  # two folds: the partner of a is in a's group, and nobody is left to judge
         message = "never"
-    with pytest.raises(ConfigError, match=message):
+    with refuses("E817", message, kind=ConfigError):
         choose(ACCURACY, change(by_hand()), 2)
 
 
 # --- statistics -------------------------------------------------------------------------------------------------------
-def material(rng, subjects=5, clips=6, k=3, methods=3, seeds=2):
+def material(rng, subjects=5, clips=6, num_classes=3, methods=3, seeds=2):
     who = np.repeat(np.arange(subjects), clips).astype(str)
-    y_true = rng.integers(k, size=who.size)
-    y_true[:k] = range(k)
+    y_true = rng.integers(num_classes, size=who.size)
+    y_true[:num_classes] = range(num_classes)
     made = [
         {
-            str(seed): np.where(rng.random(who.size) < 0.5, y_true, rng.integers(k, size=who.size))
+            str(seed): np.where(rng.random(who.size) < 0.5, y_true, rng.integers(num_classes, size=who.size))
             for seed in range(seeds)
         }
         for _ in range(methods)
     ]
-    return Clips(UF1, y_true, who, k, np.ones(k, bool)), made
+    return Clips(UF1, y_true, who, num_classes, np.ones(num_classes, bool)), made
 
 
 def plain(clips, guess, rows=None):
     rows = np.arange(clips.y_true.size) if rows is None else rows
     truth = clips.y_true[rows]
-    return UF1(truth, guess[rows], np.eye(clips.k)[truth], clips.over)
+    return UF1(truth, guess[rows], np.eye(clips.num_classes)[truth], clips.averaged_classes)
 
 
 def mean_score(clips, method, rows=None):
@@ -242,8 +243,8 @@ def test_resampled_means_are_those_of_the_subjects_clips():
         clips.y_true,
         rows,
         weights,
-        k=3,
-        over=clips.over,
+        num_classes=3,
+        averaged_classes=clips.averaged_classes,
         rng=np.random.default_rng(5),
         n=40,
         subjects=clips.subjects,
@@ -283,7 +284,7 @@ def test_an_interval_stands_around_the_mean_and_moves_with_nothing_else():
 def test_permuted_means_are_those_of_single_predictions():
     clips, methods = material(np.random.default_rng(4))
     rows = list(methods[0].values())
-    given = {"k": 3, "over": clips.over, "subjects": clips.subjects, "n": 500}
+    given = {"num_classes": 3, "averaged_classes": clips.averaged_classes, "subjects": clips.subjects, "n": 500}
     both = permutation_nulls(UF1, clips.y_true, rows, np.array([[1.0, 0], [0, 1.0], [0.5, 0.5]]),
                              rng=np.random.default_rng(0), **given)  # fmt: skip
     for at in (0, 1):
@@ -295,9 +296,11 @@ def test_permuted_means_are_those_of_single_predictions():
 
 def test_several_predictions_of_one_row_are_one_prediction():
     clips, (a, b, _) = material(np.random.default_rng(6))
-    given = {"k": 3, "over": clips.over, "subjects": clips.subjects}
+    given = {"num_classes": 3, "averaged_classes": clips.averaged_classes, "subjects": clips.subjects}
     flat, stacked = (a["0"], b["0"]), (a["0"][None], b["0"][None])
-    one, other = (swap_test(UF1, clips.y_true, *y, rng=np.random.default_rng(0), n=9, **given) for y in (flat, stacked))
+    one, other = (
+        paired_permutation(UF1, clips.y_true, *y, rng=np.random.default_rng(0), n=9, **given) for y in (flat, stacked)
+    )
     assert one == other
     assert precision(UF1, clips.y_true, *flat, **given) == precision(UF1, clips.y_true, *stacked, **given)
 
@@ -305,7 +308,7 @@ def test_several_predictions_of_one_row_are_one_prediction():
 def test_methods_without_a_seed_in_common_are_not_paired():
     clips, (a, b, _) = material(np.random.default_rng(0))
     later = {str(2 + int(seed)): guess for seed, guess in b.items()}
-    with pytest.raises(ConfigError, match="no seed in common"):
+    with refuses("E811", "0, 1", "2, 3", kind=ConfigError):
         contrast(clips, [a], [later], rng=np.random.default_rng(0))
 
 
@@ -355,7 +358,7 @@ def test_the_contrast_of_groups_errs_as_often_as_it_says_and_exchanging_methods_
         rng = np.random.default_rng([7, seed])
         clips, methods = grouped(rng)
         found = contrast(clips, methods[:3], methods[3:], rng=rng, n=400, permutations=399)
-        claims.append(found.told)
+        claims.append(found.significant)
         covered.append(found.low <= 0 <= found.high)
         if seed < 60:
             naive.append(one_by_one(clips, methods, rng) <= 0.05)
@@ -379,7 +382,7 @@ def test_a_mean_over_seeds_is_covered_and_its_comparison_claims_no_more_than_it_
             continue
         found = standings(clips, [first], rng=rng, n=400, permutations=9)[0]
         covered.append(found.low <= truth <= found.high)
-        claims.append(contrast(clips, [first], [second], rng=rng, n=100, permutations=399).told)
+        claims.append(contrast(clips, [first], [second], rng=rng, n=100, permutations=399).significant)
     assert 0.91 <= np.mean(covered) <= 0.985
     assert 0.02 <= np.mean(claims) <= 0.085
 
@@ -527,17 +530,17 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
     for name in ("table3_main_results", "table4_evolution", "table5_per_class", "effects", "paired", "nested"):
         assert f"{name}.csv" not in names
     assert "Table S1.</b> Leaderboard" in page
-    assert "this is the score that counts" in page
-    assert "picked on the test subjects and is therefore too high by an unknown amount" in page
+    assert "This is the score to report" in page
+    assert "selected on the test subjects and is therefore overestimated by an unknown amount" in page
     assert "ready images" in page  # why a method was not run
-    assert "Method carries a difference" not in page
+    assert "Method has a significant effect" not in page
     assert done.summary["factors"] is None
 
 
 def test_tables_as_files_hold_all_digits(done):
     folder = done.paths.html.parent / "tables"
     table = pd.read_csv(folder / "leaderboard.csv")
-    assert list(table["name"])[-1] == "chosen in training"
+    assert list(table["name"])[-1] == "nested selection"
     assert table["score"].iloc[0] == row_of(done, str(table["name"].iloc[0]).rstrip("*"))["score"]
     tex = (folder / "leaderboard.tex").read_text("utf-8")
     assert tex.count("\\midrule") == 2  # the choice stands below a rule
@@ -552,7 +555,7 @@ def test_the_command_prints_a_short_leaderboard(done, database, tmp_path, monkey
     show.summary(done.summary, done.paths.html)
     start = next(at for at, line in enumerate(lines) if line.startswith("method "))
     assert "- pca" in lines[start]
-    assert lines[start + 4].startswith("chosen in training")
+    assert lines[start + 4].startswith("nested selection")
     assert any("not run: image" in line for line in lines)
 
 
@@ -563,7 +566,7 @@ def test_a_dry_run_tells_the_methods_that_are_left_out(database, tmp_path):
     file.write_text(tomli_w.dumps(content))
     ran = CliRunner().invoke(app, ["study", str(file), "--data", str(database), "--dry-run"])
     assert ran.exit_code == 0, ran.output
-    assert "method image is left out" in ran.output
+    assert "method image is excluded" in ran.output
 
 
 def test_checks_say_that_a_choice_was_made_inside_the_training_subjects(done):
@@ -583,17 +586,18 @@ def test_a_leaderboard_of_a_hold_out_speaks_of_trained_models(database, tmp_path
     said = " ".join(sentences(Reading(done.summary, {})))
     assert "these trained models" in said
     assert "Hold-out with one seed" in said
-    assert not re.search("method can be told|can be told to be|difference can be told", said)
+    assert "of the methods is" not in said
 
 
 def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(database, tmp_path):
     plainly = methods(leaderboard={}, grid={}, methods={name: METHODS[name] for name in ("pca", "blind")})
     done = run_study(plainly, database, tmp_path, workers=1)
     said = " ".join(sentences(Reading(done.summary, {})))
-    assert "No method was chosen inside the training subjects" in said
-    assert "No reference was named" in said
-    assert "Against permuted labels 1 of 2 methods is below 5 %, 0.1 expected by chance; corrected by Holm, 1." in said
-    assert "Not distinguishable from permuted labels: blind. That does not prove that" in said
+    assert "No method was selected within the training subjects" in said
+    assert "The study names no reference" in said
+    counted = "p ≤ 0.05 for 1 of 2 methods (0.1 expected by chance); after Holm's correction, for 1."
+    assert f"Against permuted labels, {counted}" in said
+    assert "Not significantly above permuted labels: blind. This does not show that" in said
     assert "nothing was recognised" not in said
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "warning"
@@ -617,8 +621,8 @@ def test_one_method_alone_has_a_leaderboard_of_one_row(database, tmp_path):
     assert (row["method"], row["paired"], row["seeds"]) == ("pca", None, [""])
     assert "ME003" not in {each["code"] for each in done.summary["checks"]}
     page = done.paths.html.read_text("utf-8")
-    assert "The cell named beforehand, M1" in page
-    assert "Always answering the majority class" in page
+    assert "The prespecified cell, M1" in page
+    assert "Always predicting the majority class reaches" in page
 
 
 def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(database, tmp_path):
@@ -630,7 +634,7 @@ def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(data
     assert "low" not in board["rows"][0]
     page = done.paths.html.read_text("utf-8")
     assert "The methods were not compared" in page
-    assert "No intervals and comparisons" in page
+    assert "No intervals or comparisons" in page
 
 
 def test_further_axes_make_a_row_of_each_setting(database, tmp_path):
@@ -648,10 +652,10 @@ def test_further_axes_make_a_row_of_each_setting(database, tmp_path):
 
 def test_a_choice_that_could_not_be_made_says_why(done):
     lost = leaderboard(type(done.result)(**{**done.result.__dict__, "judging": done.result.judging[:1]}))
-    assert "nothing to choose among: 1 method" in lost["choice"]["problem"]
+    assert "1 method could be evaluated" in lost["choice"]["problem"]
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
-    assert "No method could be chosen inside the training subjects: there is nothing to choose among" in said
+    assert "No method could be selected within the training subjects: there is nothing to choose among" in said
 
 
 def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):
@@ -670,7 +674,7 @@ def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_compa
     assert "no seed in common" in rows["blind"]["problem"]
     assert rows["blind"]["low"] is not None
     notes = board_table(Reading(done.summary | {"leaderboard": board}, {})).notes
-    assert any(note.startswith("blind is not compared: ") for note in notes)
+    assert any(note.startswith("blind was not compared: ") for note in notes)
 
 
 def test_the_same_summary_gives_the_same_page(done, tmp_path):

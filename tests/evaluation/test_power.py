@@ -12,6 +12,7 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics
 from microexpr.evaluation.statistics.bootstrap import resample_pair
 from microexpr.evaluation.statistics.power import Precision, detectable, precision
+from refusal import refuses
 from tools.validation import error_rates
 from tools.validation.error_rates import Settings, find_detectable, measure
 from tools.validation.simulation import SCENARIOS, draw, gap_for, population, true_score
@@ -29,16 +30,19 @@ def row(table, quantity, way):
 @pytest.mark.parametrize("by_subject", [True, False])
 def test_standard_error_is_the_jackknifes(name, by_subject):
     sets = draw(SCENARIOS[145], np.random.default_rng(0))
-    over, metric = present(sets.y_true, 3), metrics.build(name, {})
+    averaged_classes, metric = present(sets.y_true, 3), metrics.build(name, {})
     units = sets.subjects if by_subject else np.arange(145)
 
     def score(kept):
         return np.subtract(
-            *(metric(sets.y_true[kept], guess[kept], np.eye(3)[guess[kept]], over) for guess in (sets.y_a, sets.y_b))
+            *(
+                metric(sets.y_true[kept], guess[kept], np.eye(3)[guess[kept]], averaged_classes)
+                for guess in (sets.y_a, sets.y_b)
+            )
         )
 
     without = np.array([score(units != unit) for unit in np.unique(units)])
-    given = {"k": 3, "over": over, "subjects": sets.subjects if by_subject else None}
+    given = {"num_classes": 3, "averaged_classes": averaged_classes, "subjects": sets.subjects if by_subject else None}
     found = precision(metric, sets.y_true, sets.y_a, sets.y_b, **given)
     assert found.error == pytest.approx(np.sqrt((without.size - 1) * without.var()))
     sizes = np.unique(units, return_counts=True)[1]
@@ -56,13 +60,13 @@ def test_detectable_solves_its_equation():
     assert detectable(Precision(0.1, 1e9), step=0.02) == pytest.approx(0.1 * (1.959964 + 0.841621) + 0.01, abs=1e-6)
     assert detectable(Precision(0.0, 20.0)) is None
     for wrong in ({"power": 0.3}, {"power": 1.0}, {"level": 0.7}):
-        with pytest.raises(ConfigError, match=r"level below 0\.5"):
+        with refuses("E801", *(f"{value:g}" for value in wrong.values()), kind=ConfigError):
             detectable(Precision(0.1, 20.0), **wrong)
-    with pytest.raises(ConfigError, match="so few subjects"):
+    with refuses("E808", 0.97, kind=ConfigError):
         detectable(Precision(0.1, 1.0), power=0.97)
     one = np.array([0])
-    with pytest.raises(ConfigError, match="at least two"):
-        precision(metrics.build("uf1", {}), one, one, one, k=2, over=np.ones(2, bool))
+    with refuses("E802", kind=ConfigError):
+        precision(metrics.build("uf1", {}), one, one, one, num_classes=2, averaged_classes=np.ones(2, bool))
 
 
 def test_what_is_called_detectable_is_found_in_eighty_of_a_hundred():
@@ -77,13 +81,13 @@ def test_what_is_called_detectable_is_found_in_eighty_of_a_hundred():
 @pytest.mark.parametrize("clips", SCENARIOS)
 def test_many_sets_have_the_populations_matrix(clips):
     scenario, gap = SCENARIOS[clips], 0.8
-    rng, k = np.random.default_rng(0), len(scenario.shares)
-    total = np.zeros((2, k, k))
+    rng, num_classes = np.random.default_rng(0), len(scenario.shares)
+    total = np.zeros((2, num_classes, num_classes))
     for _ in range(20_000 // clips):
         sets = draw(scenario, rng, gap)
         assert sets.y_true.size == clips
         for at, guess in enumerate((sets.y_a, sets.y_b)):
-            total[at] += confusion_matrix(sets.y_true, guess, k)
+            total[at] += confusion_matrix(sets.y_true, guess, num_classes)
     matrices = population(scenario, gap)
     assert matrices.sum(axis=(1, 2)) == pytest.approx([1, 1], abs=0.01)
     assert np.abs(total / total[0].sum() - matrices).max() < 0.02

@@ -13,6 +13,7 @@ from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.report import details
 from microexpr.report.reading import Reading
 from microexpr.report.sentences import seeds as said_of_seeds
+from refusal import refuses
 
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
 
@@ -27,8 +28,8 @@ def seeds(rng, n_seeds=5, subjects=24, each=6, seed_sd=0.3, subject_sd=0.5, join
     return y_true, np.where(right, y_true, (y_true + rng.integers(1, 3, size=right.shape)) % 3), who
 
 
-def slow_score(name, y_true, y_pred, over):
-    return metrics.build(name, {})(y_true, y_pred, np.eye(3)[y_pred], over)
+def slow_score(name, y_true, y_pred, averaged_classes):
+    return metrics.build(name, {})(y_true, y_pred, np.eye(3)[y_pred], averaged_classes)
 
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
@@ -36,14 +37,14 @@ def slow_score(name, y_true, y_pred, over):
 @pytest.mark.parametrize("unit", ["subject", "clip"])
 def test_variances_are_those_of_pseudo_values_computed_one_by_one(name, unit):
     y_true, guesses, who = seeds(np.random.default_rng(0), n_seeds=3, subjects=8, each=4)
-    over = present(y_true, 3)
+    averaged_classes = present(y_true, 3)
     units = who if unit == "subject" else np.arange(who.size)
     u, s = np.unique(units).size, len(guesses)
     values = np.array(
         [
             [
-                u * slow_score(name, y_true, guess, over)
-                - (u - 1) * slow_score(name, y_true[units != one], guess[units != one], over)
+                u * slow_score(name, y_true, guess, averaged_classes)
+                - (u - 1) * slow_score(name, y_true[units != one], guess[units != one], averaged_classes)
                 for guess in guesses
             ]
             for one in np.unique(units)
@@ -53,8 +54,12 @@ def test_variances_are_those_of_pseudo_values_computed_one_by_one(name, unit):
     seed, one = values.mean(axis=0), values.mean(axis=1)
     of_rest = sum((values[i, j] - one[i] - seed[j] + mean) ** 2 for i in range(u) for j in range(s)) / (u - 1) / (s - 1)
     of_seeds, of_units = u * seed.var(ddof=1), s * one.var(ddof=1)
-    found = split_seeds(metrics.build(name, {}), y_true, guesses, who, k=3, over=over, unit=unit)
-    assert found.mean == pytest.approx(np.mean([slow_score(name, y_true, guess, over) for guess in guesses]))
+    found = split_seeds(
+        metrics.build(name, {}), y_true, guesses, who, num_classes=3, averaged_classes=averaged_classes, unit=unit
+    )
+    assert found.mean == pytest.approx(
+        np.mean([slow_score(name, y_true, guess, averaged_classes) for guess in guesses])
+    )
     assert found.joint_variance == pytest.approx(of_rest / u)
     assert found.seed_variance == pytest.approx(max(of_seeds - of_rest, 0) / u)
     assert found.unit_variance == pytest.approx(max(of_units - of_rest, 0) / s / u)
@@ -69,7 +74,7 @@ def test_variances_are_found_again():
     accuracy = metrics.build("accuracy", {})
     for _ in range(300):
         y_true, guesses, who = seeds(rng, n_seeds=6, subjects=20, each=10)
-        found = split_seeds(accuracy, y_true, guesses, who, k=3, over=np.ones(3, bool))
+        found = split_seeds(accuracy, y_true, guesses, who, num_classes=3, averaged_classes=np.ones(3, bool))
         parts.append((found.seed_variance, found.unit_variance, found.joint_variance))
     truth = np.random.default_rng(2)
     logit = truth.standard_normal((3, 400, 1)) * np.array([[[0.3]], [[0.5]], [[0.3]]])
@@ -91,7 +96,9 @@ def test_the_mean_over_seeds_is_covered(n_seeds):
     truth = np.mean(1 / (1 + np.exp(-x)))
     for _ in range(400):
         y_true, guesses, who = seeds(rng, n_seeds=n_seeds)
-        found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=3, over=np.ones(3, bool))
+        found = split_seeds(
+            metrics.build("accuracy", {}), y_true, guesses, who, num_classes=3, averaged_classes=np.ones(3, bool)
+        )
         held += found.low <= truth <= found.high
     assert 0.91 < held / 400 < 0.995
 
@@ -99,11 +106,11 @@ def test_the_mean_over_seeds_is_covered(n_seeds):
 def test_seeds_that_are_alike_have_no_share():
     y_true, guesses, who = seeds(np.random.default_rng(4))
     same = np.tile(guesses[:1], (4, 1))
-    found = split_seeds(metrics.build("uf1", {}), y_true, same, who, k=3, over=np.ones(3, bool))
+    found = split_seeds(metrics.build("uf1", {}), y_true, same, who, num_classes=3, averaged_classes=np.ones(3, bool))
     assert (found.seed_sd, found.seed_variance, found.seed_share) == pytest.approx((0, 0, 0), abs=1e-12)
     assert found.freedom == pytest.approx(23)
     right = np.tile(y_true, (3, 1))
-    found = split_seeds(metrics.build("uf1", {}), y_true, right, who, k=3, over=np.ones(3, bool))
+    found = split_seeds(metrics.build("uf1", {}), y_true, right, who, num_classes=3, averaged_classes=np.ones(3, bool))
     assert (found.low, found.mean, found.high) == (1, 1, 1)
     assert (found.seed_share, found.unit_share, found.joint_share) == (None, None, None)
 
@@ -120,7 +127,9 @@ def only_joint(leaning=0):
 
 def test_what_is_peculiar_to_a_seed_on_some_subjects_is_neither_the_seeds_nor_the_subjects():
     y_true, guesses, who = only_joint()
-    found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=2, over=np.ones(2, bool))
+    found = split_seeds(
+        metrics.build("accuracy", {}), y_true, guesses, who, num_classes=2, averaged_classes=np.ones(2, bool)
+    )
     assert found.scores == (0.5, 0.5)
     assert (found.seed_share, found.unit_share, found.joint_share) == (0, 0, 1)
 
@@ -128,7 +137,9 @@ def test_what_is_peculiar_to_a_seed_on_some_subjects_is_neither_the_seeds_nor_th
 @pytest.mark.parametrize("leaning", [0, 3])
 def test_sentence_table_and_figure_state_the_same_shares(leaning):
     y_true, guesses, who = only_joint(leaning)
-    found = split_seeds(metrics.build("accuracy", {}), y_true, guesses, who, k=2, over=np.ones(2, bool))
+    found = split_seeds(
+        metrics.build("accuracy", {}), y_true, guesses, who, num_classes=2, averaged_classes=np.ones(2, bool)
+    )
     shares = {part: getattr(found, f"{part}_share") for part in ("seed", "unit", "joint")}
     assert sum(shares.values()) == pytest.approx(1)
     assert (shares["seed"] > 0) == (leaning > 0)
@@ -137,8 +148,8 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
     reading = Reading({"over_seeds": [row], "cells": [row | {"macro_f1": 0.5}]}, {})
     percent = {part: f"{100 * share:.0f} %" for part, share in shares.items()}
     assert (
-        f"Of the variance of one published score {percent['seed']} comes from the seed, {percent['unit']} from the "
-        f"subjects tested and {percent['joint']} from both jointly."
+        f"Of the variance of a single reported score, {percent['seed']} is due to the seed, {percent['unit']} to the "
+        f"subjects tested and {percent['joint']} to both jointly."
     ) in said_of_seeds(reading)
     table = details.seeds(reading)
     heads = {column.keys: column.head for column in table.columns}
@@ -151,15 +162,15 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
 
 def test_one_seed_one_subject_or_one_class_is_refused():
     y_true, guesses, who = seeds(np.random.default_rng(5))
-    metric, given = metrics.build("uf1", {}), {"k": 3, "over": np.ones(3, bool)}
-    for labels, predicted, subjects, words in (
-        (y_true, guesses[:1], who, "one seed"),
-        (y_true, guesses, np.zeros_like(who), "one subject"),
-        (np.zeros_like(y_true), guesses, who, "one class"),
+    metric, given = metrics.build("uf1", {}), {"num_classes": 3, "averaged_classes": np.ones(3, bool)}
+    for labels, predicted, subjects, code in (
+        (y_true, guesses[:1], who, "E811"),
+        (y_true, guesses, np.zeros_like(who), "E803"),
+        (np.zeros_like(y_true), guesses, who, "E804"),
     ):
-        with pytest.raises(ConfigError, match=words):
+        with refuses(code, kind=ConfigError):
             split_seeds(metric, labels, predicted, subjects, **given)
-    with pytest.raises(ConfigError, match="level"):
+    with refuses("E801", "level", 1, kind=ConfigError):
         split_seeds(metric, y_true, guesses, who, **given, level=1.0)
 
 
@@ -168,13 +179,21 @@ def test_one_seed_one_subject_or_one_class_is_refused():
 @pytest.mark.parametrize("paired", [False, True])
 def test_leaving_a_subject_out_is_scoring_the_others(name, paired):
     y_true, guesses, who = seeds(np.random.default_rng(6), subjects=7, each=5)
-    over, against = present(y_true, 3), guesses[1] if paired else None
+    averaged_classes, against = present(y_true, 3), guesses[1] if paired else None
 
     def score(kept):
-        apart = slow_score(name, y_true[kept], guesses[1][kept], over) if paired else 0
-        return slow_score(name, y_true[kept], guesses[0][kept], over) - apart
+        apart = slow_score(name, y_true[kept], guesses[1][kept], averaged_classes) if paired else 0
+        return slow_score(name, y_true[kept], guesses[0][kept], averaged_classes) - apart
 
-    found = influence(metrics.build(name, {}), y_true, guesses[0], who, k=3, over=over, against=against)
+    found = influence(
+        metrics.build(name, {}),
+        y_true,
+        guesses[0],
+        who,
+        num_classes=3,
+        averaged_classes=averaged_classes,
+        against=against,
+    )
     assert sorted(int(one.subject) for one in found) == list(range(7))
     for one in found:
         assert one.score == pytest.approx(score(who != int(one.subject)))
@@ -186,13 +205,15 @@ def test_leaving_a_subject_out_is_scoring_the_others(name, paired):
 
 def test_a_class_that_one_subject_alone_shows_is_named():
     y_true, who = np.array([0, 1, 0, 1, 2, 2]), np.array(["a", "a", "b", "b", "c", "c"])
-    found = influence(metrics.build("uf1", {}), y_true, y_true, who, k=3, over=np.ones(3, bool))
+    found = influence(metrics.build("uf1", {}), y_true, y_true, who, num_classes=3, averaged_classes=np.ones(3, bool))
     assert [(one.subject, one.lost) for one in found] == [("c", (2,)), ("a", ()), ("b", ())]
     assert found[0].score == pytest.approx(2 / 3)  # its F1 counts 0, as UF1 says
-    found = influence(metrics.build("uar", {}), y_true, y_true, who, k=3, over=np.ones(3, bool))
+    found = influence(metrics.build("uar", {}), y_true, y_true, who, num_classes=3, averaged_classes=np.ones(3, bool))
     assert {one.score for one in found} == {1.0}  # UAR averages over the others
-    with pytest.raises(ConfigError, match="one subject"):
-        influence(metrics.build("uf1", {}), y_true, y_true, np.full(6, "a"), k=3, over=np.ones(3, bool))
+    with refuses("E803", "a", kind=ConfigError):
+        influence(
+            metrics.build("uf1", {}), y_true, y_true, np.full(6, "a"), num_classes=3, averaged_classes=np.ones(3, bool)
+        )
     alone = np.array([False, False, True])
-    with pytest.raises(ConfigError, match="no class is left"):
-        influence(metrics.build("uar", {}), y_true, y_true, who, k=3, over=alone)
+    with refuses("E809", "subject", kind=ConfigError):
+        influence(metrics.build("uar", {}), y_true, y_true, who, num_classes=3, averaged_classes=alone)

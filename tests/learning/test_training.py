@@ -13,8 +13,7 @@ from microexpr.config.experiment import Experiment
 from microexpr.config.settings import Training
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, losses
-from microexpr.learning import learners as engine
-from microexpr.learning import training
+from microexpr.learning import learners, training
 from small_training import PIXELS, SPEC, Stack, Y, fit, task
 
 pytestmark = pytest.mark.numeric
@@ -25,7 +24,7 @@ NONE = np.array([], int)
 def run(settings, **changes):
     a_task = replace(task(train=np.arange(60), val=NONE), **changes)
     torch.manual_seed(0)
-    return training.Run(_linear(), a_task, losses.build("cross_entropy", {}), settings, 0, ())
+    return training.TrainingRun(_linear(), a_task, losses.build("cross_entropy", {}), settings, 0, ())
 
 
 def _linear():
@@ -53,7 +52,7 @@ def test_what_came_later_changes_no_key_unless_it_is_used():
 
 def test_all_views_are_held_as_one_tensor_or_read_batch_by_batch_to_the_same_end(monkeypatch):
     held, _ = fit(task())
-    monkeypatch.setattr(training, "RESIDENT", 0)
+    monkeypatch.setattr(training, "RESIDENT_BYTES", 0)
     read, _ = fit(task())
     for ours, theirs in zip(held.model.state_dict().values(), read.model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
@@ -71,7 +70,7 @@ def test_smoothing_keeps_a_network_less_sure():
     sure, set_sure = fit(task(train=np.arange(60), val=NONE), epochs=20)
     unsure, _ = fit(task(train=np.arange(60), val=NONE), epochs=20, label_smoothing=0.3)
     tops = [
-        engine.predict(each.model, Stack(PIXELS, SPEC), np.arange(60), 3, set_sure).max(1).mean()
+        learners.predict(each.model, Stack(PIXELS, SPEC), np.arange(60), 3, set_sure).max(1).mean()
         for each in (sure, unsure)
     ]
     assert tops[0] > tops[1] + 0.05
@@ -91,7 +90,7 @@ def test_every_subject_is_drawn_as_often_however_many_clips_he_has():
 def test_averaged_weights_are_the_mean_of_the_last_epochs():
     found = []
 
-    class Noting(training.Run):
+    class Noting(training.TrainingRun):
         def _average(self, epoch):
             found.append({name: value.clone() for name, value in self.model.named_parameters()})
             super()._average(epoch)
@@ -118,14 +117,14 @@ def test_averages_that_may_be_cut_short_are_refused():
 def test_an_ensemble_gives_the_mean_of_its_members_probabilities():
     together, set_together = fit(task(train=np.arange(60), val=NONE), ensemble=3)
     rows, views = np.arange(60), Stack(PIXELS, SPEC)
-    alone = [engine.predict(each, views, rows, 3, set_together) for each in together.model.members]
+    alone = [learners.predict(each, views, rows, 3, set_together) for each in together.model.members]
     assert not np.allclose(alone[0], alone[1])
-    joined = engine.predict(together.model, views, rows, 3, set_together)
+    joined = learners.predict(together.model, views, rows, 3, set_together)
     np.testing.assert_allclose(joined, np.mean(alone, axis=0), atol=1e-6)
     first, _ = fit(task(train=np.arange(60), val=NONE))
-    np.testing.assert_allclose(engine.predict(first.model, views, rows, 3, set_together), alone[0], atol=1e-6)
-    assert engine.parameters(together.model) == 3 * engine.parameters(first.model)
-    assert engine.parameters(fit(task(), model="pca_svm")[0].model) is None
+    np.testing.assert_allclose(learners.predict(first.model, views, rows, 3, set_together), alone[0], atol=1e-6)
+    assert learners.parameters(together.model) == 3 * learners.parameters(first.model)
+    assert learners.parameters(fit(task(), model="pca_svm")[0].model) is None
 
 
 def test_the_learning_rate_falls_along_half_a_cosine():
@@ -139,7 +138,7 @@ def test_the_learning_rate_falls_along_half_a_cosine():
 
 def test_a_training_that_nothing_chooses_from_is_looked_at_now_and_then_and_at_its_end():
     fitted, _ = fit(task(train=np.arange(60), val=NONE), epochs=50)
-    assert len(fitted.history) <= training.LOOKS
+    assert len(fitted.history) <= training.CURVE_POINTS
     assert fitted.history["epoch"].iloc[-1] == 50
     assert fitted.history["chosen"].iloc[-1]
 
@@ -148,7 +147,7 @@ def test_a_training_that_nothing_chooses_from_is_looked_at_now_and_then_and_at_i
 def test_both_optimizers_learn(name):
     rate = 3e-3 if name == "adamw" else 3e-2
     fitted, used = fit(task(train=np.arange(60), val=NONE), optimizer=name, learning_rate=rate)
-    proba = engine.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, used)
+    proba = learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, used)
     assert (proba.argmax(1) == Y).mean() > 0.9
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import dataclasses
 import io
 import re
 import xml.etree.ElementTree as ElementTree
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from microexpr.core.errors import StoreError
+from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import ReportPaths, write_report
 from pages import (
     CLASSES,
@@ -26,6 +28,7 @@ from pages import (
     png,
     read,
 )
+from refusal import refuses
 
 
 def one_experiment() -> dict[str, Any]:
@@ -91,9 +94,9 @@ def test_page_states_what_must_be_read_first(written: ReportPaths) -> None:
     for caveat in make_summary()["caveats"]:
         assert text.index(caveat["text"]) < text.index("Table III.")
     for words in (
-        "picked on the test set",
-        "above the score of guessing in",
-        "level of permuted labels is 0.187",
+        "selected on the test set",
+        "above the score of random guessing in",
+        "under permuted labels is 0.187",
         "11 of the 12 subjects",
         "2,613 frames, not 2,061",
         "0.4762",
@@ -167,7 +170,7 @@ def test_an_absent_part_is_survived(part: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_folds_that_differ_are_told(tmp_path: Path) -> None:
+def test_folds_that_differ_are_reported(tmp_path: Path) -> None:
     summary = few_cells()
     summary["cells"][0]["loss"] = "cross_entropy/focal"
     summary["sampling"] = {
@@ -177,7 +180,7 @@ def test_folds_that_differ_are_told(tmp_path: Path) -> None:
         curve.update(val_loss=[], train_loss=[None] * 18, chosen_epoch=None)
     text = read(write_report(summary, tmp_path)).text
     assert "cross-entropy / focal" in text
-    assert "Views of all clips, AF (nominally 1, counted 1 a clip) 96 96" in text
+    assert "Views of all clips, AF (nominally 1, counted 1 per clip) 96 96" in text
     assert "interval by subject" in text
     assert "Learning curves: loss" not in text
 
@@ -220,8 +223,8 @@ def compared_pairs(places: int, methods: tuple[str, ...] = ("m1", "m2")) -> list
         }
         rows.append(paired() | {
             "sampling": f"s{place}", "a": a, "b": b, "difference": difference, "ci_low": difference - 0.1,
-            "ci_high": difference + 0.1, "p_value": 0.5 / (place + 1), "p_holm": 1.0, "told": False, "power": 0.8,
-            "detectable": 0.12, "n_clips": 28, "resamples": 2000, "permutations": 1999, "p_exact": False,
+            "ci_high": difference + 0.1, "p_value": 0.5 / (place + 1), "p_holm": 1.0, "significant": False,
+            "power": 0.8, "detectable": 0.12, "n_clips": 28, "resamples": 2000, "permutations": 1999, "p_exact": False,
             "interval": "95 % intervals: percentiles by subject", "changed": [clip, {**clip, "clip": "casme2/09/d"}],
             "percentiles": np.quantile(rng.normal(difference, 0.05, 2000), np.linspace(0, 1, 101)).tolist(),
         })  # fmt: skip
@@ -230,26 +233,28 @@ def compared_pairs(places: int, methods: tuple[str, ...] = ("m1", "m2")) -> list
 
 @pytest.mark.usefixtures("undrawn")
 def test_one_pair_lists_its_clips_and_many_pairs_count_them(tmp_path: Path) -> None:
-    (told,) = compared_pairs(1)
-    told |= {"told": True, "p_holm": 0.01}
-    text = read(write_report({**few_cells(), "paired": [told]}, tmp_path / "one")).text
-    assert "In the one pair of preprocessings a difference can be told: M1 − M2 · s0 · ViT nano" in text
+    (row,) = compared_pairs(1)
+    row |= {"significant": True, "p_holm": 0.01}
+    text = read(write_report({**few_cells(), "paired": [row]}, tmp_path / "one")).text
+    assert re.search(
+        r"In the one pair of preprocessings compared, [^:]+: M1 − M2 · s0 · ViT nano \S+ \(p 0\.010\)", text
+    )
     assert "casme2/09/d casme2/00 fear fear others M1" in text
-    assert "2 of 28 test clips are right under one preprocessing and wrong under the other." in text
+    assert "2 of 28 test clips are correct under only one of the two preprocessings." in text
     text = read(write_report({**few_cells(), "paired": compared_pairs(2)}, tmp_path / "two")).text
     assert "s1 casme2/01/c casme2/01 fear fear others M1" in text
     text = read(write_report({**few_cells(), "paired": compared_pairs(4)}, tmp_path / "four")).text
-    assert "Clips that change with the preprocessing" in text
+    assert "Clips whose result depends on the preprocessing" in text
     assert "casme2/09/d casme2/00 fear 4 4 0 others 4" in text
-    assert "a difference can be told in none of them. That is no proof that there is no difference." in text
-    assert "would find is 0.120." in text
+    assert "in none of them; this does not show that there is no difference." in text
+    assert "detectable with 80 % power is 0.120." in text
 
 
 def test_more_pairs_than_a_figure_holds(tmp_path: Path) -> None:
     rows = compared_pairs(5, ("m1", "m2", "m3", "m4", "m5"))
     written = write_report({**few_cells(), "paired": rows}, tmp_path)
     page = read(written)
-    assert "Of 50 pairs the 36 with the smallest p; the table has all." in page.text
+    assert "The 36 of 50 pairs with the smallest p" in page.text
     assert len(list(csv.DictReader(io.StringIO((tmp_path / "tables" / "paired.csv").read_text())))) == 50
     drawn = ElementTree.parse(tmp_path / "figures" / "differences.svg").getroot()
     labels = {"".join(element.itertext()).strip() for element in drawn.iter()}
@@ -257,22 +262,23 @@ def test_more_pairs_than_a_figure_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("told", [True, False])
-def test_pairs_under_a_hold_out_speak_of_two_trained_networks(tmp_path: Path, told: bool) -> None:
-    trained = {"trained": {"folds": 1, "seeds": 1, "networks": True}, "told": told, "p_holm": 0.01 if told else 0.9}
+@pytest.mark.parametrize("significant", [True, False])
+def test_pairs_under_a_hold_out_speak_of_two_trained_networks(tmp_path: Path, significant: bool) -> None:
+    trained, p = Trained(folds=1), 0.01 if significant else 0.9
+    how = {"trained": dataclasses.asdict(trained), "significant": significant, "p_holm": p}
     for places in (1, 2):
-        rows = [row | trained for row in compared_pairs(places)]
+        rows = [row | how for row in compared_pairs(places)]
         text = read(write_report({**few_cells(), "paired": rows}, tmp_path / str(places))).text
-        assert f"these two trained networks {'differ' if told or places > 1 else 'do not differ significantly'}" in text
-        assert "Hold-out with one seed" in text
-        assert "says nothing about the methods that trained them" in text
-        assert "Bold: these two trained networks differ." in text
-        assert not re.search("(a|no) difference can be told", text)
+        differ = "differ" if significant or places > 1 else "do not differ significantly"
+        assert f"these two trained networks {differ}" in text
+        assert trained.caveat in text
+        assert re.search(r"Bold: these two trained networks differ[^.]*\.", text)
     assert "Networks trained on two preprocessings were compared in 2 pairs" in text
     rows = [row | {"trained": {"folds": 26, "seeds": 1, "networks": True}} for row in compared_pairs(2)]
     text = read(write_report({**few_cells(), "paired": rows}, tmp_path / "folds")).text
-    assert "a difference can be told in none of them" in text
-    assert "says nothing about the methods" not in text
+    assert "in none of them; this does not show" in text
+    assert "trained networks differ" not in text
+    assert "Hold-out" not in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -281,7 +287,7 @@ def test_pairs_of_older_summaries_are_still_read(tmp_path: Path) -> None:
     old = [paired(), {**paired(), "sampling": "kfs", "p_holm": 0.02}]
     written = write_report({**few_cells(), "paired": old}, tmp_path)
     text = read(written).text
-    assert "a difference can be told in 1 of them: M1 − M2 · KFS" in text
+    assert "in 1 of them: M1 − M2 · KFS" in text
     assert "exact McNemar test" in text
     assert "Detectable" not in text
     assert {"differences.svg"} == {p.name for p in written.figures if "difference" in p.name and p.suffix == ".svg"}
@@ -338,12 +344,12 @@ def test_a_table_of_an_earlier_report_does_not_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="file"):
+    with pytest.raises(StoreError, match=str(tmp_path / "file")):
         write_report(one_experiment(), tmp_path / "file")
 
 
 def test_a_summary_of_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="format 99"):
+    with refuses("E851", "format 99", "format 1", kind=StoreError):
         write_report({"format": 99}, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -355,6 +361,6 @@ def test_tables_say_what_is_said_of_ensembles(tmp_path: Path) -> None:
     assert "ensemble" not in plain
     cells = [cell | {"ensemble": 3, "loss": "cross_entropy/focal"} for cell in summary["cells"]]
     text = Page(write_report(summary | {"cells": cells}, tmp_path / "three").html.read_text("utf-8")).text
-    assert "Each network of an ensemble chose its own loss" in text
-    assert text.count("Of an ensemble: its first network.") >= 2
+    assert "Each network of an ensemble selects its own loss" in text
+    assert text.count("those of its first network.") >= 2
     assert "cross-entropy / focal" in text

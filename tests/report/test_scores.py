@@ -1,4 +1,4 @@
-"""What is made of stored predictions: intervals, scores asked for, several seeds, single cells in the report."""
+"""Reports of stored predictions: intervals, requested scores, several seeds, single cells."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from microexpr.evaluation.predictions import by_class, by_database, by_subject, 
 from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.evaluation.statistics.seeds import split_seeds
-from microexpr.report import intervals, write_report
-from microexpr.report.choices import _repeats
-from microexpr.report.intervals import interval
+from microexpr.report import summary_cells, write_report
+from microexpr.report.caveats import _repeats
+from microexpr.report.summary_cells import interval
 from microexpr.runs import experiment as experiments
 from pages import Page, few_cells, make_summary, read
 from shell import microexpr
@@ -97,8 +97,7 @@ def test_strata_of_subjects_are_refused_where_they_are_written(tmp_path):
     (tmp_path / "e.toml").write_text("[bootstrap]\nstratified = true\n", "utf-8")
     answer = microexpr("run", tmp_path / "e.toml", "--data", tmp_path, "--out", tmp_path / "out")
     assert answer.code == 1
-    assert "bootstrap: subjects show several classes" in answer.err
-    assert 'set unit = "clip" as well, or leave stratified out' in answer.err
+    assert all(word in answer.err for word in ("bootstrap: ", "stratified", 'unit = "clip"')), answer.err
     assert not (tmp_path / "out").exists()
 
 
@@ -118,26 +117,34 @@ def test_every_setting_reaches_the_interval(method, unit, stratified):
     table, settings = predictions(), Bootstrap(n=300, unit=unit, method=method, stratified=stratified, level=0.9)
     y_true, y_pred = (table[name].to_numpy(int) for name in ("y_true", "y_pred"))
     expected = bootstrap(
-        metrics.build("macro_f1", {}), y_true, y_pred, k=3, over=present(y_true, 3), rng=rng_for(7, "bootstrap"),
-        n=300, subjects=table["subject"].to_numpy() if unit == "subject" else None, level=0.9, method=method,
+        metrics.build("macro_f1", {}),
+        y_true,
+        y_pred,
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
+        rng=rng_for(7, "bootstrap"),
+        n=300,
+        subjects=table["subject"].to_numpy() if unit == "subject" else None,
+        level=0.9,
+        method=method,
         stratified=stratified,
-    )  # fmt: skip
+    )
     assert interval(table, 3, settings, 7) == expected
 
 
 def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
-    real, table = intervals.bootstrap, predictions()
+    real, table = summary_cells.bootstrap, predictions()
 
     def refusing(*given, **settings):
         if settings["method"] == "bca":
             raise ConfigError("E104", "a BCa interval cannot be given: all resamples lie on one side of the score.")
         return real(*given, **settings)
 
-    monkeypatch.setattr(intervals, "bootstrap", refusing)
+    monkeypatch.setattr(summary_cells, "bootstrap", refusing)
     found = interval(table, 3, Bootstrap(method="bca"), 0)
     assert found == interval(table, 3, Bootstrap(method="expanded"), 0)
-    assert intervals.stated(Bootstrap(method="bca"), {found.method})["instead"] == "expanded percentile bootstrap"
-    assert intervals.stated(Bootstrap(method="bca"), {"bca"})["instead"] is None
+    assert summary_cells.stated(Bootstrap(method="bca"), {found.method})["instead"] == "expanded percentile bootstrap"
+    assert summary_cells.stated(Bootstrap(method="bca"), {"bca"})["instead"] is None
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -146,20 +153,21 @@ def test_the_report_states_the_method_and_what_stands_in_for_it(tmp_path):
     summary["intervals"] = {"method": "stratified BCa bootstrap", "unit": "clip", "n": 500, "level": 0.9}
     assert "90 % intervals: stratified BCa bootstrap by clip, 500" in read(write_report(summary, tmp_path)).text
     summary["intervals"]["instead"] = "expanded percentile bootstrap"
-    assert "; where that cannot be given, expanded percentile" in read(write_report(summary, tmp_path)).text
+    assert "; where undefined, expanded percentile" in read(write_report(summary, tmp_path)).text
 
 
 def test_one_tested_subject_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
     database = write_database(tmp_path / "data", subjects=1, clips=12)
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     split = recipe().with_values({**FAST, "protocol": {"name": "clip_kfold", "k": 2}})
-    with pytest.raises(ConfigError, match=r'all 12 test clips are of one subject, own/s0.*set bootstrap.unit = "clip"'):
+    with pytest.raises(ConfigError, match=r'12 test clips.* own/s0.*bootstrap.unit = "clip"'):
         run_experiment(split, database, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
     done = run_experiment(split.with_values({"bootstrap.unit": "clip"}), database, tmp_path / "out", workers=1)
     assert done.summary["cells"][0]["n_test"] == 12
-    assert "all clips are of one subject" in page(tmp_path / "out")  # influence has nothing to say, and says why
+    (detail,) = done.summary["detail"]
+    assert detail["problem"] in page(tmp_path / "out")  # influence is undefined, and the page says why
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -191,9 +199,13 @@ def test_classes_databases_and_subjects_are_those_of_the_predictions(one):
     assert [row["database"] for row in detail["databases"]] == ["first", "second", "third"]
     y_true = table["y_true"].to_numpy(int)
     left = influence(
-        metrics.build("macro_f1", {}), y_true, table["y_pred"].to_numpy(int), table["subject"].to_numpy(), k=3,
-        over=present(y_true, 3),
-    )  # fmt: skip
+        metrics.build("macro_f1", {}),
+        y_true,
+        table["y_pred"].to_numpy(int),
+        table["subject"].to_numpy(),
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
+    )
     assert {row["subject"]: row["without"] for row in detail["subjects"]} == {each.subject: each.score for each in left}
     assert (detail["role"], detail["problem"]) == ("", None)
 
@@ -207,8 +219,8 @@ def test_the_report_shows_single_cells(one):
         f"{name}/s{k}" for k, name in enumerate(["first"] * 2 + ["second"] * 2 + ["third"] * 2)
     ]
     text = page(out)
-    assert "Accuracy of every subject." in text
-    assert "Without one subject macro-F1 is" in text
+    assert "Accuracy by subject." in text
+    assert "Without any one subject, macro-F1 is between" in text
 
 
 def test_every_metric_of_every_cell_is_there(one):
@@ -233,16 +245,16 @@ def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
     assert best["macro_f1"] == max(cell["macro_f1"] for cell in done.summary["cells"])
     assert sum(row["clips"] for row in other["subjects"]) == 36
     text = page(tmp_path)
-    assert "Classes: the best cell and the cell named beforehand" in text
-    assert "named: M1 · AF · PCA + SVM under LOSO" in text
+    assert "Results by class: best cell and prespecified cell" in text
+    assert "prespecified: M1 · AF · PCA + SVM under LOSO" in text
 
 
-# --- scores asked for -------------------------------------------------------------------------------------------------
-def test_a_mean_of_folds_is_given_by_its_name_alone_and_stamped(one):
+# --- requested scores -------------------------------------------------------------------------------------------------
+def test_a_mean_of_folds_is_given_by_its_name_alone_and_with_a_caveat(one):
     done, out = one
     table = done.result.cells[0].result.predictions()
-    asked = done.summary["cells"][0]["asked"]
-    assert asked == {name: score_named(name, table) for name in ("weighted_f1", "mean_of_folds(uf1)", "uf1")}
+    requested = done.summary["cells"][0]["requested_scores"]
+    assert requested == {name: score_named(name, table) for name in ("weighted_f1", "mean_of_folds(uf1)", "uf1")}
     (caveat,) = [each for each in done.summary["caveats"] if each["code"] == "mean_of_folds"]
     assert caveat["level"] == "warning"
     assert mean_of_folds("uf1", table).caveat in caveat["text"]
@@ -262,13 +274,13 @@ def test_a_mean_of_folds_is_objected_to_from_what_is_stored(one, joined, tmp_pat
     assert "ME009" in {finding.code for finding in check_results(out)}
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     again = run_experiment(recipe().with_values({**FAST, "shuffled": 1}), joined, out, workers=1)
-    assert again.summary["cells"][0]["asked"] == {}
+    assert again.summary["cells"][0]["requested_scores"] == {}
     assert "ME009" not in {finding.code for finding in check_results(out)}  # the report shows it no more
 
 
 def test_a_score_that_there_is_not_is_named():
-    for wrong in ("uff1", "mean_of_folds(uff1)", "mean_of_folds"):
-        with pytest.raises(UnknownComponentError, match="unknown metric"):
+    for wrong, name in (("uff1", "uff1"), ("mean_of_folds(uff1)", "uff1"), ("mean_of_folds", "mean_of_folds")):
+        with pytest.raises(UnknownComponentError, match=f"unknown metric {name!r}"):
             Experiment().with_values({"scores": [wrong]}).check()
     with pytest.raises(ConfigError, match="scores"):
         parse(Experiment, {"scores": "uf1"}, "e.toml")
@@ -289,15 +301,18 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
     guesses = np.stack([views.filter(regex="^p_").to_numpy().argmax(1) for views in tested])
     y_true = tested[0]["y_true"].to_numpy(int)
     found = split_seeds(
-        metrics.build("macro_f1", {}), y_true, guesses, tested[0]["subject"].to_numpy(str), k=3, over=present(y_true, 3)
+        metrics.build("macro_f1", {}),
+        y_true,
+        guesses,
+        tested[0]["subject"].to_numpy(str),
+        num_classes=3,
+        averaged_classes=present(y_true, 3),
     )
     for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
         assert row[name] == pytest.approx(getattr(found, name)), name
     shares = [f"{100 * share:.0f} %" for share in (found.seed_share, found.unit_share, found.joint_share)]
-    assert (
-        f"one published score {shares[0]} comes from the seed, {shares[1]} from the subjects tested and {shares[2]}"
-        in (" ".join(answer.out.split()))
-    )
+    printed = " ".join(answer.out.split())
+    assert f"{shares[0]} is due to the seed, {shares[1]} to the subjects tested and {shares[2]}" in printed
 
 
 def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
@@ -309,8 +324,8 @@ def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
     assert summary["seeds"] == {"seed": [0, 2, 1]}
     text = page(out)
     assert "One experiment with 3 seeds was trained" in text
-    assert "Over 3 seeds (0, 2, 1) the mean is" in text
-    assert "picked on the test set" not in text
+    assert "Over 3 seeds (0, 2, 1), the mean is" in text
+    assert "selected on the test set" not in text
     assert (out / "figures" / "seeds.svg").is_file()
     (row,) = table_of(out, "seeds")
     assert float(row["seed_2"]) == summary["cells"][1]["macro_f1"]
@@ -357,22 +372,22 @@ def test_seeds_that_cannot_be(database, tmp_path, text):
     (tmp_path / "e.toml").write_text(recipe().to_toml(), "utf-8")
     answer = microexpr("run", tmp_path / "e.toml", "--data", database, "--out", tmp_path / "out", "--seeds", text)
     assert answer.code == 2
-    assert "--seeds takes numbers with commas between" in answer.err
+    assert answer.err.startswith("microexpr: E192: --seeds: ")
 
 
-# --- divisions of the clips -------------------------------------------------------------------------------------------
+# --- repeated splits --------------------------------------------------------------------------------------------------
 @pytest.mark.usefixtures("undrawn")
-def test_divisions_of_many_cells_are_told_as_a_range(tmp_path):
+def test_repeated_splits_of_many_cells_are_summarised_as_a_range(tmp_path):
     where = {"sampling": "af", "model": "m", "factors": {}}
     rows = [
         {"preprocessing": f"p{k}", **where, "repeats": 3, "mean": 0.5, "sd": 0.01}
-        | {"min_frames": 0.5 - k / 100, "most": 0.5 + k / 100}
+        | {"min": 0.5 - k / 100, "max": 0.5 + k / 100}
         for k in range(1, 6)
     ]  # fmt: skip
     assert "p1 · af · m 0.500 (0.490 to 0.510); p2" in _repeats(rows[:2])
     many = _repeats(rows)
-    assert "moves by 0.020 to 0.100 between the divisions" in many
+    assert "varies by 0.020 to 0.100" in many
     assert "p1" not in many
     text = read(write_report({**make_summary(), "repeats": rows}, tmp_path)).text
-    assert "Divisions of the clips into folds" in text
+    assert "Repeated splits into folds" in text
     assert len(table_of(tmp_path, "repeats")) == 5

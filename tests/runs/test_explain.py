@@ -17,16 +17,16 @@ import torch
 
 from conftest import recipe
 from microexpr import run_study
-from microexpr.components.models._motion import MotionInput
+from microexpr.components.models._layers import MotionInput
 from microexpr.config.loading import parse
 from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownComponentError
-from microexpr.core.interfaces import Attribution, ClipFrames, Frames, Preprocessor, Recordings, explainers
+from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
-from microexpr.data.composite import Joined
-from microexpr.report.examples import made_up
-from microexpr.report.explanations import explanation_tables, stamped
+from microexpr.data.composite import Composite
+from microexpr.report.examples import is_synthetic
+from microexpr.report.explanations import explanation_tables, map_caveats
 from microexpr.report.reading import Reading
 from microexpr.runs import explain as explanations
 from microexpr.runs import study
@@ -478,9 +478,9 @@ def test_the_page_has_the_section_and_loads_nothing(done):
     text = finished.paths.html.read_text("utf-8")
     page = Page(text)
     assert not page.open
-    assert "What the models look at" in text
+    assert "Attribution maps" in text
     assert "cnn: Grad-CAM" in text
-    assert "for the class that was predicted, right or wrong" in text
+    assert "for the predicted class, whether correct or not" in text
     assert all((dict(found).get("src") or "data:").startswith("data:") for _, found in page.tags)
     names = {path.name for path in (*finished.paths.tables, *finished.paths.figures)}
     assert {"explanations.csv", "explanation_regions.csv", "explanations.svg"} <= names
@@ -491,11 +491,11 @@ def test_a_flag_stands_on_the_page_with_the_number(done, corner):
     finished = run_study(asking(["cnn"], "blind"), corner, out)
     text = finished.paths.html.read_text("utf-8")
     assert (
-        "cnn, blind: a randomised model gives about the same map (rank correlation 1.00); this map says nothing about "
-        "what was learnt."
+        "cnn, blind: a randomised model gives a similar map (rank correlation 1.00); the map says nothing about what "
+        "was learnt."
     ) in text
     reading = Reading(finished.summary, {})
-    assert stamped(reading)[0]["level"] == "warning"
+    assert map_caveats(reading)[0]["level"] == "warning"
     sanity = next(table for table in explanation_tables(reading) if table.name == "explanations")
     assert sanity.body[0][-1] == "flagged"
 
@@ -504,9 +504,9 @@ def test_shares_and_areas_of_all_regions_add_up_to_one_in_the_table(done):
     finished, _ = done
     table = next(t for t in explanation_tables(Reading(finished.summary, {})) if t.name == "explanation_regions")
     for row in table.rows:
-        if row["what"] != "their ratio":
+        if row["what"] != "ratio":
             assert sum(row[name] for name in (*REGIONS, "elsewhere")) == pytest.approx(1)
-    assert not any("no face is known" in note for note in table.notes)
+    assert not any("without a known face" in note for note in table.notes)
 
 
 def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path):
@@ -521,15 +521,15 @@ def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path)
 def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
     finished = run_study(asking([]), corner, tmp_path)
     assert finished.summary["explanations"] == {}
-    assert "What the models look at" not in finished.paths.html.read_text("utf-8")
+    assert "Attribution maps" not in finished.paths.html.read_text("utf-8")
 
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():
     def known(**metadata: str) -> Mock:
-        return Mock(spec=Recordings, metadata=Mock(return_value=metadata))
+        return Mock(spec=ClipSource, metadata=Mock(return_value=metadata))
 
     drawn, real = known(synthetic="seed 0"), known(table="a.xlsx")
-    assert made_up(drawn)
-    assert not made_up(real)
-    assert made_up(Joined({"a": drawn, "b": drawn}))
-    assert not made_up(Joined({"a": drawn, "b": real}))
+    assert is_synthetic(drawn)
+    assert not is_synthetic(real)
+    assert is_synthetic(Composite({"a": drawn, "b": drawn}))
+    assert not is_synthetic(Composite({"a": drawn, "b": real}))

@@ -44,8 +44,8 @@ def test_each_fold_takes_the_cell_that_is_best_on_its_validation_clips(done):
 
 def test_the_report_tells_it_beside_the_best_cell(done):
     page = done.paths.html.read_text("utf-8")
-    assert "The cell chosen on validation" in page
-    assert "without a look at test clips" in page
+    assert "Selection of the cell on validation clips" in page
+    assert "no test clip enters this selection" in page
     assert any(file.name == "nested.csv" for file in done.paths.tables)
 
 
@@ -54,7 +54,7 @@ def test_estimators_have_no_validation_clips_and_nothing_is_chosen(database, tmp
     study = Study(name="s", title="s", experiment=recipe(), grid=grid, latency=False)
     finished = run_study(study, database, tmp_path, workers=1)
     assert finished.summary["nested"] is None
-    assert "without a look at test clips" not in finished.paths.html.read_text("utf-8")
+    assert "no test clip enters this selection" not in finished.paths.html.read_text("utf-8")
 
 
 def test_seeds_cut_other_validation_clips_and_are_not_chosen_among(database, tmp_path):

@@ -28,12 +28,13 @@ from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
 from microexpr.core.files import held
 from microexpr.core.randomness import rng_for
-from microexpr.evaluation.statistics.comparison import compare, with_family
+from microexpr.evaluation.statistics.comparison import compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.report import factorial, write_report
-from microexpr.report.choices import choices
-from microexpr.report.paired import paired
+from microexpr.report import summary_factors, write_report
+from microexpr.report.caveats import choices
+from microexpr.report.summary_factors import paired
 from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
@@ -149,7 +150,7 @@ def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
 @pytest.mark.numeric
 def test_pairs_are_what_the_statistics_give(finished):
     result, rows = finished[0].result, finished[0].summary["paired"]
-    pairs = list(factorial.pairs(result))
+    pairs = list(summary_factors.pairs(result))
     direct = []
     for a, b in pairs:
         given = [
@@ -177,7 +178,7 @@ def test_the_report_compares(summary, finished):
     # How many clips change depends on the processor's kernels.
     changed = {clip["clip"] for row in summary["paired"] for clip in row["changed"]}
     counted = f"{len(changed)} of {summary['paired'][0]['n_clips']} test clips {'is' if len(changed) == 1 else 'are'}"
-    assert f"{counted} right under one preprocessing and wrong under the other" in page.text
+    assert f"{counted} correct under only one of the two preprocessings" in page.text
 
 
 def test_test_clips_of_one_subject_are_not_compared_and_it_is_said(finished, tmp_path):
@@ -200,7 +201,7 @@ def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
     found = {finding["code"]: finding for finding in summary["checks"]}
     assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares subjects, and its best cell is picked
     assert found["ME001"]["evidence"]
-    assert "What a reviewer would object to" in (finished[1] / "report.html").read_text("utf-8")
+    assert "Methodological checks" in (finished[1] / "report.html").read_text("utf-8")
 
 
 @pytest.mark.numeric
@@ -436,10 +437,10 @@ def test_departures_from_the_papers_text_are_among_the_choices(casme2):
             planned = dataclasses.replace(planned, weights={"weights": planned.model.architecture.tag(planned.spec)})
             cells.append(study.Cell(planned, experiments.Result(experiment, "", planned.data.labels, ())))
     told = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
-    assert told["weighted cross-entropy divided by"]["value"] == "weights"
-    assert told["weighted cross-entropy divided by"]["default"] is False
+    assert told["weighted cross-entropy normalised by"]["value"] == "weights"
+    assert told["weighted cross-entropy normalised by"]["default"] is False
     assert told["precision"]["value"] == "auto (bf16 on GPUs that have it, float32 elsewhere)"
-    weights = told["starting weights"]
+    weights = told["initial weights"]
     twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
     assert weights["default"] is True
     assert f"imagenet (ViT-B/32: {twice})" in weights["value"]

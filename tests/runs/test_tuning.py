@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -153,8 +154,8 @@ def test_under_a_protocol_that_shares_subjects_clips_are_kept_apart(images, tmp_
 def test_the_page_of_a_protocol_that_shares_subjects_says_so(images, tmp_path):
     made = tune_experiment(settings(protocol="paper_holdout"), images, tmp_path, trials=1, workers=1)
     page = made.paths.html.read_text("utf-8")
-    assert "promises nothing of subjects" in page
-    assert "1 search of at least 1 trial, which never saw a clip that its result is tested on" in page
+    assert "The protocol does not separate subjects" in page
+    assert "1 search of at least 1 trial; no search used a clip that its result is tested on" in page
 
 
 # --- scores are what they are said to be ------------------------------------------------------------------------------
@@ -575,7 +576,7 @@ def test_a_network_is_tuned_and_values_that_cannot_be_trained_are_no_end(databas
     assert all(len(found.trials) == 5 for found in made.result.found)
     page = made.paths.html.read_text("utf-8")
     assert "The loss is not finite" in page
-    assert "Some values could not be trained" in page
+    assert "Some trials failed" in page
 
 
 def test_the_same_values_are_not_trained_twice(images, tmp_path, monkeypatch):
@@ -601,7 +602,7 @@ def test_the_page_says_what_was_done_and_what_follows(done):
     page, summary = done.paths.html.read_text("utf-8"), done.summary
     assert json.loads((done.paths.html.parent / "tuning.json").read_text("utf-8")) == json.loads(json.dumps(summary))
     for sentence in (
-        "none of which saw a clip that its result is tested on",
+        "no search used a clip that its result is tested on",
         "The 6 folds were divided at random into 2 groups",
         "optimistic: it is the best of 5 or more",
         "Of what the values explain",
@@ -623,26 +624,26 @@ def test_the_difference_is_that_of_the_scores_and_paired_by_subject(done):
 
 
 @pytest.mark.parametrize(
-    ("difference", "told_", "starts"),
+    ("difference", "significant", "starts"),
     [
-        (0.1, True, "Tuning helped: "),
-        (-0.1, True, "Tuning did harm: "),
-        (0.1, False, "Whether tuning helped cannot be"),
+        (0.1, True, "Tuning improved the score significantly: "),
+        (-0.1, True, "Tuning lowered the score significantly: "),
+        (0.1, False, "Tuning had no significant effect: "),
     ],
 )
-def test_the_verdict_follows_the_test_not_the_sign(done, difference, told_, starts):
-    row = done.summary["comparison"] | {"difference": difference, "told": told_}
+def test_the_verdict_follows_the_test_not_the_sign(done, difference, significant, starts):
+    row = done.summary["comparison"] | {"difference": difference, "significant": significant}
     said = verdict(Reading(done.summary | {"comparison": row}, {}))[0]
     assert said.startswith(starts)
     held = row | {"trained": {"folds": 1, "seeds": 1, "networks": True}}
     said = verdict(Reading(done.summary | {"comparison": held}, {}))[0]
     better = "tuned" if difference > 0 else "untuned"
-    ahead = f" differ significantly, and the {better} one is better: " if told_ else " do not differ significantly: "
+    result = f" differ significantly; the {better} one is better: " if significant else " do not differ significantly: "
     assert said.startswith("The tuned and the untuned network")
-    assert ahead in said
-    assert "helped" not in said
+    assert result in said
+    assert not re.search("Tuning (improved|lowered|had)", said)
     alone = verdict(Reading(done.summary | {"comparison": {"problem": "all are of one subject."}}, {}))
-    assert alone == ["Whether tuning helped cannot be told: all are of one subject."]
+    assert alone == ["Tuned and untuned parameters could not be compared: all are of one subject."]
 
 
 def test_words_of_values_and_importance(done):
@@ -651,9 +652,9 @@ def test_words_of_values_and_importance(done):
     ]
     said = agreement(Reading(done.summary | {"searches": rows}, {}))[0]
     assert "C 0.5 in all of them; components from 0 to 1" in said
-    shares = {"joined": {"shares": {"model.C": 0.7, "model.components": 0.3}, "problem": ""}, "searches": []}
+    shares = {"all": {"shares": {"model.C": 0.7, "model.components": 0.3}, "problem": ""}, "searches": []}
     assert importance(Reading(done.summary | {"importance": shares}, {}))[0].startswith(
-        "Of what the values explain, C explains 70.0 %."
+        "Of the variance explained by the parameters, 70.0 % is due to C."
     )
 
 

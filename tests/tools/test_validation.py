@@ -9,6 +9,7 @@ from microexpr.config.study import Study, load
 from microexpr.core.errors import ConfigError, MicroexprError
 from microexpr.core.interfaces import datasets
 from microexpr.core.progress import Silent
+from refusal import refuses
 from tools.validation import __main__ as command
 from tools.validation import planted
 from tools.validation.planted import CONDITIONS, Condition, judge, trials
@@ -42,7 +43,7 @@ def test_frames_drawn_on_demand_are_those_that_a_copy_on_disk_has(tmp_path):
 
 
 def test_a_planted_colour_is_claimed_as_colour_and_trials_are_kept(tmp_path, study, monkeypatch):
-    monkeypatch.setattr(planted, "DIALS", {**SMALL, "subjects": 8, "clips": 40})
+    monkeypatch.setattr(planted, "SHARED_OPTIONS", {**SMALL, "subjects": 8, "clips": 40})
     face = study.grid["preprocessing"][2:]
     grid = {"preprocessing": face, "preprocessing.size": [32], "preprocessing.colour": ["rgb", "grey"]}
     small = study.model_copy(update={"grid": grid})
@@ -58,7 +59,7 @@ def test_a_planted_colour_is_claimed_as_colour_and_trials_are_kept(tmp_path, stu
 
 
 def test_nothing_is_kept_of_a_study_that_cannot_be_analysed(tmp_path, study, monkeypatch):
-    monkeypatch.setattr(planted, "DIALS", {**SMALL, "subjects": 1, "clips": 4})
+    monkeypatch.setattr(planted, "SHARED_OPTIONS", {**SMALL, "subjects": 1, "clips": 4})
     with pytest.raises(MicroexprError):
         trials(study, 1, tmp_path / "kept.jsonl", 1, Silent(), CONDITIONS[:1])
     assert not (tmp_path / "kept.jsonl").exists()
@@ -88,7 +89,7 @@ def test_what_was_claimed_is_counted(study):
 
 
 def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeypatch, capsys):
-    monkeypatch.setattr(planted, "DIALS", {**SMALL, "subjects": 3, "clips": 9})
+    monkeypatch.setattr(planted, "SHARED_OPTIONS", {**SMALL, "subjects": 3, "clips": 9})
     monkeypatch.setattr(command, "SCENARIOS", {145: command.SCENARIOS[145]})
     page, study = tmp_path / "page.md", tmp_path / "study.toml"
     page.write_text((root / "docs" / "validation.md").read_text("utf-8"), "utf-8")
@@ -115,5 +116,5 @@ def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeyp
 
 
 def test_a_page_without_its_marks_is_refused():
-    with pytest.raises(ConfigError, match="0 times"):
+    with refuses("E831", "rejects", "0 times", kind=ConfigError):
         command.filled("nothing here", {"rejects": "table"})

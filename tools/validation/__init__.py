@@ -1,1 +1,1 @@
-"""``make validate``: what tests, intervals and whole studies do where the truth is known."""
+"""``make validate``: tests, intervals and whole studies on simulated data with a known truth."""

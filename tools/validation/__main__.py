@@ -1,8 +1,8 @@
-"""``make validate``: measure what tests, intervals and whole studies do, and write the tables into a page.
+"""``make validate``: measure error rates, coverage and power of the statistics, and write the tables into a page.
 
-It runs ``python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md``. What is measured
-is kept in the folder, so that an interrupted run goes on. In the page the text between the marks
-``<!-- made: NAME -->`` and ``<!-- end -->`` is replaced; the rest stays as it was written.
+It runs ``python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md``. Results are stored
+in the folder, so an interrupted run continues. In the page, the text between the marks ``<!-- made: NAME -->`` and
+``<!-- end -->`` is replaced; the rest is left unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tools.validation.simulation import SCENARIOS, Scenario
 
 TABLES = ("rejects", "rejects-independent", "difference", "score", "detectable", "planted")
 REVISION = 1
-"""Raised where a change of the statistics changes what is measured: what was kept before is then measured again."""
+"""Increased if a change of the statistics changes the measurements: stored ones are then made again."""
 TESTS = ("permutation by subject", "Wilcoxon", "McNemar", "permutation by clip")
 INTERVALS = (
     "expanded by subject",
@@ -46,15 +46,15 @@ INTERVALS = (
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure everything that is not there yet and write the tables into the page."""
-    asked = _asked(arguments)
+    """Measure everything that is not stored yet and write the tables into the page."""
+    options = _options(arguments)
     started = time.perf_counter()
-    study, progress, page = load(Study, asked.study), Lines(sys.stderr), _page(asked.page)
+    study, progress, page = load(Study, options.study), Lines(sys.stderr), _page(options.page)
     check_axes(study)
-    settings = Settings(simulations=asked.simulations, jobs=asked.jobs)
-    folder = make_folder(asked.out)
+    settings = Settings(simulations=options.simulations, jobs=options.jobs)
+    folder = make_folder(options.out)
     simulated = list(_simulated(settings, folder, progress))
-    found = trials(study, asked.sets, folder / "planted.jsonl", asked.jobs, progress)
+    found = trials(study, options.sets, folder / "planted.jsonl", options.jobs, progress)
     made = {
         "rejects": _by_clips(simulated, "rejects", TESTS, subject_effects=True),
         "rejects-independent": _by_clips(simulated, "rejects", TESTS, subject_effects=False),
@@ -66,40 +66,40 @@ def main(arguments: Sequence[str]) -> None:
     tables = {name: made[name] for name in TABLES}
     for name, table in tables.items():
         sys.stdout.write(f"{name}\n{table}\n\n")
-    write_atomically(asked.page, filled(page, tables))
-    sys.stdout.write(f"{asked.page}: {len(tables)} tables, {(time.perf_counter() - started) / 60:.0f} minutes\n")
+    write_atomically(options.page, filled(page, tables))
+    sys.stdout.write(f"{options.page}: {len(tables)} tables, {(time.perf_counter() - started) / 60:.0f} minutes\n")
 
 
-def _asked(arguments: Sequence[str]) -> argparse.Namespace:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.validation", description=__doc__)
-    parser.add_argument("study", type=Path, help="the study run on every made-up database")
-    parser.add_argument("out", type=Path, help="folder for what was measured")
+    parser.add_argument("study", type=Path, help="the study to run on every simulated database")
+    parser.add_argument("out", type=Path, help="folder of the measurements")
     parser.add_argument("page", type=Path, help="page whose tables are replaced")
-    parser.add_argument("--simulations", type=_whole, default=2_000, help="made-up test sets a scenario")
-    parser.add_argument("--sets", type=_whole, default=50, help="made-up databases a condition")
+    parser.add_argument("--simulations", type=_whole, default=2_000, help="simulated test sets per scenario")
+    parser.add_argument("--sets", type=_whole, default=50, help="simulated databases per condition")
     parser.add_argument("--jobs", type=_whole, default=2, help="processes")
     return parser.parse_args(arguments)
 
 
 def _whole(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def _page(file: Path) -> str:
-    """Return the page's text; raises ConfigError where it cannot be read or lacks a mark."""
+    """Return the page's text; raises ConfigError if it cannot be read or lacks a mark."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("E104", f"{file} cannot be read: {error}.") from None
+        raise ConfigError("E831", f"{file} cannot be read: {error}.") from None
     filled(text, dict.fromkeys(TABLES, ""))
     return text
 
 
 # --- simulations ------------------------------------------------------------------------------------------------------
 def _simulated(settings: Settings, folder: Path, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Yield what each scenario gives, with and without subject effects, and how often what it can detect is found."""
+    """Yield the measurements of each scenario, with and without subject effects, and of its detectable difference."""
     jobs: list[tuple[dict[str, Any], Scenario, Callable[[], list[dict[str, Any]]]]] = []
     for clips, scenario in SCENARIOS.items():
         for subject_effects, drawn in ((True, scenario), (False, scenario.without_subject_effects())):
@@ -127,7 +127,7 @@ def _one(run: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
 def _by_clips(
     simulated: Sequence[Mapping[str, Any]], quantity: str, ways: Sequence[str], *, subject_effects: bool
 ) -> str:
-    """Return the shares of one quantity, a way a line and a number of clips a column."""
+    """Return the shares of one quantity, one method per line and one number of clips per column."""
     shares = {
         (row["way"], each["clips"]): row["share"]
         for each in simulated
@@ -145,7 +145,7 @@ def _detectable(simulated: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         ["found", *(f"{_figure(row['share'])} [{row['low']:.3f}, {row['high']:.3f}]" for row in rows.values())],
         ["size stated, median", *(_figure(row["stated"]) for row in rows.values())],
-        ["sets for which none is stated, or one beyond the scale", *(str(row["beyond"]) for row in rows.values())],
+        ["sets without a stated size, or with one beyond the scale", *(str(row["beyond"]) for row in rows.values())],
     ]
     return _table(["", *(f"{clips} clips" for clips in rows)], lines)
 
@@ -168,7 +168,7 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def filled(page: str, tables: Mapping[str, str]) -> str:
-    """Return the page with the text between the marks of each table replaced; raises ConfigError for a mark missing.
+    """Return the page with the text between the marks of each table replaced; raises ConfigError if a mark is missing.
 
     >>> print(filled("a <!-- made: x -->old<!-- end --> b", {"x": "new"}))
     a <!-- made: x -->
@@ -181,7 +181,7 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
         found = re.findall(f"{re.escape(mark)}.*?<!-- end -->", page, flags=re.DOTALL)
         if len(found) != 1:
             raise ConfigError(
-                "E104", f"the page has {len(found)} times {mark} ... <!-- end -->; it must have each table once."
+                "E831", f"the page has {mark} ... <!-- end --> {len(found)} times; it must have each table once."
             )
         page = page.replace(found[0], made)
     return page

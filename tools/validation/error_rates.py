@@ -1,4 +1,4 @@
-"""How often tests reject and intervals hold, counted on test sets with known truth (`simulation`)."""
+"""How often tests reject and intervals contain the truth, counted on simulated test sets (`simulation`)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
-from microexpr.evaluation.statistics.mcnemar import mcnemar
+from microexpr.evaluation.statistics.paired_permutation import PairedPermutation, paired_permutation
+from microexpr.evaluation.statistics.paired_tests import mcnemar, signed_rank
 from microexpr.evaluation.statistics.power import LEVEL, POWER, Precision, detectable, precision
-from microexpr.evaluation.statistics.signed_rank import signed_rank
-from microexpr.evaluation.statistics.swapping import SwapTest, swap_test
 from tools.validation.simulation import Drawn, Scenario, draw, gap_for, population, true_score
 
 BLOCK = 50
-"""Test sets drawn from one stream: processes take whole blocks, so their number changes no result."""
-
+"""Test sets drawn from one random stream: processes take whole blocks, so their number does not change results."""
 
 METHODS: tuple[Method, ...] = ("percentile", "bca", "expanded")
 
@@ -49,12 +47,13 @@ DEFAULT = Settings()
 def measure(scenario: Scenario, settings: Settings = DEFAULT, difference: float = 0.0) -> pd.DataFrame:
     """Return one row for each test and interval of one scenario, with `difference` planted in units of the metric.
 
-    `quantity` is "rejects" (a test, or a difference's interval without 0), "holds the difference" or "holds the score";
-    `share` is how often, with its exact 95 % interval `low`, `high`; `n` counts the sets for which `way` gave a number.
+    `quantity` is "rejects" (a test, or an interval of the difference without 0), "holds the difference" or "holds the
+    score"; `share` is how often, with its exact 95 % interval `low`, `high`; `n` is the number of sets for which `way`
+    gave a result.
     """
     gap = gap_for(scenario, settings.metric, difference)
     one = partial(_one, scenario=scenario, settings=settings, gap=gap, truth=population(scenario, gap))
-    seen = pd.DataFrame(_repeat(one, settings))
+    outcomes = pd.DataFrame(_repeat(one, settings))
     described = {
         "clips": scenario.clips,
         "subjects": scenario.subjects,
@@ -64,27 +63,30 @@ def measure(scenario: Scenario, settings: Settings = DEFAULT, difference: float 
         "planted": difference,
     }
     return pd.DataFrame(
-        [{**described, "quantity": column[0], "way": column[1], **_share(seen[column])} for column in seen.columns]
+        [
+            {**described, "quantity": column[0], "way": column[1], **_share(outcomes[column])}
+            for column in outcomes.columns
+        ]
     )
 
 
 def find_detectable(scenario: Scenario, settings: Settings = DEFAULT, power: float = POWER) -> dict[str, Any]:
-    """Return how often a difference that a test set called just detectable is found by the permutation test by subject.
+    """Return how often the permutation test by subject finds a difference that a test set states as just detectable.
 
-    Each simulation draws a test set without a difference, takes from it the smallest detectable difference, plants one
-    of that size and draws another test set, as somebody does who plans by the one and tests by the other.
+    Each simulation draws a test set without a difference, computes its smallest detectable difference, plants one of
+    that size and draws another test set, as in a study that is planned with one and tested with the other.
     """
     grid, everything = np.linspace(0, 6, 25), np.arange(len(scenario.shares))
     scores = [[true_score(one, settings.metric, everything) for one in population(scenario, float(g))] for g in grid]
     planted = np.subtract(*np.array(scores).T)
     one = partial(_detect, scenario=scenario, settings=settings, power=power, curve=np.stack([planted, grid]))
-    seen = pd.DataFrame(_repeat(one, settings))
+    outcomes = pd.DataFrame(_repeat(one, settings))
     return {
         "clips": scenario.clips,
         "metric": settings.metric,
-        "stated": float(seen["stated"].median()),
-        "beyond": int(seen["found"].isna().sum()),
-        **_share(seen["found"]),
+        "stated": float(outcomes["stated"].median()),
+        "beyond": int(outcomes["found"].isna().sum()),
+        **_share(outcomes["found"]),
     }
 
 
@@ -106,25 +108,39 @@ def _block(
 def _one(
     rng: np.random.Generator, scenario: Scenario, settings: Settings, gap: float, truth: Float[np.ndarray, "2 k k"]
 ) -> dict[Any, float]:
-    """Draw one test set and say what every test and interval does on it; nan where it gives no number."""
-    sets, metric, k = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
-    over = present(sets.y_true, k)
+    """Draw one test set and return the outcome of every test and interval on it; nan if it has no result."""
+    sets, metric, num_classes = draw(scenario, rng, gap), confusion_metric(settings.metric), len(scenario.shares)
+    averaged_classes = present(sets.y_true, num_classes)
     scores = [true_score(matrix, settings.metric, sets.y_true) for matrix in truth]
-    seen = {("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, over, settings, rng).items()}
-    for (unit, stratified), (alone, apart) in _resampled(sets, metric, over, settings, rng).items():
+    outcomes = {
+        ("rejects", name): _rejects(p) for name, p in _p_values(sets, metric, averaged_classes, settings, rng).items()
+    }
+    for (unit, stratified), (score_resamples, difference_resamples) in _resampled(
+        sets, metric, averaged_classes, settings, rng
+    ).items():
         for method in METHODS:
-            way, score, difference = _way(method, unit, stratified), _read(alone, method), _read(apart, method)
-            seen["holds the score", way] = _holds(score, scores[0])
-            seen["holds the difference", way] = _holds(difference, scores[0] - scores[1])
-            seen["rejects", way] = 1 - _holds(difference, 0.0)
-    return seen
+            way = _way(method, unit, stratified)
+            score, difference = _interval(score_resamples, method), _interval(difference_resamples, method)
+            outcomes["holds the score", way] = _holds(score, scores[0])
+            outcomes["holds the difference", way] = _holds(difference, scores[0] - scores[1])
+            outcomes["rejects", way] = 1 - _holds(difference, 0.0)
+    return outcomes
 
 
 def _resampled(
-    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+    sets: Drawn,
+    metric: ConfusionMetric,
+    averaged_classes: Bool[np.ndarray, "k"],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> dict[tuple[str, bool], tuple[Resamples, Resamples]]:
     """Return the first classifier's score and the difference, resampled by clip, by clip in strata, and by subject."""
-    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.resamples}
+    given: dict[str, Any] = {
+        "num_classes": averaged_classes.size,
+        "averaged_classes": averaged_classes,
+        "rng": rng,
+        "n": settings.resamples,
+    }
     labels = (metric, sets.y_true, sets.y_a, sets.y_b)
     return {
         ("clip", False): resample_pair(*labels, **given),
@@ -138,13 +154,22 @@ def _way(method: Method, unit: str, stratified: bool) -> str:
 
 
 def _p_values(
-    sets: Drawn, metric: ConfusionMetric, over: Bool[np.ndarray, "k"], settings: Settings, rng: np.random.Generator
+    sets: Drawn,
+    metric: ConfusionMetric,
+    averaged_classes: Bool[np.ndarray, "k"],
+    settings: Settings,
+    rng: np.random.Generator,
 ) -> dict[str, float | None]:
     labels = (sets.y_true, sets.y_a, sets.y_b)
-    given: dict[str, Any] = {"k": over.size, "over": over, "rng": rng, "n": settings.permutations}
+    given: dict[str, Any] = {
+        "num_classes": averaged_classes.size,
+        "averaged_classes": averaged_classes,
+        "rng": rng,
+        "n": settings.permutations,
+    }
     return {
-        "permutation by subject": swap_test(metric, *labels, subjects=sets.subjects, **given).p_value,
-        "permutation by clip": swap_test(metric, *labels, **given).p_value,
+        "permutation by subject": paired_permutation(metric, *labels, subjects=sets.subjects, **given).p_value,
+        "permutation by clip": paired_permutation(metric, *labels, **given).p_value,
         "McNemar": mcnemar(*labels).p_value,
         "Wilcoxon": signed_rank(*labels, sets.subjects).p_value,
     }
@@ -157,14 +182,14 @@ def _detect(
     power: float,
     curve: Float[np.ndarray, "2 g"],
 ) -> dict[Any, float]:
-    """State what one test set can detect, plant it, and look for it in another; nan where nothing can be stated."""
+    """Compute what one test set can detect, plant it, and test for it in another; nan if nothing can be stated."""
     metric = confusion_metric(settings.metric)
 
-    def test(sets: Drawn) -> tuple[SwapTest, Precision]:
-        given: dict[str, Any] = {"k": len(scenario.shares), "subjects": sets.subjects}
-        given["over"] = present(sets.y_true, given["k"])
+    def test(sets: Drawn) -> tuple[PairedPermutation, Precision]:
+        given: dict[str, Any] = {"num_classes": len(scenario.shares), "subjects": sets.subjects}
+        given["averaged_classes"] = present(sets.y_true, given["num_classes"])
         labels = (metric, sets.y_true, sets.y_a, sets.y_b)
-        return swap_test(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)
+        return paired_permutation(*labels, rng=rng, n=settings.permutations, **given), precision(*labels, **given)
 
     swapped, precise = test(draw(scenario, rng))
     stated = None if swapped.step is None else detectable(precise, step=swapped.step, power=power)
@@ -175,12 +200,12 @@ def _detect(
 
 
 def _rejects(p_value: float | None) -> float:
-    """Say whether a test rejects; a test that has no p-value claims nothing."""
+    """Return whether a test rejects; a test without a p-value does not."""
     return float(p_value is not None and p_value <= LEVEL + 1e-12)
 
 
-def _read(drawn: Resamples, method: Method) -> BootstrapInterval | None:
-    """Return the interval, or None where it is refused."""
+def _interval(drawn: Resamples, method: Method) -> BootstrapInterval | None:
+    """Return the interval, or None if there is none."""
     try:
         return drawn.interval(method)
     except ConfigError:
@@ -193,8 +218,8 @@ def _holds(interval: BootstrapInterval | None, value: float) -> float:
     return float(interval.low - 1e-12 <= value <= interval.high + 1e-12)
 
 
-def _share(seen: pd.Series[float]) -> dict[str, Any]:
-    given = seen.dropna()
+def _share(outcomes: pd.Series[float]) -> dict[str, Any]:
+    given = outcomes.dropna()
     if given.empty:
         return {"share": None, "low": None, "high": None, "n": 0}
     count = binomtest(int(given.sum()), len(given))

@@ -1,7 +1,7 @@
-"""Whole studies of made-up databases in which an effect is planted, or none: what the report then claims.
+"""Whole studies of synthetic databases with or without a planted effect: what the report then claims.
 
-Each database is drawn anew, with subjects and clips of its own; it goes through detection, preprocessing, training,
-voting and the analysis of factors as any database does, and is thrown away. What was claimed is kept.
+Each database is drawn with subjects and clips of its own, and goes through detection, preprocessing, training, voting
+and the analysis of factors like any other database. Only the claims are stored.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.files import append_json_lines, digest, json_lines
 from microexpr.core.progress import Progress, track
-from microexpr.report import factorial
+from microexpr.report import summary_factors
 from microexpr.runs import study as grids
 from microexpr.runs.plan import Options, Workspace
 from tools.validation.rendered import Rendered
 
 REVISION: Final = 1
-"""Raised where a change of drawing, training or the analysis changes what is found; kept trials are then run again."""
+"""Increased if a change of drawing, training or analysis changes results; stored trials are then run again."""
 FIRST_SEED: Final = 100
-"""Databases have this seed and those after it; the dials were chosen on others (9001 to 9008)."""
-DIALS: Final[Mapping[str, Any]] = {
+"""Seed of the first database; the options were chosen on other seeds (9001 to 9008)."""
+SHARED_OPTIONS: Final[Mapping[str, Any]] = {
     "subjects": 12,
     "clips": 96,
     "emotions": ("happiness", "surprise"),
     "expression_size": 0.0,
     "quirks": False,
 }
-"""What all conditions share; head drift, light, blinks, noise and JPEG stay as `SyntheticSpec` has them."""
+"""Options that all conditions share; head drift, light, blinks, noise and JPEG are the defaults of `SyntheticSpec`."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What is planted, and what a report must then say."""
+    """What is planted, and what a report must claim."""
 
     name: str
-    dials: Mapping[str, Any]
-    """Those of `SyntheticSpec` in which it differs from DIALS."""
+    options: Mapping[str, Any]
+    """Options of `SyntheticSpec` in which it differs from `SHARED_OPTIONS`."""
     claims: str = ""
-    """Axis of the grid that must be claimed; empty where nothing may be."""
+    """Axis of the grid that must be claimed; empty if nothing may be claimed."""
     contrast: tuple[str, str] = ("", "")
-    """The worse and the better level of that axis, as words."""
+    """The worse and the better level of that axis."""
     spares: str = ""
     """Axis that must not be claimed."""
 
@@ -72,35 +72,35 @@ CONDITIONS: Final = (
 
 
 def check_axes(study: Study, conditions: Sequence[Condition] = CONDITIONS) -> None:
-    """Raise ConfigError where a study does not vary what the conditions plant."""
-    asked = {axis for condition in conditions for axis in (condition.claims, condition.spares) if axis}
-    missing = sorted(asked - set(titles(study.axes)))
+    """Raise ConfigError if a study does not vary what the conditions plant."""
+    needed = {axis for condition in conditions for axis in (condition.claims, condition.spares) if axis}
+    missing = sorted(needed - set(titles(study.axes)))
     if missing:
         raise ConfigError(
-            "E104", f"{study.name}: its grid does not vary {', '.join(missing)}, so that no claim of it can be judged."
+            "E832", f"{study.name}: vary {', '.join(missing)} in the grid, otherwise claims about it cannot be checked."
         )
 
 
 def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
-    """Run one study on one made-up database and return what its analysis of factors says."""
-    spec = SyntheticSpec(**{**DIALS, **condition.dials, "seed": seed})
-    # Threads would only fight with the trials beside this one.
+    """Run one study on one synthetic database and return the result of its analysis of factors."""
+    spec = SyntheticSpec(**{**SHARED_OPTIONS, **condition.options, "seed": seed})
+    # Threads would compete with parallel trials.
     cv2.setNumThreads(1)
     with threadpool_limits(1), TemporaryDirectory() as box:
         options = Options({"casme2": Rendered(Path(box) / "data", spec)}, Path(box))
-        found = factorial.effects(grids.run(study, Workspace(options)))
+        found = summary_factors.effects(grids.run(study, Workspace(options)))
     if found is None or found["problem"]:
-        raise ConfigError("E104", f"{condition.name}, seed {seed}: {found and found['problem']}")
+        raise ConfigError("E832", f"{condition.name}, seed {seed}: {found and found['problem']}")
     return {"condition": condition.name, "seed": seed, "verdict": found["verdict"], "effects": found["effects"]}
 
 
 def trials(
     study: Study, sets: int, kept: Path, jobs: int, progress: Progress, conditions: Sequence[Condition] = CONDITIONS
 ) -> list[dict[str, Any]]:
-    """Return `sets` trials of every condition; those in the file `kept` are not run again."""
+    """Return `sets` trials of every condition; those stored in the file `kept` are not run again."""
     keys = {
         (condition.name, seed): digest(
-            [REVISION, study.model_dump(mode="json"), METHOD, dict(DIALS), asdict(condition), seed]
+            [REVISION, study.model_dump(mode="json"), METHOD, dict(SHARED_OPTIONS), asdict(condition), seed]
         )
         for seed in range(FIRST_SEED, FIRST_SEED + sets)
         for condition in conditions
@@ -113,7 +113,7 @@ def trials(
     work = [(seed, todo) for seed, todo in missing.items() if todo]
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
     done = parallel(delayed(_of_seed)(study, todo, seed) for seed, todo in work)
-    for found in track(done, len(work), "made-up people", progress):
+    for found in track(done, len(work), "synthetic databases", progress):
         lines = [{"key": keys[each["condition"], each["seed"]], "found": each} for each in found]
         append_json_lines(kept, lines)
         known |= {line["key"]: line["found"] for line in lines}
@@ -121,16 +121,16 @@ def trials(
 
 
 def _of_seed(study: Study, conditions: Sequence[Condition], seed: int) -> list[dict[str, Any]]:
-    """Run the conditions of one seed one after the other: their people are the same, and are drawn once."""
+    """Run the conditions of one seed in sequence: their subjects are the same and are drawn once."""
     return [trial(study, condition, seed) for condition in conditions]
 
 
 def judge(
     found: Sequence[Mapping[str, Any]], named: Mapping[str, str], conditions: Sequence[Condition] = CONDITIONS
 ) -> list[dict[str, Any]]:
-    """Return, for every condition, in how many databases the report said what it must, and what it claimed.
+    """Return, for every condition, the share of databases in which the report claimed what it must, and nothing else.
 
-    `named` says what each axis of the study is called. Shares have exact 95 % intervals.
+    `named` has the name of each axis of the study. Shares have exact 95 % intervals.
     """
     rows = []
     for condition in conditions:
@@ -157,7 +157,7 @@ def _claimed(trial: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _better(trial: Mapping[str, Any], factor: str, levels: tuple[str, str]) -> bool:
-    """Whether the second level came out better than the first."""
+    """Return whether the second level scored higher than the first."""
     worse, better = levels
     effect = next(effect for effect in trial["effects"] if effect["effect"] == factor)
     signs = {f"{better} − {worse}": 1, f"{worse} − {better}": -1}

@@ -1,4 +1,4 @@
-"""A synthetic database whose frames are drawn when they are read, so that only those that a study looks at are."""
+"""A synthetic database whose frames are drawn when they are read, so that unused ones are never drawn."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from microexpr.core.interfaces import Correction, Modality
 
 
 class Rendered:
-    """The same clips and pixels as `make` writes with this spec and `casme2` reads, without a frame on disk.
+    """The same clips and pixels as `make` writes with this spec and `casme2` reads, without frames on disk.
 
-    `root` gets the coding table, which is read as any copy's is.
+    The coding table is written to `root` and read like that of any copy.
     """
 
     def __init__(self, root: Path, spec: SyntheticSpec) -> None:
@@ -31,7 +31,7 @@ class Rendered:
         self._spec, self._table = spec, Casme2(root)
 
     def modalities(self) -> Mapping[str, Modality]:
-        """Return what is recorded."""
+        """Return the recorded modalities."""
         return self._table.modalities()
 
     def clips(self) -> Sequence[Clip]:
@@ -39,19 +39,19 @@ class Rendered:
         return self._table.clips()
 
     def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return what is wrong with the table; there are no files to look at."""
+        """Return the faults of the table; there are no files to check."""
         return self._table.faults(table_only=True)
 
     def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return what is unusual in the table."""
+        """Return the notes about the table."""
         return self._table.notes(table_only=True)
 
     def cropped(self) -> bool:
-        """Frames are never cropped."""
+        """Return False: frames are never cropped."""
         return False
 
     def metadata(self) -> Mapping[str, str]:
-        """Return what the reader says of the table."""
+        """Return the metadata of the table."""
         return self._table.metadata()
 
     def applied(self) -> Sequence[Correction]:
@@ -59,13 +59,13 @@ class Rendered:
         return self._table.applied()
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t 480 640 3"]:
-        """Draw frames by number, as they come back from JPEG."""
+        """Draw frames by number, as decoded from JPEG."""
         planned = self._plans[clip.subject_id, clip.video]
         drawn = (render(face(self._spec, planned.subject), planned, number) for number in numbers)
         return np.stack([_through_jpeg(frame, self._spec.jpeg_quality) for frame in drawn])
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the spec, which decides every byte."""
+        """Return a sha256 of the spec, which determines every byte."""
         return sha256(repr(self._spec).encode()).hexdigest()
 
     @cached_property
@@ -75,5 +75,5 @@ class Rendered:
 
 def _through_jpeg(frame: UInt8[np.ndarray, "h w 3"], quality: int) -> UInt8[np.ndarray, "h w 3"]:
     coded = cv2.imdecode(np.frombuffer(jpeg(frame, quality), np.uint8), cv2.IMREAD_COLOR)
-    seen: UInt8[np.ndarray, "h w 3"] = cv2.cvtColor(coded, cv2.COLOR_BGR2RGB)
-    return seen
+    rgb: UInt8[np.ndarray, "h w 3"] = cv2.cvtColor(coded, cv2.COLOR_BGR2RGB)
+    return rgb

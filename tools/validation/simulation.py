@@ -1,8 +1,8 @@
-"""Made-up test sets with known truth, on which tests and intervals show what they are worth.
+"""Simulated test sets with a known truth, on which tests and intervals are evaluated.
 
-Subjects differ in how many clips they have, in the emotions that they show, in how hard they are for any classifier,
-in how well each classifier suits them, and in the class that each classifier mistakes their clips for. Clips differ
-in how hard they are for both. All of these are drawn anew for every test set; nothing here knows a real database.
+Subjects differ in how many clips they have, in the emotions that they show, in how difficult they are for any
+classifier, in how well each classifier suits them, and in the classes that each classifier confuses their clips with.
+Clips differ in how difficult they are for both. All of this is drawn again for every test set; no real data are used.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from scipy.special import expit
 from microexpr.core.confusion import f1_per_class, recall_per_class
 
 COMMON = 0.1
-"""Part of a subject's class shares that all subjects have in common, so that every class can occur."""
+"""Part of a subject's class shares that is common to all subjects, so that every class can occur."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How test sets are drawn; standard deviations are on the logit scale of getting a clip right."""
+    """How test sets are drawn; standard deviations are on the logit scale of predicting a clip correctly."""
 
     clips: int
     subjects: int
     shares: tuple[int, ...]
     """Sizes of the classes, in proportion."""
     skill: float = 0.2
-    """Logit of getting an average clip right; 0.2 gives about 55 % right."""
+    """Logit of predicting an average clip correctly; 0.2 gives about 55 %."""
     tilt: float = 0.4
-    """How much better a classifier is on classes that are frequent, logits per unit of log share."""
+    """How much better a classifier is on frequent classes, in logits per unit of log share."""
     subject_sd: float = 0.6
-    """Subjects who are hard or easy for both classifiers."""
+    """Subjects who are difficult or easy for both classifiers."""
     suit_sd: float = 0.6
-    """Subjects who suit one classifier: what makes clip-level comparisons invalid."""
+    """Subjects who suit one classifier, which makes clip-level comparisons invalid."""
     clip_sd: float = 1.0
-    """Clips that are hard or easy for both."""
+    """Clips that are difficult or easy for both."""
     habit: float = 4.0
-    """Concentration of subjects' class shares around `shares`, true and mistaken; small is strong habits."""
+    """Concentration of subjects' class shares around `shares`, true and mistaken; small values give strong habits."""
     evenness: float = 2.0
-    """Concentration of subjects' shares of the clips; small is a few subjects with most of them."""
+    """Concentration of subjects' shares of the clips; small values give a few subjects most of them."""
 
     def without_subject_effects(self) -> Scenario:
-        """Return the same with clips that are independent but for the emotions that subjects show."""
+        """Return the same scenario with clips that are independent except for the emotions that subjects show."""
         return replace(self, subject_sd=0.0, suit_sd=0.0, habit=1e4)
 
 
@@ -78,46 +78,46 @@ class _Subjects(NamedTuple):
 
 
 def draw(scenario: Scenario, rng: np.random.Generator, gap: float = 0.0) -> Drawn:
-    """Draw a test set; `gap` is the first classifier's lead in logits, 0 where the two are alike.
+    """Draw a test set; `gap` is the first classifier's lead in logits, 0 if the two are equally good.
 
-    A set of one subject or one class is drawn again: it is refused before any test.
+    A set with one subject or one class is drawn again, because it cannot be tested.
     """
     while True:
-        people = _people(scenario, scenario.subjects, rng)
+        subject_effects = _draw_subjects(scenario, scenario.subjects, rng)
         sizes = rng.multinomial(scenario.clips, rng.dirichlet(np.full(scenario.subjects, scenario.evenness)))
         who = np.repeat(np.arange(scenario.subjects), sizes)
-        y_true = _choose(people.true[who], rng)
+        y_true = _choose(subject_effects.true[who], rng)
         if np.unique(who).size > 1 and np.unique(y_true).size > 1:
             break
     hard = scenario.clip_sd * rng.standard_normal((scenario.clips, 1))
-    right = rng.random((scenario.clips, 2)) < _right(scenario, people, who, y_true, hard, gap)
-    guesses = []
+    right = rng.random((scenario.clips, 2)) < _right(scenario, subject_effects, who, y_true, hard, gap)
+    predictions = []
     for at in range(2):
-        wrong = people.mistaken[who, at].copy()
+        wrong = subject_effects.mistaken[who, at].copy()
         wrong[np.arange(who.size), y_true] = 0
-        guesses.append(np.where(right[:, at], y_true, _choose(wrong / wrong.sum(axis=1, keepdims=True), rng)))
-    return Drawn(y_true, guesses[0], guesses[1], who)
+        predictions.append(np.where(right[:, at], y_true, _choose(wrong / wrong.sum(axis=1, keepdims=True), rng)))
+    return Drawn(y_true, predictions[0], predictions[1], who)
 
 
 def population(
     scenario: Scenario, gap: float = 0.0, *, subjects: int = 20_000, seed: int = 0
 ) -> Float[np.ndarray, "2 k k"]:
-    """Return the confusion matrices (as shares) that both classifiers have over endlessly many subjects and clips.
+    """Return the confusion matrices (as shares) that both classifiers have in the limit of many subjects and clips.
 
     Averaged over `subjects`, each with one clip of every class, weighted by how often the subject shows it. Outcomes
     are averaged by their probability, and the two classifiers are given the same subjects, so that they differ by
     `gap` alone.
     """
     rng = np.random.default_rng(seed)
-    people, k = _people(scenario, subjects, rng), len(scenario.shares)
-    matrices = np.zeros((2, k, k))
-    for label in range(k):
+    subject_effects, num_classes = _draw_subjects(scenario, subjects, rng), len(scenario.shares)
+    matrices = np.zeros((2, num_classes, num_classes))
+    for label in range(num_classes):
         y_true = np.full(subjects, label)
         hard = scenario.clip_sd * rng.standard_normal((subjects, 1))
-        weight = people.true[:, label] / subjects
+        weight = subject_effects.true[:, label] / subjects
         for at, lead in enumerate((gap, -gap)):
-            right = _right(scenario, people, np.arange(subjects), y_true, hard, lead)[:, 0]
-            wrong = people.mistaken[:, 0].copy()
+            right = _right(scenario, subject_effects, np.arange(subjects), y_true, hard, lead)[:, 0]
+            wrong = subject_effects.mistaken[:, 0].copy()
             wrong[:, label] = 0
             matrices[at, label] = ((weight * (1 - right) / wrong.sum(axis=1))[:, None] * wrong).sum(axis=0)
             matrices[at, label, label] = (weight * right).sum()
@@ -125,7 +125,7 @@ def population(
 
 
 def true_score(matrix: Float[np.ndarray, "k k"], metric: str, y_true: Int[np.ndarray, "n"]) -> float:
-    """Return the population's score over the classes that a test set has: what its interval ought to hold."""
+    """Return the population's score over the classes of a test set, which its interval should contain."""
     kept = np.bincount(y_true, minlength=len(matrix)) > 0
     if metric == "accuracy":
         return float(np.trace(matrix) / matrix.sum())
@@ -146,12 +146,12 @@ def gap_for(scenario: Scenario, metric: str, difference: float) -> float:
     return float(brentq(miss, -12, 12, xtol=1e-4))
 
 
-def _people(scenario: Scenario, subjects: int, rng: np.random.Generator) -> _Subjects:
+def _draw_subjects(scenario: Scenario, subjects: int, rng: np.random.Generator) -> _Subjects:
     shares = np.array(scenario.shares, float) / sum(scenario.shares)
-    k = shares.size
+    num_classes = shares.size
 
     def habits(size: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-        return (1 - COMMON) * rng.dirichlet(scenario.habit * k * shares, size) + COMMON * shares
+        return (1 - COMMON) * rng.dirichlet(scenario.habit * num_classes * shares, size) + COMMON * shares
 
     suits = scenario.suit_sd * rng.standard_normal((subjects, 2))
     logit = scenario.subject_sd * rng.standard_normal((subjects, 1)) + suits
@@ -160,17 +160,17 @@ def _people(scenario: Scenario, subjects: int, rng: np.random.Generator) -> _Sub
 
 def _right(
     scenario: Scenario,
-    people: _Subjects,
+    subject_effects: _Subjects,
     who: Int[np.ndarray, "n"],
     y_true: Int[np.ndarray, "n"],
     hard: Float[np.ndarray, "n 1"],
     gap: float,
 ) -> Float[np.ndarray, "n 2"]:
-    """Return the probabilities of getting each clip right."""
+    """Return the probability of predicting each clip correctly."""
     shares = np.array(scenario.shares, float) / sum(scenario.shares)
     tilted = scenario.tilt * np.log(shares * shares.size)[y_true]
     lead = np.array([gap / 2, -gap / 2])
-    return np.asarray(expit(scenario.skill + tilted[:, None] + people.logit[who] + hard + lead))
+    return np.asarray(expit(scenario.skill + tilted[:, None] + subject_effects.logit[who] + hard + lead))
 
 
 def _choose(shares: Float[np.ndarray, "n k"], rng: np.random.Generator) -> Int[np.ndarray, "n"]:

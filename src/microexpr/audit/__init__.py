@@ -1,4 +1,4 @@
-"""Other people's numbers: prediction logs scored again, published tables tested for whether they can be."""
+"""Checks of published results: prediction logs scored again, and tables checked for whether they are possible."""
 
 from microexpr.audit.log import audit_log
 from microexpr.audit.table import audit_table

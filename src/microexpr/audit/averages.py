@@ -5,36 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from microexpr.audit.margins import ANY, WORK, ClassFigures, Margins, Mean, Of, Over, Range, margins
 from microexpr.audit.published import ABSENT, PER_CLASS, SCORES, Column, PublishedTable, read_figure
+from microexpr.audit.solutions import ANY, WORK, AveragedClasses, ClassFigures, Mean, Of, Range, Solutions, solve
 
 MEANS: Final[dict[str, Of]] = {"macro_f1": "f1", "uar": "recall", "macro_precision": "precision"}
 """Scores that average classes, and what they average."""
-OVER: Final[dict[Over, str]] = {
+AVERAGED_CLASSES: Final[dict[AveragedClasses, str]] = {
     "present": "the classes with a true clip",
     "either": "the classes true or predicted (scikit-learn's macro average)",
     "all": "all classes",
 }
-"""Which classes an average runs over."""
+"""Which classes an average includes."""
 
 
 class Average(NamedTuple):
     """One way to average: over which classes, and whether macro-F1 is the F1 of mean precision and mean recall."""
 
-    over: Over
+    averaged_classes: AveragedClasses
     of_means: bool = False
 
     @property
-    def words(self) -> str:
-        """Return what a sentence calls it."""
-        return f"{'the F1 of mean precision and mean recall' if self.of_means else 'a mean'} over {OVER[self.over]}"
+    def description(self) -> str:
+        """Return its name in a sentence."""
+        what = "the F1 of mean precision and mean recall" if self.of_means else "a mean"
+        return f"{what} over {AVERAGED_CLASSES[self.averaged_classes]}"
 
 
 class Fit(NamedTuple):
-    """An average and what fits under it."""
+    """An average and the solutions under it."""
 
     average: Average
-    found: Margins
+    found: Solutions
 
 
 def range_of(figure: str | None, table: PublishedTable, rounding: str) -> Range:
@@ -48,7 +49,7 @@ def range_of(figure: str | None, table: PublishedTable, rounding: str) -> Range:
 
 
 def class_figures(table: PublishedTable, column: Column, rounding: str | None = None) -> list[ClassFigures]:
-    """Return what is printed of every class."""
+    """Return what is printed for every class."""
     none = ("-",) * len(table.classes)
     rows = zip(table.supports, *(getattr(column, name) or none for name in PER_CLASS), strict=True)
     return [
@@ -65,9 +66,9 @@ def fits(
     without: Iterable[str] = (),
     work: int = WORK,
 ) -> list[Fit]:
-    """Return every average under which the printed figures, some of them left out, fit, with what fits.
+    """Return every average under which the printed figures, without those in `without`, are possible.
 
-    The file's own average comes first; others are tried where it fits nothing.
+    The average that the file declares comes first; others are tried only if nothing fits it.
     """
     rounding, without = rounding or table.rounding, set(without)
     figures, clips = class_figures(table, column, rounding), sum(table.supports)
@@ -76,10 +77,14 @@ def fits(
         found = []
         for average in averages:
             means = [
-                Mean("f1_of_means" if average.of_means and name == "macro_f1" else of, average.over, ranges[name])
+                Mean(
+                    "f1_of_means" if average.of_means and name == "macro_f1" else of,
+                    average.averaged_classes,
+                    ranges[name],
+                )
                 for name, of in MEANS.items()
             ]
-            fit = Fit(average, margins(figures, clips, means, ranges["accuracy"], work=work))
+            fit = Fit(average, solve(figures, clips, means, ranges["accuracy"], work=work))
             found += [fit] if fit.found.right else []
         if found:
             return found
@@ -87,19 +92,20 @@ def fits(
 
 
 def _averages(table: PublishedTable, names: Sequence[str]) -> list[list[Average]]:
-    """Return the averages to try, in groups: the next only where nothing of the last one fits."""
+    """Return the averages to try, in groups; a group is tried only if nothing in the previous one fits."""
     if not names:
         return [[Average("present")]]
-    every: tuple[Over, ...] = tuple(OVER) if 0 in table.supports else ("present",)
-    declared: list[Over] = [table.macro_over] if table.macro_over else []
-    groups = [[Average(over) for over in declared], [Average(over) for over in every if over not in declared]]
+    every: tuple[AveragedClasses, ...] = tuple(AVERAGED_CLASSES) if 0 in table.supports else ("present",)
+    declared: list[AveragedClasses] = [table.macro_over] if table.macro_over else []
+    groups = [[Average(classes) for classes in declared]]
+    groups.append([Average(classes) for classes in every if classes not in declared])
     if "macro_f1" in names:
-        groups.append([Average(over, of_means=True) for over in every])
+        groups.append([Average(classes, of_means=True) for classes in every])
     return [group for group in groups if group]
 
 
 def span(numbers: Sequence[int]) -> str:
-    """Return whole numbers as a range where they have no gap.
+    """Return whole numbers as a range if they have no gaps.
 
     >>> span([13, 14, 15]), span([15]), span([3, 5])
     ('13 to 15', '15', '3 or 5')

@@ -1,4 +1,4 @@
-"""Results on disk compared: the same clips, whoever trained on them, and what was done otherwise."""
+"""Comparison of stored results on the same clips, and of the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -10,59 +10,60 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple
 
-from microexpr.audit.checks import BLIND, Finding, Stored, findings, read
+from microexpr.audit.checks import WITHOUT_IMAGES, Finding, Stored, findings, read
 from microexpr.config.study import COMPARED
 from microexpr.core.environment import KERNELS, UNKNOWN, together
 from microexpr.core.errors import StoreError, UsageError
 from microexpr.core.randomness import rng_for
-from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare, with_family
+from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare
+from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.runs.experiment import trained
 
 PARTS = ("datasets", *COMPARED, "representation", "augmentation", "loss", "vote", "protocol")
-"""The components of an experiment, by which people call it."""
-GRAVE = ("ME001", "ME002", "ME011", "ME016")
-"""Findings that must be read before the numbers."""
+"""The components by which an experiment is named."""
+SERIOUS = ("ME001", "ME002", "ME011", "ME016")
+"""Findings that are caveats of the comparison."""
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Experiments that were tested on the same clips, each but the first compared with the first."""
+    """Experiments tested on the same clips; the first is compared with each of the others."""
 
     folders: tuple[str, ...]
-    """Where each lies, as it was named."""
+    """The folder of each, as given."""
     stored: tuple[Stored, ...]
     predictions: tuple[Predictions, ...]
-    """Of each experiment, in the first's order of clips."""
+    """Of each experiment, in the order of the first's clips."""
     comparisons: tuple[Comparison, ...]
-    """The first minus each other one; of several, p-values are corrected for all of them."""
+    """The first minus each of the others; if there are several, p-values are corrected for all of them."""
 
     @property
     def letters(self) -> str:
-        """What the experiments are called for short: A, B ..."""
+        """Short names of the experiments: A, B ..."""
         return ascii_uppercase[: len(self.stored)]
 
     @cached_property
     def checks(self) -> tuple[Finding, ...]:
-        """What a reviewer would object to in any of them; that copies of the data differ is among the stamps."""
+        """Findings about any of them; different copies of the data are among the caveats."""
         return tuple(finding for finding in findings(self.stored, {}) if finding.code not in ("ME003", "ME012"))
 
     @cached_property
-    def caveats(self) -> tuple[Stamp, ...]:
-        """What makes the comparison weaker than it looks."""
-        grave = (finding for finding in self.checks if finding.code in GRAVE and finding.level == "warning")
-        return (*_stamps(self), *(Stamp("warning", f"{finding.sentence} {finding.evidence}") for finding in grave))
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What limits the comparison."""
+        serious = (finding for finding in self.checks if finding.code in SERIOUS and finding.level == "warning")
+        return (*_caveats(self), *(Caveat("warning", f"{finding.sentence} {finding.evidence}") for finding in serious))
 
 
-class Stamp(NamedTuple):
-    """What must be read before the numbers."""
+class Caveat(NamedTuple):
+    """Something to read before the numbers."""
 
     level: Literal["warning", "note"]
     text: str
 
 
 class Setting(NamedTuple):
-    """Something that experiments differ in, and its value in each; None where one has no such thing."""
+    """A setting in which experiments differ, and its value in each; None if an experiment does not have it."""
 
     name: str
     values: tuple[str | None, ...]
@@ -78,11 +79,11 @@ def compare_all(
 ) -> Compared:
     """Compare the experiments of several folders, each the --out of one experiment or a folder results/KEY.
 
-    Raises StoreError where a folder holds none or several, UsageError where one is named twice, ConfigError where clips
-    or label sets differ.
+    Raises StoreError if a folder holds none or several, UsageError if one is named twice, ConfigError if clips or label
+    sets differ.
     """
     if not 2 <= len(results) <= len(ascii_uppercase):
-        raise UsageError("E105", f"name two to {len(ascii_uppercase)} results to compare, not {len(results)}.")
+        raise UsageError("E819", f"name 2 to {len(ascii_uppercase)} results to compare, not {len(results)}.")
     stored = _apart(results)
     given = [Predictions.of(each.name, each.predictions(), each.metadata["classes"]) for each in stored]
     first, *others = align(*given)
@@ -103,97 +104,97 @@ def compare_all(
 
 
 def _apart(results: Sequence[Path]) -> tuple[Stored, ...]:
-    """Read the experiments; refuse one that is named twice, be it as --out and as its results/KEY."""
+    """Read the experiments; raises UsageError if one is named twice, even as --out and as its results/KEY."""
     found: dict[Path, Stored] = {}
     for place in results:
         stored = _only(place)
         folder = (stored.folder or place).resolve()
         if folder in found:
             raise UsageError(
-                "E105",
-                f"{place} is named twice, and a result does not differ from itself. Name results of other experiments.",
+                "E819",
+                f"{place} is named twice. Name the results of different experiments.",
             )
         found[folder] = stored
     return tuple(found.values())
 
 
 def _only(place: Path) -> Stored:
-    """Return the one experiment of a folder; refuse one that is not finished."""
-    judged = [each for each in read(place) if each.experiment.model.name not in BLIND]
+    """Return the only experiment of a folder; raises StoreError if it is not finished."""
+    judged = [each for each in read(place) if each.experiment.model.name not in WITHOUT_IMAGES]
     if not judged:
-        raise StoreError("E601", f"{place} holds only models that look at no picture; name another result to compare.")
+        raise StoreError("E820", f"{place} holds only models that do not use images. Name another result to compare.")
     if len(judged) > 1:
         listed = "".join(f"\n  {place}/results/{each.key}: {each.name}" for each in judged)
-        raise StoreError("E601", f"{place} holds {len(judged)} experiments; name one of them:{listed}")
+        raise StoreError("E820", f"{place} holds {len(judged)} experiments. Name one of them:{listed}")
     (stored,) = judged
-    if stored.division is not None and stored.unfinished:
+    if stored.planned is not None and stored.unfinished:
         raise StoreError(
-            "E601",
-            f"{place} is not finished: {len(stored.folds)} of {len(stored.division.folds)} folds are there. Run the "
-            "same command again, which trains only what is missing.",
+            "E821",
+            f"{place} is not finished: {len(stored.folds)} of {len(stored.planned.folds)} folds have a result. Run the "
+            "same command again, which trains only the missing folds.",
         )
     return stored
 
 
-# --- what must be read first ------------------------------------------------------------------------------------------
-def _stamps(found: Compared) -> Iterator[Stamp]:
-    """Yield what the experiments have in common with a mistake."""
-    drawn: dict[str, list[str]] = {}
+# --- caveats ----------------------------------------------------------------------------------------------------------
+def _caveats(found: Compared) -> Iterator[Caveat]:
+    synthetic_in: dict[str, list[str]] = {}
     for letter, each in zip(found.letters, found.stored, strict=True):
         if synthetic := (each.metadata.get("data") or {}).get("synthetic"):
-            drawn.setdefault(str(synthetic), []).append(letter)
+            synthetic_in.setdefault(str(synthetic), []).append(letter)
         yield from _of_one(letter, each)
-    for made, letters in drawn.items():
-        yield Stamp("warning", f"{' and '.join(letters)}: synthetic faces, no recordings of people: {made}")
+    for made, letters in synthetic_in.items():
+        yield Caveat("warning", f"{' and '.join(letters)}: synthetic faces, not recordings: {made}")
     protocols = {each.experiment.protocol.label for each in found.stored}
     if len(protocols) > 1:
-        yield Stamp(
+        yield Caveat(
             "warning",
-            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may come from who was "
-            "trained on.",
+            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may be due to the "
+            "training subjects.",
         )
     if len({str(each.metadata.get("fingerprint")) for each in found.stored}) > 1:
-        yield Stamp("warning", "The results rest on different copies of the data, whose frames may not be the same.")
+        yield Caveat("warning", "The results are for different copies of the data, whose frames may differ.")
     kernels = []
     for row in surroundings(found.stored):
         if row.name in KERNELS:
             values = [f"{letter} {value or UNKNOWN}" for letter, value in zip(found.letters, row.values, strict=True)]
             kernels.append(f"{row.name}: {', '.join(values)}")
     if kernels:
-        yield Stamp(
+        yield Caveat(
             "note",
-            f"Trained with different kernels ({'; '.join(kernels)}), whose sums round differently: the same training "
-            "can give other predictions.",
+            f"Trained with different kernels ({'; '.join(kernels)}), which round differently: the same training can "
+            "give different predictions.",
         )
     keys = [each.key for each in found.stored]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
         same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
-        yield Stamp("note", f"{same} are one experiment ({key}), run in different places.")
+        yield Caveat("note", f"{same} are the same experiment ({key}), run in different places.")
     if found.comparisons[0].unit == "clip":
-        yield Stamp(
+        yield Caveat(
             "warning",
-            "Resampled and swapped by clip: clips of one subject count as independent, which they are not. "
+            "Resampling and swapping are by clip, which treats the clips of a subject as independent; they are not. "
             "Intervals are too narrow and p-values too small.",
         )
     if len(found.stored) > 2:
-        yield Stamp("note", "Each is compared with the first alone; p-values are corrected for all of these (Holm).")
-
-
-def _of_one(letter: str, each: Stored) -> Iterator[Stamp]:
-    if each.experiment.shuffled:
-        yield Stamp("warning", f"{letter} was trained on labels that were shuffled on purpose.")
-    repeats = len(each.result.repeats)
-    if repeats > 1:
-        yield Stamp(
-            "note",
-            f"{letter} divided the clips into folds {repeats} times. The first division is compared, so that no clip "
-            "counts twice.",
+        yield Caveat(
+            "note", "Each is compared with the first only; p-values are corrected for all of these comparisons (Holm)."
         )
 
 
-# --- what the experiments differ in -----------------------------------------------------------------------------------
+def _of_one(letter: str, each: Stored) -> Iterator[Caveat]:
+    if each.experiment.shuffled:
+        yield Caveat("warning", f"{letter} was trained on shuffled labels.")
+    repeats = len(each.result.repeats)
+    if repeats > 1:
+        yield Caveat(
+            "note",
+            f"{letter} has {repeats} repeats with different folds. The first is compared, so no clip counts twice.",
+        )
+
+
+# --- differences in settings ------------------------------------------------------------------------------------------
 def settings(stored: Sequence[Stored]) -> list[Setting]:
-    """Return everything that is set otherwise in one experiment than in another, defaults filled in."""
+    """Return all settings in which experiments differ, including defaults."""
     flat = [_settings(each.metadata.get("canonical") or each.metadata["experiment"]) for each in stored]
     for each, known in zip(stored, flat, strict=True):
         known |= {f"starting {name}": str(value) for name, value in (each.metadata.get("weights") or {}).items()}
@@ -201,41 +202,41 @@ def settings(stored: Sequence[Stored]) -> list[Setting]:
 
 
 def surroundings(stored: Sequence[Stored]) -> list[Setting]:
-    """Return what differs in the data's copies and in the machines and libraries that trained."""
+    """Return differences in the copies of the data and in the machines and libraries used for training."""
     flat = []
     for each in stored:
         known = {"data fingerprint": str(each.metadata.get("fingerprint"))}
         known |= {f"data, {name}": str(value) for name, value in (each.metadata.get("data") or {}).items()}
         known |= {name: str(value) for name, value in _environment(each).items()}
         flat.append(known)
-    # Older results do not say their kernels, which is no difference.
+    # Older results do not state their kernels, which is not a difference.
     return [row for row in _differing(flat) if row.name not in KERNELS or len({*row.values} - {None}) > 1]
 
 
 def _environment(each: Stored) -> Mapping[str, Any]:
-    """Return what trained the folds, which may be several machines; of folds that do not say it, what began them."""
+    """Return the environments that trained the folds or, if folds do not state them, the one that started the run."""
     trained = [fold.metadata["environment"] for fold in each.folds if fold.metadata.get("environment")]
     return together(trained) or each.metadata.get("environment") or {}
 
 
 def titles(stored: Sequence[Stored]) -> list[str]:
-    """Return what tells each experiment from the others, in a few words; empty where nothing does.
+    """Return a short title of each experiment that distinguishes it from the others; empty if nothing does.
 
-    Components that differ are named; other settings are added, one by one, as long as two have the same name.
+    It names the components that differ; other settings are added one by one as long as two titles are the same.
     """
     rows = settings(stored)
-    told = [_component_words(rows, each, at) for at, each in enumerate(stored)]
+    parts = [_component_words(rows, each, at) for at, each in enumerate(stored)]
     for row in rows:
-        if len({tuple(words) for words in told}) == len(stored):
+        if len({tuple(words) for words in parts}) == len(stored):
             break
         if row.name.partition(".")[0] not in PARTS:
-            for words, value in zip(told, row.values, strict=True):
+            for words, value in zip(parts, row.values, strict=True):
                 words.append(f"{row.name.rpartition('.')[2].replace('_', ' ')} {value}")
-    return [", ".join(words) for words in told]
+    return [", ".join(words) for words in parts]
 
 
 def _component_words(rows: Sequence[Setting], each: Stored, at: int) -> list[str]:
-    """Return the components of one experiment that are another's in no way, each with what sets it apart."""
+    """Return the components in which an experiment differs from others, each with the parameters that differ."""
     words: dict[str, list[str]] = {}
     for row in rows:
         part, _, last = row.name.partition(".")
@@ -261,14 +262,14 @@ def _differing(flat: Sequence[Mapping[str, str]]) -> list[Setting]:
 
 
 def _of_another(row: Setting, flat: Sequence[Mapping[str, str]]) -> bool:
-    """Whether it is the revision of components that differ anyhow."""
+    """Return whether it is the revision of components that differ anyway."""
     part, _, last = row.name.rpartition(" ")
     part = part.partition(" ")[0].partition(".")[0]
     return last == "revision" and len({known.get(part) for known in flat}) > 1
 
 
 def _settings(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a canonical experiment with dotted keys, as ``--set`` takes them; a component stands under its part."""
+    """Return a canonical experiment with dotted keys, as in ``--set``; a component is under the key of its part."""
     flat: dict[str, str] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""A prediction log scored again: every metric, together and by database, with intervals; claims held against it."""
+"""A prediction log scored again: every metric, in total and by database, with intervals; and claims checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from microexpr.audit.quantities import (
     rows_of,
 )
 from microexpr.audit.reading import read_log, read_truth
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
 from microexpr.core.randomness import rng_for
@@ -29,9 +29,9 @@ from microexpr.evaluation.statistics.bootstrap import METHODS, Method, bootstrap
 
 RESAMPLES = 10_000
 METHOD: Final[Method] = "expanded"
-"""Of the intervals over 145 to 442 clips of few subjects this one covers best (docs/validation.md)."""
+"""The interval with the best coverage for 145 to 442 clips of few subjects (docs/validation.md)."""
 CLIP = "clip"
-"""``subjects="clip"``: intervals over clips, whoever is in them."""
+"""``subjects="clip"``: intervals over clips, which ignore subjects."""
 
 
 def audit_log(
@@ -46,15 +46,15 @@ def audit_log(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score somebody's per-clip predictions again, and say which of their claims hold.
+    """Score published predictions per clip again, and say which claims about them hold.
 
-    `truth` is a CSV of dataset, subject, clip and label: with it the order of the log's columns is found out and its
-    clips are checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `subjects` says who is resampled: a column of
-    the log, a pattern with one group for the clips' names (``"^(\\\\d+)_"``), or ``clip`` for no subjects; without it
-    the subject. `classes` names the classes in the order of their numbers, also those that are predicted and nobody's
-    truth; `columns` names those of a table without a header. A label of the log that is not the truth's is reported and
-    scored with the truth's; `skip_invalid` leaves it out, and unknown and repeated clips. Raises DataError with every
-    fault of the log.
+    `truth` is a CSV of dataset, subject, clip and label: with it the order of the log's columns and its clips are
+    checked. `claims` are written ``uf1=0.71,casme2.uar=0.70``. `subjects` says what is resampled: a column of the log,
+    a pattern with one group for the names of clips (``"^(\\\\d+)_"``), or ``clip`` for clips; without it the subject.
+    `classes` names the classes in the order of their numbers, including classes without a true clip; `columns` names
+    those of a table without a header. A label of the log that differs from the truth file is reported and the clip
+    scored with the label of the truth file; `skip_invalid` leaves such clips out, and unknown and repeated clips.
+    Raises DataError with every fault of the log.
     """
     file = Path(file)
     pattern = subjects is not None and "(" in subjects
@@ -62,10 +62,12 @@ def audit_log(
     log = read_log(file, columns, column)
     if column is not None and (log.form != "table" or columns is not None):
         raise UsageError(
-            "E105", f"--subjects {column}: this log has no named columns; give a pattern for its clips' names."
+            "E902", f"--subjects {column}: this log has no named columns. Give a pattern for the names of its clips."
         )
     if truth is not None and log.form == "lists":
-        raise UsageError("E105", f"{file} names no clips, so no truth can be held against it; leave out --truth.")
+        raise UsageError(
+            "E902", f"{file} names no clips, so it cannot be compared with --truth {truth}. Leave out --truth."
+        )
     found = match(
         log,
         None if truth is None else read_truth(Path(truth)),
@@ -76,10 +78,8 @@ def audit_log(
     )
     same = one_class(found, ALL)
     if same is not None:
-        problem = f"every clip is of the class {same}, so no score says anything"
-        raise DataError(
-            "E201", f"{file} cannot be scored.", [Fault("E201", file.name, problem, "give a log of several classes")]
-        )
+        fault = Fault("E909", file.name, _one_class(same), "give a log with clips of several classes")
+        raise DataError("E910", f"{file} cannot be scored.", [fault])
     by_clip = subjects == CLIP
     scored = {scope: _scope(found, scope, by_clip, resamples, seed) for scope in (ALL, *databases(found))}
     return {
@@ -98,9 +98,9 @@ def audit_log(
 
 
 def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, seed: int) -> dict[str, Any]:
-    rows, k = rows_of(found, scope), len(found.classes)
+    rows, num_classes = rows_of(found, scope), len(found.classes)
     y_true, y_pred = found.y_true[rows], found.y_pred[rows]
-    confusion = confusion_matrix(y_true, y_pred, k)
+    confusion = confusion_matrix(y_true, y_pred, num_classes)
     subjects = [name for name in np.unique(found.subject[rows]) if name]
     per_class = zip(
         precision_per_class(confusion).tolist(),
@@ -112,7 +112,7 @@ def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, se
     )
     same = one_class(found, scope)
     unit, why = _unit(found, rows, subjects, by_clip)
-    told: dict[str, Any] = {
+    row: dict[str, Any] = {
         "clips": int(rows.sum()),
         "subjects": len(subjects) or None,
         "right": int(np.trace(confusion)),
@@ -127,23 +127,27 @@ def _scope(found: ClipPredictions, scope: str, by_clip: bool, resamples: int, se
             }
             for name, (precision, recall, f1, true, predicted) in zip(found.classes, per_class, strict=True)
         },
-        "averaged": [name for name, true in zip(found.classes, confusion.sum(1).tolist(), strict=True) if true],
+        "averaged_classes": [name for name, true in zip(found.classes, confusion.sum(1).tolist(), strict=True) if true],
         "unit": unit,
         "note": why,
     }
     if same is not None:
-        return told | {"metrics": {}, "note": f"every clip is of the class {same}, so no score says anything"}
-    return told | {"metrics": _metrics(found, rows, unit, resamples, seed)}
+        return row | {"metrics": {}, "note": _one_class(same)}
+    return row | {"metrics": _metrics(found, rows, unit, resamples, seed)}
+
+
+def _one_class(name: str) -> str:
+    return f"every clip is of class {name}, so scores over classes are not meaningful"
 
 
 def _unit(
     found: ClipPredictions, rows: Bool[np.ndarray, "n"], subjects: Sequence[str], by_clip: bool
 ) -> tuple[str | None, str | None]:
-    """Return what is resampled, None where nothing can be, and the sentence that says so."""
+    """Return what is resampled (None if nothing can be) and a note that says why."""
     if by_clip:
         return "clip", None
     if any(not name for name in found.subject[rows]):
-        return None, "no intervals: the log does not say who is seen (see --subjects; --subjects clip resamples clips)"
+        return None, "no intervals: the log does not name subjects (see --subjects; --subjects clip resamples clips)"
     if len(subjects) < 2:
         return None, f"no intervals: all clips are of one subject, {subjects[0]}"
     return "subject", None
@@ -152,26 +156,28 @@ def _unit(
 def _metrics(
     found: ClipPredictions, rows: Bool[np.ndarray, "n"], unit: str | None, resamples: int, seed: int
 ) -> dict[str, Any]:
-    y_true, y_pred, k = found.y_true[rows], found.y_pred[rows], len(found.classes)
-    over = present(y_true, k)
+    y_true, y_pred, num_classes = found.y_true[rows], found.y_pred[rows], len(found.classes)
+    averaged_classes = present(y_true, num_classes)
     built = _built()
-    of_confusion = {name: metric for name, metric in built.items() if isinstance(metric, contracts.ConfusionMetric)}
-    told: dict[str, Any] = {}
+    of_confusion = {name: metric for name, metric in built.items() if isinstance(metric, interfaces.ConfusionMetric)}
+    scores: dict[str, Any] = {}
     for name, metric in built.items():
-        told[name] = {"value": None, "low": None, "high": None, "note": None}
+        scores[name] = {"value": None, "low": None, "high": None, "note": None}
         if name in of_confusion:
-            told[name]["value"] = float(of_confusion[name].of_confusion(confusion_matrix(y_true, y_pred, k), over))
+            scores[name]["value"] = float(
+                of_confusion[name].of_confusion(confusion_matrix(y_true, y_pred, num_classes), averaged_classes)
+            )
         elif found.proba is None:
-            told[name]["note"] = "needs the probabilities of every class, which the log does not have"
+            scores[name]["note"] = "needs the probabilities of every class, which the log does not have"
         else:
-            told[name]["value"] = float(metric(y_true, y_pred, found.proba[rows], over))
+            scores[name]["value"] = float(metric(y_true, y_pred, found.proba[rows], averaged_classes))
     if unit is None:
-        return told
+        return scores
     if resamples < 100:
-        raise ConfigError("E104", "an interval needs at least 100 resamples.")
+        raise ConfigError("E801", f"an interval needs at least 100 resamples, not {resamples}.")
     options: dict[str, Any] = {
-        "k": k,
-        "over": over,
+        "num_classes": num_classes,
+        "averaged_classes": averaged_classes,
         "n": resamples,
         "subjects": found.subject[rows] if unit == "subject" else None,
         "method": METHOD,
@@ -184,16 +190,16 @@ def _metrics(
             if name not in of_confusion
         }
     for name, interval in intervals.items():
-        told[name] |= {"low": interval.low, "high": interval.high}
-    return told
+        scores[name] |= {"low": interval.low, "high": interval.high}
+    return scores
 
 
-def _built() -> dict[str, contracts.Metric]:
-    return {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
+def _built() -> dict[str, interfaces.Metric]:
+    return {name: interfaces.metrics.build(name, {}) for name in interfaces.metrics.names()}
 
 
 def _rules() -> dict[str, dict[str, str]]:
-    """Return every metric's formula and what it does with classes without a true clip."""
+    """Return every metric's formula and its rule for classes without a true clip."""
     return {
         name: {"formula": (type(metric).__doc__ or "").splitlines()[0], "absent_classes": metric.absent_classes}
         for name, metric in _built().items()
@@ -201,20 +207,22 @@ def _rules() -> dict[str, dict[str, str]]:
 
 
 def _verdicts(claims: str, found: ClipPredictions, scored: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Hold claims against our own quantities and the registered metrics, under all of their names."""
+    """Check claims against all quantities and registered metrics, under all of their names."""
     known = quantities(found)
     have = {(item.scope, item.name) for item in known}
     others = [
         Quantity(scope, name, score["value"], f"{name}, all clips pooled")
-        for scope, told in scored.items()
-        for name, score in told["metrics"].items()
+        for scope, row in scored.items()
+        for name, score in row["metrics"].items()
         if score["value"] is not None and (scope, name) not in have
     ]
     again = [item for item in others if _again(known, item)]
     if found.as_logged is not None:
         logged = dataclasses.replace(found, y_true=found.as_logged, as_logged=None)
         known += [
-            dataclasses.replace(item, name=f"as_logged.{item.name}", words=f"{item.words}, with the log's own labels")
+            dataclasses.replace(
+                item, name=f"as_logged.{item.name}", description=f"{item.description}, with the log's own labels"
+            )
             for item in quantities(logged)
             if "." not in item.name and not _again(known, item)
         ]
@@ -224,5 +232,5 @@ def _verdicts(claims: str, found: ClipPredictions, scored: Mapping[str, Any]) ->
 
 
 def _again(known: Sequence[Quantity], other: Quantity) -> bool:
-    """Say whether a number is one that is known already, under another name (macro_f1 is uf1)."""
+    """Return whether a number is already known under another name (macro_f1 is uf1)."""
     return any(item.scope == other.scope and abs(item.value - other.value) < 1e-12 for item in known)

@@ -1,4 +1,4 @@
-"""From a log's lines to predictions that can be scored: clips found in the truth, columns told apart, faults named."""
+"""From the lines of a log to predictions: clips looked up in the truth file, column order checked, faults listed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from microexpr.core.delimited_text import listed, plain_name, runs, squeeze
 from microexpr.core.errors import DataError, Fault, UsageError, many
 
 _DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
-
-
-WRONG: Final = 0.1
-"""Share of clips with neither label the truth's up to which the labels are wrong, and not the whole file."""
-SHOWN: Final = 5
+"""Other names of databases, without signs."""
+MAX_WRONG: Final = 0.1
+"""Share of clips of which neither label is the true one, above which the files do not belong together."""
+LISTED: Final = 5
 """Wrong labels that are listed one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipPredictions:
-    """Predictions of clips, one row each; `epochs` are those of a log that holds several, the last one's first here."""
+    """Predictions of clips, one row each; `epochs` has all epochs if a log has several (`y_pred`: the last)."""
 
     classes: tuple[str, ...]
     y_true: Int[np.ndarray, "n"]
@@ -41,7 +40,7 @@ class ClipPredictions:
     swapped: bool = False
     notes: tuple[str, ...] = ()
     as_logged: Int[np.ndarray, "n"] | None = None
-    """The log's own labels where some are not the truth's and all are classes."""
+    """The log's own labels, if some of them differ from the truth file and all name a class."""
     wrong_labels: tuple[Line, ...] = ()
 
 
@@ -54,12 +53,12 @@ def match(
     subjects: str | None = None,
     skip_invalid: bool = False,
 ) -> ClipPredictions:
-    """Return what can be scored; raises DataError with every fault of the log.
+    """Return the predictions to score; raises DataError with every fault of the log.
 
-    A label of the log that is not the truth's is reported, and the clip scored with the truth's. `skip_invalid` leaves
-    out clips that the truth does not know, lines that repeat a clip, and clips whose label is missing, no class or not
-    the truth's. A prediction that is no class always stops: it is wrong whatever the truth, so leaving it out would
-    raise the scores.
+    If a label of the log differs from the truth file, this is reported, and the clip is scored with the label of the
+    truth file. `skip_invalid` leaves out clips that are not in the truth file, lines that repeat a clip, and clips
+    whose label is missing, not a class, or not that of the truth file. A prediction that is not a class is always an
+    error: it is wrong whatever the true label, so leaving it out would raise the scores.
     """
     names = Classes(classes, log, truth)
     lines, notes = list(log.lines), list(log.notes)
@@ -71,17 +70,20 @@ def match(
     ]
     faults = [*_unknown(file, lines, found, truth), *_repeated(file, lines, found)]
     if truth is None:
-        faults += names.faults(file, lines, places[:1], "or leave these clips out with --skip-invalid")
+        faults += names.faults(file, lines, places[:1], "or leave out these clips with --skip-invalid")
     if skip_invalid:
         lines, left = _without(lines, found, truth, {line.number for line in wrong}, names)
         notes += [f"left out: {fault}" for fault in faults] + ([f"{many(left, 'line')} left out"] if left else [])
         faults = []
-    if unordered:  # labels that are no class say more than that they are not the truth's
+    if unordered:  # that labels are not classes is more specific than that they differ from the truth file
         faults += list(names.faults(file, lines, places)) or unordered
     else:
         faults += names.faults(file, lines, places[1:])
     if faults or not lines:
-        raise DataError("E201", f"{file} cannot be scored as it stands.", faults or [_nothing(file)])
+        if not faults:
+            fix = "check that the log and the truth file are of the same clips"
+            faults = [Fault("E909", file.name, "no line is left to be scored", fix)]
+        raise DataError("E910", f"{file} cannot be scored.", faults)
     notes = [
         *_order_note(log, truth, swapped),
         *_wrong_labels(wrong, found, places, skip_invalid),
@@ -94,10 +96,10 @@ def match(
 
 # --- clips ------------------------------------------------------------------------------------------------------------
 def _find(lines: Sequence[Line], truth: Sequence[TrueClip]) -> dict[int, TrueClip]:
-    """Return the clip of the truth that each line names, by line number.
+    """Return the clip of the truth file that each line names, by line number.
 
-    Database and subject count where both files tell them; a name must be the same, or else differ in case and zeros
-    alone and be the only one of its kind.
+    Database and subject must match if both files have them. The name must be the same, or differ only in case and
+    leading zeros and match one clip only.
     """
     by_dataset = all(line.dataset for line in lines) and all(clip.dataset for clip in truth)
     by_subject = all(line.subject for line in lines) and all(clip.subject for clip in truth)
@@ -111,9 +113,9 @@ def _find(lines: Sequence[Line], truth: Sequence[TrueClip]) -> dict[int, TrueCli
         plain[*place(clip), plain_name(clip.clip)].append(clip)
     found = {}
     for line in lines:
-        there = exact[*place(line), line.clip] or plain[*place(line), plain_name(line.clip)]
-        if len(there) == 1:
-            found[line.number] = there[0]
+        matches = exact[*place(line), line.clip] or plain[*place(line), plain_name(line.clip)]
+        if len(matches) == 1:
+            found[line.number] = matches[0]
     return found
 
 
@@ -123,9 +125,9 @@ def _database(name: str) -> str:
 
 
 def _subject(name: str) -> str:
-    """Return a subject's number, so that sub01, s01, 01 and 1 are one; any other name stands for itself.
+    """Return a subject's number, so that sub01, s01, 01 and 1 are the same; any other name is returned as it is.
 
-    Of anna1 and ben1, or T1S2 and T2S2, a number alone would make one subject.
+    A number alone would merge anna1 and ben1, or T1S2 and T2S2, into one subject.
     """
     name = plain_name(name)
     numbered = re.fullmatch(r"(?:subject|sub|s|p)?[ _-]?(\d+)", name)
@@ -138,11 +140,11 @@ def _unknown(
     unknown = [line for line in lines if line.number not in found] if truth is not None else []
     if unknown:
         yield Fault(
-            "E201",
+            "E904",
             f"{file.name}, line {runs(line.number for line in unknown)}",
-            f"{many(len(unknown), 'clip')} that the truth does not know, or knows more than once: "
-            + listed(_called(line) for line in unknown),
-            "mend the names or the truth, or leave these clips out with --skip-invalid",
+            f"{many(len(unknown), 'clip')} not in the truth file, or in it more than once: "
+            + listed(_name(line) for line in unknown),
+            "correct the names in the log or the truth file, or leave out these clips with --skip-invalid",
         )
 
 
@@ -150,10 +152,10 @@ def _repeated(file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip]) 
     for numbers in _again(lines, found).values():
         line = next(line for line in lines if line.number == numbers[0])
         yield Fault(
-            "E201",
+            "E905",
             f"{file.name}, line {runs(numbers)}",
-            f"{_called(line)} stands there {len(numbers)} times",
-            "keep one line a clip, or leave repeated clips out with --skip-invalid",
+            f"{_name(line)} occurs {len(numbers)} times",
+            "keep one line per clip, or leave out repeated clips with --skip-invalid",
         )
 
 
@@ -165,7 +167,7 @@ def _again(lines: Sequence[Line], found: Mapping[int, TrueClip]) -> dict[object,
 
 
 def _identity(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
-    if line.clip.startswith("#"):  # lists name no clips, and many stand on one line
+    if line.clip.startswith("#"):  # lists name no clips, and many are on one line
         return ("#", line.number, line.clip)
     if line.number in found:
         return (line.epoch, found[line.number].number)
@@ -179,31 +181,25 @@ def _without(
     wrong: Set[int],
     names: Classes,
 ) -> tuple[list[Line], int]:
-    """Leave out unknown clips, wrong labels, and every line of a repeated clip: which line counts, no one can tell."""
+    """Leave out unknown clips, wrong labels, and every line of a repeated clip, as it is unclear which line counts."""
     again = {number for numbers in _again(lines, found).values() for number in numbers}
     known = [line for line in lines if (names.of(line.labels[0]) >= 0 if truth is None else line.number in found)]
     kept = [line for line in known if line.number not in again | wrong]
     return kept, len(lines) - len(kept)
 
 
-def _called(line: Line) -> str:
+def _name(line: Line) -> str:
     return "/".join(filter(None, (line.dataset, line.subject, line.clip)))
-
-
-def _nothing(file: Path) -> Fault:
-    return Fault(
-        "E201", file.name, "no line is left that could be scored", "check that log and truth are of the same clips"
-    )
 
 
 # --- which column is the truth ----------------------------------------------------------------------------------------
 def _order(
     file: Path, lines: Sequence[Line], found: Mapping[int, TrueClip], names: Classes
 ) -> tuple[bool, list[Fault]]:
-    """Say whether prediction and truth stand in each other's place, and what makes that impossible to say.
+    """Return whether the columns of prediction and truth are swapped, and the faults that leave this undecided.
 
-    A few labels that are not the truth's do not: the order is that of the other lines. It cannot be said where lines
-    speak for either order in like numbers, or where neither label is the truth's in more than one line of ten.
+    A few labels that differ from the truth file do not matter: the order is that of the other lines. It is undecided if
+    lines support either order in similar numbers, or if in more than one line of ten neither label is the true one.
     """
     held = [line for line in lines if line.number in found]
     if not held:
@@ -216,13 +212,14 @@ def _order(
     fewer, more = sorted((int(only_first.sum()), int(only_second.sum())))
     if fewer and 2 * fewer >= more:
         faults.append(_mixed(file, numbers, only_first, only_second))
-    if neither.sum() > max(1, WRONG * len(held)):
+    if neither.sum() > max(1, MAX_WRONG * len(held)):
         faults.append(
             Fault(
-                "E201",
+                "E908",
                 f"{file.name}, line {runs(numbers[neither].tolist())}",
-                f"neither label of {many(int(neither.sum()), 'clip')} of {len(held)} is the truth's",
-                "check that both files number or name the classes alike (--classes): more than one clip of ten",
+                f"neither label of {many(int(neither.sum()), 'clip')} of {len(held)} is that of the truth file (more "
+                "than one clip of ten)",
+                "check that both files number or name the classes in the same way (--classes)",
             )
         )
     return int(only_second.sum()) > int(only_first.sum()), faults
@@ -231,25 +228,26 @@ def _order(
 def _wrong_labels(
     wrong: Sequence[Line], found: Mapping[int, TrueClip], places: tuple[int, int], skipped: bool
 ) -> Iterator[str]:
-    """Say which labels of the log are not the truth's."""
+    """Say which labels of the log differ from the truth file."""
     if not wrong:
         return
     truth, prediction = places
     each = listed(
         (
-            f"line {line.number}, {_called(line)}: truth {line.labels[truth] or 'none'}, prediction "
+            f"line {line.number}, {_name(line)}: truth {line.labels[truth] or 'none'}, prediction "
             f"{line.labels[prediction]}, and the truth file has {found[line.number].label}"
             for line in wrong
         ),
-        SHOWN,
+        LISTED,
     )
     done = (
-        "They are left out."
+        "These clips are left out."
         if skipped
-        else "Scored with the truth file's; if a line has its two labels swapped, its prediction is the other one."
+        else "These clips are scored with the labels of the truth file; if the two labels of a line are swapped, its "
+        "prediction is the other one."
     )
-    verb = "is" if len(wrong) == 1 else "are"
-    yield f"{many(len(wrong), 'label')} of the log {verb} not the truth's ({each}). {done}"
+    verb = "differs" if len(wrong) == 1 else "differ"
+    yield f"{many(len(wrong), 'label')} of the log {verb} from the truth file ({each}). {done}"
 
 
 def _mixed(
@@ -263,22 +261,22 @@ def _mixed(
     )
     more = int(only_first.sum() + only_second.sum() - fewer.sum())
     return Fault(
-        "E201",
+        "E908",
         f"{file.name}, line {runs(numbers[fewer].tolist())}",
-        f"the truth stands {place} there and {other} in {many(more, 'other line')}: the order of the columns is "
-        "mixed, or these labels are not the truth's",
-        "write truth and prediction in one order throughout, and the truth's labels",
+        f"the true label is the {place} one here and the {other} one in {many(more, 'other line')}: the order of the "
+        "columns is mixed, or these labels differ from the truth file",
+        "write truth and prediction in the same order in every line, with the labels of the truth file",
     )
 
 
 def _order_note(log: Log, truth: Sequence[TrueClip] | None, swapped: bool) -> Iterator[str]:
     if truth is None:
-        how = "its header says" if log.named else "the form's own order"
-        yield f"Which column is the truth was not checked ({how}); give --truth to have it checked."
+        how = "taken from the header" if log.named else "the usual order of this format"
+        yield f"Which column is the truth was not checked ({how}); use --truth to check it."
     elif swapped:
         yield (
-            "The columns are swapped: the truth stands where the prediction is expected. They were read the right way "
-            "round. Whoever did not notice took precision for recall."
+            "The columns are swapped: the truth is where the prediction is expected. They were read in the correct "
+            "order. Scores computed without noticing this have precision and recall exchanged."
         )
 
 
@@ -287,19 +285,19 @@ def _spelling(lines: Sequence[Line], found: Mapping[int, TrueClip]) -> Iterator[
     if other:
         first = other[0]
         yield (
-            f"{many(len(other), 'clip')} under names that differ from the truth's in case or zeros alone (line "
-            f"{first.number}: {first.clip} is {found[first.number].clip})."
+            f"{many(len(other), 'clip')} with names that differ from the truth file only in case or leading zeros "
+            f"(line {first.number}: {first.clip} is {found[first.number].clip})."
         )
 
 
 def _missing(found: Mapping[int, TrueClip], truth: Sequence[TrueClip] | None, lines: Sequence[Line]) -> Iterator[str]:
-    there = {found[line.number].number for line in lines if line.number in found}
-    missing = [clip for clip in truth or () if clip.number not in there]
+    present = {found[line.number].number for line in lines if line.number in found}
+    missing = [clip for clip in truth or () if clip.number not in present]
     if missing and truth is not None:
         named = listed("/".join(filter(None, (clip.dataset, clip.subject, clip.clip))) for clip in missing)
         yield (
-            f"{many(len(missing), 'clip')} of the truth's {len(truth)} missing from the log, so its scores are of "
-            f"other clips than those of a whole log: {named}."
+            f"{len(missing)} of the {many(len(truth), 'clip')} in the truth file are missing from the log, so its "
+            f"scores are not comparable with those of a complete log: {named}."
         )
 
 
@@ -319,29 +317,29 @@ def _rows(
     keys = list(tables[last])
     uneven = [name for name, table in tables.items() if set(table) != set(keys)]
     if uneven:
-        notes.append(f"Epochs of other clips than the last are passed over: {listed(uneven)}.")
+        notes.append(f"Epochs with other clips than the last are ignored: {listed(uneven)}.")
     if len(tables) > 1:
-        notes.append(f"The log holds {len(tables)} epochs; what is scored is the last, {last}.")
+        notes.append(f"The log holds {len(tables)} epochs; the last one, {last}, is scored.")
     used = [tables[last][key] for key in keys]
     at = 0 if swapped else 1
-    guesses = {
+    predictions = {
         name: np.array([names.of(table[key].labels[at]) for key in keys])
         for name, table in tables.items()
         if name not in uneven
     }
     true = [found[line.number].label if line.number in found else line.labels[0] for line in used]
-    dataset = np.array([_of_truth(line, found, "dataset") for line in used])
+    dataset = np.array([_field(line, found, "dataset") for line in used])
     subject = np.array([_of_subject(line, found, subjects) for line in used])
     own = np.array([names.of(line.labels[1 - at]) for line in used])
     return ClipPredictions(
         names.names,
         np.array([names.of(word) for word in true]),
-        guesses[last],
+        predictions[last],
         dataset,
         subject,
         np.array([line.fold for line in used]) if all(line.fold for line in used) else subject,
         _probabilities(used, len(names.names)),
-        guesses if len(guesses) > 1 else {},
+        predictions if len(predictions) > 1 else {},
         swapped,
         tuple(notes),
         own if (own >= 0).all() and any(line in used for line in wrong) else None,
@@ -355,27 +353,27 @@ def _row_key(line: Line, found: Mapping[int, TrueClip]) -> tuple[object, ...]:
     return (line.dataset, line.subject, line.clip)
 
 
-def _of_truth(line: Line, found: Mapping[int, TrueClip], name: str) -> str:
-    told = str(getattr(line, name))
-    return told or (str(getattr(found[line.number], name)) if line.number in found else "")
+def _field(line: Line, found: Mapping[int, TrueClip], name: str) -> str:
+    value = str(getattr(line, name))
+    return value or (str(getattr(found[line.number], name)) if line.number in found else "")
 
 
 def _of_subject(line: Line, found: Mapping[int, TrueClip], subjects: str | None) -> str:
-    """Return who is seen; subjects of two databases are never one."""
-    subject = _of_truth(line, found, "subject")
+    """Return the subject of a clip; subjects of different databases are never the same."""
+    subject = _field(line, found, "subject")
     if subjects is not None and "(" in subjects:
         try:
             named = re.search(subjects, line.clip)
         except re.error as error:
-            raise UsageError("E105", f"--subjects {subjects} is no pattern: {error}.") from None
+            raise UsageError("E902", f"--subjects {subjects} is not a valid pattern: {error}.") from None
         if named is None or not named.groups():
-            raise UsageError("E105", f"--subjects {subjects} finds no subject in {line.clip} (line {line.number}).")
+            raise UsageError("E902", f"--subjects {subjects} finds no subject in {line.clip} (line {line.number}).")
         subject = named.group(1)
-    return f"{_of_truth(line, found, 'dataset')}/{subject}" if subject else ""
+    return f"{_field(line, found, 'dataset')}/{subject}" if subject else ""
 
 
-def _probabilities(lines: Sequence[Line], k: int) -> Float[np.ndarray, "n k"] | None:
-    if not lines[0].probabilities or len(lines[0].probabilities) != k:
+def _probabilities(lines: Sequence[Line], num_classes: int) -> Float[np.ndarray, "n k"] | None:
+    if not lines[0].probabilities or len(lines[0].probabilities) != num_classes:
         return None
     try:
         found = np.array([line.probabilities for line in lines], dtype=float)

@@ -1,22 +1,22 @@
-"""A published table as a file: supports, per-class figures and scores, each with its printed decimals."""
+"""A published table as a file: supports, figures per class and scores, each with its printed decimals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from microexpr.audit.claims import Printed, printed
-from microexpr.audit.margins import Over
+from microexpr.audit.solutions import AveragedClasses
 from microexpr.config.loading import read_toml
 from microexpr.core.errors import ConfigError, UsageError, suggest
 
 ABSENT: Final = ("-", "\u2013", "\u2014", "")
-"""What tables print where a class has no figure."""
-MOST: Final = 3_000
-"""Clips of a table that can be audited; memory grows with their square."""
+"""What tables print for a class without a figure."""
+MAX_CLIPS: Final = 3_000
+"""Largest number of clips of a table that can be audited; memory grows with its square."""
 
 
 def _text(value: object) -> object:
@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class Column(_Strict):
-    """One model's or method's figures, each with the decimals that it was printed with."""
+    """The figures of one model or method, each with its printed decimals."""
 
     name: str
     f1: tuple[Figure, ...] | None = None
@@ -43,7 +43,7 @@ class Column(_Strict):
     accuracy: Figure | None = None
 
     def printed(self, name: str) -> str | None:
-        """Return a figure of the whole column as printed, None where there is none."""
+        """Return a score of the column as printed; None if there is none."""
         figure: str | None = getattr(self, name)
         return None if figure is None or figure.strip() in ABSENT else figure.strip()
 
@@ -55,11 +55,11 @@ SCORES: Final = {
     "macro_precision": "the macro precision",
     "accuracy": "the accuracy",
 }
-"""Figures of a whole column, and what a sentence calls them."""
+"""Scores of a column, and their names in a sentence."""
 
 
 class Claim(_Strict):
-    """A difference that was claimed between two columns; `relative` is of the first (in per cent, as printed)."""
+    """A difference claimed between two columns; `relative` refers to the first (in per cent, as printed)."""
 
     first: str
     second: str
@@ -69,7 +69,7 @@ class Claim(_Strict):
 
 
 class PublishedTable(_Strict):
-    """A table as a paper prints it; all columns are of the same test clips."""
+    """A table as printed in a paper; all columns refer to the same test clips."""
 
     title: str = ""
     source: str = ""
@@ -77,30 +77,33 @@ class PublishedTable(_Strict):
     supports: tuple[int, ...]
     columns: tuple[Column, ...] = Field(min_length=1)
     claims: tuple[Claim, ...] = ()
-    macro_over: Over | None = None
-    """Which classes macro scores average, as the paper says; without it every known rule is tried."""
+    macro_over: AveragedClasses | None = None
+    """Which classes macro scores average, according to the paper; without it every known rule is tried."""
     rounding: Literal["nearest", "cut"] = "nearest"
     percent: bool = False
     """Whether figures are printed in per cent, without the sign."""
 
 
 def read_table(file: Path) -> PublishedTable:
-    """Read a table; raises ConfigError with everything that is wrong with it."""
-    # Numbers stay text: 0.500 is printed with three decimals, 0.5 with one.
+    """Read a table; raises ConfigError with a list of everything that is wrong."""
+    # Numbers remain text: 0.500 is printed with three decimals, 0.5 with one.
     file, content = read_toml(file, "audit", parse_float=str)
     try:
         table = PublishedTable.model_validate(content)
     except ValidationError as error:
         found = error.errors()
-        inside = {
-            item["loc"][0] for item in found if len(item["loc"]) > 1
-        }  # of these a list is called too short as well
-        told = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"][0] not in inside]
-        raise ConfigError("E104", f"{file} is no table:\n  " + "\n  ".join(told)) from None
+        # A list with an invalid item is also reported as too short.
+        inside = {item["loc"][0] for item in found if len(item["loc"]) > 1}
+        problems = [_problem(item) for item in found if item["type"] != "too_short" or item["loc"][0] not in inside]
+        raise _invalid(file, problems) from None
     problems = list(_problems(table))
     if problems:
-        raise ConfigError("E104", f"{file} is no table:\n  " + "\n  ".join(problems))
+        raise _invalid(file, problems)
     return table
+
+
+def _invalid(file: Path, problems: Sequence[str]) -> ConfigError:
+    return ConfigError("E920", f"{file} is not a valid table:\n  " + "\n  ".join(problems))
 
 
 def _problem(item: Any) -> str:
@@ -110,38 +113,41 @@ def _problem(item: Any) -> str:
     inner: dict[str, type[BaseModel]] = {"columns": Column, "claims": Claim}
     kind = inner.get(str(item["loc"][0]) if len(item["loc"]) > 1 else "", PublishedTable)
     if item["loc"][-1] == "macro_recall" and kind is Column:
-        return f"{path}: is the same as uar; give one"
+        return f"{path}: is the same as uar; give only one of them"
     known = list(kind.model_fields)
     return f"unknown key {path!r}{suggest(str(item['loc'][-1]), known)}; known: {', '.join(known)}"
 
 
 def _problems(table: PublishedTable) -> Iterator[str]:
-    k, names = len(table.classes), [column.name for column in table.columns]
-    if len(table.supports) != k:
-        yield f"supports: {len(table.supports)} numbers for {k} classes"
+    num_classes, names = len(table.classes), [column.name for column in table.columns]
+    if len(table.supports) != num_classes:
+        yield f"supports: {len(table.supports)} numbers for {num_classes} classes"
     if min(table.supports) < 0 or sum(table.supports) < 1:
-        yield "supports: clips are counted from 0 up, and there must be some"
-    if sum(table.supports) > MOST:
-        yield f"supports: {sum(table.supports)} clips are too many for their tables to be counted; {MOST} are not"
+        yield "supports: numbers of clips cannot be negative, and at least one must be above 0"
+    if sum(table.supports) > MAX_CLIPS:
+        yield f"supports: {sum(table.supports)} clips are too many; at most {MAX_CLIPS} can be audited"
     for column in table.columns:
         given = [getattr(column, name) for name in (*PER_CLASS, *SCORES)]
         if all(one is None or set(one if isinstance(one, tuple) else [one]) <= set(ABSENT) for one in given):
-            yield f"{column.name}: has no figure; give one or more of {', '.join((*PER_CLASS, *SCORES))}"
+            yield f"{column.name}: has no figure; give at least one of {', '.join((*PER_CLASS, *SCORES))}"
         for name in PER_CLASS:
             figures = getattr(column, name)
-            if figures is not None and len(figures) != k:
-                yield f"{column.name}: {name} has {len(figures)} figures for {k} classes; write '-' where there is none"
+            if figures is not None and len(figures) != num_classes:
+                yield (
+                    f"{column.name}: {name} has {len(figures)} figures for {num_classes} classes; write '-' for a "
+                    "missing one"
+                )
             for figure in figures or ():
                 yield from _bad(f"{column.name}: {name}", figure, table.percent)
         for name in SCORES:
             if (figure := getattr(column, name)) is not None:
                 yield from _bad(f"{column.name}: {name}", figure, table.percent)
     for what, every in (("classes", list(table.classes)), ("columns", names)):
-        yield from (f"{what}: {name!r} stands there twice" for name in dict.fromkeys(every) if every.count(name) > 1)
+        yield from (f"{what}: {name!r} occurs twice" for name in dict.fromkeys(every) if every.count(name) > 1)
     for at, claim in enumerate(table.claims):
         for name in ("relative", "difference"):
             if (figure := getattr(claim, name)) is not None:
-                yield from _unread(f"claims.{at}: {name}", figure, table.percent)
+                yield from _unreadable(f"claims.{at}: {name}", figure, table.percent)
         for name in (claim.first, claim.second):
             if name not in names:
                 yield f"claims: no column {name!r}{suggest(name, names)}"
@@ -150,13 +156,13 @@ def _problems(table: PublishedTable) -> Iterator[str]:
 def _bad(where: str, figure: str, percent: bool) -> Iterator[str]:
     if figure.strip() in ABSENT:
         return
-    unread = list(_unread(where, figure, percent))
-    yield from unread
-    if not unread and not 0 <= read_figure(figure, percent).value <= 1:
-        yield f"{where}: {figure} does not lie in 0..1; say percent = true for figures in per cent"
+    unreadable = list(_unreadable(where, figure, percent))
+    yield from unreadable
+    if not unreadable and not 0 <= read_figure(figure, percent).value <= 1:
+        yield f"{where}: {figure} is not in 0..1; set percent = true for figures in per cent"
 
 
-def _unread(where: str, figure: str, percent: bool) -> Iterator[str]:
+def _unreadable(where: str, figure: str, percent: bool) -> Iterator[str]:
     try:
         read_figure(figure, percent)
     except UsageError as error:

@@ -1,7 +1,7 @@
-"""A published table tested for whether it can be: supports, per-class figures and scores as printed.
+"""A published table checked for whether it is possible: supports, figures per class and scores as printed.
 
-A macro score can be any of several averages, which papers seldom say (Opitz & Burst, 2019). A column is called
-impossible only where none of the averages in use fits.
+A macro score can be any of several averages, and papers seldom say which (Opitz & Burst, 2019). A column is reported as
+impossible only if none of the averages in use fits.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any, Final
 import numpy as np
 
 from microexpr.audit.averages import MEANS, Average, Fit, fits, range_of, span
-from microexpr.audit.margins import Margins
+from microexpr.audit.impossible import why
 from microexpr.audit.published import ABSENT, PER_CLASS, SCORES, Claim, Column, PublishedTable, read_figure, read_table
-from microexpr.audit.refused import why
+from microexpr.audit.solutions import Solutions
 
-SHOWN: Final = 20
-"""Margins that are listed one by one."""
+LISTED: Final = 20
+"""Solutions that are listed one by one."""
 
 
 def audit_table(file: Path | str) -> dict[str, Any]:
-    """Return every whole-number table that a published one can come from, and its claims in clips.
+    """Return every confusion table that a published one can come from, and its claims in numbers of clips.
 
-    The file (TOML) holds ``classes``, their ``supports``, one ``[[columns]]`` a model with ``name`` and what is printed
-    of ``f1``, ``precision``, ``recall`` (a figure a class), ``macro_f1``, ``uar`` (or ``macro_recall``),
+    The file (TOML) has ``classes``, their ``supports``, one ``[[columns]]`` per model with ``name`` and what is printed
+    of ``f1``, ``precision``, ``recall`` (one figure per class), ``macro_f1``, ``uar`` (or ``macro_recall``),
     ``macro_precision`` and ``accuracy``; and ``[[claims]]`` of a difference between two columns. Without
     ``macro_over`` macro scores are tried as means over the classes with a true clip, those true or predicted, and all.
-    The F1 of mean precision and mean recall is tried where none of these fits. Raises ConfigError for a file that is no
-    such table.
+    The F1 of mean precision and mean recall is tried if none of these fits. Raises ConfigError if the file is not such
+    a table.
     """
     table = read_table(Path(file))
     found = {column.name: fits(table, column) for column in table.columns}
@@ -40,88 +40,91 @@ def audit_table(file: Path | str) -> dict[str, Any]:
         "classes": list(table.classes),
         "supports": list(table.supports),
         "clips": sum(table.supports),
-        "columns": [_told(table, column, found[column.name]) for column in table.columns],
+        "columns": [_column(table, column, found[column.name]) for column in table.columns],
         "claims": [_claim(table, claim, found) for claim in table.claims],
     }
 
 
 # --- one column -------------------------------------------------------------------------------------------------------
-def _told(table: PublishedTable, column: Column, found: Sequence[Fit]) -> dict[str, Any]:
+def _column(table: PublishedTable, column: Column, found: Sequence[Fit]) -> dict[str, Any]:
     clips, right = sum(table.supports), _right(found)
     first = found[0].found if found else None
-    told: dict[str, Any] = {
+    row: dict[str, Any] = {
         "name": column.name,
         "macro_f1": column.macro_f1,
         "fits": bool(right),
         "right": right,
         "accuracy": [right[0] / clips, right[-1] / clips] if right else None,
         "uar": _uar(table, found),
-        "margins": first.count if first else 0,
+        "solutions": first.count if first else 0,
         "averages": [
             {
-                "over": fit.average.over,
+                "averaged_classes": fit.average.averaged_classes,
                 "f1_of_means": fit.average.of_means,
-                "words": fit.average.words,
+                "description": fit.average.description,
                 "right": list(fit.found.right),
-                "margins": fit.found.count,
+                "solutions": fit.found.count,
             }
             for fit in found
         ],
         "listed": _listed(table, first) if first else [],
     }
     if first is None:
-        return told | {"sentence": f"no confusion matrix of {clips} clips gives these figures: {why(table, column)}"}
-    parts = [f"{span(right)} of {clips} clips are right ({_how_many(first)})", *_which(table, column, found)]
+        return row | {"sentence": f"no confusion matrix of {clips} clips gives these figures: {why(table, column)}"}
+    parts = [f"{span(right)} of {clips} clips are correct ({_how_many(first)})", *_which(table, column, found)]
     if all(set(getattr(column, name) or ()) <= set(ABSENT) for name in PER_CLASS):
-        parts.append("no figure of a class is printed, so that nothing follows for a single class")
-    return told | {"sentence": "; ".join(parts)}
+        parts.append("no figure is printed for any class, so nothing is known about single classes")
+    return row | {"sentence": "; ".join(parts)}
 
 
 def _right(found: Sequence[Fit]) -> list[int]:
     return sorted({number for fit in found for number in fit.found.right})
 
 
-def _how_many(found: Margins) -> str:
+def _how_many(found: Solutions) -> str:
     if found.count is None:
-        return "more margins fit than can be told apart, so the range may be too wide"
-    return "one margin fits" if found.count == 1 else f"{found.count} margins fit"
+        return "too many confusion tables fit to list them, so the range may be too wide"
+    if found.count == 1:
+        return "one combination of correct and predicted clips per class fits"
+    return f"{found.count:,} combinations of correct and predicted clips per class fit"
 
 
 def _which(table: PublishedTable, column: Column, found: Sequence[Fit]) -> Iterator[str]:
-    """Say which averages fit, where there is a choice."""
+    """Say which averages fit, if there is a choice."""
     averaged = [name for name in MEANS if column.printed(name)]
     first = found[0].average
     if not averaged or (0 not in table.supports and not first.of_means):
         return
     if table.macro_over and first != Average(table.macro_over):
-        yield f"not as {Average(table.macro_over).words}, which is the file's macro_over = {table.macro_over!r}"
+        declared = Average(table.macro_over).description
+        yield f"it is not {declared}, as declared by macro_over = {table.macro_over!r}"
     what = "macro scores" if len(averaged) > 1 else SCORES[averaged[0]]
     if first.of_means:
-        yield "no mean of the classes' F1 is the macro score"
+        yield "no mean of the classes' F1 gives the macro score"
         what = SCORES["macro_f1"]
-    # Where margins were not told apart, what was found is only that the average is not excluded.
+    # If solutions were merged, all that is known is that the average is not excluded.
     verb = "can be" if len(found) > 1 or found[0].found.count is None else "are" if what == "macro scores" else "is"
-    each = [fit.average.words for fit in found]
+    each = [fit.average.description for fit in found]
     if len({fit.found.right for fit in found}) > 1:
-        each = [f"{fit.average.words}: {span(fit.found.right)} right, {_how_many(fit.found)}" for fit in found]
+        each = [f"{fit.average.description}: {span(fit.found.right)} correct, {_how_many(fit.found)}" for fit in found]
     yield f"{what} {verb} {'; or '.join(each)}"
 
 
 def _uar(table: PublishedTable, found: Sequence[Fit]) -> list[float] | None:
-    """Return the least and the largest mean recall, over the classes with a true clip, of the margins that fit."""
+    """Return the smallest and largest mean recall over the classes with a true clip; None if not all are known."""
     supports = np.array(table.supports)
-    there = supports > 0
-    recalls = [(fit.found.tp[:, there] / supports[there]).mean(1) for fit in found if fit.found.tp is not None]
+    present = supports > 0
+    recalls = [(fit.found.tp[:, present] / supports[present]).mean(1) for fit in found if fit.found.tp is not None]
     if not recalls or len(recalls) < len(found):
         return None
     every = np.concatenate(recalls)
     return [float(every.min()), float(every.max())]
 
 
-def _listed(table: PublishedTable, found: Margins) -> list[dict[str, Any]]:
+def _listed(table: PublishedTable, found: Solutions) -> list[dict[str, Any]]:
     if found.tp is None or found.predicted is None:
         return []
-    rows = zip(found.tp[:SHOWN].tolist(), found.predicted[:SHOWN].tolist(), strict=True)
+    rows = zip(found.tp[:LISTED].tolist(), found.predicted[:LISTED].tolist(), strict=True)
     return [
         {
             "right": sum(tp),
@@ -135,39 +138,36 @@ def _listed(table: PublishedTable, found: Margins) -> list[dict[str, Any]]:
 
 # --- claims -----------------------------------------------------------------------------------------------------------
 def _claim(table: PublishedTable, claim: Claim, found: Mapping[str, Sequence[Fit]]) -> dict[str, Any]:
-    """Put a claimed difference in clips, and say what the exact McNemar test could make of it at best."""
+    """Convert a claimed difference to clips, and give the smallest p-value that McNemar's exact test could have."""
     first, second = (next(item for item in table.columns if item.name == name) for name in (claim.first, claim.second))
-    told: dict[str, Any] = {"claim": claim.text, "first": claim.first, "second": claim.second}
-    told["agrees"] = {
+    row: dict[str, Any] = {"claim": claim.text, "first": claim.first, "second": claim.second}
+    row["agrees"] = {
         name: _agrees(table, first, second, figure, relative=name == "relative")
         for name in ("relative", "difference")
         if (figure := getattr(claim, name)) is not None
     }
     a, b = _right(found[claim.first]), _right(found[claim.second])
-    said = [f"{claim.first} against {claim.second}"]
-    said += [
+    parts = [f"{claim.first} against {claim.second}"]
+    parts += [
         f"{getattr(claim, name)} is {'' if agrees else 'not '}the {name} difference of the printed macro scores "
         f"({first.macro_f1}, {second.macro_f1})"
-        for name, agrees in told["agrees"].items()
+        for name, agrees in row["agrees"].items()
         if agrees is not None
     ]
     if not a or not b:
-        return told | {"clips": None, "p_value": None, "sentence": "; ".join([*said, "in clips it cannot be told"])}
+        parts.append("the number of clips is not known, because a column is not possible")
+        return row | {"clips": None, "p_value": None, "sentence": "; ".join(parts)}
     clips, least, most = sum(table.supports), a[0] - b[-1], a[-1] - b[0]
     p_value = min(1.0, 2.0 ** (1 - max(abs(least), abs(most))))
-    said.append(f"in clips it is {_signed(least, most)} of {clips}")
-    said.append(f"an exact McNemar test of it gives p = {p_value:.2g} at best")
-    return told | {"clips": [least, most], "p_value": p_value, "sentence": "; ".join(said)}
-
-
-def _signed(least: int, most: int) -> str:
-    return f"{least}" if least == most else f"{least} to {most}"
+    parts.append(f"this is a difference of {least if least == most else f'{least} to {most}'} of {clips} correct clips")
+    parts.append(f"the smallest p-value that McNemar's exact test could give for it is {p_value:.2g}")
+    return row | {"clips": [least, most], "p_value": p_value, "sentence": "; ".join(parts)}
 
 
 def _agrees(table: PublishedTable, first: Column, second: Column, figure: str, *, relative: bool) -> bool | None:
-    """Say whether a printed difference can come from the printed macro scores; None where one is not printed.
+    """Return whether a printed difference can come from the printed macro scores; None if a score is not printed.
 
-    Its size counts, not its sign: papers write a loss of 20 % as 20 % and as -20 %.
+    Only its size is compared, not its sign: papers write a loss of 20 % both as 20 % and as -20 %.
     """
     if first.macro_f1 is None or second.macro_f1 is None:
         return None

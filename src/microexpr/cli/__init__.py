@@ -1,4 +1,4 @@
-"""The command ``microexpr``: parse, call, print. Nothing heavy is imported before a command needs it."""
+"""The command ``microexpr``: parses, calls the API, prints. Heavy imports happen only in commands that need them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from microexpr.core.errors import MicroexprError, OldNameWarning
 
 app = typer.Typer(
     name="microexpr",
-    help="Facial micro-expression recognition: every choice stated, every score honest. Research use only.",
+    help="Reproducible experiments on facial micro-expression recognition. Research use only.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,12 +31,12 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 INTERRUPTED = 130
-"""What a shell reports of a program that Ctrl-C ended."""
+"""Exit code of a program that was ended by Ctrl-C."""
 
 
 def main() -> None:
-    """Run the command; every error that a user can mend is one message, without a traceback."""
-    # Threads that spin while they wait bring a shared machine to a standstill (a hundred times slower was measured).
+    """Run the command; errors that the user can fix are printed as one message, without a traceback."""
+    # Busy-waiting threads make runs on a shared machine up to a hundred times slower (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
@@ -54,11 +54,11 @@ def main() -> None:
         if debug:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        sys.stderr.write(f"microexpr: {error.strerror or error}{where}: free some space, or choose another --out.\n")
+        sys.stderr.write(f"microexpr: {error.strerror or error}{where}: free disk space, or choose another --out.\n")
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this
-            sys.stderr.write("\nmicroexpr: interrupted; the same command goes on where it stopped.\n")
+            sys.stderr.write("\nmicroexpr: interrupted; the same command continues where it stopped.\n")
         raise
 
 
@@ -79,7 +79,9 @@ def _show_warning(
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (anywhere on the line).")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may be anywhere on the command line.")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(__version__)

@@ -1,4 +1,4 @@
-"""``microexpr audit``: other people's numbers, and the agreement of two codings."""
+"""``microexpr audit``: checks of published results, and the agreement of two codings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from microexpr.cli import show, show_audit
 from microexpr.cli.options import JsonOption
 
-app = typer.Typer(no_args_is_help=True, help="Test other people's numbers; measure the agreement of two codings.")
+app = typer.Typer(no_args_is_help=True, help="Check published results; measure the agreement of two codings.")
 
 ResamplesOption = Annotated[int, typer.Option("--resamples", help="Resamples for intervals.", min=100)]
 SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same intervals.", min=0)]
@@ -26,7 +26,7 @@ def log(
         Path | None, typer.Option("--truth", help="CSV of dataset, subject, clip, label.", metavar="FILE.csv")
     ] = None,
     claims: Annotated[
-        str | None, typer.Option("--claims", help="What was printed: uf1=0.71,casme2.uar=0.70.", metavar="CLAIMS")
+        str | None, typer.Option("--claims", help="Published scores: uf1=0.71,casme2.uar=0.70.", metavar="CLAIMS")
     ] = None,
     subjects: Annotated[
         str | None,
@@ -36,7 +36,7 @@ def log(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", help="Names of classes 0, 1, 2 ..., also of those nobody shows: negative,positive."),
+        typer.Option("--classes", help="Names of classes 0, 1, 2 ..., including absent ones: negative,positive."),
     ] = None,
     columns: Annotated[
         str | None, typer.Option("--columns", help="Columns of a CSV without a header: subject,clip,truth,prediction.")
@@ -44,14 +44,15 @@ def log(
     skip_invalid: Annotated[
         bool,
         typer.Option(
-            "--skip-invalid", help="Leave out clips that are unknown, repeated or not labelled as the truth is."
+            "--skip-invalid",
+            help="Leave out clips that are unknown, repeated, or labelled differently from the truth file.",
         ),
     ] = False,
     resamples: ResamplesOption = 10_000,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
-    """Score a log of predictions again, and say which claims hold; exit code 1 if one does not."""
+    """Score a log of predictions again and check published scores; exit code 1 if one does not hold."""
     from microexpr.audit import audit_log
 
     found = audit_log(
@@ -78,26 +79,26 @@ def table(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Find every confusion margin that printed figures can come from; exit code 1 if a column has none.
+    """Check whether a confusion matrix can give the printed figures; exit code 1 if a column is impossible.
 
     \b
-    The file, each figure with the decimals that it is printed with ("-" where there is none):
+    The file, each figure with its printed decimals ("-" if there is none):
       classes, supports      names, and true clips of each
-      title, source          words for the output
+      title, source          text for the output
       macro_over             "present" (classes with a true clip), "either" (true or predicted, as
-                             scikit-learn) or "all"; without it every one is tried
-      rounding, percent      "nearest" (default) or "cut"; true for figures in per cent
-      [[columns]]            one a model; a name, and any of the figures below
+                             scikit-learn) or "all"; without it all are tried
+      rounding, percent      "nearest" (default) or "cut"; true for percentages
+      [[columns]]            one per model: a name, and any of the figures below
         name
-        f1, precision, recall      one figure a class
+        f1, precision, recall      one figure per class
         macro_f1, macro_precision  averages over classes
         uar                        mean recall; macro_recall is the same
         accuracy
-      [[claims]]             a difference that is claimed between two columns
-        first, second, text        their names, and words for the output
+      [[claims]]             a difference claimed between two columns
+        first, second, text        their names, and text for the output
         relative, difference       of their macro_f1
 
-    Of classes without figures only the range of right clips follows.
+    Without figures per class, only the range of correct clips can be found.
     """
     from microexpr.audit import audit_table
 
@@ -109,11 +110,12 @@ def table(
 
 @app.command("agreement")
 def agreement(
-    first: Annotated[Path, typer.Argument(help="One coding, the reference where one is needed.", metavar="A.csv")],
+    first: Annotated[Path, typer.Argument(help="One coding; the reference, if one is needed.", metavar="A.csv")],
     second: Annotated[Path, typer.Argument(help="The other coding.", metavar="B.csv")],
-    iou: Annotated[float, typer.Option("--iou", help="Overlap from which two intervals are one.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", help="Overlap from which two intervals count as the same.")] = 0.5,
     all_videos: Annotated[
-        bool, typer.Option("--all-videos", help="Where one file lacks a video, take it as: nothing found.")
+        bool,
+        typer.Option("--all-videos", help="If a video is in one file only, count it as: nothing found in the other."),
     ] = False,
     resamples: ResamplesOption = 10_000,
     seed: SeedOption = 0,
@@ -121,8 +123,8 @@ def agreement(
 ) -> None:
     """Compare two codings of the same videos: labels, times, intervals, action units.
 
-    Each CSV has one row an expression, with the columns video, onset, apex, offset, label, action_units, subject,
-    as far as they are known. Exit code 1 where no expression could be paired.
+    Each CSV has one row per expression, with the columns video, onset, apex, offset, label, action_units, subject,
+    as far as available. Exit code 1 if no expression could be paired.
     """
     from microexpr.audit.agreement import audit_agreement
 

@@ -1,4 +1,4 @@
-"""``microexpr data``: make and look at databases."""
+"""``microexpr data``: make and inspect databases."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import typer
 from microexpr.cli import options, show
 from microexpr.cli.options import JsonOption, OutOption, QuietOption, RawOption
 
-app = typer.Typer(no_args_is_help=True, help="Make and look at databases.")
+app = typer.Typer(no_args_is_help=True, help="Make and inspect databases.")
 
 NameArgument = Annotated[str, typer.Argument(help="Database, as `microexpr data list` names it.", metavar="NAME")]
-RootOption = Annotated[Path, typer.Option("--root", help="Its folder, as the owners ship it.", metavar="DIR")]
-TableOption = Annotated[bool, typer.Option("--table-only", help="Look at no picture.")]
+RootOption = Annotated[Path, typer.Option("--root", help="Its folder, as distributed by the owners.", metavar="DIR")]
+TableOption = Annotated[bool, typer.Option("--table-only", help="Read no image.")]
 LabelsOption = Annotated[
-    str | None, typer.Option("--labels", help='Label set, megc2019_3 say, or {disgust="negative"}.', metavar="SET")
+    str | None,
+    typer.Option("--labels", help='Label set, for instance megc2019_3 or {disgust="negative"}.', metavar="SET"),
 ]
 ReaderOption = Annotated[
     list[str] | None, typer.Option("--set", help="Set a parameter of the reader: key=value.", metavar="KEY=VALUE")
@@ -30,16 +31,17 @@ def check(
     table_only: TableOption = False,
     no_corrections: RawOption = False,
     settings: ReaderOption = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="List all faults and notes, not three per code.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Tell everything that is wrong with a folder, and what it is; exit code 1 with faults, 0 without."""
+    """Check a folder: what it contains and everything wrong with it; exit code 1 with faults, 0 without."""
     from microexpr import api
 
     found = api.check_data(name, root, table_only=table_only, parameters=_parameters(settings, no_corrections))
     if json:
         show.as_json(found.to_json())
     else:
-        show.diagnosis(found)
+        show.diagnosis(found, verbose=verbose)
     if not found.sound:
         raise typer.Exit(1)
 
@@ -54,7 +56,7 @@ def table(
     no_corrections: RawOption = False,
     settings: ReaderOption = None,
 ) -> None:
-    """List clips, one a row; with --labels those that the set keeps. Clips with faults are left out and told."""
+    """List clips, one per row; with --labels those that the set keeps. Clips with faults are left out and reported."""
     from microexpr import api
 
     parameters = _parameters(settings, no_corrections)
@@ -62,9 +64,9 @@ def table(
     show.left_out(found.left_out)
     show.clips(found.rows, head=out is None)
     if found.empty:
-        typer.echo(f"  none:   {', '.join(found.empty)}")
-    for difference in found.unlike:
-        typer.echo(f"! {difference}")
+        typer.echo(f"  no clips: {', '.join(found.empty)}")
+    for warning in found.warnings:
+        typer.echo(f"! {warning}")
     if out is not None:
         typer.echo(f"written: {out}")
 
@@ -76,13 +78,13 @@ def stats(
     labels: LabelsOption = None,
     table_only: TableOption = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Picture to write, .svg, .png or .pdf.", metavar="FILE")
+        Path | None, typer.Option("--out", help="Figure to write, .svg, .png or .pdf.", metavar="FILE")
     ] = None,
     no_corrections: RawOption = False,
     settings: ReaderOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Count a database's clips by class and subject, and measure durations and places of the apex."""
+    """Count a database's clips by class and subject, and measure durations and positions of the apex."""
     from microexpr import api
 
     parameters = _parameters(settings, no_corrections)
@@ -92,15 +94,15 @@ def stats(
         return
     show.left_out(found["left_out"])
     show.stats(found)
-    for difference in found["unlike"]:
-        typer.echo(f"! {difference}")
+    for warning in found["warnings"]:
+        typer.echo(f"! {warning}")
     if out is not None:
-        typer.echo(f"picture: {out}")
+        typer.echo(f"figure: {out}")
 
 
 @app.command("list")
 def list_(json: JsonOption = False) -> None:
-    """List every database that can be read: its size, its licence and whom to ask for it."""
+    """List every database that can be read: its size, its licence and where to request it."""
     from microexpr import api
 
     found = api.list_data()
@@ -117,13 +119,15 @@ def make(
     subjects: Annotated[int, typer.Option(help="Subjects.", min=1)] = 26,
     clips: Annotated[int, typer.Option(help="Clips.", min=1)] = 255,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes, on one kind of processor.", min=0)] = 0,
-    expression_size: Annotated[float, typer.Option(help="1 = 1 to 4 pixels at the apex.")] = 1.0,
+    expression_size: Annotated[float, typer.Option(help="Size of expressions; 1 is 1 to 4 pixels at the apex.")] = 1.0,
     colour_cue: Annotated[float, typer.Option(help="Reddening at the apex; 0 = none.")] = 0.0,
-    position_jitter: Annotated[float, typer.Option(help="Pixels by which heads stand elsewhere in each clip.")] = 0.0,
+    position_jitter: Annotated[
+        float, typer.Option(help="Pixels by which the position of the head varies between clips.")
+    ] = 0.0,
     clutter: Annotated[float, typer.Option(help="Clutter behind the head, 0 to 1.")] = 0.0,
     folders: Annotated[Literal["raw", "cropped", "both"], typer.Option(help="Which folders of CASME II.")] = "raw",
     labels: Annotated[Literal["20140508", "20190701"], typer.Option(help="Which table of CASME II.")] = "20140508",
-    emotions: Annotated[str | None, typer.Option(help="Only these, with commas between.")] = None,
+    emotions: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Render a synthetic database in CASME II's exact layout, quirks included."""

@@ -1,4 +1,4 @@
-"""``microexpr check`` and ``compare``: what a reviewer would ask of results."""
+"""``microexpr check`` and ``compare``: methodological checks and comparisons of stored results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import typer
 from microexpr.cli import options, show
 from microexpr.cli.options import JsonOption
 
-ResultsArgument = Annotated[Path, typer.Argument(help="What `run --out` or `study --out` wrote.", metavar="RESULTS")]
+ResultsArgument = Annotated[Path, typer.Argument(help="Output folder (--out) of `run` or `study`.", metavar="RESULTS")]
 ComparedArgument = Annotated[
     list[Path],
-    typer.Argument(help="Two results or more, on the same clips: their --out or results/KEY.", metavar="RESULTS..."),
+    typer.Argument(
+        help="Two or more results on the same clips: output folders (--out) or results/KEY.", metavar="RESULTS..."
+    ),
 ]
 
 
 def check(out: ResultsArgument, json: JsonOption = False) -> None:
-    """Tell what a reviewer would object to, with evidence and mend; exit code 1 with warnings, 0 without."""
+    """Check results for methodological problems and print evidence and fixes; exit code 1 if there are warnings."""
     from microexpr import api
 
     found = api.check_results(out)
@@ -34,18 +36,20 @@ def check(out: ResultsArgument, json: JsonOption = False) -> None:
 def compare(
     results: ComparedArgument,
     metric: Annotated[str, typer.Option(help="uf1, uar, macro_f1, accuracy ...")] = "macro_f1",
-    unit: Annotated[Literal["subject", "clip"], typer.Option(help="What is resampled and swapped.")] = "subject",
-    out: Annotated[Path | None, typer.Option("--out", help="Write comparison.html into it.", metavar="DIR")] = None,
+    unit: Annotated[Literal["subject", "clip"], typer.Option(help="Unit of resampling and permutation.")] = "subject",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.html.", metavar="DIR")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare experiments on the same clips, the first with each other one: difference, interval, tests."""
+    """Compare the first of several experiments on the same clips with each other: difference, interval, tests."""
     from microexpr import api
 
     found = api.compare_all(results, metric=metric, unit=unit, out=out, command=options.command())
     if json:
         caveats = [caveat._asdict() for caveat in found.caveats]
-        told = [dataclasses.asdict(one) | {"told": one.told, "caveats": caveats} for one in found.comparisons]
-        show.as_json(told if len(told) > 1 else told[0])
+        rows = [
+            dataclasses.asdict(one) | {"significant": one.significant, "caveats": caveats} for one in found.comparisons
+        ]
+        show.as_json(rows if len(rows) > 1 else rows[0])
         return
     if len(found.comparisons) > 1:
         show.comparisons(found)

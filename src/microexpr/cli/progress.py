@@ -1,4 +1,4 @@
-"""Progress on a terminal (nested bars with time left) and elsewhere (plain lines)."""
+"""Progress: nested bars with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY = 10.0
 
 
 class Bars:
-    """Nested bars; a bar disappears when its work is done."""
+    """Nested bars that disappear when their work is done."""
 
     def __init__(self, console: Console) -> None:
         self._bars = RichProgress(
@@ -51,13 +51,13 @@ class _Line:
     text: str
     total: int
     begun: float
-    told: float
+    printed: float
     done: int = 0
 
 
 @runtime_checkable
 class Stream(Protocol):
-    """Where plain lines go."""
+    """Output of plain lines."""
 
     def write(self, text: str, /) -> object: ...
 
@@ -66,7 +66,7 @@ class Stream(Protocol):
 
 @dataclass
 class Lines:
-    """Plain lines for logs: at most one every ten seconds for each level of work."""
+    """Plain lines for logs, at most one every `EVERY` seconds for each level of work."""
 
     stream: Stream
     _open: list[_Line] = field(default_factory=list)
@@ -77,11 +77,11 @@ class Lines:
         self._open.append(_Line(text, total, now, now))
 
     def step(self, note: str = "") -> None:
-        """Count one and say so if it is time."""
+        """Advance the innermost level by one, and print a line if one is due."""
         line, now = self._open[-1], time.monotonic()
         line.done += 1
-        if now - line.told >= EVERY or (line.done == line.total and len(self._open) == 1):
-            line.told = now
+        if now - line.printed >= EVERY or (line.done == line.total and len(self._open) == 1):
+            line.printed = now
             left = (now - line.begun) / line.done * (line.total - line.done)
             path = " > ".join(f"{level.text} {level.done}/{level.total}" for level in self._open)
             self.stream.write(f"{path}, {left:.0f} s left {note}".rstrip() + "\n")

@@ -16,7 +16,6 @@ from microexpr.cli.options import (
     JsonOption,
     KeepOption,
     OutOption,
-    PersonsOption,
     QuietOption,
     RawOption,
     SeedsOption,
@@ -24,6 +23,7 @@ from microexpr.cli.options import (
     SizesOption,
     SkipOption,
     StudyArgument,
+    SubjectsOption,
     WorkersOption,
 )
 from microexpr.core.errors import UsageError, suggest
@@ -35,10 +35,12 @@ def study(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for results and the report.", metavar="DIR")] = None,
     settings: SetOption = None,
     train_sizes: SizesOption = None,
-    train_subjects: PersonsOption = None,
+    train_subjects: SubjectsOption = None,
     seeds: SeedsOption = None,
     no_corrections: RawOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, list the cells, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and list the cells without training.")
+    ] = False,
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
@@ -47,7 +49,7 @@ def study(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a grid of experiments and write its report; a second run trains only what is missing."""
+    """Run a grid of experiments and write its report; a second run trains only missing folds."""
     from microexpr import api
     from microexpr.config.study import Study, load
 
@@ -67,7 +69,7 @@ def study(
         (show.as_json if json else show.plan)(found)
         return
     if out is None:
-        raise UsageError("E105", "say where the results go: --out DIR.")
+        raise UsageError("E190", "--out DIR is missing: name a folder for the results, or add --dry-run.")
     finished = api.run_study(
         grid,
         folders,
@@ -92,16 +94,16 @@ def study(
 
 
 def studies(
-    study: Annotated[str | None, typer.Argument(help="Print this one's file.", metavar="NAME")] = None,
+    study: Annotated[str | None, typer.Argument(help="Print the file of this study.", metavar="NAME")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the studies that come with microexpr; with a name print its file, to be changed and run."""
+    """List the studies shipped with microexpr; with a name, print the study's file to adapt and run."""
     from microexpr import api
 
     found = {row["name"]: row for row in api.list_studies()}
     if study is not None and study not in found:
         raise UsageError(
-            "E105", f"no study {study!r} comes with microexpr{suggest(study, found)}. Known: {', '.join(found)}."
+            "E191", f"microexpr ships no study {study!r}{suggest(study, found)}. Known: {', '.join(found)}."
         )
     if json:
         show.as_json(found[study] if study else list(found.values()))
@@ -134,7 +136,7 @@ def run(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run one experiment and write its report; --json prints its scores, of several seeds those of each."""
+    """Run one experiment and write its report; --json prints its scores, for several seeds those of each."""
     from microexpr import api
     from microexpr.config.experiment import Experiment
     from microexpr.config.study import load
@@ -172,7 +174,7 @@ def fit(
     workers: WorkersOption = 2,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on all clips and keep the model with its card."""
+    """Train a model on all clips and save it with its model card."""
     from microexpr import api
     from microexpr.config.experiment import Experiment
     from microexpr.config.study import load

@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Printed output of the commands."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ if TYPE_CHECKING:
     from microexpr.data.doctor import Diagnosis
 
 WIDTH = 100
-"""Columns of what is meant to be read; what names files is not broken."""
+"""Line width of sentences; lines with file names are not wrapped."""
 HEAD = 10
-"""Rows of a table that are shown."""
+"""Rows of a table that are printed."""
+EXAMPLES = 3
+"""Faults of one code that are printed without --verbose."""
 LEFT_OUT = 20
-"""Faults that are told beside a table."""
+"""Faults that are listed beside a table."""
 _TIED = "\xa0"
 
 
 def as_json(content: object) -> None:
-    """Print JSON and nothing else."""
+    """Print as JSON."""
     typer.echo(json.dumps(content, indent=1))
 
 
 def plan(found: Mapping[str, Any]) -> None:
-    """Print what a dry run found."""
+    """Print the result of a dry run."""
     for name, fact in found["metadata"].items():
         typer.echo(f"{name}: {fact}")
     for word in ("corrections", "skipped"):
@@ -45,38 +47,42 @@ def plan(found: Mapping[str, Any]) -> None:
     for warning in found["warnings"]:
         _wrapped("!", warning, indent=4)
     for method, reason in found["methods_skipped"].items():
-        _wrapped("-", f"method {method} is left out: {reason}", indent=4)
+        _wrapped("-", f"method {method} is excluded: {reason}", indent=4)
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}
-    told = [{**row, **further, **row["further"]} for row in rows]
-    told_apart = {"target": 0, "vote": 1, "dis_finest": 0}  # a vote that all have says nothing
-    some = [name for name, least in told_apart.items() if len({row[name] for row in rows} - {None}) > least]
+    complete = [{**row, **further, **row["further"]} for row in rows]
+    optional = {
+        "target": 0,
+        "vote": 1,
+        "dis_finest": 0,
+    }  # shown with more values than this: one vote for all is omitted
+    some = [name for name, number in optional.items() if len({row[name] for row in rows} - {None}) > number]
     order = [*columns[:4], *some, *further, *columns[4:]]
-    table([{name: "-" if row[name] is None else row[name] for name in order} for row in told])
+    table([{name: "-" if row[name] is None else row[name] for name in order} for row in complete])
     typer.echo(f"{len(rows)} experiments; nothing was trained.")
 
 
 def summary(summary: Mapping[str, Any], report: Path) -> None:
-    """Print the scores of a study, what was trained and where its report lies."""
+    """Print the scores of a study, how many folds were trained, and the path of its report."""
     from microexpr.report.reading import Reading
 
     for caveat in summary["caveats"]:
         typer.echo(f"! {caveat['text']}")
     where, axes = ("preprocessing", "sampling", "model"), summary["axes"]
-    if set(axes) - set(where):  # levels tell more than components with all their parameters
-        told = {axis["part"] for axis in axes.values()}
+    if set(axes) - set(where):  # levels are shorter than components with all their parameters
+        varied = {axis["part"] for axis in axes.values()}
         rows = [
-            {**{name: cell[name] for name in where if name not in told}, **cell["factors"]} for cell in summary["cells"]
+            {**{name: cell[name] for name in where if name not in varied}, **cell["factors"]}
+            for cell in summary["cells"]
         ]
     else:
         rows = [{name: cell[name] for name in where} for cell in summary["cells"]]
     scores = ("loss", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test")
-    told_of = zip(rows, summary["cells"], strict=True)
     table([
         {**row, **{name: _short(cell[name]) for name in scores}}
-        | {name: _short(value) for name, value in cell["asked"].items()}
-        for row, cell in told_of
+        | {name: _short(value) for name, value in cell["requested_scores"].items()}
+        for row, cell in zip(rows, summary["cells"], strict=True)
     ])  # fmt: skip
     if summary["leaderboard"]:
         leaderboard(summary)
@@ -87,24 +93,24 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
     named = summary["named_cell"]
     if named:
         typer.echo(
-            f"named cell {named['preprocessing']} {named['sampling']} {named['model']} under {named['protocol']}: "
-            f"macro-F1 {named['macro_f1']:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
-            f"permutation level {named['permutation_level']:.3f}"
+            f"prespecified cell {named['preprocessing']} {named['sampling']} {named['model']} under "
+            f"{named['protocol']}: macro-F1 {named['macro_f1']:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
+            f"95th percentile under permuted labels {named['permutation_level']:.3f}"
         )
-    for line in Reading(summary, {}).work:
+    for line in Reading(summary, {}).run_lines:
         typer.echo(line)
     typer.echo(f"report: {report}")
 
 
 def leaderboard(summary: Mapping[str, Any]) -> None:
-    """Print a study's methods, the best first, what was chosen inside the training subjects, and what can be told."""
-    from microexpr.report.methods_words import CHOSEN, honest, judged, sentences, skipped
+    """Print a study's methods, the best first, the nested selection, and sentences on the results."""
+    from microexpr.report.methods import CHOSEN, nested_choice, p_to_report, sentences, skipped
     from microexpr.report.reading import Reading
 
     reading = Reading(summary, {})
-    board, chosen = reading.board, honest(reading)
+    board, chosen = reading.leaderboard, nested_choice(reading)
     rows = [(row["label"], row) for row in board["rows"]] + ([(CHOSEN, chosen)] if chosen else [])
-    told = []
+    lines = []
     for name, row in rows:
         line = {"method": name, board["metric"]: _short(row["score"])}
         if "low" in row:
@@ -113,10 +119,10 @@ def leaderboard(summary: Mapping[str, Any]) -> None:
         paired, against = row.get("paired"), board["reference"]
         if against:
             line[f"- {against}"] = "reference" if row.get("reference") else f"{paired['value']:+.3f}" if paired else "-"
-            line["p"] = _p(judged(paired)) if paired else "-"
-        told.append(line)
+            line["p"] = _p(p_to_report(paired)) if paired else "-"
+        lines.append(line)
     typer.echo("")
-    table(told)
+    table(lines)
     for sentence in sentences(reading):
         _wrapped("-", sentence, indent=4)
     for reason in skipped(reading):
@@ -124,15 +130,15 @@ def leaderboard(summary: Mapping[str, Any]) -> None:
 
 
 def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
-    """Print the mean over seeds, of several cells one line each."""
+    """Print the mean score over seeds, one line per cell."""
     from microexpr.report.sentences import variance
 
     for row in found:
         where = ", ".join(f"{axis} {level}" for axis, level in row["factors"].items())
         where = f"{where}: " if where else ""
         interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
-        made_of = f". {shares}" if (shares := variance([row])) else ""
-        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{made_of}")
+        shares = f". {sentence}" if (sentence := variance([row])) else ""
+        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{shares}")
     for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
         typer.echo(problem)
 
@@ -146,57 +152,54 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 # --- microexpr data ---------------------------------------------------------------------------------------------------
-def diagnosis(found: Diagnosis) -> None:
-    """Print everything that was found of a folder; faults that are alike stand together, each with its place."""
-    typer.echo(f"{found.title} in {found.root}" + (" (the table alone)" if found.table_only else ""))
-    for name, fact in found.metadata.items():
-        typer.echo(f"  {name}: {fact}")
+def diagnosis(found: Diagnosis, *, verbose: bool = False) -> None:
+    """Print the check of a folder: faults and notes grouped by code, with a few examples or, if `verbose`, all."""
+    typer.echo(f"{found.title} in {found.root}" + (" (table only)" if found.table_only else ""))
+    for name, value in found.metadata.items():
+        typer.echo(f"  {name}: {value}")
     if found.metadata:
-        left_out = f"; {many(found.faulty, 'other')} left out for faults" if found.faulty else ""
-        typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{left_out}")
+        faulty = f"; {many(found.faulty, 'other')} left out because of faults" if found.faulty else ""
+        typer.echo(f"  clips: {found.clips} of {many(found.subjects, 'subject')}{faulty}")
     if found.corrections:
         typer.echo(f"\n{many(len(found.corrections), 'correction')} applied:")
         for correction in found.corrections:
             typer.echo(f"  {correction}")
-    _grouped("remark", found.notes)
-    _grouped("fault", found.faults)
-    if found.sound:
-        typer.echo("\nno fault")
+    if found.notes:
+        typer.echo(f"\n{many(len(found.notes), 'note')} (unusual, not wrong):")
+        _grouped(found.notes, verbose)
+    if found.faults:
+        typer.echo(f"\n{many(len(found.faults), 'fault')}:")
+        _grouped(found.faults, verbose)
+    else:
+        typer.echo("\nno faults")
 
 
-def _grouped(word: str, faults: Sequence[Fault]) -> None:
-    from microexpr.data.doctor import alike, kind
+def _grouped(faults: Sequence[Fault], verbose: bool) -> None:
+    from microexpr.core.error_codes import CODES
+    from microexpr.data.doctor import grouped
 
-    if not faults:
-        return
-    typer.echo(f"\n{many(len(faults), word)}{', no fault' if word == 'remark' else ''}:")
-    number = 0
-    for group in alike(faults):
-        one = len({fault.problem for fault in group}) == 1
-        mends = {fault.fix for fault in group}
-        if len(group) > 1:
-            heading = group[0].problem if one else kind(group[0].problem)
-            typer.echo(f"  {len(group)} times: {heading}")
-        for fault in group:
-            number += 1
-            told = fault.where if one and len(group) > 1 else f"{fault.where}: {fault.problem}"
-            typer.echo(f"  {number:>4}. {told}")
-            if len(mends) > 1:
-                typer.echo(f"        -> {fault.fix}")
-        if len(mends) == 1:
-            typer.echo(f"        -> {group[0].fix}")
+    for group in grouped(faults):
+        code, fix = group[0].code, group[0].fix
+        typer.echo(f"  {code}, {len(group)}: {CODES[code].reason}")
+        shown = len(group) if verbose else EXAMPLES
+        for fault in group[:shown]:
+            typer.echo(f"    {fault.where}: {fault.problem}")
+        if len(group) > shown:
+            typer.echo(f"    ... and {len(group) - shown} more; --verbose lists all")
+        typer.echo(f"    -> {fix}")
 
 
 def left_out(faults: Sequence[object]) -> None:
-    """Tell on the error stream which clips were left out, and why; of very many, the first."""
+    """Print to the error stream which clips were left out and why; of very many, the first."""
     for fault in faults[:LEFT_OUT]:
         typer.echo(f"left out: {fault}", err=True)
     if len(faults) > LEFT_OUT:
-        typer.echo(f"... {len(faults) - LEFT_OUT} more faults; `microexpr data check` lists them all", err=True)
+        more = many(len(faults) - LEFT_OUT, "more fault")
+        typer.echo(f"... {more}; `microexpr data check --verbose` lists all", err=True)
 
 
 def clips(rows: pd.DataFrame, *, head: bool) -> None:
-    """Print how many clips there are of whom and what, after the first of them where `head` asks for it."""
+    """Print the numbers of clips by class and subject; if `head`, the first clips before."""
     if head:
         columns = ("key", "label", "apex", "action_units", "subject")
         table([{name: _cell(row[name]) for name in columns} for row in rows.head(HEAD).to_dict("records")])
@@ -211,7 +214,7 @@ def clips(rows: pd.DataFrame, *, head: bool) -> None:
 
 def _counts(words: Iterable[str], *, by_count: bool = True) -> str:
     counts = Counter(words)
-    # No line ends between a name and its number.
+    # No line break between a name and its number.
     return ", ".join(
         f"{word or 'no emotion'}{_TIED}{count}"
         for word, count in (counts.most_common() if by_count else counts.items())
@@ -237,10 +240,10 @@ def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
 
 
 def databases(found: Sequence[Mapping[str, Any]]) -> None:
-    """Print what is known of every database."""
+    """Print the metadata of every database."""
     for item in found:
         size = [f"{item[name]} {name}" for name in ("clips", "subjects") if item[name] is not None]
-        size += [f"{item['fps']:g} frames a second"] if item["fps"] is not None else []
+        size += [f"{item['fps']:g} frames per second"] if item["fps"] is not None else []
         typer.echo(f"{item['name']}: {item['title']}" + (f" ({', '.join(size)})" if size else ""))
         _wrapped("emotions", ", ".join(item["emotions"]), indent=12)
         _wrapped("licence", item["licence"], indent=12)
@@ -251,17 +254,17 @@ def databases(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def studies(found: Sequence[Mapping[str, str]]) -> None:
-    """Print the studies that come with the package, and the command that runs each."""
+    """Print the shipped studies, and the command that runs each."""
     for item in found:
         typer.echo(item["name"])
         _wrapped("", item["about"], indent=2)
         typer.echo(f"  {item['command']}\n")
-    typer.echo("To change one: microexpr studies NAME > my_study.toml")
+    typer.echo("To adapt one: microexpr studies NAME > my_study.toml")
 
 
 def stats(found: Mapping[str, Any]) -> None:
-    """Print counts by class and subject, and the smallest, middle and largest of what was measured."""
-    caveat = " (drawn faces)" if "synthetic" in found["metadata"] else ""
+    """Print counts by class and subject, and minimum, median and maximum of durations and apexes."""
+    caveat = " (synthetic faces)" if "synthetic" in found["metadata"] else ""
     typer.echo(f"{found['title']}{caveat}: {many(found['clips'], 'clip')} of {many(found['subjects'], 'subject')}\n")
     rows = [*found["classes"].items(), ("all", found["all"])]
     table(
@@ -278,7 +281,7 @@ def stats(found: Mapping[str, Any]) -> None:
             for word, summary in rows
         ]
     )
-    typer.echo("least / median / most\n")
+    typer.echo("minimum / median / maximum\n")
     table(
         [
             {
@@ -300,7 +303,7 @@ def _short(value: object) -> str:
 
 
 def findings(found: Sequence[Finding]) -> None:
-    """Print what a reviewer would object to, warnings first."""
+    """Print the findings of the checks, warnings first."""
     for finding in found:
         _wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
         _wrapped("", f"-> {finding.fix}", indent=8)
@@ -309,53 +312,56 @@ def findings(found: Sequence[Finding]) -> None:
 
 
 def comparison(compared: Compared) -> None:
-    """Print a comparison of two: the difference, the tests, and what this test set could have told."""
-    _stamped(compared)
+    """Print a comparison of two results: the difference, the tests, and the smallest detectable difference."""
+    _caveats(compared)
     found = compared.comparisons[0]
     typer.echo(f"A: {found.a}\nB: {found.b}")
     typer.echo(f"{found.n_clips} clips of {many(found.n_subjects, 'subject')}; classes: {', '.join(found.classes)}\n")
     table([
-        {"": "A", found.metric: _short(found.score_a), "only right": found.only_a},
-        {"": "B", found.metric: _short(found.score_b), "only right": found.only_b},
+        {"": "A", found.metric: _short(found.score_a), "only this correct": found.only_a},
+        {"": "B", found.metric: _short(found.score_b), "only this correct": found.only_b},
     ])  # fmt: skip
     low, high = f"{found.ci_low:+.3f}", f"{found.ci_high:+.3f}"
     typer.echo(f"\nA minus B: {found.difference:+.3f} [{low}, {high}], {100 * found.level:g} % by {found.unit}")
-    exact = "all swappings" if found.p_exact else f"{found.permutations:,} swappings"
-    typer.echo(f"permutation test by {found.unit}: p {_equals(found.p_value)} ({exact})")
-    typer.echo(f"McNemar, exact: p {_equals(found.mcnemar_p)}" + _told("Wilcoxon over subjects", found.wilcoxon_p))
+    exact = "all permutations" if found.p_exact else f"{found.permutations:,} permutations"
+    typer.echo(f"paired permutation test by {found.unit}: p {_equals(found.p_value)} ({exact})")
+    wilcoxon = "" if found.wilcoxon_p is None else f"; Wilcoxon over subjects: p {_equals(found.wilcoxon_p)}"
+    typer.echo(f"McNemar, exact: p {_equals(found.mcnemar_p)}{wilcoxon}")
     if found.odds_ratio is not None:
-        low, high = f"{found.odds_low:.3g}", "no bound" if found.odds_high is None else f"{found.odds_high:.3g}"
-        typer.echo(f"odds of A being the right one where only one is: {found.odds_ratio:.3g} [{low}, {high}]")
+        low, high = f"{found.odds_low:.3g}", "unbounded" if found.odds_high is None else f"{found.odds_high:.3g}"
+        typer.echo(f"odds of A being correct where only one result is: {found.odds_ratio:.3g} [{low}, {high}]")
     if found.design_effect is not None:
-        typer.echo(f"variance over subjects by that over clips (design effect): {found.design_effect:.2f}")
+        typer.echo(f"design effect (variance over subjects / variance over clips): {found.design_effect:.2f}")
     if found.detectable is not None:
-        typer.echo(f"smallest difference found in {100 * found.power:g} % of such test sets: {found.detectable:.3f}")
-    for remark in found.notes:
-        _wrapped("-", remark, indent=4)
+        typer.echo(f"smallest difference detectable with {100 * found.power:g} % power: {found.detectable:.3f}")
+    for note in found.notes:
+        _wrapped("-", note, indent=4)
     typer.echo(found.verdict)
 
 
 def comparisons(found: Compared) -> None:
-    """Print the first of several results against each other one, as one family."""
+    """Print comparisons of the first of several results with each other, as one family of tests."""
     from microexpr.evaluation.statistics.scope import together
 
-    _stamped(found)
+    _caveats(found)
     first, letters = found.comparisons[0], found.letters
     for letter, each in zip(letters, found.stored, strict=True):
         typer.echo(f"{letter}: {each.name}")
     typer.echo(f"{first.n_clips} clips of {many(first.n_subjects, 'subject')}; classes: {', '.join(first.classes)}\n")
     scores = [first.score_a, *(one.score_b for one in found.comparisons)]
     table([{"": letter, first.metric: _short(score)} for letter, score in zip(letters, scores, strict=True)])
-    typer.echo(f"\n{first.metric}, {100 * first.level:g} % by {first.unit}; permutation test by {first.unit}")
+    typer.echo(
+        f"\n{first.metric}, {100 * first.level:g} % intervals by {first.unit}; paired permutation test by {first.unit}"
+    )
     table(
         [
             {
                 "": f"A - {letter}",
                 "difference": f"{one.difference:+.3f} [{one.ci_low:+.3f}, {one.ci_high:+.3f}]",
-                "only A right": one.only_a,
+                "only A correct": one.only_a,
                 "only other": one.only_b,
                 "p": _p(one.p_value),
-                "p, Holm": _p(one.p_holm),
+                "p (Holm)": _p(one.p_holm),
                 "McNemar": _p(one.mcnemar_p),
                 "Wilcoxon": _p(one.wilcoxon_p),
                 "design effect": "-" if one.design_effect is None else f"{one.design_effect:.2f}",
@@ -364,15 +370,16 @@ def comparisons(found: Compared) -> None:
             for letter, one in zip(letters[1:], found.comparisons, strict=True)
         ]
     )
-    told = [f"A - {letter}" for letter, one in zip(letters[1:], found.comparisons, strict=True) if one.told]
-    for remark in dict.fromkeys(remark for one in found.comparisons for remark in one.notes):
-        mine = [letter for letter, one in zip(letters[1:], found.comparisons, strict=True) if remark in one.notes]
-        _wrapped("-", remark if len(mine) == len(letters) - 1 else f"A - {', '.join(mine)}: {remark}", indent=4)
-    said = together([one.trained for one in found.comparisons]).verdict(told=bool(told))
-    typer.echo(f"{said}: {', '.join(told)}" if told else said)
+    pairs = list(zip(letters[1:], found.comparisons, strict=True))
+    for note in dict.fromkeys(note for one in found.comparisons for note in one.notes):
+        mine = [letter for letter, one in pairs if note in one.notes]
+        _wrapped("-", note if len(mine) == len(pairs) else f"A - {', '.join(mine)}: {note}", indent=4)
+    significant = [f"A - {letter}" for letter, one in pairs if one.significant]
+    verdict = together([one.trained for one in found.comparisons]).verdict(significant=bool(significant))
+    typer.echo(f"{verdict}: {', '.join(significant)}" if significant else verdict)
 
 
-def _stamped(found: Compared) -> None:
+def _caveats(found: Compared) -> None:
     for caveat in found.caveats:
         _wrapped("!" if caveat.level == "warning" else "-", caveat.text, indent=4)
 
@@ -386,7 +393,3 @@ def _p(p_value: float | None) -> str:
 def _equals(p_value: float) -> str:
     shown = _p(p_value)
     return shown if shown.startswith("<") else f"= {shown}"
-
-
-def _told(name: str, p_value: float | None) -> str:
-    return "" if p_value is None else f"; {name}: p {_equals(p_value)}"

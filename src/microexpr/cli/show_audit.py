@@ -13,38 +13,38 @@ from microexpr.core.errors import many
 
 
 def log(found: Mapping[str, Any]) -> None:
-    """Print the scores of a log, its confusion matrices and the verdicts on claims."""
-    order = "" if found["swapped"] else ", order checked"
+    """Print the scores of a log, its confusion matrices and whether claims hold."""
+    order = "" if found["swapped"] else ", column order checked"
     checked = f" against {found['truth']}{order}" if found["truth"] else ""
     typer.echo(f"{found['file']} ({found['form']}){checked}")
     for note in found["notes"]:
-        _said(f"! {note}")
-    for scope, told in found["scopes"].items():
-        subjects = f", {many(told['subjects'], 'subject')}" if told["subjects"] else ""
-        typer.echo(f"\n{scope}: {many(told['clips'], 'clip')}{subjects}, {told['right']} right")
-        if told["note"]:
-            _said(f"! {told['note']}")
-        _scores(told["metrics"], told["unit"])
-        _classes(found["classes"], told)
+        _wrap(f"! {note}")
+    for scope, row in found["scopes"].items():
+        subjects = f", {many(row['subjects'], 'subject')}" if row["subjects"] else ""
+        typer.echo(f"\n{scope}: {many(row['clips'], 'clip')}{subjects}, {row['right']} correct")
+        if row["note"]:
+            _wrap(f"! {row['note']}")
+        _scores(row["metrics"], row["unit"])
+        _classes(found["classes"], row)
     typer.echo("")
     _rules(found)
     settings = found["intervals"]
-    if any(score["low"] is not None for told in found["scopes"].values() for score in told["metrics"].values()):
-        _said(f"intervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
+    if any(score["low"] is not None for row in found["scopes"].values() for score in row["metrics"].values()):
+        _wrap(f"intervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
     if found["claims"]:
         typer.echo("\nclaims:")
     for claim in found["claims"]:
-        _said(f"{'holds' if claim['holds'] else 'FALSE'}: {claim['sentence']}")
+        _wrap(f"{'holds' if claim['holds'] else 'FALSE'}: {claim['sentence']}")
 
 
 def _scores(metrics: Mapping[str, Any], unit: str | None) -> None:
     known = {name: score for name, score in metrics.items() if score["value"] is not None}
     if known:
         heading = f"95 % interval by {unit}" if unit else "95 % interval"
-        alike: dict[tuple[Any, ...], list[str]] = {}
+        by_value: dict[tuple[Any, ...], list[str]] = {}
         for name, score in known.items():
-            same = tuple(end and round(end, 9) for end in (score["value"], score["low"], score["high"]))
-            alike.setdefault(same, []).append(name)
+            values = tuple(end and round(end, 9) for end in (score["value"], score["low"], score["high"]))
+            by_value.setdefault(values, []).append(name)
         show.table(
             [
                 {
@@ -52,7 +52,7 @@ def _scores(metrics: Mapping[str, Any], unit: str | None) -> None:
                     "score": f"{known[names[0]]['value']:.4f}",
                     heading: _interval(known[names[0]]),
                 }
-                for names in alike.values()
+                for names in by_value.values()
             ]
         )
     for name, score in metrics.items():
@@ -61,17 +61,17 @@ def _scores(metrics: Mapping[str, Any], unit: str | None) -> None:
 
 
 def _rules(found: Mapping[str, Any]) -> None:
-    """Print in one sentence what the scores are and which classes they average; --json has each metric's own rules."""
-    averaged = {scope: ", ".join(told["averaged"]) for scope, told in found["scopes"].items() if told["metrics"]}
+    """Print how the scores are computed and which classes they average; --json has the rule of each metric."""
+    averaged = {scope: ", ".join(row["averaged_classes"]) for scope, row in found["scopes"].items() if row["metrics"]}
     if len(set(averaged.values())) == 1:
-        where = averaged.popitem()[1]
+        classes = averaged.popitem()[1]
     else:
-        where = "; ".join(f"{scope}: {names}" for scope, names in averaged.items())
-    _said(
+        classes = "; ".join(f"{scope}: {names}" for scope, names in averaged.items())
+    _wrap(
         "rules: clips are pooled before scoring; rows are true classes; precision = TP / (TP + FP), recall = TP / (TP "
-        "+ FN), F1 = 2 TP / (2 TP + FP + FN); means of them are over the classes with a true clip "
-        f"({where}), those of macro_f1_all over every class, one without a true clip counting 0; the precision of a "
-        "class never predicted counts 0 (--json has the rule of each metric)"
+        "+ FN), F1 = 2 TP / (2 TP + FP + FN); means are over the classes with a true clip "
+        f"({classes}), except for macro_f1_all, which averages every class, one without a true clip counting 0; the "
+        "precision of a class that is never predicted counts 0 (--json has the rule of each metric)"
     )
 
 
@@ -79,36 +79,36 @@ def _interval(score: Mapping[str, Any]) -> str:
     return "-" if score["low"] is None else f"{score['low']:.4f} .. {score['high']:.4f}"
 
 
-def _classes(classes: Sequence[str], told: Mapping[str, Any]) -> None:
+def _classes(classes: Sequence[str], found: Mapping[str, Any]) -> None:
     typer.echo("")
     show.table(
         [
             {
                 "true \\ predicted": name,
                 **dict(zip(classes, row, strict=True)),
-                "clips": told["per_class"][name]["clips"],
-                **{key: _number(told["per_class"][name][key]) for key in ("precision", "recall", "f1")},
+                "clips": found["per_class"][name]["clips"],
+                **{key: _number(found["per_class"][name][key]) for key in ("precision", "recall", "f1")},
             }
-            for name, row in zip(classes, told["confusion"], strict=True)
+            for name, row in zip(classes, found["confusion"], strict=True)
         ]
     )
 
 
 def table(found: Mapping[str, Any]) -> None:
-    """Print what every column of a published table can come from, and its claims in clips."""
+    """Print what every column of a published table can come from, and its claims in numbers of clips."""
     typer.echo(found["title"] or found["file"])
     if found["source"]:
-        _said(found["source"])
+        _wrap(found["source"])
     counts = zip(found["classes"], found["supports"], strict=True)
-    _said(f"{found['clips']} clips: " + ", ".join(f"{name} {count}" for name, count in counts) + "\n")
+    _wrap(f"{found['clips']} clips: " + ", ".join(f"{name} {count}" for name, count in counts) + "\n")
     for column in found["columns"]:
-        _said(f"{column['name']}: {column['sentence']}")
+        _wrap(f"{column['name']}: {column['sentence']}")
         implied = {"accuracy": column["accuracy"], "UAR": column["uar"]}
         if any(implied.values()):
             typer.echo("  " + ", ".join(f"{name} {_span(span)}" for name, span in implied.items() if span))
     for claim in found["claims"]:
-        _said(f"\nclaim{': ' + claim['claim'] if claim['claim'] else ''}")
-        _said(f"  {claim['sentence']}")
+        _wrap(f"\nclaim{': ' + claim['claim'] if claim['claim'] else ''}")
+        _wrap(f"  {claim['sentence']}")
 
 
 def _span(ends: Sequence[float]) -> str:
@@ -117,80 +117,80 @@ def _span(ends: Sequence[float]) -> str:
 
 
 def agreement(found: Mapping[str, Any]) -> None:
-    """Print how far two codings agree."""
+    """Print the agreement of two codings."""
     first, second = found["first"], found["second"]
     typer.echo(
         f"{first} and {second}: {many(found['videos'], 'video')}, {found['events'][0]} and "
         f"{many(found['events'][1], 'expression')}"
     )
-    typer.echo(f"{found['paired']} of them paired; times in {found['unit']}")
+    typer.echo(f"{found['paired']} pairs; times in {found['unit']}")
     for note in found["notes"]:
-        _said(f"! {note}")
+        _wrap(f"! {note}")
     if found["labels"]:
         typer.echo("\nlabels")
         _kappa("Cohen's kappa", found["labels"])
     if found["times"]:
         typer.echo("\ntimes (second minus first)")
-        show.table([_time(name, told) for name, told in found["times"].items()])
-        _said(
-            "Frame numbers of expressions that lie far apart correlate whatever the coders do: read the differences, "
+        show.table([_time(name, row) for name, row in found["times"].items()])
+        _wrap(
+            "Frame numbers of expressions that are far apart in a video correlate in any case. Use the differences, "
             "and the correlation of durations (offset minus onset)."
         )
     if found["spotting"]:
         _spotting(found["spotting"], second)
     if found["action_units"]:
         _units(found["action_units"])
-    told = [found["labels"] or {}, *(found["action_units"] or {}).get("by_unit", {}).values()]
-    if any(one.get("low") is not None for one in told):
+    kappas = [found["labels"] or {}, *(found["action_units"] or {}).get("by_unit", {}).values()]
+    if any(one.get("low") is not None for one in kappas):
         settings = found["intervals"]
-        _said(f"\nintervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
+        _wrap(f"\nintervals: {settings['method']}, {settings['level']:.0%}, {settings['resamples']} resamples")
 
 
-def _kappa(name: str, told: Mapping[str, Any]) -> None:
-    value = told.get("kappa")
+def _kappa(name: str, found: Mapping[str, Any]) -> None:
+    value = found.get("kappa")
     if value is not None:
-        where = f", 95 % interval by {told['unit']} {_interval(told)}" if told.get("low") is not None else ""
-        typer.echo(f"{name} {value:.4f}{where}; {told['agreed']} of {told['pairs']} agree")
-    if told.get("sentence"):
-        typer.echo(told["sentence"])
+        where = f", 95 % interval by {found['unit']} {_interval(found)}" if found.get("low") is not None else ""
+        typer.echo(f"{name} {value:.4f}{where}; {found['agreed']} of {found['pairs']} agree")
+    if found.get("sentence"):
+        typer.echo(found["sentence"])
 
 
-def _time(name: str, told: Mapping[str, Any]) -> dict[str, str]:
+def _time(name: str, found: Mapping[str, Any]) -> dict[str, str]:
     return {
         "time": name,
-        "pairs": told["pairs"],
-        "mean": f"{told['mean_difference']:+.2f}",
-        "sd": _number(told["sd_difference"], 2),
-        "mean size": _number(told["mean_absolute_difference"], 2),
-        "same": told["same"],
-        "ICC(2,1)": _icc(told["icc_2_1"]),
-        "ICC(3,1)": _icc(told["icc_3_1"]),
+        "pairs": found["pairs"],
+        "mean": f"{found['mean_difference']:+.2f}",
+        "sd": _number(found["sd_difference"], 2),
+        "mean size": _number(found["mean_absolute_difference"], 2),
+        "same": found["same"],
+        "ICC(2,1)": _icc(found["icc_2_1"]),
+        "ICC(3,1)": _icc(found["icc_3_1"]),
     }
 
 
-def _icc(told: Mapping[str, Any] | None) -> str:
-    if told is None:
+def _icc(found: Mapping[str, Any] | None) -> str:
+    if found is None:
         return "-"
-    return f"{told['value']:.3f} [{_number(told['low'])}, {_number(told['high'])}]"
+    return f"{found['value']:.3f} [{_number(found['low'])}, {_number(found['high'])}]"
 
 
-def _spotting(told: Mapping[str, Any], second: str) -> None:
-    typer.echo(f"\nintervals that overlap by {told['iou']:g} or more, each matched once")
+def _spotting(found: Mapping[str, Any], second: str) -> None:
+    typer.echo(f"\nintervals that overlap by {found['iou']:g} or more, each matched once")
     typer.echo(
-        f"TP {told['tp']}, FP {told['fp']} ({second} alone), FN {told['fn']}: precision {_number(told['precision'])}, "
-        f"recall {_number(told['recall'])}, F1 {_number(told['f1'], 4)}; mean overlap of the matched "
-        f"{_number(told['mean_iou'])}"
+        f"TP {found['tp']}, FP {found['fp']} (only in {second}), FN {found['fn']}: precision "
+        f"{_number(found['precision'])}, recall {_number(found['recall'])}, F1 {_number(found['f1'], 4)}; mean overlap "
+        f"of matched intervals {_number(found['mean_iou'])}"
     )
-    if any(told["without_interval"]):
-        typer.echo(f"without onset or offset: {told['without_interval'][0]} and {told['without_interval'][1]}")
+    if any(found["without_interval"]):
+        typer.echo(f"without onset or offset: {found['without_interval'][0]} and {found['without_interval'][1]}")
 
 
-def _units(told: Mapping[str, Any]) -> None:
-    typer.echo("\naction units (sides and intensities aside)")
-    if told["sentence"]:
-        typer.echo(told["sentence"])
+def _units(found: Mapping[str, Any]) -> None:
+    typer.echo("\naction units (without sides and intensities)")
+    if found["sentence"]:
+        typer.echo(found["sentence"])
         return
-    typer.echo(f"ratio of agreement, 2 x both / all: {told['ratio']:.3f} over {many(told['pairs'], 'expression')}")
+    typer.echo(f"ratio of agreement, 2 x both / all: {found['ratio']:.3f} over {many(found['pairs'], 'expression')}")
     show.table(
         [
             {
@@ -200,7 +200,7 @@ def _units(told: Mapping[str, Any]) -> None:
                 "kappa": _number(row["kappa"]),
                 "95 % interval": _interval(row),
             }
-            for unit, row in told["by_unit"].items()
+            for unit, row in found["by_unit"].items()
         ]
     )
 
@@ -209,8 +209,8 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _said(text: str) -> None:
-    """Print a sentence in lines that can be read; what it begins with stays where it is."""
+def _wrap(text: str) -> None:
+    """Print a sentence wrapped to the width of the terminal; leading white space is kept."""
     start = text[: len(text) - len(text.lstrip())]
     typer.echo(
         start

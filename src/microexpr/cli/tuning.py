@@ -28,7 +28,7 @@ def tune(
     file: ExperimentArgument,
     data: DataOption,
     out: OutOption,
-    trials: Annotated[int, typer.Option("--trials", help="Finished trials of each search.", min=1)] = 30,
+    trials: Annotated[int, typer.Option("--trials", help="Number of finished trials of each search.", min=1)] = 30,
     storage: Annotated[
         str, typer.Option("--storage", help="Database for the trials (default: a file in --out).", metavar="URL")
     ] = "",
@@ -41,7 +41,7 @@ def tune(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search parameters inside the training subjects, test what was found on the others; start it twice to share."""
+    """Tune parameters within the training subjects and test them on the others; concurrent runs share the trials."""
     from microexpr import api
     from microexpr.config.experiment import Experiment
     from microexpr.config.study import load
@@ -63,11 +63,11 @@ def tune(
     if json:
         show.as_json(finished.summary)
     else:
-        _tell(finished.summary, finished.paths.html)
+        _print(finished.summary, finished.paths.html)
 
 
-def _tell(summary: Mapping[str, Any], page: Path) -> None:
-    """Print what each search found and whether it helped."""
+def _print(summary: Mapping[str, Any], page: Path) -> None:
+    """Print the values that each search selected, and the effect of tuning."""
     from microexpr.report import tuning
     from microexpr.report.reading import Reading
 
@@ -89,6 +89,6 @@ def _tell(summary: Mapping[str, Any], page: Path) -> None:
     ])  # fmt: skip
     for sentence in (*tuning.optimism(reading), *tuning.verdict(reading)):
         typer.echo(sentence)
-    for line in reading.work:
+    for line in reading.run_lines:
         typer.echo(line)
     typer.echo(f"page: {page}")

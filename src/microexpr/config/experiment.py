@@ -168,7 +168,7 @@ def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:
         params.pop("weights", None)  # their sha256 is part of the key instead of their path
     for key, (annotation, _) in registry.parameters(component.name).items():
         for mark in getattr(annotation, "__metadata__", ()):
-            if isinstance(mark, interfaces.ByContent):
+            if isinstance(mark, interfaces.KeyedByContent):
                 params[key] = mark.digest(params[key])
             elif isinstance(mark, interfaces.AddedLater) and params.get(key) == mark.before:
                 del params[key]

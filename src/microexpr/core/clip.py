@@ -1,4 +1,4 @@
-"""What is recorded, and where in time: clips and their action units."""
+"""Clips and their action units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 class ActionUnit:
     """One facial action unit as the coder wrote it (Facial Action Coding System, Ekman & Friesen 1978).
 
-    A `descriptor` is what the coder wrote as AD (AD38): an action descriptor, which is no action unit of that number.
+    A `descriptor` is written as AD (AD38): an action descriptor, which is not the action unit of that number.
     """
 
     number: int
@@ -28,7 +28,7 @@ class ActionUnit:
 class Clip:
     """One annotated expression; frames are numbered as the database numbers them, `offset` is inclusive.
 
-    A ready image (an optical-flow picture, say) has no time: onset, apex and offset are None.
+    A precomputed image (optical flow, for instance) has no time: onset, apex and offset are None.
     """
 
     dataset: str
@@ -52,5 +52,5 @@ class Clip:
 
     @property
     def subject(self) -> str:
-        """One human across everything: databases that share people share a namespace."""
+        """The subject across databases; databases with the same people share a namespace."""
         return f"{self.namespace}/{self.subject_id}"

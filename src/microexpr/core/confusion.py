@@ -1,6 +1,6 @@
-"""Confusion matrices (rows: true class, columns: predicted class) and what is read from them, class by class.
+"""Confusion matrices (rows: true class, columns: predicted class), and scores computed from them class by class.
 
-Everything is vectorised over leading dimensions, so that ten thousand resamples cost one call.
+Everything is vectorised over leading dimensions, so ten thousand resamples take one call.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 
-def confusion_matrix(y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "{k} {k}"]:
+def confusion_matrix(
+    y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"], num_classes: int
+) -> Int[np.ndarray, "{num_classes} {num_classes}"]:
     """Count clips by true class (row) and predicted class (column).
 
     >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
@@ -17,19 +19,21 @@ def confusion_matrix(y_true: Int[np.ndarray, "n"], y_pred: Int[np.ndarray, "n"],
            [0, 1]])
     """
     for labels in (y_true, y_pred):
-        # A label outside 0..k-1 would be counted in another class's cell.
-        if labels.size and not (labels.min() >= 0 and labels.max() < k):
-            raise ValueError(f"class numbers must lie in 0..{k - 1}, found {labels.min()}..{labels.max()}")
-    return np.bincount(y_true.astype(np.int64) * k + y_pred, minlength=k * k).reshape(k, k)
+        # A label out of range would be counted in another class's cell.
+        if labels.size and not (labels.min() >= 0 and labels.max() < num_classes):
+            raise ValueError(f"class numbers must be in 0..{num_classes - 1}, found {labels.min()}..{labels.max()}")
+    return np.bincount(y_true.astype(np.int64) * num_classes + y_pred, minlength=num_classes * num_classes).reshape(
+        num_classes, num_classes
+    )
 
 
-def present(y_true: Int[np.ndarray, "n"], k: int) -> Bool[np.ndarray, "{k}"]:
-    """Say which classes have a true clip; the usual `over` of a metric.
+def present(y_true: Int[np.ndarray, "n"], num_classes: int) -> Bool[np.ndarray, "{num_classes}"]:
+    """Return which classes have a true clip: the usual `averaged_classes` of a metric.
 
     >>> present(np.array([0, 2, 2]), 4)
     array([ True, False,  True, False])
     """
-    return np.bincount(y_true, minlength=k) > 0
+    return np.bincount(y_true, minlength=num_classes) > 0
 
 
 def f1_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
@@ -46,7 +50,7 @@ def f1_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, 
 
 
 def recall_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
-    """Recall of each class, TP / (TP + FN); not a number for a class without a true clip.
+    """Recall of each class, TP / (TP + FN); nan for a class without a true clip.
 
     >>> recall_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]]))
     array([0.5, 1. , nan])
@@ -59,7 +63,7 @@ def recall_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarr
 
 
 def precision_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch k"]:
-    """Precision of each class, TP / (TP + FP); not a number for a class that is never predicted.
+    """Precision of each class, TP / (TP + FP); nan for a class that is never predicted.
 
     >>> precision_per_class(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]])).round(3)
     array([1.   , 0.667,   nan])
@@ -68,7 +72,7 @@ def precision_per_class(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.nd
 
 
 def kappa(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch"]:
-    """Cohen's kappa, (p_o - p_e) / (1 - p_e); not a number where all is one class, on which nobody can disagree.
+    """Cohen's kappa, (p_o - p_e) / (1 - p_e); nan if there is one class only, so that no disagreement is possible.
 
     >>> float(kappa(np.array([[20, 5], [10, 15]])).round(3))
     0.4
@@ -82,11 +86,11 @@ def kappa(confusion: Num[np.ndarray, "*batch k k"]) -> Float[np.ndarray, "*batch
 
 
 def mean_over(
-    values: Float[np.ndarray, "*batch k"], over: Bool[np.ndarray, "#*batch k"]
+    values: Float[np.ndarray, "*batch k"], averaged_classes: Bool[np.ndarray, "#*batch k"]
 ) -> Float[np.ndarray, "*batch"]:
-    """Average the classes in `over`; not a number where there are none."""
-    total = np.where(over, values, 0.0).sum(-1)
-    classes = np.broadcast_to(over, values.shape).sum(-1)
+    """Average over `averaged_classes`; nan if there are none."""
+    total = np.where(averaged_classes, values, 0.0).sum(-1)
+    classes = np.broadcast_to(averaged_classes, values.shape).sum(-1)
     mean = np.full(classes.shape, np.nan)
     np.divide(total, classes, out=mean, where=classes > 0)
     return mean

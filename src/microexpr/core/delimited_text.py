@@ -1,4 +1,4 @@
-"""Text files as numbered rows of cells, whatever stands between them, and columns found by their names."""
+"""Delimited text: files as numbered rows of cells, and columns found by their names."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from microexpr.core.errors import DataError, Fault
 
 
 class Cells(NamedTuple):
-    """One line that is not empty: its number in the file, and its cells."""
+    """One line that is not empty: its number in the file and its cells."""
 
     line: int
     cells: tuple[str, ...]
 
 
 def read_cells(file: Path) -> list[Cells]:
-    """Return the lines of a file that hold anything; raises DataError where it cannot be read or holds nothing.
+    """Return the lines of a file that are not empty; raises DataError where it cannot be read or is empty.
 
-    Between cells stands a comma, a semicolon or a tab where half of the lines have it, else white space.
+    The delimiter is the comma, semicolon or tab that at least half of the lines have, else white space.
     """
     lines = read_text(file).splitlines()
-    with_it = {sign: sum(sign in line for line in lines) for sign in ",;\t"}
-    between = max(with_it, key=lambda sign: with_it[sign])
-    by_sign = with_it[between] * 2 >= sum(bool(line.strip()) for line in lines)
+    counts = {sign: sum(sign in line for line in lines) for sign in ",;\t"}
+    delimiter = max(counts, key=lambda sign: counts[sign])
+    delimited = counts[delimiter] * 2 >= sum(bool(line.strip()) for line in lines)
     rows: list[Cells] = []
     for number, line in enumerate(lines, start=1):
-        if by_sign:
-            cells = next(csv.reader([line], delimiter=between), [])
+        if delimited:
+            cells = next(csv.reader([line], delimiter=delimiter), [])
             while cells and not cells[-1].strip():
                 cells.pop()  # spreadsheets write commas for cells that were empty
         else:
@@ -38,17 +38,17 @@ def read_cells(file: Path) -> list[Cells]:
         if any(cell.strip() for cell in cells):
             rows.append(Cells(number, tuple(cell.strip() for cell in cells)))
     if not rows:
-        raise unreadable(file, "is empty", "give a file with one line a clip")
+        raise unreadable(file, "is empty", "give a file with one line per clip")
     return rows
 
 
 def unreadable(where: object, problem: str, fix: str) -> DataError:
     """Return the error of a file that cannot be used at all."""
-    return DataError("E201", f"{where} cannot be used.", [Fault("E201", str(where), problem, fix)])
+    return DataError("E201", f"{where} cannot be used.", [Fault("E207", str(where), problem, fix)])
 
 
 def squeeze(word: str) -> str:
-    """Return a word without case, spaces and signs.
+    """Return a name without case, spaces and punctuation.
 
     >>> squeeze("Ground_Truth")
     'groundtruth'
@@ -57,22 +57,18 @@ def squeeze(word: str) -> str:
 
 
 def columns(header: Sequence[str], names: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the place of every known column that the header has; the first of its names counts.
+    """Return the index of every known column that the header has; the first of its spellings counts.
 
     >>> columns(["Video", "y_pred"], {"clip": ("clip", "video"), "prediction": ("prediction", "y_pred")})
     {'clip': 0, 'prediction': 1}
     """
-    here = [squeeze(cell) for cell in header]
-    spelt = {name: [squeeze(word) for word in words] for name, words in names.items()}
-    return {
-        name: next(here.index(word) for word in words if word in here)
-        for name, words in spelt.items()
-        if any(word in here for word in words)
-    }
+    headers = [squeeze(cell) for cell in header]
+    found = {name: [word for word in map(squeeze, words) if word in headers] for name, words in names.items()}
+    return {name: headers.index(words[0]) for name, words in found.items() if words}
 
 
 def plain_name(name: str) -> str:
-    """Return a name without case and without zeros before its numbers: the same clip, written by another hand.
+    """Return a name without case and without zeros before its numbers, to match different spellings of one clip.
 
     >>> plain_name("S01_ne_01") == plain_name("s1_NE_1"), plain_name("100")
     (True, '100')
@@ -81,7 +77,7 @@ def plain_name(name: str) -> str:
 
 
 def listed(words: Iterable[object], shown: int = 8) -> str:
-    """Return words with commas between, the first few and how many more there are.
+    """Return the first few words, separated by commas, and how many more there are.
 
     >>> listed(range(1, 12), 3)
     '1, 2, 3 and 8 more'
@@ -90,11 +86,11 @@ def listed(words: Iterable[object], shown: int = 8) -> str:
     return ", ".join(every[:shown]) + (f" and {len(every) - shown} more" if len(every) > shown else "")
 
 
-def runs(numbers: Iterable[int]) -> str:
-    """Return line numbers, those that follow each other joined.
+def ranges(numbers: Iterable[int]) -> list[str]:
+    """Return numbers, consecutive ones joined.
 
-    >>> runs([1, 2, 3, 7, 9, 10])
-    '1-3, 7, 9-10'
+    >>> ranges([1, 2, 3, 7, 9, 10])
+    ['1-3', '7', '9-10']
     """
     spans: list[list[int]] = []
     for number in sorted(numbers):
@@ -102,7 +98,16 @@ def runs(numbers: Iterable[int]) -> str:
             spans[-1][1] = number
         else:
             spans.append([number, number])
-    return listed(str(low) if low == high else f"{low}-{high}" for low, high in spans)
+    return [str(low) if low == high else f"{low}-{high}" for low, high in spans]
+
+
+def runs(numbers: Iterable[int]) -> str:
+    """Return the first few ranges of line numbers as text.
+
+    >>> runs([1, 2, 3, 7, 9, 10])
+    '1-3, 7, 9-10'
+    """
+    return listed(ranges(numbers))
 
 
 def read_text(file: Path) -> str:
@@ -114,6 +119,6 @@ def read_text(file: Path) -> str:
     except IsADirectoryError:
         raise unreadable(file, "is a folder, not a file", "give the path of a file") from None
     except OSError as error:
-        raise unreadable(file, f"cannot be opened ({error.strerror})", "ask for the right to read it") from None
+        raise unreadable(file, f"cannot be opened ({error.strerror})", "get permission to read it") from None
     except UnicodeDecodeError:
         raise unreadable(file, "is not a text file in UTF-8", "save it as 'CSV UTF-8'") from None

@@ -51,6 +51,34 @@ COMMAND: Mapping[str, Explanation] = {
         "A score is neither a metric nor the mean of a metric over folds.",
         "Write a metric, such as uf1, or its mean over folds, mean_of_folds(uf1).",
     ),
+    "E110": Explanation(
+        "A component has no parameter of this name.",
+        "Use one of the parameters that the message lists; docs/components.md describes them.",
+    ),
+    "E111": Explanation(
+        "A parameter that has no default is missing.",
+        "Set the parameter that the message names; docs/components.md describes it.",
+    ),
+    "E112": Explanation(
+        "The value of a parameter has the wrong type or is out of range.",
+        "Set a value that the message allows; docs/components.md lists types and limits.",
+    ),
+    "E113": Explanation(
+        "Parameters of one component contradict each other, or leave nothing to do.",
+        "Change one of the parameters that the message names.",
+    ),
+    "E114": Explanation(
+        "The source of a component from outside the package changed while a run with several processes was under way.",
+        "Run the same command again. Finished folds are kept.",
+    ),
+    "E115": Explanation(
+        "A component needs a library that is not installed, or not in the required variant.",
+        "Install the library that the message names, or choose another method.",
+    ),
+    "E116": Explanation(
+        "The folder for a synthetic database holds other files, or one of another spec.",
+        "Name an empty or new folder, or the one of the same spec to finish it.",
+    ),
     "E120": Explanation(
         "An axis of a study's grid, or a key of a method, is not something that cells may differ in.",
         "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
@@ -143,13 +171,29 @@ COMMAND: Mapping[str, Explanation] = {
         "A file of folds contradicts itself: a clip or a name occurs where it must not.",
         "Correct the fold and clip that the message names.",
     ),
+    "E190": Explanation(
+        "`microexpr study` does not know where to write its results.",
+        "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
+    ),
+    "E191": Explanation(
+        "No study of this name is shipped with microexpr.",
+        "Use one of the names that the message lists; `microexpr studies` describes them.",
+    ),
+    "E192": Explanation(
+        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value of another form.",
+        "Separate whole numbers by commas; `all` is allowed for training sizes.",
+    ),
+    "E193": Explanation(
+        "Several `--data` folders were given without the names of their databases.",
+        "Give each as NAME=DIR, for example `--data casme2=DIR --data samm=DIR`.",
+    ),
 }
 
 # E2: databases: their folders, tables, frames and label sets.
 DATABASES: Mapping[str, Explanation] = {
     "E201": Explanation(
-        "The folder or table of a database cannot be used as it is.",
-        "Correct what the message lists; `microexpr data check` lists everything at once.",
+        "A database, table or log cannot be used as it is.",
+        "Fix the faults that the message lists; `microexpr data check` lists all faults of a database at once.",
     ),
     "E202": Explanation(
         "A frame is missing, cannot be read, or is not what the table says.",
@@ -159,6 +203,174 @@ DATABASES: Mapping[str, Explanation] = {
         "The face detector finds no face in a frame.",
         "Look at the frame that the message names; leave its clip out, or choose a preprocessing without a detector.",
     ),
+    "E204": Explanation(
+        "The folder of a database does not exist, is a file or cannot be opened.",
+        "Give the right folder with `--root` or `--data`.",
+    ),
+    "E205": Explanation(
+        "The folder contains no table of this database.",
+        "Give the folder that contains the table; the message names it where it is close by.",
+    ),
+    "E206": Explanation(
+        "The folder contains several tables.",
+        'Choose one with `--set table=NAME` (in a study file: `table = "NAME"`), or move the others away.',
+    ),
+    "E207": Explanation(
+        "A table is damaged, protected by a password or not in a known format.",
+        "Copy or download it again, or save it in the format that the message names.",
+    ),
+    "E208": Explanation(
+        "A table lacks columns or rows, or has a column or sheet more than once.",
+        "Use the table as distributed by the owners, or correct what the message names.",
+    ),
+    "E209": Explanation(
+        "The folder contains no frames where they are expected.",
+        "Copy the frames to the place that the message names, or choose the kind of frames that exists.",
+    ),
+    "E211": Explanation(
+        "A parameter of a manifest names columns or channels that do not exist or do not fit.",
+        "Correct the parameter that the message names.",
+    ),
+    "E220": Explanation(
+        "A cell of a table is empty.",
+        "Fill in the cell.",
+    ),
+    "E221": Explanation(
+        "A cell of a table has no valid value, for instance text instead of a frame number.",
+        "Write the value that the message asks for.",
+    ),
+    "E222": Explanation(
+        "An emotion is not one of the words of this database.",
+        "Write one of the words that the message lists.",
+    ),
+    "E223": Explanation(
+        "The times of a clip are impossible, for instance an offset before the onset.",
+        "Correct the frame numbers.",
+    ),
+    "E224": Explanation(
+        "A clip is in a table twice.",
+        "Delete one of its rows.",
+    ),
+    "E225": Explanation(
+        "The name of a clip belongs to another subject or recording.",
+        "Correct the name or the subject.",
+    ),
+    "E226": Explanation(
+        "Two columns or tables contradict each other.",
+        "Correct or delete the wrong one.",
+    ),
+    "E227": Explanation(
+        "A manifest lists the same frames for two clips.",
+        "Correct the path, or delete the wrong row: frames in both training and test raise every score.",
+    ),
+    "E230": Explanation(
+        "The folder of a clip is missing.",
+        "Copy it again from the original.",
+    ),
+    "E231": Explanation(
+        "Frames of a clip are missing.",
+        "Copy its folder again from the original.",
+    ),
+    "E232": Explanation(
+        "Several files have one frame number.",
+        "Delete the file that does not belong to the clip.",
+    ),
+    "E233": Explanation(
+        "An image is empty, truncated, not an image or cannot be opened.",
+        "Copy it again from the original.",
+    ),
+    "E234": Explanation(
+        "Images that belong together differ in size, channels or bit depth.",
+        "Copy them again, or convert them to one size and kind.",
+    ),
+    "E235": Explanation(
+        "Depth images do not fit the colour images, or have several channels.",
+        "Copy them again, or choose another modality.",
+    ),
+    "E236": Explanation(
+        "Two clips read one folder.",
+        "Give each clip the folder of its name.",
+    ),
+    "E237": Explanation(
+        "Frames of a clip or database exist in several folders.",
+        "Keep the folder that the owners distribute.",
+    ),
+    "E240": Explanation(
+        "A database has no such modality or clip.",
+        "Choose a modality that the message lists.",
+    ),
+    "E241": Explanation(
+        "A precomputed image has no frame of this number.",
+        "Choose the sampling `image`, or join more columns with `series`.",
+    ),
+    "E250": Explanation(
+        "An apex or offset was not coded.",
+        "Nothing: what is used instead is stated, and in `Clip.labels` as estimated.",
+    ),
+    "E251": Explanation(
+        "The apex of a clip is its onset or offset.",
+        "Nothing: it is read as the owners coded it. Some label sets leave such clips out.",
+    ),
+    "E252": Explanation(
+        "A clip is longer than 500 ms, the usual limit of a micro-expression.",
+        "Nothing: it is read as the owners coded it.",
+    ),
+    "E253": Explanation(
+        "A clip is longer than macro-expressions usually are; its times may be wrong.",
+        "Compare the row with its frames.",
+    ),
+    "E254": Explanation(
+        "A cell of action units contains more than units.",
+        "Nothing: the units are read, and the cell is kept in `Clip.labels`.",
+    ),
+    "E255": Explanation(
+        "Two clips of one video share frames.",
+        "Check whether one expression is coded twice.",
+    ),
+    "E256": Explanation(
+        "A folder or row is not read.",
+        "Nothing, unless it should be in the table: then correct its name.",
+    ),
+    "E257": Explanation(
+        "A folder has frames outside its clips, or numbers are missing.",
+        "Nothing if this is intended; else copy it again from the original.",
+    ),
+    "E258": Explanation(
+        "A file or folder is a link, or outside the root.",
+        "Nothing if this is intended.",
+    ),
+    "E259": Explanation(
+        "The table contradicts itself in a value that is not used.",
+        "Compare the row with its frames.",
+    ),
+    "E260": Explanation(
+        "A name or folder differs from the table; the table counts.",
+        "Check which is right.",
+    ),
+    "E261": Explanation(
+        "A label set keeps no clip of a database.",
+        "Choose a label set for its emotions; docs/components.md lists them.",
+    ),
+    "E262": Explanation(
+        "A label mapping names an emotion that is not in the vocabulary.",
+        "Use the words that the message lists.",
+    ),
+    "E270": Explanation(
+        "Two databases of one experiment contain the same clip.",
+        "List each database once.",
+    ),
+    "E271": Explanation(
+        "A synthetic database cannot be written to this folder.",
+        "Choose an empty folder, or the folder of an interrupted run with the same options.",
+    ),
+    "E272": Explanation(
+        "The preprocessed images of an experiment differ in size.",
+        "Choose a preprocessing that makes them one size.",
+    ),
+    "E273": Explanation(
+        "No clip of a database is without a fault.",
+        "Fix the faults that the message lists.",
+    ),
 }
 
 # E3: dividing clips into folds and parts.
@@ -167,6 +379,50 @@ SPLITS: Mapping[str, Explanation] = {
         "The clips cannot be divided as the protocol requires.",
         "Choose other folds, another protocol or another label set, as the message suggests.",
     ),
+    "E302": Explanation(
+        "The clips have fewer than two classes, so that no score can be computed.",
+        "Choose another label set, or databases with more classes.",
+    ),
+    "E303": Explanation(
+        "There are fewer subjects, clips or databases than the protocol needs.",
+        "Use fewer folds or groups, add data, or choose another protocol.",
+    ),
+    "E304": Explanation(
+        "A fold has no clips, or clips of a single class only, to train on or to test.",
+        "Change the number of folds or the shares, join small classes by another label set, or choose other databases.",
+    ),
+    "E305": Explanation(
+        "Two subjects or databases would have the same name in file names.",
+        "Rename one of them, or give a namespace.",
+    ),
+    "E306": Explanation(
+        "A list of clips names a clip that is not in the table.",
+        "Remove the clip from the list, or choose a label set that keeps it.",
+    ),
+    "E307": Explanation(
+        "A clip is listed for two parts of a fold.",
+        "Remove it from one of the lists.",
+    ),
+    "E308": Explanation(
+        "A part of a hold-out split cannot be filled with the clips that are available.",
+        "Change the shares, join small classes by another label set, or use the protocol 'loso'.",
+    ),
+    "E309": Explanation(
+        "A protocol names a database that has no clips in the table.",
+        "Use one of the databases that the message lists, or add the database to the experiment.",
+    ),
+    "E310": Explanation(
+        "The clips in a file of folds are not those of the experiment.",
+        "Use the databases and the label set with which the folds were made.",
+    ),
+    "E311": Explanation(
+        "A file of folds claims to be subject-independent, but is not for the subjects of this table.",
+        "Use the data with which the folds were made; check how subjects are named.",
+    ),
+    "E312": Explanation(
+        "There are fewer different splits than the requested number of repeats.",
+        "Request fewer repeats, or use a smaller k.",
+    ),
 }
 
 # E4: methods that the data do not allow: models, samplings, representations, losses.
@@ -174,6 +430,79 @@ METHODS: Mapping[str, Explanation] = {
     "E401": Explanation(
         "The data do not have what a method needs: frames, channels, times or a size.",
         "Choose another sampling, representation or model, as the message suggests.",
+    ),
+    "E402": Explanation(
+        "A sampling needs the apex, but the clip has none.",
+        'Add the apex to the table, set missing_apex = "middle", or use a sampling that needs no apex.',
+    ),
+    "E403": Explanation(
+        "The sampling for precomputed images was used for a clip with frames.",
+        "Use a sampling for frames, as the message suggests.",
+    ),
+    "E404": Explanation(
+        "The requested frames are outside the clip, or no frame is left.",
+        "Change the steps of the sampling, or let it drop frames outside onset and offset.",
+    ),
+    "E405": Explanation(
+        "A filter in Hz needs the frame rate, but that of the clip is unknown.",
+        "Add the frame rate to the table, or set preprocessing.fps.",
+    ),
+    "E406": Explanation(
+        "The images are too small for the method.",
+        "Set a larger size in the preprocessing or representation.",
+    ),
+    "E407": Explanation(
+        "The sides of the images do not suit the network.",
+        "Set the size that the message suggests.",
+    ),
+    "E408": Explanation(
+        "The views have too few or too many frames for the model.",
+        "Choose another sampling, or another model.",
+    ),
+    "E409": Explanation(
+        "The channels of the images are not those that the method needs.",
+        "Choose the representation or modality that the message names.",
+    ),
+    "E410": Explanation(
+        "The images are already optical flow, but the method needs frames.",
+        'Set representation = "pixels".',
+    ),
+    "E411": Explanation(
+        "An augmentation must invert motion, but the scaling of the motion channels is unknown.",
+        "State the scaling of the database, or leave the augmentation out.",
+    ),
+    "E412": Explanation(
+        "The method needs pixels, but the views are histograms of blocks.",
+        "Leave it out, or choose another representation.",
+    ),
+    "E413": Explanation(
+        "The model has no auxiliary outputs, so that it cannot learn targets.",
+        "Leave the targets out, or choose a network.",
+    ),
+    "E414": Explanation(
+        "The model needs the position of the apex in a view, which is unknown or outside the view.",
+        "Choose a sampling with a fixed position of the apex, or set model.apex.",
+    ),
+    "E415": Explanation(
+        "The crop is larger than the frames.",
+        'Set a smaller size, or centre = "resized".',
+    ),
+    "E416": Explanation(
+        "The window of the preprocessing moves within a clip, which the magnification would amplify.",
+        'Set box = "onset" or "median" in the preprocessing inside.',
+    ),
+    "E417": Explanation(
+        "An augmentation would not change the images, or would change them incorrectly.",
+        "Change the parameter that the message names.",
+    ),
+    "E418": Explanation(
+        "The model cannot be explained by this explainer.",
+        "Use an explainer that the message suggests; occlusion works for every model on images.",
+    ),
+    "E419": Explanation(
+        "A sampling, representation or preprocessing needs a sequence of frames, but the clip is a precomputed "
+        "image without time.",
+        'Set sampling = "image" and representation = "pixels", with a model for images.',
     ),
     "E450": Explanation(
         "A sampling gives no clip the frames that it needs, for example the apex of clips without a coded apex.",
@@ -256,8 +585,60 @@ METHODS: Mapping[str, Explanation] = {
 # E5: pretrained weights.
 WEIGHTS: Mapping[str, Explanation] = {
     "E501": Explanation(
-        "Pretrained weights are missing, damaged or of another model.",
-        'Fetch them with `microexpr weights fetch`, or set `weights = "random"`.',
+        "Published weights are not in the folder of weights.",
+        'Download them with `microexpr weights fetch`, transfer a bundle, or set weights = "random".',
+    ),
+    "E502": Explanation(
+        "A file of weights is damaged, or its sha256 is not the expected one.",
+        "Download or copy it again.",
+    ),
+    "E503": Explanation(
+        "A file of weights is not in the safetensors format. Other formats can run code when they are loaded.",
+        "Convert it with safetensors.torch.save_file if you trust it.",
+    ),
+    "E504": Explanation(
+        "A file of weights does not exist or cannot be read.",
+        "Correct the path or the rights of the file.",
+    ),
+    "E505": Explanation(
+        "A file holds the weights of another model.",
+        'Give a file of the model that the message names, or set weights = "imagenet" or "random".',
+    ),
+    "E506": Explanation(
+        "Weights could not be downloaded.",
+        "Check the network and HF_ENDPOINT, or transfer a bundle from another machine.",
+    ),
+    "E507": Explanation(
+        "The hub states no size and sha256, so that a download could not be verified.",
+        "Check HF_ENDPOINT, or transfer a bundle from another machine.",
+    ),
+    "E508": Explanation(
+        "This is not a name of published weights.",
+        "Use a name that `microexpr weights list` prints, such as 'poolformer_m36.sail_in1k'.",
+    ),
+    "E509": Explanation(
+        "The folder of weights, or a bundle, cannot be written.",
+        "Choose another path, or set MICROEXPR_WEIGHTS to another folder.",
+    ),
+    "E510": Explanation(
+        "A file is not a complete bundle of weights.",
+        "Make it again with `microexpr weights bundle`, or copy it again.",
+    ),
+    "E511": Explanation(
+        "The list of weights in the folder cannot be read.",
+        "Move it away and fetch the weights again.",
+    ),
+    "E512": Explanation(
+        "There are no published weights of this model.",
+        'Set weights = "random", or give the path of a .safetensors file.',
+    ),
+    "E513": Explanation(
+        "There are no published weights of this model for this checkpoint_size.",
+        "Use a size that the message lists, or leave the parameter out.",
+    ),
+    "E514": Explanation(
+        "Pretrained weights do not fit the number of channels.",
+        'Choose another representation, or set weights = "random".',
     ),
 }
 
@@ -303,6 +684,14 @@ STORE: Mapping[str, Explanation] = {
         "Another run is using the output folder.",
         "Wait until it ends, or choose another folder for `--out`.",
     ),
+    "E650": Explanation(
+        "A checkpoint cannot be read.",
+        "Train the model again, or copy the file again.",
+    ),
+    "E651": Explanation(
+        "A checkpoint holds another model, or the same model with other parameters.",
+        "Load it with the model and parameters with which it was trained.",
+    ),
 }
 
 # E7: training, prediction and tuning.
@@ -310,6 +699,14 @@ TRAINING: Mapping[str, Explanation] = {
     "E701": Explanation(
         "A training cannot go on.",
         "Change the setting that the message names.",
+    ),
+    "E702": Explanation(
+        "A classifier needs two classes in the training rows, but they have one.",
+        "Choose another protocol or label set.",
+    ),
+    "E703": Explanation(
+        "The loss became infinite or not a number.",
+        'Set a smaller training.learning_rate, or training.precision = "float32".',
     ),
     "E720": Explanation(
         "No experiment of a study could be trained.",
@@ -330,10 +727,189 @@ TRAINING: Mapping[str, Explanation] = {
 }
 
 # E8: statistics, comparisons and reports.
-STATISTICS: Mapping[str, Explanation] = {}
+STATISTICS: Mapping[str, Explanation] = {
+    "E801": Explanation(
+        "The number of resamples or permutations, the level of an interval or the power is out of range.",
+        "Use the range that the message names.",
+    ),
+    "E802": Explanation(
+        "There are no clips, or too few for this interval or test.",
+        "Give predictions for more clips, or choose the interval that the message suggests.",
+    ),
+    "E803": Explanation(
+        "All clips are of one subject, so nothing can be said about other subjects.",
+        "Give clips of at least two subjects, or resample clips.",
+    ),
+    "E804": Explanation(
+        "All clips are of one class, so scores over classes are not meaningful.",
+        "Give clips of at least two classes.",
+    ),
+    "E805": Explanation(
+        "Subjects have clips of several classes, so resampling subjects cannot keep the class sizes.",
+        "Stratify clips, or resample subjects without strata.",
+    ),
+    "E806": Explanation(
+        "There is no BCa interval: all resamples are on one side of the score, or one clip or subject determines it.",
+        'Use another method, for instance `bootstrap.method = "percentile"`.',
+    ),
+    "E807": Explanation(
+        "No clip is predicted correctly by only one of the two experiments, so there is no odds ratio.",
+        "Report the number of such clips instead.",
+    ),
+    "E808": Explanation(
+        "There are too few subjects to state a difference that would be detected with this power.",
+        "Set a lower power, or test more subjects.",
+    ),
+    "E809": Explanation(
+        "Without one clip or subject no class remains to be scored.",
+        "Give more clips, or clips of more subjects.",
+    ),
+    "E810": Explanation(
+        "The cells of a grid do not allow this analysis: fewer than two cells or sizes, different factors, or two "
+        "cells with the same levels.",
+        "Vary what is to be analysed in `[grid]`, and name every factor.",
+    ),
+    "E811": Explanation(
+        "There is only one seed, or the methods have no seed in common.",
+        'Run all methods with the same seeds, at least two, for instance `"seed" = [0, 1, 2]` in `[grid]`.',
+    ),
+    "E812": Explanation(
+        "A table of predictions lacks a column that is needed.",
+        "Add the column that the message names.",
+    ),
+    "E813": Explanation(
+        "A clip was predicted more than once.",
+        "Combine the predictions of each clip, or use those of one repeat.",
+    ),
+    "E814": Explanation(
+        "Experiments with different label sets cannot be compared.",
+        "Run both with the same `labels`.",
+    ),
+    "E815": Explanation(
+        "Experiments that were tested on different clips cannot be compared.",
+        "Run both on the same database, label set and folds.",
+    ),
+    "E816": Explanation(
+        "Two experiments give different true classes or subjects for the same clip.",
+        "Run both on the same version of the annotations.",
+    ),
+    "E817": Explanation(
+        "No method can be chosen inside the training subjects: too few methods, or folds that do not fit.",
+        "Evaluate at least two methods on the same folds with protocol `group_pairs`.",
+    ),
+    "E818": Explanation(
+        "The metric cannot be computed from a confusion matrix, which this analysis needs.",
+        "Use uf1, uar, macro_f1 or accuracy.",
+    ),
+    "E819": Explanation(
+        "The results to compare were named wrongly: too few, too many, or one of them twice.",
+        "Name two or more folders of results, each once.",
+    ),
+    "E820": Explanation(
+        "A folder to compare holds several experiments, or only baselines that do not look at any image.",
+        "Name the folder of one experiment, results/KEY; the message lists them.",
+    ),
+    "E821": Explanation(
+        "An experiment to compare is not finished: some folds have no result yet.",
+        "Run the same command again; only the missing folds are trained.",
+    ),
+    "E831": Explanation(
+        "The page of validation results cannot be read, or lacks the marks between which a table is written.",
+        "Give a page that has each pair of marks once, such as docs/validation.md.",
+    ),
+    "E832": Explanation(
+        "A validation study does not vary what is planted, or one of its trials has no result.",
+        "Vary the axes that the message names, as tools/validation/planted.toml does.",
+    ),
+    "E850": Explanation(
+        "The candidates of a nested selection have no seed in common, so no selection can be scored.",
+        "Train all candidates with the same seeds; failed trainings are listed at the top of the report.",
+    ),
+    "E851": Explanation(
+        "A summary was written by another version of microexpr, in another format.",
+        "Run the study again with this version; finished folds are not trained again.",
+    ),
+}
 
 # E9: other people's logs, tables and codings.
-AUDITS: Mapping[str, Explanation] = {}
+AUDITS: Mapping[str, Explanation] = {
+    "E901": Explanation(
+        "A log of predictions or a truth file is not in a known form, or its columns are not known.",
+        "Use one of the forms that `microexpr audit log --help` describes, or name the columns with `--columns`.",
+    ),
+    "E902": Explanation(
+        "An option of `microexpr audit log` does not fit the log.",
+        "Correct `--subjects`, `--columns`, `--classes` or `--truth` as the message suggests.",
+    ),
+    "E903": Explanation(
+        "A log lists a different number of predictions and true labels for a subject.",
+        "Write one prediction for each label.",
+    ),
+    "E904": Explanation(
+        "A clip of the log is not in the truth file, or is in it more than once.",
+        "Correct the names in the log or the truth file, or leave out these clips with `--skip-invalid`.",
+    ),
+    "E905": Explanation(
+        "A clip occurs more than once in the log.",
+        "Keep one line per clip, or leave out repeated clips with `--skip-invalid`.",
+    ),
+    "E906": Explanation(
+        "A line of the log has no label.",
+        "Write the label.",
+    ),
+    "E907": Explanation(
+        "A label or prediction of the log is not one of the classes.",
+        "Correct it, or name every class with `--classes`, including those without a true clip.",
+    ),
+    "E908": Explanation(
+        "Log and truth file do not fit together: the order of the two columns is mixed, or many labels differ.",
+        "Write truth and prediction in the same order in every line, and name the classes as in the truth file.",
+    ),
+    "E909": Explanation(
+        "The log has no clips to score, or clips of one class only.",
+        "Give a log with clips of several classes that are in the truth file.",
+    ),
+    "E910": Explanation(
+        "The log cannot be scored; the message lists every fault with its own code.",
+        "Fix the faults that are listed.",
+    ),
+    "E911": Explanation(
+        "A claim or a printed figure is not a number that a score can have.",
+        "Write claims as `uf1=0.71,uar=70%`, with scores from 0 to 1 or percentages.",
+    ),
+    "E912": Explanation(
+        "A claim names a quantity that is not known, or that cannot be computed from this log.",
+        "Use one of the names that the message lists.",
+    ),
+    "E920": Explanation(
+        "The file of a published table is not valid; the message lists every problem.",
+        "Fix the problems that are listed; `microexpr audit table --help` describes the file.",
+    ),
+    "E930": Explanation(
+        "A coding lacks a column or a value that is needed, or has no rows.",
+        "Name the columns video, onset, apex, offset, label, action_units, subject, as far as available.",
+    ),
+    "E931": Explanation(
+        "The times of an expression are not numbers, or not in order (onset, apex, offset).",
+        "Correct the times in the line that the message names.",
+    ),
+    "E932": Explanation(
+        "An expression is listed twice in a coding.",
+        "Keep one row.",
+    ),
+    "E933": Explanation(
+        "Two codings have no video in common.",
+        "Use the same names for the same videos in both files.",
+    ),
+    "E934": Explanation(
+        "No expression of one coding can be paired with one of the other.",
+        "Give onset and offset in both files, so that expressions can be paired by their times.",
+    ),
+    "E935": Explanation(
+        "The overlap `--iou` is out of range.",
+        "Use a number above 0 and at most 1.",
+    ),
+}
 
 CODES: Mapping[str, Explanation] = {
     **COMMAND,

@@ -1,4 +1,4 @@
-"""Action units as coders write them: '4+L10', 'R12+R15', '12B', '10A/B', '4?', 'AU4(k)', 'AD38', '?'."""
+"""Action units in coders' notation: '4+L10', 'R12+R15', '12B', '10A/B', '4?', 'AU4(k)', 'AD38', '?'."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NARROW: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
 
 
 def narrow(text: str) -> str:
-    """Return a text with the wide digits, letters and signs of Chinese typing as plain ones.
+    """Return a text with full-width digits, letters and punctuation as ASCII.
 
     >>> narrow("\uff11\uff12\uff0bL\uff14\uff0c7")
     '12+L4,7'
@@ -40,11 +40,11 @@ def narrow(text: str) -> str:
 def parse_action_units(text: str) -> tuple[ActionUnit, ...]:
     """Return the action units of one cell, in the coder's order (notation of Ekman & Friesen 1978).
 
-    L and R, before the number or after it ('12L'), are the sides of the face, A to E the intensities, '?' a doubt;
-    units joined by 'or' or by a slash are doubtful too, with all the others of their brackets or, without brackets,
-    of their cell. 'AD38' is an action descriptor and marked as one. '(k)' (4DME: there throughout, not moving) is no
-    part of a unit: `still_units` tells them. Words without a number ('soft focus'), '?' alone, 0 and an empty cell give
-    none. Keep the cell beside the result: `beside_units` tells what no unit holds.
+    L and R, before the number or after it ('12L'), are sides of the face, A to E the intensities, '?' a doubt. Units
+    joined by 'or' or by a slash are doubtful too, with all others in their brackets or, without brackets, in their
+    cell. 'AD38' is an action descriptor and marked as one. '(k)' (4DME: present throughout, not moving) is not part of
+    a unit; `still_units` returns such units. Words without a number ('soft focus'), a single '?', 0 and an empty cell
+    give none. Keep the cell beside the result: `beside_units` returns what belongs to no unit.
 
     >>> [str(unit) for unit in parse_action_units("4+L10+12B?")]
     ['4', 'L10', '12B?']
@@ -72,8 +72,8 @@ def still_units(text: str) -> tuple[ActionUnit, ...]:
 
 
 def beside_units(text: str) -> tuple[str, ...]:
-    """Return the words, letters and numbers of a cell that belong to no unit: T and B the lips, A asymmetry, a second
-    side, 0.
+    """Return the words, letters and numbers of a cell that belong to no unit: T and B (lips), A (asymmetry), a
+    second side, 0.
 
     >>> beside_units("ref(43) + 12A"), beside_units("A/L12"), beside_units("4 or L7?"), beside_units("123, soft focus")
     (('ref',), ('A',), (), ('123', 'soft focus'))
@@ -95,7 +95,7 @@ def _beside(text: str) -> Iterator[str]:
 
 
 def _either(text: str) -> Sequence[range]:
-    """Return the places of a cell where units are alternatives: the innermost brackets around each 'or' or slash."""
+    """Return the ranges of a cell in which units are alternatives: the innermost brackets around each 'or' or slash."""
     opened: list[int] = []
     brackets: list[range] = []
     for place, sign in enumerate(text):

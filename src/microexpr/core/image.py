@@ -1,4 +1,4 @@
-"""Pure functions on arrays that several plug-ins need: boxes and resizing."""
+"""Functions on images that several components need: boxes, resizing, grey levels."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 RGB = ("r", "g", "b")
-"""Channels of colour, in the order in which pictures hold them."""
+"""Colour channels, in the order in which images hold them."""
 RGB_DEPTH = (*RGB, "depth")
-"""Channels of colour with depth as a fourth one, brought to colour's range."""
+"""Colour channels and depth, scaled to the range of colour, as a fourth one."""
 Box = Float[np.ndarray, "4"]
 """A rectangle (x0, y0, x1, y1) in source pixels, x1 and y1 exclusive."""
 
@@ -33,12 +33,12 @@ def expand(box: Box, margin: int) -> Box:
 
 
 def clamp(box: Box, height: int, width: int) -> Box:
-    """Return the part of the box that lies in the frame."""
+    """Return the part of the box that is inside the frame."""
     return np.asarray(np.clip(box, 0, [width, height, width, height]))
 
 
 def cut(frame: Num[np.ndarray, "h w c"], box: Box) -> Num[np.ndarray, "h2 w2 c"]:
-    """Return what the box shows; black where it leaves the frame."""
+    """Return the pixels in the box; black outside the frame."""
     height, width = frame.shape[:2]
     x0, y0, x1, y1 = (round(float(side)) for side in box)
     inside = frame[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
@@ -47,7 +47,7 @@ def cut(frame: Num[np.ndarray, "h w c"], box: Box) -> Num[np.ndarray, "h2 w2 c"]
 
 
 def resize(frame: Num[np.ndarray, "h w c"], height: int, width: int) -> Num[np.ndarray, "h2 w2 c"]:
-    """Return the frame resized: area averaging when it shrinks, bilinear when it grows."""
+    """Return the frame resized, by area averaging when it shrinks and bilinearly when it grows."""
     if frame.shape[:2] == (height, width):
         return frame
     shrinks = frame.shape[0] * frame.shape[1] > height * width
@@ -56,7 +56,7 @@ def resize(frame: Num[np.ndarray, "h w c"], height: int, width: int) -> Num[np.n
 
 
 def block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
-    """Return the number of the block of every pixel, row by row; block i of n begins at row i * height // n.
+    """Return the block number of every pixel, row by row; block i of n begins at row i * height // n.
 
     >>> block_map(2, 3, 2)
     array([[0, 1, 1],
@@ -69,12 +69,12 @@ def block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
 
 
 def grey(frame: Num[np.ndarray, "h w 3"]) -> Num[np.ndarray, "h w 1"]:
-    """Return luma as ITU-R BT.601 weighs it (0.299 R + 0.587 G + 0.114 B)."""
+    """Return luma with the weights of ITU-R BT.601 (0.299 R + 0.587 G + 0.114 B)."""
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)).reshape(*frame.shape[:2], 1)
 
 
 def spread(boxes: Sequence[Box] | Float[np.ndarray, "n 4"]) -> float:
-    """Return how far boxes wander, in pixels: the standard deviation of their centres, both directions joined.
+    """Return how much boxes move, in pixels: the standard deviation of their centres, x and y combined.
 
     >>> spread(np.array([[0, 0, 10, 10], [6, 8, 16, 18]], float))
     5.0

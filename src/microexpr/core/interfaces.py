@@ -1,21 +1,24 @@
-"""All contracts of the house and their registries: READ THIS FIRST.
+"""The interfaces of all components, and their registries: READ THIS FIRST.
 
-Data moves one way::
+Data flow one way::
 
     Dataset -> Preprocessor -> Sampler -> Representation -> Augmentation -> Model -> Vote
             -> EvalProtocol -> Metric -> statistics -> report
 
-Whoever adds a component writes one file in its folder and registers a factory there, usually a frozen dataclass
-with ``__call__``; its named parameters become the parameters of study files. Arrays are ``t h w c`` before the
-model and ``b t c h w`` in it. Frames are numbered as the database numbers them.
+To add a component, write one file in the folder of its kind and register a factory there, usually a frozen dataclass
+with ``__call__``. The factory's named parameters become the parameters of study files.
+
+Arrays are ``t h w c`` (time, height, width, channels) before the model and ``b t c h w`` (b: batch) inside it. Frame
+numbers are those of the database. Boxes are ``(x0, y0, x1, y1)`` in pixels. The values that components exchange
+(`Modality`, `Frames`, `ViewSpec`, `Batch`, `Output`, `Fold` ...) are defined in `core.types`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from microexpr.core.clip import Clip
 from microexpr.core.errors import Fault
@@ -23,16 +26,14 @@ from microexpr.core.registry import Registry
 from microexpr.core.types import AddedLater as AddedLater
 from microexpr.core.types import Attribution as Attribution
 from microexpr.core.types import Batch as Batch
-from microexpr.core.types import ByContent as ByContent
 from microexpr.core.types import Correction as Correction
 from microexpr.core.types import DatasetInfo as DatasetInfo
 from microexpr.core.types import Fold as Fold
 from microexpr.core.types import Frames as Frames
-from microexpr.core.types import Interval as Interval
+from microexpr.core.types import KeyedByContent as KeyedByContent
 from microexpr.core.types import Modality as Modality
 from microexpr.core.types import Output as Output
 from microexpr.core.types import Scaling as Scaling
-from microexpr.core.types import Spotting as Spotting
 from microexpr.core.types import View as View
 from microexpr.core.types import ViewSpec as ViewSpec
 
@@ -46,14 +47,59 @@ if TYPE_CHECKING:
 
     Predictor: TypeAlias = nn.Module | BaseEstimator
 
-J = TypeVar("J")
-R = TypeVar("R")
-
 
 # --- data -------------------------------------------------------------------------------------------------------------
+class Dataset(ABC):
+    """Reader of one database on disk, in its owners' layout. Reading changes no file; errors are DataError."""
+
+    info: ClassVar[DatasetInfo]
+    emotions: ClassVar[Mapping[str, str]]
+    """The table's word for each emotion -> the emotion's name in microexpr."""
+    corrections: ClassVar[tuple[Correction, ...]] = ()
+
+    @abstractmethod
+    def __init__(self, root: Path) -> None: ...
+
+    @abstractmethod
+    def modalities(self) -> Mapping[str, Modality]:
+        """Return the recorded modalities by name, the default first."""
+
+    @abstractmethod
+    def clips(self) -> Sequence[Clip]:
+        """Return every annotated expression that can be read from the table, in the table's order."""
+
+    @abstractmethod
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
+        """Return all faults of table and folder at once; with `table_only` no image is opened."""
+
+    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
+        """Return what is unusual but not a fault: no apex, longer than 500 ms, frames or folders without a row."""
+        return ()
+
+    def cropped(self) -> bool:
+        """Whether the frames are faces that the owners have already cropped."""
+        return False
+
+    @abstractmethod
+    def metadata(self) -> Mapping[str, str]:
+        """Return what results must state about this copy: label version, folder, whether it is synthetic ..."""
+
+    def applied(self) -> Sequence[Correction]:
+        """Return the corrections that were applied to this copy."""
+        return ()
+
+    @abstractmethod
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
+        """Return frames by number; raises FrameError naming the file."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a sha256 of the table's bytes and of the file names and sizes."""
+
+
 @runtime_checkable
-class Recordings(Protocol):
-    """What an experiment reads: one database, or several joined. What each of these returns stands in `Dataset`."""
+class ClipSource(Protocol):
+    """What an experiment reads clips from: one `Dataset`, or several combined. Its methods are those of `Dataset`."""
 
     def modalities(self) -> Mapping[str, Modality]: ...
     def clips(self) -> Sequence[Clip]: ...
@@ -66,78 +112,26 @@ class Recordings(Protocol):
     def fingerprint(self) -> str: ...
 
 
-class Dataset(ABC):
-    """One database on disk, read as its owners ship it. Reading changes nothing and raises DataError."""
-
-    info: ClassVar[DatasetInfo]
-    emotions: ClassVar[Mapping[str, str]]
-    corrections: ClassVar[tuple[Correction, ...]] = ()
-
-    @abstractmethod
-    def __init__(self, root: Path) -> None: ...
-
-    @abstractmethod
-    def modalities(self) -> Mapping[str, Modality]:
-        """Return what is recorded, the default first."""
-
-    @abstractmethod
-    def clips(self) -> Sequence[Clip]:
-        """Return every annotated expression that the table allows to be read, in the table's order."""
-
-    @abstractmethod
-    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return everything wrong with table and folder, all at once; `table_only` looks at no picture."""
-
-    def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return what is unusual and no fault: no apex coded, over 500 ms, frames or folders that no row names."""
-        return ()
-
-    def cropped(self) -> bool:
-        """Whether the frames are faces that the owners have cut out."""
-        return False
-
-    @abstractmethod
-    def metadata(self) -> Mapping[str, str]:
-        """Return what results must state of this copy: label version, folder, whether it is synthetic ..."""
-
-    def applied(self) -> Sequence[Correction]:
-        """Return the corrections that this copy needed."""
-        return ()
-
-    @abstractmethod
-    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
-        """Return frames by number; raises FrameError naming the file."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Return a sha256 of the table's bytes and of the file names and sizes."""
-
-    @classmethod
-    @abstractmethod
-    def write_example(cls, root: Path) -> None:
-        """Write made-up files in the owners' exact layout."""
-
-
 # --- from frames to model input ---------------------------------------------------------------------------------------
 @runtime_checkable
 class Detector(Protocol):
-    """Find faces: boxes (x0, y0, x1, y1) in pixels, the best first."""
+    """Face detector: frame -> boxes in pixels, most certain first; no rows where no face is found."""
 
     def __call__(self, frame: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 4"]: ...
 
 
 @runtime_checkable
 class ClipFrames(Protocol):
-    """What a preprocessor sees of a clip, read only when asked for."""
+    """The frames and face boxes of one clip, as passed to a preprocessor; read or detected on demand."""
 
     clip: Clip
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Return the modality's channels."""
+        """Names of the modality's channels."""
 
     def pixels(self, numbers: Sequence[int]) -> Num[np.ndarray, "t h w c"]:
-        """Return source frames by number."""
+        """Return source frames by number; raises FrameError."""
 
     def boxes(self, numbers: Sequence[int], detector: str) -> Float[np.ndarray, "t 4"]:
         """Return the best face box of each frame, detected once per frame and detector; raises NoFaceError."""
@@ -145,134 +139,141 @@ class ClipFrames(Protocol):
 
 @runtime_checkable
 class Preprocessor(Protocol):
-    """Change pixels, never time: frame n never depends on which numbers were asked for."""
+    """Crop, resize or filter frames: (clip, frame numbers) -> `Frames`, one per number.
+
+    The result for frame n must not depend on which other frames were requested.
+    """
 
     @property
     def requires_uncropped(self) -> bool:
-        """Whether frames that somebody has cropped already would make it meaningless."""
+        """Whether it is meaningless on frames that are already cropped."""
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames: ...
 
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Choose the views of a clip."""
+    """Choose the views of a clip, tuples of frame numbers; raises DataError for a clip that lacks these frames."""
 
     @property
     def uses_annotations(self) -> bool:
-        """Whether the times that coders marked decide which frames are seen, in test clips too."""
+        """Whether annotated times (onset, apex, offset) decide which frames are used, in test clips too."""
 
     @property
     def nominal(self) -> int:
-        """Views a clip gives at most."""
+        """Largest number of views per clip."""
 
     def __call__(self, clip: Clip) -> Sequence[View]: ...
 
 
 @runtime_checkable
 class Representation(Protocol):
-    """Turn one view into what the model eats."""
+    """Turn one view into model input (pixels, optical flow, histograms ...): ``t h w c -> t2 h2 w2 c2``."""
 
     @property
     def cached(self) -> bool:
-        """Whether it is dear, and computed once for all runs."""
+        """Whether it is expensive, so that it is computed once and shared by all runs."""
 
     @property
     def min_frames(self) -> int:
-        """Frames that a view must have at least."""
+        """Smallest number of frames in a view."""
 
     @property
     def fixed_length(self) -> bool:
-        """Whether views of different lengths become alike."""
+        """Whether the output has the same shape for views of any number of frames."""
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return what its pictures hold; raises ConfigError for channels that it cannot take."""
+        """Return channels and value range of the output; raises ConfigError for channels that it cannot take."""
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]: ...
 
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """Change training batches, never those of validation or test."""
+    """Change training batches at random; validation and test batches are never augmented."""
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for channels that it cannot change; asked before anything is trained."""
+        """Raise ConfigError for views that it cannot change; called before anything is trained."""
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch: ...
 
 
-@runtime_checkable
-class Target(Protocol):
-    """Make auxiliary labels of clips (action units, say): values in 0..1, NaN where nobody coded them; and their names.
-
-    How many there are must not depend on the clips. A network learns them beside the class, through a head of its own.
-    """
-
-    @property
-    def weight(self) -> float:
-        """How much its loss counts beside that of the class."""
-
-    def __call__(self, clips: Sequence[Clip]) -> tuple[Float[np.ndarray, "n m"], tuple[str, ...]]: ...
-
-
-# --- learning ---------------------------------------------------------------------------------------------------------
+# --- models -----------------------------------------------------------------------------------------------------------
 @runtime_checkable
 class ModelFn(Protocol):
-    """Build a torch module ``x -> Output`` or a scikit-learn classifier for one kind of view.
+    """Build a model for one kind of view: a torch module ``x -> Output``, or a scikit-learn classifier.
 
-    A module gets ``x`` in the view's own range and normalises it itself; those of its parts that are `Seeing` get the
-    training views before training, for statistics.
+    A module receives ``x``, float32 ``b t c h w``, in the view's own value range and normalises it itself. A classifier
+    receives rows ``n t*h*w*c``. Parts of a module that are `FitsStatistics` see the training views before training.
     """
 
     @property
     def label(self) -> str:
-        """The name that papers use."""
+        """Name used in papers."""
 
     @property
     def mixing(self) -> str:
-        """How places of a picture inform each other, in a few words (the paper's "token mixing")."""
+        """How image positions exchange information, in a few words (the paper's "token mixing")."""
 
     @property
     def trains_in_epochs(self) -> bool:
-        """Whether validation could choose anything: networks yes, estimators no."""
+        """Whether there are epochs for validation to choose from: True for networks, False for estimators."""
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        """Raise ConfigError or WeightsError if it could not be built; return facts of its weights. Builds nothing."""
+        """Return metadata of the weights, without building the model; raises ConfigError or WeightsError."""
 
-    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Predictor: ...
+    def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Predictor:
+        """Build the model; `aux`: auxiliary target -> number of its outputs. Raises as `check` does."""
 
 
 @runtime_checkable
 class FitsStatistics(Protocol):
-    """A part of a module that measures the training views before training; what it learns is part of its state."""
+    """Part of a module that measures the training views before training, such as an input normalisation.
+
+    What it measures must be part of the module's state.
+    """
 
     def fit_statistics(self, batches: Iterable[Float[Tensor, "_ t c h w"]]) -> None:
-        """Take all training views, some at a time, as the module will get them."""
+        """Take all training views in batches, exactly as the module will receive them."""
 
 
 @runtime_checkable
 class FrozenBackbone(Protocol):
-    """A module with a frozen body, run once for all folds, whose head is fitted once to what the body gives.
+    """A module with a frozen backbone, run once for all folds, and a head that is fitted once to its features.
 
-    Its body starts alike whatever the seed of a fold.
+    The backbone must not depend on the seed of a fold.
     """
 
     def embed(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b f"]:
-        """Return what the body gives."""
+        """Return the backbone's features."""
 
     def fit_head(self, features: Float[Tensor, "n f"], y: Int[np.ndarray, "n"]) -> None:
-        """Fit the head to the features of the training views and their classes; what it learns is part of the state."""
+        """Fit the head to features and classes of the training views; the result is part of the module's state."""
 
     def classify(self, features: Float[Tensor, "n f"]) -> Output:
-        """Return what the head makes of the body's features."""
+        """Return the head's output for features of the backbone."""
+
+
+@runtime_checkable
+class Target(Protocol):
+    """Auxiliary labels (action units, for instance) that a network learns beside the class, through a separate head.
+
+    clips -> (values in 0..1, NaN where not annotated; names of the columns). The columns must not depend on the clips.
+    """
+
+    @property
+    def weight(self) -> float:
+        """Weight of its loss relative to that of the class."""
+
+    def __call__(self, clips: Sequence[Clip]) -> tuple[Float[np.ndarray, "n m"], tuple[str, ...]]: ...
 
 
 @runtime_checkable
 class LossFn(Protocol):
-    """Return one value a row, which training joins by a plain mean; `class_counts` are those of the training rows.
+    """Loss of each row of a batch; training takes the plain mean. `class_counts` are those of the training rows.
 
-    A value may depend on the other rows of the batch: a loss with another average rescales its rows, so that their
-    plain mean is that average.
+    A loss with another average rescales its rows so that their plain mean is that average; a row's value may therefore
+    depend on the other rows of the batch.
     """
 
     def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]: ...
@@ -280,62 +281,37 @@ class LossFn(Protocol):
 
 @runtime_checkable
 class Vote(Protocol):
-    """Join the views of one clip (columns ``frames, p_0 .. p_(k-1)``) into its label and probabilities."""
+    """Combine the views of one clip (columns ``frames, p_0 .. p_(k-1)``) into its class and probabilities."""
 
     def __call__(self, views: pd.DataFrame) -> tuple[int, Float[np.ndarray, "k"]]: ...
 
 
 @runtime_checkable
-class LearntVote(Protocol):
-    """A vote that is fitted in each fold: on the views of validation where there are any, else on those of training.
+class TrainableVote(Protocol):
+    """A vote that is fitted in each fold: to the validation views where there are any, otherwise to the training views.
 
-    Not fitted, it votes as well as it can, for instance while validation chooses an epoch.
+    It must also work before it is fitted, for instance while validation chooses an epoch.
     """
 
     def fit(self, views: pd.DataFrame) -> Vote:
-        """Return the vote fitted to views of many clips (columns ``clip, y_true, frames, p_0 .. p_(k-1)``)."""
-
-
-# --- what a model looks at --------------------------------------------------------------------------------------------
-@runtime_checkable
-class Explainer(Protocol):
-    """Say how much each place of a view has to do with one class of a trained model."""
-
-    @property
-    def label(self) -> str:
-        """The name that papers use."""
-
-    @property
-    def scale(self) -> str:
-        """What a value of its maps is, in a few words."""
-
-    @property
-    def by_class(self) -> bool:
-        """Whether the maps of two classes differ."""
-
-    def check(self, model: Predictor, view: ViewSpec, name: str) -> None:
-        """Raise ConfigError where there is no such map; `model`, called `name`, is built and not trained."""
-
-    def __call__(
-        self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
-    ) -> Attribution: ...
+        """Return the vote fitted to the views of many clips (columns ``clip, y_true, frames, p_0 .. p_(k-1)``)."""
 
 
 # --- evaluation -------------------------------------------------------------------------------------------------------
 @runtime_checkable
 class EvalProtocol(Protocol):
-    """Say who is trained on and tested on; `table` is the clip table with its column ``label``."""
+    """Split the clips into folds: clip table with a column ``label`` -> `Fold` objects. Raises SplitError."""
 
     @property
     def subject_independent(self) -> bool:
-        """Whether it promises that nobody tested was trained on: a constant, or read from the folds it was given."""
+        """Whether no subject is in both training and test: a constant, or read from the given folds."""
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]: ...
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """Score predictions; `over` are the classes averaged, fixed by the point estimate so that resamples keep them.
+    """Score predictions over `averaged_classes`, those of the point estimate, so that resamples average the same ones.
 
     The first line of its docstring is the formula, which the report prints.
     """
@@ -350,7 +326,7 @@ class Metric(Protocol):
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float: ...
 
 
@@ -359,30 +335,34 @@ class ConfusionMetric(Protocol):
     """A metric that needs no more than confusion matrices; intervals and tests score thousands of them at once."""
 
     def of_confusion(
-        self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices (rows: true class)."""
 
 
-# --- the subject's own video, and many machines -----------------------------------------------------------------------
+# --- explanation ------------------------------------------------------------------------------------------------------
 @runtime_checkable
-class Spotter(Protocol):
-    """Find expressions in one pass with bounded memory; stateful by nature, and resumable."""
+class Explainer(Protocol):
+    """Attribute a trained model's score for one class to the pixels of its input: one map per frame of each view."""
 
-    def update(
-        self, frames: UInt8[np.ndarray, "t h w c"], seconds: Float[np.ndarray, "t"], boxes: Float[np.ndarray, "t 4"]
-    ) -> None:
-        """Take the next frames with their true timestamps."""
+    @property
+    def label(self) -> str:
+        """Name used in papers."""
 
-    def finish(self) -> Spotting:
-        """Return what was found."""
+    @property
+    def scale(self) -> str:
+        """What a value of its maps means, in a few words."""
 
+    @property
+    def by_class(self) -> bool:
+        """Whether the maps of two classes differ."""
 
-@runtime_checkable
-class Launcher(Protocol):
-    """Run a function over jobs somewhere; a job that fails is yielded with its error and the others go on."""
+    def check(self, model: Predictor, view: ViewSpec, name: str) -> None:
+        """Raise ConfigError for a model or view that it cannot explain; `model`, called `name`, is not yet trained."""
 
-    def __call__(self, function: Callable[[J], R], jobs: Iterable[J]) -> Iterator[tuple[J, R | Exception]]: ...
+    def __call__(
+        self, model: Predictor, x: Float[Tensor, "b t c h w"], classes: Int[np.ndarray, "b"], view: ViewSpec
+    ) -> Attribution: ...
 
 
 # --- registries -------------------------------------------------------------------------------------------------------
@@ -399,29 +379,27 @@ votes: Registry[Vote] = Registry("voting", "voting", "microexpr.voting")
 protocols: Registry[EvalProtocol] = Registry("protocol", "protocols", "microexpr.protocols")
 metrics: Registry[Metric] = Registry("metric", "metrics", "microexpr.metrics")
 explainers: Registry[Explainer] = Registry("explanation", "explainers", "microexpr.explanation")
-spotters: Registry[Spotter] = Registry("spotting", "spotting", "microexpr.spotting")
-launchers: Registry[Launcher] = Registry("launcher", "launchers", "microexpr.launchers")
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
     registry.folder: registry
     for registry in (
         datasets, detectors, preprocessors, samplers, representations, augmentations, targets, models, losses, votes,
-        protocols, metrics, explainers, spotters, launchers,
+        protocols, metrics, explainers,
     )
 }  # fmt: skip
 
 
-def unknown() -> list[str]:
-    """Return a sentence for each component of this run that cannot be recognised again."""
+def unrecognised_components() -> list[str]:
+    """Return a sentence for each component of this run whose stored results cannot be reused (`Registry`)."""
     return [
-        f"nothing stored that rests on {registry.kind} {name!r} was reused: it {problem}."
+        f"{registry.kind} {name!r} {problem}; stored results that depend on it were not reused."
         for registry in REGISTRIES.values()
         for name, problem in registry.unrecognised.items()
     ]
 
 
 def reader(name: str) -> type[Dataset]:
-    """Return a database's reader, for what it says without a folder: info, emotions, corrections."""
+    """Return a database's reader class, for what needs no folder: info, emotions, corrections."""
     found = datasets.get(name)
     assert isinstance(found, type)
     return found

@@ -1,4 +1,4 @@
-"""One vocabulary of emotions, the label sets that papers make of it, and the table of labelled clips."""
+"""The vocabulary of emotions, the label sets of papers, and the table of labelled clips."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ VOCABULARY = (
 )
 
 
-class Kept(NamedTuple):
-    """How many clips of a database a label set keeps, where readers must know it."""
+class CountWarning(NamedTuple):
+    """The number of clips of a database that a label set keeps, and the warning about it."""
 
     clips: int
     text: str
@@ -38,16 +38,16 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """Which of a database's clips count as which class."""
+    """The class of each of a database's clips."""
 
     mapping: Mapping[str, str]
-    """Word -> class; a word that it lacks leaves its clip out."""
+    """Word -> class; clips with other words are left out."""
     datasets: tuple[str, ...] = ()
-    """The databases that this is said of; empty: every one."""
+    """The databases that the rule applies to; empty for all."""
     reads: str = "emotion"
-    """Where the word stands: the clip's emotion, or an entry of `Clip.labels`."""
+    """Where the word is found: the clip's emotion, or an entry of `Clip.labels`."""
     needs_apex: bool = False
-    """Leave out clips with an uncoded apex, or one on the onset; precomputed images have no times, and stay."""
+    """Leave out clips whose apex is not coded or is the onset; precomputed images have no times and are kept."""
 
     def of(self, clip: Clip) -> str | None:
         """Return the clip's class, None where it is left out."""
@@ -60,15 +60,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The classes of an experiment, and by which rule clips come to them; the first rule for a database counts."""
+    """The classes of an experiment and the rules for them; the first rule for a database applies."""
 
     name: str
     classes: tuple[str, ...]
     rules: tuple[Rule, ...]
     source: str = ""
-    """Where the rule comes from."""
+    """The source of the rules."""
     published: Mapping[str, int] = field(default_factory=dict)
-    """Clips of each database that this set is known to keep."""
+    """Published number of clips of each database in this set."""
 
     def of(self, clip: Clip) -> str | None:
         """Return the clip's class, or None where this label set leaves the clip out."""
@@ -77,10 +77,10 @@ class LabelSet:
                 return rule.of(clip)
         return None
 
-    def unlike(self, clips: Iterable[Clip], *, synthetic: bool = False) -> list[Kept]:
-        """Return the databases of which it keeps none of the `clips`, or another number than was published.
+    def count_warnings(self, clips: Iterable[Clip], *, synthetic: bool = False) -> list[CountWarning]:
+        """Return the databases of which it keeps none of the `clips`, or another number than published.
 
-        `clips` are all that could be read, kept or not. Numbers of synthetic databases are compared with nothing.
+        `clips` are all that could be read, kept or not. Numbers of synthetic databases are not compared.
         """
         words: dict[str, Counter[str]] = {}
         kept: Counter[str] = Counter()
@@ -91,18 +91,18 @@ class LabelSet:
         for name, emotions in words.items():
             count = self.published.get(name)
             if not kept[name]:
-                told = ", ".join(f"{word} {number}" for word, number in emotions.most_common())
+                counts = ", ".join(f"{word} {number}" for word, number in emotions.most_common())
                 text = (
-                    f"label set {self.name} keeps none of the {emotions.total()} clips of {name} (emotions: {told}): "
+                    f"label set {self.name} keeps none of the {emotions.total()} clips of {name} (emotions: {counts}): "
                     "scores do not cover this database"
                 )
-                found.append(Kept(0, text))
+                found.append(CountWarning(0, text))
             elif count not in (None, kept[name]) and not synthetic:
                 text = (
                     f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another "
                     "release of its table, a changed table, or clips left out"
                 )
-                found.append(Kept(kept[name], text))
+                found.append(CountWarning(kept[name], text))
         return found
 
 
@@ -128,7 +128,7 @@ LABEL_SETS: Mapping[str, LabelSet] = {
             "megc2019_3",
             _THREE,
             (
-                # A list of ready classes, the organisers' own for instance, has the words of the classes.
+                # A list with the classes themselves, the organisers' for instance, has the words of the classes.
                 Rule(
                     _to(
                         negative=("negative", "disgust", "repression"),
@@ -160,7 +160,7 @@ LABEL_SETS: Mapping[str, LabelSet] = {
             "contempt",
             "surprise",
             "others",
-            source="the five words that SAMM's table has more than ten times",
+            source="the five words that occur more than ten times in SAMM's table",
         ),
         _same("casme3_7", *_CASME3, source="the seven words of CAS(ME)^3, part A"),
         LabelSet(
@@ -182,7 +182,7 @@ LABEL_SETS: Mapping[str, LabelSet] = {
             "objective_7",
             tuple("1234567"),
             (Rule({number: number for number in "1234567"}, reads="objective class"),),
-            "Davison et al. (2018): classes by action units alone; CASME II, SAMM and CAS(ME)^3 list them",
+            "Davison et al. (2018): classes by action units only; CASME II, SAMM and CAS(ME)^3 list them",
         ),
         _same("smic_3", *_THREE, source="Li et al. (2013): the three words of SMIC"),
         LabelSet(
@@ -197,11 +197,11 @@ AS_GIVEN = "as_given"
 
 
 def label_set(choice: str | Mapping[str, str], clips: Iterable[Clip]) -> LabelSet:
-    """Return a label set by name, from a mapping emotion -> class, or (`as_given`) of the words in the table."""
+    """Return a label set by name, from a mapping emotion -> class, or (`as_given`) with the words of the table."""
     if not isinstance(choice, str):
         unknown = sorted(set(choice) - set(VOCABULARY))
         if unknown:
-            raise ConfigError("E104", f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
+            raise ConfigError("E262", f"labels: unknown emotion {unknown[0]!r}. Known: {', '.join(VOCABULARY)}.")
         return LabelSet("own", tuple(sorted(set(choice.values()))), (Rule(dict(choice)),))
     if choice == AS_GIVEN:
         present = {clip.emotion for clip in clips}
@@ -227,7 +227,7 @@ COLUMNS = (
 
 
 def clip_table(clips: Iterable[Clip], labels: LabelSet) -> pd.DataFrame:
-    """Return one row a clip that `labels` keeps, with the class number in the column ``label``."""
+    """Return one row per clip that `labels` keeps, with the class number in the column ``label``."""
     import pandas as pd
 
     rows = [

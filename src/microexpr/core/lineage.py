@@ -1,7 +1,7 @@
-"""What a model was trained on, as hashes: kept with its weights, compared with what is tested later.
+"""What a model was trained on, as hashes: stored with its weights and compared with the clips it is tested on later.
 
-Hashes find exact copies alone: an image that was encoded again, resized or mirrored has another one, and so has a frame
-that another preprocessing has changed.
+Hashes find exact copies only. An image that was re-encoded, resized, mirrored or preprocessed differently has another
+hash.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from jaxtyping import Num
 from microexpr.core.files import digest
 
 BYTES = 8
-"""Of a hash: among a million different images two share one with a probability of 3e-8."""
+"""Of a hash: the probability that any two of a million different images share one is 3e-8."""
 
 
 def image_hash(image: Num[np.ndarray, "h w c"]) -> str:
-    """Return the hash of an image's pixels, shape and type; '' where every channel has one value.
+    """Return the hash of an image's pixels, shape and type; '' if every channel is constant.
 
-    Such images are alike without being copies: the flow of a clip whose apex is its onset is zero for everybody.
+    Constant images are equal without being copies: the flow of any clip whose apex is its onset is zero.
     """
     first = image[0, 0]
     if not (image[:1] != first).any() and not (image != first).any():
@@ -35,7 +35,7 @@ def image_hash(image: Num[np.ndarray, "h w c"]) -> str:
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The images and the subjects of one training; subjects are hashed with a salt, so that no file names them."""
+    """The images and subjects of one training; subjects are salted hashes, so that no file names them."""
 
     salt: str
     subjects: frozenset[str]
@@ -43,13 +43,13 @@ class TrainedOn:
 
     @classmethod
     def of(cls, subjects: Iterable[str], images: Iterable[str]) -> TrainedOn:
-        """Hash the subjects; the salt follows from all of it, so that the same training gives the same file."""
+        """Hash the subjects; the salt is derived from the content, so that the same training gives the same file."""
         named, shown = sorted(set(subjects)), frozenset(images) - {""}
         salt = digest([named, sorted(shown)])
         return cls(salt, frozenset(_subject_hash(salt, subject) for subject in named), shown)
 
     def knows(self, subject: str) -> bool:
-        """Whether a subject, database and subject (`Clip.subject`), was trained on."""
+        """Whether a subject (`Clip.subject`, which includes the database) was trained on."""
         return _subject_hash(self.salt, subject) in self.subjects
 
 
@@ -59,27 +59,27 @@ def _subject_hash(salt: str, subject: str) -> str:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Every training that weights have been through, the latest first."""
+    """All trainings that weights have been through, the latest first."""
 
     trainings: tuple[TrainedOn, ...] = ()
     complete: bool = True
-    """Whether that is all: False where some of the weights came from a file that does not say."""
+    """False if some of the weights came from a file that does not say what it was trained on."""
 
     def after(self, training: TrainedOn) -> Lineage:
         """Return the lineage of weights that were trained once more."""
         return Lineage(tuple(dict.fromkeys((training, *self.trainings))), self.complete)
 
     def knows(self, subject: str) -> bool:
-        """Whether any training had this subject."""
+        """Whether this subject was in any training."""
         return any(training.knows(subject) for training in self.trainings)
 
     def has_any(self, images: Iterable[str]) -> bool:
-        """Whether any training had one of these images, given by their hashes."""
+        """Whether any of these images, given by their hashes, was in any training."""
         shown = set(images)
         return any(not training.images.isdisjoint(shown) for training in self.trainings)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is written."""
+        """Return the content to store as JSON."""
         written = [
             {"salt": each.salt, "subjects": sorted(each.subjects), "images": sorted(each.images)}
             for each in self.trainings

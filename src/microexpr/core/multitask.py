@@ -1,4 +1,4 @@
-"""Auxiliary targets of an experiment: what is known of each clip, and the loss that teaches it."""
+"""Auxiliary targets of an experiment: their values for each clip, their loss, and their scores."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class TargetValues:
-    """One target's values, a row a clip (or a view): in 0..1, NaN where nobody coded them."""
+    """Values of one target, one row per clip (or view): 0..1, NaN where not annotated."""
 
     values: Float[np.ndarray, "n m"]
     names: tuple[str, ...]
     weight: float
 
     def of(self, rows: Int[np.ndarray, "v"]) -> TargetValues:
-        """Return this for other rows, such as the clip of every view."""
+        """Return the values of other rows, such as the clip of every view."""
         return TargetValues(self.values[rows], self.names, self.weight)
 
     def balance(self, rows: Int[np.ndarray, "r"]) -> Float[Tensor, "2 m"]:
-        """Return what a clip with and a clip without each unit weighs, so that both weigh alike among these rows.
+        """Return the weights of clips with and without each unit, so that both groups count equally among these rows.
 
-        As inverse frequencies do for classes: n / (2 n_with) and n / (2 n_without). A unit that all or none of these
-        rows have teaches nothing and weighs 0.
+        As inverse class frequencies: n / (2 n_with) and n / (2 n_without). A unit that all or none of these rows have
+        cannot be learnt and has the weight 0.
         """
         known = self.values[rows]
         having, lacking = np.nansum(known, axis=0), np.nansum(1 - known, axis=0)
@@ -40,9 +40,9 @@ class TargetValues:
 def target_loss(
     logits: Float[Tensor, "b m"], truth: Float[Tensor, "b m"], balance: Float[Tensor, "2 m"]
 ) -> Float[Tensor, ""]:
-    """Return the mean binary cross-entropy over what is known, a clip with a unit weighted as `balance` says.
+    """Return the mean binary cross-entropy over the annotated values, weighted by `balance`.
 
-    Units that weigh nothing are not in the mean; 0 where nothing of the batch is known.
+    Units of weight 0 are left out of the mean; the loss is 0 if nothing in the batch is annotated.
     """
     known = ~truth.isnan() & (balance.sum(0) > 0)
     y = torch.where(known, truth, 0.0)
@@ -57,7 +57,7 @@ FROM = 0.5
 
 
 def output_columns(name: str, outputs: Float[np.ndarray, "n m"], target: TargetValues) -> dict[str, np.ndarray]:
-    """Return the columns of stored views: what was coded and what was predicted, for each unit of a target.
+    """Return columns of the table of views: annotated and predicted values of each unit of a target.
 
     >>> target = TargetValues(np.array([[1.0]]), ("AU4",), 1.0)
     >>> output_columns("action_units", np.array([[0.75]]), target)
@@ -71,11 +71,11 @@ def output_columns(name: str, outputs: Float[np.ndarray, "n m"], target: TargetV
 
 
 def by_unit(views: pd.DataFrame) -> pd.DataFrame:
-    """Score stored views: one row for each unit of each target, over the clips of which it is known.
+    """Score stored views: one row for each unit of each target, over the clips with an annotation.
 
-    Columns: target, unit, clips, coded (clips with it), predicted (clips where it is), precision, recall and f1, NaN
-    where no clip has it, and `always`, the f1 of predicting it in every clip. A clip's probability is the mean over its
-    views.
+    Columns: target, unit, clips, coded (clips with the unit), predicted (clips predicted to have it), precision, recall
+    and f1, NaN if no clip has it, and `always`, the f1 of predicting it in every clip. A clip's probability is the mean
+    over its views.
     """
     rows = []
     for column in [name for name in views.columns if name.startswith(f"{CODED}:")]:

@@ -1,8 +1,8 @@
-"""Pretrained weights: fetched from timm's hub when asked, checked by sha256, carried between machines in one file.
+"""Pretrained weights: downloaded from timm's hub on request, verified by sha256, bundled for machines offline.
 
-The folder ``$MICROEXPR_WEIGHTS`` (else ``~/.cache/microexpr/weights``) holds ``<tag>.safetensors``, where a tag is
-timm's name of a set of weights, and ``weights.json``, which says of each where it came from, its size and its sha256.
-Nothing here unpickles, so no file can run code.
+The folder ``$MICROEXPR_WEIGHTS`` (default ``~/.cache/microexpr/weights``) holds ``<tag>.safetensors``, where a tag is
+timm's name of a set of weights, and ``weights.json``, which lists source, size and sha256 of each. Nothing is
+unpickled, so that no file can run code.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 BLOCK = 1 << 20
 INDEX = "weights.json"
 OWNER = "timm"
-"""Account on the hub that publishes timm's weights under their tags."""
+"""Account on the hub under which timm publishes its weights."""
 
-Told = Callable[[str, int, int], None]
-"""What is told while a file arrives: its tag, the bytes that are here and the bytes in all."""
+ProgressCallback = Callable[[str, int, int], None]
+"""Called during a download with the tag, the bytes received so far and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of weights: the repository on the hub, its size in bytes, its sha256, and who gave it to this folder."""
+    """One file of weights: its repository on the hub, size in bytes, sha256, and how it got into this folder."""
 
     hub: str
     size: int
@@ -47,42 +47,44 @@ class Entry:
 
 
 def folder() -> Path:
-    """Return the folder of weights; it need not exist."""
+    """Return the folder of weights, which need not exist."""
     root = os.environ.get("MICROEXPR_WEIGHTS")
     return Path(root).expanduser() if root else Path.home() / ".cache" / "microexpr" / "weights"
 
 
 def local(name: str | Path) -> Path:
-    """Return a file that the user names; raises WeightsError where there is none or it is no .safetensors file."""
+    """Return a file given by the user; raises WeightsError if it does not exist or is not a .safetensors file."""
     path = Path(name).expanduser()
     if path.suffix != ".safetensors":
         raise WeightsError(
-            "E501",
-            f"{str(name)!r} is not a .safetensors file. Other formats can run code when they are read, so they are "
-            "never loaded; convert it with safetensors.torch.save_file where you trust it.",
+            "E503",
+            f"{str(name)!r} is not a .safetensors file. Other formats can run code when they are loaded, so they are "
+            "not accepted; if you trust the file, convert it with safetensors.torch.save_file.",
         )
     if not path.is_file():
-        raise WeightsError("E501", f"There is no file {path}.")
+        raise WeightsError("E504", f"{path} does not exist. Correct the path of the weights.")
     return path
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors file; anything else is refused."""
+    """Return the tensors of a safetensors file; raises WeightsError for any other file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return dict(load_file(local(path)))
     except (OSError, SafetensorError) as error:
-        raise WeightsError("E501", f"{path} cannot be read as safetensors: {error}.") from None
+        raise WeightsError("E502", f"{path} cannot be read as safetensors: {error}. Get the file again.") from None
 
 
 def sha256(path: Path) -> str:
-    """Return a file's sha256, computed once as long as its size and time of change stay."""
+    """Return a file's sha256, cached until its size or modification time changes."""
     try:
         metadata = path.stat()
     except OSError as error:
-        raise WeightsError("E501", f"{path} cannot be read: {error.strerror}.") from None
+        raise WeightsError(
+            "E504", f"{path} cannot be read: {error.strerror}. Correct the path or its rights."
+        ) from None
     return _sha256(path, metadata.st_size, metadata.st_mtime_ns)
 
 
@@ -93,52 +95,52 @@ def index() -> dict[str, Entry]:
 
 
 def locate(tag: str) -> Path:
-    """Return the file of a tag, its size and sha256 checked; raises WeightsError with the ways to get it."""
+    """Return the file of a tag after checking size and sha256; raises WeightsError that says how to get it."""
     state = _state(tag, index().get(tag))
     if state == "missing":
         raise NoWeightsError(
             "E501",
-            f"No weights of {tag} in {folder()}. Ways on: `microexpr weights fetch {tag}` where there is a network "
-            '(or weights = "hub"); a bundle made there with `microexpr weights bundle` and opened here with `microexpr '
-            'weights unbundle`; a local file, weights = "/path/x.safetensors"; or weights = "random" to train from '
-            "scratch.",
+            f"the weights {tag} are not in {folder()}. With a network connection run `microexpr weights fetch {tag}` "
+            '(or set weights = "hub"). Otherwise run `microexpr weights bundle` on another machine and `microexpr '
+            'weights unbundle` here, give a local file (weights = "/path/x.safetensors"), or train from scratch '
+            '(weights = "random").',
         )
     if state != "good":
         raise WeightsError(
-            "E501", f"{_path(tag)} is damaged ({state}). Run `microexpr weights fetch {tag}` or unbundle again."
+            "E502", f"{_path(tag)} is damaged ({state}). Run `microexpr weights fetch {tag}` or unbundle it again."
         )
     return _path(tag)
 
 
 def verify() -> list[tuple[str, str]]:
-    """Return every tag of the folder and whether its file is ``good``, ``missing`` or what is wrong with it."""
+    """Return every tag of the folder, and ``good``, ``missing`` or what is wrong with its file."""
     return [(tag, _state(tag, entry)) for tag, entry in sorted(index().items())]
 
 
 def expected(tag: str) -> Entry:
-    """Return the entry of a good file at hand, else what the hub promises (one small request, nothing is fetched)."""
+    """Return the entry of an undamaged local file, otherwise the hub's (one small request; nothing is downloaded)."""
     entry = index().get(tag)
     return entry if entry and _state(tag, entry) == "good" else _promise(tag)[0]
 
 
-def fetch(tags: Iterable[str], progress: Told | None = None) -> list[Path]:
+def fetch(tags: Iterable[str], progress: ProgressCallback | None = None) -> list[Path]:
     """Return the files of `tags`, downloading those that are missing or damaged.
 
-    The hub is ``$HF_ENDPOINT`` or huggingface.co. A connection that breaks is resumed; what arrives is checked against
-    the size and sha256 that the hub promised, and only then moved into the folder.
+    The hub is ``$HF_ENDPOINT`` or huggingface.co. Interrupted downloads are resumed. A file is moved into the folder
+    only after its size and sha256 match those that the hub announced.
     """
     return [_path(tag) if _state(tag, index().get(tag)) == "good" else _fetch(tag, progress) for tag in tags]
 
 
 def bundle(path: Path, tags: Iterable[str]) -> Path:
-    """Write the files of `tags` and their entries as one uncompressed tar, for machines without a network."""
+    """Write the files of `tags` and their entries to an uncompressed tar, for machines without a network."""
     files = {tag: locate(tag) for tag in sorted(set(tags))}
     entries = index()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_bundle(path, files, entries)
     except OSError as error:
-        raise WeightsError("E501", f"{path} cannot be written: {error.strerror}; choose another place.") from None
+        raise WeightsError("E509", f"{path} cannot be written: {error.strerror}. Choose another path.") from None
     return path
 
 
@@ -156,20 +158,20 @@ def _write_bundle(path: Path, files: Mapping[str, Path], entries: Mapping[str, E
 
 
 def unbundle(path: Path) -> tuple[str, ...]:
-    """Take the weights out of a bundle into the folder, each checked first, and return their tags."""
+    """Extract the weights of a bundle into the folder, verifying each, and return their tags."""
     _make_folder()
     try:
         with tarfile.open(path, "r:") as tar:
             members = {member.name: member for member in tar if member.isreg()}
             entries = _entries(_member(tar, members, INDEX, path).read(), path)
-            # Members are asked for by the names that the entries call for: a name in the tar is never a path here.
+            # Members are looked up by the names of the entries: a name in the tar is never used as a path here.
             for tag, entry in entries.items():
                 with replacing(_path(tag)) as temporary:
                     _copy(_member(tar, members, f"{tag}.safetensors", path), temporary, entry)
                     _check(temporary, entry, f"{tag} in {path}")
                 _record(tag, Entry(entry.hub, entry.size, entry.sha256, f"bundle {path.name}"))
     except (OSError, tarfile.TarError) as error:
-        raise WeightsError("E501", f"{path} cannot be read as a bundle of weights: {error}.") from None
+        raise WeightsError("E510", f"{path} cannot be read as a bundle of weights: {error}. Copy it again.") from None
     return tuple(entries)
 
 
@@ -178,12 +180,12 @@ def unbundle(path: Path) -> tuple[str, ...]:
 def _asking(tag: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever its HTTP client raises, which changed between releases of the library
+    except Exception as error:  # whatever the HTTP client raises, which changed between releases of the library
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise WeightsError(
-            "E501",
-            f"{tag} could not be fetched from {os.environ.get('HF_ENDPOINT') or 'huggingface.co'}: {reason[0]} Check "
-            "the network and HF_ENDPOINT, or bring a bundle from another machine (`microexpr weights bundle`).",
+            "E506",
+            f"{tag} could not be downloaded from {os.environ.get('HF_ENDPOINT') or 'huggingface.co'}: {reason[0]} "
+            "Check the network and HF_ENDPOINT, or bring a bundle from another machine (`microexpr weights bundle`).",
         ) from None
 
 
@@ -195,18 +197,20 @@ def _promise(tag: str) -> tuple[Entry, str]:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     hub = f"{OWNER}/{tag}"
     with _asking(tag):
-        said = get_hf_file_metadata(
+        announced = get_hf_file_metadata(
             hf_hub_url(hub, "model.safetensors", endpoint=endpoint), token=False, endpoint=endpoint
         )
-    if not (said.size and said.commit_hash and re.fullmatch("[0-9a-f]{64}", said.etag or "")):
+    if not (announced.size and announced.commit_hash and re.fullmatch("[0-9a-f]{64}", announced.etag or "")):
         raise WeightsError(
-            "E501", f"The hub promises no size and sha256 for {hub}, so what it sends could not be checked."
+            "E507",
+            f"the hub gives no size and sha256 of {hub}, so that a download could not be verified. Check HF_ENDPOINT, "
+            "or bring a bundle from another machine.",
         )
-    source = f"{endpoint or 'https://huggingface.co'}@{said.commit_hash}"
-    return Entry(hub, said.size, str(said.etag), source), str(said.commit_hash)
+    source = f"{endpoint or 'https://huggingface.co'}@{announced.commit_hash}"
+    return Entry(hub, announced.size, str(announced.etag), source), str(announced.commit_hash)
 
 
-def _fetch(tag: str, progress: Told | None) -> Path:
+def _fetch(tag: str, progress: ProgressCallback | None) -> Path:
     from huggingface_hub import hf_hub_download
 
     entry, commit = _promise(tag)
@@ -228,23 +232,23 @@ def _fetch(tag: str, progress: Told | None) -> Path:
     return _path(tag)
 
 
-def _bar(tag: str, total: int, progress: Told | None) -> type[Any]:
-    """Return a tqdm that draws nothing and tells `progress`, because library code does not print."""
+def _bar(tag: str, total: int, progress: ProgressCallback | None) -> type[Any]:
+    """Return a tqdm that prints nothing and calls `progress`, because library code does not print."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
-    class Telling(tqdm):
-        here = 0
+    class Reporting(tqdm):
+        received = 0
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
 
         def update(self, n: int | float | None = 1) -> bool | None:
-            self.here += int(n or 0)
+            self.received += int(n or 0)
             if progress:
-                progress(tag, self.here, total)
+                progress(tag, self.received, total)
             return None
 
-    return Telling
+    return Reporting
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -256,7 +260,7 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 def _path(tag: str) -> Path:
     if not re.fullmatch(r"\w[\w.-]*", tag, re.ASCII):
-        raise WeightsError("E501", f"{tag!r} is not a name of weights; they look like 'poolformer_m36.sail_in1k'.")
+        raise WeightsError("E508", f"{tag!r} is not a name of weights; an example is 'poolformer_m36.sail_in1k'.")
     return folder() / f"{tag}.safetensors"
 
 
@@ -267,7 +271,7 @@ def _make_folder() -> None:
             pass
     except OSError as error:
         raise WeightsError(
-            "E501", f"{folder()} cannot be written ({error.strerror}); set MICROEXPR_WEIGHTS to another folder."
+            "E509", f"{folder()} cannot be written ({error.strerror}). Set MICROEXPR_WEIGHTS to another folder."
         ) from None
 
 
@@ -276,14 +280,14 @@ def _state(tag: str, entry: Entry | None) -> str:
     if entry is None or not path.is_file():
         return "missing"
     if path.stat().st_size != entry.size:
-        return f"{path.stat().st_size} bytes where {entry.size} are expected"
-    return "good" if sha256(path) == entry.sha256 else "its sha256 is another"
+        return f"{path.stat().st_size} bytes instead of {entry.size}"
+    return "good" if sha256(path) == entry.sha256 else "its sha256 differs"
 
 
 def _check(path: Path, entry: Entry, what: str) -> None:
     if path.stat().st_size != entry.size or sha256(path) != entry.sha256:
         raise WeightsError(
-            "E501", f"{what} is not the file that was promised (size or sha256 differs); nothing was kept."
+            "E502", f"{what}: size or sha256 differs from the expected one, so the file was not kept. Get it again."
         )
 
 
@@ -303,14 +307,14 @@ def _entries(text: bytes, path: Path) -> dict[str, Entry]:
         return {str(tag): Entry(**fields) for tag, fields in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError):
         raise WeightsError(
-            "E501", f"{path} holds no readable list of weights ({INDEX}); move it away and fetch again."
+            "E511", f"{path} holds no readable list of weights ({INDEX}). Move it away and fetch the weights again."
         ) from None
 
 
 def _member(tar: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo], name: str, path: Path) -> BufferedReader:
     source = tar.extractfile(members[name]) if name in members else None
     if not isinstance(source, BufferedReader):
-        raise WeightsError("E501", f"{path} is not a bundle of weights: it holds no {name}.")
+        raise WeightsError("E510", f"{path} is not a complete bundle of weights: it has no {name}. Copy it again.")
     return source
 
 

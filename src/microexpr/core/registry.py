@@ -1,13 +1,13 @@
-"""Registries: components found in their folder by name, imported only when asked for.
+"""Registries: components found by name in the folder of their kind, imported only when needed.
 
-A plug-in file names its component where it defines it::
+A component's file registers it where it is defined::
 
     @samplers.register("af")
     @dataclass(frozen=True)
     class ApexFrame: ...
 
-Names are read from the source with `ast`, so listing them imports nothing. Other packages add components
-through entry points, whose group is the registry's `group`.
+Names are read from the source with `ast`, so that listing them imports nothing. Other packages add components through
+entry points, whose group is the registry's `group`.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class Registry(Generic[T]):
 
     kind: str
     folder: str
-    """Folder of `components/` that holds those of the package."""
+    """Folder of `components/` with the components of this package."""
     group: str
-    """Group of the entry points by which other packages add theirs."""
+    """Entry-point group through which other packages add components."""
     bound: frozenset[str] = frozenset()
-    """Parameters that the house passes itself, so that no study file may name them."""
+    """Parameters that microexpr passes itself; study files may not set them."""
     _factories: dict[str, Factory[T]] = field(default_factory=dict)
     _revisions: dict[str, int] = field(default_factory=dict)
     _sources: dict[str, str | None] = field(default_factory=dict)
-    """Of components from outside the package: the digest of their source when they were registered."""
+    """Components from outside the package: digest of their source when they were registered."""
     _registering: dict[str, str] = field(default_factory=dict)
-    """Of the same: the module that registered it."""
+    """Components from outside the package: the module that registered them."""
     _outside: dict[str, str] = field(default_factory=dict)
-    """Of the same: the digest that this run goes by."""
+    """Components from outside the package: the digest used in this run."""
 
     def register(self, name: str, *, revision: int = 1) -> Callable[[Factory[T]], Any]:
         """Register a factory under `name`; raise `revision` whenever its output changes."""
@@ -85,7 +85,7 @@ class Registry(Generic[T]):
         return tuple(sorted({*self._modules, *self._entry_points, *self._factories}))
 
     def get(self, name: str) -> Factory[T]:
-        """Return the factory called `name`; raises UnknownComponentError with the known names."""
+        """Return the factory called `name`; raises UnknownComponentError listing the known names."""
         if name not in self._factories:
             if name in self._modules:
                 importlib.import_module(self._modules[name])
@@ -97,7 +97,7 @@ class Registry(Generic[T]):
         return self._factories[name]
 
     def revision(self, name: str) -> int | str:
-        """Return the revision of a component, part of every experiment's key and of every cache's.
+        """Return the revision of a component, which is part of the keys of experiments and caches.
 
         For a component from outside the package it includes the digest of its source.
         """
@@ -108,7 +108,7 @@ class Registry(Generic[T]):
     def begin_run(self) -> bool:
         """Compare components from outside the package with their files; return whether there are any.
 
-        Where there is no source, or another than was loaded, the digest is one that no other run has.
+        If a component has no source, or its file has changed since it was loaded, its digest is unique to this run.
         """
         for name, loaded in self._sources.items():
             found = source(self._factories[name], name, self._registering[name])
@@ -127,17 +127,17 @@ class Registry(Generic[T]):
         }
 
     def outside(self) -> dict[str, tuple[Factory[T], int, str]]:
-        """Return what another process must know of the components from outside the package."""
+        """Return what another process needs in order to use the components from outside the package."""
         return {name: (self._factories[name], self._revisions.get(name, 1), at) for name, at in self._outside.items()}
 
     def adopt(self, components: Mapping[str, tuple[Factory[T], int, str]]) -> None:
-        """Take the components of the process that shares its work; raises ConfigError where this one has other code."""
+        """Use the components of the process that shares its work; raises ConfigError if the code here differs."""
         for name, (factory, revision, found) in components.items():
             if not found.startswith(UNKNOWN) and self._sources.setdefault(name, found) != found:
                 raise ConfigError(
-                    "E104",
-                    f"{self.kind} {name!r} was edited during the run, so that its processes run different code. Run "
-                    "the same command again: folds that are finished are kept.",
+                    "E114",
+                    f"the source of {self.kind} {name!r} was edited during the run, so that the processes would run "
+                    "different code. Run the same command again; finished folds are kept.",
                 )
             self._factories.setdefault(name, factory)
             self._revisions[name], self._outside[name] = revision, found
@@ -152,31 +152,32 @@ class Registry(Generic[T]):
             self._outside[name] = found or f"{UNKNOWN}{uuid.uuid4().hex}"
 
     def parameters(self, name: str) -> dict[str, tuple[Any, Any]]:
-        """Return annotation and default (`inspect.Parameter.empty`: none) of what a study file may set."""
+        """Return type annotation and default (`inspect.Parameter.empty`: none) of each parameter of study files."""
         return {key: value for key, value in _parameters(self.get(name)).items() if key not in self.bound}
 
     def bind(self, name: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return `params` converted to the factory's types, defaults filled in; raises ConfigError."""
+        """Return `params` converted to the factory's types, with defaults filled in; raises ConfigError."""
         offered = self.parameters(name)
         where = f"{self.kind} {name!r}"
         for key in params:
             if key not in offered:
                 known = ", ".join(offered) or "none"
                 raise ConfigError(
-                    "E104", f"{where} has no parameter {key!r}{suggest(key, offered)}. It takes: {known}."
+                    "E110",
+                    f"{where} has no parameter {key!r}{suggest(key, offered)}. Known parameters: {known}.",
                 )
         values = {}
         for key, (annotation, default) in offered.items():
             if key in params:
                 values[key] = _convert(where, key, params[key], annotation)
             elif default is inspect.Parameter.empty:
-                raise ConfigError("E104", f"{where} needs the parameter {key!r}.")
+                raise ConfigError("E111", f"{where}: the parameter {key!r} is required.")
             else:
                 values[key] = default
         return values
 
     def build(self, name: str, params: Mapping[str, Any]) -> T:
-        """Return the component `name` made with `params`, checked against its signature."""
+        """Return the component `name` built with `params`, after checking them against its signature."""
         return self.get(name)(**self.bind(name, params))
 
 
@@ -211,4 +212,4 @@ def _convert(where: str, key: str, value: object, annotation: Any) -> object:
         return adapter.validate_python(value)
     except ValidationError as error:
         problem = "; ".join(item["msg"] for item in error.errors())
-        raise ConfigError("E104", f"{where}: {key} = {value!r} is not valid: {problem}.") from None
+        raise ConfigError("E112", f"{where}: {key} = {value!r} is not valid: {problem}.") from None

@@ -1,9 +1,9 @@
-"""What a component from outside the package is made of, as a digest of its source.
+"""Digests of the source code of components from outside the package, so that changed code is recognised.
 
-Of a module the whole syntax tree counts, and those of the modules that it imports from its own package or folder; of a
-script that is being run only the statements that register the component and those that they refer to by name, so that
-the lines which run a study do not count. Comments, docstrings and layout never count. What code reads while it runs
-(files, the environment) is not seen.
+For a module, the whole syntax tree counts, and those of the modules that it imports from its own package or folder. For
+a script that is being run, only the statements that register the component count, and those that they refer to by name;
+the lines that run a study do not. Comments, docstrings and layout never count. What the code reads while it runs
+(files, the environment) is not recognised.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from microexpr.core.files import digest
 
 OWN = "microexpr"
 CHECKERS = ("jaxtyping", "beartype")
-"""Packages whose code is called in between where types are checked while the program runs."""
+"""Packages whose frames are in between when types are checked at run time."""
 
 
 def inside(factory: object) -> bool:
-    """Whether a factory is a class or a function of this package."""
+    """Whether a factory is a class or function of this package."""
     return isinstance(factory, type | FunctionType) and factory.__module__.partition(".")[0] == OWN
 
 
@@ -42,9 +42,9 @@ def calling() -> str:
 
 
 def source(factory: Any, name: str, registering: str) -> str | None:
-    """Return the digest of what a factory is made of; None without a source that can be read.
+    """Return the digest of a factory's source; None if there is no source that can be read.
 
-    It was registered as `name` by the module `registering`, which may not be the one that defines it.
+    It was registered as `name` by the module `registering`, which may differ from the one that defines it.
     """
     while isinstance(factory, functools.partial):
         factory = factory.func
@@ -55,12 +55,12 @@ def source(factory: Any, name: str, registering: str) -> str | None:
         if not all(module and _has_file(module) for module in modules) or _typed_in(defining):
             return None
         return digest([defining.__qualname__, [_content(module, name) for module in modules]])
-    except (OSError, SyntaxError, ValueError, ImportError, IndexError):  # an import that leads out of its package, say
+    except (OSError, SyntaxError, ValueError, ImportError, IndexError):  # such as an import from above its package
         return None
 
 
 def _content(module: Any, name: str) -> list[Any]:
-    """Return what counts of a module, and of those that it imports from its own package or folder."""
+    """Return what counts in a module, and in those that it imports from its own package or folder."""
     file, spec = Path(module.__file__).resolve(), getattr(module, "__spec__", None)
     dotted = spec.name if spec is not None else module.__name__  # a script started with -m has a spec
     tree = _tree(file)
@@ -75,15 +75,15 @@ def _has_file(module: Any) -> bool:
 
 
 def _typed_in(defining: type | FunctionType) -> bool:
-    """Whether code comes from a notebook's cell or from the prompt, although its module has a file."""
+    """Whether code comes from a notebook cell or the prompt, although its module has a file."""
     functions = [defining] if isinstance(defining, FunctionType) else vars(defining).values()
     places = (each.__code__.co_filename for each in functions if isinstance(each, FunctionType))
-    return any(not Path(place).is_file() and place != "<string>" for place in places)  # <string>: of a dataclass
+    return any(not Path(place).is_file() and place != "<string>" for place in places)  # <string>: made by dataclass
 
 
 # --- modules ----------------------------------------------------------------------------------------------------------
 def _imported(body: Sequence[ast.stmt], dotted: str, file: Path) -> dict[str, Any]:
-    """Return by name the syntax trees of what a file imports, directly or not, from its own package or folder."""
+    """Return, by name, the syntax trees of what a file imports, directly or not, from its own package or folder."""
     package = file.name == "__init__.py"
     root = file.parents[dotted.count(".") + package]
     installed, top = "site-packages" in root.parts, dotted.partition(".")[0]
@@ -104,7 +104,7 @@ def _imported(body: Sequence[ast.stmt], dotted: str, file: Path) -> dict[str, An
 
 
 def _names(body: Iterable[ast.stmt], package: str) -> Iterator[str]:
-    """Yield every name under which statements of a module in `package` may import a module, with its packages."""
+    """Yield every name, with its parents, under which statements of a module in `package` may import modules."""
     for node in (node for statement in body for node in ast.walk(statement)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -118,10 +118,9 @@ def _names(body: Iterable[ast.stmt], package: str) -> Iterator[str]:
 
 # --- scripts ----------------------------------------------------------------------------------------------------------
 def _of_script(tree: ast.Module, name: str) -> list[ast.stmt]:
-    """Return the statements that register a component and, step by step, those that bind or change a name they use.
+    """Return the statements that register a component and, repeatedly, those that bind or change a name they use.
 
-    What stands inside a function or a loop counts with the whole of it, and the whole script counts where nothing
-    registers the component by its written name.
+    A function or loop counts as a whole. If nothing registers the component by a literal name, the whole script counts.
     """
     statements = list(_flat(tree.body))
     counted = [each for each in statements if _registers(each, name)]
@@ -134,12 +133,12 @@ def _of_script(tree: ast.Module, name: str) -> list[ast.stmt]:
         for other in statements:
             changes = _binds(other) - (fixed if isinstance(other, ast.Expr) else set())
             if other not in counted and ("*" in changes or used & changes):
-                counted.append(other)  # and is looked at in its turn
+                counted.append(other)  # visited later in this loop
     return sorted(counted, key=lambda each: each.lineno)
 
 
 def _used(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement takes from the module, without those that its functions bind."""
+    """Return the module-level names that a statement reads, without those that its functions bind."""
     codes = [compile(ast.Module([statement], []), "<script>", "exec", dont_inherit=True)]
     for code in codes:
         codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
@@ -148,7 +147,7 @@ def _used(statement: ast.stmt) -> set[str]:
 
 
 def _flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield statements, those under an ``if`` each by itself, with its condition."""
+    """Yield statements; each one under an ``if`` separately, with its condition."""
     for statement in body:
         if isinstance(statement, ast.If):
             for inner in _flat([*statement.body, *statement.orelse]):
@@ -170,7 +169,7 @@ def _registers(statement: ast.stmt, name: str) -> bool:
 
 
 def _binds(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement binds, or may change as ``LAYERS.append(3)`` and ``fill(LAYERS)`` do."""
+    """Return the names that a statement binds, or may change like ``LAYERS.append(3)`` and ``fill(LAYERS)``."""
     if isinstance(statement, ast.If):
         return _binds(statement.body[0])
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -196,7 +195,7 @@ def _tree(file: Path) -> ast.Module:
 
 
 def _plain(node: object) -> object:
-    """Return a syntax tree as lists, without bare strings (docstrings) and what is empty, which differ by version."""
+    """Return a syntax tree as lists, without docstrings and empty fields, which differ between Python versions."""
     if isinstance(node, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")]
         return [type(node).__name__, *([name, _plain(value)] for name, value in fields if value not in (None, []))]

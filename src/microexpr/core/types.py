@@ -1,4 +1,4 @@
-"""What moves from room to room: plain values that never change. Who makes and takes them stands in `contracts`."""
+"""The values that components exchange, all immutable. `core.interfaces` says which component makes and takes them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 View: TypeAlias = tuple[int, ...]
-"""Frame numbers of one model input: the apex frame gives ``[(apex,)]``, a recurrent model one view of many frames."""
+"""Frame numbers of one model input: the apex frame alone is ``(apex,)``; a recurrent model gets many frames."""
 
 
 @dataclass(frozen=True, slots=True)
-class ByContent:
-    """Mark a parameter that names a file: what is in it makes an experiment's key, not where it lies.
+class KeyedByContent:
+    """Mark a parameter that names a file: an experiment's key depends on the file's content, not on its path.
 
-    ``file: Annotated[Path, ByContent(digest_of)]``; `digest` raises ConfigError where the file cannot be read.
+    ``file: Annotated[Path, KeyedByContent(digest_of)]``; `digest` raises ConfigError if the file cannot be read.
     """
 
     digest: Callable[[Path], str]
@@ -28,10 +28,10 @@ class ByContent:
 
 @dataclass(frozen=True, slots=True)
 class AddedLater:
-    """Mark a parameter that was added when results were already stored: they keep their keys.
+    """Mark a parameter that was added after results had been stored, so that these keep their keys.
 
-    ``reduction: Annotated[Literal["rows", "weights"], AddedLater("rows")] = "rows"``; with `before`, what the component
-    did without the parameter, it is left out of an experiment's key.
+    ``reduction: Annotated[Literal["rows", "weights"], AddedLater("rows")] = "rows"``: `before` is what the component
+    did without the parameter. With this value the parameter is left out of an experiment's key.
     """
 
     before: object
@@ -40,7 +40,7 @@ class AddedLater:
 # --- data -------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """Who made a database, how to ask for it, and what its copies look like."""
+    """Who made a database, how to obtain it, and how its files are laid out."""
 
     title: str
     doi: str
@@ -49,21 +49,21 @@ class DatasetInfo:
     n_clips: int | None
     n_subjects: int | None
     fps: float | None = None
-    """Frames a second; None where clips differ."""
+    """Frames per second; None where clips differ."""
     family: str = ""
-    """Databases of one laboratory, in which the same people may have taken part under other numbers."""
+    """Databases of one laboratory, in which the same people may have taken part under different numbers."""
     layout: str = ""
-    """The owners' files and folders, one a line."""
+    """The owners' files and folders, one per line."""
     counted: tuple[tuple[str, str], ...] = ()
-    """How papers count it: a number of clips, and the rule that gives it."""
+    """How papers count it: a number of clips, and the rule that gives this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A known defect of a released table, mended only where the values found match.
+    """A known defect of a published table; it is corrected only where the table holds the value `found`.
 
-    `clip` is 'subject/video', or 'subject/video/onset' where several clips share a video; `field` a column, or several
-    with commas between, and then `found` and `used` are tuples.
+    `clip` is 'subject/video', or 'subject/video/onset' where several clips share a video. `field` is a column, or
+    several columns separated by commas; then `found` and `used` are tuples.
     """
 
     clip: str
@@ -72,21 +72,21 @@ class Correction:
     used: object
     source: str
     folder: bool = False
-    """Whether the folder must agree: it has every frame of the times used, and none that only those found name."""
+    """Whether the folder must confirm it: it has all frames of the times used, and none that only `found` implies."""
 
     def __str__(self) -> str:
         return f"{self.clip}: {self.field} {self.found!r} read as {self.used!r} ({self.source})"
 
 
-# --- from frames to model input, and what comes out -------------------------------------------------------------------
+# --- from frames to model input and output ----------------------------------------------------------------------------
 Scaling: TypeAlias = Literal["", "centred", "minmax"]
-"""How channels of motion stand in their range. `centred`: no motion is the middle of it. `minmax`: each channel of each
-picture by its own minimum and maximum, so that no motion has no fixed value. In both the opposite motion of a value is
-``low + high - value``. Empty: nothing is known, or nothing moves."""
+"""How motion channels are scaled. `centred`: no motion is the middle of the range. `minmax`: each channel of each image
+by its own minimum and maximum, so that no motion has no fixed value. In both, the opposite of a motion is
+``low + high - value``. Empty: the scaling is unknown, or there are no motion channels."""
 
 
 class Modality(NamedTuple):
-    """What pictures hold: colour in 0..255, depth in its own units (16 bit kept), optical flow in pixels."""
+    """What frames contain: colour in 0..255, depth in its own units (16 bit), optical flow in pixels."""
 
     channels: tuple[str, ...]
     low: float = 0.0
@@ -95,7 +95,7 @@ class Modality(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Preprocessed frames and the rectangle of the source (x0, y0, x1, y1, in source pixels) that each one shows."""
+    """Preprocessed frames, and for each its rectangle (x0, y0, x1, y1) in the source, in source pixels."""
 
     pixels: Num[np.ndarray, "t h w c"]
     channels: tuple[str, ...]
@@ -103,7 +103,7 @@ class Frames(NamedTuple):
 
 
 class ViewSpec(NamedTuple):
-    """What a model is built for: shape (t, h, w, c), the channels' names, the range and scaling of their values."""
+    """What a model is built for: shape (t, h, w, c), channel names, value range and scaling."""
 
     shape: tuple[int, int, int, int]
     channels: tuple[str, ...]
@@ -113,7 +113,7 @@ class ViewSpec(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a loss and an augmentation see; `y` is soft, so that mixup can be."""
+    """Input of losses and augmentations; `y` holds class probabilities, so that labels can be mixed or smoothed."""
 
     x: Float[Tensor, "b ..."]
     y: Float[Tensor, "b k"]
@@ -121,48 +121,30 @@ class Batch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a model returns: class scores before the softmax, and its auxiliary outputs."""
+    """What a model returns: class logits (before the softmax) and auxiliary outputs."""
 
     logits: Float[Tensor, "b k"]
     aux: Mapping[str, Tensor]
 
 
-# --- evaluation, explanation, spotting --------------------------------------------------------------------------------
+# --- evaluation and explanation ---------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One split: rows of the clip table. `val` is None where the experiment is to cut it from the training subjects."""
+    """One split, as rows of the clip table. If `val` is None, validation may be taken from the training subjects."""
 
     name: str
     train: Int[np.ndarray, "n"]
     test: Int[np.ndarray, "m"]
     val: Int[np.ndarray, "v"] | None = None
     repeat: int = 1
-    """Which division of the clips it belongs to; a clip is tested at most once in each, and each is scored alone."""
+    """Which repeat it belongs to. Within a repeat a clip is tested at most once; each repeat is scored separately."""
     note: str = ""
-    """What a reader must know of it, for instance who was kept out of training."""
+    """What readers of the results must know about it, such as clips that were kept out of training."""
 
 
 class Attribution(NamedTuple):
-    """Maps of where a model looks, never negative and as large as the view; never brought to one scale in secret."""
+    """Attribution maps, never negative and as large as the view; each on its own scale, never normalised silently."""
 
     maps: Float[np.ndarray, "b t h w"]
     places: tuple[int, int]
-    """How many places down and across the explainer tells apart; between them the maps are interpolated."""
-
-
-class Interval(NamedTuple):
-    """A spotted expression, in seconds from the first frame."""
-
-    onset: float
-    apex: float
-    offset: float
-    kind: Literal["micro", "macro"]
-    score: float
-
-
-class Spotting(NamedTuple):
-    """What a spotter found, and the motion curve it decided on."""
-
-    intervals: tuple[Interval, ...]
-    seconds: Float[np.ndarray, "t"]
-    motion: Float[np.ndarray, "t"]
+    """Rows and columns that the explainer distinguishes; between them the maps are interpolated."""

@@ -1,1 +1,1 @@
-"""Databases as experiments use them: cached frames, composites, the check of a folder, numbers of clips."""
+"""Databases as experiments use them: cached frames, composites, checks of folders, tables and statistics."""

@@ -1,7 +1,7 @@
-"""Preprocessed frames on disk: each frame is read, searched for faces and preprocessed once for everything.
+"""Preprocessed frames on disk: each frame is read, searched for faces and preprocessed only once.
 
-A frame's place in the cache is keyed by content: the database's fingerprint, the modality and the preprocessing with
-its revision. Files only grow, and a line of an index counts only when its data stand, so a killed run loses nothing.
+The cache is keyed by content: the database's fingerprint, the modality, and the preprocessing with its revision. Files
+only grow, and a line of an index counts only when its data are complete, so a killed run loses nothing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
 from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.core.interfaces import (
+    ClipSource,
     Frames,
     Modality,
     Preprocessor,
-    Recordings,
     Representation,
     Sampler,
     View,
@@ -38,14 +38,14 @@ from microexpr.core.parallel import in_processes
 from microexpr.core.progress import Progress, Silent, track
 
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
-"""(detector, clip key, frame) -> the best face box, or None where there is no face."""
+"""(detector, clip key, frame) -> the best face box, or None where no face was found."""
 
 
 @dataclass
 class DatasetFrames:
-    """The frames of one clip as a preprocessor sees them (contracts.ClipFrames), with detections shared."""
+    """The frames of one clip for a preprocessor (`interfaces.ClipFrames`), with shared detections."""
 
-    dataset: Recordings
+    dataset: ClipSource
     clip: Clip
     modality: str
     known: Boxes = field(default_factory=dict)
@@ -78,13 +78,13 @@ class DatasetFrames:
         return box
 
     def _seen(self, number: int) -> Num[np.ndarray, "h w c"]:
-        """Return what a face is looked for in: of colour with depth the colours alone, in their 8 bits."""
+        """Return the detector's input: of colour with depth only the colours, in 8 bits."""
         frame = self.pixels([number])[0]
         return np.asarray(frame[..., :3], np.uint8) if self.channels == ops.RGB_DEPTH else frame
 
 
 class FrameStore:
-    """The frames of one preprocessing, or the views of one representation: raw bytes, an index, and what they are."""
+    """The frames of one preprocessing, or the views of one representation: raw bytes, an index and their metadata."""
 
     def __init__(self, folder: Path, *, hashed: bool = True) -> None:
         self.folder = folder
@@ -103,7 +103,7 @@ class FrameStore:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Height, width and channels of every frame, before them the steps of every view."""
+        """Height, width and channels of every frame; for views, preceded by the number of steps."""
         return tuple(self.meta["shape"])
 
     @property
@@ -111,8 +111,8 @@ class FrameStore:
         return math.prod(self.shape) * int(np.dtype(self.meta["dtype"]).itemsize)
 
     def add(self, clip: Clip, numbers: Sequence[int] | Sequence[View], frames: Frames) -> None:
-        """Append frames or views of a clip; raises DataError where their size is not that of those before."""
-        self._agree(clip, frames)
+        """Append frames or views of a clip; raises DataError where their size differs from those before."""
+        self._check_size(clip, frames)
         with (self.folder / "data.bin").open("ab") as data:
             row = data.tell() // self._frame_bytes
             data.truncate(row * self._frame_bytes)
@@ -135,7 +135,7 @@ class FrameStore:
             if "hash" in line:
                 self.hashes[place] = line["hash"]
 
-    def _agree(self, clip: Clip, frames: Frames) -> None:
+    def _check_size(self, clip: Clip, frames: Frames) -> None:
         mine = {
             "shape": list(frames.pixels.shape[1:]),
             "dtype": frames.pixels.dtype.name,
@@ -150,13 +150,13 @@ class FrameStore:
             size = "x".join(map(str, mine["shape"]))
             before = "x".join(map(str, self.meta["shape"]))
             raise DataError(
-                "E201", f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
+                "E272", f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
             )
 
     def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
         """Return the hash of a frame (`lineage.image_hash`); `frames` are all of them.
 
-        A cache that an earlier version wrote holds none: its frames are hashed now.
+        A cache of an earlier version has no hashes: its frames are hashed now.
         """
         place = (clip.key, number)
         if place not in self.hashes:
@@ -176,7 +176,7 @@ class FrameStore:
 
 @dataclass(frozen=True)
 class Views:
-    """The views of one experiment, taken from the cache when asked for; view i belongs to clip `clip_rows[i]`."""
+    """The views of one experiment, read from the cache on demand; view i belongs to clip `clip_rows[i]`."""
 
     clips: tuple[Clip, ...]
     clip_rows: Int[np.ndarray, "n"]
@@ -185,27 +185,27 @@ class Views:
     frames: Frames
     """Every frame of the cache, mapped into memory."""
     places: tuple[Int[np.ndarray, "_"], ...]
-    """Rows of `frames` that each view shows."""
+    """Rows of `frames` in each view."""
     representation: Representation
-    shows: Modality
-    """What the frames hold."""
+    modality: Modality
+    """Channels and range of the frames."""
     computed: Num[np.ndarray, "n t h w c"] | None = None
-    """The model's input, where it was computed before."""
+    """The model's input, where it was precomputed."""
     features: Float[np.ndarray, "n f"] | None = None
-    """What a frozen body makes of every view, where it was computed before."""
+    """The output of a frozen backbone for every view, where it was precomputed."""
     hashes: tuple[tuple[str, ...], ...] = ()
-    """Of each view, the hashes of the frames that it shows (`lineage.image_hash`), taken before the representation."""
+    """Hashes of the frames of each view (`lineage.image_hash`), taken before the representation."""
     seconds: float = 0.0
-    """How long `features` took for one view: a part of every training that uses it."""
+    """Seconds that `features` took per view, which count in every training that uses it."""
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     @cached_property
     def spec(self) -> ViewSpec:
-        """What a model for these views is built for."""
+        """The input of a model for these views."""
         _, time, height, width, channels = self.take(np.arange(1)).shape
-        return ViewSpec((time, height, width, channels), *self.representation.output_spec(self.shows))
+        return ViewSpec((time, height, width, channels), *self.representation.output_spec(self.modality))
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
         """Return the model's input of these views."""
@@ -218,15 +218,15 @@ class Views:
         return np.flatnonzero(np.isin(self.clip_rows, clip_rows))
 
     def windows(self) -> list[Float[np.ndarray, "_ 4"]]:
-        """Return the source rectangle that each view's frames show."""
+        """Return the source rectangle of each view's frames."""
         return [np.asarray(self.frames.window[rows]) for rows in self.places]
 
     def compute(self, index: int) -> Num[np.ndarray, "t h w c"]:
         """Return one view from its frames."""
-        return self.representation(*self.shown(index))
+        return self.representation(*self.inputs(index))
 
-    def shown(self, index: int) -> tuple[Frames, View, Clip]:
-        """Return what a representation is handed of one view."""
+    def inputs(self, index: int) -> tuple[Frames, View, Clip]:
+        """Return the arguments of the representation for one view."""
         rows = self.places[index]
         view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
         return view, self.numbers[index], self.clips[self.clip_rows[index]]
@@ -236,13 +236,13 @@ class Views:
 class Cache:
     """The cache of one dataset and modality under `folder`."""
 
-    dataset: Recordings
+    dataset: ClipSource
     modality: str
     folder: Path
     fingerprint: str
     boxes: Boxes = field(default_factory=dict)
     readers: tuple[str, ...] = ()
-    """Revisions of readers from outside the package: what they read may change while the files stay."""
+    """Revisions of readers from other packages, whose output may change while the files stay the same."""
 
     def __post_init__(self) -> None:
         for line in json_lines(self._boxes_file):
@@ -255,7 +255,7 @@ class Cache:
         return self.folder / f"faces-{read}-{self.modality}.jsonl"
 
     def frames(self, clip: Clip) -> DatasetFrames:
-        """Return what a preprocessor sees of a clip."""
+        """Return a clip's frames for a preprocessor."""
         return DatasetFrames(self.dataset, clip, self.modality, dict(self._boxes_of(clip)))
 
     def _boxes_of(self, clip: Clip) -> Boxes:
@@ -273,7 +273,7 @@ class Cache:
         workers: int,
         progress: Progress | None = None,
     ) -> list[Fault]:
-        """Preprocess what is missing (`wanted`: frame numbers by row of `clips`); return the clips that fail."""
+        """Preprocess missing frames (`wanted`: frame numbers by row of `clips`); return faults of clips that fail."""
         make_folder(self.folder)
         stores = [self.store(name) for name, _, _ in wanted]
         jobs = []
@@ -297,7 +297,7 @@ class Cache:
 
     def _run(self, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
         tasks = (delayed(_preprocess)(self.frames(clip), parts) for clip, parts in jobs)
-        # Starting processes costs about two seconds; a few clips are read faster without.
+        # Starting processes takes about two seconds; a few clips are read faster without.
         yield from in_processes(tasks, workers if len(jobs) > 2 * workers else 1)
 
     def _remember(self, boxes: Boxes) -> None:
@@ -318,35 +318,35 @@ class Cache:
         representation: Representation,
         represented: str = "",
     ) -> Views:
-        """Return the views of all `clips`, which `prepare` has preprocessed, and `represent` computed if it was asked.
+        """Return the views of all `clips`, which `prepare` must have preprocessed; views of `represent` are used.
 
-        `preprocessing` and `represented` are names under which frames and computed views are kept.
+        `preprocessing` and `represented` are the names under which frames and computed views are stored.
         """
-        shown = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
+        sampled = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
         store = self.store(preprocessing)
         frames = store.open()
         modality: Modality = self.dataset.modalities()[self.modality]
         return Views(
             clips=tuple(clips),
-            clip_rows=np.array([row for row, _, _ in shown]),
-            numbers=tuple(view for _, _, view in shown),
+            clip_rows=np.array([row for row, _, _ in sampled]),
+            numbers=tuple(view for _, _, view in sampled),
             frames=frames,
-            places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in shown),
+            places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in sampled),
             representation=representation,
-            shows=modality._replace(channels=frames.channels),
-            computed=self._computed(represented, [(clip.key, view) for _, clip, view in shown]),
-            hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in shown),
+            modality=modality._replace(channels=frames.channels),
+            computed=self._computed(represented, [(clip.key, view) for _, clip, view in sampled]),
+            hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in sampled),
         )
 
     def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:
-        """Compute the views that are not kept yet."""
+        """Compute the views that are not stored yet."""
         store = self.store(represented, "views")
         clips = [views.clips[row] for row in views.clip_rows]
         places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
         missing = [at for place, at in places.items() if place not in store.rows]
-        tasks = (delayed(views.representation)(*views.shown(at)) for at in missing)
+        tasks = (delayed(views.representation)(*views.inputs(at)) for at in missing)
         run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
-        channels = views.representation.output_spec(views.shows).channels
+        channels = views.representation.output_spec(views.modality).channels
         for at, made in zip(missing, track(run, len(missing), "views", progress or Silent()), strict=True):
             store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
 
@@ -364,13 +364,13 @@ def _preprocess(
     try:
         done = [(numbers, preprocessor(frames, numbers) if numbers else None) for preprocessor, numbers in parts]
     except DataError as error:
-        return clip, [], frames.known, Fault("E201", clip.key, of_clip(error, clip.key), _mend(error), clip.key)
+        return clip, [], frames.known, Fault(error.code, clip.key, of_clip(error, clip.key), _fix(error), clip.key)
     return clip, done, frames.known, None
 
 
-def _mend(error: DataError) -> str:
+def _fix(error: DataError) -> str:
     if isinstance(error, NoFrameError) or not isinstance(error, FrameError | NoFaceError):
-        return "fix it as said"
+        return "fix it as described"
     if isinstance(error, NoFaceError):
-        return 'take box = "onset" where only that frame needs a face'
+        return 'set box = "onset", which needs a face only in the onset frame'
     return "copy the file again from the owners' archive"

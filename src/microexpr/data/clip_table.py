@@ -1,4 +1,4 @@
-"""A database's clips as a table, and what a label set keeps of them; light, because no model is needed for it."""
+"""A database's clips as a table, and what a label set keeps of them; imports no model."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ COLUMNS: Final = (
     *("key", "dataset", "subject_id", "subject", "video", "fps", "kind", "onset", "apex", "offset"),
     *("emotion", "label", "action_units"),
 )
-"""Columns of every table of clips; what a reader keeps besides (`Clip.labels`) follows, a column each."""
+"""Columns of every table of clips; further entries of `Clip.labels` follow, one column each."""
 AS_WRITTEN: Final = "_as_written"
-"""Ends the name of a label's column where one of ours has its name: action_units_as_written is the raw cell."""
+"""Suffix of a label's column whose name is taken: action_units_as_written is the raw cell."""
 BETWEEN: Final = "; "
-"""Stands between the values of a label that has several."""
+"""Separator of the values of a label that has several."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClipTable:
-    """One row a clip (`rows`), and the faults of the clips that were left out."""
+    """One row per clip (`rows`), and the faults of the clips that were left out."""
 
     rows: pd.DataFrame
     left_out: tuple[Fault, ...]
     empty: tuple[str, ...] = ()
     """Classes of the label set that no clip has."""
-    unlike: tuple[str, ...] = ()
-    """Databases of which the label set keeps no clip, or another number than was published of it."""
+    warnings: tuple[str, ...] = ()
+    """The label set keeps no clip of a database, or another number than was published."""
 
 
 def clip_table(
@@ -48,11 +48,11 @@ def clip_table(
     table_only: bool,
     parameters: Mapping[str, Any],
 ) -> ClipTable:
-    """Return the clips without faults as a table, with a label set those that it keeps; raises DataError."""
+    """Return the clips without faults that a label set keeps, without one all of them, as a table; raises DataError."""
     found = labelled_clips(name, root, labels, table_only=table_only, parameters=parameters)
     words = {word for _, word in found.clips}
     empty = tuple(each for each in found.labels.classes if each not in words) if found.labels else ()
-    return ClipTable(_frame([_row(clip, word) for clip, word in found.clips]), found.left_out, empty, found.unlike)
+    return ClipTable(_frame([_row(clip, word) for clip, word in found.clips]), found.left_out, empty, found.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ class LabelledClips:
     left_out: tuple[Fault, ...]
     """Faults of the clips that were left out."""
     labels: LabelSet | None
-    unlike: tuple[str, ...]
-    """What is unusual about the number of clips that the set keeps."""
+    warnings: tuple[str, ...]
+    """Warnings about the number of clips that the set keeps."""
 
 
 def labelled_clips(
@@ -83,16 +83,16 @@ def labelled_clips(
     if not labelled:
         unread = [rule.reads for rule in chosen.rules if rule.reads != "emotion"] if chosen else []
         cause = f" It reads the label {unread[0]!r}, which they lack." if unread else ""
-        raise DataError("E201", f"{name}: label set {labels!r} keeps none of its clips.{cause}")
-    unlike = chosen.unlike(clips, synthetic="synthetic" in dataset.metadata()) if chosen else []
-    return LabelledClips(dataset, labelled, left_out, chosen, tuple(kept.text for kept in unlike))
+        raise DataError("E261", f"{name}: label set {labels!r} keeps none of its clips.{cause}")
+    warnings = chosen.count_warnings(clips, synthetic="synthetic" in dataset.metadata()) if chosen else []
+    return LabelledClips(dataset, labelled, left_out, chosen, tuple(kept.text for kept in warnings))
 
 
 def file_type(out: Path | str | None, *known: str) -> str:
-    """Return the ending of a file to be written; raises UsageError, before anything is read, for an unknown one."""
+    """Return the suffix of a file to be written; raises UsageError for an unknown one, before anything is read."""
     suffix = "" if out is None else Path(out).suffix.casefold()
     if out is not None and suffix not in known:
-        raise UsageError("E105", f"--out {out}: name a file that ends in {' or '.join(known)}.")
+        raise UsageError("E105", f"--out {out}: the file name must end in {' or '.join(known)}.")
     return suffix
 
 

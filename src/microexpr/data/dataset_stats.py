@@ -1,4 +1,4 @@
-"""Numbers of clips by class and subject, durations, positions of the apex; what is known of each database."""
+"""Statistics of a database: clips by class and subject, durations, positions of the apex; the list of databases."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def dataset_stats(
         "title": found.dataset.info.title,
         "metadata": dict(found.dataset.metadata()),
         "left_out": list(map(str, found.left_out)),
-        "unlike": list(found.unlike),
-        **census(found.clips),
+        "warnings": list(found.warnings),
+        **clip_stats(found.clips),
     }
 
 
 def list_databases() -> list[dict[str, Any]]:
-    """Return what is known of every database that can be read, and of the synthetic one."""
+    """Return the metadata of every database that can be read, and of the synthetic one."""
     from microexpr.components.datasets.synthetic import INFO
 
     found = {name: (reader(name).info, reader(name).emotions) for name in datasets.names()}
@@ -54,11 +54,11 @@ def list_databases() -> list[dict[str, Any]]:
     ]
 
 
-def census(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:
+def clip_stats(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:
     """Return the counts of clips and their classes as plain values.
 
-    ``each`` has frames, milliseconds and the apex of every clip: 0 on the onset, 1 on the offset; None where nobody
-    coded one.
+    ``each`` has frames, milliseconds and the relative apex of every clip: 0 at the onset, 1 at the offset, None where
+    it was not coded.
     """
     each = [_measured(clip, word) for clip, word in labelled]
     classes = _by(each, "label")
@@ -78,20 +78,20 @@ def census(labelled: Iterable[tuple[Clip, str]]) -> dict[str, Any]:
 
 
 def _measured(clip: Clip, label: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"key": clip.key, "subject": clip.subject, "kind": clip.kind, "label": label}
-    told |= {"frames": None, "milliseconds": None, "apex": None}
+    row: dict[str, Any] = {"key": clip.key, "subject": clip.subject, "kind": clip.kind, "label": label}
+    row |= {"frames": None, "milliseconds": None, "apex": None}
     if clip.onset is None or clip.offset is None:
-        return told
-    told["frames"] = clip.offset - clip.onset + 1
+        return row
+    row["frames"] = clip.offset - clip.onset + 1
     if clip.fps is not None:
-        told["milliseconds"] = round(1000 * told["frames"] / clip.fps, 3)
+        row["milliseconds"] = round(1000 * row["frames"] / clip.fps, 3)
     if clip.apex is not None and clip.offset > clip.onset and "apex" not in clip.labels.get("estimated", ()):
-        told["apex"] = round((clip.apex - clip.onset) / (clip.offset - clip.onset), 4)
-    return told
+        row["apex"] = round((clip.apex - clip.onset) / (clip.offset - clip.onset), 4)
+    return row
 
 
 def _natural(name: str) -> list[tuple[str, int]]:
-    """Return what sorts spNO.2 before spNO.10."""
+    """Return a sort key that puts spNO.2 before spNO.10."""
     return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d*)", name)]
 
 
@@ -103,8 +103,8 @@ def _by(each: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, A
 
 
 def _summary(each: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    told: dict[str, Any] = {"clips": len(each), "subjects": len({row["subject"] for row in each})}
+    summary: dict[str, Any] = {"clips": len(each), "subjects": len({row["subject"] for row in each})}
     for name in ("frames", "milliseconds", "apex"):
         known = [row[name] for row in each if row[name] is not None]
-        told[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None
-    return told | {"without_apex": sum(row["apex"] is None for row in each)}
+        summary[name] = {"min": min(known), "median": median(known), "max": max(known)} if known else None
+    return summary | {"without_apex": sum(row["apex"] is None for row in each)}

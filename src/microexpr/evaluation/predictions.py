@@ -1,7 +1,7 @@
 """From the predictions of views to those of clips, and their scores: pooled, by class, by database, by subject.
 
-Predictions of all folds are pooled and scored once. The mean of the folds' scores is another quantity; it is computed
-only where it is asked for by its name, `mean_of_folds`, and says what is wrong with it.
+Predictions of all folds are pooled and scored once. The mean of the folds' scores is a different quantity; it is
+computed only if requested by its name, `mean_of_folds`, and comes with a caveat.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import pandas as pd
 from jaxtyping import Bool
 
 from microexpr.config.settings import metric_of
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError
 
 
-def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.DataFrame:
-    """Join the views of each clip by the vote: one row a clip with clip, subject, y_true, y_pred, p_0 .. p_(k-1)."""
+def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.DataFrame:
+    """Combine the views of each clip by the vote: one row per clip (clip, subject, y_true, y_pred, p_0 .. p_(k-1))."""
     columns = [f"p_{number}" for number in range(num_classes)]
-    if views["clip"].is_unique and not isinstance(vote, contracts.LearntVote):  # nothing to vote on
+    if views["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):  # nothing to vote on
         table = views[["clip", "subject", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table
@@ -34,20 +34,22 @@ def voted(views: pd.DataFrame, vote: contracts.Vote, num_classes: int) -> pd.Dat
     return pd.DataFrame(rows, columns=["clip", "subject", "y_true", "y_pred", *columns])
 
 
-def fitted(vote: contracts.Vote, views: pd.DataFrame) -> contracts.Vote:
-    """Return the vote for the tested views of a fold, fitted to its other views where there is something to learn."""
-    if not isinstance(vote, contracts.LearntVote):
+def fitted(vote: interfaces.Vote, views: pd.DataFrame) -> interfaces.Vote:
+    """Return the vote for the test views of a fold, fitted to its other views if the vote has something to learn."""
+    if not isinstance(vote, interfaces.TrainableVote):
         return vote
     val = views[views["part"] == "val"]
     return vote.fit(val if len(val) else views[views["part"] == "train"])
 
 
-def score(metric: contracts.Metric, predictions: pd.DataFrame, over: Bool[np.ndarray, "k"] | None = None) -> float:
-    """Score voted predictions over the classes that have a true clip (or over `over`)."""
+def score(
+    metric: interfaces.Metric, predictions: pd.DataFrame, averaged_classes: Bool[np.ndarray, "k"] | None = None
+) -> float:
+    """Score voted predictions over the classes that have a true clip (or over `averaged_classes`)."""
     proba = predictions.filter(regex=r"^p_\d+$").to_numpy(float)
     y_true = predictions["y_true"].to_numpy(int)
-    over = np.isin(np.arange(proba.shape[1]), y_true) if over is None else over
-    return metric(y_true, predictions["y_pred"].to_numpy(int), proba, over)
+    averaged_classes = np.isin(np.arange(proba.shape[1]), y_true) if averaged_classes is None else averaged_classes
+    return metric(y_true, predictions["y_pred"].to_numpy(int), proba, averaged_classes)
 
 
 def score_named(name: str, predictions: pd.DataFrame) -> float:
@@ -55,34 +57,36 @@ def score_named(name: str, predictions: pd.DataFrame) -> float:
     metric, averaged = metric_of(name)
     if averaged:
         return mean_of_folds(metric, predictions).score
-    return score(contracts.metrics.build(metric, {}), predictions)
+    return score(interfaces.metrics.build(metric, {}), predictions)
 
 
-def confusion_metric(name: str) -> contracts.ConfusionMetric:
-    """Return a registered metric that follows from confusion matrices; raises ConfigError for another."""
-    built = contracts.metrics.build(name, {})
-    if not isinstance(built, contracts.ConfusionMetric):
+def confusion_metric(name: str) -> interfaces.ConfusionMetric:
+    """Return a registered metric that can be computed from confusion matrices; raises ConfigError otherwise."""
+    built = interfaces.metrics.build(name, {})
+    if not isinstance(built, interfaces.ConfusionMetric):
         raise ConfigError(
-            "E104",
-            f"{name} does not follow from confusion matrices, so it cannot be resampled here. "
-            "Take uf1, uar, macro_f1 or accuracy.",
+            "E818",
+            f"{name} cannot be computed from confusion matrices, so it cannot be resampled here. Use uf1, uar, "
+            "macro_f1 or accuracy.",
         )
     return built
 
 
 class FoldMean(NamedTuple):
-    """A mean of the folds' scores; `absent_classes` tells what goes wrong with it and is printed beside it."""
+    """A mean of the folds' scores; `absent_classes` says how it treats absent classes and is printed with it."""
 
     score: float
     folds: int
     incomplete: int
-    """Folds without a clip of some class that other folds test."""
+    """Number of folds without a clip of some class that other folds test."""
     absent_classes: str
 
     @property
     def caveat(self) -> str:
-        """Return what must stand on top of a report that shows this number."""
-        lacking = f" {self.incomplete} of the folds lack a class that others test." if self.incomplete else ""
+        """Return the caveat for the top of a report that contains this score."""
+        lacking = (
+            f" {self.incomplete} of the folds have no clip of some class that others test." if self.incomplete else ""
+        )
         return (
             f"Scores are means over {self.folds} folds, not scores of the pooled predictions.{lacking} "
             f"{self.absent_classes[:1].upper()}{self.absent_classes[1:]}. They cannot be compared with pooled scores."
@@ -90,33 +94,33 @@ class FoldMean(NamedTuple):
 
 
 def mean_of_folds(metric: str, predictions: pd.DataFrame) -> FoldMean:
-    """Score each fold by itself and take the plain mean; needs the column `fold`.
+    """Score each fold separately and return the unweighted mean; needs the column `fold`.
 
     A fold of one subject has few classes, so its score averages few F1 values, often one; a fold with two clips counts
-    as much as one with forty. Published figures use it without saying so; it is here so that they can be recognised.
+    as much as one with forty. Published scores use it without saying so; it is here so that they can be recognised.
     """
     if "fold" not in predictions:
-        raise ConfigError("E104", "mean_of_folds needs to know each clip's fold, and these predictions do not say it.")
-    built = contracts.metrics.build(metric, {})
+        raise ConfigError("E812", "mean_of_folds needs the column fold, which these predictions lack.")
+    built = interfaces.metrics.build(metric, {})
     scores = [score(built, fold) for _, fold in predictions.groupby("fold", sort=True)]
     classes = predictions.groupby("fold")["y_true"].nunique()
     return FoldMean(
         float(np.mean(scores)),
         len(scores),
         int((classes < predictions["y_true"].nunique()).sum()),
-        "in every fold the mean is over the classes with a true clip in that fold alone, and small folds count as much "
-        "as large ones",
+        "each fold's score is a mean over the classes with a true clip in that fold, and small folds count as much as "
+        "large ones",
     )
 
 
 def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Return one row a class: support (true clips), predicted clips, precision, recall and F1.
+    """Return one row per class: support (true clips), predicted clips, precision, recall and F1.
 
-    Precision is not a number for a class that is never predicted, recall and F1 for one without a true clip.
+    Precision is nan for a class that is never predicted; recall and F1 are nan for a class without a true clip.
     """
-    k = len(classes)
+    num_classes = len(classes)
     y_true = predictions["y_true"].to_numpy(int)
-    confusion = confusion_matrix(y_true, predictions["y_pred"].to_numpy(int), k)
+    confusion = confusion_matrix(y_true, predictions["y_pred"].to_numpy(int), num_classes)
     return pd.DataFrame(
         {
             "class": list(classes),
@@ -124,18 +128,19 @@ def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
             "predicted": confusion.sum(0),
             "precision": precision_per_class(confusion),
             "recall": recall_per_class(confusion),
-            "f1": np.where(present(y_true, k), f1_per_class(confusion), np.nan),
+            "f1": np.where(present(y_true, num_classes), f1_per_class(confusion), np.nan),
         }
     )
 
 
 def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar", "accuracy")) -> pd.DataFrame:
-    """Return one row a database: clips, subjects, classes with a true clip in it, and scores over those classes.
+    """Return one row per database: clips, subjects, classes with a true clip in it, and scores over those classes.
 
-    A clip's database is the first part of its key. Databases lack classes, so their scores may average other ones.
+    A clip's database is the first part of its key. Databases may lack classes, so their scores may average different
+    classes.
     """
     database = predictions["clip"].str.split("/", n=1).str[0].rename("database")
-    built = {name: contracts.metrics.build(name, {}) for name in metrics}
+    built = {name: interfaces.metrics.build(name, {}) for name in metrics}
     return pd.DataFrame(
         {
             "database": name,
@@ -149,9 +154,9 @@ def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar
 
 
 def by_subject(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a subject: clips, classes with a true clip, clips that are right, accuracy.
+    """Return one row per subject: clips, classes with a true clip, correct clips, accuracy.
 
-    There is no F1 here: it is undefined for the classes that a subject does not show, and hardly anybody shows all.
+    There is no F1: it is undefined for classes that a subject lacks, and hardly any subject has all classes.
     """
     right = predictions["y_true"] == predictions["y_pred"]
     groups = predictions.assign(right=right).groupby("subject", sort=True)

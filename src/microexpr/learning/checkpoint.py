@@ -1,4 +1,4 @@
-"""Fitted models as files: safetensors for the numbers, JSON for the rest; no pickle is read or written."""
+"""Fitted models as files: tensors as safetensors, everything else as JSON; nothing is pickled."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from microexpr.core.lineage import Lineage
 
 UNKNOWN = Lineage(complete=False)
 METADATA = "microexpr"
-"""Name of the entry in a file's metadata."""
+"""Key of our entry in a file's metadata."""
 LINEAGE = "trained on"
-"""Name within this entry of what the weights were trained on."""
+"""Key, within this entry, of what the weights were trained on."""
 
 
 def save_model(model: Any, file: Path, card: Mapping[str, Any], lineage: Lineage | None = None) -> None:
-    """Write a torch module or a scikit-learn estimator; `card` and `lineage` go with it as metadata.
+    """Write a torch module or a scikit-learn estimator, with `card` and `lineage` as metadata.
 
-    Both are in the file itself, because files of weights travel without what is beside them.
+    Both are stored inside the file, because weights are often copied without the files beside them.
     """
     if isinstance(model, nn.Module):
         tensors, plain = {key: value.contiguous() for key, value in model.state_dict().items()}, {}
@@ -36,20 +36,20 @@ def save_model(model: Any, file: Path, card: Mapping[str, Any], lineage: Lineage
         parts = dict(_attributes(model))
         tensors = {key: _tensor(value) for key, value in parts.items() if isinstance(value, np.ndarray)}
         plain = {key: value for key, value in parts.items() if not isinstance(value, np.ndarray)}
-    # One entry, because safetensors writes several in an order of its own, new every time.
+    # A single entry, because safetensors writes several in a different order each time.
     trained_on = {} if lineage is None else {LINEAGE: lineage.to_json()}
     metadata = {METADATA: json.dumps({"card": card, "attributes": plain, **trained_on})}
     write_atomically(file, save(tensors, metadata))
 
 
 def load_model(model: Any, file: Path) -> dict[str, Any]:
-    """Fill a freshly built model from a file and return its card; raises StoreError."""
+    """Load a file into a freshly built model and return its card; raises StoreError."""
     try:
         with safe_open(file, "pt") as stored:
             metadata = json.loads((stored.metadata() or {}).get(METADATA, "{}"))
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118  (not a dict)
     except (OSError, ValueError, SafetensorError) as error:
-        raise StoreError("E601", f"{file} is not a model that microexpr can read: {error}.") from None
+        raise StoreError("E650", f"{file} cannot be read as a checkpoint: {error}. Train the model again.") from None
     if isinstance(model, nn.Module):
         _load_module(model, tensors, file)
     else:
@@ -59,7 +59,7 @@ def load_model(model: Any, file: Path) -> dict[str, Any]:
 
 
 def lineage_of(file: Path) -> Lineage:
-    """Return what the weights of a file were trained on; incomplete where the file does not say."""
+    """Return what the weights of a file were trained on; incomplete if the file does not say."""
     try:
         changed = file.stat().st_mtime_ns
     except OSError:
@@ -73,7 +73,7 @@ def _lineage_of(file: Path, changed: int) -> Lineage:
         with safe_open(file, "pt") as stored:
             return Lineage.from_json(json.loads((stored.metadata() or {})[METADATA])[LINEAGE])
     except (OSError, KeyError, TypeError, ValueError, SafetensorError):
-        return UNKNOWN  # weights of others, or of an earlier version; what is no weights is refused where it is loaded
+        return UNKNOWN  # weights from elsewhere or of an earlier version; anything else is refused when it is loaded
 
 
 def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -81,21 +81,27 @@ def _load_module(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) ->
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise StoreError(
-            "E601", f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()}"
+            "E651",
+            f"{file} holds the weights of another model: {str(error).splitlines()[-1].strip()} Load it with the model "
+            "and parameters that it was trained with.",
         ) from None
 
 
 def _load_estimator(model: Any, values: Mapping[str, object], file: Path) -> None:
-    """Fit it on made-up rows, which gives it all its parts, and put the file's values in their places."""
+    """Fit it to synthetic rows, so that all its attributes exist, and replace them by the values of the file."""
     model.fit(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32), np.arange(6) % 2)
-    if set(values) != set(dict(_attributes(model))):  # nothing else of an object is ever set from a file
-        raise StoreError("E601", f"{file} holds the numbers of another model.")
+    if set(values) != set(dict(_attributes(model))):  # a file can set no other attribute of an object
+        raise StoreError(
+            "E651",
+            f"{file} holds the attributes of another model. Load it with the model and parameters that it was trained "
+            "with.",
+        )
     for key, value in values.items():
         _restore(model, key, value)
 
 
 def _attributes(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every attribute of an estimator and of those inside it, by path; raises TypeError for an unknown kind."""
+    """Yield every attribute of an estimator and of nested ones, by path; raises TypeError for an unknown type."""
     for name, value in vars(estimator).items():
         if name == "steps":
             for step, inner in value:
@@ -107,7 +113,7 @@ def _attributes(estimator: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         elif _is_plain(value):
             yield prefix + name, value
         else:
-            raise TypeError(f"{type(estimator).__name__}.{name} cannot be kept: {type(value).__name__}")
+            raise TypeError(f"{type(estimator).__name__}.{name} cannot be stored: {type(value).__name__}")
 
 
 def _is_plain(value: object) -> bool:

@@ -1,6 +1,6 @@
-"""Train and predict: a torch module or a scikit-learn estimator, on views it is handed.
+"""Train a model and predict with it: a torch network, a scikit-learn estimator, or a frozen backbone with a head.
 
-No row that is tested is ever taken: what validation there is, chooses; where there is none, nothing does.
+Test rows are never used here. Validation rows, if any, choose the loss and the epoch; without them nothing is chosen.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from torch import Tensor, nn
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import Augmentation, FitsStatistics, FrozenBackbone, LossFn, Output, ViewSpec
 from microexpr.core.progress import Progress, Silent
-from microexpr.learning.training import Run, Source, outputs, precision, tensor
 from microexpr.learning.training import Task as Task
+from microexpr.learning.training import TrainingRun, ViewSource, outputs, precision, tensor
 from microexpr.learning.training import device as device
 
 LATENCY_REPEATS = 30
-SHOWN = 256
-"""Views that a module is shown at a time."""
+STATISTICS_BATCH = 256
+"""Views per batch when a module measures the training views."""
 
 
 class Fitted(NamedTuple):
-    """A trained model, how it came to be, and what was chosen.
+    """A trained model, its history, and what was chosen.
 
-    Members of an ensemble choose each for itself: `loss` joins what they chose (``cross_entropy/focal``), `epoch` is
-    the median of theirs and `loss_scores` the means. The history is the first member's.
+    The members of an ensemble choose independently: `loss` lists what they chose (``cross_entropy/focal``), `epoch` is
+    the median of their epochs and `loss_scores` are means. The history is the first member's.
     """
 
     model: Any
@@ -44,12 +44,12 @@ class Fitted(NamedTuple):
 
 
 def parameters(model: Any) -> int | None:
-    """Return a network's number of parameters; None for an estimator, whose numbers are not counted alike."""
+    """Return a network's number of parameters; None for an estimator, where the number is not comparable."""
     return sum(each.numel() for each in model.parameters()) if isinstance(model, nn.Module) else None
 
 
 class Ensemble(nn.Module):
-    """Networks of one kind that started from different seeds; the mean of their probabilities counts."""
+    """Networks of one architecture trained from different seeds; their probabilities are averaged."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Ensemble(nn.Module):
 
 
 def assemble(build: Callable[[], Any], training: Training) -> Any:
-    """Return what `fit` trains, not trained yet: one model, or an ensemble of several."""
+    """Return the untrained model that `fit` trains: one model, or an ensemble."""
     model = build()
     if not isinstance(model, nn.Module) or training.ensemble == 1:
         return model
@@ -82,11 +82,11 @@ def fit(
     augmentations: Sequence[Augmentation] = (),
     progress: Progress | None = None,
 ) -> Fitted:
-    """Train; with several losses each is trained and validation chooses. Raises TrainingError.
+    """Train a model; with several losses, train with each and let validation choose. Raises TrainingError.
 
-    Losses that validation scores alike are told apart by the negative log-likelihood of the validation views, which
-    is measured alike for all of them; their own values are not comparable (focal loss is never above cross-entropy).
-    An estimator is fitted once, whatever `training` says.
+    Ties between losses are broken by the negative log-likelihood of the validation views, which is comparable between
+    losses; their own values are not (focal loss is never above cross-entropy). Estimators and the heads of frozen
+    backbones are fitted once, whatever `training` says.
     """
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     members = []
@@ -94,14 +94,14 @@ def fit(
         torch.manual_seed(seed + number)
         model = build()
         if isinstance(model, FrozenBackbone):
-            return _fit_head(model, task, training)
+            return _fit_frozen_backbone(model, task, training)
         if not isinstance(model, nn.Module):
             return _fit_estimator(model, task, training)
         members.append(_fit_network(model, task, losses, training, seed + number, augmentations, progress or Silent()))
-    return members[0] if len(members) == 1 else _joined(members)
+    return members[0] if len(members) == 1 else _as_ensemble(members)
 
 
-def _joined(members: Sequence[Fitted]) -> Fitted:
+def _as_ensemble(members: Sequence[Fitted]) -> Fitted:
     first = members[0]
     return first._replace(
         model=Ensemble([member.model for member in members]),
@@ -114,41 +114,41 @@ def _joined(members: Sequence[Fitted]) -> Fitted:
 
 
 def predict(
-    model: Any, views: Source, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
+    model: Any, views: ViewSource, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
 ) -> Float[np.ndarray, "n k"]:
-    """Return each view's class probabilities; a class that an estimator never saw has 0."""
+    """Return each view's class probabilities; classes that an estimator did not see in training get 0."""
     return predict_all(model, views, indices, num_classes, training)[0]
 
 
 def predict_all(
-    model: Any, views: Source, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
+    model: Any, views: ViewSource, indices: Int[np.ndarray, "n"], num_classes: int, training: Training
 ) -> tuple[Float[np.ndarray, "n k"], dict[str, Float[np.ndarray, "n _"]]]:
-    """Return each view's class probabilities, and by target the probabilities of its outputs."""
+    """Return each view's class probabilities, and the output probabilities of each auxiliary target."""
     if not isinstance(model, nn.Module):
         proba = np.zeros((len(indices), num_classes))
-        proba[:, model.classes_] = model.predict_proba(_flat(views, indices))
+        proba[:, model.classes_] = model.predict_proba(_flattened(views, indices))
         return proba, {}
-    given = _outputs(model.to(device()).eval(), views, indices, training)
-    aux = {name: value.double().sigmoid().numpy() for name, value in given.aux.items()}
-    return torch.softmax(given.logits.double(), dim=1).numpy(), aux
+    output = _outputs(model.to(device()).eval(), views, indices, training)
+    aux = {name: value.double().sigmoid().numpy() for name, value in output.aux.items()}
+    return torch.softmax(output.logits.double(), dim=1).numpy(), aux
 
 
-def _outputs(model: nn.Module, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> Output:
+def _outputs(model: nn.Module, views: ViewSource, indices: Int[np.ndarray, "n"], training: Training) -> Output:
     if isinstance(model, FrozenBackbone) and views.features is not None:
-        held = views.features
-        return outputs(model.classify, lambda rows: torch.as_tensor(held[rows]).to(device()), indices, training)
+        features = views.features
+        return outputs(model.classify, lambda rows: torch.as_tensor(features[rows]).to(device()), indices, training)
     return outputs(model, partial(tensor, views), indices, training)
 
 
-def embed(model: FrozenBackbone, views: Source, indices: Int[np.ndarray, "n"], training: Training) -> np.ndarray:
-    """Return what a frozen body makes of views."""
+def embed(model: FrozenBackbone, views: ViewSource, indices: Int[np.ndarray, "n"], training: Training) -> np.ndarray:
+    """Return the features of a frozen backbone for views."""
     assert isinstance(model, nn.Module)
-    body = model.to(device()).eval()
-    return outputs(lambda x: Output(body.embed(x), {}), partial(tensor, views), indices, training).logits.numpy()
+    backbone = model.to(device()).eval()
+    return outputs(lambda x: Output(backbone.embed(x), {}), partial(tensor, views), indices, training).logits.numpy()
 
 
 def latency(model: nn.Module, spec: ViewSpec, training: Training) -> float:
-    """Return the median milliseconds of one view through the model, after warming up."""
+    """Return the median time, in milliseconds, of one view through the model, after warming up."""
     where = device()
     time_steps, height, width, channels = spec.shape
     x = torch.rand(1, time_steps, channels, height, width, device=where) * (spec.high - spec.low) + spec.low
@@ -173,12 +173,12 @@ def _fit_network(
     augmentations: Sequence[Augmentation],
     progress: Progress,
 ) -> Fitted:
-    _show(model, task)
+    _fit_statistics(model, task)
     start = copy.deepcopy(model.state_dict())
-    runs: dict[str, Run] = {}
+    runs: dict[str, TrainingRun] = {}
     for name, loss in losses.items():
         model.load_state_dict(start)
-        runs[name] = Run(model, task, loss, training, seed, augmentations).go(name, progress)
+        runs[name] = TrainingRun(model, task, loss, training, seed, augmentations).go(name, progress)
     chosen = max(runs, key=lambda name: (runs[name].best, -runs[name].best_nll))
     model.load_state_dict(runs[chosen].state)
     history = pd.concat([run.history() for run in runs.values()], ignore_index=True)
@@ -187,27 +187,26 @@ def _fit_network(
     return Fitted(model, history, chosen, runs[chosen].epoch, scores)
 
 
-def _show(model: nn.Module, task: Task) -> None:
-    """Let those parts of a module that measure the training views do so."""
-    seeing = [part for part in model.modules() if isinstance(part, FitsStatistics)]
-    for part in seeing:
-        rows = [task.train[at : at + SHOWN] for at in range(0, len(task.train), SHOWN)]
+def _fit_statistics(model: nn.Module, task: Task) -> None:
+    """Let the parts of a module that measure the training views do so."""
+    for part in [part for part in model.modules() if isinstance(part, FitsStatistics)]:
+        rows = [task.train[at : at + STATISTICS_BATCH] for at in range(0, len(task.train), STATISTICS_BATCH)]
         part.fit_statistics(task.inputs.take(each).cpu() for each in rows)
 
 
-def _fit_head(model: FrozenBackbone, task: Task, training: Training) -> Fitted:
-    held, rows = task.views.features, task.train
-    features = held[rows] if held is not None else embed(model, task.views, rows, training)
+def _fit_frozen_backbone(model: FrozenBackbone, task: Task, training: Training) -> Fitted:
+    stored, rows = task.views.features, task.train
+    features = stored[rows] if stored is not None else embed(model, task.views, rows, training)
     model.fit_head(torch.as_tensor(features).to(device()), task.y[rows])
-    return _fitted_once(model, task, training)
+    return _without_epochs(model, task, training)
 
 
 def _fit_estimator(model: Any, task: Task, training: Training) -> Fitted:
-    model.fit(_flat(task.views, task.train), task.y[task.train])
-    return _fitted_once(model, task, training)
+    model.fit(_flattened(task.views, task.train), task.y[task.train])
+    return _without_epochs(model, task, training)
 
 
-def _fitted_once(model: Any, task: Task, training: Training) -> Fitted:
+def _without_epochs(model: Any, task: Task, training: Training) -> Fitted:
     row: dict[str, Any] = {"loss": "", "epoch": 0, "chosen": True}
     for part, indices in (("train", task.train), ("val", task.val)):
         if len(indices):
@@ -216,5 +215,5 @@ def _fitted_once(model: Any, task: Task, training: Training) -> Fitted:
     return Fitted(model, pd.DataFrame([row]), "", 0, {})
 
 
-def _flat(views: Source, indices: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n m"]:
+def _flattened(views: ViewSource, indices: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n m"]:
     return views.take(indices).reshape(len(indices), -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One training of a network with one loss: batches, steps, what is kept. Rows that are tested are never taken."""
+"""One training of a network with one loss: batches, steps, the epoch that is kept. Test rows are never used."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from microexpr.core.interfaces import Augmentation, Batch, LossFn, Output, ViewS
 from microexpr.core.multitask import TargetValues, target_loss
 from microexpr.core.progress import Progress
 
-AUGMENTING = 0x9E3779B9
-"""Tells the stream of random numbers of augmentations from that of the batches."""
+AUGMENTATION_SEED = 0x9E3779B9
+"""Distinguishes the random numbers of augmentations from those of the batches."""
 MOMENTUM = 0.9
 """Of stochastic gradient descent."""
-LOOKS = 20
-"""How often a training that nothing chooses from is scored on its own clips, for the learning curves."""
-RESIDENT = 1 << 30
-"""Bytes up to which all views are held as one tensor, so that a batch is picked and not read."""
+CURVE_POINTS = 20
+"""Epochs at which a training without validation is scored on its own clips, for the learning curves."""
+RESIDENT_BYTES = 1 << 30
+"""Size up to which all views are kept in memory as one tensor, so that batches are indexed instead of read."""
 Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
-"""(probabilities, rows of the views) -> the score that chooses; it knows vote and metric, training does not."""
+"""(probabilities, rows of the views) -> the score used for selection; it includes vote and metric."""
 
 
 @runtime_checkable
-class Source(Protocol):
-    """Where views come from (cache.Views)."""
+class ViewSource(Protocol):
+    """Where views come from (`data.cache.Views`)."""
 
     @property
     def spec(self) -> ViewSpec:
-        """What a model is built for."""
+        """What models are built for."""
 
     @property
     def features(self) -> Float[np.ndarray, "n f"] | None:
-        """What a frozen body makes of every view, where that was computed before."""
+        """Features of a frozen backbone for every view, if they were computed before."""
 
     def __len__(self) -> int: ...
 
@@ -52,18 +52,18 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learnt: views, their classes and subjects, who trains and who chooses."""
+    """What is to be learnt: views, their classes and subjects, and the rows for training and validation."""
 
-    views: Source
+    views: ViewSource
     y: Int[np.ndarray, "n"]
     num_classes: int
     train: Int[np.ndarray, "m"]
     val: Int[np.ndarray, "v"]
     score: Score
     subjects: Int[np.ndarray, "n"] | None = None
-    """A number for each view's subject; needed where subjects are drawn."""
+    """A number for each view's subject; required if subjects are sampled."""
     targets: Mapping[str, TargetValues] = field(default_factory=dict)
-    """What is learnt beside the class, a row a view."""
+    """Auxiliary targets, one row per view."""
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -72,12 +72,12 @@ class Task:
 
 
 class Inputs:
-    """Views as tensors on the accelerator; where they are few, all of them are held."""
+    """Views as tensors on the accelerator; all are kept there if they fit into RESIDENT_BYTES."""
 
-    def __init__(self, views: Source) -> None:
+    def __init__(self, views: ViewSource) -> None:
         self.views = views
         self._all: Tensor | None = None
-        self._few = len(views) * int(np.prod(views.spec.shape)) * 4 <= RESIDENT
+        self._few = len(views) * int(np.prod(views.spec.shape)) * 4 <= RESIDENT_BYTES
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
         """Return these views."""
@@ -93,8 +93,8 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def tensor(views: Source, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
-    """Return these views as a network takes them."""
+def tensor(views: ViewSource, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
+    """Return these views as input of a network."""
     x = torch.as_tensor(np.ascontiguousarray(views.take(indices)))
     return x.to(device(), non_blocking=True).movedim(-1, 2).contiguous().float()
 
@@ -105,7 +105,7 @@ def outputs(
     indices: Int[np.ndarray, "n"],
     training: Training,
 ) -> Output:
-    """Return what a network in evaluation mode makes of views, as validation and test see them."""
+    """Return a network's outputs for views, as in validation and test; the network must be in evaluation mode."""
     size = max(training.batch, 32)
     with torch.inference_mode(), precision(training, device()):
         parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
@@ -114,15 +114,15 @@ def outputs(
 
 
 def precision(training: Training, where: torch.device) -> torch.autocast:
-    """Return the context in which a network computes."""
-    wanted = training.precision == "bf16" or (
+    """Return the context that sets the precision in which a network computes."""
+    use_bf16 = training.precision == "bf16" or (
         training.precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported()
     )
-    return torch.autocast(where.type, torch.bfloat16, enabled=wanted)
+    return torch.autocast(where.type, torch.bfloat16, enabled=use_bf16)
 
 
-class Run:
-    """One training with one loss; `state` holds what was kept, `history` every epoch that was looked at."""
+class TrainingRun:
+    """One training with one loss; `state` holds the weights that are kept, `history` every epoch that was scored."""
 
     def __init__(
         self,
@@ -136,8 +136,8 @@ class Run:
         self.model, self.task, self.loss, self.training = model.to(device()), task, loss, training
         self.augmentations = augmentations
         self.generator = torch.Generator().manual_seed(seed)
-        # A stream of their own: with and without augmentation, clips come in the same order.
-        self.augmenting = torch.Generator().manual_seed(seed ^ AUGMENTING)
+        # A separate stream: with and without augmentation, clips come in the same order.
+        self.augmenting = torch.Generator().manual_seed(seed ^ AUGMENTATION_SEED)
         self.balances = {name: target.balance(task.train).to(device()) for name, target in task.targets.items()}
         self.counts = torch.bincount(torch.as_tensor(task.y[task.train]), minlength=task.num_classes).float()
         self.optimizer = _optimizer(model, training)
@@ -147,9 +147,9 @@ class Run:
         self.best, self.best_nll, self.epoch = -np.inf, np.inf, 0
         self.state: dict[str, Tensor] = {}
 
-    def go(self, name: str, progress: Progress) -> Run:
-        """Train all epochs, or until validation has not improved for long enough."""
-        torch.manual_seed(int(self.generator.initial_seed()))  # dropout alike for every loss
+    def go(self, name: str, progress: Progress) -> TrainingRun:
+        """Train for all epochs, or until validation has not improved for `patience` epochs."""
+        torch.manual_seed(int(self.generator.initial_seed()))  # the same dropout for every loss
         progress.start(name, self.training.epochs)
         try:
             self._train(name, progress)
@@ -158,14 +158,14 @@ class Run:
         return self
 
     def history(self) -> pd.DataFrame:
-        """Return one row an epoch that was looked at: losses and scores on training and validation."""
+        """Return one row per scored epoch: losses and scores on training and validation."""
         return pd.DataFrame(self.epochs)
 
     def _train(self, name: str, progress: Progress) -> None:
         for epoch in range(1, self.training.epochs + 1):
             self._train_epoch(epoch)
             self._average(epoch)
-            if not self._looks_at(epoch):
+            if not self._is_scored(epoch):
                 progress.step("")
                 continue
             row = self._evaluate(name, epoch)
@@ -175,10 +175,10 @@ class Run:
             if epoch - self.epoch >= self.training.patience:
                 break
 
-    def _looks_at(self, epoch: int) -> bool:
+    def _is_scored(self, epoch: int) -> bool:
         if len(self.task.val):
             return True
-        return epoch % -(-self.training.epochs // LOOKS) == 0 or epoch == self.training.epochs
+        return epoch % -(-self.training.epochs // CURVE_POINTS) == 0 or epoch == self.training.epochs
 
     def _train_epoch(self, epoch: int) -> None:
         self.model.train()
@@ -192,9 +192,9 @@ class Run:
             loss = self._loss(_float(output), batch)
             if not torch.isfinite(loss):
                 raise TrainingError(
-                    "E701",
-                    f"the loss is not finite in epoch {epoch}; take a smaller training.learning_rate "
-                    f'(now {self.training.learning_rate:g}) or training.precision = "float32".',
+                    "E703",
+                    f"the loss is not finite in epoch {epoch}. Set a smaller training.learning_rate (now "
+                    f'{self.training.learning_rate:g}) or training.precision = "float32".',
                 )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -209,25 +209,25 @@ class Run:
         return loss
 
     def _average(self, epoch: int) -> None:
-        """Take this epoch's weights into the mean, which replaces them after the last epoch."""
+        """Add this epoch's weights to the mean, which replaces them after the last epoch."""
         if self.averaged is None or epoch <= self.training.epochs - self.training.average_last:
             return
         self.averaged.update_parameters(self.model)
         if epoch == self.training.epochs:
-            # Batch statistics of a mean of weights are none of those that were met.
+            # Running batch statistics must be measured anew for averaged weights.
             update_bn((self.task.inputs.take(indices) for indices in self._batches()), self.averaged)
             self.model.load_state_dict(self.averaged.module.state_dict())
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Shuffled batches; a last batch of one view joins the one before, because batch statistics need two."""
-        order = self.task.train[self._drawn().numpy()]
+        """Shuffled batches; a last batch of one view is merged into the one before, since batch statistics need two."""
+        order = self.task.train[self._sampled().numpy()]
         cuts = list(range(self.training.batch, len(order), self.training.batch))
         if cuts and len(order) - cuts[-1] == 1:
             cuts.pop()
         yield from np.split(order, cuts)
 
-    def _drawn(self) -> Int[Tensor, "m"]:
-        """Return which of the training views an epoch shows, in its order."""
+    def _sampled(self) -> Int[Tensor, "m"]:
+        """Return the training views of an epoch, in the order in which they are used."""
         count = len(self.task.train)
         if self.training.draw == "clips":
             return torch.randperm(count, generator=self.generator)
@@ -257,7 +257,7 @@ class Run:
         return row
 
     def _keep(self, row: Mapping[str, Any]) -> bool:
-        """Keep this epoch's weights if it is the best so far on validation; without validation always."""
+        """Keep this epoch's weights if it is the best so far on validation; without validation, always."""
         score, nll = (row["val_score"], row["val_nll"]) if "val_score" in row else (np.inf, row["train_nll"])
         better = score > self.best or "val_score" not in row or not self.training.patience
         if better:
@@ -272,7 +272,7 @@ class Run:
 
 
 def one_hot(task: Task, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b k"]:
-    """Return the classes of views as rows with a single 1."""
+    """Return the classes of views in one-hot encoding."""
     return nn.functional.one_hot(torch.as_tensor(task.y[indices]), task.num_classes).float()
 
 

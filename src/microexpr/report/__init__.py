@@ -1,4 +1,7 @@
-"""The report: one summary in, a page, tables and figures out."""
+"""The report: pages, tables and figures made from a summary.
+
+`summary*.py`, `caveats.py` and `examples.py` compute summaries from results; all other modules see a summary only.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically
 
 if TYPE_CHECKING:
-    from microexpr.report.figures import Plot
+    from microexpr.report.paper_figures import Plot
     from microexpr.report.table import Table
 
 FORMAT = 2
@@ -20,7 +23,7 @@ FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class ReportPaths:
-    """What was written."""
+    """Files that were written."""
 
     html: Path
     tables: tuple[Path, ...]
@@ -30,14 +33,15 @@ class ReportPaths:
 def write_report(summary: Mapping[str, Any], out: Path) -> ReportPaths:
     """Write `report.html`, `tables/` (CSV, LaTeX) and `figures/` (SVG, PDF) of a summary into `out`.
 
-    The same summary gives the same bytes. Each file is replaced at once or not at all; a table or figure of an
-    earlier report that this summary no longer gives is removed. Raises StoreError where `out` cannot be written.
+    The same summary gives the same bytes. Files are replaced atomically; tables and figures of an earlier report that
+    this summary does not have are removed. Raises StoreError where `out` cannot be written, or where the summary has
+    another format.
     """
     if summary.get("format", FORMAT) != FORMAT:
         raise StoreError(
-            "E601",
-            f"summary format {summary['format']!r} is not {FORMAT}: run the study again with this version of "
-            "microexpr; finished folds are not trained again.",
+            "E851",
+            f"the summary has format {summary['format']!r}; this version reads format {FORMAT}. Run the study again: "
+            "finished folds are not trained again.",
         )
     return _write(_report(summary), out, "report.html")
 
@@ -63,20 +67,17 @@ def _write(made: tuple[dict[str, bytes], dict[str, bytes], str], out: Path, page
 
 def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, bytes], str]:
     from microexpr.report import html
-    from microexpr.report.curves import record_figures
-    from microexpr.report.details import detail_figures, detail_tables
+    from microexpr.report.details import detail_figures, detail_tables, target_tables
     from microexpr.report.explanations import explanation_figure, explanation_tables
     from microexpr.report.factors import factor_tables
-    from microexpr.report.figures import paper_figures
-    from microexpr.report.leaderboard import leaderboard_figures, leaderboard_tables
-    from microexpr.report.methods_curves import method_curves
+    from microexpr.report.methods import leaderboard_figures, leaderboard_tables, method_curves
     from microexpr.report.pairs import pair_tables
-    from microexpr.report.published import paper
+    from microexpr.report.paper_figures import paper_figures
+    from microexpr.report.paper_tables import paper, paper_tables
     from microexpr.report.reading import Reading
-    from microexpr.report.records import record_tables
+    from microexpr.report.study_figures import record_figures
+    from microexpr.report.study_tables import record_tables
     from microexpr.report.style import styled
-    from microexpr.report.tables import paper_tables
-    from microexpr.report.targets import target_tables
 
     reading = Reading(summary, paper())
     tables = html.numbered_tables(
@@ -90,13 +91,13 @@ def _report(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
             *target_tables(reading),
             *explanation_tables(reading),
         ],
-        crowded=reading.crowded,
+        factors_first=reading.many_preprocessings,
     )
     with styled():
         made = [*paper_figures(reading), *record_figures(reading)]
         made += filter(None, [*leaderboard_figures(reading), method_curves(reading), *detail_figures(reading)])
         made += filter(None, [explanation_figure(reading)])
-        plots = html.numbered_figures(made, crowded=reading.crowded)
+        plots = html.numbered_figures(made, factors_first=reading.many_preprocessings)
         drawn = _drawn(plots)
     text = html.page(reading, tables, plots, {name: svg for name, (svg, _) in drawn.items()})
     return _table_files(tables, html.TABLES), _figure_files(drawn, html.FIGURES), text
@@ -120,8 +121,7 @@ def _tuning(summary: Mapping[str, Any]) -> tuple[dict[str, bytes], dict[str, byt
     from microexpr.report import html
     from microexpr.report.reading import Reading
     from microexpr.report.style import styled
-    from microexpr.report.tuning import tuning_tables
-    from microexpr.report.tuning_figures import tuning_figures
+    from microexpr.report.tuning import tuning_figures, tuning_tables
 
     reading = Reading(summary, {})
     with styled():
@@ -138,7 +138,7 @@ def _drawn(plots: Sequence[Plot]) -> dict[str, tuple[str, bytes]]:
 
 
 def _table_files(tables: Sequence[Table], known: Iterable[str]) -> dict[str, bytes]:
-    """Return tables as CSV and LaTeX; those that are known and not there are empty."""
+    """Return tables as CSV and LaTeX; known tables that are absent have empty contents."""
     from microexpr.report.latex import latex
 
     contents = {f"{name}{end}": b"" for name in known for end in (".csv", ".tex")}
@@ -153,7 +153,7 @@ def _figure_files(drawn: Mapping[str, tuple[str, bytes]], known: Iterable[str]) 
 
 
 def _write_all(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
-    """Write files into a folder; an empty content is a file that must not stay from an earlier report."""
+    """Write files into a folder; an empty content removes the file of an earlier report."""
     make_folder(folder)
     for name, content in contents.items():
         if not content:

@@ -1,4 +1,4 @@
-"""Tables, figures and sentences of `microexpr compare`'s page, made from its summary."""
+"""The page of `microexpr compare`: tables, figures and sentences, made from its summary."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from microexpr.core.errors import many
 from microexpr.report.differences import Pair, corrected, difference, distributions, forest, how, power
-from microexpr.report.figures import Plot
+from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import Reading, number, score_title, short
-from microexpr.report.records import checked, environment
+from microexpr.report.study_tables import checked, environment
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
-from microexpr.report.table import ABSENT, Column, Table, shown
+from microexpr.report.table import ABSENT, Column, Table, format_value
 
 SUBJECTS = 14
-"""Subjects whose influence a panel shows."""
+"""Number of subjects whose influence a panel shows."""
 ACROSS = 2
 
 
@@ -31,7 +32,7 @@ def comparison_tables(reading: Reading) -> list[Table]:
 def comparison_figures(reading: Reading) -> list[Plot]:
     """Return the figures of a comparison."""
     pairs, score = _pairs(reading), title(reading)
-    ahead = ("the other" if len(pairs) > 1 else "B", "A")
+    ahead = ("the other result" if len(pairs) > 1 else "B", "A")
     made = [
         forest(pairs, ahead, score, "comparison_differences"),
         distributions(pairs, ahead, score, "comparison_distributions"),
@@ -41,12 +42,12 @@ def comparison_figures(reading: Reading) -> list[Plot]:
 
 
 def _own(table: Table) -> Table:
-    """Give a table that a study's report has as well a file of its own: both may lie in one folder."""
+    """Rename a table that a study's report also has: both may be written to one folder."""
     return table if table.name.startswith("comparison_") else replace(table, name=f"comparison_{table.name}")
 
 
 def title(reading: Reading) -> str:
-    """Return the score that is compared, as people write it."""
+    """Return the display name of the compared score."""
     return score_title(str(reading.summary.get("metric")))
 
 
@@ -55,7 +56,7 @@ def _letters(reading: Reading) -> list[str]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """Return 'B (small_cnn)': a result's letter and what tells it from the others."""
+    """Return 'B (small_cnn)': a result's letter and what distinguishes it from the others."""
     return f"{row['letter']} ({short(str(row['title']), 48)})" if row.get("title") else str(row["letter"])
 
 
@@ -84,9 +85,9 @@ def results(reading: Reading) -> Table:
     ]
     others = [name for name in (rows[0]["scores"] if rows else {}) if name != metric]
     columns = [
-        Column("", "letter"),
-        Column("What is its own", "title"),
-        Column(f"{_head(metric)} [{reading.level}]", (metric, "ci_low", "ci_high"), "interval"),
+        Column("Result", "letter"),
+        Column("Distinguished by", "title"),
+        Column(f"{_head(metric)} [{reading.interval_level}]", (metric, "ci_low", "ci_high"), "interval"),
         *(Column(_head(name), name, "score") for name in others),
         Column("Folder", "folder"),
         Column("Key", "key"),
@@ -95,9 +96,9 @@ def results(reading: Reading) -> Table:
     data = reading.part("data")
     notes = [f"The same {data.get('n_clips')} test clips of {data.get('n_subjects')} subjects. {'; '.join(ways)}."]
     common = {name: {str(row[name]) for row in rows} for name in ("preprocessing", "sampling", "model", "protocol")}
-    told = [f"{name} {values.pop()}" for name, values in common.items() if len(values) == 1]
-    notes += [f"In common: {', '.join(told)}."] if told else []
-    return Table("comparison_results", "What is compared", columns, rows, notes)
+    shared = [f"{name} {values.pop()}" for name, values in common.items() if len(values) == 1]
+    notes += [f"In common: {', '.join(shared)}."] if shared else []
+    return Table("comparison_results", "Compared results", columns, rows, notes)
 
 
 def _head(metric: str) -> str:
@@ -106,7 +107,7 @@ def _head(metric: str) -> str:
 
 
 def differing(reading: Reading) -> Table:
-    """Return everything that is set otherwise, then what differs in data, libraries and machines."""
+    """Return all settings that differ, then differences in data, libraries and machines."""
     parts = [reading.rows("settings"), reading.rows("surroundings")]
     letters = _letters(reading)
     rows = [
@@ -115,38 +116,39 @@ def differing(reading: Reading) -> Table:
     columns = [Column("Setting", "setting"), *(Column(letter, letter, missing=ABSENT) for letter in letters)]
     first = len(parts[0])
     marks = {first: "rule"} if 0 < first < len(rows) else {}
-    notes = [f"As --set names them, defaults filled in. {ABSENT}: there is no such setting. All others are the same."]
+    notes = [f"Keys as for --set, with defaults. {ABSENT}: no such setting. All other settings are equal."]
     notes += ["Below the line: data, libraries and machines."] if marks else []
-    return Table("comparison_settings", "What the experiments differ in", columns, rows, notes, marks)
+    return Table("comparison_settings", "Settings that differ", columns, rows, notes, marks)
 
 
 def differences(reading: Reading) -> Table:
     """Return each comparison with all its tests."""
     pairs = _pairs(reading)
     rows = [{**pair.row, "pair": f"A − {pair.row['letter']}"} for pair in pairs]
-    many = len(rows) > 1
+    several = len(rows) > 1
     columns = [
-        Column("", "pair"),
-        Column(f"Difference [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
+        Column("Pair", "pair"),
+        Column(f"Difference [{reading.interval_level}]", ("difference", "ci_low", "ci_high"), "change"),
         Column("p", "p_value", "p"),
-        *([Column("p, Holm", "p_holm", "p")] if many else []),
-        Column("Only A right", "only_a", "count"),
-        Column("Only the other" if many else "Only B right", "only_b", "count"),
-        Column("p, McNemar", "mcnemar_p", "p"),
-        Column("p, Wilcoxon", "wilcoxon_p", "p", missing=ABSENT),
+        *([Column("p (Holm)", "p_holm", "p")] if several else []),
+        Column("only A", "only_a", "count", group="correct clips"),
+        Column("only the other" if several else "only B", "only_b", "count", group="correct clips"),
+        Column("p (McNemar)", "mcnemar_p", "p"),
+        Column("p (Wilcoxon)", "wilcoxon_p", "p", missing=ABSENT),
         Column("Detectable", "detectable", "score", missing=ABSENT),
     ]
     notes = [
-        f"Of {title(reading)}. {'; '.join(how(rows))}. It is the test to judge by: McNemar's exact test (clips) and "
-        "Wilcoxon's (subjects) compare shares of right clips, whatever the score, and are not corrected.",
-        f"Detectable: the smallest difference that {power(rows)} of such test sets would find.",
+        f"Differences in {title(reading)}. {'; '.join(how(rows))}. The permutation test is the test to report: "
+        "McNemar's exact test (clips) and Wilcoxon's test (subjects) compare accuracies, whatever the score, and are "
+        "not corrected.",
+        f"Detectable: smallest difference detectable with {power(rows)} power.",
     ]
-    marks = {at: "best" for at, pair in enumerate(pairs) if pair.told}
+    marks = {at: "best" for at, pair in enumerate(pairs) if pair.significant}
     return Table("comparison_differences", "Differences", columns, rows, notes, marks)
 
 
 def classes(reading: Reading) -> Table:
-    """Return, by true class, how many clips each result has right."""
+    """Return, by true class, how many clips each result classifies correctly."""
     names, letters = reading.classes, _letters(reading)
     matrices = {str(row["letter"]): row["confusion"] for row in reading.rows("results")}
     alone = _alone(reading) if len(letters) == 2 else {}
@@ -160,13 +162,13 @@ def classes(reading: Reading) -> Table:
     sums = {key: sum(row[key] for row in rows) for key in (rows[0] if rows else ()) if key != "class"}
     rows += [{"class": "all", **sums}] if rows else []
     columns = [Column("True class", "class"), Column("Test clips", "n", "count")]
-    columns += [Column(letter, letter, "count", group="right") for letter in letters]
-    columns += [Column(letter, f"only_{letter}", "count", group="right alone") for letter in alone]
-    return Table("comparison_classes", "Clips right, by class", columns, rows, [], {len(rows) - 1: "rule"})
+    columns += [Column(letter, letter, "count", group="correct") for letter in letters]
+    columns += [Column(letter, f"only_{letter}", "count", group="only this one correct") for letter in alone]
+    return Table("comparison_classes", "Correct clips by class", columns, rows, [], {len(rows) - 1: "rule"})
 
 
 def _alone(reading: Reading) -> dict[str, dict[str, int]]:
-    """Return how many clips of each class one of two results alone has right."""
+    """Return how many clips of each class only one of two results classifies correctly."""
     counts: dict[str, dict[str, int]] = {letter: {} for letter in _letters(reading)}
     for clip in reading.rows("changed"):
         for letter, word in zip(counts, clip["predicted"], strict=True):
@@ -176,13 +178,12 @@ def _alone(reading: Reading) -> dict[str, dict[str, int]]:
 
 
 def clips(reading: Reading) -> Table:
-    """Return the clips that change, those that the first alone has right before the others."""
+    """Return the clips on which results differ in correctness, those that only the first has correct at the top."""
     letters = _letters(reading)
     rows = []
     for clip in reading.rows("changed"):
         right = [letter for letter, word in zip(letters, clip["predicted"], strict=True) if word == clip["truth"]]
-        told = dict(zip(letters, clip["predicted"], strict=True))
-        rows.append({**clip, **told, "right": ", ".join(right)})
+        rows.append({**clip, **dict(zip(letters, clip["predicted"], strict=True)), "right": ", ".join(right)})
     rows.sort(key=lambda row: (row["right"], row["truth"], row["clip"]))
     marks = {at: "rule" for at in range(1, len(rows)) if rows[at]["right"] != rows[at - 1]["right"]}
     columns = [
@@ -190,9 +191,10 @@ def clips(reading: Reading) -> Table:
         Column("Subject", "subject"),
         Column("True class", "truth"),
         *(Column(letter, letter, group="predicted by") for letter in letters),
-        Column("Right", "right"),
+        Column("Correct", "right"),
     ]
-    caption = "Clips that one has right and the other wrong" if len(letters) == 2 else "Clips that change against A"
+    two = len(letters) == 2
+    caption = "Clips that only one result has correct" if two else "Clips on which another result differs from A"
     return Table("comparison_clips", caption, columns, rows, [], marks)
 
 
@@ -200,7 +202,7 @@ def left_out(reading: Reading) -> Table:
     """Return the difference without each subject."""
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
-    many = len(reading.rows("influence")) > 1
+    several = len(reading.rows("influence")) > 1
     for found in reading.rows("influence"):
         marks |= {len(rows): "rule"} if rows else {}
         whole = _whole(reading, found)
@@ -209,15 +211,15 @@ def left_out(reading: Reading) -> Table:
             lost = ", ".join(one["lost"]) or ABSENT
             rows.append({**one, "pair": f"A − {found['letter']}", "turns": turns, "lost": lost})
     columns = [
-        *([Column("", "pair")] if many else []),
+        *([Column("Pair", "pair")] if several else []),
         Column("Without", "subject"),
         Column("Clips", "clips", "count"),
         Column("Difference", "score", "change"),
         Column("Change", "change", "change"),
-        Column("Sign turns", "turns"),
-        Column("Classes nobody else shows", "lost"),
+        Column("Sign changes or 0", "turns"),
+        Column("Classes of this subject only", "lost"),
     ]
-    return Table("comparison_influence", "The difference without each subject", columns, rows, [], marks)
+    return Table("comparison_influence", "Difference without each subject", columns, rows, [], marks)
 
 
 def _whole(reading: Reading, found: Mapping[str, Any]) -> float:
@@ -225,13 +227,13 @@ def _whole(reading: Reading, found: Mapping[str, Any]) -> float:
 
 
 def software(reading: Reading) -> Table:
-    """Return what the comparison was computed with; what trained the results is in their own reports."""
+    """Return the environment of the comparison; that of the trainings is in the reports of the results."""
     return replace(environment(reading), caption="Software and machine of this comparison")
 
 
 # --- influence --------------------------------------------------------------------------------------------------------
 def influenced(reading: Reading) -> Plot | None:
-    """Draw the difference without each subject, for those who weigh most."""
+    """Draw the difference without each of the most influential subjects."""
     found = [one for one in reading.rows("influence") if one["subjects"]]
     if not found:
         return None
@@ -246,14 +248,13 @@ def influenced(reading: Reading) -> Plot | None:
     for axes in panels:
         axes.set_visible(False)
     for axes in figure.axes[-across:]:
-        axes.set_xlabel(f"difference of {title(reading)} without this subject")
+        axes.set_xlabel(f"difference in {title(reading)} without this subject")
     cut = any(len(one["subjects"]) > SUBJECTS for one in found)
     notes = [
-        "Line from the difference of all subjects to the one without this subject; hollow: the sign turns, or nothing "
-        "is "
-        "left." + (f" The {SUBJECTS} subjects who weigh most; the table has all." if cut else "")
+        "Lines: from the difference over all subjects to that without the subject. Open markers: the sign changes or "
+        "the difference is 0." + (f" The {SUBJECTS} most influential subjects; the table lists all." if cut else "")
     ]
-    return Plot("comparison_influence", "The difference without each subject", figure, notes)
+    return Plot("comparison_influence", "Difference without each subject", figure, notes)
 
 
 def _without(axes: Axes, subjects: Sequence[Mapping[str, Any]], whole: float, colour: str) -> None:
@@ -271,16 +272,16 @@ def _without(axes: Axes, subjects: Sequence[Mapping[str, Any]], whole: float, co
     axes.spines["left"].set_visible(False)
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- sentences --------------------------------------------------------------------------------------------------------
 def heading(reading: Reading) -> str:
-    """Return what the page is about."""
+    """Return the title of the page."""
     rows = reading.rows("results")
     names = [short(str(row["title"] or row["letter"]), 44) for row in rows]
     return f"{names[0]} against {names[1] if len(names) == 2 else f'{len(names) - 1} others'}"
 
 
 def done(reading: Reading) -> str:
-    """Return what was compared on what."""
+    """Return which experiments were compared, on which clips."""
     data, rows = reading.part("data"), reading.rows("results")
     names = "; ".join(map(_name, rows))
     return (
@@ -290,40 +291,41 @@ def done(reading: Reading) -> str:
 
 
 def verdicts(reading: Reading) -> list[str]:
-    """Return what can be told of each difference."""
+    """Return a sentence on the significance of each difference."""
     return [_verdict(pair, title(reading)) for pair in _pairs(reading)]
 
 
 def _verdict(pair: Pair, score: str) -> str:
     row = pair.row
     least, unit = number(row.get("detectable")), row["unit"]
-    p = f"p {shown(corrected(row), 'p')}{', corrected' if number(row.get('p_holm')) is not None else ''}"
-    found = "" if pair.told else ", which is no proof that there is none"
-    told = pair.trained.verdict(told=pair.told)
-    said = f"{pair.label}: {score} {difference(row)}; swapped {unit} by {unit}, {p}: {told}{found}."
+    p = format_value(corrected(row), "p")
+    p = p if p.startswith("<") else f"= {p}"
+    p = f"p {p}{' (Holm)' if number(row.get('p_holm')) is not None else ''}"
+    verdict = pair.trained.verdict(significant=pair.significant)
+    caution = "" if pair.significant else ", which does not show that there is no difference"
+    said = f"{pair.label}: {score} {difference(row)}; permutation test by {unit}, {p}: {verdict}{caution}."
     if least is None:
         return said
-    return (
-        f"{said} The smallest difference that {power([row])} of such test sets would find is {shown(least, 'score')}."
-    )
+    smallest = format_value(least, "score")
+    return f"{said} The smallest difference detectable with {power([row])} power is {smallest}."
 
 
 def changing(reading: Reading) -> list[str]:
-    """Return, for each comparison, how many clips each side alone has right."""
+    """Return, for each comparison, how many clips only one side classifies correctly."""
     total = reading.part("data").get("n_clips")
     said = []
     for row in reading.rows("comparisons"):
         other = row["letter"]
         same = int(total or 0) - row["only_a"] - row["only_b"]
         said.append(
-            f"A alone has {row['only_a']} clips right and {other} alone {row['only_b']}; "
-            f"on the other {same} of {total} both are right or both are wrong."
+            f"{many(row['only_a'], 'clip')} {'is' if row['only_a'] == 1 else 'are'} correct in A only and "
+            f"{row['only_b']} in {other} only; the other {same} of {total} are correct in both or wrong in both."
         )
     return said
 
 
-def weighing(reading: Reading) -> list[str]:
-    """Return, for each comparison, between what the difference lies without any one subject, and whose it is."""
+def influence_ranges(reading: Reading) -> list[str]:
+    """Return, for each comparison, the range of the difference without any one subject, and who changes its sign."""
     said = []
     for found in reading.rows("influence"):
         pair = f"A − {found['letter']}"
@@ -332,22 +334,23 @@ def weighing(reading: Reading) -> list[str]:
             continue
         scores, whole = [one["score"] for one in found["subjects"]], _whole(reading, found)
         turning = [str(one["subject"]) for one in found["subjects"] if one["score"] * whole <= 0]
-        low, high = (shown(value, "change") for value in (min(scores), max(scores)))
-        many = f" and {len(turning) - 3} others" if len(turning) > 3 else ""
-        end = f"; its sign turns, or nothing is left, without {', '.join(turning[:3])}{many}" if turning else ""
-        end = end or "; its sign stays, whoever is left out"
+        low, high = (format_value(value, "change") for value in (min(scores), max(scores)))
+        end = "; its sign is the same whichever subject is left out"
+        if turning:
+            named = [*turning[:3], *([f"{len(turning) - 3} others"] if len(turning) > 3 else [])]
+            subjects = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} or {named[-1]}"
+            end = f"; its sign changes, or it is 0, without {subjects}"
         said.append(
-            f"{pair}: without any one subject the difference lies between {low} and {high}{end if whole else ''}."
+            f"{pair}: without any one subject, the difference is between {low} and {high}{end if whole else ''}."
         )
     return said
 
 
 def notes(reading: Reading) -> list[str]:
-    """Return the remarks of the comparisons, with the pair's name where not all have them."""
+    """Return the notes of the comparisons, with the pairs they apply to where these are not all."""
     rows = reading.rows("comparisons")
-    told = dict.fromkeys(remark for row in rows for remark in row.get("notes") or [])
-    said = []
-    for remark in told:
-        mine = [str(row["letter"]) for row in rows if remark in (row.get("notes") or [])]
-        said.append(remark if len(mine) == len(rows) else f"A − {', '.join(mine)}: {remark}")
-    return said
+    found = []
+    for note in dict.fromkeys(note for row in rows for note in row.get("notes") or []):
+        letters = [str(row["letter"]) for row in rows if note in (row.get("notes") or [])]
+        found.append(note if len(letters) == len(rows) else f"A − {', '.join(letters)}: {note}")
+    return found

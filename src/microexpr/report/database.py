@@ -1,4 +1,4 @@
-"""One picture of a database: clips by class and subject, how long they last, where their apex lies."""
+"""Figure of a database: clips by class and subject, durations and apex positions."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from microexpr.core.errors import many
 from microexpr.report.reading import short
 from microexpr.report.style import INK, RULE, SERIES, SHADE, SOFT, WIDTH, render, styled
 
 NAMED = 40
-"""Subjects up to this number are named under their column; more are shown by their number of clips."""
+"""Largest number of subjects that are named on the axis; more are sorted by their number of clips."""
 LIMIT = 500.0
-"""Milliseconds beyond which an expression is no longer called a micro-expression (Yan et al., 2013)."""
+"""Longest duration of a micro-expression in milliseconds (Yan et al., 2013)."""
 KINDS = {"micro": SHADE, "macro": RULE}
 COLOURS = (*SERIES, "#8fb3dd", "#e3ae83", "#85c8b7", "#cfa3ca")
-"""One for each word of the vocabulary."""
+"""One for each emotion of the vocabulary."""
 DPI = 200
 _WIDTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 100000)
 
 
-def picture(stats: Mapping[str, Any], form: str) -> bytes:
-    """Return the picture of what `data.dataset_stats` counted, as svg, pdf or png."""
+def render_stats(stats: Mapping[str, Any], form: str) -> bytes:
+    """Return the figure of the counts of `data.dataset_stats`, as svg, pdf or png."""
     with styled():
         figure = database_figure(stats)
         figure.set_facecolor("white")
@@ -40,7 +41,7 @@ def picture(stats: Mapping[str, Any], form: str) -> bytes:
 
 
 def database_figure(stats: Mapping[str, Any]) -> Figure:
-    """Draw four panels: classes, subjects, places of the apex, durations."""
+    """Draw four panels: classes, subjects, apex positions, durations."""
     figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
     (classes, subjects), (apexes, durations) = figure.subplots(
         2, 2, width_ratios=[1.0, 1.6], height_ratios=[1.15, 1.0], squeeze=False
@@ -54,9 +55,8 @@ def database_figure(stats: Mapping[str, Any]) -> Figure:
 
 
 def _heading(stats: Mapping[str, Any]) -> str:
-    people = stats["subjects"]
-    told = f"{stats['title']}: {stats['clips']} clips of {people} subject{'s' * (people != 1)}"
-    return f"DRAWN FACES in the layout of {told}" if "synthetic" in stats["metadata"] else told
+    counts = f"{stats['title']}: {stats['clips']} clips of {many(stats['subjects'], 'subject')}"
+    return f"SYNTHETIC FACES in the layout of {counts}" if "synthetic" in stats["metadata"] else counts
 
 
 def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
@@ -73,16 +73,16 @@ def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapp
     axes.set_title("Classes")
 
 
-def _subjects(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
-    named = len(people) <= NAMED
-    names = list(people) if named else sorted(people, key=lambda name: -sum(people[name].values()))
+def _subjects(axes: Axes, counts: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
+    named = len(counts) <= NAMED
+    names = list(counts) if named else sorted(counts, key=lambda name: -sum(counts[name].values()))
     base = [0] * len(names)
     for word, colour in colours.items():
-        top = [low + people[name][word] for low, name in zip(base, names, strict=True)]
+        top = [low + counts[name][word] for low, name in zip(base, names, strict=True)]
         if named:
-            heights = [people[name][word] for name in names]
+            heights = [counts[name][word] for name in names]
             axes.bar(range(len(names)), heights, bottom=base, width=0.8, color=colour, linewidth=0)
-        else:  # one shape a class: thousands of bars take seconds
+        else:  # one shape per class: thousands of bars take seconds to draw
             edges = [at - 0.5 for at in range(len(names) + 1)]
             axes.stairs(top, edges, baseline=base, fill=True, color=colour, linewidth=0)
         base = top
@@ -93,17 +93,17 @@ def _subjects(axes: Axes, people: Mapping[str, Mapping[str, int]], colours: Mapp
     axes.set_ylabel("clips")
     axes.set_title("Subjects, by class")
     if not named:
-        axes.set_xlabel("subjects, those with most clips first")
+        axes.set_xlabel("subjects, in descending order of clips")
         return
     labels = [short(name, 14) for name in _without_namespace(names)]
-    crowded = max(map(len, labels)) * len(labels) > 45
-    axes.set_xticks(range(len(names)), labels, rotation=90 if crowded else 0, fontsize=6.5)
+    too_long = max(map(len, labels)) * len(labels) > 45
+    axes.set_xticks(range(len(names)), labels, rotation=90 if too_long else 0, fontsize=6.5)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel("subject")
 
 
 def _without_namespace(names: Sequence[str]) -> list[str]:
-    """Return subjects without the database that they are of, where all are of one."""
+    """Return subjects without the prefix of their database, where all are of one database."""
     spaces = {name.rpartition("/")[0] for name in names}
     return [name.rpartition("/")[2] for name in names] if len(spaces) == 1 else list(names)
 
@@ -114,7 +114,7 @@ def _durations(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
     by_kind = {kind: values for kind, values in by_kind.items() if values}
     axes.set_title("Duration, onset to offset")
     if not by_kind:
-        _nothing(axes, "these clips have no time")
+        _no_data(axes, "no durations known")
         return
     names = [f"{kind}-expressions" for kind in by_kind]
     colours = [KINDS[kind] for kind in by_kind]
@@ -126,15 +126,15 @@ def _durations(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
     if len(by_kind) > 1:
         axes.legend(loc="upper right")
     lacking = sum(row[unit] is None for row in each)
-    axes.set_xlabel(unit + (f" ({lacking} clips unknown)" if lacking else ""))
+    axes.set_xlabel(unit + (f" (unknown for {many(lacking, 'clip')})" if lacking else ""))
     _count_axis(axes)
 
 
 def _apexes(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
     places = [row["apex"] for row in each if row["apex"] is not None]
-    axes.set_title("Place of the apex")
+    axes.set_title("Apex position")
     if not places:
-        _nothing(axes, "nobody coded an apex")
+        _no_data(axes, "no apex coded")
         return
     middle = sorted(places)[len(places) // 2]
     axes.hist(places, bins=20, range=(0.0, 1.0), color=SHADE, rwidth=0.92)
@@ -142,22 +142,22 @@ def _apexes(axes: Axes, each: Sequence[Mapping[str, Any]]) -> None:
     _line(axes, middle, f"median {middle:.2f}")
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["onset", "0.25", "0.5", "0.75", "offset"])
     lacking = len(each) - len(places)
-    axes.set_xlabel(f"{lacking} clip{'s' * (lacking != 1)} without a coded apex" if lacking else "")
+    axes.set_xlabel(f"{many(lacking, 'clip')} without a coded apex" if lacking else "")
     _count_axis(axes)
 
 
 def _edges(longest: float) -> list[float]:
-    """Return the edges of at most 24 bars of a round width; a value on an edge belongs to the bar before it."""
+    """Return the edges of at most 24 bins of a round width; a value on an edge belongs to the bin before it."""
     width = next(width for width in _WIDTHS if longest / width <= 24 or width == _WIDTHS[-1])
     return [0.0, *(width * at + 1e-6 for at in range(1, max(math.ceil(longest / width), 1) + 1))]
 
 
-def _line(axes: Axes, at: float, words: str) -> None:
-    """Draw an upright line and name it on the side that has room."""
+def _line(axes: Axes, at: float, label: str) -> None:
+    """Draw a vertical line with its label on the side that has room."""
     axes.axvline(at, color=INK, linewidth=0.9, dashes=(4, 2))
     left = at > 0.75 * axes.get_xlim()[1]
     place: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
-    axes.annotate(words, (at, 1.0), (-3 if left else 3, -7), ha="right" if left else "left", **place)
+    axes.annotate(label, (at, 1.0), (-3 if left else 3, -7), ha="right" if left else "left", **place)
 
 
 def _count_axis(axes: Axes) -> None:
@@ -168,7 +168,7 @@ def _count_axis(axes: Axes) -> None:
     axes.set_ylabel("clips")
 
 
-def _nothing(axes: Axes, words: str) -> None:
-    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=SOFT, style="italic")
+def _no_data(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=SOFT, style="italic")
     axes.set_xticks([])
     axes.set_yticks([])

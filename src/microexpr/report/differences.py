@@ -1,4 +1,4 @@
-"""Figures of paired comparisons: every difference with its interval, and how each is distributed over resamples."""
+"""Figures of paired comparisons: differences with their intervals, and their distributions over resamples."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from matplotlib.figure import Figure
 
 from microexpr.evaluation.statistics.power import LEVEL, POWER
 from microexpr.evaluation.statistics.scope import Trained, together
-from microexpr.report.figures import Plot
+from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import number, short
 from microexpr.report.style import INK, SERIES, SOFT, WIDTH
-from microexpr.report.table import interval, shown
+from microexpr.report.table import format_interval, format_value
 
 MOST = 36
-"""Comparisons that a figure can hold."""
+"""Largest number of comparisons in one figure."""
 BINS = 60
 _GAP = 5 * "\u00a0"
-"""Space that a page does not close up."""
+"""Space that browsers do not collapse."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A comparison as figures show it."""
+    """A comparison as it is drawn."""
 
     label: str
     row: Mapping[str, Any]
     colour: str = SERIES[0]
 
     @property
-    def told(self) -> bool:
-        """Whether a difference can be told, corrected where there are several; older summaries give p alone."""
-        told, p = self.row.get("told"), corrected(self.row)
-        return bool(told) if told is not None else p is not None and p <= LEVEL
+    def significant(self) -> bool:
+        """Whether the difference is significant, corrected for several comparisons; older summaries have p only."""
+        significant, p = self.row.get("significant"), corrected(self.row)
+        return bool(significant) if significant is not None else p is not None and p <= LEVEL
 
     @property
     def trained(self) -> Trained:
-        """How the two sides were trained; older summaries do not say."""
+        """How the two sides were trained; unknown in older summaries."""
         return Trained(**self.row.get("trained") or {})
 
     @property
@@ -51,44 +51,44 @@ class Pair:
 
 
 def corrected(row: Mapping[str, Any]) -> float | None:
-    """Return the p-value to judge by: Holm's where there are several comparisons."""
+    """Return the p-value to report: Holm's where there are several comparisons."""
     adjusted = number(row.get("p_holm"))
     return number(row.get("p_value")) if adjusted is None else adjusted
 
 
 def difference(row: Mapping[str, Any]) -> str:
     """Return '+0.062 [−0.021, 0.144]'."""
-    return shown(row["difference"], "change") + interval(row, digits=3)
+    return format_value(row["difference"], "change") + format_interval(row, digits=3)
 
 
 def power(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the power that detectable differences are stated for, as '80 %'."""
+    """Return the power of the stated detectable differences, as '80 %'."""
     return f"{100 * next((known for row in rows if (known := number(row.get('power'))) is not None), POWER):.0f} %"
 
 
 def how(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return how intervals and p-values were made, in words; every way that is found is named once."""
+    """Return how intervals and p-values were computed, as clauses; each once."""
     made = [str(row[key]) for key in ("interval", "test") for row in rows if row.get(key)]
     drawn = {int(row["permutations"]) for row in rows if number(row.get("permutations")) and not row.get("p_exact")}
     exact = any(row.get("p_exact") for row in rows)
-    told = [f"{max(drawn):,} times at random"] if drawn else []
-    told += [f"{'where that is more, ' if drawn else ''}in all ways"] if exact else []
-    return [*dict.fromkeys(made), *([f"swapped {', '.join(told)}"] if told else [])]
+    ways = [f"{max(drawn):,} random permutations"] if drawn else []
+    ways += [f"all permutations{' where these are fewer' if drawn else ''}"] if exact else []
+    return [*dict.fromkeys(made), *([", ".join(ways)] if ways else [])]
 
 
 def chosen(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
-    """Return the pairs that a figure can hold, and a note where they are not all."""
+    """Return the pairs that fit in a figure, and a note where these are not all."""
     if len(pairs) <= MOST:
         return list(pairs), []
     smallest = sorted(pairs, key=lambda pair: (corrected(pair.row) or 0.0, number(pair.row.get("p_value")) or 0.0))
     kept = {id(pair) for pair in smallest[:MOST]}
     return [pair for pair in pairs if id(pair) in kept], [
-        f"Of {len(pairs)} pairs the {MOST} with the smallest p; the table has all."
+        f"The {MOST} of {len(pairs)} pairs with the smallest p; the table lists all."
     ]
 
 
 def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str) -> Plot | None:
-    """Draw every difference with its interval; `ahead` says whose side is left and right of zero."""
+    """Draw every difference with its interval; `ahead` names the sides with the higher score left and right of 0."""
     drawn, notes = chosen(pairs)
     if not drawn:
         return None
@@ -100,18 +100,18 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
             axes.plot([-least, least], [at, at], color=SOFT, marker="|", markersize=8, linestyle="none", alpha=0.7)
         _point(axes, at, pair)
         p = corrected(pair.row)
-        _beside(axes, at, difference(pair.row) + ("" if p is None else f" · p {shown(p, 'p')}"))
+        _beside(axes, at, difference(pair.row) + ("" if p is None else f" · p {format_value(p, 'p')}"))
     _rows(axes, drawn, ahead, score)
-    filled = together([pair.trained for pair in drawn]).verdict(told=True)
-    notes += [f"Filled: {filled}{', p corrected by Holm' if _several(drawn) else ''}."]
+    filled = together([pair.trained for pair in drawn]).verdict(significant=True)
+    notes += [f"Filled markers: {filled}{' (p corrected by Holm)' if _several(drawn) else ''}."]
     if any(number(pair.row.get("detectable")) is not None for pair in drawn):
         share = power([pair.row for pair in drawn])
-        notes.append(f"Grey ticks: the smallest difference, of either sign, that {share} of such test sets would find.")
-    return Plot(name, f"Differences of {score} and their intervals", figure, notes)
+        notes.append(f"Grey ticks: smallest difference, of either sign, detectable with {share} power.")
+    return Plot(name, f"Differences in {score} with their intervals", figure, notes)
 
 
 def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str) -> Plot | None:
-    """Draw how each difference is distributed over resamples, all to one scale."""
+    """Draw the distribution of each difference over resamples, all on one scale."""
     drawn, notes = chosen([pair for pair in pairs if pair.percentiles.size > 1])
     if not drawn:
         return None
@@ -127,14 +127,14 @@ def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, nam
     _rows(axes, drawn, ahead, score)
     axes.set_ylim(-0.35, len(drawn) - 0.05)
     style: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7, "color": SOFT}
-    axes.annotate(f"{short(ahead[1], 18)} ahead", (1, 1), (6, 2), **style)
+    axes.annotate(f"{short(ahead[1], 18)} higher", (1, 1), (6, 2), **style)
     resamples = {int(n) for pair in drawn if (n := number(pair.row.get("resamples"))) is not None}
-    told = f" of {max(resamples):,} resamples" if resamples else ""
+    of = f" of {max(resamples):,} resamples" if resamples else ""
     notes += [
-        f"Heights are shares{told}, to one scale; full colour where {ahead[1]} is ahead, and right the share of "
-        "resamples in which it is, which is no p-value. Below each, the difference and its interval."
+        f"Heights: shares{of}, on one scale. Dark: resamples in which the score of {ahead[1]} is higher; their share, "
+        "which is not a p-value, is given at the right. Below each distribution: the difference and its interval."
     ]
-    return Plot(name, f"Distribution of the differences of {score}", figure, notes)
+    return Plot(name, f"Bootstrap distributions of the differences in {score}", figure, notes)
 
 
 def _several(drawn: Sequence[Pair]) -> bool:
@@ -145,7 +145,7 @@ def _point(axes: Axes, at: float | int, pair: Pair) -> None:
     low, high = number(pair.row.get("ci_low")), number(pair.row.get("ci_high"))
     if low is not None and high is not None:
         axes.plot([low, high], [at, at], color=pair.colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
-    face = pair.colour if pair.told else "white"
+    face = pair.colour if pair.significant else "white"
     look: dict[str, Any] = {"marker": "o", "markersize": 5.0, "color": pair.colour, "markerfacecolor": face}
     axes.plot([pair.row["difference"]], [at], **look, linestyle="none", zorder=3)
 
@@ -160,14 +160,14 @@ def _rows(axes: Axes, drawn: Sequence[Pair], ahead: tuple[str, str], score: str)
     axes.set_yticks(range(len(drawn)), [short(pair.label, 44) for pair in reversed(drawn)])
     axes.set_ylim(-0.6, len(drawn) - 0.4)
     left, right = (short(name, 22) for name in ahead)
-    axes.set_xlabel(f"← {left} ahead{_GAP}difference of {score}{_GAP}{right} ahead →")
+    axes.set_xlabel(f"← {left} higher{_GAP}difference in {score}{_GAP}{right} higher →")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
 
 
 def _edges(drawn: Sequence[Pair]) -> Float[np.ndarray, "e"]:
-    """Return bins of one width for all, zero in the middle of one."""
+    """Return bin edges of one width for all pairs, with zero in the middle of a bin."""
     low = min(float(pair.percentiles[0]) for pair in drawn)
     high = max(float(pair.percentiles[-1]) for pair in drawn)
     width = (high - low) / BINS or 0.01
@@ -176,7 +176,7 @@ def _edges(drawn: Sequence[Pair]) -> Float[np.ndarray, "e"]:
 
 def _ridge(axes: Axes, at: int, pair: Pair, edges: Float[np.ndarray, "e"], heights: Float[np.ndarray, "b"]) -> None:
     axes.axhline(at, color=SOFT, linewidth=0.4, zorder=1)
-    if np.ptp(pair.percentiles) == 0:  # no resample differs from another: a line, as bins would hide it
+    if np.ptp(pair.percentiles) == 0:  # all resamples are equal: a line, since a bin would be misleading
         axes.plot([pair.percentiles[0]] * 2, [at, at + 0.82], color=pair.colour, linewidth=1.2)
     else:
         centres = (edges[:-1] + edges[1:]) / 2
@@ -189,5 +189,5 @@ def _ridge(axes: Axes, at: int, pair: Pair, edges: Float[np.ndarray, "e"], heigh
 
 
 def _share_ahead(pair: Pair) -> float:
-    """Return the percentage of resamples in which the first is ahead."""
+    """Return the percentage of resamples in which the first side has the higher score."""
     return float(100 * (pair.percentiles > 1e-12).mean())

@@ -1,4 +1,4 @@
-"""The report's section on what models look at: its part of the summary, tables, figure and sentences."""
+"""Attribution maps in the report: their part of the summary, tables, figure and sentences."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from microexpr.report.examples import made_up
-from microexpr.report.figures import Plot
+from microexpr.report.examples import is_synthetic
+from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
@@ -18,14 +18,14 @@ from microexpr.runs.explain import INSENSITIVE, REGIONS, Explained, ExplainedCli
 from microexpr.runs.study import StudyResult
 
 COARSE = 4
-"""Places down or across below which two maps correlate by chance."""
+"""Map resolution, vertical or horizontal, below which correlations are far from 0 by chance."""
 MOST = 12
-"""Models that a figure can tell apart by their markers and colours."""
+"""Largest number of models in the figure, limited by markers and colours."""
 
 
 # --- the summary ------------------------------------------------------------------------------------------------------
 def explanations(result: StudyResult) -> dict[str, Any]:
-    """Return what the models of a study look at; empty where nothing was asked."""
+    """Return the attribution maps of a study; empty where none were requested."""
     if not result.explained:
         return {}
     return {
@@ -39,7 +39,7 @@ def explanations(result: StudyResult) -> dict[str, Any]:
 
 
 def _row(found: Explained) -> dict[str, Any]:
-    drawn, made = made_up(found.plan.data.dataset), found.plan.experiment
+    drawn, made = is_synthetic(found.plan.data.dataset), found.plan.experiment
     return {
         "name": found.name,
         "key": found.plan.key,
@@ -89,7 +89,7 @@ def _shown(found: Explained, each: ExplainedClip, *, drawn: bool) -> dict[str, A
 
 # --- tables and the figure --------------------------------------------------------------------------------------------
 def explanation_tables(reading: Reading) -> list[Table]:
-    """Return how maps stand against those of randomised models, and where in the face they lie."""
+    """Return the sanity check of the maps against randomised models, and their distribution over face regions."""
     return [table for table in (_sanity(reading), _regions(reading)) if table.rows]
 
 
@@ -104,27 +104,27 @@ def _sanity(reading: Reading) -> Table:
     ]
     columns = [
         Column("Name", "name"),
-        Column("Maps by", "explainer"),
-        Column("Places", "grid"),
+        Column("Explainer", "explainer"),
+        Column("Resolution", "grid"),
         Column("Test clips", "clips", "count"),
         Column("Maps", "maps", "count"),
         Column("Empty", "empty", "count"),
-        Column("to randomised", "to_random", "change", group="Rank correlation", missing=ABSENT),
-        Column("among these", "among_random", "change", group="Rank correlation", missing=ABSENT),
-        Column("of clips", "compared", "count", group="Rank correlation"),
+        Column("with randomised", "to_random", "change", group="Rank correlation", missing=ABSENT),
+        Column("between randomised", "among_random", "change", group="Rank correlation", missing=ABSENT),
+        Column("clips", "compared", "count", group="Rank correlation"),
         *([Column("Verdict", "verdict", missing=" ")] if any(row["verdict"] for row in rows) else []),
     ]
     threshold, seeds = reading.part("explanations").get("threshold"), reading.part("explanations").get("seeds")
     notes = [
-        f"To randomised: Spearman's correlation of a map with those of {seeds} models that learnt nothing, mean over "
-        "models and clips; among these: of every two of them. Networks start anew from other seeds, what is fitted "
-        "once is fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
-        f"From {threshold} on the maps are flagged. Not flagged does not mean right: noise is like nothing. {ABSENT}: "
-        "all maps, or all of the randomised models', are the same everywhere, and nothing correlates.",
-        "Places: how many a map tells apart down and across; between them it is interpolated. Of fewer than "
-        f"{COARSE} × {COARSE} the correlation is far from 0 by chance (too coarse). Empty: maps that are 0 everywhere.",
+        f"With randomised: Spearman's correlation of a map with those of {seeds} randomised models, mean over models "
+        "and clips; between randomised: of every two of those models. Networks are reinitialised with other seeds, "
+        "other models are fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
+        f"Maps are flagged from {threshold} on. An unflagged map is not necessarily right: noise does not correlate "
+        f"either. {ABSENT}: undefined, because all maps of the model or of the randomised models are constant.",
+        "Resolution: vertical × horizontal positions of a map, which is interpolated between them. Below "
+        f"{COARSE} × {COARSE}, correlations are far from 0 by chance (too coarse). Empty: maps that are 0 everywhere.",
     ]
-    return Table("explanations", "Maps against those of randomised models", columns, rows, notes)
+    return Table("explanations", "Sanity check: maps of trained and of randomised models", columns, rows, notes)
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
@@ -133,7 +133,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["empty"] == row["maps"]:
         return "all empty"
     if row["to_random"] is None:
-        return "not known"
+        return "unknown"
     return "too coarse" if min(row["places"]) < COARSE else ""
 
 
@@ -148,44 +148,42 @@ def _regions(reading: Reading) -> Table:
         shares["elsewhere"] = {what: 1 - sum(each[what] for each in shares.values()) for what in ("share", "area")}
         lines = {
             "share of the map": {name: each["share"] for name, each in shares.items()},
-            "share of the picture": {name: each["area"] for name, each in shares.items()},
-            "their ratio": {
+            "share of the image": {name: each["area"] for name, each in shares.items()},
+            "ratio": {
                 name: each["share"] / each["area"] if each["area"] > 0 else None for name, each in shares.items()
             },
         }
         rows += [
-            {"name": "" if at else _told_with_places(row), "what": what, **values}
+            {"name": "" if at else _with_resolution(row), "what": what, **values}
             for at, (what, values) in enumerate(lines.items())
         ]
     columns = [
         Column("Name", "name", missing=" "),
-        Column("", "what"),
+        Column("Value", "what"),
         *(Column(name.capitalize(), name, "score", missing=ABSENT) for name in (*REGIONS, "elsewhere")),
     ]
     notes = [
-        "Means over the clips of all maps that are not empty. A ratio of 1 is what a map gives that is the same "
-        "everywhere. Regions are fixed parts of the detected face box (of the picture, where it is a face that was cut "
-        "out before), left and right joined; they do not follow the features of a face. Brows are a fifth of a face's "
-        "height, eyes too: a map with fewer places in a face cannot tell them apart.",
-        *_faceless(reading),
+        "Means over the clips of all non-empty maps. A constant map has a ratio of 1. Regions are fixed parts of the "
+        "detected face box (of the image, where it was cropped to a face before), left and right combined; they do not "
+        "follow facial landmarks. Brows and eyes each take a fifth of the face's height: a map with a lower resolution "
+        "in the face cannot separate them.",
+        *_without_face(reading),
     ]
-    return Table("explanation_regions", "Where in the face the maps lie", columns, rows, notes, marks)
+    return Table("explanation_regions", "Distribution of the maps over face regions", columns, rows, notes, marks)
 
 
-def _told_with_places(row: Mapping[str, Any]) -> str:
+def _with_resolution(row: Mapping[str, Any]) -> str:
     down, across = row["places"]
-    return f"{row['name']}, {row['explainer']} ({down} × {across} places)"
+    return f"{row['name']}, {row['explainer']} ({down} × {across})"
 
 
-def _faceless(reading: Reading) -> list[str]:
-    told = [f"{row['name']} {row['without_face']} of {row['maps']}" for row in _rows(reading) if row["without_face"]]
-    if not told:
-        return []
-    return [f"Views in which no face is known, and which are left out: {', '.join(told)}."]
+def _without_face(reading: Reading) -> list[str]:
+    counts = [f"{row['name']} {row['without_face']} of {row['maps']}" for row in _rows(reading) if row["without_face"]]
+    return [f"Excluded views without a known face: {', '.join(counts)}."] if counts else []
 
 
 def explanation_figure(reading: Reading) -> Plot | None:
-    """Draw by region how much more of each map lies there than of the picture."""
+    """Draw, by region, the ratio of its share of each map to its share of the image."""
     known = [row for row in _rows(reading) if row["regions"]]
     rows, left = known[:MOST], known[MOST:]
     if not rows:
@@ -199,28 +197,29 @@ def explanation_figure(reading: Reading) -> Plot | None:
             for y, name in enumerate(REGIONS)
             if (share := row["regions"].get(name)) and number(share["area"])
         ]
-        style = _look(at, flagged=row["flagged"])
+        style = _style(at, flagged=row["flagged"])
         axes.plot([x for _, x in points], [y for y, _ in points], **style)
     axes.axvline(1, color=SOFT, linewidth=0.9)
     axes.set_yticks(range(len(REGIONS)), [name.capitalize() for name in REGIONS])
     axes.set_ylim(len(REGIONS) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel("share of the map over share of the picture")
+    axes.set_xlabel("share of the map / share of the image")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     entries = {
-        short(f"{row['name']}, {row['explainer']}", 40): _look(at, flagged=row["flagged"])
+        short(f"{row['name']}, {row['explainer']}", 40): _style(at, flagged=row["flagged"])
         for at, row in enumerate(rows)
     }
     figure.legend(handles=legend_handles(entries), loc="outside upper left", ncols=3)
-    notes = ["Right of 1: more of the map than of the picture."]
-    notes += ["Open: flagged, a randomised model gives about the same map."] if any(r["flagged"] for r in rows) else []
-    notes += [f"Not drawn: {', '.join(row['name'] for row in left)}."] if left else []
-    return Plot("explanations", "What the maps favour in the face", figure, notes)
+    notes = ["Right of 1: higher share of the map than of the image."]
+    if any(row["flagged"] for row in rows):
+        notes.append("Open markers: flagged, a randomised model gives a similar map.")
+    notes += [f"Not shown: {', '.join(row['name'] for row in left)}."] if left else []
+    return Plot("explanations", "Relative weight of face regions in the maps", figure, notes)
 
 
-def _look(at: int, *, flagged: bool) -> dict[str, Any]:
+def _style(at: int, *, flagged: bool) -> dict[str, Any]:
     colour = SERIES[at % len(SERIES)]
     face = "white" if flagged else colour
     return {
@@ -234,47 +233,46 @@ def _look(at: int, *, flagged: bool) -> dict[str, Any]:
 
 # --- sentences --------------------------------------------------------------------------------------------------------
 def about(reading: Reading) -> str:
-    """Return what is shown of what, in a sentence or two."""
+    """Return which maps were computed and which are shown, and how they may be interpreted."""
     per_class, folds = (int(reading.part("explanations").get(name) or 1) for name in ("per_class", "folds"))
-    looked = "fold tests" if folds == 1 else f"{folds} folds test"
-    first = "first clip by key that was" if per_class == 1 else f"first {per_class} clips by key that were"
+    tested = "test clips of the first fold" if folds == 1 else f"test clips of the first {folds} folds"
+    first = "first correct and the first wrong clip" if per_class == 1 else (
+        f"first {per_class} correct and {per_class} wrong clips"
+    )  # fmt: skip
     free = [f"{row['explainer']} ({row['name']})" for row in _rows(reading) if not row["by_class"]]
-    told = f" The same for every class: {', '.join(free)}." if free else ""
+    same = f" Independent of the class: {', '.join(free)}." if free else ""
     return (
-        f"Maps of all clips that the first {looked}, of the first cell of each name. Each is made with the weights "
-        f"of the fold, which did not train on the clip, for the class that was predicted, right or wrong.{told} Shown "
-        f"are, of every class, the {first} predicted rightly and as many wrongly, whatever their maps look like. "
-        "A map says where in the picture a model's answer comes from; it does not say that this is why, nor that a "
-        "face shows an emotion there."
+        f"Maps were computed for all {tested}, for the first cell of each name, with the weights of the fold, which "
+        f"was not trained on the clip, and for the predicted class, whether correct or not.{same} Shown are, for every "
+        f"class, the {first} in order of their keys, regardless of their maps. A map attributes a model's output "
+        "to image regions; it does not show why, nor that a face expresses an emotion there."
     )
 
 
-def stamped(reading: Reading) -> list[dict[str, str]]:
-    """Return what must be read before the maps are believed, as the page stamps it."""
+def map_caveats(reading: Reading) -> list[dict[str, str]]:
+    """Return the caveats of the maps."""
     made = []
     for row in _rows(reading):
         title = f"{row['name']}, {row['explainer']}"
         if row["flagged"]:
-            told = (
-                f"{title}: a randomised model gives about the same map (rank correlation {row['to_random']:.2f}); this "
-                "map says nothing about what was learnt."
+            text = (
+                f"{title}: a randomised model gives a similar map (rank correlation {row['to_random']:.2f}); the map "
+                "says nothing about what was learnt."
             )
-            made.append({"level": "warning", "text": told})
+            made.append({"level": "warning", "text": text})
         if row["empty"]:
-            told = f"{title}: {row['empty']} of {row['maps']} maps are 0 everywhere and say nothing."
-            made.append({"level": "note", "text": told})
+            text = f"{title}: {row['empty']} of {row['maps']} maps are 0 everywhere and carry no information."
+            made.append({"level": "note", "text": text})
     return made
 
 
-def caption(row: Mapping[str, Any], each: Mapping[str, Any]) -> str:
-    """Return what stands under the pictures of one clip."""
-    right = each["true"] == each["predicted"]
-    told = "right" if right else f"wrong, it is {each['true']}"
+def caption(each: Mapping[str, Any]) -> str:
+    """Return the caption of the images of one clip."""
+    result = "correct" if each["true"] == each["predicted"] else f"wrong, true class {each['true']}"
     panels = f" {', '.join(each['panels'])}." if each["panels"] else ""
     full = f"Full colour: {each['strongest']:.2g}" if each["strongest"] > 0 else "The map is 0 everywhere"
-    likeness = "" if each["to_random"] is None else f" To randomised models: {each['to_random']:+.2f}{_alike(each)}."
-    return f"{each['clip']}: {each['predicted']} ({each['probability']:.2f}), {told}.{panels} {full}.{likeness}"
-
-
-def _alike(each: Mapping[str, Any]) -> str:
-    return ", about the same map" if each["to_random"] >= INSENSITIVE else ""
+    correlation = ""
+    if each["to_random"] is not None:
+        similar = ", similar maps" if each["to_random"] >= INSENSITIVE else ""
+        correlation = f" Rank correlation with randomised models: {each['to_random']:+.2f}{similar}."
+    return f"{each['clip']}: {each['predicted']} ({each['probability']:.2f}), {result}.{panels} {full}.{correlation}"

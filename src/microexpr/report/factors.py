@@ -1,4 +1,4 @@
-"""Tables and figures of a study's factors: what each carries, its levels, and scores against the size of training."""
+"""Tables and figures of a study's factors: effects, levels, and scores by size of the training set."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from microexpr.report.figures import Plot
+from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import INK, MARKERS, RULE, SERIES, SOFT, WIDTH, legend_handles
 from microexpr.report.table import ABSENT, Column, Table
 
 IN_ONE_LINE, ACROSS = 4, 3
-"""Panels that stand in one line alone, and in each line where they are more."""
+"""Largest number of panels in a single row, and panels per row where there are more."""
 
 
 def factor_tables(reading: Reading) -> list[Table]:
     """Return the tables of factors that the summary has rows for."""
     made = [effects(reading), crossings(reading)]
-    made += [preprocessings(reading)] if reading.crowded else []
+    made += [preprocessings(reading)] if reading.many_preprocessings else []
     return [table for table in made if table.rows]
 
 
@@ -30,30 +30,32 @@ def factor_figures(reading: Reading) -> list[Plot | None]:
     return [contrasts(reading), levels(reading), curves(reading)]
 
 
-def _told(reading: Reading) -> str:
+def _note(reading: Reading) -> str:
+    """Return what the differences are of, and how their intervals were made."""
     metadata = reading.part("factors")
     level = number(metadata.get("level"))
-    shown = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', metadata)}."
+    intervals = "" if level is None else f" {_intervals(f'{100 * level:.3g} %', metadata)}."
     averaged = " and ".join(metadata.get("averaged") or [])
-    return f"Differences of mean {metadata.get('score')}.{shown}" + (f" Averaged over {averaged}." if averaged else "")
+    averaged = f" Averaged over {averaged}." if averaged else ""
+    return f"Differences in mean {metadata.get('score')}.{intervals}{averaged}"
 
 
 def _intervals(level: str, metadata: Mapping[str, Any]) -> str:
-    """Say what the intervals are; summaries that name no method have plain percentiles."""
+    """Return how intervals were made; summaries without a method have plain percentile intervals."""
     n, method = number(metadata.get("n")), metadata.get("method") or "percentile bootstrap"
     return f"{level} intervals: {method} by subject{'' if n is None else f', {int(n):,} resamples'}"
 
 
 def effects(reading: Reading) -> Table:
-    """Return main effects with every pair of levels, and interactions with their largest contrast."""
+    """Return main effects with all pairs of levels, and interactions with their largest contrast."""
     metadata = reading.part("factors")
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
     for effect in metadata.get("effects") or []:
         main = len(effect["factors"]) == 1
         parts = sorted(effect["contrasts"], key=lambda part: -abs(part["value"]))
-        claimed = " best" if effect["claimed"] else ""
-        marks[len(rows)] = f"rule{claimed}" if main or (rows and "×" not in rows[-1]["effect"]) else claimed.strip()
+        bold = " best" if effect["claimed"] else ""
+        marks[len(rows)] = f"rule{bold}" if main or (rows and "×" not in rows[-1]["effect"]) else bold.strip()
         for at, part in enumerate(parts if main else parts[:1]):
             row = {"effect": effect["effect"], "contrast": part["words"], **part}
             tested = {"p_value": effect["p_value"], "p_corrected": effect["p_corrected"], "blocks": effect["blocks"]}
@@ -61,24 +63,24 @@ def effects(reading: Reading) -> Table:
     columns = [
         Column("Factor", "effect"),
         Column("Contrast", "contrast"),
-        Column(f"Difference [{reading.level}]", ("value", "low", "high"), "change"),
+        Column(f"Difference [{reading.interval_level}]", ("value", "low", "high"), "change"),
         Column("p", "p_value", "p", missing=" "),
-        Column("p corrected", "p_corrected", "p", missing=" "),
+        Column("p (Holm)", "p_corrected", "p", missing=" "),
         Column("Settings", "blocks", "count", missing=" "),
     ]
-    notes = [_told(reading)] if rows else []
+    notes = [_note(reading)] if rows else []
     if rows:
         drawn = number(metadata.get("permutations"))
         notes.append(
-            f"p: levels exchanged within subjects{'' if drawn is None else f', {int(drawn):,} times'}; corrected by "
-            "Holm over all rows with a p. Bold: claimed. Settings: those of the other factors that were averaged over. "
-            "Of an interaction the largest contrast is shown; summary.json has all."
+            f"p: permutation of levels within subjects{'' if drawn is None else f', {int(drawn):,} permutations'}; "
+            "corrected by Holm over all rows with a p. Bold: significant. Settings: combinations of the other factors' "
+            "levels that were averaged over. Interactions are shown with their largest contrast; summary.json has all."
         )
-    return Table("effects", "What each factor does, and each pair of them", columns, rows, notes, marks)
+    return Table("effects", "Main effects and two-way interactions of the factors", columns, rows, notes, marks)
 
 
 def crossings(reading: Reading) -> Table:
-    """Return where the curves of two levels cross."""
+    """Return the training size at which the curves of two levels cross."""
     found = reading.part("sizes")
     rows = [
         {**row, "pair": f"{row['a']}, {row['b']}"}
@@ -88,27 +90,32 @@ def crossings(reading: Reading) -> Table:
     columns = [
         Column("Factor", "factor"),
         Column("Levels", "pair"),
-        Column("Cross at", "at", "size"),
-        Column(f"[{reading.level}]", "interval"),
-        Column("small", "small", group="ahead of trainings that are", missing=ABSENT),
-        Column("large", "large", group="ahead of trainings that are", missing=ABSENT),
+        Column("Crossing", "at", "size"),
+        Column(f"[{reading.interval_level}]", "interval"),
+        Column("small sizes", "small", group="higher at", missing=ABSENT),
+        Column("large sizes", "large", group="higher at", missing=ABSENT),
         Column("Resamples", "share", "percent"),
     ]
     notes = [
-        f"In {found.get('unit')}; the last crossing, between sizes by the logarithm. A resample whose curves do not "
-        "cross counts as a crossing beyond the end that it is nearer to. Resamples: those in which they cross. "
-        f"{_intervals(reading.level, found)}."
+        f"In {found.get('unit')}; the last crossing, interpolated on the logarithm of the size. A resample whose "
+        "curves do not cross counts as a crossing beyond the nearer end. Resamples: share in which they cross. "
+        f"{_intervals(reading.interval_level, found)}."
     ]
-    return Table("crossings", "Where the curves cross", columns, rows, notes)
+    return Table("crossings", "Crossings of the curves", columns, rows, notes)
 
 
 def crossed(reading: Reading) -> list[str]:
-    """Return what can be said of crossings: those whose place is known on one side at least, and how many are not."""
+    """Return a sentence for each crossing bounded on at least one side, and how many crossings are not bounded."""
     rows = [row for row in reading.part("sizes").get("crossings") or [] if row["at"] is not None]
     known = [row["sentence"] for row in rows if row["low"] is not None or row["high"] is not None]
-    open_ = len(rows) - len(known)
-    said = f"{open_} pair{'s' * (open_ != 1)} of curves cross{'es' * (open_ == 1)} somewhere, but the interval of the "
-    return [*known, f"{said}crossing reaches beyond both ends of what was trained on."] if open_ else known
+    unbounded = len(rows) - len(known)
+    if not unbounded:
+        return known
+    return [
+        *known,
+        f"{unbounded} pair{'s' * (unbounded != 1)} of curves cross{'es' * (unbounded == 1)}, but the interval of the "
+        "crossing extends beyond both ends of the range of training sizes.",
+    ]
 
 
 def _interval(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -116,12 +123,12 @@ def _interval(row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
         return ABSENT
     sizes = [size for curve in found["curves"] for size in curve["sizes"]]
     low = f"below {min(sizes):.0f}" if row["low"] is None else f"{row['low']:.0f}"
-    high = f"beyond {max(sizes):.0f}" if row["high"] is None else f"{row['high']:.0f}"
+    high = f"above {max(sizes):.0f}" if row["high"] is None else f"{row['high']:.0f}"
     return f"{low} to {high}"
 
 
 def preprocessings(reading: Reading) -> Table:
-    """Return what each preprocessing shows, one a line: Table I where they are many."""
+    """Return the output of each preprocessing, one per row: the form of Table I for many preprocessings."""
     rows = [
         {**fact, "name": reading.label("preprocessing", name), "size": f"{fact.get('width')} × {fact.get('height')}"}
         | {"colours": ", ".join(fact.get("channels") or [])}
@@ -132,17 +139,17 @@ def preprocessings(reading: Reading) -> Table:
         Column("Size", "size"),
         Column("Channels", "colours"),
         Column("Values per image", "values_per_image", "count"),
-        Column("Centred faces", "face_centred", "percent"),
-        Column("Frames searched", "n_searched", "count"),
+        Column("Frames with a centred face", "face_centred", "percent"),
+        Column("Frames searched for a face", "n_searched", "count"),
         Column("Box jitter (px)", "box_jitter_px", "ms"),
     ]
-    notes = ["Box jitter: standard deviation of the window's centre within a clip, in pixels of the source."]
-    return Table("preprocessings", "What each preprocessing shows", columns, rows, notes)
+    notes = ["Box jitter: standard deviation of the crop's centre within a clip, in pixels of the source frame."]
+    return Table("preprocessings", "Preprocessing", columns, rows, notes)
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------
 def contrasts(reading: Reading) -> Plot | None:
-    """Draw the main effects: every difference of two levels with its interval."""
+    """Draw the main effects: the difference of every two levels with its interval."""
     main = [effect for effect in reading.part("factors").get("effects") or [] if len(effect["factors"]) == 1]
     rows = [(effect, part) for effect in main for part in effect["contrasts"]]
     if not rows:
@@ -161,19 +168,19 @@ def contrasts(reading: Reading) -> Plot | None:
     axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
     axes.set_yticks([y for y, _ in ticks], [label for _, label in ticks])
     axes.set_ylim(at - 0.4, -0.6)
-    axes.set_xlabel(f"difference of mean {reading.part('factors').get('score')}")
+    axes.set_xlabel(f"difference in mean {reading.part('factors').get('score')}")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    notes = [_told(reading), "Filled: claimed after Holm's correction; an interval alone is not corrected."]
+    notes = [_note(reading), "Filled markers: significant after Holm's correction; intervals are not corrected."]
     return Plot("effects", "Main effects of the factors", figure, notes)
 
 
 def levels(reading: Reading) -> Plot | None:
-    """Draw every cell by its level of each factor, and the levels' means."""
+    """Draw all cells by their level of each factor, and the means of the levels."""
     axes_of = {name: [str(word) for word in axis["levels"]] for name, axis in reading.part("axes").items()}
     cells = [cell for cell in reading.cells if reading.score(cell) is not None]
-    if len(axes_of) < 2 or len(cells) < 4 or (reading.board and not reading.part("factors")):
+    if len(axes_of) < 2 or len(cells) < 4 or (reading.leaderboard and not reading.part("factors")):
         return None
     across = len(axes_of) if len(axes_of) <= IN_ONE_LINE else ACROSS
     down = -(-len(axes_of) // across)
@@ -198,12 +205,12 @@ def levels(reading: Reading) -> Plot | None:
         axes.set_visible(False)
     for axes in figure.axes[::across]:
         axes.set_ylabel("macro-F1")
-    notes = ["Dots: cells. Bars: means of all cells at a level, joined by a line; for their intervals see the effects."]
-    return Plot("levels", "The cells by the level of each factor", figure, notes)
+    notes = ["Dots: cells. Bars joined by a line: means over the cells of a level; for intervals see the main effects."]
+    return Plot("levels", "Scores of the cells by factor level", figure, notes)
 
 
 def curves(reading: Reading) -> Plot | None:
-    """Draw scores against the size of training: one panel a factor, one line a level, and where two lines cross."""
+    """Draw scores by size of the training set: one panel per factor, one line per level, and crossings of two lines."""
     found = reading.part("sizes")
     factors = list(dict.fromkeys(curve["factor"] for curve in found.get("curves") or []))
     if not factors:
@@ -224,16 +231,16 @@ def curves(reading: Reading) -> Plot | None:
         axes.set_visible(False)
     for axes in figure.axes[::across]:
         axes.set_ylabel(str(found.get("score")))
-    notes = [f"{_intervals(reading.level, found)}; larger trainings contain smaller ones."]
-    notes += ["A dashed line marks where two curves cross."] if found.get("crossings") else []
-    return Plot("sizes", "Scores against the size of training", figure, notes)
+    notes = [f"{_intervals(reading.interval_level, found)}; larger training sets contain the smaller ones."]
+    notes += ["Dashed lines: crossings of two curves."] if found.get("crossings") else []
+    return Plot("sizes", "Scores by size of the training set", figure, notes)
 
 
 def _lines(axes: Axes, mine: Sequence[Mapping[str, Any]], unit: str) -> None:
     sizes = mine[0]["sizes"]
     entries = {}
     for at, curve in enumerate(mine):
-        # Side by side, so that intervals can be told apart.
+        # Offset horizontally to keep intervals distinct.
         x = [size * 1.012 ** (at - (len(mine) - 1) / 2) for size in sizes]
         how: dict[str, Any] = {"color": SERIES[at % len(SERIES)], "marker": MARKERS[at % len(MARKERS)]}
         axes.vlines(x, curve["low"], curve["high"], color=how["color"], linewidth=1.0, zorder=2)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that loads nothing."""
+"""The pages: each one HTML file that loads nothing, with the order and numbers of its tables and figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from microexpr.report import comparison, explanations, methods_words, pairs, sentences, tuning
+from microexpr.report import comparison, explanations, methods, pairs, sentences, tuning
 from microexpr.report.factors import crossed
-from microexpr.report.figures import Plot
+from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import Reading, score_title, short
 from microexpr.report.style import inline
-from microexpr.report.table import ABSENT, NOT_MEASURED, Table, interval, shown
+from microexpr.report.table import ABSENT, NOT_MEASURED, Table, format_interval, format_value
 
 TABLES = {
     "leaderboard": "",
@@ -58,7 +58,7 @@ TABLES = {
     "disagreements": "",
     "environment": "",
 }
-"""Every table that a report can have, in the order of the page, with the paper's number where it has one."""
+"""All tables of a study's report in page order, with the paper's number where they have one."""
 
 FIGURES = {
     "leaderboard": "",
@@ -82,7 +82,7 @@ FIGURES = {
     "curves_loss": "",
     "latency": "",
 }
-"""Every figure that a report can have, likewise."""
+"""All figures of a study's report, likewise."""
 
 COMPARISON_TABLES = (
     "comparison_results",
@@ -94,10 +94,10 @@ COMPARISON_TABLES = (
     "comparison_checks",
     "comparison_environment",
 )
-"""Every table of a comparison's page, in its order."""
+"""All tables of a comparison's page, in page order."""
 
 COMPARISON_FIGURES = ("comparison_differences", "comparison_distributions", "comparison_influence")
-"""Every figure of it, likewise."""
+"""All figures of a comparison's page, likewise."""
 
 TUNING_TABLES = (
     "tuning_results",
@@ -108,29 +108,29 @@ TUNING_TABLES = (
     "tuning_trials",
     "tuning_environment",
 )
-"""Every table of a tuning's page, in its order."""
+"""All tables of a tuning's page, in page order."""
 
 TUNING_FIGURES = ("tuning_difference", "tuning_importance", "tuning_parameters", "tuning_history")
-"""Every figure of it, likewise."""
+"""All figures of a tuning's page, likewise."""
 
 _STATED = ("name", "title", "version", "created", "caveats", "curves", "command")
 
 
-def numbered_tables(tables: Sequence[Table], *, crowded: bool = False) -> list[Table]:
-    """Return tables in page order: the paper's keep its number, ours are S1, S2 ..."""
+def numbered_tables(tables: Sequence[Table], *, factors_first: bool = False) -> list[Table]:
+    """Return tables in page order: the paper's tables keep their number, the others are S1, S2 ..."""
     found = {table.name: table for table in tables}
-    # Where no model was chosen among several, the table of all cells is the main result and comes first.
+    # Without a main table, the table of all cells is the main result and comes first.
     first = {} if {"table3_main_results", "leaderboard"} & set(found) else {"all_cells": ""}
-    if crowded:  # what the factors do stands before the cells
+    if factors_first:
         first = {"effects": "", "crossings": "", **first}
     order = {**first, **TABLES}
     return [replace(found[name], label=label) for name, label in _labels("Table", order, found).items()]
 
 
-def numbered_figures(plots: Sequence[Plot], *, crowded: bool = False) -> list[Plot]:
+def numbered_figures(plots: Sequence[Plot], *, factors_first: bool = False) -> list[Plot]:
     """Return figures in page order, numbered in the same way."""
     found = {plot.name: plot for plot in plots}
-    order = {"effects": "", "levels": "", "sizes": "", **FIGURES} if crowded else FIGURES
+    order = {"effects": "", "levels": "", "sizes": "", **FIGURES} if factors_first else FIGURES
     return [replace(found[name], label=label) for name, label in _labels("Figure", order, found).items()]
 
 
@@ -175,10 +175,10 @@ def page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plot], dra
         r=reading,
         say=sentences,
         pairs=pairs,
-        methods=methods_words,
-        looks=explanations,
+        methods=methods,
+        maps=explanations,
         crossed=crossed,
-        metadata=_strip(reading),
+        key_numbers=_strip(reading),
         examples=_examples(reading),
     )
 
@@ -193,7 +193,7 @@ def comparison_page(
         what={name: reading.summary.get(name) for name in _STATED} | {"title": comparison.heading(reading)},
         r=reading,
         say=comparison,
-        metadata=_comparison_strip(reading),
+        key_numbers=_comparison_strip(reading),
     )
 
 
@@ -205,7 +205,7 @@ def tuning_page(reading: Reading, tables: Sequence[Table], figures: Sequence[Plo
         what={name: reading.summary.get(name) for name in _STATED},
         r=reading,
         say=tuning,
-        metadata=_tuning_strip(reading),
+        key_numbers=_tuning_strip(reading),
     )
 
 
@@ -233,71 +233,81 @@ def _rendered(
 
 
 def _comparison_strip(reading: Reading) -> dict[str, str]:
-    """Return the few figures of a comparison that a reader looks for first."""
+    """Return the key numbers of a comparison."""
     data, metric = reading.part("data"), str(reading.summary.get("metric"))
-    strip = {"Clips": shown(data.get("n_clips"), "count"), "Subjects": shown(data.get("n_subjects"), "count")}
+    strip = {
+        "Clips": format_value(data.get("n_clips"), "count"),
+        "Subjects": format_value(data.get("n_subjects"), "count"),
+    }
     for row in reading.rows("results"):
         low, high = row["intervals"][metric]
-        value = shown(row["scores"][metric], "score") + interval({"ci_low": low, "ci_high": high})
+        value = format_value(row["scores"][metric], "score") + format_interval({"ci_low": low, "ci_high": high})
         strip[f"{row['letter']}, {comparison.title(reading)}"] = value
     return strip
 
 
 def _tuning_strip(reading: Reading) -> dict[str, str]:
-    """Return the few figures of a tuning that a reader looks for first."""
+    """Return the key numbers of a tuning."""
     data, found, metric = reading.part("data"), reading.part("results"), str(reading.summary.get("metric"))
-    strip = {"Clips": shown(data.get("n_clips"), "count"), "Subjects": shown(data.get("n_subjects"), "count")}
-    strip["Trials"] = shown(sum(row["finished"] for row in reading.rows("searches")), "count")
+    strip = {
+        "Clips": format_value(data.get("n_clips"), "count"),
+        "Subjects": format_value(data.get("n_subjects"), "count"),
+    }
+    strip["Trials"] = format_value(sum(row["finished"] for row in reading.rows("searches")), "count")
     for name in ("untuned", "tuned"):
         low, high = found[name]["intervals"].get(metric, (None, None))
-        bounds = interval({"ci_low": low, "ci_high": high})
-        strip[f"{name.capitalize()}, {tuning.title(reading)}"] = shown(found[name]["scores"][metric], "score") + bounds
+        bounds = format_interval({"ci_low": low, "ci_high": high})
+        strip[f"{name.capitalize()}, {tuning.title(reading)}"] = (
+            format_value(found[name]["scores"][metric], "score") + bounds
+        )
     return strip
 
 
 def _strip(reading: Reading) -> dict[str, str]:
-    """Return the few figures that a reader looks for first."""
+    """Return the key numbers of a study."""
     data, best, named = reading.part("data"), reading.best_cell, reading.part("named_cell")
     strip = {
-        "Clips": shown(data.get("n_clips"), "count"),
-        "Subjects": shown(data.get("n_subjects"), "count"),
-        "Seeds" if reading.alone and len(reading.cells) > 1 else "Cells": str(len(reading.cells)),
+        "Clips": format_value(data.get("n_clips"), "count"),
+        "Subjects": format_value(data.get("n_subjects"), "count"),
+        "Seeds" if reading.single_experiment and len(reading.cells) > 1 else "Cells": str(len(reading.cells)),
     }
-    if reading.board:
+    if reading.leaderboard:
         strip.pop("Cells", None)
-        return strip | {"Methods": str(len(reading.board["rows"]))} | _methods_strip(reading)
+        return strip | {"Methods": str(len(reading.leaderboard["rows"]))} | _methods_strip(reading)
     seeds = reading.rows("over_seeds")
-    if best is not None and reading.alone and seeds:
+    if best is not None and reading.single_experiment and seeds:
         title = f"Macro-F1, mean of {len(seeds[0]['seeds'])} seeds"
-        strip[title] = shown(seeds[0]["mean"], "score") + interval(seeds[0], "low", "high")
+        strip[title] = format_value(seeds[0]["mean"], "score") + format_interval(seeds[0], "low", "high")
     elif best is not None:
-        title = "Macro-F1" if reading.alone else "Best macro-F1"
-        strip[title] = shown(best["macro_f1"], "score") + interval(best)
-    strip["Guessing"] = shown((reading.part("baselines").get("guessing") or {}).get("macro_f1"), "score")
+        title = "Macro-F1" if reading.single_experiment else "Best macro-F1"
+        strip[title] = format_value(best["macro_f1"], "score") + format_interval(best)
+    strip["Random guessing"] = format_value((reading.part("baselines").get("guessing") or {}).get("macro_f1"), "score")
     if named:
-        title = f"Named cell, {str(named.get('protocol', '')).upper()}"
-        strip[title] = shown(named.get("macro_f1"), "score") + interval(named)
+        title = f"Prespecified cell, {str(named.get('protocol', '')).upper()}"
+        strip[title] = format_value(named.get("macro_f1"), "score") + format_interval(named)
     return strip
 
 
 def _methods_strip(reading: Reading) -> dict[str, str]:
-    """Return the scores of a study of methods that a reader looks for first."""
-    rows, title = reading.board["rows"], score_title(str(reading.board["metric"]))
-    chosen = methods_words.honest(reading)
-    told = {f"{title}, chosen in training": chosen} if chosen else {}
-    told |= {f"{title}, {short(row['label'], 20)} (reference)": row for row in rows if row["reference"]}
-    told |= {f"{title}, best on test*": rows[0]} if len(rows) > 1 else {}
-    return {name: shown(row["score"], "score") + interval(row, "low", "high") for name, row in told.items()}
+    """Return the key scores of a study of methods."""
+    rows, title = reading.leaderboard["rows"], score_title(str(reading.leaderboard["metric"]))
+    selected = methods.nested_choice(reading)
+    scores = {f"{title}, {methods.CHOSEN}": selected} if selected else {}
+    scores |= {f"{title}, {short(row['label'], 20)} (reference)": row for row in rows if row["reference"]}
+    scores |= {f"{title}, best on test*": rows[0]} if len(rows) > 1 else {}
+    return {
+        name: format_value(row["score"], "score") + format_interval(row, "low", "high") for name, row in scores.items()
+    }
 
 
 def _examples(reading: Reading) -> list[dict[str, Any]]:
-    """Return example pictures; what is not a PNG is left out."""
-    good = []
+    """Return the example images; anything but PNG is left out."""
+    valid = []
     for example in reading.rows("examples"):
         try:
-            picture = base64.b64decode(str(example.get("png_base64", "")), validate=True)
+            image = base64.b64decode(str(example.get("png_base64", "")), validate=True)
         except (binascii.Error, ValueError):
             continue
-        if picture.startswith(b"\x89PNG"):
-            good.append({"caption": example.get("caption", ""), "png": base64.b64encode(picture).decode()})
-    return good
+        if image.startswith(b"\x89PNG"):
+            valid.append({"caption": example.get("caption", ""), "png": base64.b64encode(image).decode()})
+    return valid

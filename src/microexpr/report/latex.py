@@ -38,7 +38,7 @@ _ESCAPES = str.maketrans(
 
 
 def escape(text: str) -> str:
-    r"""Return text that LaTeX prints as it stands.
+    r"""Return text with LaTeX's special characters escaped.
 
     >>> escape("M1_crop & 50 %")
     'M1\\_crop \\& 50 \\%'
@@ -74,7 +74,7 @@ def latex(table: Table) -> str:
 
 def _cell(text: str, mark: str) -> str:
     escaped = escape(text)
-    # A bracket after \\ or at the head of a row would be read as an optional argument.
+    # A bracket after \\ or at the start of a row would be read as an optional argument.
     escaped = f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
     return f"\\textbf{{{escaped}}}" if "best" in mark and escaped else escaped
 

@@ -1,378 +1,591 @@
-"""The leaderboard of a study of methods: scores, comparison with the reference, nested choice, contrast of groups."""
+"""Results of a study of methods: tables, figures and sentences of the leaderboard, made from its summary."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from microexpr.config.component import titles
-from microexpr.config.settings import Leaderboard
 from microexpr.config.study import METHODS
-from microexpr.core import interfaces as contracts
-from microexpr.core.confusion import present
-from microexpr.core.errors import ConfigError
-from microexpr.core.randomness import rng_for
-from microexpr.evaluation.predictions import by_database, confusion_metric, score
-from microexpr.evaluation.statistics.choosing import Chosen, choose, chosen_rows
-from microexpr.evaluation.statistics.methods import (
-    Clips,
-    Difference,
-    Guesses,
-    against,
-    contrast,
-    standings,
-    with_family,
-)
-from microexpr.evaluation.statistics.paired import Predictions, align
-from microexpr.evaluation.statistics.power import POWER
-from microexpr.report import factorial
-from microexpr.report.intervals import words
-from microexpr.runs.experiment import trained
-from microexpr.runs.study import Cell, StudyResult
+from microexpr.core.errors import many
+from microexpr.evaluation.statistics.power import LEVEL
+from microexpr.evaluation.statistics.scope import Trained
+from microexpr.report.paper_figures import Plot
+from microexpr.report.reading import Reading, number, score_title, short
+from microexpr.report.study_tables import score_heading
+from microexpr.report.style import INK, SERIES, SOFT, WIDTH, legend_handles
+from microexpr.report.table import ABSENT, Column, Table, format_interval, format_value
 
-SCORES = ("uf1", "uar", "accuracy", "macro_f1")
-"""What every row is scored by, beside the leaderboard's metric."""
-SWAPPINGS, PERMUTATIONS = 9_999, 1_999
-CHOICE = "chosen inside the training subjects"
+MOST = 48
+"""Largest number of methods in the figure."""
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A method at one setting of the other axes, with its seeds."""
-
-    method: str
-    settings: Mapping[str, str]
-    cells: Mapping[str, Cell]
-    """Seed -> cell."""
-
-    @property
-    def first(self) -> Cell:
-        return next(iter(self.cells.values()))
-
-    @property
-    def label(self) -> str:
-        return " · ".join([self.method, *(f"{name} {level}" for name, level in self.settings.items())])
-
-
-@dataclass(frozen=True)
-class _Board:
-    """A study's methods, and what they are judged by."""
-
-    result: StudyResult
-
-    @property
-    def asked(self) -> Leaderboard:
-        return self.result.study.leaderboard
-
-    @cached_property
-    def entries(self) -> list[_Entry]:
-        """Return every method at every setting of the other axes, in the order of the study file."""
-        axis, only = titles(self.result.study.axes).get("seed", "seed"), next(iter(self.result.study.methods))
-        return [
-            _Entry(
-                cells[0].factors.get(METHODS, only),
-                {name: level for name, level in cells[0].factors.items() if name not in (METHODS, axis)},
-                {cell.factors.get(axis, ""): cell for cell in cells},
-            )
-            for cells in [*factorial.by_setting(self.result), *([cell] for cell in self.result.fused)]
-        ]
-
-    @cached_property
-    def usual(self) -> dict[str, _Entry]:
-        """Return by method its entry at the first level of every other axis: what is chosen and compared."""
-        levels = self.result.study.factors()[0]
-        return {each.method: each for each in self.entries if each.settings.items() <= levels.items()}
-
-    def rng(self, role: str) -> np.random.Generator:
-        return rng_for(self.result.cells[0].experiment.seed, f"leaderboard/{role}")
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """How intervals and tests are made."""
-        bootstrap = self.result.cells[0].experiment.bootstrap
-        return {"n": bootstrap.n, "permutations": SWAPPINGS, "level": bootstrap.level}
-
-    def aligned(self, tables: Mapping[str, pd.DataFrame]) -> tuple[Clips, dict[str, np.ndarray]]:
-        """Return what was tested and each table's predictions; ConfigError where they are not of the same clips."""
-        classes = self.result.cells[0].plan.data.labels.classes
-        made = align(*(Predictions.of(name, table, classes) for name, table in tables.items()))
-        k, first = len(classes), made[0]
-        metric = confusion_metric(self.asked.metric)
-        clips = Clips(metric, first.y_true, first.subjects, k, present(first.y_true, k))
-        return clips, {name: each.y_pred for name, each in zip(tables, made, strict=True)}
-
-
-def leaderboard(result: StudyResult) -> dict[str, Any] | None:
-    """Return the leaderboard as plain numbers and words, the best method first; None for a study without methods."""
-    if not result.study.methods:
-        return None
-    board = _Board(result)
-    bootstrap = result.cells[0].experiment.bootstrap
-    found: dict[str, Any] = {
-        "metric": board.asked.metric,
-        "reference": board.asked.reference if board.asked.reference in board.usual else None,
-        "reference_asked": board.asked.reference,
-        "level": bootstrap.level,
-        "n": bootstrap.n,
-        "interval": f"{words('expanded')} by subject",
-        "permutations": PERMUTATIONS,
-        "swappings": SWAPPINGS,
-        "power": POWER,
-        "trained": asdict(
-            trained([cell.result for cell in result.cells], max(len(each.cells) for each in board.entries))
-        ),
-        "rows": [_row(board, each) for each in board.entries],
-        "skipped": [{"method": name, "reason": reason} for name, reason in result.skipped.items()],
-        "problem": None,
-        "choice": None,
-        "contrast": None,
-    }
-    try:
-        _compare(board, found["rows"])
-    except ConfigError as error:
-        found["problem"] = str(error)
-    found["choice"] = _choice(board)
-    found["contrast"] = _contrast(board, {row["label"]: row["score"] for row in found["rows"]})
-    found["rows"].sort(key=lambda row: -row["score"])  # stable: of equals the first in the study file
-    for at, row in enumerate(found["rows"]):
-        row["best"] = at == 0
-    return found
-
-
-# --- rows -------------------------------------------------------------------------------------------------------------
-def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
-    tables = {seed: cell.result.predictions() for seed, cell in entry.cells.items()}
-    metadata = [fold.metadata for cell in entry.cells.values() for fold in cell.result.folds]
-    # Times without a number of threads are of before there was a warm-up, and of estimators on any number of threads.
-    timed = [fact for fact in metadata if fact.get("ms_a_clip") is not None and fact.get("ms_threads") is not None]
-    usual = board.usual.get(entry.method) is entry
-    groups = (name for name, members in board.asked.contrast.items() if entry.method in members)
-    return {
-        "method": entry.method,
-        "settings": dict(entry.settings),
-        "label": entry.label,
-        "group": next(groups, None),
-        "reference": usual and entry.method == board.asked.reference,
-        "keys": [cell.result.key for cell in entry.cells.values()],
-        "seeds": list(tables),
-        **_scored(board, list(tables.values())),
-        "estimator": all(fact.get("parameters") is None for fact in metadata),
-        "printed": _printed(board, entry.method, list(tables.values())),
-        "fused": list(board.asked.fused.get(entry.method, ())),
-        "parameters": max(
-            (fact["parameters"] for fact in metadata if fact.get("parameters") is not None), default=None
-        ),
-        "ms_a_clip": _median([fact["ms_a_clip"] for fact in timed]),
-        "ms_threads": " / ".join(dict.fromkeys(str(fact["ms_threads"]) for fact in timed)) or None,
-        "seconds": _trained([entry.first]),
-        "folds": len(entry.first.result.folds),
-        "paired": None,
-        "problem": None,
-    }
-
-
-def _scored(board: _Board, tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
-    """Return the mean scores of some predictions, those of each by the leaderboard's metric, and by database."""
-    names = list(dict.fromkeys((board.asked.metric, *SCORES)))
-    built = {name: contracts.metrics.build(name, {}) for name in names}
-    each = [{name: score(metric, table) for name, metric in built.items()} for table in tables]
-    means = {name: float(np.mean([scores[name] for scores in each])) for name in names}
-    databases = pd.concat([by_database(table, names) for table in tables])
-    means_there = databases.groupby("database", sort=False)[names].mean()
-    return {
-        "score": means[board.asked.metric],
-        "scores": [scores[board.asked.metric] for scores in each],
-        **{name: means[name] for name in SCORES},
-        "databases": {str(name): dict(map(_plain, row.items())) for name, row in means_there.iterrows()},
-    }
-
-
-def _printed(board: _Board, method: str, tables: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
-    """Return what a paper prints of a method, and what the same metric gives here: the mean over seeds."""
-    printed = board.asked.printed.get(method)
-    if printed is None:
-        return None
-    metric = contracts.metrics.build(printed.metric, {})
-    return {**printed.model_dump(), "ours": float(np.mean([score(metric, table) for table in tables]))}
-
-
-def _plain(item: tuple[Any, Any]) -> tuple[str, float]:
-    return str(item[0]), float(item[1])
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if values else None
-
-
-def _guesses(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[Guesses]]:
-    tables = {
-        f"{entry.label} {seed}": cell.result.predictions() for entry in entries for seed, cell in entry.cells.items()
-    }
-    clips, made = board.aligned(tables)
-    return clips, [{seed: made[f"{entry.label} {seed}"] for seed in entry.cells} for entry in entries]
-
-
-def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
-    """Add intervals, permutation levels and comparisons with the reference to the rows."""
-    clips, guesses = _guesses(board, board.entries)
-    for row, found in zip(rows, _standings(board, clips, guesses, "scores"), strict=True):
-        row |= found
-    reference = next((guess for row, guess in zip(rows, guesses, strict=True) if row["reference"]), None)
-    others = [(row, guess) for row, guess in zip(rows, guesses, strict=True) if not row["reference"]]
-    if reference is None:
-        return
-    made: list[tuple[dict[str, Any], Difference]] = []
-    for row, guess in others:
-        try:
-            rng = board.rng(f"paired/{row['label']}")
-            made.append((row, against(clips, guess, reference, rng=rng, **board.settings)))
-        except ConfigError as error:  # a seed that could not be trained, say: the others can be compared
-            row["problem"] = str(error)
-    for (row, _), difference in zip(made, with_family([each for _, each in made]), strict=True):
-        row["paired"] = _told(difference)
-
-
-def _standings(board: _Board, clips: Clips, guesses: Sequence[Guesses], role: str) -> list[dict[str, Any]]:
-    settings = board.settings | {"permutations": PERMUTATIONS}
-    found = standings(clips, guesses, rng=board.rng(role), **settings)
-    claim = 1 - settings["level"] + 1e-12
+def leaderboard_tables(reading: Reading) -> list[Table]:
+    """Return the tables of a study of methods; none for another study."""
+    if not reading.leaderboard:
+        return []
     return [
-        {
-            "low": each.low,
-            "high": each.high,
-            "permuted": asdict(each.permuted) | {"p_holm": each.p_holm, "above": each.p_holm <= claim},
-        }
-        for each in found
+        table
+        for table in (board(reading), printed(reading), tests(reading), databases(reading), choice(reading))
+        if table.rows
     ]
 
 
-def _told(found: Difference) -> dict[str, Any]:
-    return asdict(found) | {"told": found.told}
+def _metric(reading: Reading) -> str:
+    return score_title(str(reading.leaderboard["metric"]))
 
 
-# --- choice -----------------------------------------------------------------------------------------------------------
-def _choice(board: _Board) -> dict[str, Any] | None:
-    """Return what choosing a method inside the training subjects gives, or why nothing could be chosen."""
-    asked = board.asked.choice
-    if asked is None:
-        return None
-    judging = {cell.factors[METHODS]: cell for cell in board.result.judging}
-    able = [name for name in asked.of if name in judging and name in board.usual]
-    metadata: dict[str, Any] = {
-        "of": able,
-        "left_out": [name for name in asked.of if name not in able],
-        "groups": asked.groups,
-        "apart": all(_alone(board.usual[name].first) for name in able),
-        "keys": [cell.result.key for cell in judging.values()],
-        "seconds": _trained(cell for name, cell in judging.items() if name not in board.asked.fused),
-        "problem": None,
-    }
-    could = board.asked.choosable(board.result.skipped)
-    if len(could) < 2:  # judging them was spared
-        told = f"{could[0]} alone" if could else "none"
-        return metadata | {"problem": f"of {', '.join(asked.of)} these data allow {told}, and that is no choice."}
-    try:
-        return metadata | _chosen(board, {name: _rounds(judging[name]) for name in able})
-    except ConfigError as error:
-        return metadata | {"problem": str(error)}
+def _lines(reading: Reading) -> list[dict[str, Any]]:
+    """Return the rows of a table by method: methods in descending order of score, then the nested selection."""
+    rows = [{**row, "name": _name(row)} for row in reading.leaderboard["rows"]]
+    found = nested_choice(reading)
+    if found is not None:
+        blank: dict[str, Any] = dict.fromkeys(("group", "ms_a_clip", "ms_threads", "parameters"), ABSENT)
+        rows.append({**blank, **found, "name": CHOSEN, "estimator": True, "chosen": True})
+    return rows
 
 
-def _trained(cells: Iterable[Cell]) -> float:
-    """Return the seconds that all folds took."""
-    return float(sum(fold.metadata["seconds"] for cell in cells for fold in cell.result.folds))
+def _name(row: Mapping[str, Any]) -> str:
+    roles = [role for role, applies in (("reference", row["reference"]), ("best on test*", row["best"])) if applies]
+    return f"{row['label']} ({', '.join(roles)})" if roles else str(row["label"])
 
 
-def _alone(cell: Cell) -> bool:
-    """Say whether every fold tests one subject, so that all others are among its training subjects."""
-    tested = (fold.views.loc[fold.views["part"] == "test", "subject"] for fold in cell.result.folds)
-    return all(subjects.nunique() == 1 for subjects in tested)
+def _marks(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    marks = {at: "best" for at, row in enumerate(rows) if row.get("best")}
+    return marks | {at: "rule" for at, row in enumerate(rows) if row.get("chosen")}
 
 
-def _rounds(cell: Cell) -> pd.DataFrame:
-    """Return the predictions of all rounds, in each of which every clip is tested once."""
-    result = cell.result
-    return pd.concat([result.of_repeat(number).predictions() for number in result.repeats], ignore_index=True)
+def _paired(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row's comparison with the reference; placeholders for the reference itself."""
+    if row.get("reference"):
+        return {"value": "reference", **dict.fromkeys(("p_value", "p_holm", "differing", "detectable"), ABSENT)}
+    return dict(row.get("paired") or {})
 
 
-def _chosen(board: _Board, judged: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    classes = board.result.cells[0].plan.data.labels.classes
-    choices = choose(confusion_metric(board.asked.metric), judged, len(classes))
-    taken = list(dict.fromkeys(each.method for each in choices))
-    seeds = [seed for seed in board.usual[taken[0]].cells if all(seed in board.usual[name].cells for name in judged)]
-    if not seeds:
-        raise ConfigError("E104", "the methods that were chosen among have no seed in common.")
-    pooled = {
-        seed: chosen_rows(choices, {name: board.usual[name].cells[seed].result.predictions() for name in judged})
-        for seed in seeds
-    }
-    first = pooled[seeds[0]]
-    reference = board.usual.get(board.asked.reference or "")
-    cell = reference.cells.get(seeds[0]) if reference else None
-    clips, made = board.aligned({CHOICE: first} | ({"reference": cell.result.predictions()} if cell else {}))
-    mine: Guesses = {"": made[CHOICE]}
-    paired = (
-        _told(against(clips, mine, {"": made["reference"]}, rng=board.rng("choice/paired"), **board.settings))
-        if cell
-        else None
+def _spread(row: Mapping[str, Any]) -> str:
+    low, high = format_value(min(row["scores"]), "score"), format_value(max(row["scores"]), "score")
+    return ABSENT if len(row["scores"]) < 2 else (low if low == high else f"{low}–{high}")
+
+
+def _starred(reading: Reading) -> str:
+    return (
+        f"* Highest of {len(reading.leaderboard['rows'])}, selected on the test subjects themselves, so its score is "
+        "overestimated by an unknown amount."
     )
-    return {
-        **_scored(board, [first]),
-        "seeds": seeds,
-        "scores": [_scored(board, [table])["score"] for table in pooled.values()],
-        **_standings(board, clips, [mine], "choice/scores")[0],
-        "paired": paired,
-        "inner": float(np.average([each.scores[each.method] for each in choices], weights=_people(choices))),
-        "chosen": _times(board, choices, seeds[0]),
-    }
 
 
-def _people(choices: Sequence[Chosen]) -> list[int]:
-    return [len(each.subjects) for each in choices]
-
-
-def _times(board: _Board, choices: Sequence[Chosen], seed: str) -> list[dict[str, Any]]:
-    """Return how often each method was chosen, its mean score on the subjects that judged and that on all."""
+def board(reading: Reading) -> Table:
+    """Return every method with its scores, its difference from the reference and its cost."""
+    metadata = reading.leaderboard
     rows = [
         {
-            "method": name,
-            "groups": sum(each.method == name for each in choices),
-            "subjects": sum(len(each.subjects) for each in choices if each.method == name),
-            "inner": float(np.average([each.scores[name] for each in choices], weights=_people(choices))),
-            "outer": _scored(board, [board.usual[name].cells[seed].result.predictions()])["score"],
+            **row,
+            "name": row["name"] if row.get("chosen") else f"{row['label']}{'*' if row['best'] else ''}",
+            **{f"pair_{name}": value for name, value in _paired(row).items()},
+            "parameters": ABSENT if row["estimator"] else row["parameters"],
         }
-        for name in choices[0].scores
+        for row in _lines(reading)
     ]
-    return sorted(rows, key=lambda row: -row["subjects"])
+    title, against = _metric(reading), metadata["reference"]
+    columns = [
+        Column("Method", "name"),
+        Column(f"{title} [{reading.interval_level}]", ("score", "low", "high"), "interval"),
+        *(Column(score_title(name), name, "score") for name in ("uf1", "uar") if name != metadata["metric"]),
+    ]
+    if against:
+        columns.append(
+            Column(f"− {short(against, 18)}", ("pair_value", "pair_low", "pair_high"), "change", missing=ABSENT)
+        )
+        columns.append(Column("p", "pair_p", "p", missing=ABSENT))
+        for row in rows:
+            row["pair_p"] = row.get("pair_p_value" if row.get("chosen") else "pair_p_holm")
+    columns += [
+        Column("Parameters", "parameters", "count"),
+        Column("ms per clip", "ms_a_clip", "ms"),
+        Column("Threads", "ms_threads", missing=ABSENT),
+        Column("Training time", "seconds", "time"),
+    ]
+    return Table("leaderboard", "Leaderboard", columns, rows, _notes(reading), _marks(rows))
 
 
-# --- two groups -------------------------------------------------------------------------------------------------------
-def _contrast(board: _Board, scores: Mapping[str, float]) -> dict[str, Any] | None:
-    """Return one group of methods against another, or why they cannot be compared."""
-    if not board.asked.contrast:
+def printed(reading: Reading) -> Table:
+    """Return the published scores of the methods beside the scores here, with the protocol of each publication."""
+    rows = [
+        {**row["printed"], "name": row["label"], "metric": score_title(row["printed"]["metric"])}
+        for row in reading.leaderboard["rows"]
+        if row.get("printed")
+    ]
+    columns = [
+        Column("Method", "name"),
+        Column("Metric", "metric"),
+        Column("Here", "here", "score"),
+        Column("Published", "value", "published"),
+        Column("Protocol of the publication", "protocol"),
+        Column("Source", "source"),
+    ]
+    notes = [
+        "Published scores were obtained on other clips, classes and folds, often with another model selection. The "
+        "reasons for a difference between the two columns cannot be separated, and nothing follows from it."
+    ]
+    return Table("leaderboard_printed", "Published scores of the methods", columns, rows, notes)
+
+
+def _several(reading: Reading) -> bool:
+    return any(len(row["scores"]) > 1 for row in reading.leaderboard["rows"])
+
+
+def _notes(reading: Reading) -> list[str]:
+    metadata, several = reading.leaderboard, _several(reading)
+    title, against = _metric(reading), metadata["reference"]
+    mean = ", the mean of the seeds' scores" if several else ""
+    notes = [
+        f"{title} of the pooled test clips{mean}; {reading.interval_level} intervals: {metadata['interval']}, "
+        f"{metadata['n']:,} resamples, conditional on the trained models.",
+        _starred(reading),
+    ]
+    uncorrected, inner = "", ""
+    if nested_choice(reading):
+        uncorrected = (
+            "; that of the nested selection is not corrected, as it is the only one specified in the study file"
+        )
+        inner = "; for the nested selection, the inner folds, in addition to the methods' own"
+    if against:
+        compares = sum(row["paired"] is not None for row in metadata["rows"])
+        mean, together = ("mean ", " with all their seeds") if several else ("", "")
+        seeds = {tuple(row["seeds"]) for row in metadata["rows"] if row["paired"] or row["reference"]}
+        both = "; a method with one seed is paired with every seed of the other" if len(seeds) > 1 else ""
+        notes.append(
+            f"− {against}: difference in {mean}scores{both}. p: paired permutation test by subject{together}, "
+            f"{metadata['paired_permutations']:,} permutations (all where these are fewer); corrected by Holm for "
+            f"{compares} comparisons{uncorrected}."
+        )
+    notes.append(
+        f"Parameters: of networks; not comparable for estimators ({ABSENT}). ms per clip: representation and "
+        "prediction of one clip on the given number of threads (estimators: one) after a warm-up, median over folds. "
+        f"Training time: all folds of one seed{inner}."
+    )
+    notes += [
+        f"{row['label']}: clip-wise mean of the class probabilities of {listed(row['fused'])} (first seeds); it needs "
+        "no training of its own and costs the sum of theirs."
+        for row in metadata["rows"]
+        if row["fused"]
+    ]
+    notes += [f"{row['label']} was not compared: {row['problem']}" for row in metadata["rows"] if row.get("problem")]
+    if metadata["problem"]:
+        notes.append(f"No intervals or comparisons: {metadata['problem']}")
+    return notes
+
+
+def tests(reading: Reading) -> Table:
+    """Return details of the tests of every method: raw and corrected p, detectable differences, permuted labels."""
+    metadata = reading.leaderboard
+    rows = [
+        {
+            **row,
+            **_paired(row),
+            **{f"null_{name}": value for name, value in row["permuted"].items()},
+        }
+        for row in _lines(reading)
+        if row.get("permuted")
+    ]
+    against = f"against {metadata['reference']}"
+    columns = [Column("Method", "name")]
+    if metadata["reference"]:
+        columns += [
+            Column("p", "p_value", "p", against, ABSENT),
+            Column("p (Holm)", "p_holm", "p", against, ABSENT),
+            Column("Differing subjects", "differing", "count", against, ABSENT),
+            Column("Detectable", "detectable", "score", against, ABSENT),
+        ]
+    nulls = "permuted labels"
+    columns += [
+        Column("Mean", "null_mean", "score", nulls),
+        Column("95th percentile", "null_level", "score", nulls),
+        Column("p", "null_p_value", "p", nulls),
+        Column("p (Holm)", "null_p_holm", "p", nulls),
+    ]
+    notes = [
+        f"Permuted labels: {_metric(reading)} of the same predictions with labels permuted within subjects, "
+        f"{metadata['permutations']:,} permutations. It exceeds random guessing where a method has learnt which "
+        "classes a subject or a database shows."
+    ]
+    if metadata["reference"]:
+        notes.insert(
+            0,
+            f"Differing subjects: those whom the two methods predict differently. Detectable: smallest difference "
+            f"detectable with {100 * metadata['power']:.0f} % power; {ABSENT} where no difference is.",
+        )
+    return Table("leaderboard_tests", "Details of the leaderboard's tests", columns, rows, notes, _marks(rows))
+
+
+def databases(reading: Reading) -> Table:
+    """Return every method's other scores, and its scores on each of several databases."""
+    lines = _lines(reading)
+    names = list(dict.fromkeys(name for row in lines for name in row["databases"]))
+    names = names if len(names) > 1 else []
+    metrics = list(dict.fromkeys((str(reading.leaderboard["metric"]), "uf1", "uar")))
+    several = _several(reading)
+    rows = [
+        {**row, "spread": _spread(row)}
+        | {f"{at}/{name}": value for at, found in row["databases"].items() for name, value in found.items()}
+        for row in lines
+    ]
+    columns = [
+        Column("Method", "name"),
+        *([Column("Group", "group", missing=ABSENT)] if reading.leaderboard["contrast"] else []),
+        *([Column(f"{_metric(reading)}, range over seeds", "spread")] if several else []),
+        *(Column(score_heading(name), name, "score", "all" if names else "") for name in ("accuracy", "macro_f1")),
+        *(Column(score_title(name), f"{at}/{name}", "score", at) for at in names for name in metrics),
+    ]
+    notes = [
+        "Each score is over the classes with a test clip in that database; the score over all clips is not their mean."
+    ]
+    caption = "Methods by database" if names else "Other scores of the methods"
+    return Table("leaderboard_databases", caption, columns, rows, notes if names else [], _marks(rows))
+
+
+def choice(reading: Reading) -> Table:
+    """Return how often each method was selected, with its score on the inner subjects and on the test subjects."""
+    found = nested_choice(reading)
+    if found is None:
+        return Table("leaderboard_choice", "", [], [])
+    rows: list[dict[str, Any]] = [*found["chosen"]]
+    pooled = {"method": "selected methods, pooled", "inner": found["inner"], "outer": found["score"]}
+    subjects, groups = (sum(row[name] for row in rows) for name in ("subjects", "groups"))
+    ends = {"low": found["low"], "high": found["high"]}
+    rows.append({**pooled, "subjects": subjects, "groups": groups, **ends})
+    title = _metric(reading)
+    columns = [
+        Column("Method", "method"),
+        Column("Groups", "groups", "count", "selected for"),
+        Column("Subjects", "subjects", "count", "selected for"),
+        Column(f"{title}, inner", "inner", "score"),
+        Column(f"{title}, test [{reading.interval_level}]", ("outer", "low", "high"), "interval"),
+    ]
+    seed = f" (seed {found['seeds'][0]})" if found["seeds"][0] else ""
+    notes = [
+        "Inner: subjects outside the test subject's group, each predicted by models trained on neither them nor that "
+        f"group; mean over subjects. Test: the test subjects{seed}, predicted by the methods' own models."
+    ]
+    if not found["one_subject_per_fold"]:
+        notes.append(
+            "Folds test several subjects at once: some inner subjects are tested in the same fold as the test subject "
+            "and are not among its training subjects."
+        )
+    return Table(
+        "leaderboard_choice", "Nested selection of the method", columns, rows, notes, {len(rows) - 1: "best rule"}
+    )
+
+
+# --- figure -----------------------------------------------------------------------------------------------------------
+def leaderboard_figures(reading: Reading) -> list[Plot | None]:
+    """Return the figure of a study of methods."""
+    return [forest(reading)] if reading.leaderboard else []
+
+
+def _looks(reading: Reading) -> dict[str | None, str]:
+    groups = (reading.leaderboard["contrast"] or {}).get("groups") or {}
+    return {None: INK, **{name: SERIES[at] for at, name in enumerate(groups)}}
+
+
+def forest(reading: Reading) -> Plot | None:
+    """Draw the score, interval and seeds of every method, the reference as a line, and the nested selection."""
+    lines = _lines(reading)
+    drawn = [row for row in lines if not row.get("chosen")][:MOST] + [row for row in lines if row.get("chosen")]
+    colours = _looks(reading)
+    figure = Figure(figsize=(WIDTH, 0.26 * len(drawn) + 1.0), layout="constrained")
+    axes = figure.subplots()
+    places = [at + (0.5 if row.get("chosen") else 0.0) for at, row in enumerate(drawn)]
+    for at, row in zip(places, drawn, strict=True):
+        group = row.get("group")
+        _point(axes, at, row, colours[group if group in colours else None])
+    middle = next((row["score"] for row in lines if row.get("reference")), None)
+    if middle is not None:
+        axes.axvline(middle, color=SOFT, linewidth=0.9, dashes=(4, 2), zorder=1)
+    axes.set_yticks(places, [short(row["name"], 46) for row in drawn])
+    axes.set_ylim(max(places) + 0.7, -0.7)
+    axes.set_xlabel(_metric(reading))
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    entries: dict[str, dict[str, Any]] = {
+        str(name): {"color": colour, "marker": "o", "linestyle": "none"} for name, colour in colours.items() if name
+    }
+    if entries:
+        handles = legend_handles(entries)
+        figure.legend(handles=handles, loc="outside upper right", ncols=min(4, len(handles)))
+    return Plot("leaderboard", f"Methods by {_metric(reading)}", figure, _drawn(reading, len(lines) - len(drawn)))
+
+
+def _drawn(reading: Reading, left_out: int) -> list[str]:
+    against = reading.leaderboard["reference"]
+    notes = [f"Marks and lines: scores and their {reading.interval_level} intervals over subjects."]
+    notes += ["Small dots: single seeds."] if _several(reading) else []
+    notes += ["Short vertical bars: 95th percentile under permuted labels."]
+    if against:
+        notes.append(
+            f"Dashed line: the reference, {against}. Filled markers: the reference and methods that differ "
+            "significantly from it. At the right: score, interval, difference and p. Overlapping intervals do not show "
+            "whether a difference is significant."
+        )
+    notes += [_starred(reading)]
+    return [*notes, *([f"{left_out} methods with lower scores are in the table only."] if left_out > 0 else [])]
+
+
+def _point(axes: Axes, at: float, row: Mapping[str, Any], colour: str) -> None:
+    low, high, paired = number(row.get("low")), number(row.get("high")), row.get("paired")
+    if low is not None and high is not None:
+        axes.plot([low, high], [at, at], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
+    if len(row["scores"]) > 1:
+        axes.plot(row["scores"], [at + 0.26] * len(row["scores"]), color=colour, marker="o", markersize=2.4, alpha=0.7,
+                  linestyle="none", zorder=2)  # fmt: skip
+    level = number((row.get("permuted") or {}).get("level"))
+    if level is not None:
+        axes.plot([level], [at], color=SOFT, marker="|", markersize=7, linestyle="none", zorder=1)
+    filled = bool(row.get("reference") or (paired and paired["significant"]))
+    look: dict[str, Any] = {"marker": "D"} if row.get("chosen") else {"marker": "o"}
+    look |= {"color": colour, "markerfacecolor": colour if filled else "white", "markersize": 5.0}
+    axes.plot([row["score"]], [at], **look, linestyle="none", zorder=3)
+    beside = format_value(row["score"], "score") + format_interval(row, "low", "high")
+    beside += f" · {compared(row)}" if paired else ""
+    axes.annotate(beside, (1.0, at), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  fontsize=7, va="center", color=INK)  # fmt: skip
+
+
+# --- sentences --------------------------------------------------------------------------------------------------------
+CHOSEN = "nested selection"
+"""Name of the selection of a method within the training subjects."""
+NAMED = 6
+"""Largest number of methods that a sentence names with their values."""
+
+
+def nested_choice(reading: Reading) -> Mapping[str, Any] | None:
+    """Return the selection of a method within the training subjects; None where there is none."""
+    found = reading.leaderboard.get("choice") or {}
+    return found if found.get("score") is not None else None
+
+
+def compared(row: Mapping[str, Any]) -> str:
+    """Return '+0.021, p 0.310': the difference from the reference and its p-value."""
+    return f"{format_value(row['paired']['value'], 'change')}, p {format_value(p_to_report(row['paired']), 'p')}"
+
+
+def p_to_report(paired: Mapping[str, Any]) -> float:
+    """Return the p-value to report: Holm's where there is a family of comparisons."""
+    adjusted = paired.get("p_holm")
+    return float(paired["p_value"] if adjusted is None else adjusted)
+
+
+def sentences(reading: Reading) -> list[str]:
+    """Return the results: nested selection, differences from the reference, best method, permuted labels, contrast."""
+    made = [_choice(reading), _against(reading), _best(reading), _permuted(reading), _contrast(reading)]
+    compares = any(row["paired"] for row in reading.leaderboard["rows"]) or reading.leaderboard.get("contrast")
+    return [sentence for sentence in [*made, _trained(reading).caveat if compares else ""] if sentence]
+
+
+def _trained(reading: Reading) -> Trained:
+    return Trained(**reading.leaderboard.get("trained") or {})
+
+
+def skipped(reading: Reading) -> list[str]:
+    """Return the methods that the data do not allow, with reasons."""
+    return [f"{row['method']}: {row['reason']}" for row in reading.leaderboard.get("skipped") or []]
+
+
+def _value(row: Mapping[str, Any]) -> str:
+    return f"{format_value(row['score'], 'score')}{format_interval(row, 'low', 'high')}"
+
+
+def _choice(reading: Reading) -> str:
+    found = reading.leaderboard.get("choice")
+    if not found:
+        return "No method was selected within the training subjects, so no score in the table is that of a selection."
+    if found["problem"]:
+        return f"No method could be selected within the training subjects: {found['problem']}"
+    taken = [row for row in found["chosen"] if row["subjects"]]
+    subjects = sum(row["subjects"] for row in taken)
+    counts = ", ".join(f"{row['method']} for {row['subjects']}" for row in taken)
+    said = (
+        f"With the method selected within the training subjects, by the study file's rule and from its "
+        f"{many(len(found['of']), 'method')}, {_metric(reading)} is {_value(found)}. This is the score to report, "
+        f"since no test subject took part in the selection ({counts} of {subjects} subjects). "
+        f"On the inner subjects, the selected methods reached {format_value(found['inner'], 'score')} on average."
+    )
+    if found["left_out"]:
+        said += f" {listed(found['left_out'])} could not be run and could not be selected."
+    return f"{said} {_than(reading, found)}".strip()
+
+
+def _than(reading: Reading, row: Mapping[str, Any]) -> str:
+    """Return how the nested selection differs from the reference."""
+    against, paired = reading.leaderboard["reference"], row.get("paired")
+    if not against or not paired:
+        return ""
+    if not paired["differing"]:
+        return f"Its predictions are those of {against}, so the two do not differ."
+    value = format_value(paired["value"], "change") + format_interval(paired, "low", "high", digits=3)
+    verdict = _trained(reading).verdict(significant=paired["significant"])
+    return f"The difference from {against} is {value}, p {format_value(paired['p_value'], 'p')}: {verdict}."
+
+
+def _against(reading: Reading) -> str:
+    against = reading.leaderboard["reference"]
+    if reading.leaderboard["problem"]:
+        return f"The methods were not compared: {reading.leaderboard['problem']}"
+    rows = [row for row in reading.leaderboard["rows"] if row["paired"]]
+    requested = reading.leaderboard.get("requested_reference")
+    if requested and not against:
+        return (
+            f"The reference, {requested}, could not be run, so no method was compared with it and no difference may be "
+            "claimed."
+        )
+    if not against or not rows:
+        return "The study names no reference, so methods were not compared and no difference may be claimed."
+    better = [row for row in rows if row["paired"]["significant"] and row["paired"]["value"] > 0]
+    worse = [row for row in rows if row["paired"]["significant"] and row["paired"]["value"] <= 0]
+    others = [row for row in rows if not row["paired"]["significant"]]
+    said = f"Against {against}, corrected for {many(len(rows), 'comparison')} (Holm), "
+    trained = _trained(reading)
+    things = f"of these trained {trained.things}" if trained.holdout else "of the methods"
+    found = [f"{_named(each)} {'is' if len(each) == 1 else 'are'} significantly {word}"
+             for word, each in (("better", better), ("worse", worse)) if each]  # fmt: skip
+    said += f"{'; '.join(found) or f'none {things} is significantly better or worse'}"
+    said += f" ({things})." if found and trained.holdout else "."
+    if others:
+        said += f" Not significant: {_named(others)}. This does not show that there is no difference"
+        smallest = [row["paired"]["detectable"] for row in others if row["paired"]["detectable"] is not None]
+        low, high = (format_value(bound(smallest, default=0.0), "score") for bound in (min, max))
+        share = f"{100 * reading.leaderboard['power']:.0f} %"
+        sizes = low if low == high else f"{low} to {high}"
+        said += f"; differences detectable with {share} power: {sizes}." if smallest else "."
+    return said
+
+
+def _named(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = [f"{row['label']} ({compared(row)})" for row in rows[:NAMED]]
+    return listed([*names, *([f"{len(rows) - NAMED} more"] if len(rows) > NAMED else [])])
+
+
+def _best(reading: Reading) -> str:
+    rows = reading.leaderboard["rows"]
+    if len(rows) < 2:
+        return ""
+    return (
+        f"The highest {_metric(reading)} of the {len(rows)} methods is {_value(rows[0])} ({rows[0]['label']}); it was "
+        "selected on the test subjects and is therefore overestimated by an unknown amount."
+    )
+
+
+def _permuted(reading: Reading) -> str:
+    rows = [row for row in reading.leaderboard["rows"] if row.get("permuted")]
+    if not rows:
+        return ""
+    found = [row for row in rows if row["permuted"]["p_value"] <= LEVEL]
+    missed = [row["label"] for row in rows if row["permuted"]["p_value"] > LEVEL]
+    if all(row["permuted"]["above"] for row in rows):
+        return "Every method scores significantly higher than under permuted labels (Holm)."
+    said = (
+        f"Against permuted labels, p ≤ {LEVEL:g} for {len(found)} of {many(len(rows), 'method')} "
+        f"({len(rows) * LEVEL:g} expected by chance); after Holm's correction, for "
+        f"{sum(row['permuted']['above'] for row in rows)}."
+    )
+    if missed:
+        said += f" Not significantly above permuted labels: {listed(missed)}."
+        said += " This does not show that nothing is recognised."
+    return said
+
+
+def _contrast(reading: Reading) -> str:
+    found = reading.leaderboard.get("contrast")
+    if not found:
+        return ""
+    (first, mine), (second, others) = found["groups"].items()
+    if found["problem"]:
+        return f"{first} and {second} were not compared: {found['problem']}"
+    value = format_value(found["value"], "change") + format_interval(found, "low", "high", digits=3)
+    verdict = _trained(reading).verdict(significant=found["significant"], sides=len(mine) + len(others))
+    verdict += "" if found["significant"] else ", which does not show that there is none"
+    said = (
+        f"{first[:1].upper()}{first[1:]} ({many(len(mine), 'method')}, mean {_metric(reading)} "
+        f"{format_value(found['scores'][first], 'score')}) minus {second} ({len(others)}, "
+        f"{format_value(found['scores'][second], 'score')}): {value}, p {format_value(found['p_value'], 'p')} "
+        f"(permutation test by subject): {verdict}."
+    )
+    if not found["significant"] and found["detectable"] is not None:
+        said += (
+            f" The smallest difference detectable with {100 * reading.leaderboard['power']:.0f} % power is "
+            f"{format_value(found['detectable'], 'score')}."
+        )
+    return f"{said} {listed(found['left_out'])} could not be run." if found["left_out"] else said
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return 'a, b and c'."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# --- learning curves --------------------------------------------------------------------------------------------------
+ACROSS = 4
+"""Panels side by side."""
+WITHIN = (10, 90)
+"""Percentiles of the folds that bound the band."""
+VAL, TRAIN = SERIES[0], SOFT
+
+
+def method_curves(reading: Reading) -> Plot | None:
+    """Draw macro-F1 on training and validation clips by epoch, one panel per method; None if none trains in epochs."""
+    methods: dict[str, list[Mapping[str, Any]]] = {}
+    for curve in reading.rows("curves"):
+        if reading.leaderboard and curve.get("chosen", True) and len(curve["epoch"]) > 1:
+            methods.setdefault(curve["factors"].get(METHODS, curve["model"]), []).append(curve)
+    if not methods:
         return None
-    groups = {
-        name: [board.usual[method] for method in dict.fromkeys(members) if method in board.usual]
-        for name, members in board.asked.contrast.items()
-    }
-    left_out = [name for members in board.asked.contrast.values() for name in members if name not in board.usual]
-    metadata: dict[str, Any] = {
-        "groups": {name: [entry.method for entry in entries] for name, entries in groups.items()},
-        "left_out": left_out,
-        "problem": None,
-    }
-    empty = next((name for name, entries in groups.items() if not entries), None)
-    if empty is not None:
-        return metadata | {"problem": f"no method of the group {empty} could be run."}
-    try:
-        clips, guesses = _guesses(board, [entry for entries in groups.values() for entry in entries])
-        size = len(next(iter(groups.values())))
-        found = contrast(clips, guesses[:size], guesses[size:], rng=board.rng("contrast"), **board.settings)
-    except ConfigError as error:
-        return metadata | {"problem": str(error)}
-    means = {name: float(np.mean([scores[entry.label] for entry in entries])) for name, entries in groups.items()}
-    return metadata | {"scores": means} | _told(found)
+    lines = math.ceil(len(methods) / ACROSS)
+    figure = Figure(figsize=(WIDTH, 1.25 * lines + 0.55), layout="constrained")
+    grid = figure.subplots(lines, ACROSS, sharey=True, squeeze=False).flatten()
+    for axes, (method, curves) in zip(grid, methods.items(), strict=False):
+        axes.set_title(short(method, 26), fontsize=7.5, pad=3)
+        _band(axes, curves, "train", TRAIN)
+        _band(axes, curves, "val", VAL)
+        axes.grid(axis="y")
+        axes.set_ylim(0.0, 1.02)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.tick_params(labelsize=6.5)
+    for axes in grid[len(methods) :]:
+        axes.set_visible(False)
+    validated = any(_known(curve, "val") for curves in methods.values() for curve in curves)
+    entries: dict[str, dict[str, Any]] = {"training macro-F1": {"color": TRAIN, "linewidth": 1.3}}
+    if validated:
+        entries["validation macro-F1"] = {"color": VAL, "linewidth": 1.3}
+    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=2)
+    figure.supxlabel("epoch", fontsize=7.5, color=INK)
+    notes = [
+        f"Lines: mean over the folds and seeds still in training; bands: {WITHIN[0]}th to {WITHIN[1]}th percentile. "
+        "Methods not trained in epochs have no curve."
+    ]
+    if not validated:
+        notes.append("No validation clips were used, so there is no validation curve.")
+    return Plot("curves_methods", "Learning curves of the methods: macro-F1", figure, notes)
+
+
+def _known(curve: Mapping[str, Any], part: str) -> bool:
+    return any(number(value) is not None for value in curve.get(f"{part}_macro_f1") or [])
+
+
+def _band(axes: Axes, curves: Sequence[Mapping[str, Any]], part: str, colour: str) -> None:
+    values: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value in zip(curve["epoch"], curve.get(f"{part}_macro_f1") or [], strict=False):
+            if (known := number(value)) is not None:
+                values.setdefault(epoch, []).append(known)
+    if not values:
+        return
+    epochs = sorted(values)
+    low, high = np.array([np.percentile(values[epoch], WITHIN) for epoch in epochs]).T
+    axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(epochs, [float(np.mean(values[epoch])) for epoch in epochs], color=colour, linewidth=1.3)

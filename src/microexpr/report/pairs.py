@@ -1,4 +1,4 @@
-"""A study's preprocessings in pairs: the table, the figures, the clips that change, and what can be told of it all."""
+"""Paired comparisons of a study's preprocessings: tables, figures, changed clips and sentences."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from microexpr.evaluation.statistics.scope import together
 from microexpr.report.differences import Pair, corrected, distributions, forest, how, power
-from microexpr.report.figures import Plot, look
+from microexpr.report.paper_figures import Plot, model_style
 from microexpr.report.reading import MANY, Reading, number, short
-from microexpr.report.records import place
+from microexpr.report.study_tables import place
 from microexpr.report.style import SERIES
-from microexpr.report.table import ABSENT, Column, Table, shown
+from microexpr.report.table import ABSENT, Column, Table, format_value
 
 ONE_BY_ONE = 3
-"""Pairs whose changed clips are listed pair by pair; of more, clips are counted."""
+"""Largest number of pairs whose changed clips are listed pair by pair; of more, changes are counted by clip."""
 NAMED = 4
-"""Pairs that a sentence names."""
+"""Largest number of pairs that a sentence names."""
 
 
 def pair_tables(reading: Reading) -> list[Table]:
@@ -42,27 +42,21 @@ def _rows(reading: Reading) -> list[Mapping[str, Any]]:
 
 
 def _words(reading: Reading, row: Mapping[str, Any]) -> list[str]:
-    """Return what a pair compares and where: its two sides, sampling, model, levels of further axes."""
-    sides = " − ".join(_named(reading, "preprocessing", str(row.get(side))) for side in ("a", "b"))
-    where = [_named(reading, axis, str(row.get(axis))) for axis in ("sampling", "model")]
-    return [sides, *where, *(f"{name} {level}" for name, level in reading.others(row).items())]
+    """Return a pair's two sides, sampling, model and levels of the other axes."""
+    sides = " − ".join(_unique(reading, "preprocessing", str(row.get(side))) for side in ("a", "b"))
+    where = [_unique(reading, axis, str(row.get(axis))) for axis in ("sampling", "model")]
+    return [sides, *where, *(f"{name} {level}" for name, level in reading.other_levels(row).items())]
 
 
-def _named(reading: Reading, axis: str, name: str) -> str:
-    """Return a level's short label, or its own name where another level has the same label."""
-    label = reading.brief(axis, name)
-    alike = [level for level in reading.levels(axis) if reading.brief(axis, level) == label]
-    return label if len(alike) < 2 else short(name)
-
-
-def _long(reading: Reading, axis: str, name: str) -> str:
-    """Return the same at full length, for tables."""
-    label = reading.label(axis, name)
-    return label if sum(reading.label(axis, level) == label for level in reading.levels(axis)) < 2 else name
+def _unique(reading: Reading, axis: str, name: str, *, full: bool = False) -> str:
+    """Return a level's label (short unless `full`), or its name where another level has the same label."""
+    label = reading.label if full else reading.short_label
+    shared = sum(label(axis, level) == label(axis, name) for level in reading.levels(axis)) > 1
+    return (name if full else short(name)) if shared else label(axis, name)
 
 
 def titles(reading: Reading, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of pairs, each as short as tells it from the others."""
+    """Return the names of pairs, reduced to the parts in which they differ."""
     words = [_words(reading, row) for row in rows]
     apart = [at for at in range(len(words[0])) if len({each[at] for each in words}) > 1] if words else []
     return [" · ".join(each[at] for at in apart or [0]) for each in words]
@@ -70,18 +64,18 @@ def titles(reading: Reading, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _pairs(reading: Reading) -> list[Pair]:
     rows, known = _rows(reading), {*reading.part("models"), *reading.levels("model")}
-    colours = [look(reading, row["model"])["color"] if row.get("model") in known else SERIES[0] for row in rows]
+    colours = [model_style(reading, row["model"])["color"] if row.get("model") in known else SERIES[0] for row in rows]
     named = zip(titles(reading, rows), rows, colours, strict=True)
     return [Pair(title, row, colour) for title, row, colour in named]
 
 
 def _ahead(reading: Reading) -> tuple[str, str]:
-    """Return who is left and right of zero: two preprocessings, or the words for them where they differ by pair."""
+    """Return which side has the higher score left and right of zero, in general terms where that differs by pair."""
     sides = {(str(row.get("b")), str(row.get("a"))) for row in _rows(reading)}
     if len(sides) != 1:
         return "the second", "the first"
     ((left, right),) = sides
-    return reading.brief("preprocessing", left), reading.brief("preprocessing", right)
+    return reading.short_label("preprocessing", left), reading.short_label("preprocessing", right)
 
 
 def paired(reading: Reading) -> Table:
@@ -90,9 +84,9 @@ def paired(reading: Reading) -> Table:
     rows = [
         {
             **row,
-            **{axis: _long(reading, axis, str(row.get(axis))) for axis in ("model", "sampling")},
+            **{axis: _unique(reading, axis, str(row.get(axis)), full=True) for axis in ("model", "sampling")},
             **{side: reading.label("preprocessing", str(row.get(side))) for side in ("a", "b")},
-            **{f"factor_{name}": level for name, level in reading.others(row).items()},
+            **{f"factor_{name}": level for name, level in reading.other_levels(row).items()},
         }
         for row in found
     ]
@@ -100,37 +94,38 @@ def paired(reading: Reading) -> Table:
         *(column for column in place(reading) if column.keys != "preprocessing"),
         Column("A", "a"),
         Column("B", "b"),
-        Column(f"A − B [{reading.level}]", ("difference", "ci_low", "ci_high"), "change"),
-        Column("only A", "only_a", "count", group="clips right"),
-        Column("only B", "only_b", "count", group="clips right"),
-        Column("p", "p_value", "p", group="swapped"),
-        Column("Holm", "p_holm", "p", group="swapped"),
-        Column("McNemar", "mcnemar_p", "p"),
+        Column(f"A − B [{reading.interval_level}]", ("difference", "ci_low", "ci_high"), "change"),
+        Column("only A", "only_a", "count", group="correct clips"),
+        Column("only B", "only_b", "count", group="correct clips"),
+        Column("p", "p_value", "p", group="permutation test"),
+        Column("p (Holm)", "p_holm", "p", group="permutation test"),
+        Column("p (McNemar)", "mcnemar_p", "p"),
     ]
     stated = any("detectable" in row for row in found)
     columns += [Column("Detectable", "detectable", "score", missing=ABSENT)] if stated else []
-    marks = {at: "best" for at, row in enumerate(found) if row.get("told")}
+    marks = {at: "best" for at, row in enumerate(found) if row.get("significant")}
     return Table("paired", "Paired comparison of preprocessings", columns, rows, _notes(found, stated=stated), marks)
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
     ways = how(rows)
     notes = [
-        f"Macro-F1 on the same test clips. {'; '.join(ways) or 'The test was not stated'}; Holm: p corrected for "
-        "the number of pairs. McNemar's exact test counts clips as independent, which those of one subject are not."
+        f"Macro-F1 on the same test clips. {'; '.join(ways) or 'Test not stated'}; Holm: corrected for the number of "
+        "pairs. McNemar's exact test assumes independent clips, which clips of one subject are not."
     ]
     if stated:
         trained = together([Pair("", row).trained for row in rows])
         notes.append(
-            f"Bold: {trained.verdict(told=True)}. Detectable: the smallest difference that {power(rows)} of such test "
-            f"sets would find; {ABSENT} where none could, as too few subjects are predicted otherwise."
+            f"Bold: {trained.verdict(significant=True)}. Detectable: smallest difference detectable with "
+            f"{power(rows)} power; "
+            f"{ABSENT} where no difference is, because too few subjects are predicted differently."
         )
     return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
 
 
 # --- clips ------------------------------------------------------------------------------------------------------------
 def changed(reading: Reading) -> Table:
-    """Return, pair by pair, the clips that one preprocessing has right and the other wrong."""
+    """Return, pair by pair, the clips that are correct under one preprocessing only."""
     rows: list[dict[str, Any]] = []
     marks: dict[int, str] = {}
     found = _rows(reading)
@@ -149,13 +144,13 @@ def changed(reading: Reading) -> Table:
         Column("Subject", "subject"),
         Column("True class", "truth"),
         *(Column(head, side, group="predicted under") for head, side in zip(heads, ("a", "b"), strict=True)),
-        Column("Right", "right"),
+        Column("Correct under", "right"),
     ] if found else []  # fmt: skip
-    return Table("changed_clips", "Clips that one has right and the other wrong", columns, rows, [], marks)
+    return Table("changed_clips", "Clips that are correct under one preprocessing only", columns, rows, [], marks)
 
 
 def often_changed(reading: Reading) -> Table:
-    """Return the clips that change in some pair, those that change in most pairs first."""
+    """Return the clips that are correct on one side only of some pair, in descending order of the number of pairs."""
     found = _rows(reading)
     clips: dict[str, dict[str, Any]] = {}
     alone: dict[str, Counter[str]] = {}
@@ -176,12 +171,12 @@ def often_changed(reading: Reading) -> Table:
     columns.append(Column(f"Pairs of {len(found)}", "pairs", "count"))
     if len(levels) <= MANY:
         columns += [
-            Column(reading.label("preprocessing", level), f"right_{level}", "count", group="right under this one alone")
+            Column(reading.label("preprocessing", level), f"right_{level}", "count", group="correct under this only")
             for level in levels
         ]
-    columns.append(Column("Taken for, where wrong", "taken"))
-    notes = ["Pairs in which one preprocessing has the clip right and the other wrong; summary.json has each pair's."]
-    return Table("changed_clips", "Clips that change with the preprocessing", columns, rows, notes)
+    columns.append(Column("Wrong predictions", "taken"))
+    notes = ["Pairs in which the clip is correct under one preprocessing only; summary.json lists them by pair."]
+    return Table("changed_clips", "Clips whose result depends on the preprocessing", columns, rows, notes)
 
 
 def _levels(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -196,48 +191,48 @@ def _counted(words: Counter[str]) -> str:
     return ", ".join(f"{word} {count}" for word, count in words.most_common())
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- sentences --------------------------------------------------------------------------------------------------------
 def verdict(reading: Reading) -> str:
-    """Return in how many pairs a difference can be told, in which, and what could have been found."""
+    """Return in how many pairs the difference is significant, in which, and the smallest detectable difference."""
     pairs = _pairs(reading)
     if not pairs:
         return (
             f"No pair could be compared: {reading.rows('paired')[0].get('problem')}" if reading.rows("paired") else ""
         )
-    told = [pair for pair in pairs if pair.told]
+    significant = [pair for pair in pairs if pair.significant]
     names = "; ".join(
-        f"{' · '.join(_words(reading, pair.row))} {shown(pair.row['difference'], 'change')} "
-        f"(p {shown(corrected(pair.row), 'p')})"
-        for pair in told[:NAMED]
+        f"{' · '.join(_words(reading, pair.row))} {format_value(pair.row['difference'], 'change')} "
+        f"(p {format_value(corrected(pair.row), 'p')})"
+        for pair in significant[:NAMED]
     )
-    more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    more = f"; and {len(significant) - NAMED} more" if len(significant) > NAMED else ""
     trained = together([pair.trained for pair in pairs])
     if len(pairs) == 1:
-        said = f"In the one pair of preprocessings {trained.verdict(told=bool(told))}"
+        said = f"In the one pair of preprocessings compared, {trained.verdict(significant=bool(significant))}"
     else:
         what = f"{trained.things.capitalize()} trained on two preprocessings" if trained.holdout else "Preprocessings"
-        share = f"in {len(told)} of them" if told else "in none of them"
+        share = f"in {len(significant)} of them" if significant else "in none of them"
         said = f"{what} were compared in {len(pairs)} pairs on the same test clips. Corrected for their number (Holm), "
-        said += f"{trained.verdict(told=True)} {share}"
-    said += f": {names}{more}." if told else ". That is no proof that there is no difference."
+        said += f"{trained.verdict(significant=True)} {share}"
+    said += f": {names}{more}." if significant else "; this does not show that there is no difference."
     return " ".join(filter(None, [said, trained.caveat, _detectable([pair.row for pair in pairs])]))
 
 
 def _detectable(rows: Sequence[Mapping[str, Any]]) -> str:
     least = [value for row in rows if (value := number(row.get("detectable"))) is not None]
     if not least and all("detectable" in row for row in rows):
-        return "Too few subjects are predicted otherwise for any difference to be told with these test clips."
+        return "Too few subjects are predicted differently for any difference to be significant with these test clips."
     if not least:
         return ""
-    low, high = shown(min(least), "score"), shown(max(least), "score")
+    low, high = format_value(min(least), "score"), format_value(max(least), "score")
     return (
-        f"The smallest difference of macro-F1 that {power(rows)} of such test sets would find is "
+        f"The smallest difference in macro-F1 detectable with {power(rows)} power is "
         f"{low if low == high else f'{low} to {high}'}."
     )
 
 
 def changing(reading: Reading) -> str:
-    """Return how many test clips change in some pair."""
+    """Return how many test clips are correct on one side only of some pair."""
     found = [row for row in _rows(reading) if row.get("changed") is not None]
     if not found:
         return ""
@@ -246,4 +241,4 @@ def changing(reading: Reading) -> str:
     where = "" if len(found) == 1 else " in at least one pair"
     of = f" of {tested} test clips" if tested else ""
     verb = "is" if len(clips) == 1 else "are"
-    return f"{len(clips)}{of} {verb} right under one preprocessing and wrong under the other{where}."
+    return f"{len(clips)}{of} {verb} correct under only one of the two preprocessings{where}."

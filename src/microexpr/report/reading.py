@@ -1,8 +1,8 @@
-"""Questions that tables, figures and sentences put to one summary; whatever a summary lacks is None, never zero."""
+"""Read access to one summary for tables, figures and sentences; values that a summary lacks are None, never zero."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 Cell = Mapping[str, Any]
 AXES = ("preprocessing", "sampling", "model")
 PLURAL = {"preprocessing": "preprocessing", "sampling": "sampling", "model": "models"}
-"""Where a summary describes the levels of each axis."""
+"""Part of the summary that describes the levels of each axis."""
 MANY = 6
-"""Preprocessings that the paper's tables and figures can set side by side."""
+"""Largest number of preprocessings that the paper's tables and figures show side by side."""
+MEAN = "mean"
+"""Name of the row of a target that holds the mean of its units."""
 FEW_CLIPS = 8
-"""Test clips of a class below which intervals of a score promise too much, however they are made."""
+"""Number of test clips of a class below which intervals of a score undercover, whatever the method."""
 
 
 def number(value: object) -> float | None:
@@ -24,17 +26,17 @@ def number(value: object) -> float | None:
     return float(value) if value == value and abs(value) != float("inf") else None
 
 
-def short(text: str, most: int = 24) -> str:
-    """Return text, cut where it is too long for a figure.
+def short(text: str, longest: int = 24) -> str:
+    """Return text, truncated where it is too long for a figure.
 
-    >>> short("PoolFormer-m36"), short("a name that nobody would write", 12)
-    ('PoolFormer-m36', 'a name that…')
+    >>> short("PoolFormer-m36"), short("an unusually long name", 12)
+    ('PoolFormer-m36', 'an unusuall…')
     """
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 def score_title(metric: str) -> str:
-    """Return a score's name as people write it.
+    """Return the display name of a score.
 
     >>> score_title("macro_f1"), score_title("weighted_f1")
     ('macro-F1', 'weighted F1')
@@ -60,19 +62,19 @@ class Reading:
         return self.summary.get(name) or []
 
     @property
-    def work(self) -> list[str]:
-        """What the run that wrote this summary did, and what it took as it was stored; one line first."""
+    def run_lines(self) -> list[str]:
+        """How many folds (and trials) the run trained and how many it reused, then a line for each unknown origin."""
         run = self.part("run")
         if not run:
             return []
-        told = f"folds: trained {run['trained']}, reused {run['reused']}"
+        counts = f"folds: trained {run['trained']}, reused {run['reused']}"
         if "trials_tried" in run:
-            told = f"trials: tried {run['trials_tried']}, reused {run['trials_reused']}; {told}"
-        return [told, *run["unknown"]]
+            counts = f"trials: tried {run['trials_tried']}, reused {run['trials_reused']}; {counts}"
+        return [counts, *run["unknown"]]
 
     @cached_property
-    def board(self) -> Mapping[str, Any]:
-        """The leaderboard of a study of methods; empty for another study."""
+    def leaderboard(self) -> Mapping[str, Any]:
+        """The leaderboard of a study of methods; empty for other studies."""
         return self.part("leaderboard")
 
     @cached_property
@@ -82,43 +84,43 @@ class Reading:
         return sorted(self.rows("cells"), key=lambda cell: [order[axis][cell[axis]] for axis in reversed(AXES)])
 
     @cached_property
-    def further(self) -> Sequence[str]:
+    def other_axes(self) -> Sequence[str]:
         """The axes in which cells of the same preprocessing, sampling and model differ: augmentation, size, seed ..."""
         return [name for name, axis in self.part("axes").items() if axis.get("part") not in AXES]
 
-    def others(self, cell: Cell) -> dict[str, str]:
-        """Return a cell's levels of the further axes."""
+    def other_levels(self, cell: Cell) -> dict[str, str]:
+        """Return a cell's levels of the other axes."""
         levels = cell.get("factors") or {}
-        return {name: str(levels[name]) for name in self.further if name in levels}
+        return {name: str(levels[name]) for name in self.other_axes if name in levels}
 
     @cached_property
-    def usual(self) -> Mapping[str, str]:
-        """The levels of the further axes that the paper's tables and figures show: those of the first cell."""
-        return self.others(self.rows("cells")[0]) if self.rows("cells") else {}
+    def default_levels(self) -> Mapping[str, str]:
+        """The levels of the other axes that the paper's tables and figures show: those of the first cell."""
+        return self.other_levels(self.rows("cells")[0]) if self.rows("cells") else {}
 
     @cached_property
-    def plain(self) -> Sequence[Cell]:
-        """The cells with the usual levels: each alone at its preprocessing, sampling and model."""
-        return [cell for cell in self.cells if self.others(cell) == self.usual]
+    def default_cells(self) -> Sequence[Cell]:
+        """The cells with the default levels: one for each preprocessing, sampling and model."""
+        return [cell for cell in self.cells if self.other_levels(cell) == self.default_levels]
 
     @property
-    def crowded(self) -> bool:
-        """Whether there are too many preprocessings to set side by side, as the paper does with its two."""
+    def many_preprocessings(self) -> bool:
+        """Whether there are too many preprocessings to show side by side, as the paper does with its two."""
         return len(self.levels("preprocessing")) > MANY
 
     @property
-    def plainly(self) -> str:
-        """Which cells a table of the paper's axes shows; empty where these are all."""
-        told = " and ".join(f"{name} {level}" for name, level in self.usual.items())
-        return f"Only cells with {told}; the table of all cells has the others." if told else ""
+    def default_cells_note(self) -> str:
+        """Note that says which cells a table of the paper's axes shows; empty where it shows all."""
+        levels = " and ".join(f"{name} {level}" for name, level in self.default_levels.items())
+        return f"Only cells with {levels}; the table of all cells lists the others." if levels else ""
 
     @cached_property
     def seed_axis(self) -> str | None:
-        """The axis whose levels are seeds of otherwise equal cells, where there is one."""
+        """The axis whose levels are the seeds of otherwise equal cells; None if there is none."""
         return next((name for name, axis in self.part("axes").items() if axis.get("part") == "seed"), None)
 
     @cached_property
-    def alone(self) -> bool:
+    def single_experiment(self) -> bool:
         """Whether all cells are one experiment, run with one seed or several."""
         return len(self.rows("cells")) == 1 or (
             bool(self.rows("cells")) and list(self.part("axes")) == [self.seed_axis]
@@ -131,120 +133,121 @@ class Reading:
         return described + [name for name in used if name not in described]
 
     def label(self, axis: str, name: str) -> str:
-        """Return what the reader sees for a name on an axis."""
+        """Return the display name of a level."""
         described = self.part(PLURAL[axis]).get(name) or {}
         return str(described.get("label") or name)
 
-    def brief(self, axis: str, name: str) -> str:
-        """Return a label that leaves room for the figure it stands beside."""
+    def short_label(self, axis: str, name: str) -> str:
+        """Return a label short enough for a figure."""
         return short(self.label(axis, name))
 
     def title(self, cell: Cell, *axes: str) -> str:
-        """Return 'M1 · AF · ViT', or only the named axes of it, and what else tells the cell from others."""
-        if self.board and "factors" in cell:
-            return self._method(cell)
-        return " · ".join([*(self.label(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
+        """Return 'M1 · AF · ViT', or only these axes of it, followed by the cell's levels of the other axes."""
+        return self._title(cell, axes, self.label)
 
-    def heading(self, cell: Cell, *axes: str) -> str:
+    def short_title(self, cell: Cell, *axes: str) -> str:
         """Return `title` with labels short enough for a figure."""
-        if self.board and "factors" in cell:
-            return self._method(cell)
-        return " · ".join([*(self.brief(axis, cell[axis]) for axis in (axes or AXES)), *self._told(cell)])
+        return self._title(cell, axes, self.short_label)
 
-    def _method(self, cell: Cell) -> str:
-        """Return the method that a cell is of, and its levels of the other axes."""
-        levels = dict(cell.get("factors") or {})
-        name = levels.pop("method", None) or self.board["rows"][0]["method"]
-        return " · ".join([str(name), *(f"{axis} {level}" for axis, level in levels.items())])
-
-    def _told(self, cell: Cell) -> list[str]:
-        return [f"{name} {level}" for name, level in self.others(cell).items()]
+    def _title(self, cell: Cell, axes: Sequence[str], label: Callable[[str, str], str]) -> str:
+        if self.leaderboard and "factors" in cell:  # a method, then the levels of the other axes
+            levels = dict(cell.get("factors") or {})
+            names = [str(levels.pop("method", None) or self.leaderboard["rows"][0]["method"])]
+        else:
+            levels, names = self.other_levels(cell), [label(axis, cell[axis]) for axis in (axes or AXES)]
+        return " · ".join([*names, *(f"{axis} {level}" for axis, level in levels.items())])
 
     def find(self, preprocessing: str, sampling: str, model: str, like: Cell | None = None) -> Cell | None:
-        """Return the cell at one place of the grid, its further axes being the usual ones or those of `like`."""
-        wanted, others = (preprocessing, sampling, model), self.usual if like is None else self.others(like)
-        there = (cell for cell in self.cells if tuple(cell[axis] for axis in AXES) == wanted)
-        return next((cell for cell in there if self.others(cell) == others), None)
+        """Return the cell of these levels; on the other axes it has the default levels or those of `like`."""
+        wanted = (preprocessing, sampling, model)
+        others = self.default_levels if like is None else self.other_levels(like)
+        matching = (cell for cell in self.cells if tuple(cell[axis] for axis in AXES) == wanted)
+        return next((cell for cell in matching if self.other_levels(cell) == others), None)
 
     def score(self, cell: Mapping[str, Any] | None, key: str = "macro_f1") -> float | None:
         """Return one score of a cell or a baseline."""
         return None if cell is None else number(cell.get(key))
 
-    def best(self, cells: Sequence[Cell]) -> Cell | None:
-        """Return the cell with the highest macro-F1; the first of equals."""
+    def highest(self, cells: Sequence[Cell]) -> Cell | None:
+        """Return the cell with the highest macro-F1; of equal ones the first."""
         scored = [cell for cell in cells if self.score(cell) is not None]
         return max(scored, key=lambda cell: cell["macro_f1"]) if scored else None
 
     @cached_property
-    def winners(self) -> Mapping[str, Cell]:
-        """Per sampling, the best model under the first preprocessing, as in the paper's Table III."""
+    def best_by_sampling(self) -> Mapping[str, Cell]:
+        """For each sampling, the cell of the best model under the first preprocessing, as in the paper's Table III."""
         first = self.levels("preprocessing")[:1]
+        cells = [cell for cell in self.default_cells if cell["preprocessing"] in first]
         found = {
-            sampling: self.best([c for c in self.plain if c["sampling"] == sampling and c["preprocessing"] in first])
+            sampling: self.highest([cell for cell in cells if cell["sampling"] == sampling])
             for sampling in self.levels("sampling")
         }
         return {sampling: cell for sampling, cell in found.items() if cell is not None}
 
     @cached_property
     def best_cell(self) -> Cell | None:
-        """The best cell of all; of several seeds of one experiment the first, since nobody chose among them.
+        """The cell with the highest score; of several seeds of one experiment the first, since none was selected.
 
-        Of methods the first seed of the best on the leaderboard that has cells.
+        In a study of methods, the first seed of the best method on the leaderboard that has cells.
         """
-        if self.board:
+        if self.leaderboard:
             by_key = {cell.get("key"): cell for cell in self.cells}
             # Averages of methods have no cell.
-            return next((by_key[row["keys"][0]] for row in self.board["rows"] if row["keys"][0] in by_key), None)
-        return self.best(self.rows("cells")[:1] if self.alone else self.cells)
+            return next((by_key[row["keys"][0]] for row in self.leaderboard["rows"] if row["keys"][0] in by_key), None)
+        return self.highest(self.rows("cells")[:1] if self.single_experiment else self.cells)
 
     @cached_property
     def classes(self) -> Sequence[str]:
         """The classes, in the order of every confusion matrix."""
         return [str(name) for name in self.part("data").get("classes") or []]
 
-    def tested(self, cell: Cell) -> Sequence[int] | None:
-        """Return the number of test clips of each class, read from the rows of the confusion matrix."""
+    def test_counts(self, cell: Cell) -> Sequence[int] | None:
+        """Return the number of test clips of each class: the row sums of the confusion matrix."""
         counts = cell.get("confusion")
         return [sum(row) for row in counts] if counts and len(counts) == len(self.classes) else None
 
-    def right(self, cell: Cell | None) -> int | None:
-        """Return how many test clips a cell gets right."""
+    def correct_count(self, cell: Cell | None) -> int | None:
+        """Return how many test clips a cell classifies correctly."""
         counts = None if cell is None else cell.get("confusion")
         return sum(row[at] for at, row in enumerate(counts)) if counts else None
 
     @property
-    def level(self) -> str:
-        """The intervals' level, as '95 %'."""
+    def interval_level(self) -> str:
+        """The confidence level of the intervals, as '95 %'."""
         level = number(self.part("intervals").get("level"))
         return f"{100 * (0.95 if level is None else level):.3g} %"
 
     @property
-    def interval(self) -> str:
-        """What an interval is, for captions."""
+    def interval_note(self) -> str:
+        """How the intervals were made, for captions."""
         metadata = self.part("intervals")
         if not metadata:
-            return f"{self.level} intervals"
+            return f"{self.interval_level} intervals"
         resamples = number(metadata.get("n"))
         drawn = "" if resamples is None else f", {int(resamples):,} resamples"
         unit = f" by {metadata['unit']}" if metadata.get("unit") else ""
-        instead = f"; where that cannot be given, {metadata['instead']}" if metadata.get("instead") else ""
-        return f"{self.level} intervals: {metadata.get('method', 'method not stated')}{unit}{drawn}{instead}"
+        instead = f"; where undefined, {metadata['instead']}" if metadata.get("instead") else ""
+        return f"{self.interval_level} intervals: {metadata.get('method', 'method not stated')}{unit}{drawn}{instead}"
 
     @cached_property
-    def few(self) -> str:
-        """Classes with too few test clips for intervals of a score, with their clips; empty where there are none."""
+    def rare_classes(self) -> str:
+        """Classes with too few test clips for reliable intervals, with their counts; empty where there are none."""
         least: dict[str, int] = {}
         for cell in self.cells:
-            for name, count in zip(self.classes, self.tested(cell) or (), strict=False):
+            for name, count in zip(self.classes, self.test_counts(cell) or (), strict=False):
                 if 0 < count < FEW_CLIPS:
                     least[name] = min(count, least.get(name, count))
         return ", ".join(f"{name} {count}" for name, count in least.items())
 
     @property
-    def narrow(self) -> str:
-        """What must stand beside intervals where a class has few test clips; empty where none has."""
-        told = f"With fewer than {FEW_CLIPS} test clips in a class ({self.few}) no interval covers what it promises."
-        return told if self.few else ""
+    def rare_classes_note(self) -> str:
+        """Warning that belongs beside intervals where a class has few test clips; empty otherwise."""
+        if not self.rare_classes:
+            return ""
+        return (
+            f"With fewer than {FEW_CLIPS} test clips in a class ({self.rare_classes}), no interval reaches its nominal "
+            "coverage."
+        )
 
     @property
     def test_clips(self) -> str:
@@ -254,34 +257,36 @@ class Reading:
             return "number of test clips not stated"
         return f"n = {sizes[0]} test clips" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]} test clips"
 
-    # --- the paper's side ---------------------------------------------------------------------------------------------
+    # --- the published paper ------------------------------------------------------------------------------------------
     def published(self, table: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of one of the paper's tables."""
         return self.paper.get(table) or []
 
-    def phase(self, sampling: str) -> str | None:
-        """Return the paper's name of a sampling (AF, KFS, MFS), or None where it has none."""
+    def paper_phase(self, sampling: str) -> str | None:
+        """Return the paper's name of a sampling, its "phase" (AF, KFS, MFS); None where the paper has none."""
         names = {sampling.upper(), self.label("sampling", sampling).upper()}
         return next((phase for phase in ("AF", "KFS", "MFS") if phase in names), None)
 
-    def method(self, preprocessing: str) -> str | None:
-        """Return the paper's name of a preprocessing (m1, m2), or None where it has none."""
+    def paper_preprocessing(self, preprocessing: str) -> str | None:
+        """Return the paper's name of a preprocessing (m1, m2); None where the paper has none."""
         names = {preprocessing.lower(), self.label("preprocessing", preprocessing).lower()}
         return next((method for method in ("m1", "m2") if method in names), None)
 
     @cached_property
-    def concerns_paper(self) -> bool:
+    def follows_paper(self) -> bool:
         """Whether the study has one of the paper's preprocessings or samplings."""
-        return any(map(self.method, self.levels("preprocessing"))) or any(map(self.phase, self.levels("sampling")))
+        return any(map(self.paper_preprocessing, self.levels("preprocessing"))) or any(
+            map(self.paper_phase, self.levels("sampling"))
+        )
 
-    def main_row(self, sampling: str) -> Mapping[str, Any] | None:
-        """Return the paper's row of Table III for a sampling."""
-        phase = self.phase(sampling)
+    def paper_main_row(self, sampling: str) -> Mapping[str, Any] | None:
+        """Return the row of the paper's Table III for a sampling."""
+        phase = self.paper_phase(sampling)
         return next((row for row in self.published("table3") if phase and row.get("phase") == phase), None)
 
 
 def input_shape(shape: Sequence[object]) -> str:
-    """Return the shape of a view (time, height, width, channels) in words.
+    """Return the shape of a view (time, height, width, channels) as text: width first, one time step left out.
 
     >>> input_shape((1, 28, 30, 3)), input_shape((2, 28, 30, 3))
     ('30 × 28 × 3', '2 × 30 × 28 × 3')

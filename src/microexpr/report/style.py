@@ -1,4 +1,4 @@
-"""How figures look, and how they become bytes: the same figure gives the same SVG and PDF."""
+"""Style and rendering of figures; the same figure always gives the same bytes of SVG and PDF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 INK, SOFT, RULE, SHADE = "#1d2227", "#667079", "#c9ced3", "#2b6cb0"
 SERIES = ("#2b6cb0", "#c2621b", "#1b8a72", "#a14d97", "#8a7300", "#5b6b7a", "#b3364a", "#3f8fb8")
-"""Model colours in the order of the summary: told apart with every common colour blindness, and by their markers."""
+"""Model colours in the order of the summary, safe for common colour-vision deficiencies; markers differ as well."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 VARIABLES: Mapping[str, str] = {
     INK: "--ink",
@@ -24,10 +24,10 @@ VARIABLES: Mapping[str, str] = {
     "#ffffff": "--page",
     **{colour: f"--series-{at}" for at, colour in enumerate(SERIES)},
 }
-"""Colours that the page's style sheet may change, for instance in dark mode."""
+"""Colours that the page's style sheet can change, for instance in dark mode."""
 
 WIDTH = 7.0
-"""Width of a figure in inches: that of the text on A4."""
+"""Width of a figure in inches: the text width of A4."""
 
 _RC = {
     "font.family": "sans-serif",
@@ -71,7 +71,7 @@ _RC = {
     "pdf.fonttype": 42,
 }
 _FONTS = "'DejaVu Sans', Verdana, Helvetica, Arial, sans-serif"
-"""A figure is laid out with the widest of these, so that no text outgrows its place."""
+"""A figure is laid out with the widest of these fonts, so that text never overflows."""
 _SCALE = 1.62
 """Screen pixels per point: a figure of full width fills the page."""
 _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
@@ -79,7 +79,7 @@ _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}hre
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save figures in the house's style; what the caller had set comes back after it."""
+    """Draw and save figures in the report's style; matplotlib's settings are restored afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
@@ -87,16 +87,16 @@ def styled() -> Iterator[None]:
 
 
 def render(figure: Figure) -> tuple[str, bytes]:
-    """Return a figure as SVG text and as PDF bytes, without a date in either."""
+    """Return a figure as SVG text and as PDF bytes, both without a date."""
     svg, pdf = io.BytesIO(), io.BytesIO()
     with warnings.catch_warnings():
-        # Labels may be in any script: the page then takes the glyph from the reader's own fonts. They may be too many
-        # or too long for a figure: it is then crowded, and the table beside it has the same values.
+        # Labels may be in any script: browsers then use the reader's own fonts. Labels may also be too many or too
+        # long for a figure: the table beside it has the same values.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
         if figure.get_layout_engine() is not None:
             fixed = any(axes.get_aspect() != "auto" for axes in figure.axes)
-            for _ in range(2 if fixed else 1):  # axes of a fixed aspect settle in the second round
+            for _ in range(2 if fixed else 1):  # axes with a fixed aspect need a second layout pass
                 figure.draw_without_rendering()
             figure.set_layout_engine("none")
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
@@ -105,7 +105,7 @@ def render(figure: Figure) -> tuple[str, bytes]:
 
 
 def inline(svg: str, prefix: str) -> str:
-    """Return an SVG for the page: no namespaces or metadata, ids of its own, colours that follow the page."""
+    """Return an SVG for the page: no namespaces or metadata, unique ids, colours as variables of the style sheet."""
     root = ElementTree.fromstring(svg)
     width = float(str(root.get("width")).removesuffix("pt"))
     for parent in list(root.iter()):
@@ -133,5 +133,5 @@ def _localise(key: str, value: str, prefix: str) -> str:
 
 
 def legend_handles(entries: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Return one legend entry per label, drawn as a line or marker with the given properties."""
+    """Return one legend handle per label, a line or marker with the given properties."""
     return [Line2D([], [], label=label, **look) for label, look in entries.items()]

@@ -1,4 +1,4 @@
-"""The summary: everything that the report prints, as one plain dictionary computed from stored predictions."""
+"""The summary of a study: all values of the report as one plain dictionary, computed from stored predictions."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ import pandas as pd
 
 from microexpr.audit.checks import Stored, findings
 from microexpr.config.component import Component
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.clip import Clip
 from microexpr.core.confusion import present
 from microexpr.core.environment import environment, together
 from microexpr.core.folds import stored as divided
 from microexpr.core.randomness import rng_for
-from microexpr.data.dataset_stats import census
-from microexpr.evaluation.statistics.guessing import guesses
+from microexpr.data.dataset_stats import clip_stats
+from microexpr.evaluation.statistics.chance import chance_scores
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
-from microexpr.report import cellwise, factorial
-from microexpr.report.choices import caveats, choices, shared_subjects
+from microexpr.report import summary_cells, summary_factors
+from microexpr.report.caveats import caveats, choices, shared_subjects
 from microexpr.report.examples import examples
 from microexpr.report.explanations import explanations
-from microexpr.report.intervals import stated, words
-from microexpr.report.methods import leaderboard
-from microexpr.report.nested import nested
-from microexpr.report.paired import paired
+from microexpr.report.summary_cells import nested, stated, words
+from microexpr.report.summary_factors import paired
+from microexpr.report.summary_methods import leaderboard
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, input_label
 
@@ -37,13 +36,13 @@ GUESSES = 2000
 
 
 def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
-    """Return the summary of a study: plain numbers, words, lists and dictionaries."""
-    repeats = cellwise.repeats(result)
-    told = caveats(result, repeats)
+    """Return the summary of a study as plain data: numbers, strings, lists and dictionaries."""
+    repeats = summary_cells.repeats(result)
+    warnings = caveats(result, repeats)
     result = result.first_repeats()
     first = result.cells[0].plan
     metadata = environment()
-    cells = [cellwise.row(cell) for cell in result.cells]
+    cells = [summary_cells.row(cell) for cell in result.cells]
     summary: dict[str, Any] = {
         "format": FORMAT,
         "name": result.study.name,
@@ -51,19 +50,19 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "command": command,
         "version": metadata["microexpr"],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "caveats": told,
+        "caveats": warnings,
         "data": _data(first),
-        "census": census(_labelled(first)),
+        "dataset_stats": clip_stats(_labelled(first)),
         "protocol": _protocol(first),
         "preprocessing": _preprocessing(result),
         "sampling": _samplings(result),
         "models": _models(result),
         "cells": cells,
-        "axes": factorial.axes(result),
-        "over_seeds": factorial.over_seeds(result),
+        "axes": summary_factors.axes(result),
+        "over_seeds": summary_factors.over_seeds(result),
         "repeats": repeats,
-        "factors": factorial.effects(result),
-        "sizes": factorial.sizes(result),
+        "factors": summary_factors.effects(result),
+        "sizes": summary_factors.sizes(result),
         "paired": paired(result),
         "baselines": dict(_baseline(cell) for cell in result.baselines),
         "named_cell": _named(result),
@@ -71,8 +70,8 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "leaderboard": leaderboard(result),
         "intervals": stated(first.experiment.bootstrap, {cell["interval_method"] for cell in cells}),
         "metrics": _metrics(),
-        "targets": cellwise.target_rows(result),
-        "curves": [curve for cell in result.cells for curve in cellwise.curves(cell)],
+        "targets": summary_cells.target_rows(result),
+        "curves": [curve for cell in result.cells for curve in summary_cells.curves(cell)],
         "latency": list(result.latencies),
         "choices": choices(result),
         "environment": _environment(result),
@@ -81,7 +80,7 @@ def summarise(result: StudyResult, command: str = "") -> dict[str, Any]:
         "examples": examples(result),
         "explanations": explanations(result),
     }
-    summary["detail"] = cellwise.details(result, summary)
+    summary["detail"] = summary_cells.details(result, summary)
     return summary | {"checks": [asdict(found) for found in findings(_stored(result), summary)]}
 
 
@@ -91,7 +90,7 @@ def _seeds(result: StudyResult) -> int | list[int]:
 
 
 def _stored(result: StudyResult) -> list[Stored]:
-    """Return the cells, and the one named beforehand, as `microexpr check` reads them from disk."""
+    """Return the cells and the prespecified one as `microexpr check` reads them from disk."""
     judged = [*result.cells, *([result.named] if result.named else [])]
     return [
         Stored(
@@ -143,7 +142,7 @@ def _protocol(plan: Plan) -> dict[str, Any]:
     name = plan.experiment.protocol.name
     return {
         "name": name,
-        "subject_independent": contracts.protocols.build(name, plan.experiment.protocol.params).subject_independent,
+        "subject_independent": interfaces.protocols.build(name, plan.experiment.protocol.params).subject_independent,
         "folds": len(plan.folds()),
         "shared_subjects": shared,
         "test_subjects": tested,
@@ -156,8 +155,8 @@ def _preprocessing(result: StudyResult) -> dict[str, Any]:
         label, component = input_label(cell.plan, first), cell.experiment.preprocessing
         measured = result.face_centrings[label]
         described[label] = {
-            "label": label.replace(component.label, factorial.short(result, cell, "preprocessing"), 1),
-            "description": describe(contracts.preprocessors, component),
+            "label": label.replace(component.label, summary_factors.short(result, cell, "preprocessing"), 1),
+            "description": describe(interfaces.preprocessors, component),
             **measured._asdict(),
             "channels": list(measured.channels),
         }
@@ -166,10 +165,10 @@ def _preprocessing(result: StudyResult) -> dict[str, Any]:
 
 def _samplings(result: StudyResult) -> dict[str, Any]:
     first: dict[str, Cell] = {}
-    for cell in result.cells:  # of several sizes of training, the largest
+    for cell in result.cells:  # of several training sizes, the largest
         first.setdefault(cell.experiment.sampling.label, cell)
     return {
-        label: {"label": factorial.short(result, cell, "sampling"), **_sampling(cell.plan)}
+        label: {"label": summary_factors.short(result, cell, "sampling"), **_sampling(cell.plan)}
         for label, cell in first.items()
     }
 
@@ -206,19 +205,17 @@ def _models(result: StudyResult) -> dict[str, Any]:
 
 
 def _build(row: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return what the size of a network that was timed follows from."""
+    """Return the values that determine the number of parameters of a timed network."""
     return tuple(row[name] for name in ("model", "ensemble", "steps", "height", "width", "channels"))
 
 
 def _builds(cells: Sequence[Cell], timed: Mapping[tuple[object, ...], int]) -> list[dict[str, Any]]:
-    """Return what one model was built as: its parameters, which follow from how many networks and what they see, and
-    the weights that it starts from, which may follow from the size.
-    """
+    """Return the builds of one model: number of networks, parameters and initial weights, with their input shapes."""
     inputs: dict[tuple[int, int | None, str], list[list[int]]] = {}
     for cell in cells:
         ensemble, shape = cell.experiment.training.ensemble, list(cell.plan.spec.shape)
         counted = cell.result.folds[0].metadata.get("parameters")
-        if counted is None:  # folds that were stored before theirs were counted
+        if counted is None:  # folds stored before parameters were counted
             counted = timed.get((cell.experiment.model.label, ensemble, *shape))
         weights = cell.plan.weights.get("weights", "none")
         inputs.setdefault((ensemble, counted, weights), []).append(shape)
@@ -241,16 +238,16 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
     predictions = cell.result.predictions()
     y_true = predictions["y_true"].to_numpy(int)
     null = permutation_null(
-        contracts.metrics.build("macro_f1", {}),
+        interfaces.metrics.build("macro_f1", {}),
         y_true,
         predictions["y_pred"].to_numpy(int),
-        k=k,
-        over=present(y_true, k),
+        num_classes=k,
+        averaged_classes=present(y_true, k),
         n=settings.permutations,
         rng=rng_for(experiment.seed, "permutation"),
         subjects=predictions["subject"].to_numpy(),
     )
-    scores = cellwise.scores(cell)
+    scores = summary_cells.scores(cell)
     shuffled = [other.result.scores()["macro_f1"] for other in result.shuffled]
     return {
         "preprocessing": experiment.preprocessing.label,
@@ -273,13 +270,13 @@ def _named(result: StudyResult) -> dict[str, Any] | None:
 
 
 def _environment(result: StudyResult) -> dict[str, str]:
-    """Return what the folds were trained with; values that differ between folds stand side by side."""
+    """Return the environment of the trainings; values that differ between folds are listed side by side."""
     everything = [fold.metadata["environment"] for cell in result.cells for fold in cell.result.folds]
     return together(everything)
 
 
 def _metrics() -> dict[str, dict[str, str]]:
-    built = {name: contracts.metrics.build(name, {}) for name in contracts.metrics.names()}
+    built = {name: interfaces.metrics.build(name, {}) for name in interfaces.metrics.names()}
     return {
         name: {"formula": (type(metric).__doc__ or "").splitlines()[0], "absent_classes": metric.absent_classes}
         for name, metric in built.items()
@@ -287,18 +284,18 @@ def _metrics() -> dict[str, dict[str, str]]:
 
 
 def describe(registry: Any, component: Component) -> str:
-    """Return a component with all its parameters, defaults included, as one line."""
+    """Return all parameters of a component, including defaults, as one line."""
     params = registry.bind(component.name, component.params)
     return ", ".join(f"{key} {value}" for key, value in params.items()) or "no parameters"
 
 
 def _baseline(cell: Cell) -> tuple[str, dict[str, Any]]:
     name = cell.experiment.model.name
-    return ("guessing", _guessing(cell)) if name == "class_frequency" else (name, cellwise.scores(cell))
+    return ("guessing", _guessing(cell)) if name == "class_frequency" else (name, summary_cells.scores(cell))
 
 
 def _guessing(cell: Cell) -> dict[str, Any]:
-    """Score many guesses by the training clips' class shares: one draw alone would be luck."""
+    """Score many random predictions drawn from the class shares of the training clips, and return the means."""
     k = len(cell.plan.data.labels.classes)
     truth, proba = [], []
     for fold in cell.result.folds:
@@ -308,8 +305,8 @@ def _guessing(cell: Cell) -> dict[str, Any]:
         truth.append(labels["test"])
         proba.append(np.tile(shares, (len(labels["test"]), 1)))
     y_true, rng = np.concatenate(truth), rng_for(cell.experiment.seed, "guessing")
-    built = {name: contracts.metrics.build(name, {}) for name in ("macro_f1", *cellwise.SCORES)}
-    drawn = guesses(built, y_true, np.concatenate(proba), over=present(y_true, k), rng=rng, n=GUESSES)
+    built = {name: interfaces.metrics.build(name, {}) for name in ("macro_f1", *summary_cells.SCORES)}
+    drawn = chance_scores(built, y_true, np.concatenate(proba), averaged_classes=present(y_true, k), rng=rng, n=GUESSES)
     low, high = np.quantile(drawn["macro_f1"], [0.025, 0.975])
     means = {name: float(values.mean()) for name, values in drawn.items()}
     return {**means, "ci_low": float(low), "ci_high": float(high), "n_test": len(y_true), "draws": GUESSES}

@@ -1,4 +1,4 @@
-"""A table: raw values for CSV, and how each column is shown to a reader."""
+"""A table of the report: raw values for CSV, and the format of each column."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from microexpr.report.reading import number
 
 NOT_MEASURED = "not measured"
 ABSENT = "—"
-"""What stands where there is nothing to measure: a class without test clips, a paper that gives no value."""
+"""Shown where no value is defined or given: a class without test clips, a value the paper does not report."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One shown column, made of one key of the frame; an interval is made of three."""
+    """One displayed column, made of one key of the rows; an interval is made of three."""
 
     head: str
     keys: str | tuple[str, ...]
@@ -30,11 +30,11 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Whether the column is set flush right."""
+        """Whether the column is right-aligned."""
         return self.show != "text"
 
     def of(self, row: Mapping[str, Any]) -> str:
-        """Return what the reader sees of a row."""
+        """Return the formatted value of a row."""
         keys = (self.keys,) if isinstance(self.keys, str) else self.keys
         value = row.get(keys[0])
         if isinstance(value, str):
@@ -43,16 +43,18 @@ class Column:
             return self.missing if value is None else str(value)
         if number(value) is None:
             return self.missing
-        text = shown(value, "score" if self.show == "interval" else self.show)
+        text = format_value(value, "score" if self.show == "interval" else self.show)
         digits = 3 if self.show == "change" else 2
-        return text + interval(row, *keys[1:], digits=digits) if len(keys) > 1 else text
+        return text + format_interval(row, *keys[1:], digits=digits) if len(keys) > 1 else text
 
 
-def shown(value: Any, how: str) -> str:
-    """Return a number as a reader sees it.
+def format_value(value: Any, how: str) -> str:
+    """Return a formatted number.
 
-    >>> shown(0.47619, "score"), shown(442368, "count"), shown(0.84, "percent"), shown(19.674, "ms"), shown(90, "time")
-    ('0.476', '442,368', '84.0 %', '19.67', '1.5 min')
+    >>> format_value(0.47619, "score"), format_value(442368, "count"), format_value(0.84, "percent")
+    ('0.476', '442,368', '84.0 %')
+    >>> format_value(19.674, "ms"), format_value(90, "time")
+    ('19.67', '1.5 min')
     """
     known = number(value)
     if known is None:
@@ -75,16 +77,16 @@ def shown(value: Any, how: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Return a number of seconds in the unit that people would take."""
+    """Return a duration in a suitable unit."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:
-    """Return ' [0.26, 0.71]', or nothing where no interval was computed.
+def format_interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:
+    """Return ' [0.26, 0.71]', or an empty string where no interval was computed.
 
-    >>> interval({"ci_low": 0.264, "ci_high": 0.71})
+    >>> format_interval({"ci_low": 0.264, "ci_high": 0.71})
     ' [0.26, 0.71]'
     """
     lowest, highest = number(row.get(low)), number(row.get(high))
@@ -95,7 +97,7 @@ def interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high",
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the report; `name` is that of its files."""
+    """One table of the report; `name` is the stem of its files."""
 
     name: str
     caption: str
@@ -103,15 +105,15 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = ()
     marks: Mapping[int, str] | None = None
-    """Rows that stand out: 'best', 'reference' (a baseline), 'rule' (a new group begins)."""
+    """Row styles: 'best' (bold), 'reference' (a baseline), 'rule' (first row of a group)."""
     folded: bool = False
-    """Whether it is shown when asked for: long, and of no interest to most."""
+    """Whether the page shows it collapsed."""
     label: str = ""
-    """'Table III' for the paper's, 'Table A' for ours; set when the report is put together."""
+    """'Table III' for a table of the paper, 'Table S1' for an added one; set when the page is assembled."""
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The values as they are; None where nothing was measured."""
+        """The unrounded values; None where nothing was measured."""
         keys = [(c.keys,) if isinstance(c.keys, str) else c.keys for c in self.columns]
         names = list(dict.fromkeys(key for group in keys for key in group))
         values = [[None if row.get(name) == ABSENT else row.get(name) for name in names] for row in self.rows]
@@ -119,24 +121,24 @@ class Table:
 
     @property
     def csv(self) -> str:
-        """The values with all their digits; what was not measured stays empty."""
+        """The unrounded values; empty where nothing was measured."""
         return str(self.frame.to_csv(index=False, lineterminator="\n"))
 
     @property
     def markdown(self) -> str:
-        """The table as the reader sees it, for a page in Markdown."""
+        """The formatted table, for a page in Markdown."""
         heads = [column.head for column in self.columns]
         rules = ["---:" if column.numeric else "---" for column in self.columns]
         return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rules, *self.body))
 
     @cached_property
     def body(self) -> list[list[str]]:
-        """Every cell as the reader sees it."""
+        """Every cell, formatted."""
         return [[column.of(row) for column in self.columns] for row in self.rows]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """The upper heads with the number of columns under each; empty where the table has none."""
+        """The group headings with the number of columns under each; empty where the table has none."""
         spans: list[tuple[str, int]] = []
         for column in self.columns:
             if spans and spans[-1][0] == column.group:
@@ -147,9 +149,9 @@ class Table:
 
     @cached_property
     def prose(self) -> bool:
-        """Whether some cell is a sentence, so that the table takes the page's width and breaks lines."""
+        """Whether some cell is a sentence, so that the table takes the full width and wraps lines."""
         return any(len(text) > 48 for row in self.body for text in row)
 
     def mark(self, at: int) -> str:
-        """Return how a row stands out."""
+        """Return the styles of a row."""
         return (self.marks or {}).get(at, "")

@@ -279,7 +279,7 @@ def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataF
     """Train on the fold's training clips and return predictions of its test clips, voted; nothing is stored."""
     model = fit_rows(plan, views, fold.train, fold.val, fold.name, progress).model
     vote, others = plan.experiment.vote.build(interfaces.votes), []
-    if isinstance(vote, interfaces.LearntVote):
+    if isinstance(vote, interfaces.TrainableVote):
         part, rows = ("train", fold.train) if fold.val is None or not len(fold.val) else ("val", fold.val)
         others = [_predicted(plan, model, views, rows, fold.name, part)]
     test = _predicted(plan, model, views, fold.test, fold.name, "test")

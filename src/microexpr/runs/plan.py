@@ -19,14 +19,14 @@ from microexpr.core import flow, interfaces
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
 from microexpr.core.files import digest
-from microexpr.core.interfaces import Fold, Preprocessor, Recordings, Sampler, ViewSpec
-from microexpr.core.labels import Kept, LabelSet, clip_table, label_set
+from microexpr.core.interfaces import ClipSource, Fold, Preprocessor, Sampler, ViewSpec
+from microexpr.core.labels import CountWarning, LabelSet, clip_table, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import TargetValues
 from microexpr.core.progress import Progress, Silent
 from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Cache, Views
-from microexpr.data.composite import Joined
+from microexpr.data.composite import Composite
 from microexpr.learning.checkpoint import lineage_of
 from microexpr.runs.compatibility import (
     check_colour,
@@ -44,7 +44,7 @@ from microexpr.runs.validation_split import limit_training, split_validation
 class Options:
     """How to run, as opposed to what: no option changes a result, except for clips left out, which are listed."""
 
-    data: Mapping[str, Path | Recordings]
+    data: Mapping[str, Path | ClipSource]
     """Folder of each database, or recordings that are open already, by registered name."""
     out: Path = Path()
     """Folder for results and caches; created when there is something to write."""
@@ -63,7 +63,7 @@ class Options:
 class Data:
     """The databases of an experiment: the clips that its label set keeps, and their table."""
 
-    dataset: Recordings
+    dataset: ClipSource
     modality: str
     labels: LabelSet
     clips: list[Clip]
@@ -78,11 +78,11 @@ class Data:
         return clip_table(self.clips, self.labels)
 
     @property
-    def label_warnings(self) -> list[Kept]:
+    def label_warnings(self) -> list[CountWarning]:
         """Databases of which the label set keeps no clip, or a number of clips that differs from the published one."""
         bad = {fault.clip for fault in self.skipped}
         clips = (clip for clip in self.dataset.clips() if clip.key not in bad)
-        return self.labels.unlike(clips, synthetic="synthetic" in self.dataset.metadata())
+        return self.labels.count_warnings(clips, synthetic="synthetic" in self.dataset.metadata())
 
     def leave_out(self, faults: Sequence[Fault]) -> None:
         """Remove the clips with faults and list the faults in `skipped`."""
@@ -220,7 +220,7 @@ class Done:
     def summary(self) -> dict[str, Any]:
         """Return the numbers ``trained`` and ``reused``, and the components that cannot be identified (``unknown``)."""
         reused = self.stored - self.trained
-        return {"trained": len(self.trained), "reused": len(reused), "unknown": interfaces.unknown()}
+        return {"trained": len(self.trained), "reused": len(reused), "unknown": interfaces.unrecognised_components()}
 
 
 @dataclass
@@ -307,7 +307,7 @@ class Workspace:
         readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
         if len(readers) < len(experiment.datasets):
             raise ConfigError("E127", f"datasets: {names} lists a database twice; remove one of the two.")
-        dataset: Recordings = Joined(readers) if len(readers) > 1 else next(iter(readers.values()))
+        dataset: ClipSource = Composite(readers) if len(readers) > 1 else next(iter(readers.values()))
         faults = dataset.faults()
         fatal = [fault for fault in faults if fault.clip is None]
         bad = {fault.clip for fault in faults}
@@ -340,7 +340,7 @@ class Workspace:
         self._leave_out(data, faults)
         return data
 
-    def _reader(self, chosen: Component) -> Recordings:
+    def _reader(self, chosen: Component) -> ClipSource:
         if chosen.name not in self.options.data:
             raise ConfigError(
                 "E130",

@@ -24,11 +24,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from microexpr.components.datasets._csv import read_csv
-from microexpr.components.datasets._root import child
-from microexpr.components.datasets._table import Row, RowReader, find_rows, plain, squeeze
+from example_databases import write_example
+from microexpr.components.datasets._folders import child
+from microexpr.components.datasets._table import Row, RowReader, find_rows, plain
 from microexpr.components.datasets._workbook import Formula, read_sheets
+from microexpr.components.datasets.manifest import read_csv
 from microexpr.core.clip import ActionUnit, Clip
+from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import ConfigError, DataError, Fault
 from microexpr.core.facs import beside_units, narrow, parse_action_units, still_units
 from microexpr.core.interfaces import Dataset, datasets
@@ -95,15 +97,15 @@ def test_a_formula_without_a_saved_value_is_told_and_one_with_it_is_read(tmp_pat
     offset, subject = (RowReader(file, row) for row in rows_of(file))
     assert offset.number("offset") is None
     assert subject.required("subject") == ""
-    (problem, fix), *rest = offset.noted
-    assert "the cell offset holds the formula '=C2+4', saved without its value" in problem
+    (code, problem, fix), *rest = offset.problems
+    assert (code, "cell offset " in problem, "'=C2+4'" in problem) == ("E221", True, True)
     assert "open the table in a spreadsheet and save it" in fix
     assert not rest
-    assert ["the formula '=A2'" in problem for problem, _ in subject.noted] == [True]
+    assert ["the formula '=A2'" in problem for _, problem, _ in subject.problems] == [True]
     with_values(file, {"C2+4": "9", "A2": "1"})
     offset, subject = (RowReader(file, row) for row in rows_of(file))
     assert (offset.number("offset"), subject.required("subject")) == (9, "1")
-    assert not offset.noted + subject.noted
+    assert not offset.problems + subject.problems
 
 
 def test_formulas_filled_down_to_nowhere_make_no_rows(tmp_path):
@@ -119,8 +121,8 @@ def test_error_cells_are_told_once(tmp_path, error):
     cells = first(tmp_path, error, error, error, 9, error)
     assert (cells.required("subject"), cells.required("video"), cells.number("onset")) == ("", "", None)
     assert cells.text("units") == ""
-    assert [problem for problem, _ in cells.noted] == [
-        f"the cell {column} holds the error {error.strip()}" for column in ("subject", "video", "onset", "units")
+    assert [problem for _, problem, _ in cells.problems] == [
+        f"the cell {column} contains the error {error.strip()}" for column in ("subject", "video", "onset", "units")
     ]
     assert cells.labels("units") == {"units": (error.strip(),)}
     assert cells.emotion("emotion", {}) is None
@@ -129,10 +131,12 @@ def test_error_cells_are_told_once(tmp_path, error):
 def test_dates_that_a_spreadsheet_made_are_told(tmp_path):
     cells = first(tmp_path, "01", "EP01", datetime(2024, 4, 10), 9, datetime(2024, 4, 10))
     assert (cells.number("onset"), cells.text("units")) == (None, "")
-    problems = [problem for problem, _ in cells.noted]
+    problems = [problem for _, problem, _ in cells.problems]
     assert len(problems) == 2
-    assert "the cell units holds the time 2024-04-10, which a spreadsheet made of something like '4-10'" in problems
-    assert cells.noted[0][1] == "format its column as text and write what the owners wrote"
+    assert (
+        "the cell units contains the time 2024-04-10, which a spreadsheet made from something like '4-10'" in problems
+    )
+    assert cells.problems[0][2] == "format its column as text and write what the owners wrote"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_dates_that_a_spreadsheet_made_are_told(tmp_path):
 )
 def test_numbers_as_people_store_them(tmp_path, cell, number):
     cells = first(tmp_path, "01", "EP01", cell, 9)
-    assert (cells.number("onset"), cells.noted) == (number, [])
+    assert (cells.number("onset"), cells.problems) == (number, [])
 
 
 @pytest.mark.parametrize(
@@ -180,31 +184,30 @@ def test_numbers_as_people_store_them(tmp_path, cell, number):
 def test_what_is_no_whole_number_is_told(tmp_path, cell):
     cells = first(tmp_path, "01", "EP01", cell, 9)
     assert cells.number("onset") is None
-    ((problem, fix),) = cells.noted
-    assert "the cell onset holds" in problem
-    assert fix == "write the frame's number"
+    ((code, problem, fix),) = cells.problems
+    assert (code, "cell onset " in problem, fix) == ("E221", True, "write the frame number")
 
 
 @pytest.mark.parametrize("cell", ["/", "／", " / ", None, "", "-1", "\\"])
 def test_an_apex_that_nobody_coded(tmp_path, cell):
     cells = first(tmp_path, "01", "EP01", 5, 9, cell, header=(*HEADER[:4], "ApexFrame"))
-    assert (cells.times()["apex"], cells.noted) == (None, [])
+    assert (cells.times()["apex"], cells.problems) == (None, [])
 
 
 def test_emotions_in_other_letters(tmp_path):
     words = {"happy": "happiness", "very sad": "sadness"}
     for cell, emotion in (("Happy", "happiness"), ("ｈａｐｐｙ ", "happiness"), ("very  sad", "sadness")):
         cells = first(tmp_path, "01", "EP01", 5, 9, cell, header=(*HEADER[:4], "Emotion"))
-        assert (cells.emotion("emotion", words), cells.noted) == (emotion, [])
+        assert (cells.emotion("emotion", words), cells.problems) == (emotion, [])
 
 
 def test_names_that_no_file_system_takes_and_times_before_the_first_frame(tmp_path):
     cells = first(tmp_path, "01", "E" * 300, -4, 9)
     assert cells.required("video") == ""
     cells.check_times(-4, None, 9)
-    assert [problem for problem, _ in cells.noted] == [
-        "the cell video holds 300 letters",
-        "the onset -4 lies before the first frame",
+    assert [problem for _, problem, _ in cells.problems] == [
+        "the cell video contains 300 letters",
+        "the onset -4 is before the first frame",
     ]
 
 
@@ -252,7 +255,7 @@ def test_a_header_too_far_down_and_sheets_without_one_are_told(tmp_path):
 def test_a_header_without_rows_is_passed_over_or_told(tmp_path):
     file = save(tmp_path / "t.xlsx", {"A": [HEADER, ()], "B": [HEADER, GOOD]})
     assert len(rows_of(file)) == 1
-    with pytest.raises(DataError, match="sheet 'A' has the columns and no row below them"):
+    with pytest.raises(DataError, match="sheet 'A' has the columns but no row below them"):
         rows_of(save(tmp_path / "t.xlsx", {"A": [HEADER]}))
     with pytest.raises(DataError, match="'A' is empty"):
         rows_of(save(tmp_path / "t.xlsx", {"A": []}))
@@ -277,7 +280,7 @@ def test_cells_merged_in_a_column_have_their_value_and_others_have_not(tmp_path)
     found = [RowReader(file, row) for row in rows_of(file)]
     assert [cells.required("subject") for cells in found] == ["01", "01", "01"]
     assert (found[2].number("onset"), found[2].number("offset")) == (5, None)
-    assert "the cell offset is empty" in found[2].noted[0][0]
+    assert "the cell offset is empty" in found[2].problems[0][1]
 
 
 def test_a_merged_cell_that_is_no_name_is_told(tmp_path):
@@ -286,7 +289,7 @@ def test_a_merged_cell_that_is_no_name_is_told(tmp_path):
     )
     cells = RowReader(file, rows_of(file)[1])
     cells.number("onset")
-    assert "the cell onset is merged with the one above" in cells.noted[0][0]
+    assert "the cell onset is merged with the one above" in cells.problems[0][1]
 
 
 def test_two_sheets_with_different_rows_are_refused(tmp_path):
@@ -354,7 +357,7 @@ def test_truth_values_and_errors_of_old_workbooks_are_no_frame_numbers(tmp_path)
     file.write_bytes(old([*header, *cells]))
     found = RowReader(file, rows_of(file)[0])
     assert (found.number("onset"), found.number("offset"), found.text("units")) == (None, None, "4")
-    assert ["'True'" in found.noted[0][0], "error #N/A" in found.noted[1][0]] == [True, True]
+    assert ["'True'" in found.problems[0][1], "error #N/A" in found.problems[1][1]] == [True, True]
 
 
 def test_an_old_workbook_that_is_cut_off_is_not_taken_for_a_shorter_one(tmp_path):
@@ -362,7 +365,7 @@ def test_an_old_workbook_that_is_cut_off_is_not_taken_for_a_shorter_one(tmp_path
     whole = old([(y, x, "text", "a") for y in range(3) for x in range(3)])
     for end in range(4, len(whole) - 1):
         file.write_bytes(whole[:end])
-        with pytest.raises(DataError, match=r"cut off|is not an Excel workbook"):
+        with pytest.raises(DataError, match=r"truncated|is not an Excel workbook"):
             read_sheets(file)
 
 
@@ -374,7 +377,7 @@ def test_an_old_workbook_that_is_cut_off_is_not_taken_for_a_shorter_one(tmp_path
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le"),
             "protected by a password",
         ),
-        (b"PK\x03\x04" + bytes(40), "is cut off, damaged"),
+        (b"PK\x03\x04" + bytes(40), "is truncated, damaged"),
         (b"%PDF-1.7", "is not an Excel workbook"),
     ],
 )
@@ -572,12 +575,12 @@ def originals(tmp_path_factory) -> Callable[[str], list[Original]]:
             source, root = tmp_path_factory.mktemp(f"{name}-example"), tmp_path_factory.mktemp(name)
             kind = datasets.get(name)
             with pytest.MonkeyPatch.context() as patch:  # others draw in this session too
-                patch.setattr("microexpr.components.datasets.synthetic.film.film", blank)
+                patch.setattr("example_databases.files.film", blank)
                 patch.setattr(
                     "microexpr.components.datasets.synthetic.writing.render",
                     lambda *_: np.zeros((480, 640, 3), np.uint8),
                 )
-                kind.write_example(source)
+                write_example(name, source)
             skeleton(source, root)
             found = [each for parameters in variants(kind) for each in read(root, kind, parameters)]
             kept[name] = [each for each in found if each.tables]
@@ -646,7 +649,7 @@ def _square(rows: Sequence[Sequence[object]]) -> Grid:
 
 
 def _header(rows: Grid, known: set[str]) -> int | None:
-    held = [sum(squeeze(cell) in known for cell in row) for row in rows[:20]]
+    held = [sum(squeeze(plain(cell)) in known for cell in row) for row in rows[:20]]
     return held.index(max(held)) if held and max(held) > 2 else None
 
 

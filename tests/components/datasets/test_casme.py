@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.components.datasets import _example
+from example_databases import write_example
+from example_databases.files import xls
 from microexpr.components.datasets.casme import Casme
 from microexpr.core.clip import ActionUnit
 from microexpr.core.errors import DataError, Fault
@@ -65,7 +66,7 @@ ROWS = (
 
 def build(root: Path, rows: Sequence[Sequence[Any]] = ROWS, place: str = "CASME_raw_selected", name: str = "") -> Path:
     """Write a table and every frame that it names."""
-    _example.xls(root / TABLE, [HEADER, *rows])
+    xls(root / TABLE, [HEADER, *rows])
     for cells in rows:
         folder = root / place / f"sub{int(cells[0]):02d}" / cells[1]
         write_frames(folder, range(int(cells[3]), int(cells[6]) + 1), name or "{video}-{number}.jpg")
@@ -109,19 +110,19 @@ def test_a_missing_apex_is_no_fault(tmp_path, missing):
     _, clip = reader.clips()
     assert (clip.apex, reader.faults()) == (None, ())
     assert "second apex" not in clip.labels
-    says(only(reader.notes()), "nobody coded its apex")
+    says(only(reader.notes()), "[E250]", "apex")
 
 
 def test_rows_are_counted_against_the_known_tables(tmp_path):
     words = [word for word, count in EXTRACT.items() for _ in range(count)]
-    _example.xls(tmp_path / TABLE, [HEADER, *(row(n % 19 + 1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words))])
+    xls(tmp_path / TABLE, [HEADER, *(row(n % 19 + 1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words))])
     reader = Casme(tmp_path)
     counts = "tense 68, disgust 45, repression 39, surprise 20, happiness 7, sadness 6, contempt 2, fear 2"
     assert reader.metadata()["label version"] == f"the table that MEB reads (189 rows: {counts})"
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (189, 19)
     assert set(label_set(AS_GIVEN, reader.clips()).classes) == set(EXTRACT)
     more = [row(19, f"F{n}", (1, 2, 3), 4, "amusement") for n in range(4)]
-    _example.xls(tmp_path / TABLE, [HEADER, *(row(1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words)), *more])
+    xls(tmp_path / TABLE, [HEADER, *(row(1, f"E{n}", (1, 2, 3), 4, w) for n, w in enumerate(words)), *more])
     assert Casme(tmp_path).metadata()["label version"].startswith("2019-07-21 (193 rows: tense 68")
     assert "happiness 11" in Casme(tmp_path).metadata()["label version"]
     build(tmp_path)
@@ -131,17 +132,23 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (row("Bob", "E", (5, 7, 9)), ("cell subject holds 'Bob'", "write the subject's number")),
+        (row("Bob", "E", (5, 7, 9)), ("[E221]", "cell subject ", "'Bob'", "write the subject's number")),
         (row(1, "", (5, 7, 9)), ("cell video is empty",)),
-        (row(1, "E", (5, 70, 9)), ("apex 70 lies outside",)),
-        (row(1, "E", (9, 9, 5)), ("offset 5 lies before the onset 9",)),
-        (row(1, "E", ("\\", 7, 9)), ("cell onset holds '\\\\'", "write the frame's number")),
+        (
+            row(1, "E", (5, 70, 9)),
+            ("[E223]", "apex 70"),
+        ),
+        (
+            row(1, "E", (9, 9, 5)),
+            ("[E223]", "offset 5", "onset 9"),
+        ),
+        (row(1, "E", ("\\", 7, 9)), ("[E221]", "cell onset ", "'\\\\'", "write the frame number")),
         (row(1, "E", (5, 7, 9), 4, "tens"), ("unknown emotion 'tens' (did you mean 'tense'?)",)),
         (row(1, "E", (5, 7, 9), 4, "anger"), ("unknown emotion 'anger'", "write one of tense, disgust")),
     ],
 )
 def test_a_row_that_is_wrong_is_told_with_its_place(tmp_path, cells, words):
-    _example.xls(tmp_path / TABLE, [HEADER, ROWS[0], cells])
+    xls(tmp_path / TABLE, [HEADER, ROWS[0], cells])
     says(only(Casme(tmp_path).faults(table_only=True)), f"{TABLE}, row 3", *words)
     assert len(Casme(tmp_path).clips()) == 1
 
@@ -182,7 +189,7 @@ def test_which_file_is_its_table(tmp_path, name, is_table):
 
 
 def test_columns_that_lack_are_named(tmp_path):
-    _example.xls(tmp_path / TABLE, [("Subject", "Filename", "Onset", "Emotion"), (1, "E", 5, "tense")])
+    xls(tmp_path / TABLE, [("Subject", "Filename", "Onset", "Emotion"), (1, "E", 5, "tense")])
     says(only(Casme(tmp_path).faults()), TABLE, "lacks OnsetF, ApexF1, OffsetF, AU")
 
 
@@ -199,7 +206,7 @@ def test_a_mangled_table_gives_a_message_or_the_right_clips(tmp_path, changes):
     rows = [list(cells) for cells in (HEADER, *ROWS)]
     for y, x, value in changes:
         rows[y][x] = value
-    _example.xls(tmp_path / TABLE, rows)
+    xls(tmp_path / TABLE, rows)
     reader = Casme(tmp_path)
     faults = reader.faults(table_only=True)
     try:
@@ -242,7 +249,7 @@ def test_frame_folders_as_they_are_found(tmp_path, place, name, cropped):
 def test_sections_are_one_database_and_a_label(tmp_path):
     build(tmp_path, ROWS[:2], "Section A")
     build(tmp_path, ROWS[2:], "Section B", "{video}-{number:03d}.jpg")
-    _example.xls(tmp_path / TABLE, [HEADER, *ROWS])
+    xls(tmp_path / TABLE, [HEADER, *ROWS])
     reader = Casme(tmp_path)
     assert reader.faults() == ()
     assert [clip.labels["section"] for clip in reader.clips()] == [("A",), ("A",), ("B",)]
@@ -253,13 +260,13 @@ def test_sections_are_one_database_and_a_label(tmp_path):
 def test_a_video_in_both_sections_is_told_by_its_frames(tmp_path):
     build(tmp_path, [ROWS[0], ROWS[2]], "Section A")
     build(tmp_path, [ROWS[1]], "Section B")
-    _example.xls(tmp_path / TABLE, [HEADER, *ROWS])
+    xls(tmp_path / TABLE, [HEADER, *ROWS])
     reader = Casme(tmp_path)
     assert reader.faults() == ()
     assert [clip.labels["section"] for clip in reader.clips()] == [("A",), ("B",), ("A",)]
     write_frames(tmp_path / "Section B/sub01/EP01_12", range(5, 10))
     fault = only(Casme(tmp_path).faults())
-    says(fault, "Section A/sub01/EP01_12", "in Section B/sub01/EP01_12 as well", "move away")
+    says(fault, "Section A/sub01/EP01_12", "[E237]", "in Section B/sub01/EP01_12")
     assert fault.clip == "casme/01/EP01_12/5-9"
 
 
@@ -267,7 +274,7 @@ def test_frames_that_lie_there_twice_are_a_question(tmp_path):
     build(tmp_path, place="CASME_raw_selected")
     build(tmp_path, place="old copy")
     fault = only(Casme(tmp_path).faults())
-    says(fault, "holds the raw frames twice: CASME_raw_selected and old copy", "move one of them away")
+    says(fault, "contains the raw frames twice: CASME_raw_selected and old copy", "move one of them away")
     assert Casme(tmp_path).metadata()["folder"] == "none"
     with pytest.raises(DataError, match="twice"):
         Casme(tmp_path).frames(Casme(tmp_path).clips()[0], [5], "colour")
@@ -276,7 +283,7 @@ def test_frames_that_lie_there_twice_are_a_question(tmp_path):
 def test_raw_is_preferred_and_cropped_can_be_chosen(tmp_path):
     build(tmp_path)
     assert not Casme(tmp_path).cropped()
-    says(only(Casme(tmp_path, folder="cropped").faults()), "holds no frames", "choose folder = 'raw'")
+    says(only(Casme(tmp_path, folder="cropped").faults()), "[E209]", "--set folder=raw ")
     build(tmp_path, place="Cropped", name="reg_{video}-{number}.jpg")
     assert not Casme(tmp_path).cropped()
     assert Casme(tmp_path, folder="cropped").cropped()
@@ -284,7 +291,7 @@ def test_raw_is_preferred_and_cropped_can_be_chosen(tmp_path):
 
 def test_frames_of_casme_ii_beside_it_are_not_taken_for_its_own(tmp_path):
     build(tmp_path, place="CASME2_RAW_selected", name="img{number}.jpg")
-    says(only(Casme(tmp_path).faults()), "holds no frames", "CASME2_RAW_selected", "Section A/sub01/EP01_12")
+    says(only(Casme(tmp_path).faults()), "[E209]", "CASME2_RAW_selected", "Section A/sub01/EP01_12")
 
 
 def test_missing_frames_and_folders_are_told(tmp_path):
@@ -306,7 +313,7 @@ def test_the_registry_finds_and_binds_it():
 
 
 def test_the_example_has_the_owners_layout(tmp_path):
-    Casme.write_example(tmp_path)
+    write_example("casme", tmp_path)
     reader = Casme(tmp_path)
     assert list(map(str, reader.faults())) == []
     assert list(map(str, reader.notes())) == []

@@ -17,6 +17,7 @@ import openpyxl
 import pytest
 
 from casme2_files import BLUE, GREEN, HEADER, RED, TABLE, jpeg, row, write_table
+from example_databases import write_example
 from microexpr.components.datasets.casme2 import Casme2
 from microexpr.components.datasets.synthetic import SyntheticSpec, plan
 from microexpr.components.datasets.synthetic.writing import table
@@ -257,10 +258,10 @@ def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
     write_table(tmp_path / other, ROWS[:1])
     (tmp_path / "~$CASME2-coding-20190701.xlsx").write_bytes(b"lock")
     fault = only(Casme2(tmp_path).faults())
-    says(fault, "2 tables", TABLE, other, f"table = {TABLE!r}")
+    says(fault, "2 tables", TABLE, other, f"--set table={TABLE} ")
     assert fault.clip is None
     assert len(Casme2(tmp_path, table=other).clips()) == 1
-    says(only(Casme2(tmp_path, table="mine.xlsx").faults()), "holds no table mine.xlsx", TABLE)
+    says(only(Casme2(tmp_path, table="mine.xlsx").faults()), "[E205]", "table mine.xlsx", TABLE)
 
 
 def test_objective_classes_are_labels_where_their_table_lies_beside(tmp_path):
@@ -310,9 +311,7 @@ def test_objective_classes_of_no_clip_are_one_remark(tmp_path):
     reader = objective(build(tmp_path), ("01", "EP02_01f", 1), *lost, (None, "EP01_2", 4))
     assert reader.faults() == ()
     remark = only(reader.notes(table_only=True))
-    says(
-        remark, "CASME2-ObjectiveClasses.xlsx: names clips that the coding table has not: row 3 (07/EP0)", "and 3 more"
-    )
+    says(remark, "[E256]", "CASME2-ObjectiveClasses.xlsx: ", "row 3 (07/EP0)", "and 3 more")
     assert remark.clip is None
     # A clip whose own row is wrong is none of them.
     write_table(tmp_path / TABLE, [*ROWS[:2], row("01", "EP9", 5, 2, 4, 4, "joy")])
@@ -353,9 +352,7 @@ def test_the_fingerprint_follows_the_objective_classes(tmp_path):
     assert objective(tmp_path, ("01", "EP02_01f", 2)).fingerprint() != before
 
 
-@pytest.mark.parametrize(
-    ("apex", "told"), [("/", ""), (279, ", but somebody has filled in the apex of 04/EP12_01f (279)")]
-)
+@pytest.mark.parametrize(("apex", "told"), [("/", ""), (279, ", but the apex of 04/EP12_01f has been filled in (279)")])
 def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, told):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, apex, 325, "?", "others"))
     assert Casme2(tmp_path).metadata()["label version"] == f"2014-05-08 (surprise 25, sadness 7){told}"
@@ -365,9 +362,7 @@ def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, told):
 def test_other_differences_from_a_released_table_are_told(tmp_path):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 291, 325, "?", "disgust"))
     told = Casme2(tmp_path).metadata()["label version"]
-    assert told.endswith(
-        "but others 98, not 99; disgust 64, not 63; somebody has filled in the apex of 04/EP12_01f (291)"
-    )
+    assert told.endswith("but others 98, not 99; disgust 64, not 63; the apex of 04/EP12_01f has been filled in (291)")
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 9, 325, "?", "others"))
     assert "(255 rows, surprise 25, sadness 7, 4 " in Casme2(tmp_path).metadata()["label version"]
     assert (
@@ -491,21 +486,41 @@ GOOD = ROWS[0]
 @pytest.mark.parametrize(
     ("cells", "words", "key"),
     [
-        (row("01", "E", 46, 51, 50, 4, "fear"), ("apex 51 lies outside its clip 46-50",), "casme2/01/E/46-50"),
-        (row("01", "E", 46, -1, 50, 4, "fear"), ("apex -1 lies outside",), "casme2/01/E/46-50"),
-        (row("01", "E", 46, 46, 40, 4, "fear"), ("offset 40 lies before the onset 46",), "casme2/01/E/46-40"),
+        (
+            row("01", "E", 46, 51, 50, 4, "fear"),
+            ("[E223]", "apex 51", "46-50"),
+            "casme2/01/E/46-50",
+        ),
+        (
+            row("01", "E", 46, -1, 50, 4, "fear"),
+            ("[E223]", "apex -1"),
+            "casme2/01/E/46-50",
+        ),
+        (
+            row("01", "E", 46, 46, 40, 4, "fear"),
+            ("[E223]", "offset 40", "onset 46"),
+            "casme2/01/E/46-40",
+        ),
         (row("01", "E", 1, 2, 9_000_000, 4, "fear"), ("would have 9000000 frames",), "casme2/01/E/1-9000000"),
-        (row("01", "E", "4b", 46, 50, 4, "fear"), ("cell onset holds '4b'", "write the frame's number"), "01/E"),
-        (row("01", "E", 46, 47.5, 50, 4, "fear"), ("cell apex holds '47.5'",), "casme2/01/E/46-50"),
+        (row("01", "E", "4b", 46, 50, 4, "fear"), ("[E221]", "cell onset ", "'4b'", "write the frame number"), "01/E"),
+        (
+            row("01", "E", 46, 47.5, 50, 4, "fear"),
+            ("[E221]", "cell apex ", "'47.5'"),
+            "casme2/01/E/46-50",
+        ),
         (row("01", "E", 46, None, 50, 4, "fear"), ("cell apex is empty",), "casme2/01/E/46-50"),
-        (row("01", "E", 46, 47, "inf", 4, "fear"), ("cell offset holds 'inf'",), "01/E"),
+        (
+            row("01", "E", 46, 47, "inf", 4, "fear"),
+            ("[E221]", "cell offset ", "'inf'"),
+            "01/E",
+        ),
         (
             row("01", "E", 46, 47, 50, 4, "happyness"),
             ("unknown emotion 'happyness' (did you mean 'happiness'?)", "others, disgust, happiness, repression"),
             "casme2/01/E/46-50",
         ),
         (row("01", "E", 46, 47, 50, 4, None), ("unknown emotion ''",), "casme2/01/E/46-50"),
-        (row("Bob", "E", 46, 47, 50, 4, "fear"), ("cell subject holds 'Bob'", "01 to 26"), "?/E"),
+        (row("Bob", "E", 46, 47, 50, 4, "fear"), ("[E221]", "cell subject ", "'Bob'", "01 to 26"), "?/E"),
         (row(None, "E", 46, 47, 50, 4, "fear"), ("cell subject is empty",), "?/E"),
         (row("01", " ", 46, 47, 50, 4, "fear"), ("cell video is empty",), "01/?"),
     ],
@@ -537,7 +552,7 @@ def test_all_faults_are_told_at_once(tmp_path):
     (tmp_path / "CASME2_RAW_selected/sub01/EP02_01f/img47.jpg").unlink()
     told = "\n".join(map(str, Casme2(tmp_path).faults()))
     assert told.count("\n") == 3
-    for words in ("apex 9 lies outside", "emotion 'joy'", "sub06/B: the clip's folder is missing", "frames 47 of"):
+    for words in ("[E223]", "apex 9", "emotion 'joy'", "sub06/B: the clip's folder is missing", "frames 47 of"):
         assert words in told
 
 
@@ -550,9 +565,18 @@ def damage(change: Callable[[Path], object]) -> Callable[[Path], object]:
     ("change", "words"),
     [
         (damage(lambda file: file.unlink()), ("lacks the frames 48 of 46-50 (it has 46-47, 49-50)",)),
-        (damage(lambda file: file.write_bytes(b"")), ("broken pictures: img48.jpg is empty (0 bytes)",)),
-        (damage(lambda file: file.write_bytes(jpeg()[:-9])), ("img48.jpg is cut off",)),
-        (damage(lambda file: file.write_text("<html>")), ("img48.jpg is not a picture",)),
+        (
+            damage(lambda file: file.write_bytes(b"")),
+            ("[E233]", "img48.jpg is empty (0 bytes)"),
+        ),
+        (
+            damage(lambda file: file.write_bytes(jpeg()[:-9])),
+            ("[E233]", "img48.jpg is truncated"),
+        ),
+        (
+            damage(lambda file: file.write_text("<html>")),
+            ("[E233]", "img48.jpg is not an image"),
+        ),
         (damage(lambda file: shutil.copy(file, file.with_name("img048.jpg"))), ("img048.jpg and img48.jpg",)),
         (damage(lambda file: shutil.rmtree(file.parent)), ("the clip's folder is missing",)),
     ],
@@ -570,9 +594,9 @@ def test_damaged_folders(tmp_path, change, words):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, r"EP02_01f: frame 48 is not there; the folder has 46-47, 49-50"),
+        (None, r"EP02_01f: frame 48 is missing; the folder has 46-47, 49-50"),
         (b"", r"img48\.jpg is empty"),
-        (jpeg()[:-9], r"img48\.jpg is cut off.*copy it again"),
+        (jpeg()[:-9], r"img48\.jpg is truncated.*copy it again"),
         (b"\xff\xd8" + bytes(50) + b"\xff\xd9", r"img48\.jpg cannot be decoded"),
     ],
 )
@@ -600,7 +624,7 @@ def test_no_frames_at_all(tmp_path):
     (tmp_path / "pictures").mkdir()
     fault, of_a_row = Casme2(tmp_path).faults()
     says(of_a_row, "emotion 'joy'")
-    says(fault, "CASME2_RAW_selected or Cropped", "but pictures", "copy")
+    says(fault, "[E209]", "CASME2_RAW_selected", "Cropped", "its folders are pictures")
     assert fault.clip is None
     # The table alone is still worth reading.
     assert len(Casme2(tmp_path).clips()) == 3
@@ -610,7 +634,7 @@ def test_no_frames_at_all(tmp_path):
 def test_the_other_kind_of_frames_is_offered(tmp_path):
     build(tmp_path, folder="Cropped", prefix="reg_img")
     fault = only(Casme2(tmp_path, folder="raw").faults())
-    says(fault, "no CASME2_RAW_selected", "choose folder = 'cropped'")
+    says(fault, "[E209]", "CASME2_RAW_selected", "--set folder=cropped ")
 
 
 def test_roots_that_are_wrong(tmp_path):
@@ -624,12 +648,12 @@ def test_roots_that_are_wrong(tmp_path):
         return fault
 
     says(told(root.parent / "casme"), "does not exist (did you mean 'casme2'?)")
-    says(told(root / TABLE), "is a file", f"give the folder it lies in, {root}")
-    says(told(root.parent), "holds no coding table", f"give {root} instead, where {TABLE} lies")
+    says(told(root / TABLE), "[E204]", f"contains it, {root}")
+    says(told(root.parent), "[E205]", "coding table", f"give {root} instead, which contains {TABLE}")
     says(told(root / "CASME2_RAW_selected"), f"give {root} instead")
     says(told(root / "CASME2_RAW_selected/sub01"), f"give {root} instead")
     (tmp_path / "x/y/empty").mkdir(parents=True)
-    says(told(tmp_path / "x/y/empty"), "it holds nothing", "CASME2-coding-*.xlsx")
+    says(told(tmp_path / "x/y/empty"), "it contains nothing", "CASME2-coding-*.xlsx")
 
 
 def encrypted() -> bytes:
@@ -646,12 +670,12 @@ def other_zip() -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda whole: whole[: len(whole) // 2], ("cut off, damaged", "download it again")),
+        (lambda whole: whole[: len(whole) // 2], ("[E207]", "download it again")),
         (lambda _: encrypted(), ("protected by a password", "save it without one")),
         (lambda _: b"Subject,Filename\n01,EP02_01f\n", ("is not an Excel workbook", "save it as .xlsx")),
         (lambda _: b"", ("is empty (0 bytes)",)),
-        (lambda _: other_zip(), ("not an Excel workbook", "save it anew")),
-        (lambda _: encrypted()[:512], ("cut off, damaged",)),
+        (lambda _: other_zip(), ("not an Excel workbook", "save it again")),
+        (lambda _: encrypted()[:512], ("[E207]",)),
     ],
 )
 def test_workbooks_that_cannot_be_read(tmp_path, spoil, words):
@@ -721,7 +745,7 @@ def test_the_whole_synthetic_table_is_read_with_every_quirk(tmp_path):
 
 
 def test_the_example_is_sound(tmp_path):
-    Casme2.write_example(tmp_path)
+    write_example("casme2", tmp_path)
     reader = Casme2(tmp_path)
     assert list(map(str, reader.faults())) == []
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (6, 4)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.components.datasets._example import xls, xlsx
+from example_databases import write_example
+from example_databases.files import xls, xlsx
 from microexpr.components.datasets.casme3 import Casme3
 from microexpr.config.experiment import Experiment
 from microexpr.config.loading import SHIPPED as STUDIES
@@ -132,10 +133,12 @@ def test_a_raw_table_loses_the_four_rows_that_make_no_sense(tmp_path):
     assert (len(reader.clips()), len(faults), reader.applied()) == (856, 4, ())
     told = " ".join(map(str, faults))
     for words in (
-        "(spNO.149/d): the apex 83 lies outside its clip 112-358",
-        "(spNO.216/d): the offset 2694 lies before the onset 3647",
-        "(spNO.40/e): the offset 0 lies before the onset 1812",
-        "(spNO.40/e): the offset 0 lies before the onset 2327",
+        "[E223]",
+        "apex 83",
+        "112-358",
+        "(spNO.216/d): the offset 2694 is before the onset 3647",
+        "(spNO.40/e): the offset 0 is before the onset 1812",
+        "(spNO.40/e): the offset 0 is before the onset 2327",
     ):
         assert words in told
 
@@ -179,7 +182,7 @@ def test_what_somebody_mended_already_is_left_alone(tmp_path, number, cell, valu
 
 def test_the_same_numbers_in_another_video_are_another_clip(tmp_path):
     reader = Casme3(build(tmp_path, [("spNO.149", "e", 112, 83, 358, 4, "III", "fear")]))
-    says(only(reader.faults(table_only=True)), "row 2 (spNO.149/e)", "the apex 83 lies outside")
+    says(only(reader.faults(table_only=True)), "row 2 (spNO.149/e)", "[E223]", "apex 83")
     assert reader.applied() == ()
 
 
@@ -210,12 +213,18 @@ def test_several_clips_share_a_video_and_a_row_twice_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (("Bob", *ROW[1:]), ("the cell subject holds 'Bob'", "spNO.1")),
+        (("Bob", *ROW[1:]), ("[E221]", "cell subject ", "'Bob'", "spNO.1")),
         ((None, *ROW[1:]), ("the cell subject is empty",)),
         ((*ROW[:7], "negative"), ("unknown emotion 'negative'", "disgust, surprise, others")),
         ((*ROW[:7], "surprize"), ("did you mean 'surprise'?",)),
-        ((*ROW[:2], "x", *ROW[3:]), ("the cell onset holds 'x'",)),
-        ((*ROW[:4], 1, *ROW[5:]), ("the offset 1 lies before the onset 355",)),
+        (
+            (*ROW[:2], "x", *ROW[3:]),
+            ("[E221]", "cell onset ", "'x'"),
+        ),
+        (
+            (*ROW[:4], 1, *ROW[5:]),
+            ("[E223]", "offset 1", "onset 355"),
+        ),
     ],
 )
 def test_rows_that_are_wrong(tmp_path, row, words):
@@ -235,7 +244,7 @@ def test_objective_classes_are_one_to_seven(tmp_path, cell, number):
     if number:
         assert (faults, reader.clips()[0].labels["objective class"]) == ((), (number,))
     else:
-        says(only(faults), f"the cell objective holds '{cell}'", "write one of I, II, III, IV, V, VI, VII")
+        says(only(faults), "[E221]", "cell objective ", f"'{cell}'", "write one of I, II, III, IV, V, VI, VII")
         assert reader.clips() == ()
 
 
@@ -245,7 +254,7 @@ def test_the_first_release_is_read_with_a_warning_that_accuses_no_row(tmp_path):
     reader = Casme3(tmp_path)
     assert len(reader.clips()) == 921
     assert reader.metadata()["label version"] == "v1 (921 rows)"
-    assert reader.metadata()["warning"].startswith("v1, which the owners ship beside v2")
+    assert reader.metadata()["warning"].startswith("v1, which the owners distribute beside v2")
     assert "wrongly" not in str(Casme3.info) + reader.metadata()["warning"]
 
 
@@ -274,7 +283,7 @@ def test_of_two_releases_side_by_side_the_newest_is_read_and_named(tmp_path):
 def test_tables_of_which_no_name_tells_the_newest_want_a_choice(tmp_path, name):
     build(build(tmp_path), [(*ROW[:7], "fear")], f"annotation/part_A_{name}")
     fault = only(Casme3(tmp_path).faults())
-    says(fault, "holds 2 tables", "choose one, for instance table = ")
+    says(fault, "[E206]", "2 tables", "--set table=")
     assert fault.clip is None
 
 
@@ -294,11 +303,11 @@ def test_roots_that_are_wrong(tmp_path):
     root = build(tmp_path / "data/casme3")
     (root / "part_A/spNO.1").mkdir(parents=True)
     for wrong in (root / "part_A", root.parent, root / "part_A/spNO.1"):
-        says(only(Casme3(wrong).faults()), "holds no label table", f"give {root} instead", "partA/cas(me)3")
+        says(only(Casme3(wrong).faults()), "[E205]", "label table", f"give {root} instead", "partA/cas(me)3")
     says(only(Casme3(tmp_path / "data/casme33").faults()), "does not exist (did you mean 'casme3'?)")
     (tmp_path / "x/y/z").mkdir(parents=True)
-    says(only(Casme3(tmp_path / "x/y/z").faults()), "but nothing", "annotation/partA")
-    says(only(Casme3(root, table="mine.xlsx").faults()), "holds no table mine.xlsx, but annotation, part_A")
+    says(only(Casme3(tmp_path / "x/y/z").faults()), "it contains nothing", "annotation/partA")
+    says(only(Casme3(root, table="mine.xlsx").faults()), "[E205]", "table mine.xlsx", "annotation, part_A")
     with pytest.raises(DataError, match="cannot be read"):
         Casme3(tmp_path / "x").clips()
 
@@ -352,7 +361,7 @@ def test_an_old_workbook_of_4206_rows_in_time(tmp_path):
 def test_macro_expressions_need_their_table(tmp_path):
     build(tmp_path)
     for kind in ("macro", "both"):
-        says(only(Casme3(tmp_path, kind=kind).faults()), "holds no table CAS(ME)3_part_A_v2.xls, but annotation")
+        says(only(Casme3(tmp_path, kind=kind).faults()), "[E205]", "table CAS(ME)3_part_A_v2.xls", "annotation")
 
 
 def test_both_kinds_take_tables_of_one_version(tmp_path):
@@ -368,13 +377,13 @@ def test_both_kinds_take_tables_of_one_version(tmp_path):
     for chosen, emotion, onset in ((LABELS, "disgust", 350), (ALL, "disgust", 350), (OLD_LABELS, "fear", 340)):
         micro, macro = Casme3(tmp_path, kind="both", table=Path(chosen).name).clips()
         assert (micro.emotion, macro.onset) == (emotion, onset)
-    says(only(Casme3(tmp_path, kind="both", table="x_v2.xls").faults()), "x_v2.xls is none of the two", "name one of")
+    says(only(Casme3(tmp_path, kind="both", table="x_v2.xls").faults()), "[E205]", "x_v2.xls", "choose one of")
 
 
 def test_an_unknown_type_is_told(tmp_path):
     build(tmp_path, [(*ROW[:6], "meso", "I"), ("spNO.2", *ROW[1:6], "macro-expression", "I")], ALL)
     reader = Casme3(tmp_path, kind="macro")
-    says(only(reader.faults(table_only=True)), "row 2 (spNO.1/a)", "type holds 'meso'", "Macro-expression")
+    says(only(reader.faults(table_only=True)), "row 2 (spNO.1/a)", "type contains 'meso'", "Macro-expression")
     assert len(reader.clips()) == 1
 
 
@@ -439,12 +448,12 @@ def test_colour_and_depth(tmp_path):
     assert abs(int(reader.frames(first, [355], "colour")[0, 0, 0, 0]) - 200) < 6
     depth = reader.frames(second, [12], "depth")
     assert (depth.shape, depth.dtype, int(depth.max())) == ((1, 6, 8, 1), np.uint16, 7000)
-    with pytest.raises(FrameError, match=r"spNO\.3/J/depth: frame 99 is not there"):
+    with pytest.raises(FrameError, match=r"spNO\.3/J/depth: frame 99 is missing"):
         reader.frames(second, [99], "depth")
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
     assert [str(remark) for remark in Casme3(tmp_path).notes() if "part_A" in remark.where] == [
-        "part_A/spNO.3/J: the table calls it j -> nothing to do: it is read"
+        "part_A/spNO.3/J: the table calls it j -> nothing: it is read [E260]"
     ]
     assert second.key == "casme3/spNO.3/j/7-12"
     before = reader.fingerprint()
@@ -499,11 +508,11 @@ def test_depth_of_another_size_is_fitted_without_averages_and_of_other_proportio
     assert fitted.shape == (6, 8)
     assert np.array_equal(fitted, np.where(np.arange(8) < 4, np.float32(204), 0)[None].repeat(6, 0))
     reader = coloured(tmp_path / "wide", np.full((6, 10), 700, np.uint16))
-    with pytest.raises(FrameError, match=r"casme3/spNO\.1/a/355-362: its depth pictures are 10x6 .*8x6.*near_depth"):
+    with pytest.raises(FrameError, match=r"casme3/spNO\.1/a/355-362: its depth images are 10x6 .*8x6.*near_depth"):
         reader.frames(reader.clips()[0], [355], "colour_depth")
     assert reader.frames(reader.clips()[0], [355], "near_depth").shape == (1, 6, 10, 1)
     reader = coloured(tmp_path / "three", np.full((6, 8, 3), 7, np.uint8))
-    with pytest.raises(FrameError, match="have 3 channels and not one"):
+    with pytest.raises(FrameError, match="have 3 channels instead of one"):
         reader.frames(reader.clips()[0], [355], "colour_depth")
 
 
@@ -511,7 +520,7 @@ def test_the_limits_of_depth_are_part_of_what_the_data_are(tmp_path):
     reader = coloured(tmp_path, np.full((6, 8), 700, np.uint16))
     assert reader.fingerprint() == Casme3(tmp_path, near=300).fingerprint()
     assert len({reader.fingerprint(), *(Casme3(tmp_path, near=n).fingerprint() for n in (301, 302))}) == 3
-    with pytest.raises(ConfigError, match=r"near = 900 and far = 900.*take near below far"):
+    with pytest.raises(ConfigError, match=r"near = 900 and far = 900.*choose near smaller than far"):
         Casme3(tmp_path, near=900, far=900)
 
 
@@ -521,7 +530,7 @@ def test_a_clip_without_depth_is_one_fault_for_all_modalities(tmp_path):
     frames(tmp_path / "part_A/spNO.3/j/color", range(7, 13))
     reader = Casme3(tmp_path)
     says(only(reader.faults()), "part_A/spNO.3/j/depth: the clip's folder is missing", "depth = false")
-    with pytest.raises(FrameError, match="depth: frame 7 is not there"):
+    with pytest.raises(FrameError, match="depth: frame 7 is missing"):
         reader.frames(reader.clips()[1], [7], "colour_depth")
     (tmp_path / "part_A/spNO.1/a/color/358.png").unlink()
     told = sorted(str(fault.where) for fault in Casme3(tmp_path).faults())
@@ -596,7 +605,7 @@ def test_depth_is_offered_only_where_it_is_there(tmp_path):
         reader.frames(reader.clips()[0], [355], "depth")
     frames(tmp_path / "part_A/spNO.1/a/depth", range(355, 363), ".png")
     fault = only(Casme3(tmp_path).faults())
-    says(fault, "part_A/spNO.3/j/depth: the clip's folder is missing", "depth = false", "--skip-invalid")
+    says(fault, "part_A/spNO.3/j/depth: the clip's folder is missing", "[E230]", "depth = false")
     assert fault.clip == "casme3/spNO.3/j/7-12"
     assert Casme3(tmp_path, depth=False).faults() == ()
 
@@ -604,7 +613,13 @@ def test_depth_is_offered_only_where_it_is_there(tmp_path):
 def test_dropped_frames_are_told(tmp_path):
     build(tmp_path, [ROW])
     frames(tmp_path / "part_A/spNO.1/a/color", [*range(300, 357), *range(359, 400)])
-    says(only(Casme3(tmp_path).faults()), "part_A/spNO.1/a/color", "lacks the frames 357-358", "one clip of ten")
+    says(
+        only(Casme3(tmp_path).faults()),
+        "part_A/spNO.1/a/color",
+        "lacks the frames 357-358",
+        "[E231]",
+        "one clip in ten",
+    )
 
 
 @pytest.mark.parametrize("place", ["part_A", "RGB", "part_A/data/part_A_split/part_A", "."])
@@ -644,7 +659,7 @@ def test_folders_of_one_clip_each(tmp_path, place):
 def test_no_frames_at_all(tmp_path):
     build(tmp_path)
     fault = only(Casme3(tmp_path).faults())
-    says(fault, "holds no frames (part_A/spNO.1/a/color/355.jpg ...), but annotation", "copy the frames")
+    says(fault, "[E209]", "part_A/spNO.1/a/color/355.jpg", "its folders are annotation")
     assert fault.clip is None
     assert Casme3(tmp_path).faults(table_only=True) == ()
     build(tmp_path, [(1, 1, 5, 7, 4, "negative")], PART_C)
@@ -655,7 +670,7 @@ def test_no_frames_at_all(tmp_path):
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("casme3")
-    Casme3.write_example(root)
+    write_example("casme3", root)
     return root
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.components.datasets import _example
+from example_databases import write_example
+from example_databases.files import xlsx
 from microexpr.components.datasets.casme_squared import CasmeSquared
 from microexpr.core.errors import DataError, Fault
 from microexpr.core.interfaces import datasets
@@ -40,7 +41,7 @@ ROWS = (
 
 
 def write_table(root: Path, rows: Sequence[Sequence[Any]] = ROWS, name: str = TABLE) -> None:
-    _example.xlsx(root / name, {"CASFEcode_final": rows, "naming rule1": RULE1, "naming rule2": RULE2})
+    xlsx(root / name, {"CASFEcode_final": rows, "naming rule1": RULE1, "naming rule2": RULE2})
 
 
 def write_frames(folder: Path, numbers: Iterable[int], name: str = "img{:03d}.jpg") -> None:
@@ -96,7 +97,7 @@ def test_an_offset_of_0_is_the_apex_and_said_to_be_estimated(tmp_path):
     assert clip.labels["estimated"] == ("offset",)
     # It is a rule of the format, not a slip: no correction.
     assert reader.applied() == ()
-    says(only(reader.notes(table_only=True)), clip.key, "nobody coded its offset; 583 is used")
+    says(only(reader.notes(table_only=True)), clip.key, "[E250]", "offset", "583")
 
 
 def test_an_apex_of_0_is_none(tmp_path):
@@ -128,7 +129,7 @@ def test_names_of_the_table(tmp_path, name):
     write_table(tmp_path, name=name)
     assert len(CasmeSquared(tmp_path).clips()) == 3
     write_table(tmp_path)
-    says(only(CasmeSquared(tmp_path).faults()), "holds 2 tables", TABLE, name, "table = ")
+    says(only(CasmeSquared(tmp_path).faults()), "[E206]", "2 tables", TABLE, name, "table = ")
     assert len(CasmeSquared(tmp_path, table=name).clips()) == 3
 
 
@@ -165,7 +166,7 @@ def test_a_first_row_that_is_data_is_never_eaten(tmp_path):
 
 def test_rows_keep_their_number_in_the_spreadsheet(tmp_path):
     write_table(tmp_path, [ROWS[0], (), (2, "happy1_1", 9, 4, 8, 12, "positive", MICRO, "")])
-    says(only(CasmeSquared(tmp_path).faults(table_only=True)), f"{TABLE}, row 3 (s16/happy1_1)", "offset 8 lies before")
+    says(only(CasmeSquared(tmp_path).faults(table_only=True)), f"{TABLE}, row 3 (s16/happy1_1)", "[E223]", "offset 8")
 
 
 def test_shifted_columns_without_header_are_refused(tmp_path):
@@ -179,19 +180,19 @@ def test_shifted_columns_without_header_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("sheets", "words"),
     [
-        ({"Sheet1": []}, ("no sheet has rows that say micro-expression", "'Sheet1'")),
-        ({"a": ROWS, "b": RULE2}, ("has no sheet that tells which folder (s15 ...) is whose", "'naming rule1'")),
-        ({"a": ROWS, "b": RULE1}, ("which recording (0101 ...)", "'naming rule2'")),
+        ({"Sheet1": []}, ("[E208]", "'Sheet1'")),
+        ({"a": ROWS, "b": RULE2}, ("[E208]", "folder (s15 ...)", "'naming rule1'")),
+        ({"a": ROWS, "b": RULE1}, ("[E208]", "recording (0101 ...)", "'naming rule2'")),
     ],
 )
 def test_sheets_that_lack_are_named(tmp_path, sheets, words):
-    _example.xlsx(tmp_path / TABLE, sheets)
+    xlsx(tmp_path / TABLE, sheets)
     says(only(CasmeSquared(tmp_path).faults()), TABLE, *words)
 
 
 def test_sheets_in_another_order_and_with_headers(tmp_path):
     sheets = {"r2": [("code", "name"), *RULE2], "r1": [("number", "folder", "subject"), *RULE1], "x": ROWS}
-    _example.xlsx(tmp_path / TABLE, sheets)
+    xlsx(tmp_path / TABLE, sheets)
     assert [clip.subject_id for clip in CasmeSquared(tmp_path).clips()] == ["s15", "s15", "s40"]
 
 
@@ -203,11 +204,23 @@ def test_sheets_in_another_order_and_with_headers(tmp_path):
         ((1, "angr1_1", 1, 2, 3, 4, "negative", MICRO, ""), ("recording 'angr1' is not in the naming", "anger1")),
         ((1, None, 1, 2, 3, 4, "negative", MICRO, ""), ("cell video is empty",)),
         ((1, "anger1_1", 1, 0, 0, 4, "negative", MICRO, ""), ("its offset and its apex are both 0",)),
-        ((1, "anger1_1", "x", 2, 0, 4, "negative", MICRO, ""), ("cell onset holds 'x'",)),
-        ((1, "anger1_1", 5, 2, 0, 4, "negative", MICRO, ""), ("offset 2 lies before the onset 5",)),
-        ((1, "anger1_1", 1, 9, 3, 4, "negative", MICRO, ""), ("apex 9 lies outside",)),
+        (
+            (1, "anger1_1", "x", 2, 0, 4, "negative", MICRO, ""),
+            ("[E221]", "cell onset ", "'x'"),
+        ),
+        (
+            (1, "anger1_1", 5, 2, 0, 4, "negative", MICRO, ""),
+            ("[E223]", "offset 2", "onset 5"),
+        ),
+        (
+            (1, "anger1_1", 1, 9, 3, 4, "negative", MICRO, ""),
+            ("[E223]", "apex 9"),
+        ),
         ((1, "anger1_1", 1, 2, 3, 4, "negtive", MICRO, ""), ("unknown emotion 'negtive' (did you mean 'negative'?)",)),
-        ((1, "anger1_1", 1, 2, 3, 4, "negative", "mcro", ""), ("cell type holds 'mcro'", "write micro-expression")),
+        (
+            (1, "anger1_1", 1, 2, 3, 4, "negative", "mcro", ""),
+            ("[E221]", "cell type ", "'mcro'"),
+        ),
         (ROWS[0], ("in the table twice",)),
     ],
 )
@@ -281,7 +294,7 @@ def test_faces_of_whole_recordings(tmp_path):
 
 def test_raw_is_preferred_and_others_can_be_chosen(tmp_path):
     build(tmp_path, kind="cropped")
-    says(only(CasmeSquared(tmp_path, folder="raw").faults()), "holds no raw frames", "choose folder = 'cropped'")
+    says(only(CasmeSquared(tmp_path, folder="raw").faults()), "[E209]", "raw", "--set folder=cropped ")
     build(tmp_path)
     assert not CasmeSquared(tmp_path).cropped()
     assert CasmeSquared(tmp_path, folder="cropped").cropped()
@@ -293,7 +306,7 @@ def test_frames_between_expressions_are_nothing_unusual_in_a_recording(tmp_path)
     assert CasmeSquared(tmp_path).notes() == ()
     build(tmp_path / "selected", ROWS[:1], "selected")
     write_frames(tmp_path / "selected/selectedpic/s15/anger1_1", range(1, 4))
-    says(only(CasmeSquared(tmp_path / "selected").notes()), "frames that no clip names: 1-3")
+    says(only(CasmeSquared(tmp_path / "selected").notes()), "[E257]", ": 1-3")
 
 
 def test_folders_of_the_other_kind_are_no_strangers(tmp_path):
@@ -308,7 +321,7 @@ def test_a_recording_under_another_number_is_taken_by_its_place_and_said(tmp_pat
     (tmp_path / "rawpic/s19/19_0502funnyerrors").rename(tmp_path / "rawpic/s19/23_0502funnyerrors")
     reader = CasmeSquared(tmp_path)
     assert reader.faults() == ()
-    says(only(reader.notes()), "s19/23_0502funnyerrors", "bears the number 23", "read as theirs")
+    says(only(reader.notes()), "s19/23_0502funnyerrors", "[E260]", "number 23")
     # A folder of the subject's own number comes first; two of others' are nobody's.
     write_frames(tmp_path / "rawpic/s19/19_0502funnyerrors", range(2, 5))
     assert CasmeSquared(tmp_path).notes() == ()
@@ -328,7 +341,7 @@ def test_missing_frames_and_folders_are_told(tmp_path):
 
 def test_no_frames_at_all(tmp_path):
     write_table(tmp_path)
-    says(only(CasmeSquared(tmp_path).faults()), "holds no frames (rawpic/s15/15_0101disgustingteeth/img001.jpg")
+    says(only(CasmeSquared(tmp_path).faults()), "[E209]", "rawpic/s15/15_0101disgustingteeth/img001.jpg")
 
 
 # --- the example ------------------------------------------------------------------------------------------------------
@@ -338,11 +351,11 @@ def test_the_registry_finds_and_binds_it():
 
 
 def test_the_example_has_the_owners_layout(tmp_path):
-    CasmeSquared.write_example(tmp_path)
+    write_example("casme_squared", tmp_path)
     reader = CasmeSquared(tmp_path, kind="both")
     assert list(map(str, reader.faults())) == []
     assert (tmp_path / "rawpic/s15/15_0401girlcrashing/img001.jpg").is_file()
     assert [clip.subject_id for clip in reader.clips()] == ["s15", "s15", "s16", "s16", "s19", "s19"]
     assert [clip.kind for clip in reader.clips()].count("macro") == 2
-    assert [remark.problem[:12] for remark in reader.notes()] == ["nobody coded", "bears the nu"]
+    assert [note.code for note in reader.notes()] == ["E250", "E260"]
     assert reader.frames(reader.clips()[0], [3, 10], "colour").shape == (2, 240, 320, 3)

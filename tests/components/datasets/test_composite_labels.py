@@ -34,9 +34,9 @@ SUBJECTS = {"casme2": 24, "samm": 28, "smic": 16}
 def casme2_clips() -> list[ClipPlan]:
     """Return 255 clips with CASME II's quirks; two subjects swap words with the rest until theirs are all 'others'."""
     clips = list(plan(SyntheticSpec()))
-    spare = [n for n, clip in enumerate(clips) if clip.emotion == "others" and clip.subject_id not in ONLY_OTHERS]
+    spare = [n for n, clip in enumerate(clips) if clip.emotion == "others" and clip.subject not in ONLY_OTHERS]
     for number, clip in enumerate(clips):
-        if clip.subject_id in ONLY_OTHERS and clip.emotion != "others":
+        if clip.subject in ONLY_OTHERS and clip.emotion != "others":
             other = spare.pop()
             clips[number], clips[other] = (
                 replace(clip, emotion="others"),
@@ -101,7 +101,7 @@ def test_words_that_are_the_classes_already_are_accepted():
     assert {name: tuple(own["label"].value_counts()[n] for n in range(3)) for name, own in rows.groupby("dataset")} == (
         COUNTS
     )
-    assert COMPOSITE.unlike(listed()) == []
+    assert COMPOSITE.count_warnings(listed()) == []
 
 
 @pytest.mark.parametrize("name", [name for name, labels in LABEL_SETS.items() if set(labels.classes) <= {*VOCABULARY}])
@@ -113,12 +113,12 @@ def test_every_rule_accepts_the_words_of_its_own_classes(name):
 
 def test_a_database_of_which_nothing_is_kept_is_named():
     clips = [*listed(), image("dfme", 0, "anger"), image("dfme", 1, "anger"), image("dfme", 2, "fear")]
-    (told,) = COMPOSITE.unlike(clips)
+    (told,) = COMPOSITE.count_warnings(clips)
     assert told.clips == 0
     assert told.text.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
-    assert COMPOSITE.unlike(clips, synthetic=True) == [told]
+    assert COMPOSITE.count_warnings(clips, synthetic=True) == [told]
     own = label_set({"anger": "a"}, clips)
-    assert [kept.text.partition(" (")[0] for kept in own.unlike(clips)] == [
+    assert [kept.text.partition(" (")[0] for kept in own.count_warnings(clips)] == [
         f"label set own keeps none of the {sum(COUNTS[name])} clips of {name}" for name in COUNTS
     ]
 
@@ -129,7 +129,7 @@ def test_five_classes_of_the_later_table_are_not_those_published(tmp_path, table
     clips, labels = Casme2(tmp_path).clips(), LABEL_SETS["casme2_5"]
     assert sum(labels.of(clip) is not None for clip in clips) == kept
     told = [f"label set casme2_5 keeps {kept} clips of casme2, where 246 were published"] if kept != 246 else []
-    assert [kept.text.partition(":")[0] for kept in labels.unlike(clips)] == told
+    assert [kept.text.partition(":")[0] for kept in labels.count_warnings(clips)] == told
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import openpyxl
 import pytest
 
+from example_databases import write_example
 from microexpr.components.datasets.dfme import Dfme
 from microexpr.core.errors import ConfigError, Fault
 from microexpr.core.interfaces import datasets
@@ -95,10 +96,11 @@ def test_all_parts_together(tmp_path):
 
 def test_a_missing_table_or_folder_of_a_part_is_told_by_name(tmp_path):
     build(tmp_path, ["train", "testA"])
-    assert "holds no table testB_full_with_AU.xlsx" in str(only(Dfme(tmp_path, part="all").faults()))
+    assert "table testB_full_with_AU.xlsx" in only(Dfme(tmp_path, part="all").faults()).problem
     write_table(tmp_path / NAMES["testB"], ROWS["testB"])
     fault = only(Dfme(tmp_path, part="all").faults())
-    assert "holds no frames of test_data_B/test_data_B, but test_data_A, train_data" in str(fault)
+    assert (fault.code, "test_data_B/test_data_B" in fault.problem) == ("E209", True)
+    assert "test_data_A, train_data" in fault.problem
     assert Dfme(tmp_path).faults() == ()
     assert Dfme(tmp_path, part="all").faults(table_only=True) == ()
 
@@ -130,16 +132,17 @@ def test_frames_where_the_archive_was_unpacked(tmp_path, place):
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
-        ("sub0002", "sub0001_01 is not called after its subject 0002"),
-        (2, "sub0001_01 is not called after its subject 0002"),
-        ("bob", "the cell subject holds 'bob'"),
-        (None, "the cell subject is empty"),
+        ("sub0002", ("[E225]", "sub0001_01", "subject 0002")),
+        (2, ("[E225]", "sub0001_01", "subject 0002")),
+        ("bob", ("[E221]", "cell subject ", "'bob'")),
+        (None, ("[E220]", "cell subject ")),
     ],
 )
 def test_a_subject_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
     build(tmp_path, ["train"])
     write_table(tmp_path / NAMES["train"], [(subject, *ROWS["train"][0][1:]), ROWS["train"][1]])
-    assert words in str(only(Dfme(tmp_path).faults(table_only=True)))
+    fault = str(only(Dfme(tmp_path).faults(table_only=True)))
+    assert all(word in fault for word in words), fault
     assert [clip.subject_id for clip in Dfme(tmp_path).clips()] == ["0002"]
 
 
@@ -150,13 +153,14 @@ def test_roots_that_are_wrong_name_the_right_one(tmp_path, tables, root):
     if root == "full_release_annotation" and not tables:
         return
     fault = only(Dfme((right / root).resolve()).faults())
-    assert f"give {right} instead, where " in str(fault)
+    assert fault.code in ("E205", "E209")
+    assert fault.fix.startswith(f"give {right} instead, ")
 
 
 def test_where_nothing_is_near_the_table_is_asked_for(tmp_path):
     (tmp_path / "a/b/c/d").mkdir(parents=True)
     told = str(only(Dfme(tmp_path / "a/b/c").faults()))
-    assert "holds no table training_full_with_AU.xlsx; it holds d" in told
+    assert "contains no table training_full_with_AU.xlsx; it contains d" in told
     assert "does not exist" in str(only(Dfme(tmp_path / "a/b/e").faults()))
 
 
@@ -180,13 +184,17 @@ def test_the_training_table_may_not(tmp_path):
     assert "unknown emotion ''" in str(only(Dfme(tmp_path).faults()))
 
 
-@pytest.mark.parametrize(("rate", "words"), [("fast", "cell fps holds 'fast'"), (0, "cell fps holds 0"), (None, "fps")])
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [("fast", ("[E221]", "cell fps ", "'fast'")), (0, ("[E221]", "cell fps ", " 0")), (None, ("[E220]", "fps"))],
+)
 def test_rates_that_are_none(tmp_path, rate, words):
     build(tmp_path, ["train"])
     cells = list(ROWS["train"][0])
     cells[7] = rate
     write_table(tmp_path / NAMES["train"], [cells])
-    assert words in str(only(Dfme(tmp_path).faults()))
+    fault = str(only(Dfme(tmp_path).faults()))
+    assert all(word in fault for word in words), fault
 
 
 def test_an_unusual_rate_is_a_remark(tmp_path):
@@ -195,7 +203,9 @@ def test_an_unusual_rate_is_a_remark(tmp_path):
     cells[7] = 100
     write_table(tmp_path / NAMES["train"], [cells])
     assert Dfme(tmp_path).faults() == ()
-    assert "frame rate is 100, none of 200, 300, 500" in "\n".join(map(str, Dfme(tmp_path).notes()))
+    assert "frame rate is 100, not 200, 300 or 500 -> compare the table [E259]" in "\n".join(
+        map(str, Dfme(tmp_path).notes())
+    )
 
 
 def test_the_released_tables_are_told_by_their_rows(tmp_path):
@@ -216,7 +226,7 @@ def test_the_released_tables_are_told_by_their_rows(tmp_path):
     assert len(Dfme(tmp_path, part="testB").clips()) == 299
     write_table(tmp_path / NAMES["testB"], [ROWS["testB"][0]])
     version = Dfme(tmp_path, part="testB").metadata()["label version"]
-    assert version == "no release known, which has 299 rows (1 rows: anger 1)"
+    assert version == "not the known release of 299 rows (1 rows: anger 1)"
 
 
 @pytest.mark.parametrize(("number", "word"), [(2, "surprise"), (6, "disgust"), ("4", "Disgust")])
@@ -243,7 +253,7 @@ def test_an_emotions_number_that_contradicts_it_is_told(tmp_path, number, word):
 
 def test_the_example_is_read_in_every_part(tmp_path):
     assert "dfme" in datasets.names()
-    Dfme.write_example(tmp_path)
+    write_example("dfme", tmp_path)
     reader = Dfme(tmp_path)
     assert list(map(str, reader.faults())) == []
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (4, 3)

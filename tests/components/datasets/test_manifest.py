@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from conftest import TESTS
+from example_databases import write_example
 from microexpr.components.datasets.manifest import Manifest
 from microexpr.core.clip import ActionUnit
 from microexpr.core.errors import DataError, Fault, FrameError
 from microexpr.core.interfaces import Modality, datasets
+from refusal import refuses
 
 REAL = Path(os.environ.get("MICROEXPR_REAL_DATA", TESTS.parents[1] / "shared/real")) / "megc2019_flow"
 BLUE, GREEN, RED = 30, 100, 200
@@ -68,7 +70,7 @@ def test_clips_of_frames(tmp_path):
     assert clip.labels == {"action_units": ("6+L12",)}
     assert reader.modalities() == {"colour": Modality(("r", "g", "b"))}
     assert reader.faults() == ()
-    assert reader.metadata()["pictures"] == "folders of frames"
+    assert reader.metadata()["images"] == "folders of frames"
 
 
 def test_frames_come_by_number_not_by_name_and_as_rgb(tmp_path):
@@ -103,10 +105,22 @@ def test_grey_and_16_bit_are_kept(tmp_path):
     ("line", "words", "key"),
     [
         ("own,p1,x,joyful,a,8,10,12,,", ("row 2", "unknown emotion 'joyful'", "others, disgust"), "own/p1/x/8-12"),
-        ("own,p1,x,fear,a,8,13,12,,", ("apex 13 lies outside its clip 8-12",), "own/p1/x/8-12"),
-        ("own,p1,x,fear,a,12,,8,,", ("offset 8 lies before the onset 12",), "own/p1/x/12-8"),
-        ("own,p1,x,fear,a,a,,8,,", ("cell onset holds 'a'",), "own/p1/x"),
-        ("own,p1,x,fear,a,8,,12,fast,", ("cell fps holds 'fast'", "200"), "own/p1/x/8-12"),
+        (
+            "own,p1,x,fear,a,8,13,12,,",
+            ("[E223]", "apex 13", "8-12"),
+            "own/p1/x/8-12",
+        ),
+        (
+            "own,p1,x,fear,a,12,,8,,",
+            ("[E223]", "offset 8", "onset 12"),
+            "own/p1/x/12-8",
+        ),
+        (
+            "own,p1,x,fear,a,a,,8,,",
+            ("[E221]", "cell onset ", "'a'"),
+            "own/p1/x",
+        ),
+        ("own,p1,x,fear,a,8,,12,fast,", ("[E221]", "cell fps ", "'fast'", "200"), "own/p1/x/8-12"),
         ("own,,x,fear,a,8,,12,,", ("cell subject is empty",), "own//x/8-12"),
         ("own,p1,x,fear,,8,,12,,", ("cell frames is empty",), "own/p1/x/8-12"),
         ("own,p1,x,fear,a,7,,13,,", ("lacks the frames 7, 13 of 7-13 (it has 8-12)",), "own/p1/x/7-13"),
@@ -183,8 +197,7 @@ def test_clips_of_one_folder_may_not_share_a_frame(tmp_path, times, faults):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs {REAL}")
 def test_casme_ii_listed_again_under_other_subjects(tmp_path):
-    """145 real images of flow, each listed again for another subject: the score would rise, and nothing would say "
-    "so."""
+    """145 real images of flow, each listed again for another subject: the score would rise without a warning."""
     header, *lines = (REAL / "manifest.csv").read_text().splitlines()
     own = [line.split(",") for line in lines if line.startswith("casme2,")]
     subjects = [cells[1] for cells in own]
@@ -199,7 +212,7 @@ def test_casme_ii_listed_again_under_other_subjects(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [(b"", "img9.png is empty"), (None, "img9.png is cut off"), (b"text", "is not a picture")]
+    ("content", "problem"), [(b"", "img9.png is empty"), (None, "img9.png is truncated"), (b"text", "is not an image")]
 )
 def test_broken_frames(tmp_path, content, problem):
     framed(tmp_path)
@@ -214,7 +227,7 @@ def test_broken_frames(tmp_path, content, problem):
 def test_two_files_with_one_number(tmp_path):
     framed(tmp_path)
     picture(tmp_path / "a/copy_of_9.png")
-    only(tmp_path, "one number twice: copy_of_9.png and img9.png")
+    only(tmp_path, "[E232]", "copy_of_9.png and img9.png")
 
 
 def test_grey_frames_among_coloured_ones(tmp_path):
@@ -233,8 +246,7 @@ def test_ready_images_are_frame_0_of_clips_without_time(tmp_path):
     assert (clip.emotion, clip.labels) == ("negative", {"lab": ("Oulu",)})
     assert reader.modalities() == {"flow": Modality(("r", "g", "b"))}
     assert reader.frames(clip, [0], "flow")[0, 0, 0].tolist() == [RED, GREEN, BLUE]
-    words = r"own/p1/two has ready images \(flow\) with frame 0 alone, not frame 3; take .*count = 1"
-    with pytest.raises(FrameError, match=words):
+    with refuses("E241", "own/p1/two", "(flow)", "only frame 0", "not frame 3", "count = 1", kind=FrameError):
         reader.frames(clip, [3], "flow")
     with pytest.raises(DataError, match=r"no modality 'colour'.*flow"):
         reader.frames(clip, [0], "colour")
@@ -255,20 +267,20 @@ def test_channels_that_do_not_fit(tmp_path):
         ).clip
         is None
     )
-    assert only(tmp_path, "no pictures 'depth'", "name one of flow", channels={"depth": ("z",)}).clip is None
+    assert only(tmp_path, "[E211]", "'depth'", "`channels`", "flow", channels={"depth": ("z",)}).clip is None
 
 
 def test_names_that_stand_twice_are_refused(tmp_path):
     ready(tmp_path)
-    only(tmp_path, "`channels` names 'u' of flow twice", "name each once", channels={"flow": ("u", "u", "v")})
-    only(tmp_path, "`series` names 'flow' of both twice", series={"both": ("flow", "flow")})
+    only(tmp_path, "[E211]", "`channels` names 'u' twice for flow", channels={"flow": ("u", "u", "v")})
+    only(tmp_path, "[E211]", "`series` names 'flow' twice for both", series={"both": ("flow", "flow")})
     assert Manifest(tmp_path, channels={"flow": ("u", "v", "strain")}).faults() == ()
 
 
 def test_a_series_is_of_ready_images(tmp_path):
     fault = only(framed(tmp_path), "has folders of frames", "leave `series` out", series={"both": ("colour",)})
     assert fault.clip is None
-    with pytest.raises(DataError, match="joins columns of ready images"):
+    with refuses("E211", "`series`", "folders of frames"):
         Manifest(tmp_path, series={"both": ("colour", "colour")}).modalities()
 
 
@@ -303,12 +315,12 @@ def test_a_cell_without_its_image(tmp_path):
 def test_paths_that_all_lead_nowhere_are_one_fault(tmp_path):
     ready(tmp_path)
     (tmp_path / "flow").rename(tmp_path / "elsewhere")
-    fault = only(tmp_path, "none of the 3 paths of flow is there", "flow/one.png", f"paths count from {tmp_path}")
+    fault = only(tmp_path, "[E209]", "none of the 3 paths of flow exists", "flow/one.png", str(tmp_path))
     assert fault.clip is None
     (tmp_path / "elsewhere").rename(tmp_path / "flow")
     for file in (tmp_path / "flow").iterdir():
         file.write_bytes(b"")
-    assert only(tmp_path, "no picture of flow can be read").clip is None
+    assert only(tmp_path, "[E233]", "flow", "copy the images again").clip is None
 
 
 # --- files that cannot be used ----------------------------------------------------------------------------------------
@@ -317,12 +329,12 @@ def test_paths_that_all_lead_nowhere_are_one_fault(tmp_path):
     [
         ("dataset,subject,clip,flow\nown,p1,x,flow/one.png\n", ("lacks the column emotion; it has dataset, subject",)),
         ("dataset,subject,clip,emotion,frames,onset\n", ("lacks the columns apex, offset",)),
-        ("dataset,subject,clip,emotion,lab\nown,p1,x,fear,Oulu\n", ("names no pictures", "add the column frames")),
+        ("dataset,subject,clip,emotion,lab\nown,p1,x,fear,Oulu\n", ("[E208]", "lab", "add the column frames")),
         ("dataset,subject,clip,emotion,flow\n", ("lists no clip",)),
-        ("", ("is empty", "one header and one line a clip")),
+        ("", ("[E207]", "is empty")),
         ("dataset,subject,clip,emotion,flow\nown,p1,x,fear\n", ("4 cells in line 2, but 5 columns",)),
         ("dataset,subject,clip,clip\n", ("column 'clip' more than once",)),
-        ('dataset,subject,clip,emotion,flow\n"own,p1\n', ("breaks off in line 2", "quotation marks")),
+        ('dataset,subject,clip,emotion,flow\n"own,p1\n', ("[E207]", "line 2", "quotation marks")),
         ("dataset,subject,clip,emotion,flow\nown,p1,Müller,fear,a.png\n".encode("latin-1"), ("UTF-8",)),
     ],
 )
@@ -336,11 +348,11 @@ def test_files_that_cannot_be_used(tmp_path, text, words):
 
 def test_roots_that_are_wrong(tmp_path):
     root = ready(tmp_path / "mine")
-    only(tmp_path, f"give {root} instead, where manifest.csv lies")
+    only(tmp_path, f"give {root} instead, which contains manifest.csv")
     only(root / "flow", f"give {root} instead")
     only(root / "manifest.csv", "is a file", f"{root}")
     only(tmp_path / "mina", "does not exist (did you mean 'mine'?)")
-    only(root, "holds no file clips.csv; it holds flow, manifest.csv", file="clips.csv")
+    only(root, "[E205]", "file clips.csv", "flow, manifest.csv", file="clips.csv")
     (root / "manifest.csv").rename(root / "clips.csv")
     assert Manifest(root, file="clips.csv").faults() == ()
 
@@ -372,7 +384,7 @@ def test_the_registry_binds_lists_of_a_study_file():
 
 
 def test_the_example_is_sound(tmp_path):
-    Manifest.write_example(tmp_path / "new")
+    write_example("manifest", tmp_path / "new")
     reader = Manifest(tmp_path / "new")
     assert reader.faults() == ()
     assert len({clip.subject for clip in reader.clips()}) == 4

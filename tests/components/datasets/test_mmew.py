@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microexpr.components.datasets._example import xls, xlsx
+from example_databases import write_example
+from example_databases.files import xls, xlsx
 from microexpr.components.datasets.mmew import Mmew
 from microexpr.core.clip import ActionUnit
 from microexpr.core.errors import DataError, Fault, FrameError
@@ -97,12 +98,21 @@ def test_a_table_without_remarks_is_one_too(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ((1, "S01-01-001", 1, 40, 31, *ROW[5:]), ("the apex 40 lies outside its clip 1-31",)),
-        ((1, "S01-01-001", 1, 4, 0, *ROW[5:]), ("the offset 0 lies before the onset 1",)),
-        ((1, "S02-01-001", *ROW[2:]), ("the subject is 1, but the video S02-01-001 is another's",)),
-        (("Bob", *ROW[1:]), ("the cell subject holds 'Bob'", "1 to 30")),
+        (
+            (1, "S01-01-001", 1, 40, 31, *ROW[5:]),
+            ("[E223]", "apex 40", "1-31"),
+        ),
+        (
+            (1, "S01-01-001", 1, 4, 0, *ROW[5:]),
+            ("[E223]", "offset 0", "onset 1"),
+        ),
+        ((1, "S02-01-001", *ROW[2:]), ("[E225]", "subject is 1", "S02-01-001")),
+        (("Bob", *ROW[1:]), ("[E221]", "cell subject ", "'Bob'", "1 to 30")),
         ((*ROW[:6], "happyness", None), ("did you mean 'happiness'?",)),
-        ((*ROW[:2], "one", *ROW[3:]), ("the cell onset holds 'one'",)),
+        (
+            (*ROW[:2], "one", *ROW[3:]),
+            ("[E221]", "cell onset ", "'one'"),
+        ),
     ],
 )
 def test_rows_that_are_wrong(tmp_path, row, words):
@@ -120,9 +130,9 @@ def test_roots_that_are_wrong(tmp_path):
     root = build(tmp_path / "data/MMEW_Final")
     frames(root / "Micro_Expression/happiness/S01-01-001", [1])
     for wrong in (root.parent, root / "Micro_Expression", root / "Micro_Expression/happiness"):
-        says(only(Mmew(wrong).faults()), "holds no table MMEW_Micro_Exp.xlsx", f"give {root} instead")
+        says(only(Mmew(wrong).faults()), "[E205]", "table MMEW_Micro_Exp.xlsx", f"give {root} instead")
     (root / TABLE).write_bytes((root / TABLE).read_bytes()[:900])
-    says(only(Mmew(root).faults()), TABLE, "cut off, damaged")
+    says(only(Mmew(root).faults()), TABLE, "[E207]")
     with pytest.raises(DataError, match=TABLE):
         Mmew(root).clips()
 
@@ -172,7 +182,7 @@ def test_folders_against_the_table(tmp_path):
     told = " ".join(map(str, Mmew(tmp_path).notes()))
     assert "S09-01-001: no row of the table names this folder" in told
     reader = Mmew(tmp_path)
-    with pytest.raises(FrameError, match="frame 4 is not there"):
+    with pytest.raises(FrameError, match="frame 4 is missing"):
         reader.frames(reader.clips()[0], [4], "colour")
 
 
@@ -193,19 +203,19 @@ def test_a_clip_in_another_emotions_folder_is_remarked(tmp_path, emotion, folder
     frames(tmp_path / "Micro_Expression" / folder / "S01-01-001", range(1, 7))
     reader = Mmew(build(tmp_path, [(*ROW[:6], emotion, None)]))
     assert reader.faults() == ()
-    found = [remark for remark in reader.notes() if "lies in a folder called" in remark.problem]
+    found = [remark for remark in reader.notes() if remark.code == "E260"]
     assert bool(found) == told
     for remark in found:
         says(remark, f"Micro_Expression/{folder}/S01-01-001", f"but the table calls it {emotion.casefold()}")
         assert remark.clip == "mmew/S01/S01-01-001/1-6"
-    assert not [remark for remark in reader.notes(table_only=True) if "folder called" in remark.problem]
+    assert not [remark for remark in reader.notes(table_only=True) if remark.code == "E260"]
 
 
 def test_no_frames_at_all(tmp_path):
     build(tmp_path)
     (tmp_path / "Micro_Expression").mkdir()
     fault = only(Mmew(tmp_path).faults())
-    says(fault, "holds no frames (Micro_Expression/happiness/S03-01-002/1.jpg ...), but Micro_Expression")
+    says(fault, "[E209]", "Micro_Expression/happiness/S03-01-002/1.jpg", "its folders are Micro_Expression")
     assert (fault.clip, Mmew(tmp_path).faults(table_only=True), Mmew(tmp_path).cropped()) == (None, (), False)
 
 
@@ -220,7 +230,7 @@ def test_cropped_faces_are_told_by_their_shape(tmp_path, size, cropped):
 
 # --- the example and mangled tables -----------------------------------------------------------------------------------
 def test_the_example_is_sound(tmp_path):
-    Mmew.write_example(tmp_path)
+    write_example("mmew", tmp_path)
     reader = Mmew(tmp_path)
     assert list(map(str, reader.faults())) == []
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (5, 3)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from example_databases import write_example
+from example_databases.files import xlsx
 from full_tables import DEFECTS, SAMM_HEADER, SAMM_OBJECTIVE, SAMM_TABLE, picture, samm_row, samm_rows, samm_table
-from microexpr.components.datasets import _example
 from microexpr.components.datasets.samm import COUNTS, Samm
 from microexpr.core.errors import ConfigError, DataError, Fault
 from microexpr.core.interfaces import datasets
@@ -54,7 +55,7 @@ def build(root: Path, rows: Sequence[Sequence[Any]] = ROWS, place: str = "SAMM",
 
 def write_long(root: Path, rows: Sequence[Sequence[Any]] = LONG_ROWS, preface: int = 9) -> Path:
     above = [("SAMM: long videos",), *[()] * (preface - 1)]
-    _example.xlsx(root / LONG_TABLE, {"Sheet1": [*above, LONG_HEADER, *rows]})
+    xlsx(root / LONG_TABLE, {"Sheet1": [*above, LONG_HEADER, *rows]})
     return root
 
 
@@ -131,16 +132,31 @@ def test_action_units_and_the_cell_beside_them(tmp_path, cell, units):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (samm_row("Bob", "006_1_2", (1, 2, 3)), ("cell subject holds 'Bob'", "006 to 037")),
+        (samm_row("Bob", "006_1_2", (1, 2, 3)), ("[E221]", "cell subject ", "'Bob'", "006 to 037")),
         (samm_row(None, "006_1_2", (1, 2, 3)), ("cell subject is empty",)),
-        (samm_row("006", "006_1_2", (1, 9, 3)), ("the apex 9 lies outside its clip 1-3",)),
-        (samm_row("006", "006_1_2", (5, 5, 3)), ("the offset 3 lies before the onset 5",)),
-        (samm_row("006", "006_1_2", ("x", 2, 3)), ("cell onset holds 'x'",)),
+        (
+            samm_row("006", "006_1_2", (1, 9, 3)),
+            ("[E223]", "apex 9", "1-3"),
+        ),
+        (
+            samm_row("006", "006_1_2", (5, 5, 3)),
+            ("[E223]", "offset 3", "onset 5"),
+        ),
+        (
+            samm_row("006", "006_1_2", ("x", 2, 3)),
+            ("[E221]", "cell onset ", "'x'"),
+        ),
         (samm_row("006", "006_1_2", (1, 2, "=D15+2")), ("the formula '=D15+2', saved without its value",)),
-        (samm_row("006", "007_1_2", (1, 2, 3)), ("007_1_2 is not called after its subject 006",)),
-        (samm_row("006", "first", (1, 2, 3)), ("cell video holds 'first'", "006_1_2")),
+        (
+            samm_row("006", "007_1_2", (1, 2, 3)),
+            ("[E225]", "007_1_2", "subject 006"),
+        ),
+        (samm_row("006", "first", (1, 2, 3)), ("[E221]", "cell video ", "'first'", "006_1_2")),
         (samm_row("006", "006_1_2", (1, 2, 3), emotion="Angre"), ("unknown emotion 'Angre' (did you mean 'anger'?)",)),
-        (samm_row("006", "006_1_2", (1, 2, 3), objective="8"), ("cell objective class holds '8'",)),
+        (
+            samm_row("006", "006_1_2", (1, 2, 3), objective="8"),
+            ("[E221]", "cell objective class ", "'8'"),
+        ),
         (samm_row("6", "006_1_1", (7, 8, 9)), ("in the table twice", "delete one")),
     ],
 )
@@ -223,8 +239,8 @@ def test_corrections_can_be_switched_off(tmp_path):
     reader = Samm(tmp_path, corrections=False)
     assert len(reader.clips()) == 157
     outside, before = reader.faults(table_only=True)
-    says(outside, "028_4_1", "apex 1143 lies outside its clip 1071-1134")
-    says(before, "032_3_1", "apex 1930 lies outside its clip 4896-4970")
+    says(outside, "028_4_1", "[E223]", "apex 1143", "1071-1134")
+    says(before, "032_3_1", "[E223]", "apex 1930", "4896-4970")
     assert reader.metadata()["label version"] == "159 rows, 2 of them with faults"
 
 
@@ -234,7 +250,7 @@ def test_a_table_mended_by_hand_is_told(tmp_path):
         for r in samm_rows()
     ]
     samm_table(tmp_path, rows)
-    assert Samm(tmp_path).metadata()["label version"] == "159 rows, apex 1113 of 028_4_1: mended by somebody"
+    assert Samm(tmp_path).metadata()["label version"] == "159 rows, apex 1113 of 028_4_1: corrected by hand"
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
@@ -284,16 +300,21 @@ def test_damaged_and_missing_frames(tmp_path):
 def test_no_frames_at_all(tmp_path):
     samm_table(tmp_path, ROWS)
     fault = only(Samm(tmp_path).faults())
-    says(fault, "holds no frames", "SAMM/006/006_1_2/006_05562.jpg")
+    says(fault, "[E209]", "SAMM/006/006_1_2/006_05562.jpg")
     assert fault.clip is None
 
 
 def test_roots_that_are_wrong(tmp_path):
     root = build(tmp_path / "data/samm")
-    says(only(Samm(root / "SAMM").faults()), "holds no coding table", f"give {root} instead, where {SAMM_TABLE} lies")
+    says(
+        only(Samm(root / "SAMM").faults()),
+        "[E205]",
+        "coding table",
+        f"give {root} instead, which contains {SAMM_TABLE}",
+    )
     says(only(Samm(root.parent).faults()), f"give {root} instead")
     says(only(Samm(root.parent / "sam").faults()), "does not exist (did you mean 'samm'?)")
-    with pytest.raises(DataError, match="holds no coding table"):
+    with pytest.raises(DataError, match="contains no coding table"):
         Samm(root, part="long").clips()
 
 
@@ -305,7 +326,7 @@ def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
 
 
 def test_a_table_without_its_columns(tmp_path):
-    _example.xlsx(tmp_path / SAMM_TABLE, {"MICRO_ONLY": [("Subject", "Filename"), ("006", "006_1_2")]})
+    xlsx(tmp_path / SAMM_TABLE, {"MICRO_ONLY": [("Subject", "Filename"), ("006", "006_1_2")]})
     says(only(Samm(tmp_path).faults()), "'MICRO_ONLY' has Subject, Filename and lacks Onset Frame", "Estimated Emotion")
 
 
@@ -347,10 +368,18 @@ def test_long_clips_have_the_emotion_of_the_clip_of_their_name(tmp_path):
 @pytest.mark.parametrize(
     ("column", "cell", "words"),
     [
-        (7, "Makro", ("cell type holds 'Makro'", "Micro - 1/2 or Macro")),
+        (7, "Makro", ("[E221]", "cell type ", "'Makro'", "Micro - 1/2 or Macro")),
         (7, None, ("cell type is empty",)),
-        (1, "006_1", ("cell video holds '006_1'",)),
-        (5, 0, ("the offset 0 lies before the onset 2",)),
+        (
+            1,
+            "006_1",
+            ("[E221]", "cell video ", "'006_1'"),
+        ),
+        (
+            5,
+            0,
+            ("[E223]", "offset 0", "onset 2"),
+        ),
     ],
 )
 def test_rows_of_the_long_table_that_are_wrong(tmp_path, preface, column, cell, words):
@@ -373,7 +402,7 @@ def test_the_registry_finds_and_binds_it():
 
 
 def test_the_example_is_sound(tmp_path):
-    Samm.write_example(tmp_path)
+    write_example("samm", tmp_path)
     for reader in (Samm(tmp_path), Samm(tmp_path, part="long", kind="both")):
         assert list(map(str, reader.faults())) == []
         assert len({clip.subject for clip in reader.clips()}) > 1

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from microexpr.components.losses.imbalance import class_weights
-from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Output, losses
+from refusal import refuses
 
 COUNTS = torch.tensor([99.0, 63.0, 32.0, 0.0])
 GENERATOR = torch.Generator().manual_seed(0)
@@ -113,5 +113,5 @@ def test_a_row_of_an_absent_class_weighs_nothing_and_values_are_a_row_each() -> 
 
 
 def test_a_misspelt_parameter_is_refused() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'gamma'"):
+    with refuses("E110", "'gama'", "did you mean 'gamma'"):
         losses.build("focal", {"gama": 2})

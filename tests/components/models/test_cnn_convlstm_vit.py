@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from microexpr.components.models._sequences import ConvLstm
+from microexpr.components.models._layers import ConvLstm
 from microexpr.components.models.cnn_convlstm_vit import fused, most_changed
-from microexpr.core import pretrained as weights
-from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core import pretrained
+from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ViewSpec, models, representations, samplers
 from moving import accuracy, films, shuffled, train
 from nets import GREY, RGB, built, count, pixels, still
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 NAME = "cnn_convlstm_vit"
@@ -194,7 +195,10 @@ def test_a_vit_that_was_saved_here_starts_the_branch(tmp_path: Path):
     saved = models.build("vit_nano", {})(view(1, (64, 64)), 7, {})
     file = tmp_path / "vit.safetensors"
     save_file(saved.state_dict(), file)
-    assert models.build(NAME, {"weights": str(file)}).check(spec) == {"weights": "vit", "sha256": weights.sha256(file)}
+    assert models.build(NAME, {"weights": str(file)}).check(spec) == {
+        "weights": "vit",
+        "sha256": pretrained.sha256(file),
+    }
     model = net(spec, weights=str(file))
     for key, value in saved.body.net.state_dict().items():
         assert torch.equal(model.vit.net.state_dict()[key], value)
@@ -202,21 +206,18 @@ def test_a_vit_that_was_saved_here_starts_the_branch(tmp_path: Path):
 
 def test_without_weights_a_check_says_so_before_anything_is_built():
     base = {"size": "base", "weights": "imagenet"}
-    with pytest.raises(WeightsError, match="microexpr weights fetch vit_base_patch32_224"):
+    with refuses("E501", "microexpr weights fetch vit_base_patch32_224"):
         models.build(NAME, base).check(view(4, (224, 224), RGB))
-    with pytest.raises(WeightsError, match="could not be fetched"):
+    with refuses("E506", "vit_base_patch32_224"):
         models.build(NAME, {**base, "weights": "hub"}).check(view(4, (224, 224), RGB))
-    with pytest.raises(WeightsError, match="safetensors"):
+    with refuses("E503", "vit.pt", "safetensors"):
         models.build(NAME, {"weights": "vit.pt"}).check(view())
     assert models.build(NAME, {}).tags[0].startswith("vit_base_patch32_224")
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 def test_a_single_frame_is_refused_with_ways_out_that_work():
-    words = (
-        r"cnn_convlstm_vit looks at 2 frames at least, and these views have 1\. Take sampling = .*uniform.*count = 2"
-    )
-    with pytest.raises(ConfigError, match=words):
+    with refuses("E408", NAME, "at least 2 frames", "have 1.", "uniform", "count = 2", "frames = 2"):
         models.build(NAME, {}).check(view(1))
     samplers.build("uniform", {"count": 2})
     representations.build("tim", {"frames": 2})
@@ -224,21 +225,24 @@ def test_a_single_frame_is_refused_with_ways_out_that_work():
 
 
 @pytest.mark.parametrize(
-    ("params", "spec", "words"),
+    ("params", "spec", "code", "named"),
     [
-        ({}, view(4, (24, 32)), r"cnn_convlstm_vit needs 32 pixels a side.*24x32.*preprocessing\.size"),
-        ({}, view(4, (36, 40)), r"vit_nano needs sides that 8 divides.*36x40; take 64 or 96 or 224"),
-        ({"size": "base"}, view(4, (48, 64)), r"vit_b32 needs sides that 32 divides.*48x64; take 224 or 384"),
-        ({"weights": "imagenet"}, view(4), r"Nobody has published weights of vit_nano"),
+        ({}, view(4, (24, 32)), "E406", (NAME, 32, "24x32", "preprocessing.size")),
+        ({}, view(4, (36, 40)), "E407", ("vit_nano", "divisible by 8", "36x40", "64 or 96 or 224")),
+        ({"size": "base"}, view(4, (48, 64)), "E407", ("vit_b32", "divisible by 32", "48x64", "224 or 384")),
+        ({"weights": "imagenet"}, view(4), "E512", ("vit_nano",)),
         (
             {"size": "base", "weights": "imagenet"},
             view(4, (224, 224), ("u", "v")),
-            r"Pretrained weights of vit_b32 take one or three channels.*these views have 2",
+            "E514",
+            ("vit_b32", "one or three channels", "have 2"),
         ),
     ],
 )
-def test_views_that_it_cannot_take_are_refused(params: dict[str, object], spec: ViewSpec, words: str):
-    with pytest.raises(ConfigError, match=words):
+def test_views_that_it_cannot_take_are_refused(
+    params: dict[str, object], spec: ViewSpec, code: str, named: tuple[object, ...]
+):
+    with refuses(code, *named):
         models.build(NAME, params).check(spec)
 
 

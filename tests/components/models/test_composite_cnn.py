@@ -10,12 +10,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from microexpr.core import pretrained as weights
-from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.core import pretrained
+from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import FitsStatistics, ViewSpec, models
 from microexpr.learning.checkpoint import save_model
 from moving import accuracy, train
 from nets import GREY, RGB, built, pixels, still
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "composite_cnn"
@@ -133,7 +134,7 @@ def test_a_model_that_was_fitted_to_other_classes_starts_it(tmp_path: Path):
     file = tmp_path / "fer.safetensors"
     save_model(source, file, {})
     params = {"weights": str(file)}
-    assert models.build(NAME, params).check(spec) == {"weights": "fer", "sha256": weights.sha256(file)}
+    assert models.build(NAME, params).check(spec) == {"weights": "fer", "sha256": pretrained.sha256(file)}
     model = net(spec, 3, **params).eval()
     torch.testing.assert_close(model.body(x), source.body(x))
     assert model(x).logits.shape == (16, 3)
@@ -142,21 +143,20 @@ def test_a_model_that_was_fitted_to_other_classes_starts_it(tmp_path: Path):
 def test_a_file_of_another_model_or_of_other_views_is_refused(tmp_path: Path):
     file = tmp_path / "colour.safetensors"
     save_model(net(view((32, 32))), file, {})
-    words = r"colour\.safetensors holds no weights of composite_cnn for these views.*same channels and steps"
-    with pytest.raises(WeightsError, match=words):
+    with refuses("E505", "colour.safetensors", NAME, "same channels and steps"):
         net(view((32, 32), GREY), weights=str(file))
     other = tmp_path / "small.safetensors"
     save_model(models.build("small_cnn", {})(view((32, 32)), 3, {}), other, {})
-    with pytest.raises(WeightsError, match=r"small\.safetensors holds no weights of composite_cnn"):
+    with refuses("E505", "small.safetensors", NAME):
         net(view((32, 32)), weights=str(other))
-    for wrong, said in ((tmp_path / "none.safetensors", "There is no file"), (tmp_path / "x.pt", "not a .safetensors")):
-        with pytest.raises(WeightsError, match=said):
+    for wrong, code in ((tmp_path / "none.safetensors", "E504"), (tmp_path / "x.pt", "E503")):
+        with refuses(code, wrong):
             models.build(NAME, {"weights": str(wrong)}).check(view())
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 def test_pictures_that_are_too_small_are_refused():
-    with pytest.raises(ConfigError, match=r"composite_cnn needs 32 pixels a side.*28x28.*representation\.size = 32"):
+    with refuses("E406", NAME, 32, "28x28", "representation.size = 32"):
         models.build(NAME, {}).check(view((28, 28)))
     assert models.build(NAME, {}).check(view((32, 32))) == {"weights": "random"}
 

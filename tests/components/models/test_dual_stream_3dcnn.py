@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from microexpr.components.models._sequences import Grid
+from microexpr.components.models._layers import Grid
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ViewSpec, models, representations, samplers
 from moving import accuracy, films, shuffled, train
 from nets import GREY, RGB, built, count, pixels
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "dual_stream_3dcnn"
@@ -141,14 +142,11 @@ def test_which_way_something_moves_is_learnt_and_lost_without_the_order_of_frame
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 def test_too_few_frames_are_refused_with_ways_out_that_work():
-    words = (
-        r"dual_stream_3dcnn looks at 8 frames at least, and these views have 7\. Take sampling = \{name = \"uniform\", "
-        r"count = 8\}.*sampling = \"clip\" with representation = \{name = \"tim\", frames = 8\}"
-    )
+    named = (NAME, "at least 8 frames", "have 7.", '{name = "uniform", count = 8}', '{name = "tim", frames = 8}')
     model = models.build(NAME, {})
-    with pytest.raises(ConfigError, match=words):
+    with refuses("E408", *named):
         model.check(view(7))
-    with pytest.raises(ConfigError, match=words):
+    with refuses("E408", *named):
         model(view(7), 3, {})
     samplers.build("uniform", {"count": 8})
     representations.build("tim", {"frames": 8})
@@ -156,7 +154,7 @@ def test_too_few_frames_are_refused_with_ways_out_that_work():
 
 
 def test_pictures_that_are_too_small_are_refused():
-    with pytest.raises(ConfigError, match=r"dual_stream_3dcnn needs 32 pixels a side.*31x40.*preprocessing\.size"):
+    with refuses("E406", NAME, 32, "31x40", "preprocessing.size"):
         models.build(NAME, {}).check(view(8, (31, 40)))
 
 

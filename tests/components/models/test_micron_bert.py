@@ -9,13 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from microexpr.components.models._diagonal import DiagonalMicroAttention, InterestedEncoder, weighted
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models.micron_bert import FramePair, Sizes
-from microexpr.core.errors import ConfigError
+from microexpr.components.models._layers import HeadedNet
+from microexpr.components.models.micron_bert import (
+    DiagonalMicroAttention,
+    FramePair,
+    InterestedEncoder,
+    Sizes,
+    weighted,
+)
 from microexpr.core.interfaces import Output, ViewSpec, models
 from motions import moved, texture
 from nets import GREY, RGB, built, count, still
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLACE = 3 * 8 + 5
@@ -268,24 +273,17 @@ def test_values_are_read_in_the_range_of_the_view():
 
 
 # --- what it refuses --------------------------------------------------------------------------------------------------
-def refusal(spec: ViewSpec) -> str:
-    with pytest.raises(ConfigError) as caught:
-        models.build("micron_bert", {}).check(spec)
-    return str(caught.value)
 
 
 def test_it_says_which_views_it_takes():
     assert models.build("micron_bert", {}).check(view()) == {"weights": "random"}
+    model = models.build("micron_bert", {})
     for frames in (1, 3):
-        said = refusal(view(frames=frames))
-        assert f"these views have {frames}; set sampling = " in said
-        assert '"onset_apex"' in said
-        assert 'representation = "pixels"' in said
+        with refuses("E408", f"have {frames}.", 'sampling = "onset_apex"', 'representation = "pixels"'):
+            model.check(view(frames=frames))
     for size in (60, 24):
-        said = refusal(view(size))
-        assert f"8 divides, 32 at least, and these views have {size}x{size}" in said
-        assert "set preprocessing.size = 64" in said
+        with refuses("E407", "divisible by 8", "at least 32", f"{size}x{size}", "preprocessing.size = 64"):
+            model.check(view(size))
     for motion in (ViewSpec((2, 64, 64, 2), ("u", "v")), ViewSpec((2, 64, 64, 1), ("r change",), scaling="centred")):
-        said = refusal(motion)
-        assert "motion already" in said
-        assert 'representation = "pixels" and sampling = "onset_apex"' in said
+        with refuses("E410", ", ".join(motion.channels), 'representation = "pixels" and sampling = "onset_apex"'):
+            model.check(motion)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from microexpr import api
-from microexpr.components.models._body import each_frame
-from microexpr.core import pretrained as weights
-from microexpr.core.errors import ConfigError, WeightsError
+from microexpr.components.models._backbone import each_frame
+from microexpr.core import pretrained
+from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ViewSpec, models
 from moving import learn
 from nets import GREY, RGB, built, count, pixels, saved, still
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 BOTH = ("poolformer_lstm", "poolformer_gru")
@@ -126,14 +127,14 @@ def test_the_poolformer_starts_from_a_file_of_its_own_or_of_a_single_frame_model
             model.body.frames.net.stages[0].blocks[0].mlp.fc1.weight, single.body.net.stages[0].blocks[0].mlp.fc1.weight
         )
         metadata = models.build(name, {"size": "nano", "weights": file}).check(spec)
-        assert metadata == {"weights": stem, "sha256": weights.sha256(Path(file))}
+        assert metadata == {"weights": stem, "sha256": pretrained.sha256(Path(file))}
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_without_weights_a_check_says_so_before_anything_is_built(name: str) -> None:
-    with pytest.raises(WeightsError, match="microexpr weights fetch poolformer_m36"):
+    with refuses("E501", "microexpr weights fetch poolformer_m36"):
         models.build(name, {}).check(view(3, 224))
-    with pytest.raises(WeightsError, match="could not be fetched"):
+    with refuses("E506", "poolformer_m36"):
         models.build(name, {"weights": "hub"}).check(view(3, 224))
     assert models.build(name, {"weights": "random"}).check(view(3, 224)) == {"weights": "random"}
     assert models.build(name, {"size": "nano"}).check(view()) == {"weights": "random"}
@@ -152,18 +153,18 @@ def test_a_frozen_body_gives_the_same_features_in_training_and_the_rest_learns()
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("params", "spec", "problem"),
+    ("params", "spec", "code", "named"),
     [
-        ({"size": "nano"}, view(1), "one after the other.*sampling uniform.*onset_apex_offset"),
-        ({"size": "nano"}, view(3, 24), "at least 32 pixels"),
-        ({"size": "nano", "weights": "imagenet"}, view(), "Nobody has published weights of poolformer_nano"),
-        ({"size": "nano", "frozen_stages": 5}, view(), "has 4 stages to freeze"),
-        ({"weights": "imagenet"}, view(3, 224, ("u", "v")), "one or three channels"),
+        ({"size": "nano"}, view(1), "E408", ("uniform", "onset_apex_offset")),
+        ({"size": "nano"}, view(3, 24), "E407", ("at least 32 pixels", "24x24")),
+        ({"size": "nano", "weights": "imagenet"}, view(), "E512", ("poolformer_nano",)),
+        ({"size": "nano", "frozen_stages": 5}, view(), "E113", ("frozen_stages = 5", "4 stages")),
+        ({"weights": "imagenet"}, view(3, 224, ("u", "v")), "E514", ("one or three channels", "have 2")),
     ],
 )
-def test_what_does_not_fit_is_refused_before_training(params: dict, spec: ViewSpec, problem: str) -> None:
+def test_what_does_not_fit_is_refused_before_training(params: dict, spec: ViewSpec, code: str, named: tuple) -> None:
     for name in BOTH:
-        with pytest.raises(ConfigError, match=problem):
+        with refuses(code, *named):
             models.build(name, params).check(spec)
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from microexpr import api
-from microexpr.components.models._body import each_frame
-from microexpr.core import pretrained as weights
+from microexpr.components.models._backbone import each_frame
+from microexpr.core import pretrained
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, WeightsError
 from microexpr.core.interfaces import ViewSpec, models, samplers
 from moving import accuracy, learn
 from nets import GREY, RGB, built, count, pixels, saved, still
+from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_weights")
 TAGS = ["poolformer_m36.sail_in1k", *(f"vit_base_patch32_{size}.augreg_in21k_ft_in1k" for size in (224, 384))]
@@ -160,13 +160,13 @@ def test_both_parts_start_from_a_file_of_this_model(fusion: str, tmp_path: Path)
     with torch.no_grad():
         torch.testing.assert_close(model.body.parts(x), source.eval().body.parts(x))
     metadata = models.build("poolformer_vit", {"size": "nano", "weights": file}).check(view())
-    assert metadata == {"weights": "own", "sha256": weights.sha256(Path(file))}
+    assert metadata == {"weights": "own", "sha256": pretrained.sha256(Path(file))}
 
 
 def test_a_file_of_one_part_is_refused_with_the_other_parts_name(tmp_path: Path) -> None:
     torch.manual_seed(0)
     file = saved(models.build("poolformer_nano", {})(view(1), 3, {}), tmp_path / "pool.safetensors")
-    with pytest.raises(WeightsError, match=r"pool\.safetensors holds no weights of vit_nano"):
+    with refuses("E505", "pool.safetensors", "vit_nano"):
         net(view(), weights=file)
 
 
@@ -183,15 +183,15 @@ def test_published_weights_of_both_are_named_and_told_joined(tmp_path: Path, mon
     for tag, name in zip(TAGS, ("poolformer_nano", "vit_nano"), strict=False):
         torch.manual_seed(7)
         file = Path(saved(models.build(name, {})(view(1), 3, {}), root / f"{tag}.safetensors"))
-        sums.append(weights.sha256(file))
-        weights._record(tag, weights.Entry("timm/x", file.stat().st_size, sums[-1], "test"))
+        sums.append(pretrained.sha256(file))
+        pretrained._record(tag, pretrained.Entry("timm/x", file.stat().st_size, sums[-1], "test"))
     metadata = models.build("poolformer_vit", {"size": "nano", "weights": "imagenet"}).check(view())
     assert metadata == {"weights": f"{TAGS[0]} + {TAGS[1]}", "sha256": f"{sums[0]} + {sums[1]}"}
     assert net(view(), weights="imagenet")(pixels(view())).logits.shape == (2, 3)
 
 
 def test_without_weights_a_check_says_so() -> None:
-    with pytest.raises(WeightsError, match="microexpr weights fetch poolformer_m36"):
+    with refuses("E501", "microexpr weights fetch poolformer_m36"):
         models.build("poolformer_vit", {}).check(view(3, 224))
     assert models.build("poolformer_vit", {"weights": "random"}).check(view(3, 224)) == {"weights": "random"}
 
@@ -205,21 +205,21 @@ def test_each_part_is_frozen_by_its_own_number() -> None:
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("params", "spec", "problem"),
+    ("params", "spec", "code", "named"),
     [
-        ({}, view(1), "among other frames.*these views have one; take sampling onset_apex_offset"),
-        ({}, view(4), "cannot tell which of the 4 frames.*onset_apex_offset or onset_apex.*model.apex"),
-        ({"apex": 3}, view(3), "apex = 3, counted from 0, and these views have 3 frames"),
-        ({}, view(3, 44), "vit_nano needs sides that 8 divides"),
-        ({}, view(3, 24), "poolformer_nano needs at least 32 pixels"),
-        ({"frozen_blocks": 5}, view(), "vit_nano has 4 stages to freeze"),
-        ({"weights": "hub"}, view(), "Nobody has published weights of poolformer_nano"),
-        ({"size": "base"}, view(3, 200), "vit_b32 needs sides that 32 divides"),
-        ({"size": "base"}, view(3, 224, ("u", "v")), "one or three channels"),
+        ({}, view(1), "E408", ("one frame", "onset_apex_offset")),
+        ({}, view(4), "E414", ("the 4 frames", "onset_apex_offset or onset_apex", "model.apex")),
+        ({"apex": 3}, view(3), "E414", ("apex = 3", "3 frames")),
+        ({}, view(3, 44), "E407", ("vit_nano", "divisible by 8", "44x44")),
+        ({}, view(3, 24), "E407", ("poolformer_nano", "at least 32 pixels", "24x24")),
+        ({"frozen_blocks": 5}, view(), "E113", ("vit_nano", 5, "4 stages")),
+        ({"weights": "hub"}, view(), "E512", ("poolformer_nano",)),
+        ({"size": "base"}, view(3, 200), "E407", ("vit_b32", "divisible by 32", "200x200")),
+        ({"size": "base"}, view(3, 224, ("u", "v")), "E514", ("one or three channels", "have 2")),
     ],
 )
-def test_what_does_not_fit_is_refused_before_training(params: dict, spec: ViewSpec, problem: str) -> None:
-    with pytest.raises(ConfigError, match=problem):
+def test_what_does_not_fit_is_refused_before_training(params: dict, spec: ViewSpec, code: str, named: tuple) -> None:
+    with refuses(code, *named):
         models.build("poolformer_vit", {"size": "nano", **params}).check(spec)
 
 

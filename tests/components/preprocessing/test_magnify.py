@@ -13,10 +13,11 @@ from microexpr.components.preprocessing.magnify import EulerianMagnification, _c
 from microexpr.config.component import Component
 from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError
+from microexpr.core.errors import DataError
 from microexpr.core.interfaces import preprocessors
 from microexpr.runs.plan import Options, Workspace, preprocessing_id
 from motions import moved, texture
+from refusal import refuses
 
 AS_IS = "as_is"
 
@@ -157,38 +158,38 @@ def test_what_it_wraps():
     assert shown.window.tolist() == [[0, 0, 80, 80]] * 2
     assert preprocessors.build("evm", {"of": AS_IS}).requires_uncropped is False
     assert preprocessors.build("evm", {}).requires_uncropped is True
-    with pytest.raises(ConfigError, match=r'jumps would be magnified.*box = "onset" or "median"'):
+    with refuses("E416", "evm", 'box = "onset" or "median"'):
         preprocessors.build("evm", {"of": {"name": "m2", "margin": 0}})(film, [3, 9])
     held = preprocessors.build("evm", {"of": {"name": "m2", "box": "onset", "size": 32}})(film, [3, 9])
     assert held.pixels.shape == (2, 32, 32, 1)
 
 
 @pytest.mark.parametrize(
-    ("params", "words"),
+    ("params", "code", "named"),
     [
-        ({"low": 16.0, "high": 2.0}, "the band from 16 to 2 Hz is empty"),
-        ({"of": "mm2"}, "unknown preprocessing 'mm2'"),
-        ({"of": {"name": "m2", "sise": 3}}, "no parameter 'sise'"),
-        ({"of": {"size": 3}}, "preprocessing 'crop': size = 3 is not valid"),
-        ({"of": {"name": ""}}, "unknown preprocessing ''"),
-        ({"of": {"name": 3}}, r'of.name = 3 is no word; write of = \{ name = "crop" \}'),
-        ({"of": 3}, "of = 3 is not valid"),
-        ({"alpha": -1.0}, "alpha = -1.0"),
+        ({"low": 16.0, "high": 2.0}, "E113", ("low = 16 ", "high = 2 ")),
+        ({"of": "mm2"}, "E103", ("preprocessing 'mm2'",)),
+        ({"of": {"name": "m2", "sise": 3}}, "E110", ("preprocessing 'm2'", "'sise'")),
+        ({"of": {"size": 3}}, "E112", ("preprocessing 'crop'", "size = 3 ")),
+        ({"of": {"name": ""}}, "E103", ("preprocessing ''",)),
+        ({"of": {"name": 3}}, "E112", ("of.name = 3 ", 'of = { name = "crop" }')),
+        ({"of": 3}, "E112", ("of = 3 ",)),
+        ({"alpha": -1.0}, "E112", ("alpha = -1.0",)),
     ],
 )
-def test_what_it_cannot_be(params, words):
-    with pytest.raises(ConfigError, match=words):
+def test_what_it_cannot_be(params, code, named):
+    with refuses(code, *named):
         preprocessors.build("evm", params)
 
 
 def test_clips_that_it_cannot_take():
     draw = brightness(0.03, 6)
-    with pytest.raises(DataError, match=r"frame rate of this clip is not known.*column fps.*preprocessing\.fps = 200"):
+    with refuses("E405", "d/1/v", "fps", "preprocessing.fps = 200", kind=DataError):
         evm(Film(draw, clip(fps=None)), [3, 9])
     assert np.array_equal(evm(Film(draw, clip(fps=None)), [9], fps=FPS), evm(Film(draw), [9]))
-    with pytest.raises(DataError, match=r"from onset to offset \(3 to 62\).*drop = true"):
+    with refuses("E404", "d/1/v", "3 to 62", "drop = true", kind=DataError):
         evm(Film(draw), [1, 9])
-    with pytest.raises(DataError, match="a ready image has no time"):
+    with refuses("E419", "evm", kind=DataError):
         evm(Film(draw, Clip(dataset="d", subject_id="1", namespace="d", video="v")), [0])
 
 
@@ -201,12 +202,12 @@ def test_small_pictures():
 @pytest.mark.parametrize("changed", ["crop", "dlib_hog"])
 def test_a_key_names_what_is_inside(changed, monkeypatch):
     """A revision of the preprocessing inside, or of the detector inside that, makes another experiment and cache."""
-    from microexpr.core import interfaces as contracts
+    from microexpr.core import interfaces
 
     inside = {"name": "evm", "of": {"name": "crop", "crop": "face", "box": "onset"}}
     whole = recipe().with_values({"preprocessing": inside})
     before = whole.key(), preprocessing_id(whole.preprocessing)
-    registry = contracts.preprocessors if changed == "crop" else contracts.detectors
+    registry = interfaces.preprocessors if changed == "crop" else interfaces.detectors
     registry.get(changed)
     monkeypatch.setitem(registry._revisions, changed, 99)
     after = whole.key(), preprocessing_id(whole.preprocessing)
@@ -236,19 +237,19 @@ def test_what_is_inside_needs_no_name():
     assert preprocessing_id(short.preprocessing) == preprocessing_id(long.preprocessing)
     shown = short.preprocessing.build(preprocessors)(Film(brightness(0.1, 6)), [3])
     assert shown.pixels.shape == (1, 64, 64, 1)
-    with pytest.raises(ConfigError, match="'crop' has no parameter 'sise'"):
+    with refuses("E110", "'crop'", "'sise'"):
         recipe().with_values({"preprocessing": "evm", "preprocessing.of.sise": 64}).check()
 
 
 def test_what_is_inside_is_checked_without_a_registry():
-    with pytest.raises(ConfigError, match="unknown preprocessing 'mm2'"):
+    with refuses("E103", "'mm2'"):
         EulerianMagnification(of="mm2")
 
 
 def test_a_database_without_frame_rates_is_told_before_anything_is_read(database, tmp_path):
     experiment = recipe().with_values({"preprocessing": {"name": "evm", "of": {"name": "m1", "size": 32}}})
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(DataError, match=r"evm\(.* works on no clip .*column fps of a manifest"):
+    with pytest.raises(DataError, match=r"evm.*column fps of a manifest"):
         workspace.plan(experiment)
     planned = workspace.plan(experiment.with_values({"preprocessing.fps": 200}))
     workspace.prepare([planned])
@@ -265,11 +266,11 @@ def test_clips_without_a_frame_rate_are_all_named_and_can_be_left_out(database, 
     experiment = recipe().with_values({"preprocessing": {"name": "evm", "of": {"name": "m1", "size": 32}}})
     strict = Workspace(Options({"manifest": root}, tmp_path / "out"))
     planned = strict.plan(experiment)  # the first clip without a rate does not speak for all
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         strict.prepare([planned])
-    assert [fault.clip for fault in told.value.faults] == ["own/s0/c0/1-7", "own/s5/c5/1-7"]
-    assert all(fault.problem.startswith("evm filters in Hz") for fault in told.value.faults)
-    assert "--skip-invalid" in str(told.value)
+    assert [fault.clip for fault in caught.value.faults] == ["own/s0/c0/1-7", "own/s5/c5/1-7"]
+    assert all("evm filters in Hz" in fault.problem for fault in caught.value.faults)
+    assert "--skip-invalid" in str(caught.value)
     lenient = Workspace(Options({"manifest": root}, tmp_path / "out", skip_invalid=True))
     planned = lenient.plan(experiment)
     lenient.prepare([planned])

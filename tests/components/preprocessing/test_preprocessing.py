@@ -8,8 +8,8 @@ import pytest
 
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import preprocessors
+from refusal import refuses
 
 CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", onset=1, apex=5, offset=9)
 
@@ -48,7 +48,7 @@ def test_m1_raw_cuts_without_resizing():
     shown = show("m1", centre="raw")
     assert shown.window[0].tolist() == [128, 48, 512, 432]
     assert np.array_equal(shown.pixels[0], Drawn().pixels([1])[0][48:432, 128:512])
-    with pytest.raises(ConfigError, match="does not fit into frames of 640x480"):
+    with refuses("E415", 500, "640x480"):
         show("m1", centre="raw", size=500)
 
 

@@ -21,6 +21,7 @@ from microexpr.core.multitask import TargetValues, by_unit, target_loss
 from microexpr.runs import fit as fitting
 from microexpr.runs.experiment import run
 from microexpr.runs.plan import Options, Workspace
+from refusal import refuses
 
 UNITS = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
 
@@ -61,7 +62,7 @@ def test_an_action_descriptor_is_never_learnt_as_the_unit_of_its_number():
 
 
 def test_a_unit_listed_twice_is_refused():
-    with pytest.raises(ConfigError, match="a unit is listed twice"):
+    with refuses("E112", "units = (4, 4)", "listed twice"):
         targets.build("action_units", {"units": (4, 4)})
 
 
@@ -116,7 +117,7 @@ def test_units_are_learnt_beside_the_class(coded, tmp_path, experiment):
 def test_a_target_changes_the_key_and_its_absence_none(experiment):
     assert multitask(experiment).key() != experiment.key()
     assert "target" not in experiment.canonical()
-    with pytest.raises(ConfigError, match="action_units is listed twice"):
+    with pytest.raises(ConfigError, match="action_units"):
         experiment.with_values({"target": ["action_units", "action_units"]})
 
 
@@ -140,22 +141,20 @@ def test_an_ensemble_averages_its_members_units(coded, tmp_path, experiment):
 # --- what is refused --------------------------------------------------------------------------------------------------
 def test_units_of_a_database_without_any_are_refused_before_training(database, tmp_path, experiment):
     workspace = Workspace(Options({"manifest": database}, tmp_path))
-    with pytest.raises(IncompatibleError, match=r"none of the 36 clips says anything of it.*leave the target out"):
+    with pytest.raises(IncompatibleError, match="36 clips"):
         workspace.plan(multitask(experiment))
 
 
 def test_what_is_fitted_once_learns_no_target(coded, tmp_path, experiment):
     workspace = Workspace(Options({"manifest": coded}, tmp_path))
-    with pytest.raises(ConfigError, match=r"pca_svm is fitted once.*cannot learn the target action_units"):
+    with pytest.raises(ConfigError, match=r"pca_svm.*action_units"):
         workspace.plan(multitask(experiment, model="pca_svm"))
 
 
 @pytest.mark.parametrize("units", [[88, 99], [24]])
 def test_units_that_no_training_clip_tells_apart_are_refused(coded, tmp_path, experiment, units):
     workspace = Workspace(Options({"manifest": coded}, tmp_path))
-    with pytest.raises(
-        IncompatibleError, match=r"there is none that some training clips of fold .* have and others lack"
-    ):
+    with pytest.raises(IncompatibleError, match="fold"):
         workspace.plan(experiment.with_values({"target": [{"name": "action_units", "units": units}]}))
 
 
@@ -194,14 +193,14 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
     assert [row["unit"] for row in rows] == ["AU4", "AU12", "mean"]
     assert {row["cell"] for row in rows} == {"with_units"}
     page = done.paths.html.read_text("utf-8")
-    assert "Learnt beside the class" in page
+    assert "Auxiliary targets" in page
     assert "Learning curves of the methods" in page
-    assert "Beside the figures that papers print" in page
+    assert "Published scores of the methods" in page
     assert "a hold-out of faces" in page
     printed = pd.read_csv(tmp_path / "tables" / "leaderboard_printed.csv")
     alone = next(cell for cell in done.result.cells if cell.factors["method"] == "alone")
     assert printed.loc[0, "value"] == 0.888
-    assert printed.loc[0, "ours"] == pytest.approx(alone.result.scores()["macro_precision"])
+    assert printed.loc[0, "here"] == pytest.approx(alone.result.scores()["macro_precision"])
 
 
 def test_a_printed_figure_of_no_method_is_refused(experiment):
@@ -213,5 +212,5 @@ def test_a_printed_figure_of_no_method_is_refused(experiment):
         methods={"a": {"model": "small_cnn"}},
         leaderboard={"printed": {"b": told}},
     )
-    with pytest.raises(ConfigError, match=r"method in leaderboard\.printed 'b'"):
+    with pytest.raises(ConfigError, match=r"leaderboard\.printed.*'b'"):
         study.check()

@@ -1,4 +1,4 @@
-"""Cohen's kappa, intraclass correlations, overlaps of intervals: the measures, without the files."""
+"""Measures of agreement: Cohen's kappa, intraclass correlations, overlap of intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from microexpr.core.confusion import kappa
 def overlap(
     first: Float[np.ndarray, "n 2"], second: Float[np.ndarray, "m 2"], *, frames: bool
 ) -> Float[np.ndarray, "n m"]:
-    """Return intersection over union of intervals; in frames both ends are part of an interval.
+    """Return intersection over union of intervals; in frames both ends belong to an interval.
 
     >>> overlap(np.array([[1.0, 10.0]]), np.array([[6.0, 15.0]]), frames=True).round(3)
     array([[0.333]])
@@ -31,7 +31,7 @@ def overlap(
 
 
 def matched(iou: Float[np.ndarray, "n m"], threshold: float) -> list[tuple[int, int]]:
-    """Return pairs that overlap by `threshold` or more: as many as can be, each interval once, then the best overlap.
+    """Return pairs that overlap by `threshold` or more: as many as possible, then those with the best overlap.
 
     >>> matched(np.array([[0.6, 0.9], [0.0, 0.7]]), 0.5)
     [(0, 0), (1, 1)]
@@ -59,17 +59,17 @@ def spotting_scores(tp: int, fp: int, fn: int) -> dict[str, float | None]:
 class Kappa:
     """Cohen's kappa, (p_o - p_e) / (1 - p_e), range -1..1 (Cohen, 1960), of confusion matrices.
 
-    A matrix of one class alone has no kappa; in resamples it counts 0, no agreement beyond chance.
+    A matrix with a single class has no kappa; in resamples it counts 0, no agreement beyond chance.
 
     >>> round(float(Kappa().of_confusion(np.array([[20, 5], [10, 15]]), np.array([True, True]))), 3)
     0.4
     """
 
-    absent_classes: ClassVar[str] = "a class that neither names plays no part; one class alone counts 0"
+    absent_classes: ClassVar[str] = "a class that neither coder uses does not count; a single class counts 0"
     higher_is_better: ClassVar[bool] = True
 
     def of_confusion(
-        self, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices."""
         return np.asarray(np.nan_to_num(kappa(confusion)))
@@ -79,7 +79,7 @@ class Kappa:
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float:
         """Score labels."""
         return float(cohen_kappa_score(y_true, y_pred))
@@ -99,9 +99,9 @@ def intraclass(
 ) -> tuple[IntraclassCorrelation, IntraclassCorrelation] | None:
     """Return ICC(2,1), absolute agreement, and ICC(3,1), consistency, of n targets rated by the same k raters.
 
-    Shrout & Fleiss (1979); with MSR, MSC and MSE the mean squares of targets, raters and rest,
+    Shrout & Fleiss (1979); with MSR, MSC and MSE the mean squares of targets, raters and residuals,
     ICC(2,1) = (MSR - MSE) / (MSR + (k - 1) MSE + k (MSC - MSE) / n) and ICC(3,1) = (MSR - MSE) / (MSR + (k - 1) MSE);
-    intervals of McGraw & Wong (1996), which take targets for independent. None where the targets do not
+    intervals of McGraw & Wong (1996), which assume that targets are independent. None if the targets do not
     differ, or there are fewer than two.
 
     >>> ratings = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
@@ -117,7 +117,7 @@ def intraclass(
     msc = n * ((raters - mean) ** 2).sum() / (k - 1)
     rest = ratings - rows[:, None] - raters + mean
     mse = (rest**2).sum() / ((n - 1) * (k - 1))
-    if mse <= 1e-12 * max(msr, msc):  # raters that differ by a constant, or not at all
+    if mse <= 1e-12 * max(msr, msc):  # raters who differ by a constant, or not at all
         mse = 0.0
     scale = 1e-12 * (msr + msc + mse)
     if msr + mse <= scale or msr + (k - 1) * mse + k * (msc - mse) / n <= scale:

@@ -1,4 +1,4 @@
-"""Codings as their coders write them: one row an expression, one file a coder or a tool."""
+"""Codings as written by coders: one row per expression, one file per coder or tool."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from microexpr.core.delimited_text import columns, listed, plain_name, read_cells, runs, squeeze, unreadable
+from microexpr.audit.reading import unusable
+from microexpr.core.delimited_text import columns, listed, plain_name, read_cells, runs, squeeze
 from microexpr.core.facs import parse_action_units
 
 COLUMNS: Final = {
@@ -37,14 +38,14 @@ class Event:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Onset and offset, None where one of them is missing."""
+        """Onset and offset; None if one of them is missing."""
         onset, _, offset = self.times
         return None if onset is None or offset is None else (onset, offset)
 
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """One file: which columns it has, its events, and every video that was looked at."""
+    """One file: its columns, its events, and every video that was coded."""
 
     name: str
     has: frozenset[str]
@@ -53,9 +54,9 @@ class Coding:
     """Plain name -> name as written."""
     header: tuple[str, ...] = ()
     read_as: Mapping[str, str] = field(default_factory=dict)
-    """Times under another name: column as written -> what it was read as."""
+    """Time columns with other names: column as written -> column that it was read as."""
     unread: tuple[str, ...] = ()
-    """Columns that no name is known for."""
+    """Columns with unknown names."""
 
 
 def read_coding(file: Path) -> Coding:
@@ -63,20 +64,20 @@ def read_coding(file: Path) -> Coding:
     rows = read_cells(file)
     places = columns(rows[0].cells, COLUMNS)
     if "video" not in places or len(places) < 2:
-        lacks = "no column 'video'" if "video" not in places else "no column beside 'video' that is known"
+        lacks = "no column 'video'" if "video" not in places else "no known column other than 'video'"
         problem = f"has {lacks}; its columns are {listed(rows[0].cells)}"
-        raise unreadable(file, problem, f"name the columns {', '.join(COLUMNS)}")
+        raise unusable("E930", file, problem, f"name the columns {', '.join(COLUMNS)}")
     events, videos = [], dict[str, str]()
     for row in rows[1:]:
         cells = {name: row.cells[at] if at < len(row.cells) else "" for name, at in places.items()}
         if not cells["video"]:
-            raise unreadable(f"{file}, line {row.line}", "names no video", "name the video of every row")
+            raise unusable("E930", f"{file}, line {row.line}", "names no video", "name the video in every row")
         videos.setdefault(plain_name(cells["video"]), cells["video"])
         if any(cells.get(name) for name in (*TIMES, "label", "action_units")):
             events.append(_event(file, row.line, cells))
     if not videos:
-        raise unreadable(file, "has a header and nothing below it", "write one row an expression")
-    _check_twice(file, events)
+        raise unusable("E930", file, "has a header and no other lines", "write one row per expression")
+    _check_duplicates(file, events)
     header = rows[0].cells
     read_as = {header[places[name]]: name for name in TIMES if name in places}
     return Coding(
@@ -94,12 +95,14 @@ def _event(file: Path, line: int, cells: Mapping[str, str]) -> Event:
     times = tuple(_time(file, line, name, cells.get(name, "")) for name in TIMES)
     onset, apex, offset = times
     if onset is not None and offset is not None and offset < onset:
-        raise unreadable(f"{file}, line {line}", f"ends ({offset:g}) before it begins ({onset:g})", "mend its times")
+        problem = f"the offset ({offset:g}) is before the onset ({onset:g})"
+        raise unusable("E931", f"{file}, line {line}", problem, "correct the times")
     if apex is not None and ((onset is not None and apex < onset) or (offset is not None and apex > offset)):
         ends = " to ".join("?" if end is None else f"{end:g}" for end in (onset, offset))
-        raise unreadable(f"{file}, line {line}", f"its apex ({apex:g}) lies outside of {ends}", "mend its times")
+        problem = f"the apex ({apex:g}) is outside {ends}"
+        raise unusable("E931", f"{file}, line {line}", problem, "correct the times")
     coded = parse_action_units(cells.get("action_units", ""))
-    units = frozenset(unit.number for unit in coded if not unit.descriptor)  # AD38 is no action unit
+    units = frozenset(unit.number for unit in coded if not unit.descriptor)  # AD38 is not an action unit
     label = cells.get("label", "").casefold()
     return Event(line, cells["video"], (onset, apex, offset), label, units, cells.get("subject", ""))
 
@@ -112,15 +115,15 @@ def _time(file: Path, line: int, name: str, cell: str) -> float | None:
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise unreadable(f"{file}, line {line}", f"its {name} is {cell!r}", "write a frame number or seconds")
+        raise unusable("E931", f"{file}, line {line}", f"the {name} is {cell!r}", "write a frame number or seconds")
     return value
 
 
-def _check_twice(file: Path, events: Sequence[Event]) -> None:
-    seen: dict[object, int] = {}
+def _check_duplicates(file: Path, events: Sequence[Event]) -> None:
+    lines: dict[object, int] = {}
     for event in events:
         key = (plain_name(event.video), event.times, event.label, event.action_units)
-        if key in seen:
-            where = f"{file}, line {runs([seen[key], event.line])}"
-            raise unreadable(where, f"an expression of {event.video} stands there twice", "keep one row")
-        seen[key] = event.line
+        if key in lines:
+            where = f"{file}, line {runs([lines[key], event.line])}"
+            raise unusable("E932", where, f"an expression of {event.video} is listed twice", "keep one row")
+        lines[key] = event.line

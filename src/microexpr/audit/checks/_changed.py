@@ -1,4 +1,4 @@
-"""Results that rest on other code than a component has now, or than results of the same experiment beside them."""
+"""Results computed by other code than the present one, or than other results of the same experiment."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import Any
 from microexpr.audit.checks._finding import Finding
 from microexpr.audit.checks._stored import Stored
 from microexpr.config.experiment import FIELDS
-from microexpr.core import interfaces as contracts
+from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError
 from microexpr.core.files import digest
 from microexpr.core.registry import Registry
 
-MEND = "run the same command again: the folds are trained anew; delete the older results/KEY"
+FIX = "run the same command again, which trains the folds again, and delete the older results/KEY"
 Used = tuple[Registry[Any], str, int | str]
 """A component: its registry, its name and the revision under which results were stored."""
 
 
 def of_changed(stored: Sequence[Stored]) -> Iterator[Finding]:
-    """Yield what is to object to; components from outside may not be known here, so results are compared too."""
+    """Yield findings; external components may not be known here, so results are compared with each other as well."""
     now: dict[str, list[str]] = {}
-    alike: dict[str, dict[str, set[str]]] = {}
+    by_revision: dict[str, dict[str, set[str]]] = {}
     for each in stored:
         canonical = each.metadata.get("canonical") or {}
         used = list(_used(canonical))
         for registry, name, before in used:
             after = _revision(registry, name)
             if after not in (None, before):
-                now.setdefault(f"{registry.kind} {name}: revision {before} then, {after} now", []).append(each.key)
+                now.setdefault(f"{registry.kind} {name}: revision {before} stored, {after} now", []).append(each.key)
         same = digest([_without(canonical), each.metadata.get("weights"), each.metadata.get("fingerprint")])
         for registry, name, before in (item for item in used if isinstance(item[2], str)):
-            alike.setdefault(f"{same} {registry.kind} {name}", {}).setdefault(str(before), set()).add(each.key)
+            by_revision.setdefault(f"{same} {registry.kind} {name}", {}).setdefault(str(before), set()).add(each.key)
     if now:
-        told = "; ".join(f"{what} ({', '.join(keys)})" for what, keys in now.items())
-        yield Finding("ME017", "warning", "Components have changed since results were computed.", f"{told}.", MEND)
-    for what, found in alike.items():
+        listed = "; ".join(f"{what} ({', '.join(keys)})" for what, keys in now.items())
+        yield Finding("ME017", "warning", "Components have changed since results were computed.", f"{listed}.", FIX)
+    for what, found in by_revision.items():
         if len(found) > 1:
-            told = "; ".join(f"revision {revision} ({', '.join(sorted(keys))})" for revision, keys in found.items())
-            said = f"{what.partition(' ')[2]}: {told}."
-            yield Finding("ME017", "warning", "Results of one experiment were computed by different code.", said, MEND)
+            listed = "; ".join(f"revision {revision} ({', '.join(sorted(keys))})" for revision, keys in found.items())
+            evidence = f"{what.partition(' ')[2]}: {listed}."
+            yield Finding(
+                "ME017", "warning", "Results of one experiment were computed by different code.", evidence, FIX
+            )
 
 
 def _used(canonical: Mapping[str, Any]) -> Iterator[Used]:
@@ -52,13 +54,13 @@ def _used(canonical: Mapping[str, Any]) -> Iterator[Used]:
 def _with_inner(registry: Registry[Any], component: Mapping[str, Any]) -> Iterator[Used]:
     yield registry, component["name"], component["revision"]
     if "detector" in component:
-        yield contracts.detectors, component["params"]["detector"], component["detector"]
+        yield interfaces.detectors, component["params"]["detector"], component["detector"]
     if isinstance(inner := component["params"].get("of"), Mapping):
         yield from _with_inner(registry, inner)
 
 
 def _revision(registry: Registry[Any], name: str) -> int | str | None:
-    """Return a component's present revision, None where it is not known here or cannot be recognised."""
+    """Return a component's present revision; None if it is not known here or cannot be recognised."""
     try:
         revision = registry.revision(name)
     except ConfigError:

@@ -1,7 +1,7 @@
-"""Test clips whose frames a model has seen under another name: copies in training, or in that of its starting weights.
+"""Test clips whose frames a model was trained on under another name, by itself or through its starting weights.
 
-Stored results suffice: hashes of frames are in the tables of views, and what starting weights knew of a fold's test
-clips is among the facts of the fold.
+Stored results are enough: hashes of frames are in the tables of views, and the metadata of a fold say which of its test
+clips the starting weights were trained on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from microexpr.runs.plan import Plan
 from microexpr.runs.store import FoldResult
 
 EXAMPLES = 2
-"""Pairs of clips that are named."""
+"""Number of pairs of clips that are named."""
 
 
 def copies(result: Result) -> Iterator[Finding]:
-    """Yield what is wrong with frames that test clips share with training clips, or with weights trained on either."""
+    """Yield findings about frames of test clips that the model or its starting weights were trained on."""
     yield from _shared_frames(result)
     yield from _started_on_test(result)
 
@@ -32,9 +32,9 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
         yield Finding(
             "ME016",
             "note",
-            "Whether frames of test clips are also in training is not known.",
-            "its results were stored without hashes of frames",
-            "run it again into a new folder, which stores them",
+            "It is not known whether frames of test clips are also in training.",
+            "the results were stored without hashes of frames",
+            "run the experiment again into a new folder, which stores hashes",
         )
     images = _of_several(result)
     shared: dict[str, tuple[str, str, str, str]] = {}
@@ -45,23 +45,24 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
     if not shared:
         return
     tested = {clip for fold in result.folds for clip in fold.views.loc[fold.views["part"] == "test", "clip"]}
-    strangers = [pair for pair in shared.values() if pair[1] != pair[3]]
-    named = [f"{a} ({subject_a}) and {b} ({subject_b})" for a, subject_a, b, subject_b in strangers or shared.values()]
+    between_subjects = [pair for pair in shared.values() if pair[1] != pair[3]]
+    named = [
+        f"{a} ({subject_a}) and {b} ({subject_b})" for a, subject_a, b, subject_b in between_subjects or shared.values()
+    ]
     yield Finding(
         "ME016",
         "warning",
-        "Frames of test clips are identical to frames of training or validation clips. Only exact copies are found: "
-        "re-encoded or mirrored ones pass.",
-        f"{len(shared)} of {len(tested)} test clips, {len(strangers)} of them with frames of another subject, for "
-        f"instance {'; '.join(named[:EXAMPLES])}",
-        "list each recording once, for the subject whom it shows, and run again; clips of one subject that share "
-        "frames "
-        "belong into one part of the split",
+        "Frames of test clips are identical to frames of training or validation clips. Only exact copies are "
+        "detected, not re-encoded or mirrored ones.",
+        f"{len(shared)} of {len(tested)} test clips, {len(between_subjects)} of them with frames of another "
+        f"subject, for instance {'; '.join(named[:EXAMPLES])}",
+        "list each recording once, under its own subject, and run again; clips of one subject that share frames must "
+        "be in the same part of the split",
     )
 
 
 def _of_several(result: Result) -> set[str]:
-    """Return the images that more than one clip shows; a clip's are read once, however many folds have it."""
+    """Return the hashes of images that occur in more than one clip."""
     clips: dict[str, set[str]] = {}
     for fold in result.folds:
         for clip, _, hashes in _rows(fold.views):
@@ -71,9 +72,10 @@ def _of_several(result: Result) -> set[str]:
 
 
 def _pairs(fold: FoldResult, shared: set[str]) -> dict[str, tuple[str, str, str, str]]:
-    """Return the test clips that share a frame: each with its subject, a training clip and that one's subject.
+    """Return the test clips that share a frame: each with its subject, a training clip and the subject of that.
 
-    Of several training clips one of another subject is taken. A test clip that is itself in training is ME002's.
+    Of several training clips one of another subject is preferred. A test clip that is itself in training is reported by
+    ME002.
     """
     held: dict[str, dict[str, set[str]]] = {}
     found: dict[str, tuple[str, str, str, str]] = {}
@@ -108,25 +110,24 @@ def _started_on_test(result: Result) -> Iterator[Finding]:
         yield Finding(
             "ME002",
             "warning",
-            "The starting weights were trained on what is tested.",
+            "The starting weights were trained on test clips or test subjects.",
             f"frames of {len(clips)} of {len(all_clips)} test clips, {len(subjects)} of {len(all_subjects)} test "
             f"subjects, for instance {min(subjects or clips)}",
-            "start from weights of other people: fit them without the subjects tested here, or take random or "
-            "published "
-            "ones",
+            "start from weights of other subjects: fit them without the subjects tested here, or use random or "
+            "published weights",
         )
     elif _names_file(result) and not all(start and start["complete"] for start in starts):
         yield Finding(
             "ME002",
             "note",
-            "What the starting weights were trained on is not known.",
+            "It is not known what the starting weights were trained on.",
             "their file does not say",
-            "fit them again, which writes it into the file, or say beside the score what they were trained on",
+            "fit them again, which stores this in the file, or report with the score what they were trained on",
         )
 
 
 def before_training(plan: Plan) -> Iterator[str]:
-    """Yield a warning where the starting weights were trained on test subjects: all that is known without frames."""
+    """Yield a warning if the starting weights were trained on test subjects, which is known before frames are read."""
     known = {subject for fold in plan.folds() for subject in start_knows(plan, fold).get("subjects", ())}
     if known:
         weights = plan.weights.get("weights", "")
@@ -135,5 +136,5 @@ def before_training(plan: Plan) -> Iterator[str]:
 
 
 def _names_file(result: Result) -> bool:
-    """Whether the experiment starts from a file of weights that the user names."""
+    """Return whether the experiment starts from a weights file named by the user."""
     return str(result.experiment.model.params.get("weights", "")).endswith(".safetensors")

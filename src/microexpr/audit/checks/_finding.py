@@ -1,4 +1,4 @@
-"""What a check says."""
+"""A finding of a check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a reviewer would object to (`warning`) or must know (`note`)."""
+    """Something that a reviewer would object to (`warning`) or should know (`note`)."""
 
     code: str
     level: Literal["warning", "note"]

@@ -1,1 +1,1 @@
-"""Augmentations: how training batches are changed; validation and test batches never are."""
+"""Augmentations: random changes of training batches; validation and test batches are never augmented."""

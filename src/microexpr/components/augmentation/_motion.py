@@ -1,4 +1,4 @@
-"""Channels of motion: displacements of optical flow, and histograms of blocks."""
+"""Checks and inversion of motion channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microexpr.core.interfaces import ViewSpec
 
 
 def named(channels: Sequence[str], motions: Sequence[str]) -> str:
-    """Return the channels that hold one of these motions, as words; empty where none does.
+    """Return which of the channels are among `motions`, joined by "and"; empty if none is.
 
     >>> named(("u", "v", "strain"), ("u", "cos")), named(("r", "g", "b"), ("u", "v"))
     ('u', '')
@@ -26,27 +26,26 @@ def check_pixels(name: str, view: ViewSpec) -> None:
     """Raise ConfigError for histograms (Bi-WOOF, LBP-TOP), whose bins would have to change with their blocks."""
     if view.channels in (PLANES, directions(len(view.channels))):
         raise ConfigError(
-            "E104",
-            f"augmentation {name}: it moves pixels, and these views hold histograms of blocks (channels "
-            f"{', '.join(view.channels)}), whose bins it would leave as they are; leave {name} out, or take another "
-            "representation.",
+            "E412",
+            f"augmentation {name} moves pixels, but these views are histograms of blocks (channels "
+            f"{', '.join(view.channels)}). Leave {name} out, or choose another representation.",
         )
 
 
 def check_opposite(name: str, view: ViewSpec, motions: Sequence[str]) -> None:
-    """Raise ConfigError where the opposite of these motions is not known."""
+    """Raise ConfigError if the opposite of these motions is unknown."""
     found = named(view.channels, motions)
     if found and not view.scaling:
         raise ConfigError(
-            "E104",
-            f"augmentation {name}: {found} must become the opposite motion, and how these pictures were scaled is not "
-            'known. If each was scaled by its own minimum and maximum say scaling = "minmax" of the database, if no '
-            f'motion is the middle of the range "centred"; otherwise leave {name} out.',
+            "E411",
+            f"augmentation {name} must invert {found}, but the scaling of these images is unknown. Set scaling of the "
+            'database to "minmax" if each image was scaled by its own minimum and maximum, or to "centred" if no '
+            f"motion is the middle of the range; otherwise leave {name} out.",
         )
 
 
 def opposite(x: Tensor, view: ViewSpec, motions: Sequence[str], rows: Bool[Tensor, "b"]) -> Tensor:
-    """Return ``[b, t, c, h, w]`` with these motions turned into their opposite in some rows: low + high - value."""
+    """Return ``b t c h w`` with these motions inverted in some rows: low + high - value."""
     turned = torch.tensor([channel in motions for channel in view.channels], device=x.device)
     chosen = rows.to(x.device)[:, None, None, None, None] & turned[:, None, None]
     return torch.where(chosen, view.low + view.high - x, x)

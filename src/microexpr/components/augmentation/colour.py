@@ -1,4 +1,4 @@
-"""Other light: brightness, contrast and saturation."""
+"""Changes of lighting: brightness, contrast and saturation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from microexpr.core.interfaces import Batch, ViewSpec, augmentations
 
 Amount = Annotated[float, Field(ge=0, le=1)]
 LUMA = {"r": 0.299, "g": 0.587, "b": 0.114}
-"""ITU-R BT.601, as the preprocessings turn colour into grey."""
+"""ITU-R BT.601, as in the grey levels of the preprocessings."""
 HIGH = 255.0
 
 
 @augmentations.register("colour")
 @dataclass(frozen=True)
 class Colour:
-    """Multiply brightness, contrast and saturation by factors from 1 - amount to 1 + amount, in this order.
+    """Multiply brightness, contrast and saturation by random factors from 1 - amount to 1 + amount, in this order.
 
     Brightness scales the values; contrast scales their distance from the view's mean luma, saturation their distance
-    from each pixel's own luma. One factor of each is drawn for a view, so that its frames keep the same light. Values
-    stay within 0..255. A grey picture has no saturation to change. Channels that are not colour are refused.
+    from each pixel's luma. One factor of each is drawn per view, so that all its frames have the same lighting. Values
+    are clipped to 0..255. Saturation does not apply to grey images. Channels other than colour raise an error.
     """
 
     brightness: Amount = 0.2
@@ -34,12 +34,12 @@ class Colour:
     saturation: Amount = 0.2
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for channels that cannot be changed so."""
+        """Raise ConfigError for channels other than colour or grey."""
         if view.channels != ("grey",) and set(view.channels) != set(LUMA):
             raise ConfigError(
-                "E104",
-                f"augmentation colour: it changes the light of r, g, b or of grey, and these pictures have "
-                f"{', '.join(view.channels)}; leave it out.",
+                "E409",
+                f"augmentation colour changes the lighting of r, g, b or grey, but these images have the channels "
+                f"{', '.join(view.channels)}. Leave it out.",
             )
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:

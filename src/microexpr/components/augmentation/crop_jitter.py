@@ -1,4 +1,4 @@
-"""Shifts and zooms: what an unsteady face box does to a picture, on purpose."""
+"""Shifts and zooms, like the jitter of a face box."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Scale = Annotated[float, Field(ge=0, le=0.5)]
 class CropJitter:
     """Shift every view by up to `percent` of its sides, and zoom it by a factor from 1 - `scale` to 1 + `scale`.
 
-    A share of the side moves the face as far at every image size: 3.5 % are 8 pixels of 224 and 13 of 384. Shifts are
-    whole pixels of the model's input, up and down by its height, sideways by its width, all equally likely; the border
-    repeats the outermost pixels. One shift and one zoom are drawn for each view, so that its frames move together and
-    no motion is made up. Without zoom no pixel changes its value; with zoom they are interpolated (bilinear).
+    A percentage moves the face equally far at every image size: 3.5 % are 8 pixels of 224 and 13 of 384. Shifts are
+    whole pixels of the model input, vertically relative to its height, horizontally to its width, all equally likely;
+    borders repeat the outermost pixels. One shift and one zoom are drawn per view, so that its frames move together and
+    no motion is introduced. Without zoom no pixel value changes; with zoom they are interpolated (bilinear).
     """
 
     percent: Percent = 3.5
     scale: Scale = 0.0
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for channels that cannot be changed so, and for shifts of less than half a pixel."""
+        """Raise ConfigError for views that it cannot change, and for shifts of less than half a pixel."""
         check_pixels("crop_jitter", view)
         flow = named(view.channels, ACROSS + DOWN)
         if self.scale and flow:
             raise ConfigError(
-                "E104",
-                f"augmentation crop_jitter: a zoom would have to change the values of {flow} as well, which are "
-                "displacements; take scale = 0 for optical flow.",
+                "E417",
+                f"augmentation crop_jitter: a zoom would also have to change the values of {flow}, which are "
+                "displacements. Set scale = 0 for optical flow.",
             )
         if self.percent and not all(self._most(*view.shape[1:3])):
             height, width = view.shape[1:3]
             raise ConfigError(
-                "E104",
-                f"augmentation crop_jitter: {self.percent:g} % of {height}x{width} is less than half a pixel; take a "
+                "E417",
+                f"augmentation crop_jitter: {self.percent:g} % of {height}x{width} is less than half a pixel. Set a "
                 "larger percent, or percent = 0 for no shifts.",
             )
 
@@ -62,12 +62,12 @@ class CropJitter:
         return batch._replace(x=moved.reshape(batch.x.shape))
 
     def _most(self, height: int, width: int) -> tuple[int, int]:
-        """Return the largest shifts down and across, in pixels."""
+        """Return the largest vertical and horizontal shifts, in pixels."""
         return round(self.percent / 100 * height), round(self.percent / 100 * width)
 
 
 def _shifted(x: Float[Tensor, "b c h w"], shifts: Tensor) -> Float[Tensor, "b c h w"]:
-    """Pick pixels by their places, which are kept inside the picture."""
+    """Index pixels by shifted positions, clamped to the image."""
     height, width = x.shape[2:]
     rows = (torch.arange(height, device=x.device) - shifts[:, :1]).clamp(0, height - 1)
     columns = (torch.arange(width, device=x.device) - shifts[:, 1:]).clamp(0, width - 1)

@@ -1,4 +1,4 @@
-"""Mirrored pictures."""
+"""Horizontal mirroring."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Flip:
     """Mirror a view left to right with the probability `share`; all its frames together.
 
-    An expression on one side of the face becomes one on the other. Horizontal motion becomes its opposite as well,
-    ``low + high - u``: exact for signed flow, and for pictures that were scaled each by its own minimum and maximum,
-    because the minimum of -u is minus the maximum of u. Where the scaling is not known motion is refused, and so are
-    histograms of blocks (``bi_woof``, ``lbp_top``), whose bins a mirror would exchange as well.
+    An expression on one side of the face moves to the other. Horizontal motion is inverted as well,
+    ``low + high - u``: exact for signed flow, and for images scaled by their own minimum and maximum, because the
+    minimum of -u is minus the maximum of u. Motion of unknown scaling raises an error, and so do histograms of blocks
+    (``bi_woof``, ``lbp_top``), whose bins would have to be exchanged too.
     """
 
     share: Share = 0.5
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for histograms, and for motion whose opposite is not known."""
+        """Raise ConfigError for histograms, and for motion of unknown scaling."""
         check_pixels("flip", view)
         check_opposite("flip", view, ACROSS)
 

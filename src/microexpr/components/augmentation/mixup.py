@@ -1,4 +1,4 @@
-"""Pictures and labels between those of two clips."""
+"""Mixtures of the images and labels of two clips."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ Alpha = Annotated[float, Field(gt=0, le=10)]
 @augmentations.register("mixup")
 @dataclass(frozen=True)
 class Mixup:
-    """``x = l x_i + (1 - l) x_j`` and the same of the labels, l drawn from Beta(alpha, alpha) for every row.
+    """``x = l x_i + (1 - l) x_j`` and the same for the labels, with l drawn from Beta(alpha, alpha) for every row.
 
     j is another row of the batch, by a random permutation. Zhang, Cisse, Dauphin, Lopez-Paz: mixup: Beyond Empirical
-    Risk Minimization, ICLR 2018, section 2; they take alpha from 0.1 to 0.4 for ImageNet. Losses take such soft labels.
+    Risk Minimization, ICLR 2018, section 2; they use alpha from 0.1 to 0.4 for ImageNet. All losses accept such labels.
     """
 
     alpha: Alpha = 0.2
 
     def check(self, view: ViewSpec) -> None:
-        """Any channels can be mixed."""
+        """Do nothing: any channels can be mixed."""
 
     def __call__(self, batch: Batch, view: ViewSpec, generator: torch.Generator) -> Batch:
         partner = torch.randperm(len(batch.x), generator=generator).to(batch.x.device)
-        # torch draws from Beta by its global state only, so that its generator seeds another.
+        # torch draws from Beta only by its global state, so its generator seeds one of numpy.
         seed = int(torch.randint(2**62, (), generator=generator))
         drawn = torch.as_tensor(np.random.default_rng(seed).beta(self.alpha, self.alpha, len(batch.x)))
 

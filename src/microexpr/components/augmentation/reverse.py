@@ -1,4 +1,4 @@
-"""Motion played backwards."""
+"""Motion played backwards, by inverting optical flow."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ Share = Annotated[float, Field(ge=0, le=1)]
 @augmentations.register("reverse")
 @dataclass(frozen=True)
 class Reverse:
-    """Turn optical flow into its opposite with the probability `share`: what flows from apex to onset.
+    """Invert optical flow with the probability `share`: the flow from apex to onset.
 
-    Horizontal and vertical motion become ``low + high - value``; strain and magnitude stay. It says that an expression
-    that fades is told from the same lines as one that grows. On the flow images of MEGC 2019 that costs STSTNet 0.18 of
-    UF1 (the study `motion_gains`): an expression and its opposite are not alike. Views without channels of motion
-    are refused, and such of unknown scaling.
+    Horizontal and vertical motion become ``low + high - value``; strain and magnitude are unchanged. It assumes that an
+    expression that fades has the same class as one that grows. On the flow images of MEGC 2019 it reduces the UF1 of
+    STSTNet by 0.18 (the study `motion_gains`): an expression and its inverse differ. Views without motion channels, or
+    with unknown scaling, raise an error.
     """
 
     share: Share = 0.5
 
     def check(self, view: ViewSpec) -> None:
-        """Raise ConfigError for views that hold no motion, or one whose opposite is not known."""
+        """Raise ConfigError for views without motion, or with motion of unknown scaling."""
         if not named(view.channels, ACROSS + DOWN):
             raise ConfigError(
-                "E104",
-                f"augmentation reverse: it turns optical flow, and these views hold {', '.join(view.channels)}; "
-                'leave it out, or take representation = "flow".',
+                "E409",
+                f"augmentation reverse inverts optical flow, but these views have the channels "
+                f'{", ".join(view.channels)}. Leave it out, or set representation = "flow".',
             )
         check_opposite("reverse", view, ACROSS + DOWN)
 

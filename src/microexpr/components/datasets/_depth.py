@@ -1,4 +1,4 @@
-"""Depth in the range of colour, by itself and as a fourth channel."""
+"""Depth images in the value range of colour, alone and as a fourth channel."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COLOUR_DEPTH: Final = Modality(ops.RGB_DEPTH)
 
 
 def in_range(depth: Num[np.ndarray, "t h w c"], near: int, far: int) -> Float32[np.ndarray, "t h w 1"]:
-    """Return depth in 0..255: 255 at `near` and nearer, 0 at `far` and farther, straight in between.
+    """Return depth in 0..255: 255 at `near` and nearer, 0 at `far` and farther, linear in between.
 
-    The same for every frame of every clip: limits taken from each picture would move with what it shows. No
-    measurement, 0 in the depth, becomes 0 too, as if it were far. Fractions are kept, because 8 bits over a metre
-    would be steps of 4 mm, more than an expression moves. Raises FrameError for pictures of several channels.
+    The limits are the same for every frame of every clip: limits taken from each image would change with its content.
+    A missing measurement, 0 in the depth, becomes 0 too, as if it were far. Fractions are kept, because 8 bits over a
+    metre would be steps of 4 mm, more than an expression moves. Raises FrameError for images of several channels.
     """
     if depth.shape[3] != 1:
-        raise FrameError("E202", f"its depth pictures have {depth.shape[3]} channels and not one; copy them again.")
+        raise FrameError("E235", f"its depth images have {depth.shape[3]} channels instead of one; copy them again.")
     measured = depth.astype(np.float32)
     return np.asarray(np.where(measured > 0, (far - measured) * (255 / (far - near)), 0).clip(0, 255), np.float32)
 
@@ -33,17 +33,17 @@ def in_range(depth: Num[np.ndarray, "t h w c"], near: int, far: int) -> Float32[
 def with_depth(
     colour: Num[np.ndarray, "t h w 3"], depth: Float32[np.ndarray, "t h2 w2 1"]
 ) -> Float32[np.ndarray, "t h w 4"]:
-    """Return colour with depth behind it.
+    """Return colour with depth as the fourth channel.
 
-    Depth of another size is brought to colour's by its nearest value, since between a face and what is behind it there
-    is nothing to average. Raises FrameError where the proportions differ: the two would not show the same places.
+    Depth of another size is resized to colour's by nearest value, since averages between a face and its background are
+    meaningless. Raises FrameError where the proportions differ, because then pixels do not correspond.
     """
     (height, width), (own_height, own_width) = colour.shape[1:3], depth.shape[1:3]
     if height * own_width != width * own_height:
         raise FrameError(
-            "E202",
-            f"its depth pictures are {own_width}x{own_height} and its colour pictures {width}x{height}: of other "
-            'proportions they do not show the same places. Take modality = "colour" or "near_depth".',
+            "E235",
+            f"its depth images are {own_width}x{own_height} and its colour images {width}x{height}: with different "
+            'proportions their pixels do not correspond. Use modality = "colour" or "near_depth".',
         )
     fitted = np.stack([_nearest(frame, height, width) for frame in depth[..., 0]])[..., None]
     return np.concatenate([colour.astype(np.float32), fitted], axis=3)

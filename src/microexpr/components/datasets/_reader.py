@@ -1,7 +1,7 @@
-"""What readers of tables share: rows become clips, the table is held against the folder, known defects are mended.
+"""What readers of tables share: rows become clips, table and folder are compared, known defects are corrected.
 
-A reader says how its owners name things: which file the table is, which columns it has, what a row means, and in which
-folder a clip's frames lie. Everything else, reading, checking, correcting, is here.
+A reader defines how its owners name things: which file the table is, which columns it has, what a row means, and which
+folder contains a clip's frames. Reading, checking and correcting are done here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import ClassVar, Final, NamedTuple
 import numpy as np
 from jaxtyping import Num
 
+from microexpr.components.datasets._folders import entries, find_files, folders, no_frames, several_tables
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import fingerprint, is_picture, read_image, stack, to_rgb
-from microexpr.components.datasets._remarks import ESTIMATED, odd, overlaps, span
-from microexpr.components.datasets._root import entries, find_files, folders, unusable
+from microexpr.components.datasets._images import fingerprint, is_image, read_image, relative, stack, to_rgb
+from microexpr.components.datasets._notes import ESTIMATED, overlaps, span, unusual
 from microexpr.components.datasets._table import Row, RowReader, find_rows
 from microexpr.components.datasets._workbook import read_sheets
 from microexpr.core.clip import Clip
@@ -29,13 +29,13 @@ from microexpr.core.errors import DataError, Fault
 from microexpr.core.interfaces import Correction, Dataset, Modality
 
 MARKER: Final = "microexpr-synthetic.json"
-"""Lies in the root of a folder of made-up pictures."""
+"""File in the root of a folder of synthetic images."""
 MIDDLE: Final = "the middle of onset and offset"
-"""What a correction uses where it estimates an apex."""
+"""Value of a correction that estimates an apex."""
 
 
 class Line(NamedTuple):
-    """One row and the file that it stands in; `facts` are what the file's name says of all its rows."""
+    """One row, its file, and metadata of the row that are not in its cells."""
 
     file: Path
     row: Row
@@ -44,54 +44,54 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """What one pass over the table gives; clips by key."""
+    """The result of reading the table; clips by key."""
 
     rows: int = 0
     clips: dict[str, Clip] = field(default_factory=dict)
     named: list[Clip] = field(default_factory=list)
-    """The clips of all rows, also of those with faults."""
+    """The clips of all rows, including those with faults."""
     faults: list[Fault] = field(default_factory=list)
     applied: list[Correction] = field(default_factory=list)
 
 
 class TableDataset(Dataset):
-    """A database whose clips stand in a table, one row each, beside folders of numbered pictures."""
+    """A database with a table of one row per clip and folders of numbered images."""
 
     columns: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Columns that must be there, by our names, each with its known spellings, the owners' first."""
+    """Required columns by our names, each with its known spellings, the owners' first."""
     optional: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Columns that are read where they are there."""
+    """Columns that are read where the table has them."""
     table_called: ClassVar[str]
     """The table in messages: 'coding table CASME2-coding-*.xlsx'."""
     frames_called: ClassVar[str]
     """The frames in messages: 'CASME2_RAW_selected/sub01/EP02_01f/img46.jpg'."""
     one_clip_a_video: ClassVar[bool] = False
-    """Whether a video in two rows is one row too many."""
+    """Whether two rows of one video are a fault."""
 
     def __init__(self, root: Path, *, corrections: bool = True, table: str | None = None) -> None:
         self._root = Path(root).expanduser().absolute()
         self._correct, self._table_name = corrections, table
         self._alone = self.one_clip_a_video
 
-    # --- what a reader says -------------------------------------------------------------------------------------------
+    # --- what a reader defines ----------------------------------------------------------------------------------------
     @abstractmethod
     def _is_table(self, name: str) -> bool:
-        """Tell a table by its file name, in any case of letters."""
+        """Whether a file name is that of a table, ignoring case."""
 
     @abstractmethod
     def _frames_root(self) -> Path | None:
-        """Return the folder that the frames of all clips lie in, None where there is none."""
+        """Return the folder that contains the frames of all clips, None where there is none."""
 
     @abstractmethod
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
-        """Return the clip of a row, everything wrong with it noted; None for a row that is not asked for."""
+        """Return the clip of a row, with its problems noted in `cells`; None for a row that is not requested."""
 
     @abstractmethod
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
-        """Return the folder of a clip's frames, whether it is there or not."""
+        """Return the folder of a clip's frames, whether it exists or not."""
 
     def _release(self, reading: Reading) -> str:
-        """Return which release of the table this is, told by its content."""
+        """Return which release of the table this is, judged by its content."""
         return f"{reading.rows} rows"
 
     def _lines(self) -> Iterable[Line]:
@@ -101,10 +101,10 @@ class TableDataset(Dataset):
 
     @property
     def _table_root(self) -> Path:
-        """The folder that the table lies in."""
+        """The folder that contains the table."""
         return self._root
 
-    # --- the contract -------------------------------------------------------------------------------------------------
+    # --- the interface ------------------------------------------------------------------------------------------------
     def modalities(self) -> Mapping[str, Modality]:
         return {"colour": Modality(("r", "g", "b"))}
 
@@ -124,26 +124,25 @@ class TableDataset(Dataset):
         if self._place is None:
             return (self._frameless(), *reading.faults)
         wanted = [(clip, name) for clip in reading.clips.values() for name in self.modalities()]
-        # Threads, because on a network disk nearly all of the time is spent waiting.
+        # Threads, because on a network disk nearly all of the time is waiting.
         with ThreadPoolExecutor(8) as pool:
             checked = list(pool.map(lambda pair: self._check_frames(*pair), wanted))
         return (*reading.faults, *(fault for fault in checked if fault), *self._shared())
 
     def notes(self, *, table_only: bool = False) -> Sequence[Fault]:
         clips = self.clips()
-        # Of a database without any apex this is one remark, not one a clip.
+        # A database without any apex gets one note, not one per clip.
         apexes = not clips or any(clip.apex is not None for clip in clips)
-        found = [remark for clip in clips for remark in odd(clip, apexes)]
+        found = [note for clip in clips for note in unusual(clip, apexes)]
         if not apexes:
-            found.append(
-                Fault("E201", str(self._root), "no clip has a coded apex", "nothing: it is as the owners coded it")
-            )
+            fix = "nothing: it is read as the owners coded it"
+            found.append(Fault("E250", str(self._root), "no clip has a coded apex", fix))
         found += overlaps(clips)
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
 
     def metadata(self) -> Mapping[str, str]:
         reading, place = self._reading, self._place
-        made = {"synthetic": _dials(self._synthetic)} if self._synthetic is not None else {}
+        made = {"synthetic": _options(self._synthetic)} if self._synthetic is not None else {}
         return {
             "table": ", ".join(dict.fromkeys(file.name for file in self._tables)) or "none",
             "label version": self._release(reading),
@@ -155,9 +154,9 @@ class TableDataset(Dataset):
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> Num[np.ndarray, "t h w c"]:
         kinds = self.modalities()
         if modality not in kinds:
-            raise DataError("E201", f"{self.info.title} has no modality {modality!r}. Known: {', '.join(kinds)}.")
+            raise DataError("E240", f"{self.info.title} has no modality {modality!r}. Known: {', '.join(kinds)}.")
         if self._place is None:
-            raise unusable(self._frameless())
+            raise DataError("E209", "The database cannot be read.", [self._frameless()])
         files = self._home(clip, modality).files(numbers)
         colour = len(kinds[modality].channels) == 3
         images = [read_image(file) for file in files]
@@ -165,21 +164,19 @@ class TableDataset(Dataset):
 
     def fingerprint(self) -> str:
         places = {self._home(clip, name).path for clip in self.clips() for name in self.modalities()}
-        pictures = [file for place in places for file in entries(place) if file.is_file()] if self._place else []
-        return fingerprint(self._root, self._tables, pictures)
+        images = [file for place in places for file in entries(place) if file.is_file()] if self._place else []
+        return fingerprint(self._root, self._tables, images)
 
-    # --- where things lie ---------------------------------------------------------------------------------------------
+    # --- files and folders --------------------------------------------------------------------------------------------
     @cached_property
     def _tables(self) -> Sequence[Path]:
-        """The table; a reader of several files has several."""
+        """The table; several for a reader of several files."""
         if self._table_name is None:
             found = find_files(self._table_root, self._is_table, self.table_called)
         else:
             found = find_files(self._table_root, lambda name: name == self._table_name, f"table {self._table_name}")
         if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            fix = f"choose one, for instance table = {found[0].name!r}, or move the others away"
-            raise unusable(Fault("E201", str(self._table_root), f"holds {len(found)} tables: {names}", fix))
+            raise several_tables(self._table_root, [file.name for file in found], found[0].name)
         return found
 
     @property
@@ -192,16 +189,15 @@ class TableDataset(Dataset):
         return self._frames_root()
 
     def _frameless(self) -> Fault:
-        have = ", ".join(path.name for path in folders(self._root)) or "no folder"
-        problem = f"holds no frames ({self.frames_called}), but {have}"
-        return Fault("E201", str(self._root), problem, f"copy the frames into it as {self.frames_called}")
+        """Return the fault of a database without frames."""
+        return no_frames(self._root, self.frames_called)
 
     def _short(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.as_posix()
+        return relative(path, self._root)
 
     @cached_property
     def _synthetic(self) -> Mapping[str, object] | None:
-        """What made-up pictures were made with; None for real ones."""
+        """The options that synthetic images were made with; None for recordings."""
         marker = self._root / MARKER
         if not marker.is_file():
             return None
@@ -212,7 +208,7 @@ class TableDataset(Dataset):
         return spec if isinstance(spec, dict) else {}
 
     def _namespace(self, name: str) -> str:
-        """Return whose people these are; drawn people are nobody of a real database, and each seed draws others."""
+        """Return the namespace of the subjects; synthetic ones are not those of a real database, and differ by seed."""
         if self._synthetic is None:
             return name
         return "-".join(["synthetic", *(str(self._synthetic[key]) for key in ("seed",) if key in self._synthetic)])
@@ -238,24 +234,24 @@ class TableDataset(Dataset):
         key = name
         if clip.subject_id and clip.video and span(clip) is not None:
             first, where = seen.setdefault(self._same(clip), (clip, line))
-            # Of a clip with two rows nobody can tell which is right: the fault bears the first one's key too.
+            # It is unknown which of two rows is right, so the fault excludes the first one too.
             key = first.key
             if first is not clip:
                 file = f"{where.file.name}, " if where.file != line.file else ""
                 problem = f"this clip is in the table twice, first in {file}{_place(where)}"
-                cells.note(problem, "delete one of its two rows")
+                cells.note("E224", problem, "delete one of its two rows")
         if clip.subject_id and clip.video:
             reading.named.append(clip)
-        if not cells.noted:
+        if not cells.problems:
             reading.clips[clip.key] = clip
         reading.faults += cells.faults(name, key)
 
     def _same(self, clip: Clip) -> str:
-        """Return what two rows of one clip have in common."""
+        """Return what identifies the clip, so that two rows of one clip are found."""
         return f"{clip.subject_id}/{clip.video}" if self._alone else clip.key
 
     def _corrected(self, line: Line, cells: RowReader, clip: Clip, reading: Reading) -> tuple[RowReader, Clip]:
-        """Return the row and its clip with the known defects mended whose value is found, and whose folder agrees."""
+        """Return the row and its clip, corrected where a known defect has the value found and the folder agrees."""
         for correction in self.corrections:
             names, found, used = _values(correction)
             meant = correction.clip.casefold() in _names(clip)
@@ -266,19 +262,19 @@ class TableDataset(Dataset):
                     continue
                 used = ((clip.onset + clip.offset) // 2,)
             other = {**line.row.cells, **dict(zip(names, used, strict=True))}
-            mended = RowReader(line.file, replace(line.row, cells=other))
-            changed = self._clip(mended, line.metadata)
+            corrected = RowReader(line.file, replace(line.row, cells=other))
+            changed = self._clip(corrected, line.metadata)
             if changed is None or (correction.folder and not self._agrees(clip, changed)):
                 continue
             if correction.used == MIDDLE:
                 changed = replace(changed, labels={**changed.labels, ESTIMATED: ("apex",)})
                 correction = replace(correction, used=used[0])
             reading.applied.append(correction)
-            return mended, changed
+            return corrected, changed
         return cells, clip
 
     def _agrees(self, found: Clip, used: Clip) -> bool:
-        """Whether the folder has every frame of the times used, and none of those that only the table names."""
+        """Whether the folder has every frame of the times used, and none that is only within the times found."""
         if self._place is None:
             return False
         listed: Collection[int] = self._home(found, next(iter(self.modalities()))).listed()
@@ -291,7 +287,7 @@ class TableDataset(Dataset):
         return folder.fault(clip, self._short(folder.path))
 
     def _shared(self) -> Iterator[Fault]:
-        """Yield clips of different names that read one folder, which fits both in case or zeros only."""
+        """Yield clips of different names that read one folder, because names match without case and zeros."""
         names: dict[Path, dict[tuple[str, str], Clip]] = {}
         for clip in self.clips():
             home = self._home(clip, next(iter(self.modalities())))
@@ -301,46 +297,44 @@ class TableDataset(Dataset):
             for clip in clips.values() if len(clips) > 1 else ():
                 others = " and ".join(other.key for other in clips.values() if other is not clip)
                 where = self._short(self._home(clip, next(iter(self.modalities()))).path)
-                yield Fault(
-                    "E201", where, f"{others} reads this folder too", "give each clip the folder of its name", clip.key
-                )
+                fix = "give each clip the folder of its name"
+                yield Fault("E236", where, f"{others} reads this folder too", fix, clip.key)
 
     def _unlisted(self) -> Iterator[Fault]:
-        """Yield folders of pictures, as deep as those of the clips, that no row of the table names."""
+        """Yield folders of images, as deep as those of the clips, that no row of the table names."""
         found = [self._home(clip, name) for clip in self._reading.named for name in self.modalities()]
         homes = {home.path for home in found}
-        if not self._place or any(home.recording for home in found):  # most recordings hold no expression
+        if not self._place or any(home.recording for home in found):  # most recordings contain no expression
             return
         inside = [home.relative_to(self._place).parts for home in homes if home.is_relative_to(self._place)]
         for folder in _below(self._place, max(map(len, inside), default=0), homes):
-            if any(is_picture(path.name) for path in entries(folder)):
-                yield Fault(
-                    "E201", self._short(folder), "no row of the table names this folder", "nothing: it is not read"
-                )
+            if any(is_image(path.name) for path in entries(folder)):
+                problem = "no row of the table names this folder"
+                yield Fault("E256", self._short(folder), problem, "nothing: it is not read")
 
     def _surplus(self) -> Iterator[Fault]:
-        """Yield folders with pictures before the first onset or after the last offset, or with gaps in between."""
+        """Yield folders with frames outside all clips or with gaps, links, and folders outside the root."""
         spans: dict[Path, tuple[FrameFolder, list[Clip]]] = {}
         for clip in self.clips():
             for name in self.modalities():
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
-        meant = "nothing, if your copy is meant to be so"
+        fix = "nothing, if this is intended"
         links = {path: self._link(path) for path in (*spans, *self._tables)}
         for link in dict.fromkeys(filter(None, links.values())):
             outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside of {self._root}"
-            yield Fault("E201", self._short(link), f"is a link to {_target(link)}{outside}", meant)
+            yield Fault("E258", self._short(link), f"is a link to {_target(link)}{outside}", fix)
         for path, (home, clips) in spans.items():
-            told = home.notes(clips)
-            if home.linked():
-                told.append("has pictures that are links")
+            if problems := home.notes(clips):
+                yield Fault("E257", self._short(path), "; ".join(problems), fix)
+            linked = ["has images that are links"] if home.linked() else []
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
-                told.append(f"lies outside of {self._root}")
-            if told:
-                yield Fault("E201", self._short(path), "; ".join(told), meant)
+                linked.append(f"is outside of {self._root}")
+            if linked:
+                yield Fault("E258", self._short(path), "; ".join(linked), fix)
 
     def _link(self, path: Path) -> Path | None:
-        """Return the uppermost link on the way from the root to a folder: where all are linked, one is told of."""
+        """Return the uppermost link between the root and a folder, so that one note covers all folders below it."""
         way = [folder for folder in (path, *path.parents) if folder != self._root and self._root in folder.parents]
         return next((folder for folder in reversed(way) if folder.is_symlink()), None)
 
@@ -350,7 +344,7 @@ def _place(line: Line) -> str:
 
 
 def _below(folder: Path, depth: int, known: Collection[Path]) -> Iterator[Path]:
-    """Yield the folders below one, to a depth, that are not known; known ones are not looked into."""
+    """Yield the folders below one, to a depth, that are not known; known ones are not searched."""
     for inner in folders(folder) if depth else ():
         if inner not in known:
             yield inner
@@ -358,7 +352,7 @@ def _below(folder: Path, depth: int, known: Collection[Path]) -> Iterator[Path]:
 
 
 def _target(path: Path) -> Path:
-    """Return where a path leads; a link that leads to itself stays as it is."""
+    """Return the target of a path; a link to itself stays unchanged."""
     try:
         return path.resolve()
     except (OSError, RuntimeError):
@@ -373,11 +367,11 @@ def _values(correction: Correction) -> tuple[tuple[str, ...], tuple[object, ...]
 
 
 def _names(clip: Clip) -> tuple[str, str]:
-    """Return how a correction may name a clip, in small letters; by its onset where several share a video."""
+    """Return how a correction may name a clip, casefolded; with its onset where several clips share a video."""
     video = f"{clip.subject_id}/{clip.video}".casefold()
     return video, f"{video}/{clip.onset}"
 
 
-def _dials(spec: Mapping[str, object]) -> str:
-    told = (f"{name.replace('_', ' ')} {value}" for name, value in spec.items())
-    return ", ".join(told) or f"yes, but {MARKER} cannot be read"
+def _options(spec: Mapping[str, object]) -> str:
+    texts = (f"{name.replace('_', ' ')} {value}" for name, value in spec.items())
+    return ", ".join(texts) or f"yes, but {MARKER} cannot be read"

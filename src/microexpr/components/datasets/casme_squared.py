@@ -1,5 +1,4 @@
-"""CAS(ME)^2 (Qu et al., 2018): 57 micro- and 300 macro-expressions of 22 subjects in long videos, 30 frames a "
-"second."""
+"""CAS(ME)^2 (Qu et al., 2018): 57 micro- and 300 macro-expressions of 22 subjects in long videos, 30 fps."""
 
 from __future__ import annotations
 
@@ -9,18 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from types import MappingProxyType
-from typing import ClassVar, Final, Literal, NamedTuple
+from typing import ClassVar, Final, Literal
 
-from microexpr.components.datasets import _example
+from microexpr.components.datasets._folders import child, choose, first_kind, folders, unusable, with_subjects
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._naming import first_kind, is_workbook, with_subjects
+from microexpr.components.datasets._notes import ESTIMATED
 from microexpr.components.datasets._reader import Line, Reading, TableDataset
-from microexpr.components.datasets._remarks import ESTIMATED
-from microexpr.components.datasets._root import child, folders, unusable
-from microexpr.components.datasets._table import NO_APEX, Row, RowReader, Times, find_rows, plain, squeeze
-from microexpr.components.datasets._workbook import Sheets, read_sheets
+from microexpr.components.datasets._table import NO_APEX, Row, RowReader, Times, find_rows, plain
+from microexpr.components.datasets._workbook import Sheets, is_workbook, read_sheets
 from microexpr.core.clip import Clip
+from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import Fault
 from microexpr.core.facs import parse_action_units
 from microexpr.core.interfaces import DatasetInfo, datasets
@@ -36,24 +33,24 @@ _PREFIXES: Final = ("img_", "img", "")
 
 @datasets.register("casme_squared")
 class CasmeSquared(TableDataset):
-    """CAS(ME)^2 on disk: its table without a header, and beside it long recordings or the pictures of each expression.
+    """CAS(ME)^2 on disk: its table without a header, and beside it long recordings or the images of each expression.
 
-    `kind` says which expressions, `folder` which frames (`auto`: ``rawpic``, else ``selectedpic``, else ``cropped``),
-    `table` which table is read where there is more than one.
+    `kind` chooses the expressions, `folder` the frames (`auto`: ``rawpic``, else ``selectedpic``, else ``cropped``),
+    `table` the table where there are several.
 
-    The first sheet numbers subjects from 1 and calls videos anger1_1, the second says in which folder a subject lies
-    (s15), the third which recording a video's first word is of (0401). A header that somebody has added is read. Where
-    the table's offset is 0, nobody coded one, and the apex is the last frame used, as in the MEGC 2019 spotting
-    challenge: `Clip.labels` "estimated" names the offset. An apex of 0 is none. The recording's code and what the
-    subject said to have felt are kept as "recording" and "self-report".
+    The first sheet numbers subjects from 1 and calls videos anger1_1, the second gives the folder of each subject
+    (s15), the third the recording that a video's first word belongs to (0401). A header that was added is read. Where
+    the table's offset is 0, it was not coded, and the apex is the last frame used, as in the MEGC 2019 spotting
+    challenge: `Clip.labels` "estimated" names the offset. An apex of 0 is none. The recording's code and the emotion
+    that the subject reported are kept as "recording" and "self-report".
 
-    ``rawpic`` holds recordings (s15/15_0401girlcrashing/img001.jpg), ``selectedpic`` and ``cropped`` the frames of one
-    expression a folder (s15/anger1_1/img557.jpg; without s in cropped, which lacks 16 of the 357). A recording is found
-    by the subject's folder and its code: one folder of public copies bears another subject's number,
-    s19/23_0502funnyerrors, and is taken by its place, as SoftNet does, which finds all 357 expressions so.
+    ``rawpic`` contains recordings (s15/15_0401girlcrashing/img001.jpg), ``selectedpic`` and ``cropped`` one folder of
+    frames per expression (s15/anger1_1/img557.jpg; without s in cropped, which lacks 16 of the 357). A recording is
+    found by the subject's folder and its code: one folder of public copies has another subject's number,
+    s19/23_0502funnyerrors, and is assigned by its place, as in SoftNet, which finds all 357 expressions in this way.
 
-    Rests on what SoftNet, MDMD and other users of the table read, and on public listings of the three folders. The
-    table itself was not at hand: other words for emotions than the paper's four are faults here.
+    Based on what SoftNet, MDMD and other users of the table read, and on public listings of the three folders. The
+    table itself was not available: words for emotions other than the paper's four are faults here.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -112,25 +109,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
     def cropped(self) -> bool:
         return self._frames == "cropped"
 
-    @classmethod
-    def write_example(cls, root: Path) -> None:
-        _example.mark(root, "casme_squared")
-        sheets: dict[str, Sequence[_example.Cells]] = {
-            "CASFEcode_final": [tuple(row) for row in _EXAMPLE],
-            "naming rule1": [(15, "s15", 1), (16, "s16", 2), (19, "s19", 3)],
-            "naming rule2": [("0101", "disgust1"), ("0401", "anger1"), ("0502", "happy1")],
-        }
-        _example.xlsx(root / "CAS(ME)^2code_final.xlsx", sheets)
-        for (number, name), (first, last, apex, units) in _RECORDINGS.items():
-            _example.draw(
-                root / "rawpic" / ("s15", "s16", "s19")[number - 1] / name,
-                {number: f"img{number:03d}.jpg" for number in range(first, last + 1)},
-                subject=number,
-                apex=apex,
-                units=units,
-            )
-
-    # --- where things lie ---------------------------------------------------------------------------------------------
+    # --- files and folders --------------------------------------------------------------------------------------------
     def _is_table(self, name: str) -> bool:
         named = squeeze(Path(name).stem)
         right = named.startswith(("casme2code", "codefinal")) and "codefinal" in named
@@ -138,7 +117,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     @cached_property
     def _found(self) -> tuple[str, Path] | None:
-        """The kind of frames and their folder: the first kind that is wanted and there."""
+        """The kind of frames and their folder: the first allowed kind that exists."""
         return first_kind(self._wanted, FOLDERS, self._with_subjects)
 
     def _with_subjects(self, names: Sequence[str]) -> Path | None:
@@ -156,7 +135,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         other = [kind for kind, names in FOLDERS.items() if self._with_subjects(names)]
         if not other:
             return fault
-        return Fault("E201", fault.where, f"holds no {self._wanted} frames", f"choose folder = {other[0]!r}")
+        return Fault("E209", fault.where, f"contains no {self._wanted} frames", choose("folder", other[0]))
 
     def _home(self, clip: Clip, modality: str) -> FrameFolder:
         subject = _subject_folder(self._place or self._root / FOLDERS["raw"][0], clip.subject_id)
@@ -178,16 +157,14 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
             yield from both._unlisted()
 
     def _misnamed(self) -> Iterator[Fault]:
-        """Yield folders of recordings that bear another subject's number than the folder they lie in."""
+        """Yield folders of recordings with another subject's number than the folder that they are in."""
         homes = {self._home(clip, "colour").path: clip for clip in self.clips()}
         for path, clip in sorted(homes.items()):
             number = re.match(r"(\d+)_", path.name)
             if number and int(number[1]) != int(clip.subject_id[1:]) and path.is_dir():
-                problem = (
-                    f"bears the number {number[1]}, but lies in the folder of {clip.subject_id} and is read as theirs"
-                )
-                fix = "move it if it is not theirs; s19/23_0502funnyerrors is so in public copies"
-                yield Fault("E201", self._short(path), problem, fix)
+                problem = f"has the number {number[1]}, but is in the folder of {clip.subject_id} and is read as theirs"
+                fix = "move it if it is another subject's; public copies have s19/23_0502funnyerrors"
+                yield Fault("E260", self._short(path), problem, fix)
 
     # --- the table ----------------------------------------------------------------------------------------------------
     @cached_property
@@ -196,12 +173,12 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     @cached_property
     def _rows(self) -> Sequence[Row]:
-        """The rows of the sheet of expressions, whether or not somebody has given it a header."""
+        """The rows of the sheet of expressions, with or without a header."""
         found = next(((title, rows) for title, rows in self._sheets.items() if any(map(_type, rows))), None)
         if found is None:
-            told = ", ".join(f"{title!r}" for title in self._sheets) or "none"
-            problem = f"no sheet has rows that say micro-expression or macro-expression (its sheets: {told})"
-            raise unusable(Fault("E201", str(self._table), problem, "use the table as its owners ship it"))
+            titles = ", ".join(f"{title!r}" for title in self._sheets) or "none"
+            problem = f"no sheet has rows with micro-expression or macro-expression (its sheets: {titles})"
+            raise unusable("E208", self._table, problem, "use the table as distributed by the owners")
         title, rows = found
         first = next(cells for cells in rows if any(map(plain, cells)))
         if not any(plain(cell).isdecimal() for cell in first):
@@ -212,7 +189,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
         return [row for row in numbered if any(map(plain, row.cells.values()))]
 
     def _check_order(self, rows: Sequence[Sequence[object]]) -> None:
-        """Raise where the columns are others than the owners': without a header, they are told by their order alone."""
+        """Raise where the order of columns is not the owners'; without a header nothing else identifies them."""
         place = list(self.columns).index("type")
         moved = [bool(_type(cells)) and not _type(cells[place : place + 1]) for cells in rows]
         if 2 * sum(moved) > sum(bool(_type(cells)) for cells in rows):
@@ -220,16 +197,16 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
                 f"has no header, and the type of expression is not in column {place + 1}, where the owners have it"
             )
             header = ", ".join(known[0] for known in (*self.columns.values(), *self.optional.values()))
-            fix = f"use the table as its owners ship it, or write a header: {header}"
-            raise unusable(Fault("E201", str(self._table), problem, fix))
+            fix = f"use the table as distributed by the owners, or write a header: {header}"
+            raise unusable("E208", self._table, problem, fix)
 
     @cached_property
-    def _people(self) -> Mapping[str, str]:
+    def _subjects(self) -> Mapping[str, str]:
         """The folder of each subject, by their number in the table."""
         rows = [row for rows in self._sheets.values() for row in rows if len(row) > 2]
         named = ((_unpadded(row[2]), plain(row[1]).casefold()) for row in rows)
         found = _once((number, folder) for number, folder in named if re.fullmatch(r"s\d+", folder))
-        return found or self._unnamed("which folder (s15 ...) is whose", "naming rule1")
+        return found or self._unnamed("the folder (s15 ...) of each subject", "naming rule1")
 
     @cached_property
     def _codes(self) -> Mapping[str, str]:
@@ -241,11 +218,11 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
             for row in rows
             if coded.fullmatch(plain(row[0])) and re.fullmatch(r"[^\W\d_]+\d+", plain(row[1]))
         )
-        return found or self._unnamed("which recording (0101 ...) a video's word is of", "naming rule2")
+        return found or self._unnamed("the recording (0101 ...) of each video", "naming rule2")
 
     def _unnamed(self, what: str, sheet: str) -> Mapping[str, str]:
-        problem = f"has no sheet that tells {what}"
-        raise unusable(Fault("E201", str(self._table), problem, f"use the table with the owners' sheet {sheet!r}"))
+        fix = f"use the table with the owners' sheet {sheet!r}"
+        raise unusable("E208", self._table, f"has no sheet with {what}", fix)
 
     def _lines(self) -> Iterable[Line]:
         return (Line(self._table, row) for row in self._rows)
@@ -253,7 +230,8 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
         kind = _type([cells.text("type")])
         if not kind:
-            cells.note(f"the cell type holds {cells.text('type')!r}", "write micro-expression or macro-expression")
+            problem = f"the cell type contains {cells.text('type')!r}"
+            cells.note("E221", problem, "write micro-expression or macro-expression")
         elif self._kind not in ("both", kind):
             return None
         video, times = cells.required("video"), _times(cells)
@@ -278,71 +256,38 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
 
     def _subject(self, cells: RowReader) -> str:
         found = _unpadded(cells.required("subject")).casefold()
-        if found in self._people.values():
+        if found in self._subjects.values():
             return found
-        return self._listed(cells, "subject", found, self._people) if found else ""
+        return self._listed(cells, "subject", found, self._subjects) if found else ""
 
     def _listed(self, cells: RowReader, what: str, word: str, known: Mapping[str, str]) -> str:
         if word not in known:
-            cells.note(f"the {what} {word!r} is not in the naming sheets, or twice", f"write one of {', '.join(known)}")
+            problem = f"the {what} {word!r} is not in the naming sheets, or more than once"
+            cells.note("E225", problem, f"write one of {', '.join(known)}")
         return known.get(word, "")
 
     def _release(self, reading: Reading) -> str:
-        seen = Counter(_type([plain(row.cells["type"])]) for row in self._rows)
-        counts = f"{seen['micro']} micro- and {seen['macro']} macro-expressions"
+        types = Counter(_type([plain(row.cells["type"])]) for row in self._rows)
+        counts = f"{types['micro']} micro- and {types['macro']} macro-expressions"
         if self._synthetic is not None:
             return f"imitates the published table ({counts})"
-        if dict(seen) == PUBLISHED:
+        if dict(types) == PUBLISHED:
             return f"as published ({counts})"
         return f"not as published ({counts}, not {PUBLISHED['micro']} and {PUBLISHED['macro']})"
 
 
 def _once(pairs: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Return what the naming sheets tell, without the names of which they tell two things."""
+    """Return the entries of the naming sheets, without names that have two meanings."""
     found: dict[str, set[str]] = {}
     for name, meant in pairs:
         found.setdefault(name, set()).add(meant)
     return {name: meant.pop() for name, meant in found.items() if len(meant) == 1}
 
 
-class _Row(NamedTuple):
-    """A row of the example's table, in the owners' order."""
-
-    subject: int
-    video: str
-    onset: int
-    apex: int
-    offset: int
-    units: int | str
-    emotion: str
-    type: str
-    said: str
-
-
-_EXAMPLE: Final = (
-    _Row(1, "anger1_1", 3, 6, 10, "4+7", "negative", "micro-expression", "anger"),
-    # Nobody coded its offset.
-    _Row(1, "anger1_2", 12, 16, 0, 4, "negative", "micro-expression", "helpless"),
-    _Row(2, "disgust1_1", 2, 5, 9, "4+9", "negative", "micro-expression", "disgust"),
-    _Row(2, "disgust1_10", 5, 9, 14, 10, "others", "macro-expression", "disgust"),
-    _Row(3, "happy1_1", 1, 5, 12, "6+12", "positive", "macro-expression", "happiness"),
-    _Row(3, "happy1_2", 6, 8, 10, "1+2", "surprise", "micro-expression", "surprise"),
-)
-_RECORDINGS: Final[Mapping[tuple[int, str], tuple[int, int, int, Sequence[str]]]] = MappingProxyType(
-    {
-        (1, "15_0401girlcrashing"): (1, 18, 6, ("4", "7")),
-        (2, "16_0101disgustingteeth"): (1, 14, 5, ("4", "9")),
-        # Another subject's number, as in public copies.
-        (3, "23_0502funnyerrors"): (1, 12, 5, ("6", "12")),
-    }
-)
-"""Subject and folder: first and last frame, apex and action units of what is drawn."""
-
-
 def _type(cells: Iterable[object]) -> Literal["micro", "macro", ""]:
-    """Return the type of expression that one of the cells states; '' where none does."""
+    """Return the type of expression in the cells; '' where there is none."""
     for cell in cells:
-        word = squeeze(cell)
+        word = squeeze(plain(cell))
         if word in ("micro", "microexpression"):
             return "micro"
         if word in ("macro", "macroexpression"):
@@ -361,12 +306,12 @@ def _uncoded(cells: RowReader) -> bool:
 
 
 def _times(cells: RowReader) -> Times:
-    """Return onset, apex and offset; an offset of 0 says that nobody coded one, and the apex stands in."""
+    """Return onset, apex and offset; an offset of 0 was not coded, and the apex is used instead."""
     apex = cells.number("apex", absent=NO_APEX)
     if not _uncoded(cells):
         return {"onset": cells.number("onset"), "apex": apex, "offset": cells.number("offset")}
     if apex is None:
-        cells.note("its offset and its apex are both 0", "write the frame's number")
+        cells.note("E220", "its offset and its apex are both 0", "write the frame number")
     return {"onset": cells.number("onset"), "apex": apex, "offset": apex}
 
 
@@ -377,8 +322,7 @@ def _subject_folder(place: Path, subject: str) -> Path:
 
 
 def _recording(folder: Path, subject: str, code: str) -> Path | None:
-    """Return a subject's recording with this code, 15_0401girlcrashing; by its number first, then by its place "
-    "alone."""
+    """Return a subject's recording with this code, 15_0401girlcrashing; by its number first, then by its place."""
     coded = [(path, re.match(r"(\d+)_(\d{4})(?!\d)", path.name)) for path in folders(folder)]
     right = [(path, found[1]) for path, found in coded if found and found[2] == code]
     own = [path for path, number in right if number.lstrip("0") == subject[1:].lstrip("0")]

@@ -1,4 +1,4 @@
-"""SAMM (Davison et al., IEEE TAFFC 2018), 159 clips of 29 subjects at 200 frames a second, and its long videos."""
+"""SAMM (Davison et al., IEEE TAFFC 2018), 159 clips of 29 subjects at 200 frames per second, and its long videos."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from microexpr.components.datasets import _example
+from microexpr.components.datasets._folders import child, entries, first_with, folders
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._naming import is_workbook, rows_beside
 from microexpr.components.datasets._reader import MIDDLE, Line, Reading, TableDataset
-from microexpr.components.datasets._root import child, entries, first_with, folders
-from microexpr.components.datasets._table import RowReader, find_rows, plain
-from microexpr.components.datasets._workbook import read_sheets
+from microexpr.components.datasets._table import RowReader, find_rows, plain, rows_beside
+from microexpr.components.datasets._workbook import is_workbook, read_sheets
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, Fault
 from microexpr.core.facs import parse_action_units
@@ -25,9 +23,9 @@ Part = Literal["micro", "long"]
 RAW: Final = {"micro": "SAMM", "long": "SAMM_longvideos"}
 CROPPED: Final = {"micro": ("SAMM_CROP", "SAMM_Cropped", "Cropped"), "long": ("cropped_SAMM_longvideos",)}
 FOLDERS: Final = {"micro": re.compile(r"[0-9]{1,3}"), "long": re.compile(r"[0-9]{1,3}_[0-9]+")}
-"""What the folders are called that the frames' folder holds: subjects, or long videos."""
+"""Names of the folders inside the frames' folder: subjects, or long videos."""
 NAME: Final = re.compile(r"([0-9]{1,3})_[0-9]+_[0-9]+")
-"""Filename: subject, what was watched, number of the movement."""
+"""Filename: subject, stimulus, number of the movement."""
 COUNTS: Final = {"anger": 57, "others": 26, "happiness": 26, "surprise": 15, "contempt": 12, "disgust": 9} | {
     "fear": 8,
     "sadness": 6,
@@ -40,19 +38,18 @@ CLASSES: Final = tuple("1234567")
 class Samm(TableDataset):
     """SAMM on disk: the coding table of its clips and their frames, or those of its long videos.
 
-    `part` says which: ``micro`` are the 159 clips, ``long`` the recordings that they were cut from, of which `kind`
-    takes the micro-expressions, the macro-expressions or both. The long table names no emotion; where the table of the
-    clips lies beside it and can be read, each micro-expression has the emotion and the objective class of the clip
-    of its name.
-    `corrections` says whether the known defects of the table are mended, `table` which table is read where there is
-    more than one. Subjects are the same in both parts.
+    `part` chooses: ``micro`` are the 159 clips, ``long`` the recordings that they were cut from, of which `kind` takes
+    the micro-expressions, the macro-expressions or both. The long table has no emotions; where the table of the clips
+    is beside it and can be read, each micro-expression has the emotion and the objective class of the clip of its name.
+    `corrections` says whether the known defects of the table are corrected, `table` chooses the table where there are
+    several. Subjects are the same in both parts.
 
-    Rests on a public copy of the table of 159 rows (columns, counts, cells that are not numbers), on both places in
-    which readers expect its header, on the lists of frames of public readers (numbers of four digits or five), on the
-    columns that readers of the long videos name, and on the folder names of MEB, MEAN and the challenges of 2019 to
-    2022. No table or listing of the long videos was seen. MEB sets the offset of 013_1_9 to 5739, which is what the
-    public copies hold: what another copy holds is not known, so there is no correction for it. The apex of 032_3_2,
-    5127, lies one frame after its onset; MEB's 5130 is an estimate from motion, so that it stays as it was coded.
+    Based on a public copy of the table of 159 rows (columns, counts, cells that are not numbers), on both places where
+    readers expect its header, on the frame lists of public readers (numbers of four digits or five), on the columns
+    that readers of the long videos name, and on the folder names of MEB, MEAN and the challenges of 2019 to 2022. No
+    table or listing of the long videos was available. MEB sets the offset of 013_1_9 to 5739, which is what the public
+    copies have: what another copy has is not known, so there is no correction for it. The apex of 032_3_2, 5127, is
+    one frame after its onset; MEB's 5130 is an estimate from motion, so the coded apex is kept.
     """
 
     info: ClassVar[DatasetInfo] = DatasetInfo(
@@ -72,7 +69,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             ("159", "every row of the table"),
             ("136", "the five words that the table has more than ten times, others among them (label set samm_5)"),
             ("133", "MEGC 2019: without others (megc2019_3)"),
-            ("68", "objective classes 1 to 5, which depend on action units alone (MEGC 2018)"),
+            ("68", "objective classes 1 to 5, which depend only on action units (MEGC 2018)"),
             ("343 and 159", "macro- and micro-expressions of the long videos; 333 without those that begin in frame 1"),
         ),
     )
@@ -83,9 +80,9 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             "apex",
             1143,
             MIDDLE,
-            "it lies behind the offset; copies mended by hand say 1105, 1113, 1124 or 1134",
+            "it is after the offset; copies corrected by hand have 1105, 1113, 1124 or 1134",
         ),
-        Correction("032/032_3_1", "apex", 1930, 4930, "it lies before the onset; copies mended by hand say 4930"),
+        Correction("032/032_3_1", "apex", 1930, 4930, "it is before the onset; copies corrected by hand have 4930"),
     )
     columns: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "subject": ("Subject",),
@@ -118,7 +115,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         table: str | None = None,
     ) -> None:
         if part == "micro" and kind != "micro":
-            raise ConfigError("E104", f"samm: the clips are micro-expressions; for kind = {kind!r} say part = 'long'.")
+            raise ConfigError("E104", f"samm: the clips are micro-expressions; for kind = {kind!r} set part = 'long'.")
         super().__init__(root, corrections=corrections, table=table)
         self._part, self._kind = part, kind
         self._alone = part == "micro"
@@ -133,7 +130,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         inside = self._place.relative_to(self._root).parts
         return any("crop" in name.casefold() for name in inside or (self._root.name,))
 
-    # --- where things lie ---------------------------------------------------------------------------------------------
+    # --- files and folders --------------------------------------------------------------------------------------------
     def _is_table(self, name: str) -> bool:
         return _is_table(name, self._part)
 
@@ -144,7 +141,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
 
     @cached_property
     def _beside(self) -> Sequence[Path]:
-        """The table of the clips, where one lies beside that of the long videos."""
+        """The table of the clips, where one is beside that of the long videos."""
         found = [file for file in entries(self._root) if file.is_file() and _is_table(file.name, "micro")]
         return found if len(found) == 1 else ()
 
@@ -201,22 +198,23 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             if row is None:
                 return None, ""
             coded = row.emotion("emotion", self.emotions), row.text(OBJECTIVE)
-            for problem, fix in row.noted:
-                cells.note(f"{problem} (row {row.row.number} of {row.file.name})", fix)
+            for code, problem, fix in row.problems:
+                cells.note(code, f"{problem} (row {row.row.number} of {row.file.name})", fix)
             return coded
         objective = cells.text(OBJECTIVE)
         if objective and objective not in CLASSES:
-            cells.note(f"the cell {OBJECTIVE} holds {objective!r}", f"write one of {', '.join(CLASSES)}")
+            problem = f"the cell {OBJECTIVE} contains {objective!r}"
+            cells.note("E221", problem, f"write one of {', '.join(CLASSES)}")
         return cells.emotion("emotion", self.emotions), objective
 
     @cached_property
     def _clips_beside(self) -> Mapping[str, RowReader]:
-        """The rows of the clips by name: they have emotion and objective class."""
+        """The rows of the clips by name, which have emotion and objective class."""
         return {plain(row.row.cells["video"]): row for row in self._rows_beside[0]}
 
     @cached_property
     def _rows_beside(self) -> tuple[Sequence[RowReader], Sequence[Fault]]:
-        """The rows of the table beside, and a remark where it cannot be read."""
+        """The rows of the table beside, and a note where it cannot be read."""
         wanted = {column: self.columns[column] for column in ("subject", "video", "emotion")}
         return rows_beside(self._beside, wanted, self.optional, "the clips' emotions and objective classes")
 
@@ -232,15 +230,8 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
         apex = next((clip.apex for clip in clips if clip.video == "028_4_1"), None)
         first = any(correction.clip == "028/028_4_1" for correction in reading.applied)
         return f"{reading.rows} rows, " + (
-            "as first released" if first else f"apex {apex} of 028_4_1: mended by somebody"
+            "as first released" if first else f"apex {apex} of 028_4_1: corrected by hand"
         )
-
-    # --- the example --------------------------------------------------------------------------------------------------
-    @classmethod
-    def write_example(cls, root: Path) -> None:
-        _example.mark(root, "samm")
-        _write_clips(root)
-        _write_long(root)
 
 
 def _is_table(name: str, part: Part) -> bool:
@@ -252,70 +243,21 @@ def _is_table(name: str, part: Part) -> bool:
 def _kind(cells: RowReader) -> Literal["micro", "macro"] | None:
     found = cells.required("type").casefold()
     if found and not found.startswith(("micro", "macro")):
-        cells.note(f"the cell type holds {cells.text('type')!r}", "write Micro - 1/2 or Macro")
+        cells.note("E221", f"the cell type contains {cells.text('type')!r}", "write Micro - 1/2 or Macro")
     return "micro" if found.startswith("micro") else "macro" if found.startswith("macro") else None
 
 
 def _subject(cells: RowReader) -> str:
     found = cells.required("subject")
     if not found.isdecimal() and found:
-        cells.note(f"the cell subject holds {found!r}", "write the subject's number, 006 to 037")
+        cells.note("E221", f"the cell subject contains {found!r}", "write the subject's number, 006 to 037")
     return f"{int(found):03d}" if found.isdecimal() else ""
 
 
 def _check_name(cells: RowReader, subject: str, name: str) -> None:
-    """Note a file name that is not built as the owners build them: its frames could be those of another subject."""
+    """Note a file name that does not follow the owners' scheme: its frames could be those of another subject."""
     match = NAME.fullmatch(name)
     if name and match is None:
-        cells.note(f"the cell video holds {name!r}", "write a name like 006_1_2")
+        cells.note("E221", f"the cell video contains {name!r}", "write a name like 006_1_2")
     elif match and subject and int(match[1]) != int(subject):
-        cells.note(f"{name} is not called after its subject {subject}", "correct the one or the other")
-
-
-# --- the example ------------------------------------------------------------------------------------------------------
-_EXAMPLE: Final = (
-    ("006", "006_1_2", 5562, 5566, 5571, "4+7", "Anger", 3, None),
-    ("006", "006_2_4", 180, 183, 188, "(R6 or R12)+R15", "Other", 7, "While blinking"),
-    ("007", "007_3_1", 2046, 2050, 2055, "20", "Fear", 6, None),
-    ("007", "007_6_3", 497, 500, 505, "A/L12", "Happiness", 1, "Eye movement"),
-    ("009", "009_3_4", 3334, 3338, 3342, "10A/B", "Disgust", 4, "L12?"),
-    # Its apex lies behind its offset, as it was released; the middle is used.
-    ("028", "028_4_1", 1126, 1143, 1134, 14, "Contempt", 5, None),
-)
-"""Subject, name, onset, apex, offset, action units, emotion, objective class, notes."""
-_EXAMPLE_LONG: Final = (
-    ("006", "006_1_2", 2, 5, 8, "Micro - 1/2", "4+7", None),
-    ("006", "006_1_9", 7, 9, 12, "Macro", "12", "Smiles"),
-    ("007", "007_3_1", 3, 6, 10, "Micro - 1/2", "20", None),
-)
-"""Subject, name, onset, apex, offset, type, action units, notes."""
-
-
-def _write_clips(root: Path) -> None:
-    header = ("Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration")
-    coded = ("Micro", "Action Units", "Estimated Emotion", "Objective Classes", "Notes")
-    preface = [("Made-up rows in the layout of SAMM's table of micro-movements",), *[()] * 12]
-    rows: list[Sequence[object]] = [*preface, (*header, *coded)]
-    for drawn, (subject, name, onset, apex, offset, units, *coding) in enumerate(_EXAMPLE):
-        line = len(rows) + 1
-        duration = f"=SUM(F{line}-D{line})+1"
-        rows.append((subject, name, int(name[4]), onset, apex, offset, duration, "Micro - 1/2", units, *coding))
-        digits = 5 if name[4] == "1" else 4
-        files = {number: f"{subject}_{number:0{digits}d}.jpg" for number in range(onset, offset + 1)}
-        moved = re.findall("[LR]?[0-9]+", str(units))
-        folder, peak = root / "SAMM" / subject / name, apex if apex <= offset else (onset + offset) // 2
-        _example.draw(folder, files, subject=min(1 + drawn // 2, 3), apex=peak, units=moved, kind="grey")
-    _example.xlsx(root / "SAMM_Micro_FACS_Codes_v2.xlsx", {"MICRO_ONLY": rows})
-
-
-def _write_long(root: Path) -> None:
-    header = ("Subject", "Filename", "Inducement Code", "Onset", "Apex", "Offset", "Duration", "Type")
-    preface = [("Made-up rows in the layout of SAMM's table of long videos",), *[()] * 8]
-    rows: list[Sequence[object]] = [*preface, (*header, "Action Units", "Notes")]
-    for subject, name, onset, apex, offset, kind, units, notes in _EXAMPLE_LONG:
-        line = len(rows) + 1
-        rows.append((subject, name, int(name[4]), onset, apex, offset, f"=F{line}-D{line}+1", kind, units, notes))
-    _example.xlsx(root / "SAMM_LongVideos_V2_Release.xlsx", {"Sheet1": rows})
-    for drawn, video in enumerate(("006_1", "007_3"), start=1):
-        files = {number: f"{video}_{number:04d}.jpg" for number in range(1, 13)}
-        _example.draw(root / "SAMM_longvideos" / video, files, subject=drawn, apex=5, kind="grey")
+        cells.note("E225", f"{name} is not named after its subject {subject}", "correct one of the two")

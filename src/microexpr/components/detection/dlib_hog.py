@@ -22,9 +22,9 @@ def _detector() -> Any:  # dlib has no types
 @detectors.register("dlib_hog")
 @dataclass(frozen=True)
 class DlibHog:
-    """Frontal faces of 80 pixels and more, most certain first.
+    """Detect frontal faces of at least 80 pixels, most certain first.
 
-    dlib searches a pyramid of sizes on a grid, so the boxes of a face that does not move jump by several pixels.
+    dlib searches an image pyramid on a grid, so that the boxes of a face that does not move jump by several pixels.
     """
 
     def __call__(self, frame: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 4"]:

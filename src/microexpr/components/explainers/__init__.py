@@ -1,1 +1,1 @@
-"""Where a trained model looks: maps over a view."""
+"""Explainers: attribution maps of trained models over a view."""

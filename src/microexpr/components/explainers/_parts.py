@@ -1,4 +1,4 @@
-"""What explainers share: a model made ready to be looked into, a view to try it on, maps made as large as the view."""
+"""What explainers share: preparing a model, a test input, and maps as large as the view."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from microexpr.core.interfaces import FrozenBackbone, ViewSpec
 
 
 @contextmanager
-def ready(model: nn.Module) -> Iterator[None]:
-    """Hold a module in evaluation mode with gradients on, whatever was set around it."""
+def prepared(model: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode with gradients enabled, whatever was set before; restore it afterwards."""
     mode = model.training
     model.eval()
     try:
@@ -27,26 +27,26 @@ def ready(model: nn.Module) -> Iterator[None]:
         model.train(mode)
 
 
-def trial(view: ViewSpec) -> Float[Tensor, "1 t c h w"]:
-    """Return a view of noise, the same every time: enough to see which way a model computes."""
+def probe_view(view: ViewSpec) -> Float[Tensor, "1 t c h w"]:
+    """Return a fixed view of random noise, for finding out how a model computes its output."""
     time, height, width, channels = view.shape
     noise = torch.rand(1, time, channels, height, width, generator=torch.Generator().manual_seed(0))
     return view.low + (view.high - view.low) * noise
 
 
 def network(model: object, name: str, what: str) -> nn.Module:
-    """Return the model where it is learnt through gradients; raises ConfigError."""
+    """Return the model if it is a network trained through gradients; raises ConfigError otherwise."""
     if not isinstance(model, nn.Module) or isinstance(model, FrozenBackbone):
         raise ConfigError(
-            "E104",
-            f"{name} is no network that is trained from end to end, so that there is no {what}: take occlusion, "
-            "which needs nothing but predictions.",
+            "E418",
+            f"{name} is not a network trained end to end, so that there is no {what}. Use occlusion, which needs only "
+            "predictions.",
         )
     return model
 
 
 def enlarged(maps: Float[Tensor, "t1 h1 w1"], view: ViewSpec) -> Float[Tensor, "t h w"]:
-    """Return maps as large as the view: bilinear between places, linear between steps where there are others."""
+    """Return maps as large as the view: bilinear between positions, linear between steps if their number differs."""
     return resized(maps, view.shape[:3])
 
 

@@ -1,4 +1,4 @@
-"""Follow a prediction back to the last maps of features that it was made of."""
+"""Trace a prediction back to the last feature maps from which it was computed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 PREFIX = 5
-"""Tokens before those of the places, at most: a class token and registers."""
+"""Largest number of tokens before those of the patches: a class token and registers."""
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
 class Last:
-    """One of the last maps: its layer, and its values ``n c h w`` (``n h w c`` with channels last) or ``n c t h w``."""
+    """One of the last maps: its layer, and its values ``n c h w``, ``n h w c`` (channels last) or ``n c t h w``."""
 
     module: nn.Module
     tensor: Tensor
@@ -26,29 +26,29 @@ class Last:
 
     @property
     def places(self) -> tuple[int, int]:
-        """How many there are down and across."""
+        """Rows and columns."""
         height, width = self.tensor.shape[1:3] if self.channels_last else self.tensor.shape[-2:]
         return int(height), int(width)
 
     def channels_first(self, tensor: Tensor) -> Float[Tensor, "n c *places"]:
-        """Return a tensor of the map's shape (itself, its gradient) with channels second."""
+        """Return a tensor of the map's shape (the map or its gradient) with channels second."""
         return tensor.movedim(-1, 1) if self.channels_last else tensor
 
 
 @dataclass
 class Trace:
-    """What a forward pass left behind."""
+    """What was recorded during a forward pass."""
 
     maps: list[Last] = field(default_factory=list)
     attended: list[tuple[Tensor, int]] = field(default_factory=list)
-    """What attention gave, and between how many tokens."""
+    """Output of attention layers, and their number of tokens."""
 
     def last(self, score: Tensor) -> tuple[list[Last], list[int]]:
-        """Return the last maps that the score was made of, and the tokens met on the way to them.
+        """Return the last maps from which the score was computed, and the numbers of tokens attended to after them.
 
-        Several streams have one each; a layer that was run once a frame has one a frame, in that order. A map that
-        another of them was made of is none of the last, even where a way around leads to the score: what it says
-        through the later one would count twice.
+        Each stream has its own last map; a layer that was applied once per frame has one per frame, in that order. A
+        map from which another one of them was computed is not a last map, even if a shortcut leads from it to the
+        score: its contribution through the later map would count twice.
         """
         maps: dict[Any, Last] = {found.tensor.grad_fn: found for found in reversed(self.maps)}
         attended = {tensor.grad_fn: tokens for tensor, tokens in self.attended}
@@ -60,7 +60,7 @@ class Trace:
 
 
 def _behind(ahead: list[Any], stop: Collection[Any] = ()) -> set[Any]:
-    """Return these steps of a computation and all that they follow from; those of `stop` are not gone beyond."""
+    """Return these nodes of the graph and all that they depend on; the search does not go beyond those in `stop`."""
     seen: set[Any] = set()
     while ahead:
         node = ahead.pop()
@@ -74,7 +74,7 @@ def _behind(ahead: list[Any], stop: Collection[Any] = ()) -> set[Any]:
 
 @contextmanager
 def traced(model: nn.Module) -> Iterator[Trace]:
-    """Note the maps of every layer with a convolution, of those behind it, and of stages that keep channels last."""
+    """Record the outputs of layers with a convolution, of normalisations after it, and of channels-last stages."""
     trace = Trace()
     last = {part for net in model.modules() if getattr(net, "output_fmt", "") == "NHWC" for part in net.modules()}
     started = False
@@ -87,7 +87,7 @@ def traced(model: nn.Module) -> Iterator[Trace]:
                 trace.attended.append((tensor, tensor.shape[1]))
             if not started or tensor.dim() not in (4, 5) or tensor.grad_fn is None:
                 continue
-            # A convolution within stages of channels last is the patches', and has its channels second.
+            # A convolution inside a channels-last stage is the patch embedding, with channels second.
             behind = module in last and tensor.dim() == 4 and not _convolves(module)
             if behind or _convolves(module) or isinstance(module, _NORMS):
                 found = Last(module, tensor, behind)
@@ -102,7 +102,7 @@ def traced(model: nn.Module) -> Iterator[Trace]:
 
 
 def mixed_after(maps: Sequence[Last], tokens: Sequence[int]) -> bool:
-    """Say whether attention went on mixing the places of these maps as tokens."""
+    """Whether attention mixed the positions of these maps, as tokens, after them."""
     places = [height * width for height, width in (found.places for found in maps)]
     return any(0 <= count - number <= PREFIX for count in tokens for number in places)
 

@@ -1,4 +1,4 @@
-"""Occlusion: how much the prediction loses when a place is covered."""
+"""Occlusion: the loss of probability when a patch of the image is covered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.components.explainers._parts import ready
+from microexpr.components.explainers._parts import prepared
 from microexpr.core.errors import ConfigError
 from microexpr.core.flow import PLANES
 from microexpr.core.interfaces import Attribution, ViewSpec, explainers
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(gt=0, le=0.5)]
 Step = Annotated[float, Field(gt=0, le=1)]
 TOGETHER = 64
-"""Covered views that are predicted at once."""
+"""Number of covered views that are predicted at once."""
 
 
 @explainers.register("occlusion")
 @dataclass(frozen=True)
 class Occlusion:
-    """Occlusion: the probability of the class that is lost when a patch is covered, averaged over all patches.
+    """Occlusion: the loss of the class's probability when a patch is covered, averaged over the patches at a position.
 
-    Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. It needs predictions alone,
-    so that any model can be asked, scikit-learn's too. A square of `patch` times the short side is covered, moved on by
-    `stride` of its own side (the last one to the border), and a place's value is the mean loss over the patches that
-    cover it; where covering raises the probability it counts as 0. A patch covers its place in all frames of a view,
-    so that all of them get one map.
+    Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014. It needs only predictions, so
+    that it works for every model, including scikit-learn's. A square with a side of `patch` times the short side is
+    covered, then moved by `stride` times its side (the last one touches the border). The value of a position is the
+    mean loss over the patches that cover it; negative values (covering raises the probability) become 0. A patch covers
+    its position in all frames of a view, so that they share one map.
 
-    `fill` says what covers: the ``mean`` of the view's own channel, or the ``middle`` of the range; ``auto`` takes the
-    middle in flow that was scaled by ``centred``, where it is no motion, and the mean elsewhere. A model may take a
-    patch for a sign of its own, so that a map can also tell of that. Where a prediction rests on several places at
-    once, or is near 1, covering one loses little.
+    `fill`: patches are covered by the ``mean`` of the view's channel, or by the ``middle`` of the range; ``auto`` uses
+    the middle for flow scaled by ``centred``, where it means no motion, and the mean otherwise. A model may respond to
+    the patch itself, which the map then also shows. If a prediction rests on several positions, or has a probability
+    near 1, covering one of them changes little.
     """
 
     patch: Share = 0.25
@@ -51,11 +51,12 @@ class Occlusion:
     by_class: ClassVar[bool] = True
 
     def check(self, model: Predictor, view: ViewSpec, name: str) -> None:
-        """Raise ConfigError for views that are no pictures."""
+        """Raise ConfigError for views that are not images."""
         if view.channels == PLANES:
             raise ConfigError(
-                "E104",
-                f"{name} sees histograms (LBP-TOP), which have no places to cover: leave it out of explanations.of.",
+                "E412",
+                f"{name} has histograms as input (LBP-TOP), in which no position can be covered. Leave it out of "
+                "explanations.of.",
             )
 
     def __call__(
@@ -66,16 +67,16 @@ class Occlusion:
         downs, acrosses = (_starts(length, side, max(1, round(self.stride * side))) for length in (height, width))
         patches = [(slice(y, y + side), slice(x0, x0 + side)) for y in downs for x0 in acrosses]
         maps = np.zeros((len(x), *view.shape[:3]), np.float32)
-        for row, number, made in zip(x, classes, maps, strict=True):
-            usual = _probability(model, row[None], int(number))[0]
+        for row, number, values in zip(x, classes, maps, strict=True):
+            uncovered = _probability(model, row[None], int(number))[0]
             lost = np.concatenate(
-                [usual - _probability(model, some, int(number)) for some in self._covered(row, patches, view)]
+                [uncovered - _probability(model, some, int(number)) for some in self._covered(row, patches, view)]
             )
             total, times = np.zeros((height, width)), np.zeros((height, width))
             for place, loss in zip(patches, lost, strict=True):
                 total[place] += loss
                 times[place] += 1
-            made[:] = np.maximum(total / times, 0)
+            values[:] = np.maximum(total / times, 0)
         return Attribution(maps, (len(downs), len(acrosses)))
 
     def _covered(
@@ -93,7 +94,7 @@ class Occlusion:
 
 
 def _starts(length: int, side: int, step: int) -> list[int]:
-    """Return where patches begin: every `step`, and the last at the border.
+    """Return where patches begin: every `step` pixels, with the last at the border.
 
     >>> _starts(10, 4, 3), _starts(10, 4, 4)
     ([0, 3, 6], [0, 4, 6])
@@ -103,10 +104,10 @@ def _starts(length: int, side: int, step: int) -> list[int]:
 
 def _probability(model: Predictor, x: Float[Tensor, "p t c h w"], number: int) -> Float[np.ndarray, "p"]:
     if isinstance(model, nn.Module):
-        with ready(model), torch.no_grad():
+        with prepared(model), torch.no_grad():
             proba = torch.softmax(model(x).logits.double(), 1)[:, number]
         return np.asarray(proba.cpu().numpy())
-    rows = x.movedim(2, -1).flatten(1).cpu().numpy().astype(np.float32)  # as the engine flattens them
+    rows = x.movedim(2, -1).flatten(1).cpu().numpy().astype(np.float32)  # in the order in which training flattens them
     known = list(model.classes_)
     found = np.asarray(model.predict_proba(rows), float)
     return found[:, known.index(number)] if number in known else np.zeros(len(rows))

@@ -1,1 +1,1 @@
-"""Losses against class imbalance."""
+"""Losses for imbalanced classes."""

@@ -1,10 +1,10 @@
-"""Losses for few and unequal classes, weighted by inverse class frequency (paper, section II.D).
+"""Losses for few and imbalanced classes, weighted by inverse class frequency (paper, section II.D).
 
-Both return one value a row, which training joins by a plain mean. So every row counts its own weight, a batch of rare
-rows weighs more than a batch of common ones, and the mean over a fold does not depend on how it was cut into batches.
-`torch.nn.CrossEntropyLoss` with class indices divides the weighted sum by the sum of the batch's weights instead:
-``reduction = "weights"`` of `cross_entropy`. Focal loss has no such convention (torchvision's ``sigmoid_focal_loss``
-takes the plain mean too), so it has no such parameter.
+Both return one value per row, of which training takes the plain mean. So every row counts by its own weight, a batch of
+rare rows weighs more than a batch of common ones, and the mean over a fold does not depend on the division into
+batches. `torch.nn.CrossEntropyLoss` with class indices instead divides the weighted sum by the sum of the batch's
+weights: ``reduction = "weights"`` of `cross_entropy`. For focal loss there is no such convention (torchvision's
+``sigmoid_focal_loss`` also takes the plain mean), so it has no such parameter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Reduction = Annotated[Literal["rows", "weights"], AddedLater("rows")]
 
 
 def class_weights(class_counts: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
-    """Return weights proportional to 1 / count: their mean is 1 over the classes present, and 0 stands for the others.
+    """Return weights proportional to 1 / count, with mean 1 over the classes present; absent classes have 0.
 
     >>> class_weights(torch.tensor([30.0, 10.0, 0.0]))
     tensor([0.5000, 1.5000, 0.0000])
@@ -39,10 +39,10 @@ def class_weights(class_counts: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
 class CrossEntropy:
     """``-sum_c w_c y_c log p_c`` with soft targets y; `weighted = false` sets every w to 1.
 
-    `reduction`: the mean over a batch is the sum of its rows divided by their number (``rows``), or by their weights
-    ``sum_c w_c y_c`` (``weights``). The latter is `torch.nn.CrossEntropyLoss` with class indices. For soft targets, of
-    which torch divides by the number of rows, a row weighs what the classes of its target weigh: those of mixup, and
-    of label smoothing after it was spread. A batch whose rows all weigh 0 has the loss 0, where torch has NaN.
+    `reduction`: the sum over a batch is divided by the number of rows (``rows``), or by the sum of their weights
+    ``sum_c w_c y_c`` (``weights``). The latter is `torch.nn.CrossEntropyLoss` with class indices. For soft targets,
+    where torch divides by the number of rows, the weight of a row is that of its target's classes: after mixup, and
+    after label smoothing. A batch in which all rows have weight 0 has the loss 0, where torch gives NaN.
     """
 
     weighted: bool = True
@@ -60,7 +60,7 @@ class CrossEntropy:
 @losses.register("focal")
 @dataclass(frozen=True)
 class Focal:
-    """``-sum_c w_c y_c (1 - p_c)^gamma log p_c``: rows that are told well count less; gamma 0 is cross-entropy.
+    """``-sum_c w_c y_c (1 - p_c)^gamma log p_c``: well-classified rows count less; gamma 0 is cross-entropy.
 
     Lin, Goyal, Girshick, He, Dollar: Focal Loss for Dense Object Detection, ICCV 2017, equation 5. Theirs is binary
     with one alpha; here p is the softmax over all classes and alpha the inverse class frequency.
@@ -71,7 +71,7 @@ class Focal:
 
     def __call__(self, output: Output, batch: Batch, class_counts: Float[Tensor, "k"]) -> Float[Tensor, "b"]:
         log_p = output.logits.log_softmax(1)
-        # expm1 keeps 1 - p exact near p = 1; the floor keeps the gradient of the power finite for gamma < 1.
+        # expm1 keeps 1 - p exact near p = 1; the clamp keeps the gradient of the power finite for gamma < 1.
         miss = (-torch.expm1(log_p)).clamp(min=1e-12)
         return -(_targets(output, batch, class_counts, self.weighted) * miss**self.gamma * log_p).sum(1)
 

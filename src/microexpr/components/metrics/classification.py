@@ -1,7 +1,7 @@
-"""Scores of class predictions, each computed from a confusion matrix (rows: true class).
+"""Classification scores, each computed from a confusion matrix (rows: true class).
 
-Predictions of several folds are pooled before scoring; scores of folds are averaged only by
-`predictions.mean_of_folds`. `of_confusion` scores many matrices at once, for intervals and tests.
+Predictions of several folds are pooled before scoring; only `predictions.mean_of_folds` averages the scores of folds.
+`of_confusion` scores many matrices at once, for intervals and tests.
 """
 
 from __future__ import annotations
@@ -40,56 +40,59 @@ __all__ = [
 
 
 def _from(rule: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the methods `of_confusion` and `__call__` of a score that follows `rule` (confusion, over)."""
+    """Return the methods `of_confusion` and `__call__` of a score.
+
+    `rule` takes confusion matrices and the averaged classes.
+    """
 
     def of_confusion(
-        self: object, confusion: Num[np.ndarray, "*batch k k"], over: Bool[np.ndarray, "k"]
+        self: object, confusion: Num[np.ndarray, "*batch k k"], averaged_classes: Bool[np.ndarray, "k"]
     ) -> Float[np.ndarray, "*batch"]:
         """Score confusion matrices (rows: true class)."""
-        return np.asarray(rule(confusion, over))
+        return np.asarray(rule(confusion, averaged_classes))
 
     def call(
         self: object,
         y_true: Int[np.ndarray, "n"],
         y_pred: Int[np.ndarray, "n"],
         proba: Float[np.ndarray, "n k"],
-        over: Bool[np.ndarray, "k"],
+        averaged_classes: Bool[np.ndarray, "k"],
     ) -> float:
-        """Score class numbers; `proba` plays no part."""
-        return float(rule(confusion_matrix(y_true, y_pred, over.size), over))
+        """Score class numbers; `proba` is not used."""
+        return float(rule(confusion_matrix(y_true, y_pred, averaged_classes.size), averaged_classes))
 
     return of_confusion, call
 
 
-def _macro_f1(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(f1_per_class(confusion), over)
+def _macro_f1(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(f1_per_class(confusion), averaged_classes)
 
 
-def _macro_f1_all(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(f1_per_class(confusion), np.ones_like(over))
+def _macro_f1_all(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(f1_per_class(confusion), np.ones_like(averaged_classes))
 
 
-def _weighted_f1(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    support = np.where(over, confusion.sum(-1), 0)
+def _weighted_f1(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    support = np.where(averaged_classes, confusion.sum(-1), 0)
     clips = support.sum(-1)
     mean = np.full(clips.shape, np.nan)
     np.divide((support * f1_per_class(confusion)).sum(-1), clips, out=mean, where=clips > 0)
     return mean
 
 
-def _macro_precision(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(np.nan_to_num(precision_per_class(confusion)), over)
+def _macro_precision(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(np.nan_to_num(precision_per_class(confusion)), averaged_classes)
 
 
-def _macro_recall(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(np.nan_to_num(recall_per_class(confusion)), over)
+def _macro_recall(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(np.nan_to_num(recall_per_class(confusion)), averaged_classes)
 
 
-def _average_recall(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
-    return mean_over(recall_per_class(confusion), over & (confusion.sum(-1) > 0))
+def _average_recall(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
+    return mean_over(recall_per_class(confusion), averaged_classes & (confusion.sum(-1) > 0))
 
 
-def _accuracy(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
+def _accuracy(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray:
     return np.asarray(np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum((-1, -2)))
 
 
@@ -98,7 +101,7 @@ def _accuracy(confusion: np.ndarray, over: np.ndarray) -> np.ndarray:
 class MacroF1:
     """Mean of the classes' F1, range 0..1 (the paper's score: "classes present in the test set", section II.C).
 
-    A class of `over` that a resample loses keeps its place and counts 0, so every resample averages the same classes.
+    A class of `averaged_classes` that a resample loses counts 0, so every resample averages the same classes.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> round(MacroF1()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3)), 4)
@@ -132,8 +135,8 @@ class MacroF1All:
 class UnweightedF1:
     """UF1, range 0..1 (See et al., MEGC 2019): mean over the classes of 2 TP / (2 TP + FP + FN), summed over all folds.
 
-    It is `macro_f1` of the pooled predictions, under the name that the challenge gave it. C counts the classes that
-    occur in the pooled truth; in the challenge that is every class.
+    It is `macro_f1` of the pooled predictions, under the name used by the challenge. The mean is over the classes that
+    occur among the pooled true labels; in the challenge these are all classes.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 1, 1, 2])
     >>> round(UnweightedF1()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3)), 4)
@@ -150,16 +153,18 @@ class UnweightedF1:
 @metrics.register("weighted_f1")
 @dataclass(frozen=True)
 class WeightedF1:
-    """Weighted F1, range 0..1: sum over the classes of N_c F1_c / N, so that each class counts by its true clips.
+    """Weighted F1, range 0..1: sum over the classes of N_c F1_c / N, so each class is weighted by its true clips.
 
-    The largest class decides it: on CASME II, "others" alone holds 39 % of the weight.
+    The largest class dominates it: on CASME II, "others" alone has 39 % of the weight.
 
     >>> y_true, y_pred = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
     >>> round(WeightedF1()(y_true, y_pred, np.eye(2)[y_pred], present(y_true, 2)), 4)
     0.6429
     """
 
-    absent_classes: ClassVar[str] = "a class without a true clip has no weight; neither has one that a resample loses"
+    absent_classes: ClassVar[str] = (
+        "a class without a true clip has no weight, and neither has a class that a resample loses"
+    )
     higher_is_better: ClassVar[bool] = True
     of_confusion, __call__ = _from(_weighted_f1)
 
@@ -184,9 +189,9 @@ class MacroPrecision:
 @metrics.register("macro_recall")
 @dataclass(frozen=True)
 class MacroRecall:
-    """Mean over the classes of TP / (TP + FN), range 0..1: equal to UAR, but a class that a resample loses counts 0.
+    """Mean over the classes of TP / (TP + FN), range 0..1: UAR, but a class that a resample loses counts 0.
 
-    It treats lost classes as `macro_f1` and `macro_precision` do, so that the three can be read side by side.
+    It treats lost classes in the same way as `macro_f1` and `macro_precision`, so the three are comparable.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> MacroRecall()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3))
@@ -203,8 +208,8 @@ class MacroRecall:
 class UnweightedAverageRecall:
     """UAR, range 0..1 (See et al., MEGC 2019): mean of TP_c / N_c over the classes, also balanced accuracy.
 
-    A resample that loses a class has no recall for it: the mean is taken over the others. Counting 0 would state a
-    failure that nobody saw, and pull the interval down by about exp(-N_c) of that class (37 % where N_c is 1).
+    A resample that loses a class has no recall for it, so the mean is over the others. Counting 0 would report a
+    failure that was not observed, and lower the interval by about exp(-N_c) of that class (37 % if N_c is 1).
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> UnweightedAverageRecall()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3))
@@ -221,13 +226,13 @@ class UnweightedAverageRecall:
 @metrics.register("accuracy")
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of clips whose class is right, range 0..1; always guessing the largest class already scores its share.
+    """Share of clips predicted correctly, range 0..1; always predicting the largest class already scores its share.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> Accuracy()(y_true, y_pred, np.eye(2)[y_pred], present(y_true, 2))
     0.75
     """
 
-    absent_classes: ClassVar[str] = "every clip counts once; a class without a true clip plays no part"
+    absent_classes: ClassVar[str] = "every clip counts once; a class without a true clip does not count"
     higher_is_better: ClassVar[bool] = True
     of_confusion, __call__ = _from(_accuracy)

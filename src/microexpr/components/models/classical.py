@@ -1,6 +1,6 @@
-"""Baselines without a network: what knowing nothing gives, and principal components with a support vector machine.
+"""Baselines without a network: predictions that ignore the input, and a support vector machine on principal components.
 
-They take rows of pixels ``[n, t*h*w*c]`` as the engine flattens them. Their probabilities are not calibrated.
+They take rows of pixels ``n t*h*w*c``. Their probabilities are not calibrated.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from microexpr.components.models._parts import NO_WEIGHTS, confidence, need_two, refuse
+from microexpr.components.models._checks import refuse_targets
+from microexpr.components.models._estimators import confidence, most_probable_class, need_two_classes
+from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.interfaces import ViewSpec, models
 
 Components = Annotated[int, Field(ge=1)]
-Penalty = Annotated[float, Field(gt=0)]
 Gamma = Annotated[float, Field(gt=0)] | Literal["scale", "auto"]
 Seed = Annotated[int, Field(ge=0)]
 
@@ -33,36 +34,36 @@ Seed = Annotated[int, Field(ge=0)]
 @models.register("majority")
 @dataclass(frozen=True)
 class Majority:
-    """Always the most frequent training class; its probabilities are the training classes' shares."""
+    """Always predict the most frequent training class; probabilities are the class shares in training."""
 
     trains_in_epochs: ClassVar[bool] = False
     label: ClassVar[str] = "majority class"
-    mixing: ClassVar[str] = "nothing is looked at"
+    mixing: ClassVar[str] = "none (the input is ignored)"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        refuse(aux, "majority")
+        refuse_targets(aux, "majority")
         return DummyClassifier(strategy="prior")
 
 
 @models.register("class_frequency")
 @dataclass(frozen=True)
 class ClassFrequency:
-    """A guess for every row, drawn with the training classes' shares: the score of chance under imbalance."""
+    """Predict a random class for every row, drawn with the class shares in training: chance level under imbalance."""
 
     seed: Seed = 0
     trains_in_epochs: ClassVar[bool] = False
-    label: ClassVar[str] = "guess by class frequency"
-    mixing: ClassVar[str] = "nothing is looked at"
+    label: ClassVar[str] = "random by class frequency"
+    mixing: ClassVar[str] = "none (the input is ignored)"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        refuse(aux, "class_frequency")
-        return FrequencyGuess(self.seed)
+        refuse_targets(aux, "class_frequency")
+        return RandomByFrequency(self.seed)
 
 
 @models.register("pca_svm")
@@ -70,7 +71,8 @@ class ClassFrequency:
 class PcaSvm:
     """Standardised pixels, principal components, and an RBF support vector machine with balanced class weights.
 
-    `components` are capped by the training rows; `gamma` is the kernel's, ``scale`` being 1 / (components * variance).
+    `components` are at most as many as the training rows allow; `gamma` is the kernel's, ``scale`` being
+    1 / (components * variance).
     """
 
     components: Components = 60
@@ -84,21 +86,23 @@ class PcaSvm:
         return NO_WEIGHTS
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> BaseEstimator:
-        refuse(aux, "pca_svm")
+        refuse_targets(aux, "pca_svm")
         return PcaSvmClassifier(self.components, self.C, self.gamma)
 
 
-class FrequencyGuess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Draw each row's class from the training shares, by a seed made of this one, the training rows and the row itself.
+class RandomByFrequency(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Draw each row's class from the training shares, seeded by this seed, the training rows and the row itself.
 
     scikit-learn's ``DummyClassifier("stratified")`` repeats its draws in every fold: under leave-one-subject-out the
-    first clip of each subject would get the same guess.
+    first clip of every subject would get the same prediction.
     """
+
+    predict = most_probable_class
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> FrequencyGuess:
+    def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> RandomByFrequency:
         """Count the classes."""
         self.classes_, counts = np.unique(y, return_counts=True)
         self.shares_ = counts / counts.sum()
@@ -106,19 +110,17 @@ class FrequencyGuess(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-        """Return one-hot draws."""
+        """Return the drawn classes, one-hot encoded."""
         seeds = [(self.seed, self.training_, zlib.crc32(row.tobytes())) for row in X]
         drawn = [np.random.default_rng(seed).choice(len(self.classes_), p=self.shares_) for seed in seeds]
         proba: np.ndarray = np.eye(len(self.classes_))[np.array(drawn, dtype=int)]
         return proba
 
-    def predict(self, X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n"]:
-        """Return the drawn classes."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
-
 
 class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """`PcaSvm`'s estimator; ``predict`` is the class of largest ``predict_proba``."""
+    """`PcaSvm`'s estimator."""
+
+    predict = most_probable_class
 
     def __init__(self, components: int = 60, C: float = 3.0, gamma: float | str = "scale") -> None:
         self.components = components
@@ -127,12 +129,12 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Float[np.ndarray, "n d"], y: Int[np.ndarray, "n"]) -> PcaSvmClassifier:
         """Fit all three steps on the training rows."""
-        need_two(y, "pca_svm")
+        need_two_classes(y, "pca_svm")
         components = min(self.components, len(X) - 1, X.shape[1])
         pca = PCA(components, svd_solver="full")
-        # Votes between pairs of classes can tie; broken by confidence, they agree with the decision function.
+        # Votes between pairs of classes can tie; breaking ties by confidence agrees with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
-        # Threads make a decomposition this small slower, ten times so on a machine that others use too.
+        # Threads slow down a decomposition this small, by a factor of ten on a machine under load.
         with threadpool_limits(1):
             self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
         self.classes_ = svm.classes_
@@ -141,7 +143,3 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the softmax of the decision function, which is not calibrated."""
         return confidence(self.pipeline_.decision_function(X))
-
-    def predict(self, X: Float[np.ndarray, "n d"]) -> Int[np.ndarray, "n"]:
-        """Return the classes of largest probability."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])

@@ -1,32 +1,28 @@
-"""Faciaformer's idea: a CNN, a ConvLSTM on its maps and a ViT, whose scores are fused."""
+"""A CNN, a ConvLSTM on its maps and a ViT, whose scores are fused, after Faciaformer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import timm
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from microexpr.components.models._architectures import ARCHITECTURES
-from microexpr.components.models._body import Body, build_body
-from microexpr.components.models._net import target_heads
-from microexpr.components.models._parts import check_side
-from microexpr.components.models._sequences import ConvLstm, Grid, Scaled, check_frames, fused, one_frame
-from microexpr.components.models._start import Start
+from microexpr.components.models._backbone import Backbone, StartingWeights, build_backbone
+from microexpr.components.models._checks import check_frames, check_side, one_frame
+from microexpr.components.models._layers import ConvLstm, Grid, Scaled, fused, linear_head, target_heads
+from microexpr.components.models._parameters import Rate, Size, label_of_size
 from microexpr.core.interfaces import Output, ViewSpec, models
 
-Size = Literal["nano", "base"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-LEAST = 2
-"""Of one frame a recurrent network learns nothing about time."""
+MIN_FRAMES = 2
+"""A recurrent network learns nothing about time from one frame."""
 SMALLEST = 32
 SIDE = 4
-"""Cells a side to which maps are averaged before the linear layers."""
+"""Maps are averaged to SIDE x SIDE cells before the linear layers."""
 NANO = (16, 32, 32)
 """Maps of the small CNN's convolutions."""
 HIDDEN: Mapping[Size, int] = {"nano": 32, "base": 256}
@@ -41,27 +37,28 @@ class CnnConvLstmVit:
     """A CNN, a ConvLSTM on its maps and a ViT; their class probabilities are averaged.
 
     After the idea of Zheng and Blasch, "Facial micro-expression recognition enhanced by score fusion and a hybrid model
-    from convolutional LSTM and vision transformer", Sensors 23(12):5650, 2023, Faciaformer in the paper's Table VI. A
-    CNN makes maps of every frame. Its own scores are linear in the maps of one frame; a ConvLSTM goes over the maps of
-    all and scores by its last hidden maps; a ViT scores the frame itself. Maps are averaged to 4x4 cells before their
-    linear layer. The frame is the one that differs most from the view's first (mean absolute difference), which is near
-    the apex where the first is the onset. Logits are ``log((p_cnn + p_convlstm + p_vit) / 3)``.
+    from convolutional LSTM and vision transformer", Sensors 23(12):5650, 2023 (Faciaformer in the paper's Table VI). A
+    CNN computes maps of every frame. Its own scores are linear in the maps of one frame; a ConvLSTM runs over the maps
+    of all frames and its scores come from its last hidden maps; a ViT scores the frame itself. Maps are averaged to 4x4
+    cells before their linear layer. The frame is the one that differs most from the view's first (mean absolute
+    difference), which is near the apex if the first is the onset. Logits are
+    ``log((p_cnn + p_convlstm + p_vit) / 3)``.
 
-    Training: the loss of the fused scores is the only one. Its gradient reaches each member as the member's own
-    cross-entropy would give it, times ``p_member / (p_cnn + p_convlstm + p_vit)`` of the true class; at the start that
-    is about a third each.
+    Training: the only loss is that of the fused scores. Its gradient reaches each member as that of the member's own
+    cross-entropy, times ``p_member / (p_cnn + p_convlstm + p_vit)`` of the true class; initially that is about a third
+    each.
 
     `size`: ``nano`` has three strided convolutions of 16, 32 and 32 maps, 32 hidden maps and ViT-nano/8 (0.6 million
     parameters), for CPUs; ``base`` has ResNet-18 up to its third stage, 256 hidden maps and ViT-B/32 (95 million).
-    `weights`: ``random``, or those of the ViT: ``imagenet`` (of size base, from the folder of weights), ``hub`` (that
-    folder, else downloaded), or the path of a .safetensors file (timm's, or a ViT that was saved here); everything else
-    starts at random. `dropout` is before each member's linear layer.
+    `weights`: ``random``, or those of the ViT: ``imagenet`` (size base only, from the folder of weights), ``hub`` (that
+    folder, downloaded if missing), or the path of a .safetensors file (timm's, or a ViT saved by this package); all
+    other parts start at random. `dropout` is applied before each member's linear layer.
 
-    Departures: there is no public code, and only the abstract and the section titles were at hand. They name a hybrid
+    Departures: there is no public code, and only the abstract and the section titles were available. They name a hybrid
     of CNN, LSTM and ViT on short videos, ResNet, Xception, ViT and ConvLSTM as single networks, and score fusion.
-    How the hybrid joins its parts, sizes, frames and the rule of fusion are ours, and Xception is left out. As far as
-    the abstract tells, they fuse networks that were trained one by one; here all are trained at once, and members of an
-    ensemble then lean on each other (Jeffares et al., "Joint training of deep ensembles fails due to learner
+    How the hybrid joins its parts, sizes, frames and the fusion rule are ours, and Xception is left out. According to
+    the abstract they fuse networks that were trained separately; here all are trained jointly, and members of an
+    ensemble then rely on each other (Jeffares et al., "Joint training of deep ensembles fails due to learner
     collusion", NeurIPS 2023).
     """
 
@@ -73,15 +70,16 @@ class CnnConvLstmVit:
 
     @property
     def label(self) -> str:
-        return "CNN + ConvLSTM + ViT, after Faciaformer" + (" (nano)" if self.size == "nano" else "")
+        """Name used in papers."""
+        return label_of_size("CNN + ConvLSTM + ViT, after Faciaformer", self.size)
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Names of the published weights, for ``microexpr weights fetch``."""
-        return Start(ARCHITECTURES[VITS["base"]], "imagenet").tags
+        return StartingWeights(ARCHITECTURES[VITS["base"]], "imagenet").tags
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        check_frames("cnn_convlstm_vit", view, LEAST)
+        check_frames("cnn_convlstm_vit", view, MIN_FRAMES)
         check_side("cnn_convlstm_vit", view, SMALLEST)
         self._start.architecture.check(one_frame(view), 0, self.weights != "random")
         return self._start.metadata(view)
@@ -89,17 +87,17 @@ class CnnConvLstmVit:
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
         start = self._start
-        vit = build_body(start.architecture, one_frame(view), start.file(view), DROP_PATH, 0, "sum")
+        vit = build_backbone(start.architecture, one_frame(view), start.file(view), DROP_PATH, 0, "sum")
         cnn = _nano_cnn(view.shape[3]) if self.size == "nano" else _resnet(view.shape[3])
         return FusedNet(view, num_classes, aux, cnn, HIDDEN[self.size], vit, self.dropout)
 
     @property
-    def _start(self) -> Start:
-        return Start(ARCHITECTURES[VITS[self.size]], self.weights)
+    def _start(self) -> StartingWeights:
+        return StartingWeights(ARCHITECTURES[VITS[self.size]], self.weights)
 
 
 class FusedNet(nn.Module):
-    """`CnnConvLstmVit`'s network; auxiliary targets are linear in the features of all members."""
+    """`CnnConvLstmVit`'s network; auxiliary heads are linear in the features of all members."""
 
     def __init__(
         self,
@@ -108,7 +106,7 @@ class FusedNet(nn.Module):
         aux: Mapping[str, int],
         cnn: nn.Module,
         hidden: int,
-        vit: Body,
+        vit: Backbone,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -118,12 +116,8 @@ class FusedNet(nn.Module):
         self.convlstm = ConvLstm(maps, hidden)
         self.vit = vit
         self.cells = Grid(height, width, SIDE)
-        tokens = vit.net.num_features
-        assert isinstance(tokens, int)
-        lengths = {"cnn": maps * SIDE**2, "convlstm": hidden * SIDE**2, "vit": tokens}
-        self.scorers = nn.ModuleDict(
-            {name: nn.Sequential(nn.Dropout(dropout), nn.Linear(each, num_classes)) for name, each in lengths.items()}
-        )
+        lengths = {"cnn": maps * SIDE**2, "convlstm": hidden * SIDE**2, "vit": vit.num_features}
+        self.scorers = nn.ModuleDict({name: linear_head(each, num_classes, dropout) for name, each in lengths.items()})
         self.heads = target_heads(sum(lengths.values()), aux)
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Output:
@@ -133,31 +127,31 @@ class FusedNet(nn.Module):
         return Output(fused([self.scorers[name](each) for name, each in features.items()]), aux)
 
     def features(self, x: Float[Tensor, "b t c h w"]) -> dict[str, Float[Tensor, "b f"]]:
-        """Return what each member's scores are linear in."""
-        rows, shown = torch.arange(len(x), device=x.device), most_changed(x)
+        """Return the features from which each member's scores are computed linearly."""
+        rows, chosen = torch.arange(len(x), device=x.device), most_changed(x)
         each: Tensor = self.cnn(self.scaled(x).flatten(0, 1))
         maps = each.view(*x.shape[:2], *each.shape[1:])
         return {
-            "cnn": self.cells(maps[rows, shown]),
+            "cnn": self.cells(maps[rows, chosen]),
             "convlstm": self.cells(self.convlstm(maps)),
-            "vit": self.vit(x[rows, shown][:, None]),
+            "vit": self.vit(x[rows, chosen][:, None]),
         }
 
 
 def most_changed(x: Float[Tensor, "b t c h w"]) -> Int[Tensor, "b"]:
-    """Return which frame differs most from the first, the earliest of several."""
+    """Return the index of the frame that differs most from the first; the earliest of equal ones."""
     return (x - x[:, :1]).abs().mean((2, 3, 4)).argmax(1)
 
 
 def _shape_of(cnn: nn.Module, view: ViewSpec) -> tuple[int, int, int]:
-    """Return maps, height and width of what the CNN makes of a frame."""
+    """Return number, height and width of the CNN's maps of a frame."""
     _, height, width, channels = view.shape
     mode = cnn.training
     with torch.no_grad():
-        # In evaluation mode, which leaves the statistics of batch normalisation alone.
-        given = cnn.eval()(torch.zeros(1, channels, height, width))
+        # Evaluation mode leaves the statistics of batch normalisation unchanged.
+        output = cnn.eval()(torch.zeros(1, channels, height, width))
     cnn.train(mode)
-    _, maps, down, across = given.shape
+    _, maps, down, across = output.shape
     return maps, down, across
 
 
@@ -170,7 +164,7 @@ def _nano_cnn(channels: int) -> nn.Sequential:
 
 
 def _resnet(channels: int) -> nn.Sequential:
-    """Return ResNet-18 (He et al., CVPR 2016) without its last stage, whose maps would be too coarse for a ConvLSTM."""
-    # timm lets residual branches start silent; here every layer learns from the first step.
+    """Return ResNet-18 (He et al., CVPR 2016) without its last stage, whose maps are too coarse for a ConvLSTM."""
+    # timm initialises the residual branches at zero; here every layer learns from the first step.
     net = timm.create_model("resnet18", in_chans=channels, zero_init_last=False)
     return nn.Sequential(net.conv1, net.bn1, net.act1, net.maxpool, net.layer1, net.layer2, net.layer3)

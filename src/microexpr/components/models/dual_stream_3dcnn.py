@@ -1,4 +1,4 @@
-"""AUMEs' idea: two streams of 3-D convolutions, one for appearance and one for motion, and action units beside it."""
+"""Two streams of 3-D convolutions, one for appearance and one for motion, with action units, after AUMEs."""
 
 from __future__ import annotations
 
@@ -11,42 +11,40 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models._parts import RANDOM_WEIGHTS, check_side
-from microexpr.components.models._sequences import Grid, Scaled, check_frames
+from microexpr.components.models._checks import check_frames, check_side
+from microexpr.components.models._layers import Grid, HeadedNet, Scaled
+from microexpr.components.models._parameters import RANDOM_WEIGHTS, Rate, Units
 from microexpr.core.interfaces import ViewSpec, models
 
 Width = Annotated[int, Field(ge=1, le=128)]
-Units = Annotated[int, Field(ge=1, le=4096)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-LEAST = 8
-"""Two of the three convolutions halve time: of 8 frames 2 steps are left, of which a kernel still sees an order."""
+MIN_FRAMES = 8
+"""Two of the three convolutions halve time: 8 frames become 2 steps, which still have an order."""
 SMALLEST = 32
 SIDE = 4
-"""Cells a side at the end: forehead, eyes, nose and mouth stay apart, as action units need."""
+"""Final cells per side, so that forehead, eyes, nose and mouth stay separate, as action units require."""
 
 
 @models.register("dual_stream_3dcnn")
 @dataclass(frozen=True)
 class DualStream3dCnn:
-    """Two streams of three 3-D convolutions, one on the frames and one on their change since the first frame.
+    """Two streams of three 3-D convolutions, one on the frames and one on their difference from the first frame.
 
     After the idea of Shi, Wang, Wang and Liu, "AUMEs: AU detection-based dual-stream multi-task 3DCNN for
     micro-expression recognition", Neural Processing Letters 57(1):18, 2025. Each stream: 3x3x3 convolutions of `width`,
     2 and 4 times `width` kernels, each with batch normalisation and ReLU; all halve height and width, the second and
-    third halve time. The last maps are averaged over time and to 4x4 cells; those of both streams are joined, then a
-    dense layer of `units` with ReLU and dropout, whose numbers both tasks share: one linear layer gives the classes,
-    and one for each target (``target = "action_units"``) the action units. Their losses are added by the engine, each
-    with the target's weight. Without targets it is a plain dual-stream network.
+    third halve time. The last maps are averaged over time and to 4x4 cells; those of both streams are concatenated and
+    followed by a dense layer of `units` with ReLU and dropout, which both tasks share: one linear layer gives the
+    classes, and one for each target (``target = "action_units"``) the action units. Training adds their losses, each
+    with the target's weight. Without targets it is an ordinary dual-stream network.
 
-    A view is one representation, so the second stream's input is made inside: every frame minus the first, the frames
-    from the second on. Of flow, that is how flow changes.
+    A view has one representation, so the second stream's input is computed inside: every frame from the second on,
+    minus the first. For flow, that is how the flow changes.
 
-    Departures: there is no public code, and of the paper no more was at hand than its title and a row of a table that
-    cites it (two 3-D CNNs and action units, multi-task, focal loss, five classes). So what each stream sees (the
-    authors' second may be optical flow), layers, sizes, joining and weights of the losses are ours. Focal loss is a
-    choice of the experiment, ``loss = "focal"``, which the study `table6` makes. Convolutions with strides stand for
-    pooling in 3-D, whose gradient differs from run to run on a GPU.
+    Departures: there is no public code, and only the paper's title and a row of a table that cites it were available
+    (two 3-D CNNs and action units, multi-task, focal loss, five classes). The input of each stream (the authors' second
+    may be optical flow), layers, sizes, fusion and loss weights are therefore ours. Focal loss is a choice of the
+    experiment, ``loss = "focal"``, as in the study `table6`. Strided convolutions replace 3-D pooling, whose gradient
+    is not deterministic on a GPU.
     """
 
     width: Width = 16
@@ -57,7 +55,7 @@ class DualStream3dCnn:
     mixing: ClassVar[str] = "3-D convolution"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        check_frames("dual_stream_3dcnn", view, LEAST)
+        check_frames("dual_stream_3dcnn", view, MIN_FRAMES)
         check_side("dual_stream_3dcnn", view, SMALLEST)
         return RANDOM_WEIGHTS
 
@@ -73,7 +71,7 @@ class DualStream3dCnn:
 
 
 class DualStream(nn.Module):
-    """Both streams' cells, those of appearance first."""
+    """The cells of both streams, appearance first."""
 
     def __init__(self, view: ViewSpec, width: int) -> None:
         super().__init__()
@@ -81,13 +79,13 @@ class DualStream(nn.Module):
         self.scaled = Scaled(view)
         self.appearance = _stream(channels, width)
         self.motion = _stream(channels, width)
-        self.cells = Grid(-(-height // 8), -(-across // 8), SIDE)  # three times halved, rounded up
+        self.cells = Grid(-(-height // 8), -(-across // 8), SIDE)  # halved three times, rounded up
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b f"]:
         frames = self.scaled(x).transpose(1, 2)
         change = frames[:, :, 1:] - frames[:, :, :1]
-        given = (self.appearance(frames), self.motion(change))
-        return torch.cat([self.cells(maps.mean(2)) for maps in given], 1)
+        maps = (self.appearance(frames), self.motion(change))
+        return torch.cat([self.cells(each.mean(2)) for each in maps], 1)
 
 
 def _stream(channels: int, width: int) -> nn.Sequential:

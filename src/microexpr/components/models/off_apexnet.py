@@ -4,40 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import nn
 
-from microexpr.components.models._motion import Dropout, MotionInput, check_motion
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models._parts import RANDOM_WEIGHTS
+from microexpr.components.models._checks import check_motion
+from microexpr.components.models._layers import Dropout, HeadedNet, MotionInput
+from microexpr.components.models._parameters import RANDOM_WEIGHTS, Rate, Units
 from microexpr.core.interfaces import ViewSpec, models
 
-Units = Annotated[int, Field(ge=1, le=4096)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 STREAMS = ("u", "v")
 KERNELS = (6, 16)
-"""Of the first and the second convolution of each stream."""
+"""Number of kernels of the first and the second convolution of each stream."""
 SIDE = 7
 
 
 @models.register("off_apexnet")
 @dataclass(frozen=True)
 class OffApexNet:
-    """After OFF-ApexNet: a stream of two 5x5 convolutions each for u and v, joined by two dense layers.
+    """After OFF-ApexNet: two 5x5 convolutions in a separate stream for each of u and v, then two dense layers.
 
     Gan, Liong, Yau, Huang and Tan, "OFF-ApexNet on micro-expression recognition system", Signal Processing: Image
     Communication 74, 2019 (arXiv 1805.08699). Each stream: 6 kernels, ReLU, 2x2 max pooling, 16 kernels, ReLU, 2x2 max
-    pooling, all of the same size as their input; both streams' 7x7x16 maps are joined to 1,568 numbers, then dense
-    layers of `units` with ReLU and dropout, and the classes. 28x28 pixels and three classes give 2,664,475 parameters.
-    Other channels (strain) are not looked at; several steps of a view are stacked in their stream.
+    pooling, with padding to the size of the input; both streams' 7x7x16 maps are concatenated to 1,568 numbers, then
+    dense layers of `units` with ReLU and dropout, and the classes. 28x28 pixels and three classes give 2,664,475
+    parameters. Other channels (strain) are ignored; several steps of a view are stacked in their stream.
 
-    The authors' code is not public. The text leaves the activation, the first weights and the places of dropout open:
-    here ReLU after every layer but the last, PyTorch's weights, and dropout after both dense layers. Widespread copies
-    differ: some have no activation between convolutions, others join u and v before one stream of 3x3 kernels.
-    Departures: channels are standardised by the training views (`MotionInput`); pictures above 28x28 are averaged to
-    the same 7x7 maps before the dense layers.
+    The authors' code is not public. The text does not specify activation, initial weights and positions of dropout:
+    here ReLU after every layer but the last, PyTorch's initialisation, and dropout after both dense layers. Common
+    reimplementations differ: some have no activation between convolutions, others feed u and v to one stream of 3x3
+    kernels. Departures: channels are standardised by the training views (`MotionInput`); for images above 28x28 the
+    maps are averaged to the same 7x7 before the dense layers.
 
     Reproductions train 3,000 epochs with Adam at 1e-4.
     """
@@ -54,12 +51,12 @@ class OffApexNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        seen = MotionInput(view, STREAMS)
+        inputs = MotionInput(view, STREAMS)
         first, second = (len(STREAMS) * kernels for kernels in KERNELS)
         body = nn.Sequential(
-            seen,
-            # Groups: the kernels of a stream see the maps of their stream only.
-            nn.Conv2d(seen.maps, first, 5, padding=2, groups=len(STREAMS)),
+            inputs,
+            # Groups, so that the kernels of a stream see only its own maps.
+            nn.Conv2d(inputs.maps, first, 5, padding=2, groups=len(STREAMS)),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
             nn.Conv2d(first, second, 5, padding=2, groups=len(STREAMS)),

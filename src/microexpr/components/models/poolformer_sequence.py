@@ -1,4 +1,4 @@
-"""PoolFormer over the frames of a clip, joined in time by an LSTM or a GRU: what the paper leaves for the future."""
+"""PoolFormer on every frame of a clip, followed by an LSTM or a GRU: future work of the paper."""
 
 from __future__ import annotations
 
@@ -11,28 +11,25 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from microexpr.components.models._architectures import ARCHITECTURES, Architecture
-from microexpr.components.models._body import Body, build_body, each_frame
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models._sequences import one_frame
-from microexpr.components.models._start import Start, usual
+from microexpr.components.models._backbone import Backbone, StartingWeights, build_backbone, default_weights, each_frame
+from microexpr.components.models._checks import one_frame
+from microexpr.components.models._layers import HeadedNet, linear_head
+from microexpr.components.models._parameters import FrozenStages, Grey, Rate, Units
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ViewSpec, models
 
 Cell = Literal["lstm", "gru"]
 Size = Literal["nano", "s12", "m36", "m48"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 CELLS: Mapping[str, type[nn.LSTM | nn.GRU]] = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class FrameSequence(nn.Module):
-    """Every frame through one body, then through a recurrent layer in their order; its last state is the feature."""
+    """The same backbone for every frame, then a recurrent layer over the frames in order; returns its last state."""
 
-    def __init__(self, frames: Body, cell: Cell, units: int, layers: int) -> None:
+    def __init__(self, frames: Backbone, cell: Cell, units: int, layers: int) -> None:
         super().__init__()
         self.frames = frames
-        features = frames.net.num_features
-        assert isinstance(features, int)
-        self.over_time = CELLS[cell](features, units, layers, batch_first=True)
+        self.over_time = CELLS[cell](frames.num_features, units, layers, batch_first=True)
 
     def forward(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b f"]:
         states: Tensor = self.over_time(each_frame(self.frames, x))[0]
@@ -41,7 +38,7 @@ class FrameSequence(nn.Module):
 
 @dataclass(frozen=True)
 class PoolFormerSequence:
-    """PoolFormer and a recurrent layer; what its parameters mean stands at the registered factories."""
+    """PoolFormer and a recurrent layer; the registered factories document its parameters."""
 
     cell: Cell
     size: Size
@@ -51,7 +48,7 @@ class PoolFormerSequence:
     drop_path: float
     dropout: float
     frozen_stages: int
-    grey: Literal["sum", "copy"]
+    grey: Grey
     trains_in_epochs: ClassVar[bool] = True
     mixing: ClassVar[str] = "attention-free pooling, recurrence over frames"
 
@@ -62,7 +59,7 @@ class PoolFormerSequence:
 
     @property
     def label(self) -> str:
-        """The name that papers use."""
+        """Name used in papers."""
         return f"{self.architecture.label} + {self.cell.upper()}"
 
     @property
@@ -71,16 +68,16 @@ class PoolFormerSequence:
         return self._start.tags
 
     @property
-    def _start(self) -> Start:
-        return Start(self.architecture, self.weights or usual(self.architecture))
+    def _start(self) -> StartingWeights:
+        return StartingWeights(self.architecture, self.weights or default_weights(self.architecture))
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
-        """Raise ConfigError or WeightsError if it could not be built; return the name and sha256 of its weights."""
+        """Return name and sha256 of its weights; raises ConfigError or WeightsError if it cannot be built."""
         if view.shape[0] < 2:
             raise ConfigError(
-                "E104",
-                f"poolformer_{self.cell} reads frames one after the other, and these views have one. Sample several in "
-                "one view: sampling uniform (with count), onset_apex_offset or onset_apex.",
+                "E408",
+                f"poolformer_{self.cell} needs at least two frames, but these views have one. Choose a sampling with "
+                "several frames per view: uniform (with count), onset_apex_offset or onset_apex.",
             )
         self.architecture.check(one_frame(view), self.frozen_stages, self._start.weights != "random")
         return self._start.metadata(view)
@@ -88,39 +85,38 @@ class PoolFormerSequence:
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
         file = self._start.file(view)
-        frames = build_body(self.architecture, one_frame(view), file, self.drop_path, self.frozen_stages, self.grey)
+        frames = build_backbone(self.architecture, one_frame(view), file, self.drop_path, self.frozen_stages, self.grey)
         body = FrameSequence(frames, self.cell, self.units, self.layers)
-        head = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(self.units, num_classes))
-        return HeadedNet(body, head, self.units, aux)
+        return HeadedNet(body, linear_head(self.units, num_classes, self.dropout), self.units, aux)
 
 
 def _factory(cell: Cell, named: str) -> Callable[..., PoolFormerSequence]:
     def build(
         size: Size = "m36",
         weights: str | None = None,
-        units: Annotated[int, Field(ge=1, le=4096)] = 128,
+        units: Units = 128,
         layers: Annotated[int, Field(ge=1, le=4)] = 1,
         drop_path: Rate = 0.1,
         dropout: Rate = 0.1,
-        frozen_stages: Annotated[int, Field(ge=-1)] = 0,
-        grey: Literal["sum", "copy"] = "sum",
+        frozen_stages: FrozenStages = 0,
+        grey: Grey = "sum",
     ) -> PoolFormerSequence:
         return PoolFormerSequence(cell, size, weights, units, layers, drop_path, dropout, frozen_stages, grey)
 
     build.__name__ = build.__qualname__ = f"poolformer_{cell}"
-    build.__doc__ = f"""PoolFormer features of every frame, then {named} over the frames in their order.
+    build.__doc__ = f"""PoolFormer features of every frame, then {named} over the frames in order.
 
-    The paper names PoolFormer with LSTM or GRU as future work (sections V and VI) and says nothing of how. This is the
-    plainest way: each frame passes through the same PoolFormer (Yu et al., CVPR 2022), whose averaged and normalised
-    last map is the frame's feature; one recurrent layer reads the features from the first frame to the last, and a
-    linear layer its last state, as in LRCN (Donahue et al., CVPR 2015) and, for micro-expressions, ELRCN (Khor et al.,
-    FG 2018). Steps are frames, however far apart the sampling takes them.
+    The paper names PoolFormer with LSTM or GRU as future work (sections V and VI) without details. This is the simplest
+    way: each frame passes through the same PoolFormer (Yu et al., CVPR 2022), whose averaged and normalised last map is
+    the frame's feature; a recurrent layer reads the features from the first frame to the last, and a linear layer its
+    last state, as in LRCN (Donahue et al., CVPR 2015) and, for micro-expressions, ELRCN (Khor et al., FG 2018). Steps
+    are frames, whatever the time between them in the sampling.
 
-    `size`: nano and s12, m36, m48 of the authors. `weights`: of the PoolFormer, as in poolformer_m36: ``imagenet``,
-    ``hub``, ``random`` or the path of a .safetensors file (timm's, or of a model saved here, of which only the
-    PoolFormer is taken); left out, imagenet, and random for nano, which has none. `units` and `layers` of the
-    recurrent part; `dropout` before the head. `drop_path`, `frozen_stages` and `grey` as in poolformer_m36; memory
-    grows with frames times batch, and frozen_stages = -1 needs least of it.
+    `size`: nano, and the authors' s12, m36 and m48. `weights`: those of the PoolFormer, as in poolformer_m36:
+    ``imagenet``, ``hub``, ``random`` or the path of a .safetensors file (timm's, or of a model saved by this package,
+    of which only the PoolFormer is used); by default imagenet, and random for nano, which has none. `units` and
+    `layers`: of the recurrent part; `dropout`: before the head. `drop_path`, `frozen_stages` and `grey` as in
+    poolformer_m36; memory grows with frames times batch size, and is smallest with frozen_stages = -1.
     """
     return build
 

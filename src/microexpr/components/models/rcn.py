@@ -11,13 +11,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.components.models._motion import Dropout, MotionInput, check_motion
-from microexpr.components.models._net import target_heads
-from microexpr.components.models._parts import RANDOM_WEIGHTS
+from microexpr.components.models._checks import check_motion
+from microexpr.components.models._layers import Dropout, MotionInput, target_heads
+from microexpr.components.models._parameters import RANDOM_WEIGHTS, Rate
 from microexpr.core.interfaces import Output, ViewSpec, models
 
 Width = Annotated[int, Field(ge=1, le=512)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 Variant = Literal["plain", "attention"]
 SIDE = 5
 
@@ -25,7 +24,7 @@ SIDE = 5
 @models.register("rcn")
 @dataclass(frozen=True)
 class RecurrentConvolutionalNet:
-    """RCN: a 5x5 convolution, a convolution that is applied twice to its own output, and one dense layer.
+    """RCN: a 5x5 convolution, a convolution that is applied repeatedly with the same weights, and one dense layer.
 
     Xia, Peng, Khor, Feng and Zhao, "Revealing the invisible with model and data shrinking for composite-database
     micro-expression recognition", IEEE Transactions on Image Processing 29, 2020 (arXiv 2006.09674); layers as in the
@@ -35,17 +34,16 @@ class RecurrentConvolutionalNet:
     dropout, averaged to 5x5, and the classes. 28x28 pixels, three channels, F = 32 and three classes give 15,235
     parameters (the authors': 96 more).
 
-    `variant` ``"attention"`` is their RCN-A, which has no parameters more. For each class its weights in the dense
-    layer are multiplied with the maps x, averaged to 5x5; the mean over maps is brought to 0..1 in each picture. The
+    `variant` ``"attention"`` is their RCN-A, which has no additional parameters. For each class its weights in the
+    dense layer are multiplied by the maps x, averaged to 5x5; the mean over maps is scaled to 0..1 in each image. The
     mean of this over the classes multiplies the 5x5 maps before the dense layer.
 
-    Departures: channels are standardised by the training views (`MotionInput`) where the authors scale to 0..1;
-    convolutions have no bias, since batch normalisation takes it away again; an attention map that is the same
-    everywhere is 0 (0/0 in their code). Larger pictures give the same number of parameters. Several steps of a view are
-    stacked as channels.
+    Departures: channels are standardised by the training views (`MotionInput`), where the authors scale to 0..1;
+    convolutions have no bias, since batch normalisation cancels it; a constant attention map is 0 (0/0 in their code).
+    The number of parameters does not depend on the image size. Several steps of a view are stacked as channels.
 
     The authors' code trains with stochastic gradient descent at 5e-4, momentum 0.9, halved every 10 epochs, for 20
-    epochs (F = 32) or 100 (F = 64), in batches of 64, and keeps the last epoch. Others feed it 60x60 pixels.
+    epochs (F = 32) or 100 (F = 64), in batches of 64, and keeps the last epoch. Other authors use 60x60 pixels.
     """
 
     variant: Variant = "plain"
@@ -56,6 +54,7 @@ class RecurrentConvolutionalNet:
 
     @property
     def label(self) -> str:
+        """Name used in papers."""
         return "RCN-A" if self.variant == "attention" else "RCN"
 
     def check(self, view: ViewSpec) -> Mapping[str, str]:
@@ -80,9 +79,9 @@ class RecurrentNet(nn.Module):
         attentive: bool,
     ) -> None:
         super().__init__()
-        seen = MotionInput(view)
+        inputs = MotionInput(view)
         self.attentive = attentive
-        self.stem = nn.Sequential(seen, *_convolution(seen.maps, width, 5), nn.MaxPool2d(2), Dropout(dropout))
+        self.stem = nn.Sequential(inputs, *_convolution(inputs.maps, width, 5), nn.MaxPool2d(2), Dropout(dropout))
         self.forward_step = nn.Sequential(*_convolution(width, width, 1))
         self.recurrent_step = nn.Sequential(*_convolution(width, width, 3, padding=1))
         self.pool = nn.Sequential(nn.MaxPool2d(2), Dropout(dropout), nn.AdaptiveAvgPool2d(SIDE))
@@ -108,10 +107,10 @@ class RecurrentNet(nn.Module):
 
     def _attention(self, maps: Float[Tensor, "b f 5 5"]) -> Float[Tensor, "b 1 5 5"]:
         weights = self.head.weight.view(-1, *maps.shape[1:])
-        shown = torch.einsum("kfhw,bfhw->bkhw", weights, maps) / maps.shape[1]
-        shown = shown - shown.amin((2, 3), keepdim=True)
-        largest = shown.amax((2, 3), keepdim=True)
-        return (shown / torch.where(largest > 0, largest, 1.0)).mean(1, keepdim=True)
+        evidence = torch.einsum("kfhw,bfhw->bkhw", weights, maps) / maps.shape[1]
+        evidence = evidence - evidence.amin((2, 3), keepdim=True)
+        largest = evidence.amax((2, 3), keepdim=True)
+        return (evidence / torch.where(largest > 0, largest, 1.0)).mean(1, keepdim=True)
 
 
 def _convolution(incoming: int, outgoing: int, kernel: int, padding: int = 0) -> tuple[nn.Module, ...]:

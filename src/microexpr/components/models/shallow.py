@@ -1,4 +1,4 @@
-"""A small convolutional network to train from scratch: the least that looks at local structure.
+"""A small convolutional network to train from scratch: the simplest model of local structure.
 
 Shallow networks on flow images are the usual baseline of composite micro-expression challenges (for instance Liong et
 al., Shallow Triple Stream Three-dimensional CNN, FG 2019); this one is a single plain stream.
@@ -15,14 +15,14 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models._parts import RANDOM_WEIGHTS, check_side
+from microexpr.components.models._checks import check_side
+from microexpr.components.models._layers import HeadedNet, linear_head
+from microexpr.components.models._parameters import RANDOM_WEIGHTS, Rate
 from microexpr.core.interfaces import ViewSpec, models
 
 Width = Annotated[int, Field(ge=1, le=512)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
 SMALLEST = 24
-"""Below it the last map would be one pixel, which batch normalisation cannot train on one row at a time."""
+"""With smaller images the last map would be one pixel, on which batch normalisation cannot train with one row."""
 
 
 @models.register("small_cnn")
@@ -48,12 +48,11 @@ class SmallCnn:
         sizes = [view.shape[0] * view.shape[3], *(self.width * 2**stage for stage in range(4))]
         convolutions = [_convolution(*pair) for pair in itertools.pairwise(sizes)]
         body = nn.Sequential(_Stack(view.low, view.high), *convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        head = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(sizes[-1], num_classes))
-        return HeadedNet(body, head, sizes[-1], aux)
+        return HeadedNet(body, linear_head(sizes[-1], num_classes, self.dropout), sizes[-1], aux)
 
 
 class _Stack(nn.Module):
-    """Stack frames as channels and bring ``low .. high`` to ``-1 .. 1``."""
+    """Stack frames as channels and scale ``low .. high`` to ``-1 .. 1``."""
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import nn
 
-from microexpr.components.models._motion import Dropout, MotionInput, check_motion
-from microexpr.components.models._net import HeadedNet
-from microexpr.components.models._parts import RANDOM_WEIGHTS
+from microexpr.components.models._checks import check_motion
+from microexpr.components.models._layers import Dropout, HeadedNet, MotionInput
+from microexpr.components.models._parameters import RANDOM_WEIGHTS, Rate
 from microexpr.core.interfaces import ViewSpec, models
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
 KERNELS, UNITS = (32, 64), 256
 LARGEST = 9
-"""Side of the last maps for the 64x64 pixels that it was made for."""
+"""Side of the last maps for 64x64 pixels, for which the network was designed."""
 
 
 @models.register("sssnet")
@@ -25,13 +23,14 @@ LARGEST = 9
 class SingleStreamNet:
     """SSSNet: 32 kernels of 5x5 and 64 of 3x3 on u, v and strain, and a dense layer of 256.
 
-    The network of the micro-expression benchmark MEB, github.com/tvaranka/meb (Varanka, Li, Peng and Zhao), which is
-    made for 64x64 pixels: convolution without padding, ReLU, 3x3 max pooling, batch normalisation, dropout of whole
-    maps; the same with 3x3 kernels and 2x2 pooling; a dense layer with ReLU and dropout, and the classes. 28x28 pixels
-    leave 3x3 maps, and three channels with three classes 169,603 parameters; 64x64 leave 9x9 and 1,349,251.
+    The network of the micro-expression benchmark MEB, github.com/tvaranka/meb (Varanka, Li, Peng and Zhao), designed
+    for 64x64 pixels: convolution without padding, ReLU, 3x3 max pooling, batch normalisation, dropout of whole maps;
+    the same with 3x3 kernels and 2x2 pooling; a dense layer with ReLU and dropout, and the classes. With 28x28 pixels
+    the last maps are 3x3, and three channels with three classes give 169,603 parameters; with 64x64 they are 9x9, and
+    there are 1,349,251 parameters.
 
-    Departures: channels are standardised by the training views (`MotionInput`); the dense layer is as large as the
-    pictures ask for, and maps above 9x9 are averaged to 9x9. Several steps of a view are stacked as channels.
+    Departures: channels are standardised by the training views (`MotionInput`); the dense layer depends on the image
+    size, and maps above 9x9 are averaged to 9x9. Several steps of a view are stacked as channels.
 
     The benchmark trains 200 epochs with stochastic gradient descent at 0.01, momentum 0.9 and weight decay 1e-3, in
     batches of 64 to 128.
@@ -48,11 +47,11 @@ class SingleStreamNet:
 
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
-        seen, (first, second) = MotionInput(view), KERNELS
-        height, width = (min(_left(side), LARGEST) for side in view.shape[1:3])
+        inputs, (first, second) = MotionInput(view), KERNELS
+        height, width = (min(_last_side(side), LARGEST) for side in view.shape[1:3])
         body = nn.Sequential(
-            seen,
-            *_block(seen.maps, first, 5, 3, self.dropout),
+            inputs,
+            *_block(inputs.maps, first, 5, 3, self.dropout),
             *_block(first, second, 3, 2, self.dropout),
             nn.AdaptiveAvgPool2d((height, width)),
             nn.Flatten(),
@@ -63,10 +62,10 @@ class SingleStreamNet:
         return HeadedNet(body, nn.Linear(UNITS, num_classes), UNITS, aux)
 
 
-def _left(side: int) -> int:
+def _last_side(side: int) -> int:
     """Return the side of the last maps.
 
-    >>> _left(28), _left(64)
+    >>> _last_side(28), _last_side(64)
     (3, 9)
     """
     return ((side - 4) // 3 - 2) // 2

@@ -1,1 +1,1 @@
-"""Preprocessings: what part of a frame is shown, how large and in which colours."""
+"""Preprocessing: crop, size and colour of the frames."""

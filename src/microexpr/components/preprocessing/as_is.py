@@ -1,4 +1,4 @@
-"""No preprocessing: ready images."""
+"""No preprocessing, for precomputed images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from microexpr.core.interfaces import ClipFrames, Frames, preprocessors
 @preprocessors.register("as_is")
 @dataclass(frozen=True)
 class AsIs:
-    """Show every frame as it is; all frames of a database must be of one size."""
+    """Leave every frame unchanged; all frames of a database must have the same size."""
 
     requires_uncropped: ClassVar[bool] = False
 

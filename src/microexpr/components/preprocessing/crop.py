@@ -1,7 +1,7 @@
-"""M1 and M2 of the paper (section II.A, Table I), and every single factor between them.
+"""M1 and M2 of the paper (section II.A, Table I), and every combination of their factors.
 
-The paper's two preprocessings differ in crop, resolution and colour at once. ``crop`` has each as a parameter of
-its own; ``m1`` and ``m2`` are its two corners with the paper's values.
+The paper's two preprocessings differ in crop, resolution and colour at once. ``crop`` has a parameter for each of
+these; ``m1`` and ``m2`` are the paper's two combinations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from microexpr.core import image as ops
+from microexpr.core import image
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ClipFrames, Frames, preprocessors
 
@@ -24,19 +24,21 @@ Colour = Literal["rgb", "grey"]
 FaceBox = Literal["frame", "onset", "median"]
 Border = Literal["clamp", "pad"]
 MEDIAN_OF = 9
-"""Frames, evenly spaced from onset to offset, whose median box ``box = "median"`` takes."""
+"""Frames, evenly spaced from onset to offset, over which ``box = "median"`` takes the median."""
 
 
 @preprocessors.register("crop")
 @dataclass(frozen=True)
 class Crop:
-    """Cut a part of every frame, resize it to a square and choose its colours.
+    """Crop every frame, resize it to a square and choose its colours.
 
-    `crop`: ``none`` squeezes the whole frame into the square; ``centre`` takes the middle; ``face`` the detected face.
-    `centre`: ``resized`` resizes the short side to `size` first (the middle 480x480 of a 640x480 frame); ``raw`` cuts
-    `size` pixels from the raw frame, which on CASME II cuts the chin of most faces.
-    `box`: the face of every ``frame``, of the ``onset`` (one a clip), or the ``median`` over the clip.
-    `margin`: pixels around the face. `border`: a box that leaves the frame is cut (``clamp``) or filled (``pad``).
+    `crop`: ``none`` resizes the whole frame to the square, changing its aspect ratio; ``centre`` takes the middle;
+    ``face`` the detected face.
+    `centre`: ``resized`` takes the largest central square (480x480 of a 640x480 frame) and resizes it to `size`;
+    ``raw`` crops `size` pixels from the raw frame, which on CASME II cuts off the chin of most faces.
+    `box`: the face box of every ``frame``, of the ``onset`` (one per clip), or the ``median`` over the clip.
+    `margin`: pixels around the face. `border`: a box that extends beyond the frame is clipped (``clamp``) or padded
+    (``pad``).
     """
 
     crop: Literal["none", "centre", "face"] = "centre"
@@ -52,23 +54,23 @@ class Crop:
 
     def __call__(self, frames: ClipFrames, numbers: Sequence[int]) -> Frames:
         source = frames.pixels(numbers)
-        if self.colour == "grey" and len(frames.channels) > 1 and frames.channels != ops.RGB:
+        if self.colour == "grey" and len(frames.channels) > 1 and frames.channels != image.RGB:
             raise ConfigError(
-                "E104",
-                f'preprocessing: colour = "grey" weighs red, green and blue, and these frames hold '
-                f'{", ".join(frames.channels)}; take colour = "rgb", which leaves channels as they are.',
+                "E409",
+                f'preprocessing: colour = "grey" needs the channels r, g, b, but these frames have '
+                f'{", ".join(frames.channels)}. Set colour = "rgb", which leaves channels unchanged.',
             )
         height, width = source.shape[1:3]
         windows = self._windows(frames, numbers, height, width)
         pixels = [
-            self._coloured(ops.resize(ops.cut(frame, box), self.size, self.size))
+            self._coloured(image.resize(image.cut(frame, box), self.size, self.size))
             for frame, box in zip(source, windows, strict=True)
         ]
         channels = ("grey",) if self.colour == "grey" else frames.channels
         return Frames(np.stack(pixels), channels, windows)
 
     def _coloured(self, frame: np.ndarray) -> np.ndarray:
-        return ops.grey(frame) if self.colour == "grey" and frame.shape[2] == 3 else frame
+        return image.grey(frame) if self.colour == "grey" and frame.shape[2] == 3 else frame
 
     def _windows(self, frames: ClipFrames, numbers: Sequence[int], height: int, width: int) -> Float[np.ndarray, "t 4"]:
         if self.crop == "none":
@@ -77,13 +79,13 @@ class Crop:
             side = self.size if self.centre == "raw" else None
             if side is not None and side > min(height, width):
                 raise ConfigError(
-                    "E104",
-                    f"preprocessing: a raw centre crop of {side} pixels does not fit into frames of {width}x{height}; "
-                    'take centre = "resized" or a smaller size.',
+                    "E415",
+                    f"preprocessing: a raw centre crop of {side} pixels does not fit into frames of {width}x{height}. "
+                    'Set centre = "resized" or a smaller size.',
                 )
-            return np.tile(ops.centre_square(height, width, side), (len(numbers), 1))
-        boxes = [ops.expand(box, self.margin) for box in self._faces(frames, numbers)]
-        return np.stack([ops.clamp(box, height, width) if self.border == "clamp" else box for box in boxes])
+            return np.tile(image.centre_square(height, width, side), (len(numbers), 1))
+        boxes = [image.expand(box, self.margin) for box in self._faces(frames, numbers)]
+        return np.stack([image.clamp(box, height, width) if self.border == "clamp" else box for box in boxes])
 
     def _faces(self, frames: ClipFrames, numbers: Sequence[int]) -> Float[np.ndarray, "t 4"]:
         clip = frames.clip
@@ -112,5 +114,5 @@ def m2(
     border: Border = "clamp",
     detector: str = "dlib_hog",
 ) -> Crop:
-    """M2, face-aware: dlib's box of every frame with 20 pixels around it, at 224x224 in grey."""
+    """M2, face-aware: dlib's box of every frame plus 20 pixels on each side, at 224x224 in grey."""
     return Crop(crop="face", size=size, colour=colour, box=box, margin=margin, border=border, detector=detector)

@@ -1,1 +1,1 @@
-"""Evaluation protocols: who is trained on and who is tested on."""
+"""Evaluation protocols: which clips are used for training and which for testing."""

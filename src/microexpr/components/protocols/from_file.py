@@ -1,4 +1,4 @@
-"""The folds of another run, or of one's own making."""
+"""The folds of another run, or the user's own."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from jaxtyping import Int
 
 from microexpr.core.errors import SplitError
 from microexpr.core.folds import content, named, read, shared_subjects
-from microexpr.core.interfaces import ByContent, Fold, protocols
+from microexpr.core.interfaces import Fold, KeyedByContent, protocols
 
 
 @protocols.register("from_file")
 @dataclass(frozen=True)
 class FromFile:
-    """Take the folds of a `folds.json`, which every run writes beside its results; `file` is that file or its folder.
+    """Use the folds of a `folds.json`, which every run writes with its results; `file` is that file or its folder.
 
-    The clips must be those that the folds were made for: one that is missing from the table, or new in it, is refused.
-    So is a clip in two parts of a fold, and one that a repeat tests twice. Validation clips are taken as they stand
-    in the file; where it has none, and the experiment chooses, they are cut from the training subjects. Whether the
-    folds are subject-independent is read from the file, which says whose each clip is, and held to the clip table.
-    What is in the file makes the experiment's key, not where it lies. `microexpr.core.folds` tells the format.
+    The clips must be those for which the folds were made: a clip missing from the table, or new in it, raises an error.
+    So does a clip in two parts of a fold, and one that is tested twice in a repeat. Validation clips are used as listed
+    in the file; if it has none, and the experiment needs them, they are taken from the training subjects. Whether the
+    folds are subject-independent is read from the file, which lists the subject of each clip, and checked against the
+    clip table. An experiment's key depends on the file's content, not on its path. `microexpr.core.folds` describes the
+    format.
     """
 
-    file: Annotated[Path, ByContent(content)]
+    file: Annotated[Path, KeyedByContent(content)]
 
     @property
     def subject_independent(self) -> bool:
-        """Whether nobody tested is trained or chosen on; False where the file says nothing of subjects."""
+        """Whether no tested subject is used in training or validation; False if the file does not list subjects."""
         return read(self.file).subject_independent
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
@@ -40,24 +41,24 @@ class FromFile:
         row = {key: number for number, key in enumerate(table["key"])}
         if missing := sorted(found.known - set(row)):
             raise SplitError(
-                "E301",
-                f"{self.file}: its folds were made for {len(missing)} clips that are not in the table: "
-                f"{named(missing)}. Take the databases and the label set that they were made with.",
+                "E310",
+                f"{self.file}: its folds contain {len(missing)} clips that are not in the table: {named(missing)}. Use "
+                "the databases and the label set with which they were made.",
             )
         if new := sorted(set(row) - found.known):
             raise SplitError(
-                "E301",
-                f"{self.file}: its folds know nothing of {len(new)} clips of the table: {named(new)}. Take the "
-                "databases and the label set that they were made with, or list the clips in the file's `clips`.",
+                "E310",
+                f"{self.file}: {len(new)} clips of the table are not in its folds: {named(new)}. Use the databases and "
+                "the label set with which they were made, or list the clips in the file's `clips`.",
             )
         subject = dict(zip(table["key"], table["subject"], strict=True))
         if found.subject_independent:
             for fold in found.folds:
                 if both := shared_subjects(fold, subject):
                     raise SplitError(
-                        "E301",
-                        f"{self.file}: it says that nobody is both trained on and tested, but in this table "
-                        f"{both[0]!r} is, in fold {fold.name!r}. Its subjects are not those of the table.",
+                        "E311",
+                        f"{self.file} says that no subject is both in training and in test, but in this table "
+                        f"{both[0]!r} is, in fold {fold.name!r}. Its subjects differ from those of the table.",
                     )
 
         def rows(keys: tuple[str, ...]) -> Int[np.ndarray, "n"]:

@@ -1,4 +1,4 @@
-"""Leave two groups of subjects out: how methods are judged for a choice inside the training subjects."""
+"""Leave two groups of subjects out, for choosing among methods inside the training subjects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from microexpr.components.protocols._division import divided, need_classes, need_trainable
+from microexpr.components.protocols._splits import need_classes, need_trainable, splits
 from microexpr.core.errors import SplitError
 from microexpr.core.interfaces import Fold, protocols
 
@@ -18,13 +18,13 @@ from microexpr.core.interfaces import Fold, protocols
 @protocols.register("group_pairs")
 @dataclass(frozen=True)
 class GroupPairs:
-    """Divide the subjects into `groups` of like size and test every pair of groups together once.
+    """Divide the subjects into `groups` of similar size and test every pair of groups together once.
 
-    For the subjects of one group, all others are thus predicted by models that saw neither them nor that group: what
-    scores best on those may be chosen for it, and no clip of the group has had a word in it. It takes g (g - 1) / 2
-    trainings in place of g - 1 for each subject. Pairs are told in g - 1 rounds (repeats), each of which tests every
-    clip once, as in a tournament. Groups are divided by the rule of `subject_kfold` without a look at classes: only
-    numbers of clips are evened out, so that the labels of those tested decide nothing at all.
+    The subjects of one group are thus predicted by models that saw neither them nor one other group. On these other
+    groups the best method can be chosen for the group, without any influence of the group's own clips. This takes
+    g (g - 1) / 2 trainings instead of g - 1 for each group. Pairs are arranged in g - 1 rounds (repeats), each of which
+    tests every clip once, as in a tournament. Groups are formed by the rule of `subject_kfold`, but without using the
+    classes: only numbers of clips are balanced, so that the labels of test clips decide nothing.
     """
 
     groups: Annotated[int, Field(ge=4, le=64, multiple_of=2)] = 8
@@ -37,25 +37,24 @@ class GroupPairs:
         subjects, subject = np.unique(table["subject"].to_numpy(str), return_inverse=True)
         if len(subjects) < self.groups:
             raise SplitError(
-                "E301",
-                f"group_pairs divides subjects into {self.groups} groups, but the table has {len(subjects)}. Take "
-                f"fewer "
-                "groups, or add clips of other subjects.",
+                "E303",
+                f"group_pairs divides subjects into groups = {self.groups}, but the table has only {len(subjects)} "
+                "subjects. Use fewer groups, or add clips of other subjects.",
             )
         clips = np.bincount(subject)[:, None]
-        group = next(divided(clips, self.groups, rng))[subject]
+        group = next(splits(clips, self.groups, rng))[subject]
         folds = []
         for number, pairs in enumerate(_rounds(self.groups), start=1):
             for a, b in pairs:
                 tested = (group == a) | (group == b)
                 name = f"g{a + 1:02}-g{b + 1:02}"
                 folds.append(Fold(name, np.flatnonzero(~tested), np.flatnonzero(tested), repeat=number))
-        need_trainable("group_pairs", folds, label, "Take more groups, or join small classes by another label set.")
+        need_trainable("group_pairs", folds, label, "Use more groups, or join small classes by another label set.")
         return iter(folds)
 
 
 def _rounds(groups: int) -> list[list[tuple[int, int]]]:
-    """Return every pair once, in rounds that have each group once: all but the last turn around it.
+    """Return every pair once, in rounds that contain each group once (the circle method of tournaments).
 
     >>> _rounds(4)
     [[(0, 3), (1, 2)], [(1, 3), (0, 2)], [(2, 3), (0, 1)]]

@@ -1,1 +1,1 @@
-"""Representations: what a model sees of a view."""
+"""Representations: the model input computed from a view."""

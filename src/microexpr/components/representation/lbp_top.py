@@ -1,4 +1,4 @@
-"""Local binary patterns on three orthogonal planes: the field's first baseline."""
+"""Local binary patterns on three orthogonal planes, the earliest baseline of the field."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 
 from microexpr.components.representation._frames import check_brightness, check_time, greys
-from microexpr.core import flow as motion
-from microexpr.core import image as ops
+from microexpr.core import image
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, IncompatibleError
+from microexpr.core.flow import PLANES, interpolate
 from microexpr.core.interfaces import Frames, Modality, View, representations
 
 Radius = Annotated[int, Field(ge=1, le=16)]
@@ -25,26 +25,26 @@ _AXES = ((2, 1), (2, 0), (1, 0))
 @representations.register("lbp_top")
 @dataclass(frozen=True)
 class LbpTop:
-    """LBP-TOP: how often each local pattern of bright and dark occurs, in space and in time, block by block.
+    """LBP-TOP: histograms of local patterns of brightness in space and time, block by block.
 
-    Local Binary Patterns on Three Orthogonal Planes (Zhao and Pietikainen, PAMI 2007), with the values that
-    micro-expression work takes for its baseline: R = 1, 1, 4 and P = 4 (LBP-TOP_4,4,4,1,1,4), 5 x 5 blocks, after
-    interpolation in time to 10 frames. In its order:
+    Local Binary Patterns on Three Orthogonal Planes (Zhao and Pietikainen, PAMI 2007), with the parameters of the usual
+    micro-expression baseline: R = 1, 1, 4 and P = 4 (LBP-TOP_4,4,4,1,1,4), 5 x 5 blocks, after temporal interpolation
+    to 10 frames. The steps, in this order:
 
-    1. Grey (BT.601) of colour, one channel as it is; crop and size are the preprocessing's.
-    2. TIM to `frames` frames, rounded to bytes; 0 leaves the clip as long as it is.
-    3. Codes: each pixel is compared with 4 neighbours in the planes xy, xt and yt, at `radii` (x, y, t) pixels and
-       frames; a bit is set where the neighbour is as bright or brighter. With P = 4 neighbours are whole pixels,
-       nothing is interpolated. Only pixels whose neighbours all exist in all three planes are coded, so `radii` pixels
-       and frames at each end have none. **Of 10 frames and a radius of 4 that leaves 2 frames**: that is the recipe;
+    1. Grey (BT.601) for colour, a single channel unchanged; crop and size by the preprocessing.
+    2. TIM to `frames` frames, rounded to bytes; 0 keeps the clip's length.
+    3. Codes: each pixel is compared with 4 neighbours in the planes xy, xt and yt, at a distance of `radii` (x, y, t)
+       pixels and frames; a bit is set if the neighbour is at least as bright. With P = 4, neighbours are whole pixels,
+       and nothing is interpolated. Only pixels that have all neighbours in all three planes are coded, which excludes
+       `radii` pixels and frames at each end. **Of 10 frames, a radius of 4 leaves 2 frames**, as in the usual baseline;
        frames = 0 keeps all but 8.
     4. Histograms of the 16 codes in `blocks` x `blocks` blocks over all coded frames, each divided by its sum. Block i
-       of n begins at row i * height // n of what is coded, so that no pixel is left out.
+       of n begins at row i * height // n of the coded area, so that every pixel is in a block.
 
-    `uniform` counts the two codes with four changes of bit (0101 and 1010) as one, which leaves 15 bins.
+    `uniform` merges the two codes with four bit changes (0101 and 1010), which leaves 15 bins.
 
-    One picture: rows are the blocks, row by row, columns the codes, channels the planes xy, xt and yt; values are
-    shares, 0..1. Flattened that is 25 * 16 * 3 = 1200 features.
+    The output is one image: rows are the blocks, row by row, columns the codes, channels the planes xy, xt and yt;
+    values are shares, 0..1. Flattened that is 25 * 16 * 3 = 1200 features.
     """
 
     frames: Annotated[int, Field(ge=0, le=512)] = 10
@@ -59,27 +59,28 @@ class LbpTop:
         needed = 2 * self.radii[2] + 1
         if 0 < self.frames < needed:
             raise ConfigError(
-                "E104",
-                f"representation lbp_top: {self.frames} frames hold no pixel with neighbours {self.radii[2]} frames "
-                f"before and after it; take frames = {needed} or more, 0 for the clip as it is, or a smaller radius.",
+                "E113",
+                f"representation lbp_top: of frames = {self.frames}, no frame has neighbours {self.radii[2]} frames "
+                f"before and after it. Set frames = {needed} or more, 0 to keep the clip's length, or a "
+                "smaller radius.",
             )
 
     @property
     def min_frames(self) -> int:
-        """Two frames that can be interpolated, or a frame with neighbours in time."""
+        """Two frames to interpolate between, or one frame with neighbours in time."""
         return 2 if self.frames else 2 * self.radii[2] + 1
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return the three planes; raises ConfigError for pictures that are flow already."""
+        """Return the three planes; raises ConfigError for frames that are already flow."""
         check_brightness("lbp_top", incoming)
-        return Modality(motion.PLANES, 0.0, 1.0)
+        return Modality(PLANES, 0.0, 1.0)
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Float[np.ndarray, "1 blocks codes 3"]:
         check_time("lbp_top", clip)
         volume = greys(view)
-        volume = motion.interpolate(volume, self.frames) if self.frames else volume
+        volume = interpolate(volume, self.frames) if self.frames else volume
         _check_size(volume.shape[1:], self.radii, self.blocks)
-        blocks = ops.block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
+        blocks = image.block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
         histograms = [_histograms(plane, blocks, self.blocks**2) for plane in codes(volume, self.radii)]
         shares = np.stack(histograms, axis=-1).astype(np.float32)
         if self.uniform:
@@ -91,8 +92,8 @@ class LbpTop:
 def codes(
     volume: UInt8[np.ndarray, "t h w"], radii: tuple[int, int, int]
 ) -> tuple[UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"]]:
-    """Return the local binary patterns (P = 4) in the planes xy, xt and yt; `radii` are of x, y and t."""
-    reach = radii[::-1]  # as the axes of the volume are
+    """Return the local binary patterns (P = 4) in the planes xy, xt and yt; `radii` are those of x, y and t."""
+    reach = radii[::-1]  # in the order of the volume's axes
     centre = volume[tuple(slice(r, -r) for r in reach)]
     xy, xt, yt = (_plane(volume, centre, reach, axes) for axes in _AXES)
     return xy, xt, yt
@@ -104,7 +105,7 @@ def _plane(
     reach: tuple[int, int, int],
     axes: tuple[int, int],
 ) -> UInt8[np.ndarray, "t2 h2 w2"]:
-    """Return the codes of one plane; bits go round: along its first axis, back on the second, back, along."""
+    """Return the codes of one plane; bits are the neighbours in +first, -second, -first, +second axis direction."""
     found = np.zeros(centre.shape, np.uint8)
     first, second = axes
     for bit, (axis, sign) in enumerate(((first, 1), (second, -1), (first, -1), (second, 1))):
@@ -129,7 +130,7 @@ def _check_size(shape: tuple[int, ...], radii: tuple[int, int, int], blocks: int
     height, width = shape
     if min(height - 2 * radii[1], width - 2 * radii[0]) < blocks:
         raise IncompatibleError(
-            "E401",
-            f"representation lbp_top: pictures of {width}x{height} pixels are too small for {blocks}x{blocks} blocks; "
-            "take a larger size in the preprocessing, or fewer blocks.",
+            "E406",
+            f"representation lbp_top: images of {width}x{height} pixels are too small for {blocks}x{blocks} blocks. "
+            "Set a larger size in the preprocessing, or fewer blocks.",
         )

@@ -1,4 +1,4 @@
-"""Representations that stay pictures: differences, all of a clip in one, and a clip made longer or shorter."""
+"""Frame differences, dynamic images, and temporal interpolation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from jaxtyping import Float, Num
 from pydantic import Field
 
-from microexpr.components.representation._frames import check_pictures, check_time
-from microexpr.core import flow as motion
+from microexpr.components.representation._frames import check_not_motion, check_time
 from microexpr.core.clip import Clip
+from microexpr.core.flow import interpolate
 from microexpr.core.interfaces import Frames, Modality, View, representations
 
 
 @representations.register("frame_difference")
 @dataclass(frozen=True)
 class FrameDifference:
-    """What changes from each frame of a view to the next: the next minus this, signed, t - 1 pictures of t frames.
+    """The signed change from each frame of a view to the next: t - 1 images of t frames.
 
-    Channel for channel, 32 bit floats in the frames' own units: 0 is no change. Its channels are called ``r change``
-    and so on, because they are no colours any more.
+    Channel by channel, 32 bit floats in the frames' own units: 0 is no change. The channels are named ``r change`` and
+    so on, because they are no longer colours.
     """
 
     cached: ClassVar[bool] = False
@@ -29,8 +29,8 @@ class FrameDifference:
     fixed_length: ClassVar[bool] = False
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return the range of differences; raises ConfigError for pictures that are flow already."""
-        check_pictures("frame_difference", incoming)
+        """Return the range of differences; raises ConfigError for frames that are already flow."""
+        check_not_motion("frame_difference", incoming)
         most = incoming.high - incoming.low
         return Modality(tuple(f"{channel} change" for channel in incoming.channels), -most, most, "centred")
 
@@ -42,15 +42,15 @@ class FrameDifference:
 @representations.register("dynamic_image")
 @dataclass(frozen=True)
 class DynamicImage:
-    """All frames of a view in one picture: the weighted sum that ranks them in time, of any number of frames.
+    """A dynamic image: all frames of a view in one image, as the weighted sum that ranks them in time.
 
-    Approximate rank pooling of Bilen et al. (CVPR 2016; PAMI 2018, eq. 3): of T frames the t-th has the weight
-    ``2 (T - t + 1) - (T + 1) (H_T - H_(t-1))``, H_t being the t-th harmonic number, which stands for time-averaged
-    frames; with `averaged` off ``2 t - T - 1``. Weights sum to 0, so what stands still vanishes.
+    Approximate rank pooling of Bilen et al. (CVPR 2016; PAMI 2018, eq. 3): of T frames, the t-th has the weight
+    ``2 (T - t + 1) - (T + 1) (H_T - H_(t-1))`` with H_t the t-th harmonic number, which corresponds to time-averaged
+    frames; with `averaged` off, ``2 t - T - 1``. Weights sum to 0, so that everything static vanishes.
 
-    `scaling`: ``minmax`` brings each channel to 0..255 by its own minimum and maximum, as the paper does, and loses how
-    large the change was (a channel without any is 127.5); ``centred`` divides by half the sum of the weights' sizes,
-    which gives a signed mean difference of late and early frames in the frames' own units, 0 = no change.
+    `scaling`: ``minmax`` scales each channel to 0..255 by its own minimum and maximum, as in the paper, which loses the
+    magnitude of the change (a channel without change is 127.5); ``centred`` divides by half the sum of the absolute
+    weights, which gives a signed mean difference of late and early frames in the frames' own units, 0 = no change.
     """
 
     averaged: bool = True
@@ -61,8 +61,8 @@ class DynamicImage:
     fixed_length: ClassVar[bool] = True
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return the same channels; raises ConfigError for pictures that are flow already."""
-        check_pictures("dynamic_image", incoming)
+        """Return the same channels; raises ConfigError for frames that are already flow."""
+        check_not_motion("dynamic_image", incoming)
         if self.scaling == "minmax":
             return Modality(incoming.channels, 0.0, 255.0, "minmax")
         most = incoming.high - incoming.low
@@ -75,7 +75,7 @@ class DynamicImage:
         if self.scaling == "centred":
             return np.asarray(pooled[None] / (np.abs(weights).sum() / 2))
         low, high = pooled.min(axis=(0, 1)), pooled.max(axis=(0, 1))
-        # Weights of rounded numbers leave a trace where nothing changed.
+        # Rounded weights leave small residuals where nothing changed.
         moves = high - low > 1e-3
         spread = (pooled - low) * (255 / np.where(moves, high - low, 1))
         return np.where(moves, spread.clip(0, 255), 127.5).astype(np.float32)[None]
@@ -97,11 +97,11 @@ def rank_pooling(frames: int, *, averaged: bool = True) -> Float[np.ndarray, "t"
 @representations.register("tim")
 @dataclass(frozen=True)
 class TemporalInterpolation:
-    """TIM: every view made `frames` frames long by interpolation in time, so that clips of any length become alike.
+    """TIM: temporal interpolation of every view to `frames` frames, so that clips have the same length.
 
-    The Temporal Interpolation Model of Zhou, Zhao and Pietikainen (CVPR 2011) as a matrix (`core.flow`). Pixels
-    keep their type: bytes are rounded and clipped to 0..255, because interpolation swings a little past the brightest
-    and the darkest. A clip of more frames is only sampled, not smoothed.
+    The Temporal Interpolation Model of Zhou, Zhao and Pietikainen (CVPR 2011) as a matrix (`core.flow`). The data type
+    is kept: bytes are rounded and clipped to 0..255, because interpolation can overshoot the extreme values. Longer
+    clips are only sampled, not smoothed.
     """
 
     frames: Annotated[int, Field(ge=2, le=512)] = 10
@@ -111,10 +111,10 @@ class TemporalInterpolation:
     fixed_length: ClassVar[bool] = True
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return the same channels; raises ConfigError for pictures that are flow already."""
-        check_pictures("tim", incoming)
+        """Return the same channels; raises ConfigError for frames that are already flow."""
+        check_not_motion("tim", incoming)
         return incoming
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]:
         check_time("tim", clip)
-        return motion.interpolate(view.pixels, self.frames)
+        return interpolate(view.pixels, self.frames)

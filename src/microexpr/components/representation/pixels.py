@@ -1,4 +1,4 @@
-"""Pixels as they are: what the paper's models see."""
+"""Unchanged pixels, the input of the paper's models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from microexpr.core.interfaces import Frames, Modality, View, representations
 @representations.register("pixels")
 @dataclass(frozen=True)
 class Pixels:
-    """The preprocessed frames themselves."""
+    """The preprocessed frames, unchanged."""
 
     cached: ClassVar[bool] = False
     min_frames: ClassVar[int] = 1
     fixed_length: ClassVar[bool] = False
 
     def output_spec(self, incoming: Modality) -> Modality:
-        """Return what the frames hold, unchanged."""
+        """Return the frames' modality, unchanged."""
         return incoming
 
     def __call__(self, view: Frames, numbers: View, clip: Clip) -> Num[np.ndarray, "t2 h2 w2 c2"]:

@@ -1,1 +1,1 @@
-"""Temporal samplings: which frames of a clip are shown."""
+"""Temporal sampling: which frames of a clip are used."""

@@ -1,4 +1,4 @@
-"""The paper's three temporal samplings (section II.A, Fig. 1), each view one frame; and the ready image."""
+"""The paper's three temporal samplings (section II.A, Fig. 1), with one frame per view; and precomputed images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from microexpr.core.interfaces import View, samplers
 @samplers.register("af")
 @dataclass(frozen=True)
 class ApexFrame:
-    """AF: the apex frame, one view a clip. `missing_apex` says what stands in for an apex that nobody coded."""
+    """AF: the apex frame, one view per clip. `missing_apex`: what to do if no apex is annotated."""
 
     missing_apex: Missing = "refuse"
 
@@ -31,9 +31,9 @@ class ApexFrame:
 @samplers.register("kfs")
 @dataclass(frozen=True)
 class KeyFrameSequence:
-    """KFS: onset, apex and offset, always three views a clip (apex may be onset or offset).
+    """KFS: onset, apex and offset, always three views per clip (the apex may equal onset or offset).
 
-    `missing_apex` says what stands in for an apex that nobody coded.
+    `missing_apex`: what to do if no apex is annotated.
     """
 
     missing_apex: Missing = "refuse"
@@ -48,11 +48,11 @@ class KeyFrameSequence:
 @samplers.register("mfs")
 @dataclass(frozen=True)
 class MultiFrameSampling:
-    """MFS: windows around the key frames, 13 frames nominally.
+    """MFS: windows around the key frames, nominally 13 frames.
 
-    With `drop` (the default) frames outside onset..offset and repeats are left out, so that short clips give
-    fewer; without it every frame of the windows is taken as the paper writes them. `missing_apex` says what stands in
-    for an apex that nobody coded.
+    With `drop` (the default), frames outside onset..offset and repeated frames are left out, so that short clips have
+    fewer; without it, every frame of the windows is used, as described in the paper. `missing_apex`: what to do if no
+    apex is annotated.
     """
 
     onset: tuple[int, ...] = (0, 1, 2, 3)
@@ -66,14 +66,14 @@ class MultiFrameSampling:
     def __post_init__(self) -> None:
         if not self.nominal:
             raise ConfigError(
-                "E104",
-                "sampling mfs: all three windows are empty, so that no clip shows a frame; name steps in one of onset, "
-                "apex and offset, such as apex = [0].",
+                "E113",
+                "sampling mfs: all three windows are empty, so that no clip has a view. Set steps for at least one of "
+                "onset, apex and offset, such as apex = [0].",
             )
 
     @property
     def nominal(self) -> int:
-        """Views a clip before anything is dropped."""
+        """Number of views of a clip before any are dropped."""
         return len(self.onset) + len(self.apex) + len(self.offset)
 
     def __call__(self, clip: Clip) -> Sequence[View]:
@@ -84,9 +84,9 @@ class MultiFrameSampling:
             numbers = sorted({number for number in numbers if first <= number <= last})
         if not numbers:
             raise DataError(
-                "E201",
-                f"{clip.key}: no frame of mfs's windows lies between onset and offset ({first} to {last}); take steps "
-                "nearer to the key frames.",
+                "E404",
+                f"{clip.key}: no frame of the windows of mfs is between onset and offset ({first} to {last}). Use "
+                "steps closer to the key frames.",
             )
         return [(number,) for number in numbers]
 
@@ -94,7 +94,7 @@ class MultiFrameSampling:
 @samplers.register("image")
 @dataclass(frozen=True)
 class ReadyImage:
-    """The image of a clip without time; of a series of images the first `count`, as one view."""
+    """The image of a clip without time; of a series of images the first `count`, in one view."""
 
     count: Annotated[int, Field(ge=1, le=64)] = 1
 
@@ -104,8 +104,8 @@ class ReadyImage:
     def __call__(self, clip: Clip) -> Sequence[View]:
         if clip.onset is not None:
             raise DataError(
-                "E201",
-                f'{clip.key}: sampling "image" is for ready images; this clip has frames: take af, kfs or mfs for '
-                "single frames, or onset_apex, clip or uniform for several in one view.",
+                "E403",
+                f'{clip.key}: sampling "image" is for precomputed images, but this clip has frames. Use af, kfs or '
+                "mfs for single frames, or onset_apex, clip or uniform for several in one view.",
             )
         return [tuple(range(self.count))]

@@ -1,4 +1,4 @@
-"""Samplings that show motion: one view of several frames, for flow, interpolation in time and recurrent models."""
+"""Samplings with several frames per view, for flow, temporal interpolation and recurrent models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from microexpr.core.interfaces import View, samplers
 @samplers.register("onset_apex")
 @dataclass(frozen=True)
 class OnsetApex:
-    """Onset and apex in one view: the pair between which most work computes flow.
+    """Onset and apex in one view: the pair from which flow is usually computed.
 
-    A clip whose apex is its onset shows that frame twice, and its flow is 0. `missing_apex` says what stands in for
-    an apex that nobody coded.
+    A clip whose apex is its onset shows that frame twice, and its flow is 0. `missing_apex`: what to do if no apex is
+    annotated.
     """
 
     missing_apex: Missing = "refuse"
@@ -35,10 +35,10 @@ class OnsetApex:
 @samplers.register("apex_offset")
 @dataclass(frozen=True)
 class ApexOffset:
-    """Apex and offset in one view: the way back.
+    """Apex and offset in one view: the end of the expression.
 
-    A clip whose apex is its offset shows that frame twice, and its flow is 0. `missing_apex` says what stands in for
-    an apex that nobody coded.
+    A clip whose apex is its offset shows that frame twice, and its flow is 0. `missing_apex`: what to do if no apex is
+    annotated.
     """
 
     missing_apex: Missing = "refuse"
@@ -53,10 +53,10 @@ class ApexOffset:
 @samplers.register("onset_apex_offset")
 @dataclass(frozen=True)
 class OnsetApexOffset:
-    """Onset, apex and offset in one view; flow of it is both directions, onset to apex and apex to offset.
+    """Onset, apex and offset in one view; its flow is onset to apex and apex to offset.
 
-    Where the apex is the onset or the offset that frame is shown twice, and the flow between is 0. `missing_apex`
-    says what stands in for an apex that nobody coded.
+    If the apex is the onset or the offset, that frame is shown twice, and the flow between is 0. `missing_apex`: what
+    to do if no apex is annotated.
     """
 
     missing_apex: Missing = "refuse"
@@ -71,7 +71,7 @@ class OnsetApexOffset:
 @samplers.register("clip")
 @dataclass(frozen=True)
 class WholeClip:
-    """Every frame from onset to offset in one view; needs no apex. Clips differ in length, which not all can take."""
+    """All frames from onset to offset in one view; needs no apex. Not all models accept clips of different length."""
 
     nominal: ClassVar[int] = 1
     uses_annotations: ClassVar[bool] = True
@@ -84,10 +84,10 @@ class WholeClip:
 @samplers.register("uniform")
 @dataclass(frozen=True)
 class Uniform:
-    """`count` frames evenly from onset to offset, both of them shown, in one view; needs no apex.
+    """`count` evenly spaced frames from onset to offset, both included, in one view; needs no apex.
 
-    Times between two frames take the nearer one. A clip of fewer frames shows some of them more than once, so that
-    all views are alike: as a film shown slower, its motion stands still in between.
+    Positions between two frames use the nearer one. A clip with fewer frames repeats some of them, so that all views
+    have the same length: its motion then pauses, as in a slowed-down film.
     """
 
     count: Annotated[int, Field(ge=2, le=512)] = 10

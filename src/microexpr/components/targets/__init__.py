@@ -1,1 +1,1 @@
-"""Targets: auxiliary labels that a network learns beside the class."""
+"""Targets: auxiliary labels that a network learns in addition to the class."""

@@ -1,4 +1,4 @@
-"""Facial action units as coders wrote them, learnt beside the class."""
+"""Annotated facial action units as an auxiliary target."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Weight = Annotated[float, Field(gt=0)]
 @targets.register("action_units", revision=2)
 @dataclass(frozen=True)
 class ActionUnits:
-    """Which action units a coder saw in a clip, one yes or no for each of `units`; sides and intensities do not count.
+    """Which action units are annotated for a clip, yes or no for each of `units`; sides and intensities are ignored.
 
     Multi-task learning with action units as in AUMEs (Shi, Wang, Wang and Liu, Neural Processing Letters 57:18, 2025);
-    units are those of the Facial Action Coding System (Ekman and Friesen 1978). The list is fixed beforehand and not
-    read from the clips, so that nobody tested has a word in it; its default are units that CASME II, SAMM and CAS(ME)^3
-    code often. A clip for which no unit at all was written down is unknown, not without movement: it teaches nothing
-    here. Doubtful units count as seen. Action descriptors (AD38) are no action units and never count as the unit of
-    their number; a clip for which they alone were written down was coded, and shows none of the units. `weight` times
-    their loss is added to that of the class; the losses of the units are averaged, and a unit's clips with and without
-    it weigh alike (`multitask.target_loss`).
+    units are those of the Facial Action Coding System (Ekman and Friesen 1978). The list is fixed in advance and not
+    derived from the clips, so that test clips have no influence on it; by default it contains units that are frequent
+    in CASME II, SAMM and CAS(ME)^3. A clip without any annotated unit is unknown, not without movement: it is ignored
+    here. Uncertain units count as present. Action descriptors (AD38) are not action units and never count as the unit
+    of their number; a clip with annotated descriptors only is annotated, and shows none of the units. The loss is
+    multiplied by `weight` and added to that of the class; the losses of the units are averaged, with equal total weight
+    for a unit's clips with and without it (`multitask.target_loss`).
     """
 
     units: Units = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17)

@@ -1,1 +1,1 @@
-"""Votes: from the views of a clip to its label."""
+"""Votes: from the views of a clip to its class."""

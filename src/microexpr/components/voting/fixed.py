@@ -1,7 +1,7 @@
-"""Votes with nothing to learn: the views of one clip become its label and probabilities.
+"""Votes without parameters to learn: from the views of one clip to its class and probabilities.
 
-The probabilities are the mean over the views in both, so a majority may disagree with its own probabilities: many
-hesitant views beat one certain view.
+Both return the mean probabilities over the views, so a majority may disagree with its probabilities: many uncertain
+views outvote a certain one.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from microexpr.core.interfaces import votes
 
 def _probabilities(views: pd.DataFrame) -> Float[np.ndarray, "t k"]:
     k = sum(name.startswith("p_") for name in views.columns)
-    # Column by column: ten times faster than selecting a sub-table, and a vote is called once a clip.
+    # Column by column: ten times faster than selecting a sub-table, and a vote is called once per clip.
     return np.stack([views[f"p_{c}"].to_numpy(np.float64) for c in range(k)], axis=1)
 
 
 def _mean(probabilities: Float[np.ndarray, "t k"]) -> Float[np.ndarray, "k"]:
-    # Sorted within each class, so that rounding, which follows the order of summing, never decides a tie.
+    # Sorted within each class, so that rounding, which depends on the order of summation, never decides a tie.
     return np.asarray(np.sort(probabilities, axis=0).mean(axis=0))
 
 
 @votes.register("majority")
 @dataclass(frozen=True)
 class Majority:
-    """The class that most views choose (the paper's vote, section II.A).
+    """The class predicted for most views (the paper's vote, section II.A).
 
-    A tie goes to the class with the largest mean probability; still tied, to the lowest class number.
+    Ties go to the class with the largest mean probability, then to the lowest class number.
 
     >>> Majority()(pd.DataFrame({"frames": ["1", "2", "3"], "p_0": [0.4, 0.4, 1.0], "p_1": [0.6, 0.6, 0.0]}))
     (1, array([0.6, 0.4]))
@@ -47,7 +47,7 @@ class Majority:
 @votes.register("mean_probability")
 @dataclass(frozen=True)
 class MeanProbability:
-    """The class with the largest mean probability over the views; tied, the lowest class number.
+    """The class with the largest mean probability over the views; ties go to the lowest class number.
 
     >>> MeanProbability()(pd.DataFrame({"frames": ["1", "2", "3"], "p_0": [0.4, 0.4, 1.0], "p_1": [0.6, 0.6, 0.0]}))
     (0, array([0.6, 0.4]))

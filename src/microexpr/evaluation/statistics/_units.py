@@ -1,4 +1,4 @@
-"""What is resampled, swapped or left out: clips or subjects, as confusion matrices that add up."""
+"""Units of resampling and permutation: clips or subjects, as confusion matrices that add up."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from microexpr.core.confusion import confusion_matrix
 from microexpr.core.errors import ConfigError
 
 TIE = 1e-12
-"""Scores this near are equal: the same rational number can come out of two matrices with different rounding."""
+"""Scores this close are equal: the same rational number can come out of two matrices with different rounding."""
 
 
 class Units(NamedTuple):
-    """Units and the confusion matrices of m predictions; units that are alike to the matrices share one row."""
+    """Units and the confusion matrices of m predictions; units with equal matrices share one row."""
 
     matrices: Float[np.ndarray, "u m k k"]
     """Matrices of one unit of each row."""
     counts: Int[np.ndarray, "u"]
-    """How many units each row stands for; always 1 for subjects."""
+    """Number of units per row; always 1 for subjects."""
     strata: Int[np.ndarray, "u"]
-    """The true class of each row where clips are stratified, else 0."""
+    """True class of each row if clips are stratified, otherwise 0."""
 
     def total(self) -> Float[np.ndarray, "m k k"]:
         """Add up all units."""
@@ -35,14 +35,16 @@ class Units(NamedTuple):
         return np.asarray(self.matrices[:, 0].sum(axis=(-2, -1)))
 
 
-def freedom_of(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"]) -> float:
-    """Return the degrees of freedom of a variance between units: their effective number less one, at least 1.
+def effective_freedom(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"]) -> float:
+    """Return the degrees of freedom of a variance between units: their effective number minus one, at least 1.
 
-    The effective number (Kish, 1965) is (sum n)^2 / sum n^2 of the units' clips: where three subjects have most of the
-    clips, it is about three, however many others there are.
+    The effective number (Kish, 1965) is (sum n)^2 / sum n^2 of the units' clips: if three subjects have most of the
+    clips, it is about three, however many other subjects there are.
 
-    >>> freedom_of(np.array([5.0, 5.0, 5.0, 5.0]), np.ones(4, int)), freedom_of(np.array([1.0]), np.array([28]))
-    (3.0, 27.0)
+    >>> effective_freedom(np.array([5.0, 5.0, 5.0, 5.0]), np.ones(4, int))
+    3.0
+    >>> effective_freedom(np.array([1.0]), np.array([28]))
+    27.0
     """
     effective = (counts * sizes).sum() ** 2 / (counts * sizes**2).sum()
     return max(float(effective) - 1, 1.0)
@@ -56,16 +58,16 @@ def expansion(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"], level
     """
     number = float(counts.sum())
     if number < 2:
-        raise ConfigError("E104", "an expanded interval needs at least two clips. Use percentiles.")
+        raise ConfigError("E802", "an expanded interval needs at least two clips. Use percentiles.")
     half = (1 + level) / 2
-    return float(t.ppf(half, freedom_of(sizes, counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
+    return float(t.ppf(half, effective_freedom(sizes, counts)) / norm.ppf(half) * np.sqrt(number / (number - 1)))
 
 
 def expanded_shares(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"], level: float) -> list[float]:
-    """Return the shares of resamples that lie below the ends of an expanded interval (Hesterberg, 2015).
+    """Return the shares of resamples below the ends of an expanded interval (Hesterberg, 2015).
 
-    Percentiles over few units are too narrow. These count the effective number of units, of which each brings `sizes`
-    clips; `docs/validation.md` has what they cover.
+    Percentiles over few units are too narrow. These use the effective number of units, each with `sizes` clips;
+    `docs/validation.md` reports their coverage.
 
     >>> [round(share, 4) for share in expanded_shares(np.full(6, 5.0), np.ones(6, int), 0.95)]
     [0.0024, 0.9976]
@@ -76,43 +78,46 @@ def expanded_shares(sizes: Float[np.ndarray, "u"], counts: Int[np.ndarray, "u"],
 
 def units_of(
     y_true: Int[np.ndarray, "n"],
-    guesses: Sequence[Int[np.ndarray, "n"]],
-    k: int,
+    predictions: Sequence[Int[np.ndarray, "n"]],
+    num_classes: int,
     subjects: Shaped[np.ndarray, "n"] | None = None,
     *,
     stratified: bool = False,
 ) -> Units:
-    """Return clips, or subjects where `subjects` names each clip's, in the order of their codes or names."""
-    codes = np.stack([y_true.astype(np.int64) * k + guess for guess in guesses], axis=1)
+    """Return clips, or subjects if `subjects` names each clip's, in the order of their codes or names."""
+    codes = np.stack([y_true.astype(np.int64) * num_classes + y_pred for y_pred in predictions], axis=1)
     if subjects is None:
         codes, counts = np.unique(codes, axis=0, return_counts=True)
         number, rows = np.arange(len(codes)), len(codes)
-        strata = codes[:, 0] // k if stratified else np.zeros(rows, np.int64)
+        strata = codes[:, 0] // num_classes if stratified else np.zeros(rows, np.int64)
     else:
         names, number = np.unique(subjects, return_inverse=True)
         rows = names.size
         counts, strata = np.ones(rows, np.int64), np.zeros(rows, np.int64)
-    matrices = np.zeros((rows, len(guesses), k * k))
-    for at in range(len(guesses)):
+    matrices = np.zeros((rows, len(predictions), num_classes * num_classes))
+    for at in range(len(predictions)):
         np.add.at(matrices[:, at], (number, codes[:, at]), 1)
-    return Units(matrices.reshape(rows, len(guesses), k, k), counts, strata)
+    return Units(matrices.reshape(rows, len(predictions), num_classes, num_classes), counts, strata)
 
 
 def check_labels(
-    y_true: Int[np.ndarray, "n"], guesses: Sequence[Int[np.ndarray, "n"]], k: int, subjects: Shaped[np.ndarray, "_"]
+    y_true: Int[np.ndarray, "n"],
+    predictions: Sequence[Int[np.ndarray, "n"]],
+    num_classes: int,
+    subjects: Shaped[np.ndarray, "_"],
 ) -> None:
-    """Raise ConfigError where nothing can be told of subjects or classes."""
+    """Raise ConfigError unless there are clips of at least two subjects and two classes."""
     if y_true.size == 0:
-        raise ConfigError("E104", "there is no clip to compare. Give predictions of at least two subjects' clips.")
-    for guess in guesses:
-        confusion_matrix(y_true, guess, k)  # raises on class numbers outside 0..k-1
+        raise ConfigError("E802", "there are no clips. Give predictions for the clips of at least two subjects.")
+    for y_pred in predictions:
+        confusion_matrix(y_true, y_pred, num_classes)  # raises for class numbers out of range
     if np.unique(subjects).size < 2:
         raise ConfigError(
-            "E104",
-            "all clips are of one subject, and nothing follows from one subject for others. Give clips of several.",
+            "E803",
+            f"all clips are of one subject ({subjects[0]}), which says nothing about other subjects. Give clips of "
+            "several subjects.",
         )
     if np.unique(y_true).size < 2:
         raise ConfigError(
-            "E104",
-            "all clips are of one class, so no score over classes tells anything. Give clips of two classes or more.",
+            "E804", f"all clips are of one class (number {y_true[0]}). Give clips of at least two classes."
         )

@@ -1,32 +1,30 @@
-"""Two experiments on the same clips: how much they differ, whether that can be told, and what could have been told."""
+"""Two experiments on the same clips: their difference, whether it is significant, and what could have been detected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from microexpr.core.confusion import confusion_matrix, present
 from microexpr.core.errors import many
 from microexpr.evaluation.predictions import confusion_metric
-from microexpr.evaluation.statistics.bootstrap import Method, resample_pair
-from microexpr.evaluation.statistics.mcnemar import McNemar, OddsRatio, matched_odds_ratio, mcnemar
-from microexpr.evaluation.statistics.multiplicity import holm
+from microexpr.evaluation.statistics.bootstrap import Method
+from microexpr.evaluation.statistics.multiplicity import Tested
 from microexpr.evaluation.statistics.paired import Predictions, align
-from microexpr.evaluation.statistics.power import POWER, Precision, detectable, precision
+from microexpr.evaluation.statistics.paired_difference import PairedDifference, paired_difference
+from microexpr.evaluation.statistics.paired_tests import OddsRatio, SignedRank, matched_odds_ratio, mcnemar, signed_rank
+from microexpr.evaluation.statistics.power import POWER, precision
 from microexpr.evaluation.statistics.scope import UNKNOWN, Trained
-from microexpr.evaluation.statistics.signed_rank import SignedRank, signed_rank
-from microexpr.evaluation.statistics.swapping import SwapTest, swap_test
 
 Unit = Literal["clip", "subject"]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A clip that one of two experiments has right and the other wrong; classes by their names."""
+    """A clip that only one of two experiments has right; classes by name."""
 
     clip: str
     subject: str
@@ -36,44 +34,39 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Experiment `a` against `b` on the same clips, in plain numbers; None stands where `remarks` say why.
+class Comparison(Tested):
+    """Experiment `a` against `b` on the same clips, in plain numbers; `notes` explain a value that is None.
 
-    The test to report is the permutation test (`p_value`, `p_holm`): it holds for any metric and under subject effects.
-    McNemar's and Wilcoxon's tests compare shares of right clips, whatever the metric.
+    The test to report is the permutation test (`p_value`, `p_holm`): it is valid for any metric and under subject
+    effects. McNemar's and Wilcoxon's tests compare accuracies, whatever the metric.
     """
 
     a: str
     b: str
     metric: str
     classes: tuple[str, ...]
-    """The classes that the metric is taken over: those with a true clip."""
+    """The classes that the metric averages: those with a true clip."""
     n_clips: int
     n_subjects: int
     score_a: float
     score_b: float
     difference: float
-    """Score of `a` minus score of `b`: the effect size, in the metric's own units."""
+    """Score of `a` minus score of `b`: the effect size, in the units of the metric."""
     ci_low: float
     ci_high: float
-    level: float
     unit: Unit
     """What the interval resamples and the permutation test swaps."""
     method: Method
     resamples: int
     percentiles: tuple[float, ...]
-    """The 0th to 100th percentile of the resampled differences, for a drawing."""
+    """The 0th to 100th percentile of the resampled differences, for a plot."""
     design_effect: float | None
-    """Variance of the difference over subjects by that over clips: far above 1, clip-level tests are not valid."""
-    p_value: float
+    """Variance of the difference over subjects by that over clips; far above 1, clip-level tests are not valid."""
     p_exact: bool
-    """Whether all swappings were scored; else `permutations` were drawn."""
+    """Whether all permutations were scored; otherwise `permutations` of them were drawn."""
     permutations: int
     differing: int
-    """Subjects (or clips) whose confusion matrices differ between the two: only they can tell anything."""
-    p_holm: float | None
-    """The permutation test's p-value adjusted for the family of comparisons (`family`)."""
-    family: int
+    """Number of subjects (or clips) whose confusion matrices differ; only they contribute to the test."""
     only_a: int
     only_b: int
     mcnemar_p: float
@@ -87,21 +80,15 @@ class Comparison:
     """The smallest difference that this test set could have detected with probability `power` at level 0.05."""
     power: float
     changed: tuple[Changed, ...]
-    """Clips that one of the two has right and the other wrong, in the order of `a`."""
+    """Clips that only one of the two has right, in the order of `a`."""
     notes: tuple[str, ...]
     trained: Trained = UNKNOWN
-    """How the two were trained, and so what the tests hold fixed."""
-
-    @property
-    def told(self) -> bool:
-        """Whether a difference can be told at `level`, corrected for the family where there is one."""
-        p_value = self.p_value if self.p_holm is None else self.p_holm
-        return p_value <= 1 - self.level + 1e-12
+    """How the two were trained, and so what the tests treat as fixed."""
 
     @property
     def verdict(self) -> str:
         """What may be said of the difference, in words."""
-        return self.trained.verdict(told=self.told)
+        return self.trained.verdict(significant=self.significant)
 
     def __str__(self) -> str:
         p = (
@@ -129,55 +116,70 @@ def compare(
     power: float = POWER,
     trained: Trained = UNKNOWN,
 ) -> Comparison:
-    """Compare two experiments by a registered metric that follows from confusion matrices.
+    """Compare two experiments by a registered metric that can be computed from confusion matrices.
 
-    Both sides' trainings are held fixed; `trained` says how they came to be, so that words and remarks claim no more.
+    The trained models of both sides are treated as fixed; `trained` says how they were trained, so that verdict and
+    notes claim no more than that.
 
-    The interval is "expanded" by subject unless told otherwise: of all ways in `validation` it covers best. On 2,000
-    made-up test sets each of 28, 145, 255 and 442 clips with subject effects it held the difference of UF1 in 94.4 to
+    The default interval, "expanded" by subject, covers best of all that `tools/validation` measures. On 2,000 simulated
+    test sets each of 28, 145, 255 and 442 clips with subject effects it contained the difference of UF1 in 94.4 to
     94.7 %, percentiles by subject in 90.0 to 93.7 %, BCa by subject in 80.8 to 93.2 %, percentiles by clip in 86.5 to
     90.8 %.
 
-    Raises ConfigError where clips, label sets or annotations differ, where there is one subject or one class only, and
-    where the metric needs more than confusion matrices.
+    Raises ConfigError if clips, label sets or annotations differ, if there is only one subject or one class, and if the
+    metric cannot be computed from confusion matrices.
     """
     a, b = align(a, b)
-    built, k = confusion_metric(metric), len(a.classes)
-    over = present(a.y_true, k)
+    built, num_classes = confusion_metric(metric), len(a.classes)
+    averaged_classes = present(a.y_true, num_classes)
     by_unit = {"subject": a.subjects, "clip": None}
-    same = (built, a.y_true, a.y_pred, b.y_pred)
-    given: dict[str, Any] = {"k": k, "over": over, "rng": rng, "subjects": by_unit[unit]}
-    _, drawn = resample_pair(*same, n=n, **given)
-    found = drawn.interval(method, level)
-    swapped = swap_test(*same, n=permutations, **given)
-    precise = {name: precision(*same, k=k, over=over, subjects=who) for name, who in by_unit.items()}
+    scored: dict[str, Any] = {"num_classes": num_classes, "averaged_classes": averaged_classes}
+    found = paired_difference(
+        built,
+        a.y_true,
+        [a.y_pred],
+        [b.y_pred],
+        subjects=by_unit[unit],
+        rng=rng,
+        n=n,
+        permutations=permutations,
+        method=method,
+        level=level,
+        power=power,
+        **scored,
+    )
+    errors = {
+        name: precision(built, a.y_true, a.y_pred, b.y_pred, subjects=subjects, **scored).error
+        for name, subjects in by_unit.items()
+    }
     counted, ranked = mcnemar(a.y_true, a.y_pred, b.y_pred), signed_rank(a.y_true, a.y_pred, b.y_pred, a.subjects)
     odds = matched_odds_ratio(counted.only_a, counted.only_b, level) if counted.only_a + counted.only_b else None
-    scores = [float(built.of_confusion(confusion_matrix(a.y_true, guess, k), over)) for guess in (a.y_pred, b.y_pred)]
+    scores = [
+        float(built.of_confusion(confusion_matrix(a.y_true, y_pred, num_classes), averaged_classes))
+        for y_pred in (a.y_pred, b.y_pred)
+    ]
     return Comparison(
         a=a.name,
         b=b.name,
         metric=metric,
-        classes=tuple(name for name, kept in zip(a.classes, over, strict=True) if kept),
+        classes=tuple(name for name, kept in zip(a.classes, averaged_classes, strict=True) if kept),
         n_clips=a.y_true.size,
         n_subjects=int(np.unique(a.subjects).size),
         score_a=scores[0],
         score_b=scores[1],
-        difference=found.point,
-        ci_low=found.low,
-        ci_high=found.high,
+        difference=found.interval.point,
+        ci_low=found.interval.low,
+        ci_high=found.interval.high,
         level=level,
         unit=unit,
         method=method,
         resamples=n,
-        percentiles=_percentiles(drawn.scores),
-        design_effect=(precise["subject"].error / precise["clip"].error) ** 2 if precise["clip"].error else None,
-        p_value=swapped.p_value,
-        p_exact=swapped.exact,
-        permutations=swapped.n,
-        differing=swapped.units,
-        p_holm=None,
-        family=1,
+        percentiles=tuple(float(value) for value in np.quantile(found.resamples.scores, np.linspace(0, 1, 101))),
+        design_effect=(errors["subject"] / errors["clip"]) ** 2 if errors["clip"] else None,
+        p_value=found.test.p_value,
+        p_exact=found.test.exact,
+        permutations=found.test.n,
+        differing=found.test.units,
         only_a=counted.only_a,
         only_b=counted.only_b,
         mcnemar_p=counted.p_value,
@@ -187,18 +189,12 @@ def compare(
         wilcoxon_p=ranked.p_value,
         wilcoxon_subjects=ranked.subjects,
         wilcoxon_dropped=ranked.dropped,
-        detectable=None if swapped.step is None else detectable(precise[unit], step=swapped.step, power=power),
+        detectable=found.detectable,
         power=power,
         changed=tuple(_changed(a, b)),
-        notes=tuple(filter(None, [trained.caveat, *_remarks(unit, swapped, counted, odds, ranked, precise[unit])])),
+        notes=tuple(filter(None, [trained.caveat, *_notes(unit, found, odds, ranked)])),
         trained=trained,
     )
-
-
-def with_family(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """Return the comparisons with p-values of the permutation test adjusted for all of them (Holm)."""
-    adjusted = holm([one.p_value for one in comparisons])
-    return tuple(replace(one, p_holm=p, family=len(comparisons)) for one, p in zip(comparisons, adjusted, strict=True))
 
 
 def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
@@ -207,35 +203,30 @@ def _changed(a: Predictions, b: Predictions) -> Iterator[Changed]:
         yield Changed(str(a.clips[at]), str(a.subjects[at]), truth, by_a, by_b)
 
 
-def _percentiles(scores: Float[np.ndarray, "n"]) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.quantile(scores, np.linspace(0, 1, 101)))
-
-
-def _remarks(
-    unit: Unit,
-    swapped: SwapTest,
-    counted: McNemar,
-    odds: OddsRatio | None,
-    ranked: SignedRank,
-    precise: Precision,
-) -> Iterator[str]:
-    if swapped.units == 0:
-        yield "The two predict the same class for every clip: they do not differ, and nothing follows for other clips."
-    elif swapped.step is None:
+def _notes(unit: Unit, found: PairedDifference, odds: OddsRatio | None, ranked: SignedRank) -> Iterator[str]:
+    if found.test.units == 0:
+        yield "The two experiments predict the same class for every clip, so this says nothing about other clips."
+    elif found.test.step is None:
         yield (
-            f"Predictions differ for {many(swapped.units, unit)} only: however they are swapped, no p-value falls to "
-            "0.05, so this test set cannot tell any difference."
+            f"The predictions differ for {many(found.test.units, unit)} only. No permutation gives p <= 0.05, so no "
+            "difference can be significant on this test set."
         )
-    elif precise.error == 0:
-        yield "The difference is the same without any one, so what this test set could detect cannot be stated."
+    elif found.precision.error == 0:
+        yield f"Leaving out any one {unit} does not change the difference, so the detectable difference is not known."
     if unit == "clip":
-        yield "Resampled and swapped by clip: clips of one subject count as independent, which they are not."
-    yield "McNemar's test counts clips as independent: where those of a subject go together it rejects too often."
+        yield "Resampling and swapping are by clip, which treats the clips of a subject as independent; they are not."
+    yield (
+        "McNemar's test treats clips as independent. It rejects too often if the clips of a subject tend to be right "
+        "or wrong together."
+    )
     if odds is None:
-        yield "No clip is right for one of the two alone: there is no odds ratio."
+        yield "No clip is predicted correctly by only one of the two, so there is no odds ratio."
     elif odds.ratio is None:
-        yield f"No clip is right for the second alone: the odds ratio has no upper bound (low {odds.low:.3g})."
+        yield (
+            f"No clip is predicted correctly by the second only, so the odds ratio has no upper limit "
+            f"(lower limit {odds.low:.3g})."
+        )
     if ranked.p_value is None:
-        yield "All subjects have the same accuracy under both: there is nothing to rank, so no Wilcoxon test."
+        yield "All subjects have the same accuracy in both, so there is no Wilcoxon test."
     elif ranked.dropped:
-        yield f"Wilcoxon's test drops {many(ranked.dropped, 'subject')} with the same accuracy under both."
+        yield f"Wilcoxon's test drops {many(ranked.dropped, 'subject')} with the same accuracy in both."

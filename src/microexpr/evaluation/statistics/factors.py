@@ -1,8 +1,8 @@
-"""Which factor of a grid carries a difference: main effects and two-way interactions over cells of the same clips.
+"""Factor analysis of a grid: main effects and two-way interactions over cells tested on the same clips.
 
-An effect is a contrast of cell means: the other factors are averaged over, each of their settings ("block") counting
-once, and only settings under which all levels of the factor meet. Two factors that never vary apart cannot be told
-from one another; they are named, and neither is estimated.
+An effect is a contrast of cell means. The other factors are averaged over: each of their settings ("block") counts
+once, and only settings with all levels of the factor are used. The effects of two factors that never vary separately
+cannot be separated; such factors are listed, and neither is estimated.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from microexpr.evaluation.statistics.bootstrap import resampled
 from microexpr.evaluation.statistics.multiplicity import holm
 
 CLAIM = 0.05
-"""An effect is claimed where its corrected p-value is at most this."""
+"""An effect is significant if its corrected p-value is at most this."""
 ENTRIES = 1 << 22
-"""Matrix entries permuted at once: bounds the memory, never changes a result."""
+"""Matrix entries permuted at once: limits the memory, never changes a result."""
 
 Cell = Mapping[str, str]
 """Factor -> level."""
@@ -42,30 +42,30 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one factor does, or what it does otherwise under another factor (two names)."""
+    """The effect of one factor, or the interaction of two (two names)."""
 
     factors: tuple[str, ...]
     contrasts: tuple[Contrast, ...]
-    """Every pair of levels; of an interaction, every pair of levels against the first ones."""
+    """Every pair of levels; for an interaction, every pair of levels against the first ones."""
     blocks: int
-    """Settings of the other factors that were averaged over."""
+    """Number of settings of the other factors averaged over."""
     p_value: float
     p_corrected: float
-    """After Holm, over all effects of the study."""
+    """Corrected by Holm for all effects of the study."""
 
     @property
     def name(self) -> str:
-        """The factor, or both of an interaction."""
+        """The factor, or both factors of an interaction."""
         return " × ".join(self.factors)
 
     @property
     def claimed(self) -> bool:
-        """Whether it may be claimed."""
+        """Whether the effect is significant after correction."""
         return self.p_corrected <= CLAIM
 
     @property
     def largest(self) -> Contrast:
-        """The contrast that is farthest from zero."""
+        """The contrast farthest from zero."""
         return max(self.contrasts, key=lambda contrast: abs(contrast.value))
 
 
@@ -75,16 +75,16 @@ class Factorial:
 
     effects: tuple[Effect, ...]
     confounded: tuple[str, ...]
-    """Sentences on the factors that could not be estimated."""
+    """Sentences about the factors that could not be estimated."""
     subjects: int
     n: int
     """Resamples."""
     permutations: int
     smallest_p: float
-    """The smallest p-value that so few subjects can give."""
+    """The smallest p-value that is possible with this number of subjects."""
 
     def verdict(self, score: str = "score") -> str:
-        """Say which factor carries a difference, or that none can be told."""
+        """Say which factors have a significant effect, or that none has."""
         return " ".join([*_verdict(self, score), *self.confounded])
 
 
@@ -96,18 +96,18 @@ class _Design:
     words: tuple[str, ...]
     weights: Float[np.ndarray, "m cells"]
     deviations: Float[np.ndarray, "r cells"]
-    """What the test sums the squares of: each level's mean from the mean of all, or what additivity leaves."""
+    """Contrasts whose squares the test sums: each level's deviation from the mean, or the residuals of additivity."""
     blocks: int
 
 
 def factorial(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    guesses: Sequence[Int[np.ndarray, "n"]],
+    predictions: Sequence[Int[np.ndarray, "n"]],
     cells: Sequence[Cell],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     subjects: Shaped[np.ndarray, "n"],
     rng: np.random.Generator,
     n: int = 2_000,
@@ -117,34 +117,34 @@ def factorial(
 ) -> Factorial:
     """Estimate and test every main effect and two-way interaction of the factors of `cells` on a score.
 
-    `guesses` holds each cell's predictions of the same clips. Factors in `averaged` (repeats, seeds) are averaged over
-    and not reported. Intervals draw subjects with replacement, the same for all cells, and are percentiles moved
+    `predictions` holds each cell's predictions of the same clips. Factors in `averaged` (repeats, seeds) are averaged
+    over and not reported. Intervals draw subjects with replacement, the same for all cells, and are percentiles moved
     outwards for the effective number of subjects ("expanded", see `bootstrap`).
 
-    The test of a factor exchanges its levels within each subject, all cells of a subject at once: if the factor made no
-    difference, a subject's predictions could as well have come from another level. It sums the squared deviations of
-    the level means. An interaction is tested by exchanging the levels of the one of its factors that has fewer, with
-    the sum of squares that additivity leaves: main effects cancel out of it, exactly so for scores that add up over
-    subjects (accuracy) and nearly so for F1. p-values are (1 + count) / (permutations + 1) (Phipson & Smyth, 2010), and
-    Holm's correction holds the chance of any false claim over all effects.
+    The test of a factor exchanges its levels within each subject, all cells of a subject together: if the factor had no
+    effect, a subject's predictions could as well have come from another level. The statistic is the sum of squared
+    deviations of the level means. An interaction is tested by exchanging the levels of whichever of its factors has
+    fewer, with the sum of squared residuals of additivity: main effects cancel out of it, exactly for scores that add
+    up over subjects (accuracy) and nearly so for F1. p-values are (1 + count) / (permutations + 1) (Phipson & Smyth,
+    2010), and Holm's correction limits the probability of any false claim over all effects.
     """
-    check_labels(y_true, guesses, k, subjects)
-    _check_cells(cells, guesses, n, permutations, level)
-    units = units_of(y_true, guesses, k, subjects)
+    check_labels(y_true, predictions, num_classes, subjects)
+    _check_cells(cells, predictions, n, permutations, level)
+    units = units_of(y_true, predictions, num_classes, subjects)
     factors = [name for name in cells[0] if len({cell[name] for cell in cells}) > 1]
-    told = [name for name in factors if name not in averaged]
-    alone = {name: design for name in told if (design := _main(name, cells, factors))}
+    reported = [name for name in factors if name not in averaged]
+    alone = {name: design for name in reported if (design := _main(name, cells, factors))}
     pairs = [(a, b) for a, b in itertools.combinations(alone, 2)]
     designs = [*alone.values(), *(design for pair in pairs if (design := _interaction(pair, cells, factors)))]
     if not designs:
-        return Factorial((), _confounded(told, alone, cells), len(units.counts), n, permutations, 1.0)
-    point = metric.of_confusion(units.matrices.sum(axis=0), over)
-    drawn = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)])
+        return Factorial((), _confounded(reported, alone, cells), len(units.counts), n, permutations, 1.0)
+    point = metric.of_confusion(units.matrices.sum(axis=0), averaged_classes)
+    drawn = np.concatenate([metric.of_confusion(matrices, averaged_classes) for matrices in resampled(units, n, rng)])
     levels = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in factors}
     p_values: dict[tuple[str, ...], float] = {}
     for name in alone:
         mine = [d for d in designs if min(d.factors, key=lambda factor: len(levels[factor])) == name]
-        exchanged = _exchanged(metric, units, over, _partners(name, cells, factors), permutations, rng)
+        exchanged = _exchanged(metric, units, averaged_classes, _partners(name, cells, factors), permutations, rng)
         p_values |= {design.factors: _p_value(design, point, exchanged) for design in mine}
     shares = expanded_shares(units.sizes(), units.counts, level)
     corrected = holm([p_values[design.factors] for design in designs])
@@ -155,28 +155,32 @@ def factorial(
     fewest = max(math.factorial(len(levels[name])) for name in alone)
     smallest = max(1 / (permutations + 1), float(fewest) ** (1 - len(units.counts)))
     return Factorial(
-        tuple(effects), _confounded(told, alone, cells), len(units.counts), n, permutations, min(1.0, smallest)
+        tuple(effects), _confounded(reported, alone, cells), len(units.counts), n, permutations, min(1.0, smallest)
     )
 
 
 def _check_cells(
-    cells: Sequence[Cell], guesses: Sequence[Int[np.ndarray, "n"]], n: int, permutations: int, level: float
+    cells: Sequence[Cell], predictions: Sequence[Int[np.ndarray, "n"]], n: int, permutations: int, level: float
 ) -> None:
-    if len(cells) != len(guesses):
-        raise ValueError(f"{len(cells)} cells, but predictions of {len(guesses)}")
+    if len(cells) != len(predictions):
+        raise ValueError(f"{len(cells)} cells, but predictions of {len(predictions)}")
     if len(cells) < 2 or len({tuple(cell) for cell in cells}) > 1:
-        raise ConfigError("E104", "effects need two cells or more that name the same factors.")
+        raise ConfigError("E810", "effects need at least two cells, all with the same factors.")
     if len({tuple(cell.items()) for cell in cells}) < len(cells):
         raise ConfigError(
-            "E104", "two cells have the same level of every factor, so that what tells them apart is not known."
+            "E810", "two cells have the same level of every factor; name what they differ in as a factor."
         )
     if n < 1 or permutations < 1 or not 0 < level < 1:
-        raise ConfigError("E104", "effects need at least one resample, one permutation and a level between 0 and 1.")
+        raise ConfigError(
+            "E801",
+            "effects need at least one resample, one permutation and a level between 0 and 1, not "
+            f"{n}, {permutations} and {level:g}.",
+        )
 
 
 # --- designs ----------------------------------------------------------------------------------------------------------
 def _blocks(names: Sequence[str], cells: Sequence[Cell], factors: Sequence[str]) -> list[dict[tuple[str, ...], int]]:
-    """Return, for every setting of the other factors under which all levels of `names` meet, the cells by levels."""
+    """Return, for every setting of the other factors that has all levels of `names`, the cells by level."""
     wanted = set(itertools.product(*(dict.fromkeys(cell[name] for cell in cells) for name in names)))
     found: dict[tuple[str, ...], dict[tuple[str, ...], int]] = {}
     for at, cell in enumerate(cells):
@@ -188,7 +192,7 @@ def _blocks(names: Sequence[str], cells: Sequence[Cell], factors: Sequence[str])
 def level_means(
     names: Sequence[str], cells: Sequence[Cell], factors: Sequence[str]
 ) -> dict[tuple[str, ...], np.ndarray]:
-    """Return, for every combination of levels, the weights over the cells that give its mean; empty without a block."""
+    """Return, for every combination of levels, the cell weights that give its mean; empty without a block."""
     blocks = _blocks(names, cells, factors)
     if not blocks:
         return {}
@@ -230,10 +234,10 @@ def _interaction(names: tuple[str, str], cells: Sequence[Cell], factors: Sequenc
     return _Design(names, tuple(words), np.array(weights), left.reshape(-1, len(cells)), blocks)
 
 
-def _confounded(told: Sequence[str], alone: Mapping[str, _Design], cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Say why factors were not estimated: which others always change with them."""
-    lost = [name for name in told if name not in alone]
-    tied = {name: {other for other in told if other != name and _follows(name, other, cells)} for name in lost}
+def _confounded(reported: Sequence[str], alone: Mapping[str, _Design], cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Say why factors were not estimated: which others always vary together with them."""
+    lost = [name for name in reported if name not in alone]
+    tied = {name: {other for other in reported if other != name and _follows(name, other, cells)} for name in lost}
     sentences, done = [], set[str]()
     for name in lost:
         if name in done:
@@ -241,27 +245,27 @@ def _confounded(told: Sequence[str], alone: Mapping[str, _Design], cells: Sequen
         group = [name, *(other for other in lost if other in tied[name] and name in tied[other])]
         done |= set(group)
         if len(group) > 1:
-            sentences.append(f"{_and(group)} never vary apart: their effects cannot be told from one another.")
+            sentences.append(f"{_and(group)} never vary separately, so their effects cannot be separated.")
         elif tied[name]:
             sentences.append(
-                f"{name} never varies without {_and(sorted(tied[name]))}: its effect cannot be told apart."
+                f"{name} never varies without {_and(sorted(tied[name]))}, so its effect cannot be separated."
             )
         else:
-            sentences.append(f"{name}: its levels never all meet under the same other factors, so it is not estimated.")
+            sentences.append(f"{name} is not estimated: no setting of the other factors has all of its levels.")
     return tuple(sentences)
 
 
 def _follows(name: str, other: str, cells: Sequence[Cell]) -> bool:
-    """Say whether no level of `other` has two levels of `name`."""
-    seen: dict[str, set[str]] = {}
+    """Return whether every level of `other` has a single level of `name`."""
+    found: dict[str, set[str]] = {}
     for cell in cells:
-        seen.setdefault(cell[other], set()).add(cell[name])
-    return all(len(levels) == 1 for levels in seen.values())
+        found.setdefault(cell[other], set()).add(cell[name])
+    return all(len(levels) == 1 for levels in found.values())
 
 
 # --- exchanging levels ------------------------------------------------------------------------------------------------
 def _partners(name: str, cells: Sequence[Cell], factors: Sequence[str]) -> Int[np.ndarray, "levels blocks"]:
-    """Return the cells of each level, in the same order of blocks: what is exchanged for what."""
+    """Return the cells of each level, blocks in the same order: the cells that are exchanged."""
     blocks = _blocks([name], cells, factors)
     levels = dict.fromkeys(cell[name] for cell in cells)
     return np.array([[block[level,] for block in blocks] for level in levels])
@@ -270,27 +274,27 @@ def _partners(name: str, cells: Sequence[Cell], factors: Sequence[str]) -> Int[n
 def _exchanged(
     metric: ConfusionMetric,
     units: Units,
-    over: Bool[np.ndarray, "k"],
+    averaged_classes: Bool[np.ndarray, "k"],
     partners: Int[np.ndarray, "levels blocks"],
     n: int,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "n cells"]:
-    """Score all cells `n` times, the levels of one factor exchanged within each subject; other cells stay."""
-    people, cells, k = units.matrices.shape[:3]
-    flat = units.matrices.reshape(people, cells, k * k)
+    """Score all cells `n` times, with the levels of one factor exchanged within each subject; other cells stay."""
+    num_subjects, cells, num_classes = units.matrices.shape[:3]
+    flat = units.matrices.reshape(num_subjects, cells, num_classes * num_classes)
     total = flat.sum(axis=0)
-    size = max(1, ENTRIES // (cells * k * k))
+    size = max(1, ENTRIES // (cells * num_classes * num_classes))
     scores = []
     for start in range(0, n, size):
         count = min(size, n - start)
-        order = rng.permuted(np.tile(np.arange(len(partners)), (count, people, 1)), axis=2)
+        order = rng.permuted(np.tile(np.arange(len(partners)), (count, num_subjects, 1)), axis=2)
         made = np.tile(total, (count, 1, 1))
         for to, target in enumerate(partners):
             made[:, target] = sum(
                 np.einsum("np,pbk->nbk", order[:, :, to] == source, flat[:, partners[source]], optimize=True)
                 for source in range(len(partners))
             )
-        scores.append(metric.of_confusion(made.reshape(count, cells, k, k), over))
+        scores.append(metric.of_confusion(made.reshape(count, cells, num_classes, num_classes), averaged_classes))
     return np.concatenate(scores)
 
 
@@ -323,27 +327,29 @@ def _floats(values: Float[np.ndarray, "m"]) -> list[float]:
 # --- words ------------------------------------------------------------------------------------------------------------
 def _verdict(found: Factorial, score: str) -> list[str]:
     main = [effect for effect in found.effects if len(effect.factors) == 1]
-    claimed = [effect for effect in main if effect.claimed]
-    joint = [effect for effect in found.effects if len(effect.factors) == 2 and effect.claimed]
+    significant = [effect for effect in main if effect.claimed]
+    interactions = [effect for effect in found.effects if len(effect.factors) == 2 and effect.claimed]
     if not main:
         return ["No factor can be estimated."]
     if found.smallest_p * len(found.effects) > CLAIM:
         return [
-            f"No factor can be told to carry a difference: {found.subjects} subjects are too few, the smallest p-value "
-            f"they can give is {found.smallest_p:.2g}, and {len(found.effects)} effects are tested."
+            f"No effect of a factor can be significant: with {found.subjects} subjects the smallest possible p-value "
+            f"is {found.smallest_p:.2g}, and {len(found.effects)} effects are tested."
         ]
-    said = [f"{effect.name} carries a difference in {score}: {_largest(effect)}." for effect in claimed]
+    sentences = [f"{effect.name} has a significant effect on {score}: {_largest(effect)}." for effect in significant]
     others = [effect.name for effect in main if not effect.claimed]
-    if not claimed:
+    if not significant:
         nearest = min(main, key=lambda effect: effect.p_corrected)
-        said.append(
-            f"No factor can be told to carry a difference in {score}; the nearest is {nearest.name}: "
+        sentences.append(
+            f"No factor has a significant effect on {score}; the smallest p is that of {nearest.name}: "
             f"{_largest(nearest)}."
         )
     elif others:
-        said.append(f"None can be told of {_and(others)}.")
-    said += [f"What {a} does differs with {b}: {_largest(effect)}." for effect in joint for a, b in [effect.factors]]
-    return [sentence[:1].upper() + sentence[1:] for sentence in said]
+        sentences.append(f"No significant effect of {_and(others)}.")
+    sentences += [
+        f"The effect of {a} depends on {b}: {_largest(effect)}." for effect in interactions for a, b in [effect.factors]
+    ]
+    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
 
 
 def _largest(effect: Effect) -> str:

@@ -1,4 +1,4 @@
-"""How much a score hangs on single subjects: it is computed once without each (exact, from confusion matrices)."""
+"""How much a score depends on single subjects: it is computed once without each (exact, from confusion matrices)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LeftOut:
     change: float
     """The score without this subject minus the score of all."""
     lost: tuple[int, ...]
-    """Classes that nobody else shows; each metric's rule for absent classes says how they count."""
+    """Numbers of classes that no other subject has; each metric's rule for absent classes says how they count."""
 
 
 def influence(
@@ -31,14 +31,15 @@ def influence(
     y_pred: Int[np.ndarray, "n"],
     subjects: Shaped[np.ndarray, "n"],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     against: Int[np.ndarray, "n"] | None = None,
 ) -> tuple[LeftOut, ...]:
     """Return the score without each subject, the most influential subject first.
 
-    With `against`, predictions of another experiment, it is the score of `y_pred` minus theirs: a difference whose
-    sign changes when one subject leaves is that subject's. `over` stays as it is, as in resamples.
+    With `against`, predictions of another experiment, the score is that of `y_pred` minus that of `against`: if the
+    sign changes without one subject, the difference is due to that subject. `averaged_classes` stays the same, as in
+    resamples.
 
     >>> from microexpr.core.interfaces import metrics
     >>> y_true, y_pred, who = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 1]), np.array(["a", "a", "b", "b"])
@@ -46,16 +47,16 @@ def influence(
     >>> [(one.subject, one.score, one.change) for one in found]
     [('a', 0.5, -0.25), ('b', 1.0, 0.25)]
     """
-    guesses = [y_pred] if against is None else [y_pred, against]
-    check_labels(y_true, guesses, k, subjects)
-    units = units_of(y_true, guesses, k, subjects)
+    predictions = [y_pred] if against is None else [y_pred, against]
+    check_labels(y_true, predictions, num_classes, subjects)
+    units = units_of(y_true, predictions, num_classes, subjects)
     total = units.total()
     left = total - units.matrices
-    scores, whole = metric.of_confusion(left, over), metric.of_confusion(total, over)
+    scores, whole = metric.of_confusion(left, averaged_classes), metric.of_confusion(total, averaged_classes)
     if against is not None:
         scores, whole = scores[:, :1] - scores[:, 1:], whole[:1] - whole[1:]
     if not np.isfinite(scores).all():
-        raise ConfigError("E104", "without one subject no class is left to score. Give clips of more subjects.")
+        raise ConfigError("E809", "without one subject no class remains to be scored. Give clips of more subjects.")
     lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
     clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
     rows = [

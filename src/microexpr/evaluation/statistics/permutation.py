@@ -1,4 +1,4 @@
-"""What a score would be if the predictions knew nothing of the emotions: labels permuted against predictions."""
+"""Permutation test of a score: labels are permuted against the predictions, so that they are unrelated."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from jaxtyping import Bool, Float, Int, Shaped
 from microexpr.core.confusion import confusion_matrix
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric, Metric
+from microexpr.evaluation.statistics._units import TIE
 
 CHUNK = 1 << 20
-"""Labels permuted at once: bounds the memory. Part of the result where subjects are given, as it orders the draws."""
-
-TIE = 1e-12
-"""Scores this near are equal: the same rational number can come out of two matrices with different rounding."""
+"""Labels permuted at once: limits the memory. With subjects it affects the result, because it orders the draws."""
 QUANTILE = 0.95
-"""The level is the score that 95 of 100 permutations stay under."""
+"""The chance level is the score that 95 of 100 permutations stay below."""
 RECOGNISED = 0.5
-"""Share of clips that the model recognises whose detection `permutation_power` states."""
+"""Share of clips that the model of `permutation_power` recognises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +33,12 @@ class PermutationNull:
 
 @dataclass(frozen=True, slots=True)
 class PermutationPower:
-    """How often the test within subjects finds a model that recognises half of the clips, and on whom it rests."""
+    """How often the test within subjects detects a model that recognises half of the clips."""
 
     power: float
     subjects: int
     mixed: int
-    """Subjects with clips of at least two classes: within the others nothing can be permuted."""
+    """Number of subjects with clips of at least two classes; permuting within the others changes nothing."""
 
 
 def permutation_null(
@@ -48,59 +46,73 @@ def permutation_null(
     y_true: Int[np.ndarray, "n"],
     y_pred: Int[np.ndarray, "n"],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 9_999,
     subjects: Shaped[np.ndarray, "n"] | None = None,
     proba: Float[np.ndarray, "n k"] | None = None,
 ) -> PermutationNull:
-    """Permute the labels against the predictions, within subjects where `subjects` names each clip's.
+    """Permute the labels against the predictions, within subjects if `subjects` names each clip's.
 
     The p-value is (1 + number of permutations that score at least as much) / (n + 1), so it is never 0 (Phipson &
     Smyth, 2010). Clips are exchangeable only if the null hypothesis makes them so. Subjects differ in the emotions that
-    they show, and a model that merely knows a face can guess its owner's habit; permuting over everybody destroys
-    that knowledge too and calls it skill. Within a subject the labels are exchangeable whatever the habits are: the
-    test then holds under subject effects and asks for skill beyond them. Under `loso` the model that predicts a
-    subject has learnt the emotions that this subject lacks most, an effect of the fold that also stays fixed within
-    a subject. A subject with one label only adds nothing, and where all are such, the p-value is 1. A large p-value is
-    therefore no sign of missing skill by itself: `permutation_power` says what the test could have found.
+    they show, and a model that merely recognises a face can predict its owner's most frequent emotion; permuting over
+    all clips breaks that relation too and counts it as recognition of emotions. Within a subject the labels are
+    exchangeable whatever the subject's frequencies: the test is then valid under subject effects and looks for skill
+    beyond them. Under `loso` the model that predicts a subject was trained most on the emotions that this subject
+    lacks, an effect of the fold that is constant within a subject as well. A subject with a single label contributes
+    nothing, and if all subjects are like that, the p-value is 1. A large p-value is therefore no evidence of missing
+    skill by itself: `permutation_power` says what the test could have detected.
 
-    A metric without `of_confusion` is called once a permutation, and needs `proba`.
+    A metric without `of_confusion` is called once per permutation, and needs `proba`.
     """
-    if y_true.size == 0 or n < 1:
-        raise ConfigError("E104", "a permutation test needs at least one clip and one permutation.")
+    _check(y_true, n)
     if isinstance(metric, ConfusionMetric):
         one = np.ones((1, 1))
-        return permutation_nulls(metric, y_true, [y_pred], one, k=k, over=over, rng=rng, n=n, subjects=subjects)[0]
+        return permutation_nulls(
+            metric,
+            y_true,
+            [y_pred],
+            one,
+            num_classes=num_classes,
+            averaged_classes=averaged_classes,
+            rng=rng,
+            n=n,
+            subjects=subjects,
+        )[0]
     if proba is None:
-        raise ValueError("this metric does not follow from a confusion matrix: pass proba")
+        raise ValueError("this metric cannot be computed from a confusion matrix: pass proba")
     shuffled = _permuted(y_true.astype(np.int64), subjects, n, rng)
-    scores = np.array([metric(labels, y_pred, proba, over) for chunk in shuffled for labels in chunk])
-    return _null(scores, metric(y_true, y_pred, proba, over))
+    scores = np.array([metric(labels, y_pred, proba, averaged_classes) for chunk in shuffled for labels in chunk])
+    return _null(scores, metric(y_true, y_pred, proba, averaged_classes))
 
 
 def permutation_nulls(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    guesses: Sequence[Int[np.ndarray, "n"]],
+    predictions: Sequence[Int[np.ndarray, "n"]],
     weights: Float[np.ndarray, "sums m"],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 9_999,
     subjects: Shaped[np.ndarray, "n"] | None = None,
 ) -> tuple[PermutationNull, ...]:
-    """Do the same for weighted sums of the scores of m predictions, a row of `weights` each: means over seeds, say.
+    """Test weighted sums of the scores of m predictions, one per row of `weights`, such as means over seeds.
 
-    All of them see the same permutations.
+    All of them use the same permutations; otherwise as `permutation_null`.
     """
-    if y_true.size == 0 or n < 1:
-        raise ConfigError("E104", "a permutation test needs at least one clip and one permutation.")
-    observed = np.array([metric.of_confusion(confusion_matrix(y_true, guess, k), over) for guess in guesses])
+    _check(y_true, n)
+    observed = np.array(
+        [metric.of_confusion(confusion_matrix(y_true, y_pred, num_classes), averaged_classes) for y_pred in predictions]
+    )
     shuffled = _permuted(y_true.astype(np.int64), subjects, n, rng)
-    drawn = [[metric.of_confusion(_matrices(labels, guess, k), over) for guess in guesses] for labels in shuffled]
+    drawn = [
+        [metric.of_confusion(_matrices(labels, y_pred, num_classes), averaged_classes) for y_pred in predictions]
+        for labels in shuffled
+    ]
     scores = weights @ np.concatenate(drawn, axis=1)
     return tuple(_null(row, float(point)) for row, point in zip(scores, weights @ observed, strict=True))
 
@@ -110,8 +122,8 @@ def permutation_power(
     y_true: Int[np.ndarray, "n"],
     subjects: Shaped[np.ndarray, "n"],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     rng: np.random.Generator,
     n: int = 199,
     sets: int = 200,
@@ -119,27 +131,33 @@ def permutation_power(
 ) -> PermutationPower:
     """Return how often the test within subjects rejects at `level` for a model that recognises half of the clips.
 
-    The model gives a clip its true class with probability `RECOGNISED`, and else one of the labels of the same subject,
-    each as often as that subject has it: what knowing the subject's habit gives. `sets` predictions are drawn on the
-    labels and subjects as they are, and all see the same `n` permutations. It depends on the test set alone, not on any
-    predictions, so it is no "observed power".
+    The model gives a clip its true class with probability `RECOGNISED`, and otherwise one of the labels of the same
+    subject, as often as the subject has it: what knowing the subject's class frequencies would give. `sets` predictions
+    are drawn for the given labels and subjects, all with the same `n` permutations. The power depends on the test set
+    only, not on any predictions, so it is not an "observed power".
     """
-    if y_true.size == 0 or n < 1 or sets < 1:
-        raise ConfigError(
-            "E104", "the power of a permutation test needs at least one clip, one permutation and one set."
-        )
+    _check(y_true, n)
+    if sets < 1:
+        raise ConfigError("E801", f"the power of a permutation test needs at least one set of predictions, not {sets}.")
     labels = y_true.astype(np.int64)
-    habits, nulls = (np.concatenate(list(_permuted(labels, subjects, many, rng))) for many in (sets, n))
-    guesses = np.where(rng.random(habits.shape) < RECOGNISED, labels, habits)
-    classes = np.eye(k)
+    habits, nulls = (np.concatenate(list(_permuted(labels, subjects, times, rng))) for times in (sets, n))
+    drawn_predictions = np.where(rng.random(habits.shape) < RECOGNISED, labels, habits)
+    classes = np.eye(num_classes)
     true = classes[np.vstack([labels, nulls])].transpose(0, 2, 1).reshape(-1, labels.size)
-    counts = true @ classes[guesses].transpose(1, 0, 2).reshape(labels.size, -1)
-    matrices = np.rint(counts).astype(np.int64).reshape(n + 1, k, sets, k).transpose(0, 2, 1, 3)
-    observed, *drawn = metric.of_confusion(matrices, over)
+    counts = true @ classes[drawn_predictions].transpose(1, 0, 2).reshape(labels.size, -1)
+    matrices = np.rint(counts).astype(np.int64).reshape(n + 1, num_classes, sets, num_classes).transpose(0, 2, 1, 3)
+    observed, *drawn = metric.of_confusion(matrices, averaged_classes)
     p_values = (1 + (np.array(drawn) >= observed - TIE).sum(axis=0)) / (n + 1)
     names = np.unique(subjects)
     mixed = sum(np.unique(labels[subjects == name]).size > 1 for name in names)
     return PermutationPower(float((p_values <= level + TIE).mean()), names.size, mixed)
+
+
+def _check(y_true: Int[np.ndarray, "n"], n: int) -> None:
+    if y_true.size == 0:
+        raise ConfigError("E802", "a permutation test needs at least one clip.")
+    if n < 1:
+        raise ConfigError("E801", f"a permutation test needs at least one permutation, not {n}.")
 
 
 def _null(scores: Float[np.ndarray, "n"], observed: float) -> PermutationNull:
@@ -163,7 +181,11 @@ def _permuted(
         yield labels
 
 
-def _matrices(labels: Int[np.ndarray, "chunk n"], y_pred: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "chunk k k"]:
+def _matrices(
+    labels: Int[np.ndarray, "chunk n"], y_pred: Int[np.ndarray, "n"], num_classes: int
+) -> Int[np.ndarray, "chunk k k"]:
     chunk = len(labels)
-    cells = np.arange(chunk)[:, None] * k * k + labels * k + y_pred
-    return np.bincount(cells.ravel(), minlength=chunk * k * k).reshape(chunk, k, k)
+    cells = np.arange(chunk)[:, None] * num_classes * num_classes + labels * num_classes + y_pred
+    return np.bincount(cells.ravel(), minlength=chunk * num_classes * num_classes).reshape(
+        chunk, num_classes, num_classes
+    )

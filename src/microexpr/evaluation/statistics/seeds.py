@@ -1,9 +1,9 @@
-"""Several seeds of one experiment on the same clips: what varies with the seed, and what with the people.
+"""Several seeds of one experiment on the same clips: variance between seeds, and variance between subjects.
 
 Seeds and subjects are crossed: every seed predicts every subject. The score is turned into pseudo-values, one for each
-seed and subject, u times the score minus (u - 1) times the score without the subject, and these are split by the
-two-way analysis of variance with both factors random. Dorfman, Berbaum and Metz (1992) brought this to readers and
-cases in radiology, where it has been the standard since; seeds stand for readers here.
+seed and subject (u times the score minus u - 1 times the score without the subject), and these are decomposed by a
+two-way analysis of variance with both factors random. Dorfman, Berbaum and Metz (1992) introduced this for readers and
+cases in radiology, where it has been the standard since; here seeds take the place of readers.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from microexpr.evaluation.statistics._units import check_labels, units_of
 
 @dataclass(frozen=True, slots=True)
 class SeedSplit:
-    """The mean score over seeds with its interval, and the variances it is made of.
+    """The mean score over seeds with its interval, and its variance components.
 
-    Variances are of the score of one seed on one test set like this one: `seed_variance` from one seed to another,
-    `unit_variance` from one draw of clips or subjects to another, `joint_variance` from what is peculiar to one seed on
-    one draw, chance in single clips included. Their sum is the variance of a single published number, and the shares
-    are parts of it; they are None where nothing varies.
+    Variances are of the score of one seed on one test set like this one: `seed_variance` between seeds, `unit_variance`
+    between draws of clips or subjects, `joint_variance` of their interaction, including chance in single clips. Their
+    sum is the variance of a single published score, and the shares are parts of it; shares are None if nothing varies.
     """
 
     scores: tuple[float, ...]
@@ -35,7 +34,7 @@ class SeedSplit:
     low: float
     high: float
     seed_sd: float
-    """Standard deviation of the seeds' scores as they stand, joint part included."""
+    """Standard deviation of the seeds' observed scores, which includes the joint part."""
     seed_variance: float
     unit_variance: float
     joint_variance: float
@@ -43,7 +42,7 @@ class SeedSplit:
     unit_share: float | None
     joint_share: float | None
     freedom: float
-    """Degrees of freedom of the interval (Satterthwaite); infinite where nothing varies."""
+    """Degrees of freedom of the interval (Satterthwaite); infinite if nothing varies."""
     unit: Literal["clip", "subject"]
     level: float
 
@@ -51,34 +50,34 @@ class SeedSplit:
 def split_seeds(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    guesses: Int[np.ndarray, "s n"],
+    predictions: Int[np.ndarray, "s n"],
     subjects: Shaped[np.ndarray, "n"],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     unit: Literal["clip", "subject"] = "subject",
     level: float = 0.95,
 ) -> SeedSplit:
-    """Return the mean over seeds (one row of `guesses` each), an interval, and its variance split.
+    """Return the mean over seeds (one row of `predictions` each), an interval, and the variance components.
 
-    With S seeds and u units the mean's variance is (MS_seed + max(MS_unit - MS_joint, 0)) / (S u), with Satterthwaite's
-    degrees of freedom (Hillis, 2007). The interval speaks of other seeds and other people. It is cut at 0 and 1, the
-    range of every score that follows from a confusion matrix here.
+    With S seeds and u units the variance of the mean is (MS_seed + max(MS_unit - MS_joint, 0)) / (S u), with
+    Satterthwaite's degrees of freedom (Hillis, 2007). The interval refers to other seeds and other subjects. It is cut
+    off at 0 and 1, the range of every score computed from confusion matrices here.
     """
-    if len(guesses) < 2:
+    if len(predictions) < 2:
         raise ConfigError(
-            "E104", "one seed says nothing of others. Run the experiment with at least two (seed = 0, 1 ...)."
+            "E811", "one seed says nothing about others. Run the experiment with at least two (seed = 0, 1 ...)."
         )
     if not 0 < level < 1:
-        raise ConfigError("E104", "an interval needs a level between 0 and 1.")
-    check_labels(y_true, list(guesses), k, subjects)
+        raise ConfigError("E801", f"an interval needs a level between 0 and 1, not {level:g}.")
+    check_labels(y_true, list(predictions), num_classes, subjects)
     names = subjects if unit == "subject" else np.arange(y_true.size)
-    units = units_of(y_true, list(guesses), k, names)
+    units = units_of(y_true, list(predictions), num_classes, names)
     total = units.total()
-    scores = metric.of_confusion(total, over)
-    without = metric.of_confusion(total - units.matrices, over)
+    scores = metric.of_confusion(total, averaged_classes)
+    without = metric.of_confusion(total - units.matrices, averaged_classes)
     if not np.isfinite(without).all():
-        raise ConfigError("E104", "without one clip or subject no class is left to score. Give more clips.")
+        raise ConfigError("E809", f"without one {unit} no class remains to be scored. Give more clips.")
     size = len(without)
     mean_squares = _mean_squares(size * scores - (size - 1) * without)
     return _split(scores, mean_squares, size, unit, level)

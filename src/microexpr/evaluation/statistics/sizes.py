@@ -1,7 +1,7 @@
-"""Scores against the size of training: curves of factor levels, and where two of them cross.
+"""Learning curves: scores against the number of training clips by factor level, and where two curves cross.
 
-A curve's point is the mean score of the cells of one level and size, over the settings of the other factors under which
-all levels and sizes meet. Between sizes a curve is straight over the logarithm of the size.
+A point is the mean score of the cells of one level and size, over the settings of the other factors for which all
+levels and sizes were run. Between sizes a curve is interpolated linearly over the logarithm of the size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from microexpr.evaluation.statistics.factors import Cell, level_means
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The score of one level of a factor at growing sizes, with expanded percentile intervals over subjects."""
+    """The score of one level of a factor at increasing sizes, with expanded percentile intervals over subjects."""
 
     factor: str
     level: str
@@ -34,18 +34,18 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Where the curves of two levels cross for the last time; None where they do not."""
+    """Where the curves of two levels cross for the last time; None if they do not."""
 
     factor: str
     a: str
     b: str
     at: float | None
     low: float | None
-    """None: the interval reaches below the smallest size."""
+    """None: the interval extends below the smallest size."""
     high: float | None
-    """None: the interval reaches beyond the largest size."""
+    """None: the interval extends beyond the largest size."""
     share: float
-    """Resamples in which the curves cross anywhere."""
+    """Share of the resamples in which the curves cross anywhere."""
     small: str
     """The level that scores higher at the smallest size."""
     large: str
@@ -55,51 +55,52 @@ class Crossing:
         """Say where the curves cross, or that they do not."""
         pair, share = f"{self.factor}: {self.a} and {self.b}", f"{100 * self.share:.0f} % of the resamples"
         if self.at is None:
-            who = "are alike" if self.small == self.large == "" else f"do not cross; {self.large} is ahead throughout"
-            return f"{pair} {who} from {smallest:.0f} to {largest:.0f} {unit} (they cross in {share})."
+            same = self.small == self.large == ""
+            relation = "have the same score" if same else f"do not cross: {self.large} scores higher"
+            return f"{pair} {relation} from {smallest:.0f} to {largest:.0f} {unit} (they cross in {share})."
         low = f"below {smallest:.0f}" if self.low is None else f"{self.low:.0f}"
-        high = f"beyond {largest:.0f}" if self.high is None else f"{self.high:.0f}"
+        high = f"above {largest:.0f}" if self.high is None else f"{self.high:.0f}"
         return (
-            f"{pair} cross at {self.at:.0f} {unit} [{low}, {high}]: {self.small} is ahead of smaller trainings and "
-            f"{self.large} of larger ones (they cross in {share})."
+            f"{pair} cross at {self.at:.0f} {unit} [{low}, {high}]: {self.small} scores higher with less training data "
+            f"and {self.large} with more (they cross in {share})."
         )
 
 
 def size_curves(
     metric: ConfusionMetric,
     y_true: Int[np.ndarray, "n"],
-    guesses: Sequence[Int[np.ndarray, "n"]],
+    predictions: Sequence[Int[np.ndarray, "n"]],
     cells: Sequence[Cell],
     axis: str,
     sizes: Mapping[str, float],
     *,
-    k: int,
-    over: Bool[np.ndarray, "k"],
+    num_classes: int,
+    averaged_classes: Bool[np.ndarray, "k"],
     subjects: Shaped[np.ndarray, "n"],
     rng: np.random.Generator,
     n: int = 2_000,
     level: float = 0.95,
     averaged: Sequence[str] = (),
 ) -> tuple[list[Curve], list[Crossing]]:
-    """Return the curves of every level of every factor, and the crossings of every two levels of one.
+    """Return the curves of every level of every factor, and the crossings of every two levels of a factor.
 
-    `axis` is the factor of `cells` that says how much was trained on, and `sizes` what its levels amount to. Where
-    there is no other factor, one curve stands for all. Intervals draw subjects with replacement, the same for all
+    `axis` is the factor of `cells` that sets the amount of training data, and `sizes` gives the amount for each of its
+    levels. If there is no other factor, there is one curve. Intervals draw subjects with replacement, the same for all
     cells, and are percentiles moved outwards for the effective number of subjects ("expanded", see `bootstrap`).
 
-    The interval of a crossing is read at the same shares, for which the order of the crossings suffices: a resample
-    whose curves do not cross counts as a crossing beyond the end that it is nearer to, and one whose curves cross the
-    other way round at both ends.
+    The interval of a crossing uses the same shares, for which the order of the crossings is enough: a resample whose
+    curves do not cross counts as a crossing beyond the nearer end, and one whose curves cross in the opposite direction
+    counts at both ends.
     """
-    check_labels(y_true, guesses, k, subjects)
+    check_labels(y_true, predictions, num_classes, subjects)
     if len(sizes) < 2:
-        raise ConfigError("E104", "a curve needs two sizes or more.")
-    units = units_of(y_true, guesses, k, subjects)
+        raise ConfigError("E810", f"a learning curve needs at least two training sizes, not {len(sizes)}.")
+    units = units_of(y_true, predictions, num_classes, subjects)
     factors = [name for name in cells[0] if len({cell[name] for cell in cells}) > 1]
     order = sorted(sizes, key=lambda word: sizes[word])
     x = np.array([sizes[word] for word in order])
-    point = metric.of_confusion(units.matrices.sum(axis=0), over)
-    drawn = np.concatenate([metric.of_confusion(matrices, over) for matrices in resampled(units, n, rng)])
+    point = metric.of_confusion(units.matrices.sum(axis=0), averaged_classes)
+    drawn = np.concatenate([metric.of_confusion(matrices, averaged_classes) for matrices in resampled(units, n, rng)])
     ends = expanded_shares(units.sizes(), units.counts, level)
     curves: list[Curve] = []
     crossings: list[Crossing] = []
@@ -117,7 +118,7 @@ def size_curves(
 def _lines(
     name: str, axis: str, order: Sequence[str], cells: Sequence[Cell], factors: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "sizes cells"]]:
-    """Return, for each level, the weights over the cells that give its curve; empty where its sizes never all meet."""
+    """Return, for each level, the cell weights that give its curve; empty if no setting has all of its sizes."""
     means = level_means([name, axis] if name else [axis], cells, factors)
     if not means:
         return {}
@@ -128,9 +129,9 @@ def _lines(
 def last_crossing(
     x: Float[np.ndarray, "m"], gap: Float[np.ndarray, "n m"]
 ) -> tuple[Float[np.ndarray, "n"], Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Return where each difference last changes its sign (not a number: nowhere), and its signs before and after.
+    """Return where each difference last changes its sign (nan: nowhere), and its signs before and after.
 
-    A difference of nothing has the sign of the size before it, or of the next where it is the first.
+    A difference of zero takes the sign of the size before it, or of the next if it is the first.
 
     >>> at, before, after = last_crossing(np.array([10.0, 1000.0]), np.array([[0.1, -0.1], [0.2, 0.1]]))
     >>> at.round(6), before, after
@@ -166,11 +167,11 @@ def _crossing(
     if np.isnan(at):
         winner = ahead[int(after)]
         return Crossing(name, a, b, None, None, None, float(crossed.mean()), winner, winner)
-    # Always as at small sizes: the curves would cross later; always as at large ones: they crossed before.
-    unmet = np.where(last == before, np.inf, -np.inf)
-    alike = crossed & (last == after)
-    turned = int((crossed & (last != after)).sum())
-    values = np.concatenate([found[alike], unmet[~crossed], np.repeat([-np.inf, np.inf], turned)])
+    # A sign as at small sizes throughout: the curves would cross later; as at large sizes: they crossed before.
+    beyond = np.where(last == before, np.inf, -np.inf)
+    same_direction = crossed & (last == after)
+    opposite = int((crossed & (last != after)).sum())
+    values = np.concatenate([found[same_direction], beyond[~crossed], np.repeat([-np.inf, np.inf], opposite)])
     low, high = (float(value) for value in np.quantile(values, ends, method="inverted_cdf"))
     return Crossing(
         name, a, b, float(at),

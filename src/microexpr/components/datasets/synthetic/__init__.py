@@ -1,7 +1,7 @@
-"""A synthetic micro-expression database: drawn faces, written in CASME II's exact layout.
+"""A synthetic micro-expression database: rendered faces in CASME II's exact layout.
 
-`make` writes a database. `plan`, `face` and `render` give its clips, persons and single frames without writing any.
-The pictures show no person; what is scored on them tells whether software works, not whether a method does.
+`make` writes a database. `plan`, `face` and `render` give its clips, persons and single frames without writing files.
+The images show no real person; scores on them show whether the software works, not whether a method does.
 """
 
 from __future__ import annotations

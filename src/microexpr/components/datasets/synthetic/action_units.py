@@ -1,9 +1,9 @@
-"""What each action unit does to a face: where skin moves, bulges, folds and darkens.
+"""The effect of each action unit on a face: where skin moves, bulges, folds and darkens.
 
-The units are those of FACS (Ekman, Friesen & Hager 2002); their numbers in pixels were made by eye.
+The units are those of FACS (Ekman, Friesen & Hager 2002); their parameters were tuned by eye.
 
-Places are in half face widths (see `identity`) and given for the half of the face at positive x, the right of the
-picture, which is the person's left: 'L12' moves only that half.
+Positions are in half face widths (see `identity`), for the half of the face at positive x: the right of the image,
+which is the person's left. 'L12' moves only that half.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Movement:
     creases: tuple[tuple[Points, float, float], ...] = ()
     """Furrows along lines: points, width, depth."""
     gaps: tuple[tuple[Points, float, float], ...] = ()
-    """Dark openings along lines: points, width, darkening of the logarithm of brightness."""
+    """Dark openings along lines: points, width, decrease of the logarithm of brightness."""
 
 
 def movements(person: Identity) -> dict[int, Movement]:
-    """Return the action units on this person's face."""
+    """Return the movements of all action units on this person's face."""
     return {**_upper_face(person), **_nose_and_cheek(person), **_mouth(person)}
 
 
@@ -151,15 +151,15 @@ def _mouth(p: Identity) -> dict[int, Movement]:
 
 
 def parse(code: str) -> tuple[int, tuple[int, ...]]:
-    """Return number and halves of the face (1 = right of the picture) of '4', 'L10' or 'R12'."""
+    """Return number and halves of the face (1 = right of the image) of '4', 'L10' or 'R12'."""
     found = re.fullmatch(r"([LR]?)(\d+)", code)
     if not found:
-        raise ValueError(f"{code!r} is no action unit")
+        raise ValueError(f"{code!r} is not an action unit")
     return int(found[2]), {"": (1, -1), "L": (1,), "R": (-1,)}[found[1]]
 
 
 def displacement(at: Grid, person: Identity, codes: tuple[str, ...]) -> Float[np.ndarray, "h w 2"]:
-    """Return the movement of the skin under some action units together, scaled so that the largest is 1."""
+    """Return the combined displacement of the skin by some action units, scaled so that the largest is 1."""
     field = np.zeros((*at.x.shape, 2), np.float32)
     for code in codes:
         own = np.zeros_like(field)

@@ -1,4 +1,4 @@
-"""How many clips each class and each person gets, and who gets which."""
+"""Number of clips per class and subject, and which subject gets which class."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .coding import CLIPS_PER_SUBJECT, QUIRKS, Quirk
 from .spec import COUNTS, SyntheticSpec
 
 LABELS = "20140508"
-"""Clips are dealt by the table of 2014; that of 2019 only renames some of them, so the pictures stay the same."""
+"""Clips are distributed by the table of 2014; that of 2019 only renames some, so that the images are the same."""
 
 
 def subject_counts(spec: SyntheticSpec) -> list[int]:
-    """Return the clips of each subject: CASME II's for 255 over 26, else equal (the first have one more)."""
+    """Return the number of clips per subject: CASME II's for 255 clips of 26 subjects, otherwise equal (within one)."""
     if (spec.subjects, spec.clips) == (len(CLIPS_PER_SUBJECT), sum(CLIPS_PER_SUBJECT)):
         return list(CLIPS_PER_SUBJECT)
     each, more = divmod(spec.clips, spec.subjects)
@@ -22,10 +22,10 @@ def subject_counts(spec: SyntheticSpec) -> list[int]:
 
 
 def class_counts(spec: SyntheticSpec) -> dict[str, int]:
-    """Return the clips of each class in 2014's proportions, by largest remainder.
+    """Return the number of clips per class in the proportions of 2014, by largest remainder.
 
-    Every class has at least two clips where there are four times as many clips as classes, else one where that is
-    possible, so that a class can be trained on while one person is left out.
+    Every class has at least two clips if there are four times as many clips as classes, otherwise one if possible, so
+    that a class can be learnt while one subject is left out.
     """
     shares = {e: n for e, n in COUNTS[LABELS].items() if spec.emotions is None or e in spec.emotions}
     least = 2 if spec.clips >= 4 * len(shares) else int(spec.clips >= len(shares))
@@ -38,7 +38,7 @@ def class_counts(spec: SyntheticSpec) -> dict[str, int]:
 
 
 def largest_remainder(shares: Mapping[str, int], total: int) -> dict[str, int]:
-    """Divide `total` in proportion to `shares`, in whole numbers that add up."""
+    """Divide `total` in proportion to `shares`, into integers with this sum."""
     exact = {name: total * share / sum(shares.values()) for name, share in shares.items()}
     counts = {name: int(value) for name, value in exact.items()}
     for name in sorted(exact, key=lambda n: counts[n] - exact[n])[: total - sum(counts.values())]:
@@ -47,7 +47,7 @@ def largest_remainder(shares: Mapping[str, int], total: int) -> dict[str, int]:
 
 
 def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
-    """Return the quirks kept: none below 40 clips; all at CASME II's numbers; else at most half of a person's clips."""
+    """Return the quirks to use: none below 40 clips, all with CASME II's numbers, else at most in half of the clips."""
     if not spec.quirks or spec.clips < 40:
         return []
     per_subject, counts, kept = subject_counts(spec), class_counts(spec), []
@@ -63,10 +63,10 @@ def fitting_quirks(spec: SyntheticSpec) -> list[Quirk]:
 
 
 def deal(spec: SyntheticSpec, quirks: Sequence[Quirk], rng: np.random.Generator) -> list[list[str]]:
-    """Return the classes of every subject's clips, those that quirks ask for first.
+    """Return the classes of every subject's clips, those that quirks require first.
 
-    Classes are dealt like cards, the rarest first, so that each person gets about the same mixture and the clips of a
-    rare class fall on different persons.
+    Classes are dealt like cards, the rarest first, so that all subjects have a similar mixture and the clips of a rare
+    class belong to different subjects.
     """
     places, counts = subject_counts(spec), class_counts(spec)
     hands: list[list[str]] = [[] for _ in places]

@@ -1,4 +1,4 @@
-"""Which action units a coder would have written for which emotion; and what CASME II's table has that is odd."""
+"""Plausible action units for each emotion, and the irregular rows of CASME II's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 CLIPS_PER_SUBJECT: Final = (9, 13, 7, 5, 19, 5, 9, 3, 14, 14, 10, 12, 8, 4, 3, 4, 36, 3, 16, 11, 2, 2, 12, 10, 7, 17)
-"""Of CASME II's subjects 01 to 26."""
+"""Numbers of CASME II's subjects 01 to 26."""
 
 CODES: Final[dict[str, dict[str, int]]] = {
     "others": {"4": 34, "4+7": 14, "14": 9, "4+L10": 4, "R14": 5, "L14": 4, "7": 6, "4+14": 5, "4+10": 3, "17": 4}
@@ -19,27 +19,27 @@ CODES: Final[dict[str, dict[str, int]]] = {
     "sadness": {"1+4": 3, "15": 1, "4+15": 2, "17": 1, "1+15": 1, "1+4+15": 2},
     "fear": {"1+2+4": 2, "1+4+20": 2, "20": 1, "1+2+4+5+20+25": 1, "20+25": 1},
 }
-"""Action-unit cells of each class and how often each is drawn; overlapping, as coders' are."""
+"""Action-unit cells of each class and their relative frequencies; classes overlap, as in real annotations."""
 
 RELABELLED: Final = {"1+2": 2, "1": 1, "2": 1}
-"""Cells of the clips that are sadness in the table of 2014 and surprise in that of 2019."""
+"""Cells of the clips that are sadness in the table of 2014 and surprise in that of 2019, with frequencies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirk:
-    """A clip of the real table that a reader may stumble over."""
+    """An irregular row of the real table, which a reader must handle."""
 
     subject: int
     filename: str
     emotion: str | None = None
     times: tuple[int, int, int] | None = None
-    """Onset, apex and offset as the table has them."""
+    """Onset, apex and offset in the table."""
     last: int | None = None
-    """Last frame in the folder, where it is not the table's offset."""
+    """Last frame in the folder, if it is not the table's offset."""
     no_apex: bool = False
     """The apex cell is '/'."""
     apex_is: str | None = None
-    """'onset' or 'offset': the table's apex falls on it."""
+    """'onset' or 'offset': the table's apex equals it."""
 
 
 QUIRKS: Final = (
@@ -58,7 +58,7 @@ QUIRKS: Final = (
     Quirk(subject=7, filename="EP06_02_02"),
     Quirk(subject=9, filename="EP09f"),
 )
-"""In the order in which small databases keep them."""
+"""In the order in which small databases use them."""
 
 UNCODED: Final = 5
-"""Cells '?' among the 255 of the 2014 table; the 2019 table has none."""
+"""Number of cells '?' among the 255 of the 2014 table; the 2019 table has none."""

@@ -1,4 +1,4 @@
-"""A person's face at rest, drawn once and kept for all clips of that person."""
+"""A person's face at rest, rendered once for all clips of that person."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .spec import SyntheticSpec
 from .surroundings import HEIGHT, WIDTH, paint_body, paint_hair, skin_tone, soft_shadows
 
 _ZOOM = 2
-"""Samples per pixel and direction while painting."""
+"""Samples per pixel and direction while rendering."""
 CLOSURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""How far the lids are shut in the pictures that a blink fades through."""
+"""Degrees of lid closure between which a blink is interpolated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Face:
-    """What never changes about a person in a database."""
+    """Everything about a person that is the same in all clips."""
 
     spec: SyntheticSpec
     subject: str
@@ -33,16 +33,16 @@ class Face:
     opacity: Float[np.ndarray, "480 640"]
     """1 on the person, 0 on the wall."""
     skin: Float[np.ndarray, "480 640"]
-    """1 on the skin of the face, 0 on hair and wall: where light and blood change with an expression."""
+    """1 on the skin of the face, 0 on hair and wall: where shading and blood flow change with an expression."""
     eyes: Float[np.ndarray, "k h w 3"]
-    """The strip with the eyes, at each of CLOSURES."""
+    """The image strip with the eyes, for each of CLOSURES."""
     eyes_at: tuple[int, int]
     """Left and top of that strip, in pixels."""
 
 
 @lru_cache(maxsize=4)
 def face(spec: SyntheticSpec, subject: str) -> Face:
-    """Return a person; how they look depends on the seed and their number alone."""
+    """Return a person, whose appearance depends only on the seed and their number."""
     return replace(_drawn(spec.seed, int(subject)), spec=spec)
 
 
@@ -82,7 +82,7 @@ def _drawn(seed: int, subject: int) -> Face:
 
 
 def _eyes(picture: Picture, person: Identity, shade: Plane) -> tuple[Float[np.ndarray, "k h2 w2 3"], tuple[int, int]]:
-    """Paint the strip with both eyes at every closure; return it at the picture's scale, and its left and top."""
+    """Paint the strip with both eyes at every closure; return it at the image's resolution, and its left and top."""
     size, (cx, cy) = person.half_width, person.centre
     left, top = round(cx - 0.85 * size), round(cy + (person.eye_y - 0.24) * size)
     width, height = round(1.7 * size), round(0.44 * size)

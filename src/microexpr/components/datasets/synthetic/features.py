@@ -1,4 +1,4 @@
-"""Eyes, brows, lips and nostrils, painted over shaded skin. Pictures are float32, red, green, blue, 0 to 255."""
+"""Eyes, brows, lips and nostrils, painted over shaded skin. Images are float32, red, green, blue, 0 to 255."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _IRIS_RADIUS: Final = 0.083
 
 
 def blend(picture: Picture, colour: Colour | Float[np.ndarray, "3"] | Picture, share: Plane) -> Picture:
-    """Lay a colour over a picture with the given opacity, 0 to 1."""
+    """Blend a colour over an image with the given opacity, 0 to 1."""
     over = np.asarray(colour, np.float32)
     mixed: Picture = picture + share[..., None].astype(np.float32) * (over - picture)
     return mixed
 
 
 def inside(distance: Plane, at: Grid, softness: float = 0.0) -> Plane:
-    """Return opacity from a signed distance (positive within), over one sample or `softness`."""
+    """Return opacity from a signed distance (positive inside), with an edge of one sample or `softness`."""
     width = max(softness, at.step)
     clipped: Plane = np.clip(distance / width + 0.5, 0, 1)
     return clipped
@@ -57,7 +57,7 @@ def paint_eye(picture: Picture, at: Grid, shade: Plane, person: Identity, side: 
 
 
 def _eyeball(at: Grid, shade: Plane, person: Identity, side: int, below_lid: Plane, x: Plane) -> Picture:
-    """Return white, iris, pupil and the lamp's reflection, as if there were no lids."""
+    """Return sclera, iris, pupil and the lamp's reflection, as if there were no lids."""
     dx, dy = at.x - side * person.eye_x, at.y - person.eye_y + 0.012
     r = np.hypot(dx, dy)
     white = np.asarray((228, 222, 216), np.float32) * np.clip(0.5 + 0.5 * shade, 0, 1.06)[..., None]
@@ -75,7 +75,7 @@ def _eyeball(at: Grid, shade: Plane, person: Identity, side: int, below_lid: Pla
 
 
 def paint_brows(picture: Picture, at: Grid, person: Identity, rng: np.random.Generator) -> Picture:
-    """Paint both brows: a soft ground and single hairs."""
+    """Paint both brows: a soft base and single hairs."""
     hairs = np.zeros(at.x.shape, np.uint8)
     ground = np.zeros(at.x.shape, np.float32)
     for side in (-1, 1):
@@ -96,7 +96,7 @@ def paint_brows(picture: Picture, at: Grid, person: Identity, rng: np.random.Gen
 
 
 def _brow(person: Identity, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return place and thickness along a brow, t from 0 (inner end) to 1."""
+    """Return position and thickness along a brow, t from 0 (inner end) to 1."""
     x = 0.155 + 0.53 * t
     y = person.brow_y + 0.01 - person.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.35) + 0.035 * t
     return x, y, person.brow_width * (0.75 + 0.55 * t) * (1 - 0.85 * t**2.2)

@@ -1,4 +1,4 @@
-"""A drawn person's expression as bare frames, for whoever lays them out in another database's folders."""
+"""A synthetic person's expression as single frames, for examples in the layout of other databases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .spec import SyntheticSpec
 def film(
     subject: int, numbers: Sequence[int], apex: int, *, emotion: str = "happiness", units: Sequence[str] = ("6", "12")
 ) -> Iterator[UInt8[np.ndarray, "480 640 3"]]:
-    """Yield the frames of one expression, red, green, blue: it begins with the first number and peaks at `apex`."""
+    """Yield the frames of one expression (red, green, blue) that starts at the first number and peaks at `apex`."""
     spec = SyntheticSpec(expression_size=3.0, blinks=0.0)
     clip = ClipPlan(
         subject=f"{subject:02d}",

@@ -1,7 +1,7 @@
-"""The measures and colours of a person, drawn from the seed.
+"""The measures and colours of a person, drawn at random from the seed.
 
-Lengths are in half face widths (ear to ear is 2), measured from the middle of the face: x to the right of the picture,
-y downwards. The eyes lie near y = -0.5, the mouth near 0.5, the chin near 1.05. Colours are red, green, blue, 0 to 255.
+Lengths are in half face widths (ear to ear is 2), relative to the middle of the face: x to the right of the image, y
+downwards. The eyes are near y = -0.5, the mouth near 0.5, the chin near 1.05. Colours are red, green, blue, 0 to 255.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Identity:
     """One person."""
 
     half_width: float
-    """Half of the distance from ear to ear, in pixels: 118 to 148."""
+    """Half the distance from ear to ear, in pixels: 118 to 148."""
     centre: tuple[float, float]
-    """Place of the middle of the face in the picture, in pixels."""
+    """Position of the middle of the face in the image, in pixels."""
     tilt: float
-    """Turn of the head in the picture, in degrees."""
+    """In-plane rotation of the head, in degrees."""
     jaw: float
     """1.8 = narrow, 2.6 = square."""
     chin: float
@@ -37,7 +37,7 @@ class Identity:
     eye_width: float
     eye_height: float
     eye_slant: float
-    """Height of the outer corner over the inner one, as a slope."""
+    """Height of the outer corner above the inner one, as a slope."""
     lid_crease: float
     brow_y: float
     brow_width: float
@@ -54,7 +54,7 @@ class Identity:
     """Depth of the nasolabial folds at rest, 0 to 1."""
     hairline: float
     hair_style: int
-    """0 short, 1 parted at the side, 2 fringe, 3 long."""
+    """0 short, 1 side parting, 2 fringe, 3 long."""
     skin: Colour
     lips: Colour
     hair: Colour
@@ -62,12 +62,12 @@ class Identity:
     wall: Colour
     shirt: Colour
     light: tuple[float, float, float]
-    """Direction of the lamp, towards the camera positive."""
+    """Direction of the lamp, positive towards the camera."""
     ambient: float
 
 
 def identity(seed: int, subject: int) -> Identity:
-    """Draw person number `subject`."""
+    """Return person number `subject`, drawn at random."""
     rng = np.random.default_rng([seed, 3, subject])
 
     def about(mean: float, spread: float) -> float:

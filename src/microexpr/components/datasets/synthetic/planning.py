@@ -1,4 +1,4 @@
-"""The plan of a synthetic database: every row of its table and every frame of its folders, before anything is drawn."""
+"""The plan of a synthetic database: every row of its table and every frame, before anything is rendered."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from .coding import CODES, QUIRKS, RELABELLED, UNCODED, Quirk
 from .spec import SyntheticSpec
 
 FPS = 200
-"""Frames per second, as CASME II's camera."""
+"""Frames per second, as in CASME II."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipPlan:
-    """One clip: what the table says of it, and what its pictures show. Frames are numbered as in the table."""
+    """One clip: its row in the table, and what its images show. Frame numbers are those of the table."""
 
     subject: str
-    """Two digits, '01' and on."""
+    """Two digits, starting at '01'."""
     filename: str
     onset: int
     apex: int | None
-    """As the table has it; None is written '/'."""
+    """As in the table; None is written '/'."""
     offset: int
-    """As the table has it; the last frame, counted in."""
+    """As in the table; the last frame, included."""
     action_units: str
-    """As the table has it: '4', '4+L10', '?'."""
+    """As in the table: '4', '4+L10', '?'."""
     emotion: str
     index: int
-    """Row in the table, from 0; with the seed it decides every random number of the clip."""
+    """Row in the table, from 0; together with the seed it decides every random number of the clip."""
     moved: tuple[str, ...]
-    """Action units that the pictures show, also where the table has '?'."""
+    """Action units that the images show, even if the table has '?'."""
     peak: int
-    """Frame of the largest movement: the apex, but for the odd rows."""
+    """Frame of the largest movement: the apex, except in irregular rows."""
     last: int
-    """Last frame in the folder: the offset, but for the odd rows."""
+    """Last frame in the folder: the offset, except in irregular rows."""
     amplitude: float
     """Peak displacement at expression_size 1, in pixels, 1 to 4."""
     residual: float
-    """What is left of the expression at the last frame, 0 to 0.1 of the peak (1 where the clip is cut at its apex)."""
+    """Remaining strength of the expression at the last frame, 0 to 0.1 of the peak (1 if the clip ends at its apex)."""
 
     @property
     def numbers(self) -> range:
@@ -51,7 +51,7 @@ class ClipPlan:
 
     @property
     def folder(self) -> str:
-        """Path of the clip below a folder of frames."""
+        """Path of the clip below the folder of frames."""
         return f"sub{self.subject}/{self.filename}"
 
 
@@ -69,7 +69,7 @@ def plan(spec: SyntheticSpec) -> tuple[ClipPlan, ...]:
         clip = _clip(np.random.default_rng([spec.seed, 2, index]), codes)
         named = replace(clip, subject=f"{subject:02d}", filename=filename, emotion=emotion, index=index)
         odd = [q for q in quirks if (q.subject, q.filename) == (subject, filename)]
-        clips.append(_odd(named, odd[0]) if odd else named)
+        clips.append(_irregular(named, odd[0]) if odd else named)
     if spec.labels == "20190701":
         both = spec.emotions is None or "surprise" in spec.emotions
         return tuple(replace(c, emotion="surprise") if both and c.index in renamed else c for c in clips)
@@ -90,7 +90,7 @@ def _named(
 
 
 def _names(count: int, taken: set[str], rng: np.random.Generator) -> list[str]:
-    """Return names EP<film>_<number>, some with the trailing f that the table has."""
+    """Return names EP<film>_<number>, some with the trailing f of the real table."""
     names: list[str] = []
     while len(names) < count:
         name = f"EP{rng.integers(1, 20):02d}_{rng.geometric(0.2):02d}"
@@ -101,7 +101,7 @@ def _names(count: int, taken: set[str], rng: np.random.Generator) -> list[str]:
 
 
 def _renamed(emotions: Sequence[str], rng: np.random.Generator) -> set[int]:
-    """Return the sad clips that the table of 2019 calls surprise: 3 of 7."""
+    """Return the sadness clips that the table of 2019 calls surprise: 3 of 7."""
     sad = [index for index, emotion in enumerate(emotions) if emotion == "sadness"]
     return set(rng.permutation(sad)[: round(len(sad) * 3 / 7)].tolist())
 
@@ -131,22 +131,22 @@ def _clip(rng: np.random.Generator, codes: Mapping[str, int]) -> ClipPlan:
     )
 
 
-def _odd(clip: ClipPlan, quirk: Quirk) -> ClipPlan:
-    """Return the clip as the odd row of the real table has it."""
+def _irregular(clip: ClipPlan, quirk: Quirk) -> ClipPlan:
+    """Return the clip as in the irregular row of the real table."""
     if quirk.times:
         onset, apex, offset = quirk.times
         return replace(clip, onset=onset, apex=apex, offset=offset, peak=apex, last=quirk.last or offset)
     if quirk.no_apex:
         return replace(clip, apex=None)
-    if quirk.apex_is == "onset":  # The expression still has its peak further on: the row is wrong, not the face.
+    if quirk.apex_is == "onset":  # the expression still peaks later: the row is wrong, not the face
         return replace(clip, apex=clip.onset)
-    if quirk.apex_is == "offset":  # The clip was cut at its peak.
+    if quirk.apex_is == "offset":  # the clip was cut at its peak
         return replace(clip, offset=clip.peak, last=clip.peak, residual=1.0)
     return clip
 
 
 def _uncoded(clips: Sequence[ClipPlan], rng: np.random.Generator) -> Iterator[ClipPlan]:
-    """Yield the clips, the cell '?' in as many as the table of 2014 has."""
+    """Yield the clips, with the cell '?' in as many as in the table of 2014."""
     blank = set(rng.permutation(len(clips))[: round(UNCODED * len(clips) / 255)].tolist())
     for clip in clips:
         yield replace(clip, action_units="?") if clip.index in blank else clip

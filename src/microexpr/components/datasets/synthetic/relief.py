@@ -1,7 +1,7 @@
-"""The face as a relief: heights over the picture plane, and the light that falls on them.
+"""The face as a relief: heights above the image plane, and its shading.
 
 Heights and lengths are in half face widths (see `identity`). Wrinkles and bulges of action units are added to the same
-relief, so that rest and movement are shaded by one rule.
+relief, so that rest and movement are shaded in the same way.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from .identity import Identity
 Plane = Float[np.ndarray, "h w"]
 """One value per pixel, float32."""
 Number: TypeAlias = float | int
-"""What type checkers take for a float, said for those that look at run time."""
+"""What static type checkers accept for a float, written out for run-time checkers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Face coordinates of every pixel of a rectangle of the picture."""
+    """Face coordinates of every pixel in a rectangle of the image."""
 
     x: Plane
     y: Plane
     step: float
-    """Distance of neighbouring pixels."""
+    """Distance between neighbouring samples."""
 
 
 def grid(person: Identity, left: int, top: int, width: int, height: int, zoom: int = 1) -> Grid:
-    """Return the face coordinates of a rectangle given in pixels of the 640x480 picture, `zoom` samples a pixel."""
+    """Return the face coordinates of a rectangle given in pixels of the 640x480 image, `zoom` samples per pixel."""
     offset = (zoom - 1) / (2 * zoom)
     px = np.arange(width * zoom, dtype=np.float32) / zoom + left - offset - person.centre[0]
     py = np.arange(height * zoom, dtype=np.float32) / zoom + top - offset - person.centre[1]
@@ -59,13 +59,13 @@ def step(x: Plane, low: Number | Plane, high: Number | Plane) -> Plane:
 
 
 def blob(at: Grid, x: Number, y: Number, sx: Number, sy: Number, *, mirrored: bool = False) -> Plane:
-    """Return a Gaussian bump of height 1; `mirrored` puts its twin on the other half of the face."""
+    """Return a Gaussian bump of height 1; `mirrored` adds its twin on the other half of the face."""
     here = np.exp(-0.5 * (((at.x - x) / sx) ** 2 + ((at.y - y) / sy) ** 2))
     return here + blob(at, -x, y, sx, sy) if mirrored else here
 
 
 def crease(at: Grid, points: Sequence[tuple[Number, Number]], width: float) -> Plane:
-    """Return a Gaussian profile about a rounded line: 1 on it, fading over `width` and towards its ends."""
+    """Return a Gaussian profile around a rounded line: 1 on it, decreasing over `width` and towards its ends."""
     line = _rounded(_rounded(np.array(points, np.float64)))
     lengths = np.hypot(*np.diff(line, axis=0).T)
     ends = np.concatenate([[0], np.cumsum(lengths)]) / lengths.sum()
@@ -80,7 +80,7 @@ def crease(at: Grid, points: Sequence[tuple[Number, Number]], width: float) -> P
 
 
 def _rounded(line: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
-    """Cut the corners of a line once (Chaikin 1974); its ends stay."""
+    """Cut the corners of a line once (Chaikin 1974); its end points are unchanged."""
     if len(line) < 3:
         return line
     a, b = line[:-1], line[1:]
@@ -130,14 +130,14 @@ def heights(at: Grid, person: Identity) -> Plane:
 
 
 def fold_line(person: Identity, side: int) -> tuple[tuple[float, float], ...]:
-    """Return the nasolabial fold from the wing of the nose to beside the corner of the mouth."""
+    """Return the nasolabial fold, from the wing of the nose to the corner of the mouth."""
     nose, mouth = person.nose_width + 0.02, person.mouth_width + 0.075
     points = ((nose, person.nose_y - 0.08), (nose + 0.09, person.nose_y + 0.06), (mouth, person.mouth_y - 0.12))
     return tuple((side * x, y) for x, y in (*points, (mouth + 0.005, person.mouth_y + 0.02)))
 
 
 def light(z: Plane, at: Grid, person: Identity) -> tuple[Plane, Plane]:
-    """Return brightness (1 = a flat place facing the camera) and gloss (0 to 1) of a relief."""
+    """Return brightness (1 = a flat area facing the camera) and gloss (0 to 1) of a relief."""
     dy, dx = np.gradient(z, at.step)
     length = np.sqrt(1 + dx * dx + dy * dy)
     lx, ly, lz = person.light

@@ -1,4 +1,4 @@
-"""One frame: the face at rest, shaded and bent by its action units, moved with the head, lit, and seen with noise."""
+"""One frame: the face at rest, deformed and shaded by its action units, moved with the head, lit, with sensor noise."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ BLOOD: Final = {"happiness": 1.0, "repression": 0.7, "disgust": 0.4} | {
     "surprise": -0.75,
     "fear": -1.0,
 }
-"""Share of `colour_cue` by which the cheeks redden (or pale) in each class; made up, not measured."""
+"""Share of `colour_cue` by which the cheeks redden (or pale) in each class; invented, not measured."""
 
 _USUAL: Final = 2.5
-"""Amplitude, in pixels, at which wrinkles are as deep as `action_units` says."""
+"""Amplitude, in pixels, at which wrinkles have the depth given in `action_units`."""
 _LUMA: Final = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """What is the same in all frames of a clip."""
+    """Everything that is the same in all frames of a clip."""
 
     rest: Float[np.ndarray, "480 640 3"]
-    """The person before the wall, neutral."""
+    """The person in front of the wall, neutral."""
     cut: tuple[slice, slice]
-    """Rows and columns of the face; the next three cover only these."""
+    """Rows and columns of the face; the next three fields cover only these."""
     bend: Float[np.ndarray, "h w 2"]
     """Displacement at the peak, in pixels."""
     shading: Float[np.ndarray, "h w"]
@@ -46,14 +46,14 @@ class Stage:
     blush: Float[np.ndarray, "h w 3"] | None
     """Change of colour at the peak, in grey levels."""
     follow: tuple[Float[np.ndarray, "480 640"], Float[np.ndarray, "480 640"], Float[np.ndarray, "480 640"]]
-    """How far each pixel goes with the head, 0 (wall) to 1; that times x, and times y, from the middle of the face."""
+    """How much each pixel moves with the head, 0 (wall) to 1; the same times x, and times y, from the face's centre."""
     shift: tuple[int, int]
-    """Place of the person against their usual one, in pixels."""
+    """Position of the person relative to their usual one, in pixels."""
 
 
 @lru_cache(maxsize=2)
 def stage(face: Face, clip: ClipPlan) -> Stage:
-    """Prepare a clip."""
+    """Prepare a clip for rendering."""
     spec, person = face.spec, face.person
     shift = place(spec, clip, room(person))
     wall = paint_wall(person, spec.clutter, np.random.default_rng([spec.seed, 7, clip.index]))
@@ -73,7 +73,7 @@ def stage(face: Face, clip: ClipPlan) -> Stage:
 
 
 def face_grid(person: Identity, shift: tuple[int, int]) -> tuple[Grid, tuple[slice, slice]]:
-    """Return the part of the picture that expressions change: its face coordinates, and its rows and columns."""
+    """Return the part of the image that expressions change: its face coordinates, and its rows and columns."""
     cx, cy, size = person.centre[0] + shift[0], person.centre[1] + shift[1], person.half_width
     left, right = max(round(cx - 1.1 * size), 0), min(round(cx + 1.1 * size), WIDTH)
     top, bottom = max(round(cy - 1.5 * size), 0), min(round(cy + 1.3 * size), HEIGHT)
@@ -82,7 +82,7 @@ def face_grid(person: Identity, shift: tuple[int, int]) -> tuple[Grid, tuple[sli
 
 
 def room(person: Identity) -> tuple[int, int, int, int]:
-    """Return how far the person can go left, right, up and down with brows, chin and ears still in the picture."""
+    """Return how far the person can move left, right, up and down with brows, chin and ears still in the image."""
     (cx, cy), size = person.centre, person.half_width
     sides = (cx - 1.05 * size, WIDTH - cx - 1.05 * size, cy - 1.15 * size, HEIGHT - cy - person.chin * size)
     left, right, up, down = (max(int(side) - 4, 0) for side in sides)
@@ -113,7 +113,7 @@ def _shading(at: Grid, person: Identity, clip: ClipPlan, size: float, corner: tu
     scale = np.float32(clip.amplitude / _USUAL)
     after = np.maximum(light(rest + scale * height, at, person)[0], 0.05)
     change = size * np.log(after / before)
-    # Soft limits, nearly straight at size 1, keep large expressions from burning out or drowning in black.
+    # Soft limits, nearly linear at size 1, prevent saturation with large expressions.
     limited = np.where(change > 0, 0.2 * np.tanh(change / 0.2), 0.42 * np.tanh(change / 0.42))
     shading: Plane = (limited + 1.5 * np.tanh(size * scale * dark / 1.5)).astype(np.float32)
     return shading
@@ -121,14 +121,14 @@ def _shading(at: Grid, person: Identity, clip: ClipPlan, size: float, corner: tu
 
 @lru_cache(maxsize=2)
 def _at_rest(person: Identity, left: int, top: int, width: int, height: int) -> tuple[Plane, Plane]:
-    """Return relief and brightness of the neutral face: the same in all clips that show it whole."""
+    """Return relief and brightness of the neutral face, the same in all clips that show it completely."""
     at = grid(person, left, top, width, height)
     rest = heights(at, person)
     return rest, np.maximum(light(rest, at, person)[0], 0.05)
 
 
 def _blush(at: Grid, skin: Plane, colour: float) -> Float[np.ndarray, "h w 3"]:
-    """Redden the cheeks by `colour` grey levels and take as much luma from green and blue."""
+    """Redden the cheeks by `colour` grey levels and subtract as much luma from green and blue."""
     other = -colour * _LUMA[0] / (_LUMA[1] + _LUMA[2])
     cheeks = np.clip(blob(at, 0.5, 0.05, 0.19, 0.2, mirrored=True), 0, 1) * skin
     change: Float[np.ndarray, "h w 3"] = cheeks[..., None] * np.array([colour, other, other], np.float32)
@@ -143,7 +143,7 @@ def _follow(person: Identity, shift: tuple[int, int]) -> tuple[Plane, Plane, Pla
 
 
 def render(face: Face, clip: ClipPlan, number: int) -> UInt8[np.ndarray, "480 640 3"]:
-    """Draw one frame, red, green, blue. The result depends on nothing but the arguments."""
+    """Render one frame (red, green, blue). The result depends only on the arguments."""
     prepared, now = stage(face, clip), state(face.spec, clip, number)
     strength = np.float32(intensity(clip, number))
     canvas = prepared.rest * np.float32(now.gain)
@@ -160,12 +160,12 @@ def render(face: Face, clip: ClipPlan, number: int) -> UInt8[np.ndarray, "480 64
         rng = np.random.default_rng([face.spec.seed, 8, clip.index, number])
         grain, (row, column) = _grain(face.spec.seed), rng.integers(0, _SPARE, 2)
         picture = cv2.scaleAdd(grain[row : row + HEIGHT, column : column + WIDTH], face.spec.noise, picture)
-    seen: UInt8[np.ndarray, "480 640 3"] = cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
-    return seen
+    rendered: UInt8[np.ndarray, "480 640 3"] = cv2.convertScaleAbs(np.maximum(picture, 0, out=picture))
+    return rendered
 
 
 def _shut(canvas: np.ndarray, face: Face, shift: tuple[int, int], now: State) -> None:
-    """Lay the eyes, shut as far as the blink has come, over the canvas."""
+    """Paint the eyes, at the lid closure of the blink, over the canvas."""
     low = min(int(now.lids * (len(CLOSURES) - 1)), len(CLOSURES) - 2)
     part = now.lids * (len(CLOSURES) - 1) - low
     eyes = (1 - part) * face.eyes[low] + part * face.eyes[low + 1]
@@ -174,7 +174,7 @@ def _shut(canvas: np.ndarray, face: Face, shift: tuple[int, int], now: State) ->
 
 
 def _sources(prepared: Stage, now: State, strength: np.float32) -> tuple[Plane, Plane]:
-    """Return where each pixel of the frame comes from; backwards, so the fields are taken off."""
+    """Return the source position of each pixel of the frame; backward mapping, so displacements are subtracted."""
     head, head_x, head_y = prepared.follow
     from_x = _COLUMNS - np.float32(now.x) * head + np.float32(now.turn) * head_y - np.float32(now.near) * head_x
     from_y = _ROWS - np.float32(now.y) * head - np.float32(now.turn) * head_x - np.float32(now.near) * head_y
@@ -186,11 +186,11 @@ def _sources(prepared: Stage, now: State, strength: np.float32) -> tuple[Plane, 
 
 _ROWS, _COLUMNS = (np.ascontiguousarray(a) for a in np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32))
 _SPARE: Final = 193
-"""Rows and columns that the tile of noise has more than a picture."""
+"""Additional rows and columns of the noise tile."""
 
 
 @lru_cache(maxsize=2)
 def _grain(seed: int) -> Float[np.ndarray, "h w 3"]:
-    """Return a tile of noise with standard deviation 1, of which every frame sees another part."""
+    """Return a tile of noise with standard deviation 1, of which every frame uses another part."""
     shape = (HEIGHT + _SPARE, WIDTH + _SPARE, 3)
     return np.random.default_rng([seed, 9]).standard_normal(shape, np.float32)

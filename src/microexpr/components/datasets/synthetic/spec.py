@@ -1,4 +1,4 @@
-"""The dials of a synthetic database."""
+"""The parameters of a synthetic database."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ NOTICE: Final = (
 )
 
 INFO: Final = DatasetInfo(
-    title="Drawn faces in CASME II's layout",
+    title="Synthetic faces in CASME II's layout",
     doi="",
-    licence="none needed: they are drawn on your machine and show no person",
+    licence="none needed: the images are generated on your machine and show no real person",
     access="microexpr data make synthetic --out DIR, which is then read as casme2",
     n_clips=255,
     n_subjects=26,
     fps=200.0,
 )
-"""What a list of databases says of this one."""
+"""Its entry in lists of databases."""
 
 COUNTS: Final[dict[str, dict[str, int]]] = {
     year: {
@@ -45,64 +45,65 @@ _LIMITS: Final = {
     **{"expression_size": 5.0, "clutter": 1.0, "blinks": 1.0, "lighting": 0.1, "colour_cue": 100.0},
     **{"position_jitter": 100.0, "head_drift": 10.0, "noise": 100.0},
 }
-"""Largest value of each dial; the smallest is 0."""
+"""Largest value of each of these parameters; the smallest is 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticSpec:
-    """Everything that decides the pictures and the table; equal specs give equal bytes on one kind of processor."""
+    """Everything that decides images and table; equal specs give equal bytes on one type of processor."""
 
     subjects: int = 26
-    """Persons, 1 to 99; each has at least one clip."""
+    """Number of persons, 1 to 99; each has at least one clip."""
     clips: int = 255
-    """Clips in all. 255 over 26 subjects repeats CASME II's clips per subject; any other numbers are spread equally."""
+    """Total number of clips. 255 clips of 26 subjects repeat CASME II's numbers; any others are distributed equally."""
     seed: int = 0
     """Another seed gives other persons, other clips and other names."""
     expression_size: float = 1.0
     """Size of movement and wrinkles, 0 to 5; at 1 the peak displacement of a clip is 1 to 4 pixels, at 4 it is 4 to 16.
-    Beyond 5 the skin would fold over itself."""
+    Above 5 the skin would fold over itself."""
     colour_cue: float = 0.0
     """Blood flow: grey levels (red channel, at the apex) by which the cheeks redden in disgust, repression and
-    happiness, and pale in the others, each class by its own share; the luma of a pixel stays as it is. 6 is plain."""
+    happiness, and pale in the other classes, each by its own share; the luma of a pixel does not change. 6 is clearly
+    visible."""
     position_jitter: float = 0.0
-    """Standard deviation, in pixels and for x and y alike, of the place of head and shoulders in the picture between
-    clips, over and above each person's own place; whole pixels, one draw a clip, cut where a face would leave."""
+    """Standard deviation between clips, in pixels and for x and y alike, of the position of head and shoulders, in
+    addition to each person's own position; whole pixels, one draw per clip, limited so that the face stays visible."""
     clutter: float = 0.0
-    """Contrast, 0 to 1, of things before the wall behind the person; they stand elsewhere in every clip."""
+    """Contrast, 0 to 1, of objects on the wall behind the person; their positions differ between clips."""
     folders: Literal["raw", "cropped", "both"] = "raw"
-    """CASME2_RAW_selected, Cropped (280x340, cut by the clip's first frame), or both."""
+    """CASME2_RAW_selected, Cropped (280x340, cropped by the clip's first frame), or both."""
     labels: Literal["20140508", "20190701"] = "20140508"
-    """Which of CASME II's two tables is imitated; the pictures do not depend on it."""
+    """Which of CASME II's two tables is imitated; the images do not depend on it."""
     quirks: bool = True
-    """The odd rows and names of the real table, as far as their subjects have clips."""
+    """The irregular rows and names of the real table, as far as their subjects have clips."""
     emotions: tuple[str, ...] | None = None
     """Only these classes, in CASME II's proportions; None = all seven."""
     head_drift: float = 1.0
-    """Standard deviation, in pixels, of the head's slow wandering within a clip; it also turns and nears a little."""
+    """Standard deviation, in pixels, of the slow head movement within a clip, including some rotation and approach."""
     lighting: float = 0.015
-    """Standard deviation of the slow change of brightness within a clip, as a share; four times that between clips."""
+    """Relative standard deviation of the slow change of brightness within a clip; four times that between clips."""
     noise: float = 2.5
-    """Standard deviation of the sensor's noise, in grey levels, new in every frame."""
+    """Standard deviation of the sensor noise, in grey levels, independent in every frame."""
     blinks: float = 0.15
-    """Share of clips in which the person blinks; the blink falls anywhere in time and is not coded."""
+    """Share of clips with a blink; it occurs at any time and is not annotated."""
     jpeg_quality: int = 92
     """Quality of the JPEG files, 1 to 100."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.subjects <= 99:
-            raise ConfigError("E104", f"subjects is {self.subjects}; choose 1 to 99.")
+            raise ConfigError("E112", f"subjects = {self.subjects} is not valid: set 1 to 99.")
         if self.clips < self.subjects:
             raise ConfigError(
-                "E104", f"clips is {self.clips}; every one of the {self.subjects} subjects needs at least one."
+                "E112", f"clips = {self.clips} is not valid: each of the {self.subjects} subjects needs at least one."
             )
         if self.seed < 0:
-            raise ConfigError("E104", f"seed is {self.seed}; choose 0 or more.")
+            raise ConfigError("E112", f"seed = {self.seed} is not valid: set 0 or more.")
         for name, most in _LIMITS.items():
             if not 0 <= getattr(self, name) <= most:  # False for nan
-                raise ConfigError("E104", f"{name} is {getattr(self, name)}; choose a number from 0 to {most:g}.")
-            object.__setattr__(self, name, float(getattr(self, name)))  # 3 and 3.0 are one spec
+                raise ConfigError("E112", f"{name} = {getattr(self, name)} is not valid: set 0 to {most:g}.")
+            object.__setattr__(self, name, float(getattr(self, name)))  # 3 and 3.0 are the same spec
         if not 1 <= self.jpeg_quality <= 100:
-            raise ConfigError("E104", f"jpeg_quality is {self.jpeg_quality}; choose 1 to 100.")
+            raise ConfigError("E112", f"jpeg_quality = {self.jpeg_quality} is not valid: set 1 to 100.")
         _known("folders", self.folders, ("raw", "cropped", "both"))
         _known("labels", self.labels, tuple(COUNTS))
         if self.emotions is not None:
@@ -110,10 +111,10 @@ class SyntheticSpec:
             for emotion in self.emotions:
                 _known("emotion", emotion, tuple(COUNTS[self.labels]))
             if not self.emotions:
-                raise ConfigError("E104", "emotions is empty; name at least one class, or leave it out for all seven.")
+                raise ConfigError("E112", "emotions is empty: name at least one class, or leave it out for all seven.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `microexpr-synthetic.json` holds."""
+        """Return the content of `microexpr-synthetic.json`."""
         fields = asdict(self)
         fields["emotions"] = None if self.emotions is None else list(self.emotions)
         return {"notice": NOTICE, "format": FORMAT, "spec": fields}
@@ -121,4 +122,4 @@ class SyntheticSpec:
 
 def _known(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        raise ConfigError("E104", f"unknown {what} {word!r}{suggest(word, known)}. Known: {', '.join(known)}.")
+        raise ConfigError("E112", f"unknown {what} {word!r}{suggest(word, known)}. Known: {', '.join(known)}.")

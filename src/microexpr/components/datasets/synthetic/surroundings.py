@@ -1,4 +1,4 @@
-"""Hair, ears, neck and shirt of a person; the wall behind and what stands before it."""
+"""Hair, ears, neck and shirt of a person; the wall behind and the objects on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .identity import Identity
 from .relief import Grid, Plane, blob, crease, step
 
 HEIGHT, WIDTH = 480, 640
-"""Of the picture, in pixels, as CASME II's camera."""
+"""Size of the image in pixels, as in CASME II."""
 
 
 def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
-    """Paint what lies behind the face (long hair, ears, neck, shirt); return it with its opacity."""
+    """Paint what is behind the face (long hair, ears, neck, shirt); return it with its opacity."""
     p = person
     colour = np.broadcast_to(np.asarray(p.hair, np.float32) * 0.62, (*at.x.shape, 3))
     alpha = np.zeros(at.x.shape, np.float32)
@@ -42,7 +42,7 @@ def paint_body(at: Grid, person: Identity) -> tuple[Picture, Plane]:
 
 
 def paint_hair(picture: Picture, at: Grid, person: Identity, rng: np.random.Generator) -> tuple[Picture, Plane]:
-    """Paint the hair before forehead and temples; return the picture and the hair's opacity."""
+    """Paint the hair over forehead and temples; return the image and the hair's opacity."""
     p, width = person, np.abs(at.x)
     part = 0.0 if p.hair_style in (2, 3) else float(rng.choice([-0.32, 0.32]))
     turn = np.arctan2(at.x - part, at.y + 2.75)
@@ -71,14 +71,14 @@ def paint_hair(picture: Picture, at: Grid, person: Identity, rng: np.random.Gene
 
 
 def _skull(y: Plane, width: float, top: float) -> Plane:
-    """Return half the width of a head of hair at each height; straight below the temples."""
+    """Return half the width of the hair at each height; straight below the temples."""
     s = np.clip((-0.75 - y) / (-0.75 - top), 0, 1)
     edge: Plane = np.where(s < 1, width * np.sqrt(1 - s**2.15), -1.0).astype(np.float32)
     return edge
 
 
 def _strands(turn: Plane, reach: Plane, rng: np.random.Generator) -> Plane:
-    """Return streaks that run away from the parting, 0 to 1."""
+    """Return strands that run away from the parting, 0 to 1."""
     total = np.zeros_like(turn)
     for count, share in ((70, 0.4), (190, 0.35), (480, 0.25)):
         values = rng.random(count).astype(np.float32)
@@ -89,7 +89,7 @@ def _strands(turn: Plane, reach: Plane, rng: np.random.Generator) -> Plane:
 
 
 def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Picture:
-    """Paint the background of a clip: a wall with a soft fall of light, and things before it."""
+    """Paint the background of a clip: a softly lit wall, with objects on it."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     fall = 1 - 0.16 * ((x - 320 + 300 * person.light[0]) / 420) ** 2 - 0.1 * ((y - 150) / 400) ** 2
     wall: Picture = (np.asarray(person.wall, np.float32) * fall[..., None]).astype(np.float32)
@@ -111,7 +111,7 @@ def paint_wall(person: Identity, clutter: float, rng: np.random.Generator) -> Pi
 
 
 def skin_tone(at: Grid, person: Identity, rng: np.random.Generator) -> Picture:
-    """Return the colour of skin under even light: red on cheeks and nose, dark round the eyes, blotches, moles."""
+    """Return the colour of skin under even light: red on cheeks and nose, dark around the eyes, blotches, moles."""
     p, shape = person, at.x.shape
     colour = np.broadcast_to(np.asarray(p.skin, np.float32), (*shape, 3))
     red = 0.5 * blob(at, 0.5, 0.0, 0.2, 0.17, mirrored=True) + 0.45 * blob(at, 0, p.nose_y - 0.08, 0.13, 0.1)
@@ -130,7 +130,7 @@ def skin_tone(at: Grid, person: Identity, rng: np.random.Generator) -> Picture:
 
 
 def soft_shadows(at: Grid, person: Identity) -> Plane:
-    """Return the darkening (1 = none) below nose and lower lip, beside the nose, and in the folds round the mouth."""
+    """Return the darkening (1 = none) below nose and lower lip, beside the nose, and in the folds around the mouth."""
     p, away = person, -person.light[0]
     dark = 0.26 * blob(at, 0.12 * away, p.nose_y + 0.055, 0.15, 0.05)
     dark += (

@@ -1,4 +1,4 @@
-"""The database on disk, as CASME II's owners lay it out; can be killed at any time and called again."""
+"""Writes the database in CASME II's layout; can be interrupted at any time and called again."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from .rendering import render, stage
 from .spec import SyntheticSpec
 
 MARKER: Final = "microexpr-synthetic.json"
-"""Lies in the root of a finished database."""
+"""File in the root of a finished database."""
 _STARTED: Final = "microexpr-synthetic.unfinished.json"
 _PARTIAL: Final = ".partial"
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _BATCH: Final = 12
-"""Clips of one person that a process draws at a time."""
+"""Clips of one person that a process renders at a time."""
 
 HEADER: Final = (
     "Subject",
@@ -55,11 +55,11 @@ Progress = Callable[[int, int], None]
 
 
 def make(root: Path, spec: SyntheticSpec, *, workers: int | None = None, progress: Progress | None = None) -> None:
-    """Write a synthetic database into an empty or absent folder, or finish one that was begun with the same spec.
+    """Write a synthetic database into an empty or new folder, or finish one that was begun with the same spec.
 
-    `workers` is the number of processes, by default one a core; the bytes do not depend on it. As with every use of
-    processes, a script that calls this with more than one needs its `if __name__ == "__main__":`. `progress` hears
-    clips done and clips in all.
+    `workers` is the number of processes, by default one per core; the bytes do not depend on it. A script that uses
+    more than one needs `if __name__ == "__main__":`, as always with processes. `progress` is called with the number of
+    finished clips and their total. Raises DataError if the folder holds anything else.
     """
     root, report = Path(root), progress or (lambda done, total: None)
     clips = plan(spec)
@@ -86,26 +86,26 @@ def _finish(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], workers:
 
 
 def write_table(root: Path, spec: SyntheticSpec) -> None:
-    """Write what a database has beside its frames: the coding table and the mark that says how it was made."""
+    """Write the coding table, and the file that says how the database was made."""
     write_atomically(root / f"CASME2-coding-{spec.labels}.xlsx", table(plan(spec)))
     write_atomically(root / MARKER, json.dumps(spec.to_json(), indent=2))
 
 
 def _finished(root: Path, spec: SyntheticSpec) -> bool:
-    """Tell whether the database is there; refuse a folder that holds anything but this one or its beginning."""
+    """Return whether the database is complete; raise DataError for a folder with any other content."""
     if not root.exists():
         return False
     if not root.is_dir():
-        raise DataError("E201", f"{root} is a file; name a folder that is empty or not there yet.")
+        raise DataError("E116", f"{root} is a file. Name an empty or new folder.")
     for name in (MARKER, _STARTED):
         if (root / name).is_file():
             if json.loads((root / name).read_text()) != spec.to_json():
                 raise DataError(
-                    "E201", f"{root} holds a synthetic database of another spec ({name}); name another folder."
+                    "E116", f"{root} holds a synthetic database of another spec ({name}). Name another folder."
                 )
             return name == MARKER
     if any(not path.name.startswith((".lock", f".{_STARTED}")) for path in root.iterdir()):
-        raise DataError("E201", f"{root} holds something that is not a synthetic database; name an empty folder.")
+        raise DataError("E116", f"{root} holds something other than a synthetic database. Name an empty folder.")
     return False
 
 
@@ -115,7 +115,7 @@ def _tops(root: Path, spec: SyntheticSpec) -> list[Path]:
 
 
 def _draw_all(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], workers: int) -> Iterator[int]:
-    """Draw clips and yield the size of each batch; a batch is of one person, whose face is then drawn once."""
+    """Render clips and yield the size of each batch; a batch is of one person, whose face is then rendered once."""
     if workers == 1:
         yield from (_draw(root, spec, [clip]) for clip in clips)
         return
@@ -124,7 +124,7 @@ def _draw_all(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], worker
     if not batches:
         return
     batches.sort(key=len, reverse=True)
-    # Spawned, because a process that is forked off one with threads (torch) can hang.
+    # Spawned, because a process forked from one with threads (torch) can hang.
     pool = ProcessPoolExecutor(min(workers, len(batches)), get_context("spawn"), cv2.setNumThreads, (1,))
     try:
         for job in as_completed([pool.submit(_draw, root, spec, batch) for batch in batches]):
@@ -134,7 +134,7 @@ def _draw_all(root: Path, spec: SyntheticSpec, clips: Sequence[ClipPlan], worker
 
 
 def _draw(root: Path, spec: SyntheticSpec, clips: Iterable[ClipPlan]) -> int:
-    """Write clips of one person; each folder appears under its name only when it is whole."""
+    """Write clips of one person; each folder gets its final name only when it is complete."""
     count = 0
     for count, clip in enumerate(clips, start=1):  # noqa: B007
         who = face(spec, clip.subject)
@@ -155,7 +155,7 @@ def _draw(root: Path, spec: SyntheticSpec, clips: Iterable[ClipPlan]) -> int:
 
 
 def crop(frame: UInt8[np.ndarray, "480 640 3"], who: Face, clip: ClipPlan) -> UInt8[np.ndarray, "340 280 3"]:
-    """Cut the face as it stands in the clip's first frame and scale it to 280x340, the mean face area of CASME II."""
+    """Crop the face at its position in the clip's first frame, to 280x340, the mean face area of CASME II."""
     size, (dx, dy), first = who.person.half_width, stage(who, clip).shift, state(who.spec, clip, clip.onset)
     left, top = who.person.centre[0] + dx + first.x - size, who.person.centre[1] + dy + first.y - 1.3 * size
     scale = 2 * size / 280
@@ -192,11 +192,11 @@ def table(clips: Sequence[ClipPlan]) -> bytes:
 
 
 def _undated(raw: io.BytesIO) -> bytes:
-    """Take the time of writing out of an Excel file."""
-    caveat, fixed = rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>" + f"{_EPOCH:%Y-%m-%dT%H:%M:%SZ}".encode()
+    """Remove the time of writing from an Excel file."""
+    pattern, fixed = rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>" + f"{_EPOCH:%Y-%m-%dT%H:%M:%SZ}".encode()
     clean = io.BytesIO()
     with zipfile.ZipFile(raw) as old, zipfile.ZipFile(clean, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             entry = zipfile.ZipInfo(name, date_time=(2000, 1, 1, 0, 0, 0))
-            new.writestr(entry, re.sub(caveat, fixed, old.read(name)), zipfile.ZIP_DEFLATED)
+            new.writestr(entry, re.sub(pattern, fixed, old.read(name)), zipfile.ZIP_DEFLATED)
     return clean.getvalue()
