@@ -48,7 +48,7 @@ def study() -> microexpr.Study:
 
 
 def main(out: Path) -> None:
-    microexpr.make_synthetic(out / "data", subjects=4, clips=12, emotions=("disgust", "surprise"), expression_size=4)
+    microexpr.make_synthetic(out / "data", subjects=4, clips=12, emotions=("disgust", "surprise"), expression_size=4.0)
     done = microexpr.run_study(study(), out / "data", out)
     print(f"{'preprocessing':16} {'macro-F1':>8}  95 % interval")
     for name, cell in zip(VARIANTS, done.summary["cells"], strict=True):
