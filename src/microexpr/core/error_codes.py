@@ -389,7 +389,7 @@ SPLITS: Mapping[str, Explanation] = {
     ),
     "E304": Explanation(
         "A fold has no clips, or clips of a single class only, to train or test on.",
-        "Change the number of folds or the shares, merge small classes with another label set, or choose other databases.",
+        "Change the number of folds or the shares, merge small classes with another label set, or use other databases.",
     ),
     "E305": Explanation(
         "Two subjects or databases would be given the same name in file names.",
