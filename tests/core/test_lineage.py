@@ -297,7 +297,7 @@ def test_weights_that_do_not_say_are_a_note(root, fitted, tmp_path):
     assert lineage_of(silent) == Lineage(complete=False)
     ran(starting(silent), root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME002")
-    assert (finding.level, finding.evidence.endswith("their file does not say.")) == ("note", True)
+    assert (finding.level, finding.evidence.endswith("the weights file does not say.")) == ("note", True)
     child = microexpr.fit(starting(silent), root, tmp_path / "child", workers=1)
     assert not lineage_of(child).complete
     assert len(lineage_of(child).trainings) == 1

@@ -86,7 +86,7 @@ def test_images_of_two_sizes_are_told(tmp_path, cache):
     store = cache.store("as_is")
     frames = preprocessors.build("as_is", {})(cache.frames(clips[0]), [1])
     store.add(clips[0], [1], frames)
-    with pytest.raises(DataError, match="make them one size"):
+    with pytest.raises(DataError, match="resize them to one size"):
         store.add(clips[1], [1], frames._replace(pixels=frames.pixels[:, :10]))
 
 

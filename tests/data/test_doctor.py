@@ -70,9 +70,9 @@ SPOILED = {
     "an apex outside": ("E223", "row 10 (08/EP01)", "apex 9 is outside its clip 1-5"),
     "an offset before the onset": ("E223", "row 11 (09/EP01)", "offset 2 is before the onset 4"),
     "an unknown emotion": ("E222", "row 12 (10/EP01)", "'joy'"),
-    "text instead of a number": ("E221", "row 13 (11/EP01)", "cell onset contains 'three'"),
-    "no name of a video": ("E220", "row 14 (12/?)", "cell video"),
-    "no number of a subject": ("E221", "row 15 (?/EP01)", "cell subject contains 'anna'"),
+    "text instead of a number": ("E221", "row 13 (11/EP01)", "onset cell contains 'three'"),
+    "no name of a video": ("E220", "row 14 (12/?)", "video cell"),
+    "no number of a subject": ("E221", "row 15 (?/EP01)", "subject cell contains 'anna'"),
     "a clip without end": ("E223", "row 16 (14/EP01)", "1-900000 would have 900000 frames"),
     "many broken images": ("E233", "sub17/EP01", "1-4: is empty (0 bytes), 5: is not an image"),
 }
@@ -222,7 +222,7 @@ def test_a_linked_folder_of_frames_is_told_once(tmp_path):
     (root / FRAMES).symlink_to(tmp_path / "disk")
     found = check_data("casme2", root)
     assert found.sound
-    told = f"is a link to {tmp_path / 'disk'}, outside of {root}"
+    told = f"is a link to {tmp_path / 'disk'}, outside {root}"
     assert [(fault.where, fault.problem) for fault in found.notes] == [(FRAMES, told)]
 
 
@@ -253,7 +253,7 @@ def test_two_rows_do_not_read_one_folder(tmp_path):
     shutil.rmtree(root / FRAMES / "sub01/EP14_2f")
     found = check_data("casme2", root)
     assert {fault.clip for fault in found.faults} == {"casme2/01/EP14_02f/1-5", "casme2/01/EP14_2f/1-5"}
-    assert all("reads this folder too" in fault.problem for fault in found.faults)
+    assert all("uses this folder too" in fault.problem for fault in found.faults)
 
 
 def test_folders_of_pictures_that_no_row_names_are_remarked_wherever_they_lie(tmp_path):

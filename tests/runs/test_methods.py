@@ -285,7 +285,7 @@ def test_methods_are_not_judged_where_nothing_is_left_to_choose_among(database, 
     assert "judging" not in {job.part for job in jobs}
     done = run_study(found, database, tmp_path, workers=1)
     problem = done.summary["leaderboard"]["choice"]["problem"]
-    assert "of pca, image, these data allow pca only" in problem
+    assert "of pca, image, these data allow only pca" in problem
     assert problem in done.paths.html.read_text("utf-8")
 
 

@@ -439,7 +439,7 @@ def test_departures_from_the_papers_text_are_among_the_choices(casme2):
     told = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
     assert told["weighted cross-entropy normalised by"]["value"] == "weights"
     assert told["weighted cross-entropy normalised by"]["default"] is False
-    assert told["precision"]["value"] == "auto (bf16 on GPUs that have it, float32 elsewhere)"
+    assert told["precision"]["value"] == "auto (bf16 on GPUs that support it, float32 elsewhere)"
     weights = told["initial weights"]
     twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
     assert weights["default"] is True

@@ -80,7 +80,7 @@ def _show_warning(
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; may be anywhere on the command line.")
+        bool, typer.Option("--debug", help="Show tracebacks; can be placed anywhere on the command line.")
     ] = False,
 ) -> None:
     if version:

@@ -13,7 +13,7 @@ from microexpr.cli.options import JsonOption
 app = typer.Typer(no_args_is_help=True, help="Check published results; measure the agreement of two codings.")
 
 ResamplesOption = Annotated[int, typer.Option("--resamples", help="Resamples for intervals.", min=100)]
-SeedOption = Annotated[int, typer.Option("--seed", help="Same seed, same intervals.", min=0)]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same intervals.", min=0)]
 
 
 @app.command("log")
@@ -23,7 +23,7 @@ def log(
         typer.Argument(help="Per-clip predictions: MEGC's blocks, CSV, or lists (Predicted: [0, 1]).", metavar="FILE"),
     ],
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="CSV of dataset, subject, clip, label.", metavar="FILE.csv")
+        Path | None, typer.Option("--truth", help="CSV with columns dataset, subject, clip, label.", metavar="FILE.csv")
     ] = None,
     claims: Annotated[
         str | None, typer.Option("--claims", help="Published scores: uf1=0.71,casme2.uar=0.70.", metavar="CLAIMS")
@@ -83,7 +83,7 @@ def table(
 
     \b
     The file, each figure with its printed decimals ("-" if there is none):
-      classes, supports      names, and true clips of each
+      classes, supports      names, and number of true clips of each
       title, source          text for the output
       macro_over             "present" (classes with a true clip), "either" (true or predicted, as
                              scikit-learn) or "all"; without it all are tried
@@ -112,10 +112,12 @@ def table(
 def agreement(
     first: Annotated[Path, typer.Argument(help="One coding; the reference, if one is needed.", metavar="A.csv")],
     second: Annotated[Path, typer.Argument(help="The other coding.", metavar="B.csv")],
-    iou: Annotated[float, typer.Option("--iou", help="Overlap from which two intervals count as the same.")] = 0.5,
+    iou: Annotated[float, typer.Option("--iou", help="Minimum overlap for two intervals to count as the same.")] = 0.5,
     all_videos: Annotated[
         bool,
-        typer.Option("--all-videos", help="If a video is in one file only, count it as: nothing found in the other."),
+        typer.Option(
+            "--all-videos", help="If only one file has a video, count the other as having found nothing in it."
+        ),
     ] = False,
     resamples: ResamplesOption = 10_000,
     seed: SeedOption = 0,

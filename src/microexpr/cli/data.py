@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from microexpr.cli import options, show
-from microexpr.cli.options import JsonOption, OutOption, QuietOption, RawOption
+from microexpr.cli.options import JsonOption, QuietOption, RawOption
 
 app = typer.Typer(no_args_is_help=True, help="Make and inspect databases.")
 
 NameArgument = Annotated[str, typer.Argument(help="Database, as `microexpr data list` names it.", metavar="NAME")]
 RootOption = Annotated[Path, typer.Option("--root", help="Its folder, as distributed by the owners.", metavar="DIR")]
-TableOption = Annotated[bool, typer.Option("--table-only", help="Read no image.")]
+TableOption = Annotated[bool, typer.Option("--table-only", help="Do not read images.")]
 LabelsOption = Annotated[
     str | None,
     typer.Option("--labels", help='Label set, for instance megc2019_3 or {disgust="negative"}.', metavar="SET"),
@@ -114,20 +114,22 @@ def list_(json: JsonOption = False) -> None:
 
 @app.command("make")
 def make(
-    kind: Annotated[Literal["synthetic"], typer.Argument(help="What to make.")],
-    out: OutOption,
-    subjects: Annotated[int, typer.Option(help="Subjects.", min=1)] = 26,
-    clips: Annotated[int, typer.Option(help="Clips.", min=1)] = 255,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes, on one kind of processor.", min=0)] = 0,
+    kind: Annotated[Literal["synthetic"], typer.Argument(help="Kind of database.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the database.", metavar="DIR")],
+    subjects: Annotated[int, typer.Option(help="Number of subjects.", min=1)] = 26,
+    clips: Annotated[int, typer.Option(help="Number of clips.", min=1)] = 255,
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same bytes on the same kind of processor.", min=0)
+    ] = 0,
     expression_size: Annotated[float, typer.Option(help="Size of expressions; 1 is 1 to 4 pixels at the apex.")] = 1.0,
     colour_cue: Annotated[float, typer.Option(help="Reddening at the apex; 0 = none.")] = 0.0,
     position_jitter: Annotated[
         float, typer.Option(help="Pixels by which the position of the head varies between clips.")
     ] = 0.0,
     clutter: Annotated[float, typer.Option(help="Clutter behind the head, 0 to 1.")] = 0.0,
-    folders: Annotated[Literal["raw", "cropped", "both"], typer.Option(help="Which folders of CASME II.")] = "raw",
-    labels: Annotated[Literal["20140508", "20190701"], typer.Option(help="Which table of CASME II.")] = "20140508",
-    emotions: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
+    folders: Annotated[Literal["raw", "cropped", "both"], typer.Option(help="CASME II folders to write.")] = "raw",
+    labels: Annotated[Literal["20140508", "20190701"], typer.Option(help="CASME II table to write.")] = "20140508",
+    emotions: Annotated[str | None, typer.Option(help="Only these emotions, separated by commas.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Render a synthetic database in CASME II's exact layout, quirks included."""

@@ -40,7 +40,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for comparison.html.", metavar="DIR")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare the first of several experiments on the same clips with each other: difference, interval, tests."""
+    """Compare the first of several experiments with each of the others on the same clips: difference, interval, p."""
     from microexpr import api
 
     found = api.compare_all(results, metric=metric, unit=unit, out=out, command=options.command())

@@ -49,7 +49,7 @@ SubjectsOption = Annotated[
     ),
 ]
 SeedsOption = Annotated[
-    str | None, typer.Option("--seeds", help="Repeat every training with these seeds: 0,1,2.", metavar="N,N,..")
+    str | None, typer.Option("--seeds", help="Repeat every training run with these seeds: 0,1,2.", metavar="N,N,..")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON only.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print progress.")]

@@ -94,7 +94,7 @@ def study(
 
 
 def studies(
-    study: Annotated[str | None, typer.Argument(help="Print the file of this study.", metavar="NAME")] = None,
+    study: Annotated[str | None, typer.Argument(help="Print this study's file.", metavar="NAME")] = None,
     json: JsonOption = False,
 ) -> None:
     """List the studies shipped with microexpr; with a name, print the study's file to adapt and run."""
@@ -136,7 +136,7 @@ def run(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run one experiment and write its report; --json prints its scores, for several seeds those of each."""
+    """Run one experiment and write its report; --json prints its scores (with several seeds, those of each)."""
     from microexpr import api
     from microexpr.config.experiment import Experiment
     from microexpr.config.study import load

@@ -28,7 +28,7 @@ def tune(
     file: ExperimentArgument,
     data: DataOption,
     out: OutOption,
-    trials: Annotated[int, typer.Option("--trials", help="Number of finished trials of each search.", min=1)] = 30,
+    trials: Annotated[int, typer.Option("--trials", help="Number of finished trials per search.", min=1)] = 30,
     storage: Annotated[
         str, typer.Option("--storage", help="Database for the trials (default: a file in --out).", metavar="URL")
     ] = "",

@@ -119,6 +119,8 @@ def read_text(file: Path) -> str:
     except IsADirectoryError:
         raise unreadable(file, "is a folder, not a file", "give the path of a file") from None
     except OSError as error:
-        raise unreadable(file, f"cannot be opened ({error.strerror})", "get permission to read it") from None
+        raise unreadable(
+            file, f"cannot be opened ({error.strerror})", "check that you have permission to read it"
+        ) from None
     except UnicodeDecodeError:
         raise unreadable(file, "is not a text file in UTF-8", "save it as 'CSV UTF-8'") from None

@@ -40,7 +40,7 @@ COMMAND: Mapping[str, Explanation] = {
         "Correct the file at the line that the message gives; check that it is UTF-8 text and may be read.",
     ),
     "E107": Explanation(
-        "A setting is not written as key=value, or its key leads into something that has no parts.",
+        "A setting is not written as key=value, or its key refers to a part of a value that has no parts.",
         "Write for example `--set training.epochs=2`, with a key of a study or experiment file.",
     ),
     "E108": Explanation(
@@ -76,11 +76,11 @@ COMMAND: Mapping[str, Explanation] = {
         "Install the library that the message names, or choose another method.",
     ),
     "E116": Explanation(
-        "The folder for a synthetic database holds other files, or one of another spec.",
-        "Name an empty or new folder, or the one of the same spec to finish it.",
+        "The folder for a synthetic database holds other files, or a database with other options.",
+        "Name an empty or new folder, or that of an unfinished database with the same options.",
     ),
     "E120": Explanation(
-        "An axis of a study's grid, or a key of a method, is not something that cells may differ in.",
+        "An axis of a study's grid, or a key of a method, cannot vary between cells.",
         "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
     ),
     "E121": Explanation(
@@ -113,7 +113,7 @@ COMMAND: Mapping[str, Explanation] = {
     ),
     "E128": Explanation(
         "Corrections were turned off for a database whose reader makes none.",
-        "Leave `--no-corrections` out.",
+        "Omit `--no-corrections`.",
     ),
     "E130": Explanation(
         "The folder of a database is missing from the command, or one was given for a database that is not used.",
@@ -136,7 +136,7 @@ COMMAND: Mapping[str, Explanation] = {
         "Leave the model out of the list; it is trained from random weights.",
     ),
     "E140": Explanation(
-        "The search space of a tuning has a parameter that cannot be searched, has no effect or is listed twice.",
+        "The search space has a parameter that cannot be searched, has no effect or is listed twice.",
         "Correct the parameter that the message names; docs/tuning.md describes search spaces.",
     ),
     "E141": Explanation(
@@ -144,7 +144,7 @@ COMMAND: Mapping[str, Explanation] = {
         "Add [tuning.space] to the file, as in the example that the message gives.",
     ),
     "E142": Explanation(
-        "A tuning was started with fewer than one trial.",
+        "Tuning was started with fewer than one trial.",
         "Use 1 or more for `--trials`.",
     ),
     "E143": Explanation(
@@ -153,22 +153,22 @@ COMMAND: Mapping[str, Explanation] = {
     ),
     "E144": Explanation(
         "The storage of trials is not the URL of a database.",
-        "Write for example sqlite:///trials.db, or leave `--storage` out to keep the trials in a file of `--out`.",
+        "Write for example sqlite:///trials.db, or omit `--storage` to keep the trials in a file in `--out`.",
     ),
     "E145": Explanation(
-        "A tuning needs a protocol that tests every clip once.",
+        "Tuning needs a protocol that tests every clip once.",
         "Set the protocol's `repeats` to 1.",
     ),
     "E150": Explanation(
-        "A file of folds does not exist or cannot be read.",
+        "A folds file does not exist or cannot be read.",
         "Name a folds.json, or the folder results/KEY of a run that has one.",
     ),
     "E151": Explanation(
-        "A file of folds is not in the format of folds.json.",
+        "A folds file is not in the format of folds.json.",
         "Correct the place that the message names; the format is described at the top of microexpr/core/folds.py.",
     ),
     "E152": Explanation(
-        "A file of folds contradicts itself: a clip or a name occurs where it must not.",
+        "A folds file contradicts itself: a clip or a name occurs where it must not.",
         "Correct the fold and clip that the message names.",
     ),
     "E190": Explanation(
@@ -180,8 +180,8 @@ COMMAND: Mapping[str, Explanation] = {
         "Use one of the names that the message lists; `microexpr studies` describes them.",
     ),
     "E192": Explanation(
-        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value of another form.",
-        "Separate whole numbers by commas; `all` is allowed for training sizes.",
+        "An option that takes numbers (`--seeds`, `--train-sizes`, `--train-subjects`) has a value in another form.",
+        "Separate whole numbers with commas; `all` is allowed for training sizes.",
     ),
     "E193": Explanation(
         "Several `--data` folders were given without the names of their databases.",
@@ -248,7 +248,7 @@ DATABASES: Mapping[str, Explanation] = {
         "Correct the frame numbers.",
     ),
     "E224": Explanation(
-        "A clip is in a table twice.",
+        "A clip appears twice in a table.",
         "Delete one of its rows.",
     ),
     "E225": Explanation(
@@ -272,7 +272,7 @@ DATABASES: Mapping[str, Explanation] = {
         "Copy its folder again from the original.",
     ),
     "E232": Explanation(
-        "Several files have one frame number.",
+        "Several files have the same frame number.",
         "Delete the file that does not belong to the clip.",
     ),
     "E233": Explanation(
@@ -281,15 +281,15 @@ DATABASES: Mapping[str, Explanation] = {
     ),
     "E234": Explanation(
         "Images that belong together differ in size, channels or bit depth.",
-        "Copy them again, or convert them to one size and kind.",
+        "Copy them again, or convert them to the same size and type.",
     ),
     "E235": Explanation(
         "Depth images do not fit the colour images, or have several channels.",
         "Copy them again, or choose another modality.",
     ),
     "E236": Explanation(
-        "Two clips read one folder.",
-        "Give each clip the folder of its name.",
+        "Two clips use the same folder.",
+        "Use the folder named after the clip for each clip.",
     ),
     "E237": Explanation(
         "Frames of a clip or database exist in several folders.",
@@ -305,23 +305,23 @@ DATABASES: Mapping[str, Explanation] = {
     ),
     "E250": Explanation(
         "An apex or offset was not coded.",
-        "Nothing: what is used instead is stated, and in `Clip.labels` as estimated.",
+        "No action needed: the value used instead is reported, and marked as estimated in `Clip.labels`.",
     ),
     "E251": Explanation(
         "The apex of a clip is its onset or offset.",
-        "Nothing: it is read as the owners coded it. Some label sets leave such clips out.",
+        "No action needed: it is read as the owners coded it. Some label sets leave such clips out.",
     ),
     "E252": Explanation(
         "A clip is longer than 500 ms, the usual limit of a micro-expression.",
-        "Nothing: it is read as the owners coded it.",
+        "No action needed: it is read as the owners coded it.",
     ),
     "E253": Explanation(
         "A clip is longer than macro-expressions usually are; its times may be wrong.",
         "Compare the row with its frames.",
     ),
     "E254": Explanation(
-        "A cell of action units contains more than units.",
-        "Nothing: the units are read, and the cell is kept in `Clip.labels`.",
+        "A cell of action units contains more than action units.",
+        "No action needed: the units are read, and the cell is kept in `Clip.labels`.",
     ),
     "E255": Explanation(
         "Two clips of one video share frames.",
@@ -329,27 +329,27 @@ DATABASES: Mapping[str, Explanation] = {
     ),
     "E256": Explanation(
         "A folder or row is not read.",
-        "Nothing, unless it should be in the table: then correct its name.",
+        "No action needed, unless it should be in the table; if so, correct its name.",
     ),
     "E257": Explanation(
-        "A folder has frames outside its clips, or numbers are missing.",
-        "Nothing if this is intended; else copy it again from the original.",
+        "A folder has frames outside its clips, or frame numbers are missing.",
+        "No action needed if this is intended; otherwise copy it again from the original.",
     ),
     "E258": Explanation(
         "A file or folder is a link, or outside the root.",
-        "Nothing if this is intended.",
+        "No action needed if this is intended.",
     ),
     "E259": Explanation(
         "The table contradicts itself in a value that is not used.",
         "Compare the row with its frames.",
     ),
     "E260": Explanation(
-        "A name or folder differs from the table; the table counts.",
+        "A name or folder differs from the table; the table takes precedence.",
         "Check which is right.",
     ),
     "E261": Explanation(
         "A label set keeps no clip of a database.",
-        "Choose a label set for its emotions; docs/components.md lists them.",
+        "Choose a label set that covers its emotions; docs/components.md lists them.",
     ),
     "E262": Explanation(
         "A label mapping names an emotion that is not in the vocabulary.",
@@ -365,10 +365,10 @@ DATABASES: Mapping[str, Explanation] = {
     ),
     "E272": Explanation(
         "The preprocessed images of an experiment differ in size.",
-        "Choose a preprocessing that makes them one size.",
+        "Choose a preprocessing that resizes them to one size.",
     ),
     "E273": Explanation(
-        "No clip of a database is without a fault.",
+        "Every clip of a database has a fault.",
         "Fix the faults that the message lists.",
     ),
 }
@@ -380,7 +380,7 @@ SPLITS: Mapping[str, Explanation] = {
         "Choose other folds, another protocol or another label set, as the message suggests.",
     ),
     "E302": Explanation(
-        "The clips have fewer than two classes, so that no score can be computed.",
+        "The clips have fewer than two classes, so no score can be computed.",
         "Choose another label set, or databases with more classes.",
     ),
     "E303": Explanation(
@@ -388,12 +388,12 @@ SPLITS: Mapping[str, Explanation] = {
         "Use fewer folds or groups, add data, or choose another protocol.",
     ),
     "E304": Explanation(
-        "A fold has no clips, or clips of a single class only, to train on or to test.",
-        "Change the number of folds or the shares, join small classes by another label set, or choose other databases.",
+        "A fold has no clips, or clips of a single class only, to train or test on.",
+        "Change the number of folds or the shares, merge small classes with another label set, or use other databases.",
     ),
     "E305": Explanation(
-        "Two subjects or databases would have the same name in file names.",
-        "Rename one of them, or give a namespace.",
+        "Two subjects or databases would be given the same name in file names.",
+        "Rename one of them, or set a namespace.",
     ),
     "E306": Explanation(
         "A list of clips names a clip that is not in the table.",
@@ -405,22 +405,22 @@ SPLITS: Mapping[str, Explanation] = {
     ),
     "E308": Explanation(
         "A part of a hold-out split cannot be filled with the clips that are available.",
-        "Change the shares, join small classes by another label set, or use the protocol 'loso'.",
+        "Change the shares, merge small classes with another label set, or use the protocol 'loso'.",
     ),
     "E309": Explanation(
         "A protocol names a database that has no clips in the table.",
         "Use one of the databases that the message lists, or add the database to the experiment.",
     ),
     "E310": Explanation(
-        "The clips in a file of folds are not those of the experiment.",
-        "Use the databases and the label set with which the folds were made.",
+        "The clips in a folds file are not those of the experiment.",
+        "Use the databases and the label set that the folds were made with.",
     ),
     "E311": Explanation(
-        "A file of folds claims to be subject-independent, but is not for the subjects of this table.",
-        "Use the data with which the folds were made; check how subjects are named.",
+        "A folds file claims to be subject-independent, but is not, given the subjects in this table.",
+        "Use the data that the folds were made with; check how subjects are named.",
     ),
     "E312": Explanation(
-        "There are fewer different splits than the requested number of repeats.",
+        "There are fewer distinct splits than requested repeats.",
         "Request fewer repeats, or use a smaller k.",
     ),
 }
@@ -476,7 +476,7 @@ METHODS: Mapping[str, Explanation] = {
         "Leave it out, or choose another representation.",
     ),
     "E413": Explanation(
-        "The model has no auxiliary outputs, so that it cannot learn targets.",
+        "The model has no auxiliary outputs, so it cannot learn targets.",
         "Leave the targets out, or choose a network.",
     ),
     "E414": Explanation(
@@ -505,7 +505,7 @@ METHODS: Mapping[str, Explanation] = {
         'Set sampling = "image" and representation = "pixels", with a model for images.',
     ),
     "E450": Explanation(
-        "A sampling gives no clip the frames that it needs, for example the apex of clips without a coded apex.",
+        "A sampling does not find the frames that it needs in any clip, for example because no apex is coded.",
         "Choose another sampling.",
     ),
     "E451": Explanation(
@@ -513,7 +513,7 @@ METHODS: Mapping[str, Explanation] = {
         "Choose a sampling that does not need them, or leave the clip out with `--skip-invalid`.",
     ),
     "E452": Explanation(
-        "A representation needs more frames than the sampling gives.",
+        "A representation needs more frames than the sampling provides.",
         "Choose a sampling with more frames, or another representation.",
     ),
     "E453": Explanation(
@@ -521,7 +521,7 @@ METHODS: Mapping[str, Explanation] = {
         "Use representation pixels with a model for images; state what the channels of optical-flow images hold.",
     ),
     "E454": Explanation(
-        "A preprocessing works on no clip of the database.",
+        "A preprocessing fails on every clip of the database.",
         "Look at the frames of the named clip, or choose a preprocessing without face detection (m1, as_is).",
     ),
     "E455": Explanation(
@@ -533,8 +533,8 @@ METHODS: Mapping[str, Explanation] = {
         "Remove the setting that the message names, or choose a network.",
     ),
     "E457": Explanation(
-        "A sampling gives views of several lengths, but the representation needs views of one length.",
-        "Choose a representation of one length, such as tim or dynamic_image, or a sampling of a fixed length.",
+        "A sampling produces views of different lengths, but the representation needs views of equal length.",
+        "Choose a representation with a fixed length, such as tim or dynamic_image, or a sampling with one.",
     ),
     "E458": Explanation(
         "No clip has values for an auxiliary target.",
@@ -585,47 +585,47 @@ METHODS: Mapping[str, Explanation] = {
 # E5: pretrained weights.
 WEIGHTS: Mapping[str, Explanation] = {
     "E501": Explanation(
-        "Published weights are not in the folder of weights.",
+        "Published weights are not in the weights folder.",
         'Download them with `microexpr weights fetch`, transfer a bundle, or set weights = "random".',
     ),
     "E502": Explanation(
-        "A file of weights is damaged, or its sha256 is not the expected one.",
+        "A weights file is damaged, or its sha256 is not the expected one.",
         "Download or copy it again.",
     ),
     "E503": Explanation(
-        "A file of weights is not in the safetensors format. Other formats can run code when they are loaded.",
+        "A weights file is not in the safetensors format. Other formats can run code when they are loaded.",
         "Convert it with safetensors.torch.save_file if you trust it.",
     ),
     "E504": Explanation(
-        "A file of weights does not exist or cannot be read.",
-        "Correct the path or the rights of the file.",
+        "A weights file does not exist or cannot be read.",
+        "Correct the path, or the permissions of the file.",
     ),
     "E505": Explanation(
         "A file holds the weights of another model.",
-        'Give a file of the model that the message names, or set weights = "imagenet" or "random".',
+        'Specify weights of the model that the message names, or set weights = "imagenet" or "random".',
     ),
     "E506": Explanation(
         "Weights could not be downloaded.",
         "Check the network and HF_ENDPOINT, or transfer a bundle from another machine.",
     ),
     "E507": Explanation(
-        "The hub states no size and sha256, so that a download could not be verified.",
+        "The hub states no size or sha256, so a download could not be verified.",
         "Check HF_ENDPOINT, or transfer a bundle from another machine.",
     ),
     "E508": Explanation(
-        "This is not a name of published weights.",
+        "There are no published weights of this name.",
         "Use a name that `microexpr weights list` prints, such as 'poolformer_m36.sail_in1k'.",
     ),
     "E509": Explanation(
-        "The folder of weights, or a bundle, cannot be written.",
+        "The weights folder, or a bundle, cannot be written.",
         "Choose another path, or set MICROEXPR_WEIGHTS to another folder.",
     ),
     "E510": Explanation(
-        "A file is not a complete bundle of weights.",
-        "Make it again with `microexpr weights bundle`, or copy it again.",
+        "A file is not a complete weights bundle.",
+        "Create it again with `microexpr weights bundle`, or copy it again.",
     ),
     "E511": Explanation(
-        "The list of weights in the folder cannot be read.",
+        "The list of weights in the weights folder cannot be read.",
         "Move it away and fetch the weights again.",
     ),
     "E512": Explanation(
@@ -653,11 +653,11 @@ STORE: Mapping[str, Explanation] = {
         "Choose another `--out` to train again, or read the results with the version that wrote them.",
     ),
     "E603": Explanation(
-        "The output folder holds results of other data or of another experiment.",
+        "The output folder holds results from other data or from another experiment.",
         "Choose another folder for `--out`, or remove the results that the message names.",
     ),
     "E604": Explanation(
-        "The output folder holds results of other folds than the experiment has now.",
+        "The output folder holds results for folds that differ from those of the experiment.",
         "Choose another folder for `--out`, or remove the results that the message names.",
     ),
     "E605": Explanation(
@@ -666,18 +666,18 @@ STORE: Mapping[str, Explanation] = {
     ),
     "E606": Explanation(
         "A folder holds no fitted model.",
-        "Name the `--out` of a `microexpr fit`, or fit a model there.",
+        "Name the output folder (`--out`) of a `microexpr fit`, or fit a model there.",
     ),
     "E607": Explanation(
         "The storage of tuning trials cannot be used or stopped responding.",
-        "Check that the database or folder can be written; the same command continues where it stopped.",
+        "Check that the database or folder is writable; the same command continues where it stopped.",
     ),
     "E608": Explanation(
         "The storage of tuning trials holds a different search under the same name.",
         "Choose another `--out` or `--storage`, or rename the experiment.",
     ),
     "E609": Explanation(
-        "Stored results of one repeat test a clip twice.",
+        "In the stored results, a clip is tested twice within one repeat.",
         "Remove the results that the message names and run again.",
     ),
     "E610": Explanation(
@@ -697,11 +697,11 @@ STORE: Mapping[str, Explanation] = {
 # E7: training, prediction and tuning.
 TRAINING: Mapping[str, Explanation] = {
     "E701": Explanation(
-        "A training cannot go on.",
+        "Training cannot continue.",
         "Change the setting that the message names.",
     ),
     "E702": Explanation(
-        "A classifier needs two classes in the training rows, but they have one.",
+        "A classifier needs two classes in the training rows, but they contain only one.",
         "Choose another protocol or label set.",
     ),
     "E703": Explanation(
@@ -713,12 +713,12 @@ TRAINING: Mapping[str, Explanation] = {
         "Change the setting that the message names.",
     ),
     "E721": Explanation(
-        "No trial of a tuning could be trained.",
+        "No tuning trial could be trained.",
         "Look at the reason that the message gives, and change the search space or the experiment.",
     ),
     "E722": Explanation(
         "A trial repeats values that could not be trained.",
-        "Nothing needs to be done: the search goes on with other values.",
+        "No action needed: the search continues with other values.",
     ),
     "E723": Explanation(
         "A search has too few subjects for its inner folds.",
@@ -734,15 +734,15 @@ STATISTICS: Mapping[str, Explanation] = {
     ),
     "E802": Explanation(
         "There are no clips, or too few for this interval or test.",
-        "Give predictions for more clips, or choose the interval that the message suggests.",
+        "Provide predictions for more clips, or choose the interval that the message suggests.",
     ),
     "E803": Explanation(
-        "All clips are of one subject, so nothing can be said about other subjects.",
-        "Give clips of at least two subjects, or resample clips.",
+        "All clips are from one subject, so nothing can be said about other subjects.",
+        "Provide clips from at least two subjects, or resample clips.",
     ),
     "E804": Explanation(
-        "All clips are of one class, so scores over classes are not meaningful.",
-        "Give clips of at least two classes.",
+        "All clips belong to one class, so scores over classes are not meaningful.",
+        "Provide clips of at least two classes.",
     ),
     "E805": Explanation(
         "Subjects have clips of several classes, so resampling subjects cannot keep the class sizes.",
@@ -761,8 +761,8 @@ STATISTICS: Mapping[str, Explanation] = {
         "Set a lower power, or test more subjects.",
     ),
     "E809": Explanation(
-        "Without one clip or subject no class remains to be scored.",
-        "Give more clips, or clips of more subjects.",
+        "If one clip or subject is left out, no class remains to be scored.",
+        "Provide more clips, or clips from more subjects.",
     ),
     "E810": Explanation(
         "The cells of a grid do not allow this analysis: fewer than two cells or sizes, different factors, or two "
@@ -794,7 +794,7 @@ STATISTICS: Mapping[str, Explanation] = {
         "Run both on the same version of the annotations.",
     ),
     "E817": Explanation(
-        "No method can be chosen inside the training subjects: too few methods, or folds that do not fit.",
+        "No method can be chosen within the training subjects: too few methods, or folds that do not fit.",
         "Evaluate at least two methods on the same folds with protocol `group_pairs`.",
     ),
     "E818": Explanation(
@@ -806,7 +806,7 @@ STATISTICS: Mapping[str, Explanation] = {
         "Name two or more folders of results, each once.",
     ),
     "E820": Explanation(
-        "A folder to compare holds several experiments, or only baselines that do not look at any image.",
+        "A folder to compare holds several experiments, or only baselines that do not use images.",
         "Name the folder of one experiment, results/KEY; the message lists them.",
     ),
     "E821": Explanation(
@@ -814,8 +814,8 @@ STATISTICS: Mapping[str, Explanation] = {
         "Run the same command again; only the missing folds are trained.",
     ),
     "E831": Explanation(
-        "The page of validation results cannot be read, or lacks the marks between which a table is written.",
-        "Give a page that has each pair of marks once, such as docs/validation.md.",
+        "The page of validation results cannot be read, or lacks the markers between which a table is written.",
+        "Use a page that has each pair of markers once, such as docs/validation.md.",
     ),
     "E832": Explanation(
         "A validation study does not vary what is planted, or one of its trials has no result.",
@@ -823,7 +823,7 @@ STATISTICS: Mapping[str, Explanation] = {
     ),
     "E850": Explanation(
         "The candidates of a nested selection have no seed in common, so no selection can be scored.",
-        "Train all candidates with the same seeds; failed trainings are listed at the top of the report.",
+        "Train all candidates with the same seeds; failed training runs are listed at the top of the report.",
     ),
     "E851": Explanation(
         "A summary was written by another version of microexpr, in another format.",
@@ -834,8 +834,8 @@ STATISTICS: Mapping[str, Explanation] = {
 # E9: other people's logs, tables and codings.
 AUDITS: Mapping[str, Explanation] = {
     "E901": Explanation(
-        "A log of predictions or a truth file is not in a known form, or its columns are not known.",
-        "Use one of the forms that `microexpr audit log --help` describes, or name the columns with `--columns`.",
+        "A log of predictions or a truth file is not in a known format, or its columns are not recognised.",
+        "Use one of the formats that `microexpr audit log --help` describes, or name the columns with `--columns`.",
     ),
     "E902": Explanation(
         "An option of `microexpr audit log` does not fit the log.",
@@ -862,16 +862,16 @@ AUDITS: Mapping[str, Explanation] = {
         "Correct it, or name every class with `--classes`, including those without a true clip.",
     ),
     "E908": Explanation(
-        "Log and truth file do not fit together: the order of the two columns is mixed, or many labels differ.",
+        "Log and truth file do not fit together: the order of the two columns is inconsistent, or many labels differ.",
         "Write truth and prediction in the same order in every line, and name the classes as in the truth file.",
     ),
     "E909": Explanation(
         "The log has no clips to score, or clips of one class only.",
-        "Give a log with clips of several classes that are in the truth file.",
+        "Provide a log with clips of several classes that are in the truth file.",
     ),
     "E910": Explanation(
         "The log cannot be scored; the message lists every fault with its own code.",
-        "Fix the faults that are listed.",
+        "Fix the listed faults.",
     ),
     "E911": Explanation(
         "A claim or a printed figure is not a number that a score can have.",
@@ -883,10 +883,10 @@ AUDITS: Mapping[str, Explanation] = {
     ),
     "E920": Explanation(
         "The file of a published table is not valid; the message lists every problem.",
-        "Fix the problems that are listed; `microexpr audit table --help` describes the file.",
+        "Fix the listed problems; `microexpr audit table --help` describes the file.",
     ),
     "E930": Explanation(
-        "A coding lacks a column or a value that is needed, or has no rows.",
+        "A coding lacks a required column or value, or has no rows.",
         "Name the columns video, onset, apex, offset, label, action_units, subject, as far as available.",
     ),
     "E931": Explanation(

@@ -99,8 +99,8 @@ class LabelSet:
                 found.append(CountWarning(0, text))
             elif count not in (None, kept[name]) and not synthetic:
                 text = (
-                    f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: another "
-                    "release of its table, a changed table, or clips left out"
+                    f"label set {self.name} keeps {kept[name]} clips of {name}, where {count} were published: "
+                    "the table is another release, the table was edited, or clips were left out"
                 )
                 found.append(CountWarning(kept[name], text))
         return found

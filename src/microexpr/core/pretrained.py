@@ -83,7 +83,7 @@ def sha256(path: Path) -> str:
         metadata = path.stat()
     except OSError as error:
         raise WeightsError(
-            "E504", f"{path} cannot be read: {error.strerror}. Correct the path or its rights."
+            "E504", f"{path} cannot be read: {error.strerror}. Correct the path or the permissions of the file."
         ) from None
     return _sha256(path, metadata.st_size, metadata.st_mtime_ns)
 
@@ -185,7 +185,7 @@ def _asking(tag: str) -> Iterator[None]:
         raise WeightsError(
             "E506",
             f"{tag} could not be downloaded from {os.environ.get('HF_ENDPOINT') or 'huggingface.co'}: {reason[0]} "
-            "Check the network and HF_ENDPOINT, or bring a bundle from another machine (`microexpr weights bundle`).",
+            "Check the network and HF_ENDPOINT, or transfer a bundle made by `microexpr weights bundle` elsewhere.",
         ) from None
 
 
@@ -203,8 +203,8 @@ def _promise(tag: str) -> tuple[Entry, str]:
     if not (announced.size and announced.commit_hash and re.fullmatch("[0-9a-f]{64}", announced.etag or "")):
         raise WeightsError(
             "E507",
-            f"the hub gives no size and sha256 of {hub}, so that a download could not be verified. Check HF_ENDPOINT, "
-            "or bring a bundle from another machine.",
+            f"the hub states no size or sha256 for {hub}, so a download could not be verified. Check HF_ENDPOINT, or "
+            "transfer a bundle from another machine.",
         )
     source = f"{endpoint or 'https://huggingface.co'}@{announced.commit_hash}"
     return Entry(hub, announced.size, str(announced.etag), source), str(announced.commit_hash)

@@ -136,7 +136,7 @@ class Registry(Generic[T]):
             if not found.startswith(UNKNOWN) and self._sources.setdefault(name, found) != found:
                 raise ConfigError(
                     "E114",
-                    f"the source of {self.kind} {name!r} was edited during the run, so that the processes would run "
+                    f"the source of {self.kind} {name!r} was edited during the run, so the processes would run "
                     "different code. Run the same command again; finished folds are kept.",
                 )
             self._factories.setdefault(name, factory)

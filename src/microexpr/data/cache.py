@@ -150,7 +150,8 @@ class FrameStore:
             size = "x".join(map(str, mine["shape"]))
             before = "x".join(map(str, self.meta["shape"]))
             raise DataError(
-                "E272", f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; make them one size."
+                "E272",
+                f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; resize them to one size.",
             )
 
     def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:

@@ -50,7 +50,7 @@ def _reduction(plan: Plan) -> object:
 
 def _precision(plan: Plan) -> str:
     setting = plan.experiment.training.precision
-    return "auto (bf16 on GPUs that have it, float32 elsewhere)" if setting == "auto" else setting
+    return "auto (bf16 on GPUs that support it, float32 elsewhere)" if setting == "auto" else setting
 
 
 def _weights(plan: Plan) -> str:
@@ -278,7 +278,7 @@ def _repeats(rows: Sequence[Mapping[str, Any]]) -> str:
         )
     return (
         f"The clips were split into folds {rows[0]['repeats']} times. Tables, intervals and tests use the first split "
-        f"only, so that no clip counts twice. {spread}."
+        f"only, so no clip counts twice. {spread}."
     )
 
 
@@ -309,7 +309,7 @@ def _same_laboratory(plan: Plan) -> Iterator[tuple[str, str, str]]:
                 "subjects_unknown",
                 "warning",
                 f"{' and '.join(titles)} come from one laboratory. Whether subjects took part in several of them is "
-                "not known, so one may be in training and test under two numbers.",
+                "not known, so one person may be in both training and test under different numbers.",
             )
 
 

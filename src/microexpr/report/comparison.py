@@ -194,7 +194,9 @@ def clips(reading: Reading) -> Table:
         Column("Correct", "right"),
     ]
     two = len(letters) == 2
-    caption = "Clips that only one result has correct" if two else "Clips on which another result differs from A"
+    caption = (
+        "Clips that only one result classifies correctly" if two else "Clips on which another result differs from A"
+    )
     return Table("comparison_clips", caption, columns, rows, [], marks)
 
 
@@ -217,7 +219,7 @@ def left_out(reading: Reading) -> Table:
         Column("Difference", "score", "change"),
         Column("Change", "change", "change"),
         Column("Sign changes or 0", "turns"),
-        Column("Classes of this subject only", "lost"),
+        Column("Classes only in this subject", "lost"),
     ]
     return Table("comparison_influence", "Difference without each subject", columns, rows, [], marks)
 

@@ -131,7 +131,7 @@ def by_subject(reading: Reading) -> Table:
         Column("Accuracy", "accuracy", "score"),
         Column("Macro-F1 without", "without", "score"),
         Column("Change", "change", "change"),
-        *([Column("Classes of this subject only", "lost", missing=ABSENT)] if lost else []),
+        *([Column("Classes only in this subject", "lost", missing=ABSENT)] if lost else []),
     ]
     notes = [
         "No F1 per subject: it is undefined for classes without a clip of the subject. Macro-F1 without: over the "

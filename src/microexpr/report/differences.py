@@ -72,7 +72,7 @@ def how(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     drawn = {int(row["permutations"]) for row in rows if number(row.get("permutations")) and not row.get("p_exact")}
     exact = any(row.get("p_exact") for row in rows)
     ways = [f"{max(drawn):,} random permutations"] if drawn else []
-    ways += [f"all permutations{' where these are fewer' if drawn else ''}"] if exact else []
+    ways += [f"all permutations{' where there are fewer' if drawn else ''}"] if exact else []
     return [*dict.fromkeys(made), *([", ".join(ways)] if ways else [])]
 
 
@@ -131,8 +131,9 @@ def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, nam
     resamples = {int(n) for pair in drawn if (n := number(pair.row.get("resamples"))) is not None}
     of = f" of {max(resamples):,} resamples" if resamples else ""
     notes += [
-        f"Heights: shares{of}, on one scale. Dark: resamples in which the score of {ahead[1]} is higher; their share, "
-        "which is not a p-value, is given at the right. Below each distribution: the difference and its interval."
+        f"Heights: shares{of}, on a common scale. Dark: resamples in which the score of {ahead[1]} is higher; their "
+        "share, which is not a p-value, is given on the right. Below each distribution: the "
+        "difference and its interval."
     ]
     return Plot(name, f"Bootstrap distributions of the differences in {score}", figure, notes)
 

@@ -117,10 +117,11 @@ def _sanity(reading: Reading) -> Table:
     threshold, seeds = reading.part("explanations").get("threshold"), reading.part("explanations").get("seeds")
     notes = [
         f"With randomised: Spearman's correlation of a map with those of {seeds} randomised models, mean over models "
-        "and clips; between randomised: of every two of those models. Networks are reinitialised with other seeds, "
+        "and clips; between randomised: of each pair of those models. Networks are reinitialised with other seeds, "
         "other models are fitted to permuted labels (Adebayo et al., NeurIPS 2018). "
-        f"Maps are flagged from {threshold} on. An unflagged map is not necessarily right: noise does not correlate "
-        f"either. {ABSENT}: undefined, because all maps of the model or of the randomised models are constant.",
+        f"Maps are flagged at {threshold} or above. An unflagged map is not necessarily right: noise does not "
+        f"correlate either. {ABSENT}: undefined, because all maps of the model or of the randomised models are "
+        "constant.",
         "Resolution: vertical × horizontal positions of a map, which is interpolated between them. Below "
         f"{COARSE} × {COARSE}, correlations are far from 0 by chance (too coarse). Empty: maps that are 0 everywhere.",
     ]
@@ -212,7 +213,7 @@ def explanation_figure(reading: Reading) -> Plot | None:
         for at, row in enumerate(rows)
     }
     figure.legend(handles=legend_handles(entries), loc="outside upper left", ncols=3)
-    notes = ["Right of 1: higher share of the map than of the image."]
+    notes = ["Right of 1: a larger share of the map than of the image."]
     if any(row["flagged"] for row in rows):
         notes.append("Open markers: flagged, a randomised model gives a similar map.")
     notes += [f"Not shown: {', '.join(row['name'] for row in left)}."] if left else []
@@ -243,8 +244,8 @@ def about(reading: Reading) -> str:
     same = f" Independent of the class: {', '.join(free)}." if free else ""
     return (
         f"Maps were computed for all {tested}, for the first cell of each name, with the weights of the fold, which "
-        f"was not trained on the clip, and for the predicted class, whether correct or not.{same} Shown are, for every "
-        f"class, the {first} in order of their keys, regardless of their maps. A map attributes a model's output "
+        f"was not trained on the clip, and for the predicted class, whether correct or not.{same} For every class, "
+        f"the {first} in order of their keys are shown, regardless of their maps. A map attributes a model's output "
         "to image regions; it does not show why, nor that a face expresses an emotion there."
     )
 

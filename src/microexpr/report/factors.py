@@ -74,7 +74,8 @@ def effects(reading: Reading) -> Table:
         notes.append(
             f"p: permutation of levels within subjects{'' if drawn is None else f', {int(drawn):,} permutations'}; "
             "corrected by Holm over all rows with a p. Bold: significant. Settings: combinations of the other factors' "
-            "levels that were averaged over. Interactions are shown with their largest contrast; summary.json has all."
+            "levels that were averaged over. Interactions are shown with their largest contrast; summary.json has all "
+            "of them."
         )
     return Table("effects", "Main effects and two-way interactions of the factors", columns, rows, notes, marks)
 

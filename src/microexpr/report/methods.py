@@ -129,8 +129,8 @@ def printed(reading: Reading) -> Table:
         Column("Source", "source"),
     ]
     notes = [
-        "Published scores were obtained on other clips, classes and folds, often with another model selection. The "
-        "reasons for a difference between the two columns cannot be separated, and nothing follows from it."
+        "Published scores were obtained on other clips, classes and folds, often with a different model selection. The "
+        "reasons for a difference between the two columns cannot be separated, so it supports no conclusion."
     ]
     return Table("leaderboard_printed", "Published scores of the methods", columns, rows, notes)
 
@@ -161,7 +161,7 @@ def _notes(reading: Reading) -> list[str]:
         both = "; a method with one seed is paired with every seed of the other" if len(seeds) > 1 else ""
         notes.append(
             f"− {against}: difference in {mean}scores{both}. p: paired permutation test by subject{together}, "
-            f"{metadata['paired_permutations']:,} permutations (all where these are fewer); corrected by Holm for "
+            f"{metadata['paired_permutations']:,} permutations (all where there are fewer); corrected by Holm for "
             f"{compares} comparisons{uncorrected}."
         )
     notes.append(
@@ -218,7 +218,7 @@ def tests(reading: Reading) -> Table:
         notes.insert(
             0,
             f"Differing subjects: those whom the two methods predict differently. Detectable: smallest difference "
-            f"detectable with {100 * metadata['power']:.0f} % power; {ABSENT} where no difference is.",
+            f"detectable with {100 * metadata['power']:.0f} % power; {ABSENT}: none is.",
         )
     return Table("leaderboard_tests", "Details of the leaderboard's tests", columns, rows, notes, _marks(rows))
 

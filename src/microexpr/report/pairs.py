@@ -118,7 +118,7 @@ def _notes(rows: Sequence[Mapping[str, Any]], *, stated: bool) -> list[str]:
         notes.append(
             f"Bold: {trained.verdict(significant=True)}. Detectable: smallest difference detectable with "
             f"{power(rows)} power; "
-            f"{ABSENT} where no difference is, because too few subjects are predicted differently."
+            f"{ABSENT}: no difference is detectable, because too few subjects are predicted differently."
         )
     return notes + list(dict.fromkeys(f"Not compared: {row['problem']}" for row in rows if row.get("problem")))
 

@@ -258,7 +258,7 @@ def counts(reading: Reading) -> Table:
             Column("Apex position", "apex", missing=ABSENT),
         ]
     missing = sums["all"] - sum(sums[part] for part in parts) if parts else 0
-    notes = [f"{missing} clips are in no part."] if missing else []
+    notes = [f"{missing} clips are in no part of the split."] if missing else []
     notes += [] if parts else ["Training and test clips differ between folds, so only totals are listed."]
     notes += ["Duration and apex position (0 onset, 1 offset): minimum, median, maximum."] if stats else []
     return Table("classes", "Clips of each class", columns, rows, notes, {len(rows) - 1: "rule"})

@@ -273,7 +273,7 @@ def _choice(board: _Board) -> dict[str, Any] | None:
     }
     runnable = board.settings.choosable(board.result.skipped)
     if len(runnable) < 2:  # their inner folds were not trained
-        found = f"{runnable[0]} only" if runnable else "none"
+        found = f"only {runnable[0]}" if runnable else "none"
         return metadata | {"problem": f"of {', '.join(choice.of)}, these data allow {found}; selection needs two."}
     try:
         return metadata | _chosen(board, {name: _rounds(inner[name]) for name in candidates})
@@ -304,7 +304,9 @@ def _chosen(board: _Board, inner: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     taken = list(dict.fromkeys(each.method for each in choices))
     seeds = [seed for seed in board.default[taken[0]].cells if all(seed in board.default[name].cells for name in inner)]
     if not seeds:
-        raise ConfigError("E850", f"the candidates of the nested selection, {', '.join(inner)}, share no seed.")
+        raise ConfigError(
+            "E850", f"the candidates of the nested selection, {', '.join(inner)}, have no seed in common."
+        )
     pooled = {
         seed: chosen_rows(choices, {name: board.default[name].cells[seed].result.predictions() for name in inner})
         for seed in seeds

@@ -327,8 +327,8 @@ def again(reading: Reading) -> str:
     return (
         f"Trials are stored in {reading.part('tuning').get('storage')}; the same command with more trials continues "
         "from them. A single process gives the same trials from the same seed, even if interrupted, on the same kind "
-        "of processor with the same number of threads; several concurrent processes do not, because each samples "
-        "depending on the trials that the others have finished."
+        "of processor with the same number of threads; several concurrent processes do not, because what each "
+        "samples depends on the trials that the others have finished."
     )
 
 
@@ -372,7 +372,7 @@ def history(reading: Reading) -> Plot | None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     _legend(figure, found)
-    notes = ["Line: best score so far. Points: trials. Scores of different searches are of different subjects."]
+    notes = ["Line: best score so far. Points: trials. Different searches are scored on different subjects."]
     return Plot("tuning_history", "Optimisation history", figure, notes)
 
 

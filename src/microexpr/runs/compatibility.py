@@ -67,16 +67,16 @@ def no_view_error(
     if failed is None and clips:
         return IncompatibleError(
             "E452",
-            f"representation {representation} needs {min_frames} frames, but sampling {sampling} gives fewer for every "
-            "clip; choose another sampling.",
+            f"representation {representation} needs {min_frames} frames, but sampling {sampling} provides fewer in "
+            "every clip; choose another sampling.",
         )
     reason = f"{failed[0].key}: {of_clip(failed[1], failed[0].key)}" if failed else "no clip is left"
     reason = f"{reason.removesuffix('.')}."
     if failed and isinstance(failed[1], NoFrameError):
-        return IncompatibleError("E450", f"sampling {sampling} fits no clip; the last one tried: {reason}")
+        return IncompatibleError("E450", f"sampling {sampling} suits none of the clips; the last one tried: {reason}")
     return DataError(
         "E454",
-        f"preprocessing {experiment.preprocessing.label} works on no clip of this database; the last one tried: "
+        f"preprocessing {experiment.preprocessing.label} fails on every clip of this database; the last one tried: "
         f"{reason} Look at its frames, or choose another preprocessing: m1 and as_is do not detect faces.",
     )
 
@@ -145,7 +145,7 @@ def check_lengths(experiment: Experiment, clips: Sequence[Clip], sampler: Sample
         Fault(
             "E452",
             key,
-            f"gives {many(min(mine), 'frame')}, but representation {experiment.representation.label} needs "
+            f"provides {many(min(mine), 'frame')}, but representation {experiment.representation.label} needs "
             f"{representation.min_frames}",
             "choose a sampling with more frames, or another representation",
             key,
@@ -157,9 +157,9 @@ def check_lengths(experiment: Experiment, clips: Sequence[Clip], sampler: Sample
     if len(kept) > 1 and not representation.fixed_length:
         raise IncompatibleError(
             "E457",
-            f"sampling {experiment.sampling.label} gives {min(kept)} to {max(kept)} frames, and representation "
-            f"{experiment.representation.label} keeps them all; choose a representation that gives all clips one "
-            "length, such as tim or dynamic_image, or a sampling with a fixed number of frames.",
+            f"sampling {experiment.sampling.label} provides {min(kept)} to {max(kept)} frames, and representation "
+            f"{experiment.representation.label} keeps them all; choose a representation that has the same "
+            "length for all clips, such as tim or dynamic_image, or a sampling with a fixed number of frames.",
         )
     return faults
 

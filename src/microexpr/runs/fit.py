@@ -34,7 +34,8 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
         if (card.get("key"), card.get("data", {}).get("fingerprint")) != (plan.key, plan.data.cache.fingerprint):
             raise StoreError(
                 "E603",
-                f"{workspace.options.out} holds the model of another experiment; choose another --out, or remove it.",
+                f"{workspace.options.out} holds the model of another experiment; choose another --out, or remove the "
+                "model.",
             )
     workspace.prepare([plan])
     fold = Fold("all", np.arange(len(plan.table)), np.array([], int))

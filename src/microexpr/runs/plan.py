@@ -344,7 +344,7 @@ class Workspace:
         if chosen.name not in self.options.data:
             raise ConfigError(
                 "E130",
-                f"the folder of {chosen.name} is missing. Write --data {chosen.name}=DIR, or --data DIR if this is the "
+                f"no folder was given for {chosen.name}. Write --data {chosen.name}=DIR, or --data DIR if this is the "
                 "only database.",
             )
         place, params = self.options.data[chosen.name], interfaces.datasets.bind(chosen.name, chosen.params)
@@ -406,8 +406,8 @@ def check_intervals(plan: Plan) -> None:
     if settings.unit == "subject" and len(set(subjects)) < 2:
         raise ConfigError(
             "E466",
-            f'bootstrap.unit = "subject": all {len(tested)} test clips are of one subject, {subjects[0]}, and one '
-            'subject allows no statement about others. Test on several, or set bootstrap.unit = "clip"; such an '
+            f'bootstrap.unit = "subject": all {len(tested)} test clips are from one subject, {subjects[0]}, '
+            'which says nothing about other subjects. Test on several, or set bootstrap.unit = "clip"; such an '
             "interval only applies to further clips of this subject.",
         )
     if settings.method != "percentile" and len(tested) < 2:

@@ -65,8 +65,8 @@ class Results:
             if before and before.get(name) != metadata.get(name):
                 raise StoreError(
                     "E603",
-                    f"{self.folder} holds results of other data (its {name} differs): the database has changed since, "
-                    "or other clips were left out. Choose another --out, or remove that folder to train again.",
+                    f"{self.folder} holds results from other data (its {name} differs): the database has changed "
+                    "since, or other clips were left out. Choose another --out, or remove that folder to train again.",
                 )
         if not before:
             write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
@@ -83,7 +83,7 @@ class Results:
         if content.get("format", 1) != FORMAT:
             raise StoreError(
                 "E602",
-                f"{self.folder} holds results of format {content.get('format', 1)}, but this version of microexpr "
+                f"{self.folder} holds results in format {content.get('format', 1)}, but this version of microexpr "
                 f"reads format {FORMAT}: choose another --out to train again, or use the version that wrote them.",
             )
         return content
@@ -101,9 +101,9 @@ class Results:
         if not same:
             raise StoreError(
                 "E604",
-                f"{self.folder} holds results of other folds than this experiment has now: {FOLDS} was changed, or an "
-                "older version divided the clips differently. Choose another --out, or remove that folder to train "
-                "again.",
+                f"{self.folder} holds results for folds that differ from those of this experiment: {FOLDS} was "
+                "changed, or an older version divided the clips differently. Choose another --out, or remove that "
+                "folder to train again.",
             )
 
     def missing(self, folds: Sequence[str], *, weights: bool = False) -> list[str]:

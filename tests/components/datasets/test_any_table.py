@@ -98,7 +98,7 @@ def test_a_formula_without_a_saved_value_is_told_and_one_with_it_is_read(tmp_pat
     assert offset.number("offset") is None
     assert subject.required("subject") == ""
     (code, problem, fix), *rest = offset.problems
-    assert (code, "cell offset " in problem, "'=C2+4'" in problem) == ("E221", True, True)
+    assert (code, "offset cell " in problem, "'=C2+4'" in problem) == ("E221", True, True)
     assert "open the table in a spreadsheet and save it" in fix
     assert not rest
     assert ["the formula '=A2'" in problem for _, problem, _ in subject.problems] == [True]
@@ -122,7 +122,7 @@ def test_error_cells_are_told_once(tmp_path, error):
     assert (cells.required("subject"), cells.required("video"), cells.number("onset")) == ("", "", None)
     assert cells.text("units") == ""
     assert [problem for _, problem, _ in cells.problems] == [
-        f"the cell {column} contains the error {error.strip()}" for column in ("subject", "video", "onset", "units")
+        f"the {column} cell contains the error {error.strip()}" for column in ("subject", "video", "onset", "units")
     ]
     assert cells.labels("units") == {"units": (error.strip(),)}
     assert cells.emotion("emotion", {}) is None
@@ -134,7 +134,7 @@ def test_dates_that_a_spreadsheet_made_are_told(tmp_path):
     problems = [problem for _, problem, _ in cells.problems]
     assert len(problems) == 2
     assert (
-        "the cell units contains the time 2024-04-10, which a spreadsheet made from something like '4-10'" in problems
+        "the units cell contains the time 2024-04-10, which a spreadsheet made from something like '4-10'" in problems
     )
     assert cells.problems[0][2] == "format its column as text and write what the owners wrote"
 
@@ -185,7 +185,7 @@ def test_what_is_no_whole_number_is_told(tmp_path, cell):
     cells = first(tmp_path, "01", "EP01", cell, 9)
     assert cells.number("onset") is None
     ((code, problem, fix),) = cells.problems
-    assert (code, "cell onset " in problem, fix) == ("E221", True, "write the frame number")
+    assert (code, "onset cell " in problem, fix) == ("E221", True, "write the frame number")
 
 
 @pytest.mark.parametrize("cell", ["/", "／", " / ", None, "", "-1", "\\"])
@@ -206,7 +206,7 @@ def test_names_that_no_file_system_takes_and_times_before_the_first_frame(tmp_pa
     assert cells.required("video") == ""
     cells.check_times(-4, None, 9)
     assert [problem for _, problem, _ in cells.problems] == [
-        "the cell video contains 300 letters",
+        "the video cell contains 300 letters",
         "the onset -4 is before the first frame",
     ]
 
@@ -280,7 +280,7 @@ def test_cells_merged_in_a_column_have_their_value_and_others_have_not(tmp_path)
     found = [RowReader(file, row) for row in rows_of(file)]
     assert [cells.required("subject") for cells in found] == ["01", "01", "01"]
     assert (found[2].number("onset"), found[2].number("offset")) == (5, None)
-    assert "the cell offset is empty" in found[2].problems[0][1]
+    assert "the offset cell is empty" in found[2].problems[0][1]
 
 
 def test_a_merged_cell_that_is_no_name_is_told(tmp_path):
@@ -289,7 +289,7 @@ def test_a_merged_cell_that_is_no_name_is_told(tmp_path):
     )
     cells = RowReader(file, rows_of(file)[1])
     cells.number("onset")
-    assert "the cell onset is merged with the one above" in cells.problems[0][1]
+    assert "the onset cell is merged with the one above" in cells.problems[0][1]
 
 
 def test_two_sheets_with_different_rows_are_refused(tmp_path):

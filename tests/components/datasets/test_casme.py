@@ -132,8 +132,8 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (row("Bob", "E", (5, 7, 9)), ("[E221]", "cell subject ", "'Bob'", "write the subject's number")),
-        (row(1, "", (5, 7, 9)), ("cell video is empty",)),
+        (row("Bob", "E", (5, 7, 9)), ("[E221]", "subject cell ", "'Bob'", "write the subject's number")),
+        (row(1, "", (5, 7, 9)), ("video cell is empty",)),
         (
             row(1, "E", (5, 70, 9)),
             ("[E223]", "apex 70"),
@@ -142,7 +142,7 @@ def test_rows_are_counted_against_the_known_tables(tmp_path):
             row(1, "E", (9, 9, 5)),
             ("[E223]", "offset 5", "onset 9"),
         ),
-        (row(1, "E", ("\\", 7, 9)), ("[E221]", "cell onset ", "'\\\\'", "write the frame number")),
+        (row(1, "E", ("\\", 7, 9)), ("[E221]", "onset cell ", "'\\\\'", "write the frame number")),
         (row(1, "E", (5, 7, 9), 4, "tens"), ("unknown emotion 'tens' (did you mean 'tense'?)",)),
         (row(1, "E", (5, 7, 9), 4, "anger"), ("unknown emotion 'anger'", "write one of tense, disgust")),
     ],

@@ -502,16 +502,16 @@ GOOD = ROWS[0]
             "casme2/01/E/46-40",
         ),
         (row("01", "E", 1, 2, 9_000_000, 4, "fear"), ("would have 9000000 frames",), "casme2/01/E/1-9000000"),
-        (row("01", "E", "4b", 46, 50, 4, "fear"), ("[E221]", "cell onset ", "'4b'", "write the frame number"), "01/E"),
+        (row("01", "E", "4b", 46, 50, 4, "fear"), ("[E221]", "onset cell ", "'4b'", "write the frame number"), "01/E"),
         (
             row("01", "E", 46, 47.5, 50, 4, "fear"),
-            ("[E221]", "cell apex ", "'47.5'"),
+            ("[E221]", "apex cell ", "'47.5'"),
             "casme2/01/E/46-50",
         ),
-        (row("01", "E", 46, None, 50, 4, "fear"), ("cell apex is empty",), "casme2/01/E/46-50"),
+        (row("01", "E", 46, None, 50, 4, "fear"), ("apex cell is empty",), "casme2/01/E/46-50"),
         (
             row("01", "E", 46, 47, "inf", 4, "fear"),
-            ("[E221]", "cell offset ", "'inf'"),
+            ("[E221]", "offset cell ", "'inf'"),
             "01/E",
         ),
         (
@@ -520,9 +520,9 @@ GOOD = ROWS[0]
             "casme2/01/E/46-50",
         ),
         (row("01", "E", 46, 47, 50, 4, None), ("unknown emotion ''",), "casme2/01/E/46-50"),
-        (row("Bob", "E", 46, 47, 50, 4, "fear"), ("[E221]", "cell subject ", "'Bob'", "01 to 26"), "?/E"),
-        (row(None, "E", 46, 47, 50, 4, "fear"), ("cell subject is empty",), "?/E"),
-        (row("01", " ", 46, 47, 50, 4, "fear"), ("cell video is empty",), "01/?"),
+        (row("Bob", "E", 46, 47, 50, 4, "fear"), ("[E221]", "subject cell ", "'Bob'", "01 to 26"), "?/E"),
+        (row(None, "E", 46, 47, 50, 4, "fear"), ("subject cell is empty",), "?/E"),
+        (row("01", " ", 46, 47, 50, 4, "fear"), ("video cell is empty",), "01/?"),
     ],
 )
 def test_a_row_that_is_wrong_is_told_with_its_place(tmp_path, cells, words, key):

@@ -213,13 +213,13 @@ def test_several_clips_share_a_video_and_a_row_twice_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (("Bob", *ROW[1:]), ("[E221]", "cell subject ", "'Bob'", "spNO.1")),
-        ((None, *ROW[1:]), ("the cell subject is empty",)),
+        (("Bob", *ROW[1:]), ("[E221]", "subject cell ", "'Bob'", "spNO.1")),
+        ((None, *ROW[1:]), ("the subject cell is empty",)),
         ((*ROW[:7], "negative"), ("unknown emotion 'negative'", "disgust, surprise, others")),
         ((*ROW[:7], "surprize"), ("did you mean 'surprise'?",)),
         (
             (*ROW[:2], "x", *ROW[3:]),
-            ("[E221]", "cell onset ", "'x'"),
+            ("[E221]", "onset cell ", "'x'"),
         ),
         (
             (*ROW[:4], 1, *ROW[5:]),
@@ -244,7 +244,7 @@ def test_objective_classes_are_one_to_seven(tmp_path, cell, number):
     if number:
         assert (faults, reader.clips()[0].labels["objective class"]) == ((), (number,))
     else:
-        says(only(faults), "[E221]", "cell objective ", f"'{cell}'", "write one of I, II, III, IV, V, VI, VII")
+        says(only(faults), "[E221]", "objective cell ", f"'{cell}'", "write one of I, II, III, IV, V, VI, VII")
         assert reader.clips() == ()
 
 
@@ -383,7 +383,7 @@ def test_both_kinds_take_tables_of_one_version(tmp_path):
 def test_an_unknown_type_is_told(tmp_path):
     build(tmp_path, [(*ROW[:6], "meso", "I"), ("spNO.2", *ROW[1:6], "macro-expression", "I")], ALL)
     reader = Casme3(tmp_path, kind="macro")
-    says(only(reader.faults(table_only=True)), "row 2 (spNO.1/a)", "type contains 'meso'", "Macro-expression")
+    says(only(reader.faults(table_only=True)), "row 2 (spNO.1/a)", "type cell contains 'meso'", "Macro-expression")
     assert len(reader.clips()) == 1
 
 
@@ -419,7 +419,7 @@ def test_frames_of_part_c(tmp_path):
 @pytest.mark.parametrize("subject", ["x", "", None, "spNO.1"])
 def test_subjects_of_part_c_are_numbers(tmp_path, subject):
     reader = Casme3(build(tmp_path, [(subject, 1, 5, 7, 4, "negative")], PART_C), part="c")
-    says(only(reader.faults(table_only=True)), "the cell subject")
+    says(only(reader.faults(table_only=True)), "the subject cell")
 
 
 def test_part_c_has_no_macro_expressions():
@@ -453,7 +453,7 @@ def test_colour_and_depth(tmp_path):
     # Frames of a whole video that no clip names are no surprise; neither are videos without an expression.
     frames(tmp_path / "part_A/spNO.1/b/color", range(5))
     assert [str(remark) for remark in Casme3(tmp_path).notes() if "part_A" in remark.where] == [
-        "part_A/spNO.3/J: the table calls it j -> nothing: it is read [E260]"
+        "part_A/spNO.3/J: the table calls it j -> no action needed: it is read [E260]"
     ]
     assert second.key == "casme3/spNO.3/j/7-12"
     before = reader.fingerprint()

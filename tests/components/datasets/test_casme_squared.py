@@ -200,13 +200,13 @@ def test_sheets_in_another_order_and_with_headers(tmp_path):
     ("cells", "words"),
     [
         ((99, "anger1_1", 1, 2, 3, 4, "negative", MICRO, ""), ("subject '99' is not in the naming sheets", "1, 2, 3")),
-        ((None, "anger1_1", 1, 2, 3, 4, "negative", MICRO, ""), ("cell subject is empty",)),
+        ((None, "anger1_1", 1, 2, 3, 4, "negative", MICRO, ""), ("subject cell is empty",)),
         ((1, "angr1_1", 1, 2, 3, 4, "negative", MICRO, ""), ("recording 'angr1' is not in the naming", "anger1")),
-        ((1, None, 1, 2, 3, 4, "negative", MICRO, ""), ("cell video is empty",)),
+        ((1, None, 1, 2, 3, 4, "negative", MICRO, ""), ("video cell is empty",)),
         ((1, "anger1_1", 1, 0, 0, 4, "negative", MICRO, ""), ("its offset and its apex are both 0",)),
         (
             (1, "anger1_1", "x", 2, 0, 4, "negative", MICRO, ""),
-            ("[E221]", "cell onset ", "'x'"),
+            ("[E221]", "onset cell ", "'x'"),
         ),
         (
             (1, "anger1_1", 5, 2, 0, 4, "negative", MICRO, ""),
@@ -219,7 +219,7 @@ def test_sheets_in_another_order_and_with_headers(tmp_path):
         ((1, "anger1_1", 1, 2, 3, 4, "negtive", MICRO, ""), ("unknown emotion 'negtive' (did you mean 'negative'?)",)),
         (
             (1, "anger1_1", 1, 2, 3, 4, "negative", "mcro", ""),
-            ("[E221]", "cell type ", "'mcro'"),
+            ("[E221]", "type cell ", "'mcro'"),
         ),
         (ROWS[0], ("in the table twice",)),
     ],
@@ -312,7 +312,7 @@ def test_frames_between_expressions_are_nothing_unusual_in_a_recording(tmp_path)
 def test_folders_of_the_other_kind_are_no_strangers(tmp_path):
     build(tmp_path, [*ROWS[:2], ROWS[3]], "selected")
     write_frames(tmp_path / "selectedpic/s15/anger1_9", [1])
-    says(only(CasmeSquared(tmp_path).notes()), "selectedpic/s15/anger1_9", "no row of the table names this folder")
+    says(only(CasmeSquared(tmp_path).notes()), "selectedpic/s15/anger1_9", "no row of the table refers to this folder")
     assert "selectedpic/s15/anger1_9" in [remark.where for remark in CasmeSquared(tmp_path, kind="macro").notes()]
 
 

@@ -134,8 +134,8 @@ def test_frames_where_the_archive_was_unpacked(tmp_path, place):
     [
         ("sub0002", ("[E225]", "sub0001_01", "subject 0002")),
         (2, ("[E225]", "sub0001_01", "subject 0002")),
-        ("bob", ("[E221]", "cell subject ", "'bob'")),
-        (None, ("[E220]", "cell subject ")),
+        ("bob", ("[E221]", "subject cell ", "'bob'")),
+        (None, ("[E220]", "subject cell ")),
     ],
 )
 def test_a_subject_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
@@ -186,7 +186,7 @@ def test_the_training_table_may_not(tmp_path):
 
 @pytest.mark.parametrize(
     ("rate", "words"),
-    [("fast", ("[E221]", "cell fps ", "'fast'")), (0, ("[E221]", "cell fps ", " 0")), (None, ("[E220]", "fps"))],
+    [("fast", ("[E221]", "fps cell ", "'fast'")), (0, ("[E221]", "fps cell ", " 0")), (None, ("[E220]", "fps"))],
 )
 def test_rates_that_are_none(tmp_path, rate, words):
     build(tmp_path, ["train"])

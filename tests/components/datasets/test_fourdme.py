@@ -159,7 +159,7 @@ def test_subjects_have_one_spelling(tmp_path):
 
 @pytest.mark.parametrize(
     ("subject", "words"),
-    [("S02", ("[E225]", "S01_1st_001_01", "subject 02")), ("bob", ("[E221]", "cell subject ", "'bob'"))],
+    [("S02", ("[E225]", "S01_1st_001_01", "subject 02")), ("bob", ("[E221]", "subject cell ", "'bob'"))],
 )
 def test_a_subject_that_the_clips_name_contradicts_is_told(tmp_path, subject, words):
     write_table(tmp_path, [row(subject, "S01_1st_001_01", "Others", 1, 2, 3, "4"), ROWS[0]])

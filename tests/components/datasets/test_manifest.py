@@ -117,12 +117,12 @@ def test_grey_and_16_bit_are_kept(tmp_path):
         ),
         (
             "own,p1,x,fear,a,a,,8,,",
-            ("[E221]", "cell onset ", "'a'"),
+            ("[E221]", "onset cell ", "'a'"),
             "own/p1/x",
         ),
-        ("own,p1,x,fear,a,8,,12,fast,", ("[E221]", "cell fps ", "'fast'", "200"), "own/p1/x/8-12"),
-        ("own,,x,fear,a,8,,12,,", ("cell subject is empty",), "own//x/8-12"),
-        ("own,p1,x,fear,,8,,12,,", ("cell frames is empty",), "own/p1/x/8-12"),
+        ("own,p1,x,fear,a,8,,12,fast,", ("[E221]", "fps cell ", "'fast'", "200"), "own/p1/x/8-12"),
+        ("own,,x,fear,a,8,,12,,", ("subject cell is empty",), "own//x/8-12"),
+        ("own,p1,x,fear,,8,,12,,", ("frames cell is empty",), "own/p1/x/8-12"),
         ("own,p1,x,fear,a,7,,13,,", ("lacks the frames 7, 13 of 7-13 (it has 8-12)",), "own/p1/x/7-13"),
         ("own,p1,x,fear,b,8,,12,,", ("manifest.csv: b", "folder is missing"), "own/p1/x/8-12"),
     ],
@@ -309,7 +309,7 @@ def test_an_image_that_is_not_like_the_others(tmp_path, spoil, words):
 
 def test_a_cell_without_its_image(tmp_path):
     ready(tmp_path, "own,p1,x,positive,,", "own,p2,y,positive,flow/one.png,")
-    assert only(tmp_path, "row 2", "cell flow is empty").clip == "own/p1/x"
+    assert only(tmp_path, "row 2", "flow cell is empty").clip == "own/p1/x"
 
 
 def test_paths_that_all_lead_nowhere_are_one_fault(tmp_path):
@@ -364,7 +364,7 @@ def test_all_faults_are_told_at_once(tmp_path):
         stream.write("own,p4,w,fear,flow/gone.png,\nown,p5,v,fear,flow/two.png,\nown,p6,u,fear,flow/four.png,\n")
     told = [str(fault) for fault in Manifest(tmp_path).faults()]
     assert len(told) == 4
-    for words in ("emotion 'joy'", "cell clip is empty", "gone.png cannot be opened", "four.png: is 3x3"):
+    for words in ("emotion 'joy'", "clip cell is empty", "gone.png cannot be opened", "four.png: is 3x3"):
         assert any(words in text for text in told), words
 
 

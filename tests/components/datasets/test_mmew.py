@@ -107,11 +107,11 @@ def test_a_table_without_remarks_is_one_too(tmp_path):
             ("[E223]", "offset 0", "onset 1"),
         ),
         ((1, "S02-01-001", *ROW[2:]), ("[E225]", "subject is 1", "S02-01-001")),
-        (("Bob", *ROW[1:]), ("[E221]", "cell subject ", "'Bob'", "1 to 30")),
+        (("Bob", *ROW[1:]), ("[E221]", "subject cell ", "'Bob'", "1 to 30")),
         ((*ROW[:6], "happyness", None), ("did you mean 'happiness'?",)),
         (
             (*ROW[:2], "one", *ROW[3:]),
-            ("[E221]", "cell onset ", "'one'"),
+            ("[E221]", "onset cell ", "'one'"),
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_folders_against_the_table(tmp_path):
     says(lacking, "happiness/S01-01-001", "lacks the frames 4, 6 of 1-6")
     says(missing, "Micro_Expression/S02-04-001: the clip's folder is missing")
     told = " ".join(map(str, Mmew(tmp_path).notes()))
-    assert "S09-01-001: no row of the table names this folder" in told
+    assert "S09-01-001: no row of the table refers to this folder" in told
     reader = Mmew(tmp_path)
     with pytest.raises(FrameError, match="frame 4 is missing"):
         reader.frames(reader.clips()[0], [4], "colour")

@@ -132,8 +132,8 @@ def test_action_units_and_the_cell_beside_them(tmp_path, cell, units):
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        (samm_row("Bob", "006_1_2", (1, 2, 3)), ("[E221]", "cell subject ", "'Bob'", "006 to 037")),
-        (samm_row(None, "006_1_2", (1, 2, 3)), ("cell subject is empty",)),
+        (samm_row("Bob", "006_1_2", (1, 2, 3)), ("[E221]", "subject cell ", "'Bob'", "006 to 037")),
+        (samm_row(None, "006_1_2", (1, 2, 3)), ("subject cell is empty",)),
         (
             samm_row("006", "006_1_2", (1, 9, 3)),
             ("[E223]", "apex 9", "1-3"),
@@ -144,18 +144,18 @@ def test_action_units_and_the_cell_beside_them(tmp_path, cell, units):
         ),
         (
             samm_row("006", "006_1_2", ("x", 2, 3)),
-            ("[E221]", "cell onset ", "'x'"),
+            ("[E221]", "onset cell ", "'x'"),
         ),
         (samm_row("006", "006_1_2", (1, 2, "=D15+2")), ("the formula '=D15+2', saved without its value",)),
         (
             samm_row("006", "007_1_2", (1, 2, 3)),
             ("[E225]", "007_1_2", "subject 006"),
         ),
-        (samm_row("006", "first", (1, 2, 3)), ("[E221]", "cell video ", "'first'", "006_1_2")),
+        (samm_row("006", "first", (1, 2, 3)), ("[E221]", "video cell ", "'first'", "006_1_2")),
         (samm_row("006", "006_1_2", (1, 2, 3), emotion="Angre"), ("unknown emotion 'Angre' (did you mean 'anger'?)",)),
         (
             samm_row("006", "006_1_2", (1, 2, 3), objective="8"),
-            ("[E221]", "cell objective class ", "'8'"),
+            ("[E221]", "objective class cell ", "'8'"),
         ),
         (samm_row("6", "006_1_1", (7, 8, 9)), ("in the table twice", "delete one")),
     ],
@@ -294,7 +294,7 @@ def test_damaged_and_missing_frames(tmp_path):
     says(empty, "007_0498.jpg is empty")
     says(missing, "009_3_4", "the clip's folder is missing")
     told = "\n".join(map(str, reader.notes()))
-    assert "SAMM/009/009_3_5: no row of the table names this folder" in told
+    assert "SAMM/009/009_3_5: no row of the table refers to this folder" in told
 
 
 def test_no_frames_at_all(tmp_path):
@@ -368,12 +368,12 @@ def test_long_clips_have_the_emotion_of_the_clip_of_their_name(tmp_path):
 @pytest.mark.parametrize(
     ("column", "cell", "words"),
     [
-        (7, "Makro", ("[E221]", "cell type ", "'Makro'", "Micro - 1/2 or Macro")),
-        (7, None, ("cell type is empty",)),
+        (7, "Makro", ("[E221]", "type cell ", "'Makro'", "Micro - 1/2 or Macro")),
+        (7, None, ("type cell is empty",)),
         (
             1,
             "006_1",
-            ("[E221]", "cell video ", "'006_1'"),
+            ("[E221]", "video cell ", "'006_1'"),
         ),
         (
             5,

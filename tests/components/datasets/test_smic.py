@@ -224,7 +224,7 @@ def test_a_folder_that_is_not_called_like_a_clip_is_a_fault_and_no_clip(tmp_path
         only(reader.faults()),
         f"HS/s1/micro/negative/{name}",
         "[E221]",
-        "cell video ",
+        "video cell ",
         f"{name!r}",
         "write a name like s1_ne_01",
     )
@@ -403,20 +403,20 @@ def test_a_table_without_emotions_tells_them_in_its_names(tmp_path):
     [
         (
             row("Bob", "s2_ne_01", 103, 106),
-            ("[E221]", "cell subject ", "'Bob'"),
+            ("[E221]", "subject cell ", "'Bob'"),
         ),
-        (row(None, "s2_ne_01", 103, 106), ("cell subject is empty",)),
+        (row(None, "s2_ne_01", 103, 106), ("subject cell is empty",)),
         (
             row(3, "s2_ne_01", 103, 106),
             ("[E225]", "s2_ne_01", "subject s3"),
         ),
         (
             row(2, "first", 103, 106),
-            ("[E221]", "cell video ", "'first'"),
+            ("[E221]", "video cell ", "'first'"),
         ),
         (
             row(2, "s2_ne_01", "x", 106),
-            ("[E221]", "cell onset ", "'x'"),
+            ("[E221]", "onset cell ", "'x'"),
         ),
         (
             row(2, "s2_ne_01", 106, 103),
@@ -438,13 +438,13 @@ def test_a_row_of_a_subject_with_words_for_numbers_is_no_line_of_text(tmp_path):
     assert told.count("row 5 (s2/about)") == 4
     for words in (
         "[E221]",
-        "cell video ",
+        "video cell ",
         "'about'",
         "[E221]",
-        "cell onset ",
+        "onset cell ",
         "'see'",
         "[E221]",
-        "cell offset ",
+        "offset cell ",
         "'below'",
         "unknown emotion ''",
     ):
@@ -464,7 +464,7 @@ def test_what_a_row_tells_twice_and_differently_is_remarked(tmp_path):
     assert reader.faults(table_only=True) == ()
     told = [str(remark) for remark in reader.notes(table_only=True) if "apex" not in remark.problem]
     assert [text.partition(" -> ")[0] for text in told] == [
-        "smic_long/s1/s1_ne_01/103-106: its name says negative, its row positive, which counts",
+        "smic_long/s1/s1_ne_01/103-106: its name says negative, its row positive, which takes precedence",
         "smic_long/s2/s2_ne_01/103-109: its TotalMF1 is 4, but 103-109 are 7 frames",
         "smic_long/s3/s3_ne_01/110-115: its TotalMF2 is 9, but 110-115 are 6 frames",
     ]
@@ -523,7 +523,7 @@ def test_the_table_of_another_camera_is_named(tmp_path):
 
 def test_a_second_expression_without_its_end(tmp_path):
     reader = Smic(write_long(tmp_path, [row(1, "s1_ne_01", 103, 106, 110)]), part="long")
-    says(only(reader.faults(table_only=True)), "row 2", "cell offset is empty (column Offset2F)")
+    says(only(reader.faults(table_only=True)), "row 2", "offset cell is empty (column Offset2F)")
     assert [clip.onset for clip in reader.clips()] == [103]
 
 

@@ -189,7 +189,7 @@ def test_a_killed_run_is_finished_with_the_same_bytes(
     assert not second.exists(), "a clip appears when it is whole"
     assert not (root / MARKER).exists()
     kept = first.stat().st_ino
-    with refuses("E116", root, "another spec"):
+    with refuses("E116", root, "with other options"):
         make(root, replace(SMALL, seed=8), workers=1)
     make(root, SMALL, workers=1)
     assert digests(root) == digests(small)
@@ -200,7 +200,7 @@ def test_a_finished_folder_is_left_and_another_spec_refused(small: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
     make(small, SMALL)
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
-    with refuses("E116", small, "another spec"):
+    with refuses("E116", small, "with other options"):
         make(small, replace(SMALL, expression_size=2.0))
 
 

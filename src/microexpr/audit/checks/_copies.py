@@ -34,7 +34,7 @@ def _shared_frames(result: Result) -> Iterator[Finding]:
             "note",
             "It is not known whether frames of test clips are also in training.",
             "the results were stored without hashes of frames",
-            "run the experiment again into a new folder, which stores hashes",
+            "run the experiment again with a new output folder, which stores hashes",
         )
     images = _of_several(result)
     shared: dict[str, tuple[str, str, str, str]] = {}
@@ -121,8 +121,8 @@ def _started_on_test(result: Result) -> Iterator[Finding]:
             "ME002",
             "note",
             "It is not known what the starting weights were trained on.",
-            "their file does not say",
-            "fit them again, which stores this in the file, or report with the score what they were trained on",
+            "the weights file does not say",
+            "train them again, which stores this in the file, or report, with the score, what they were trained on",
         )
 
 

@@ -30,7 +30,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
                 "warning",
                 f"One folder has results for different copies of {names}.",
                 f"Experiments, grouped by copy: {groups}.",
-                "run all of them on the same copy, into a new folder",
+                "run all of them on the same copy, with a new output folder",
             )
     warnings = {kept["text"]: kept["clips"] for each in stored for kept in each.metadata.get("label_warnings", ())}
     for warning, count in warnings.items():
@@ -38,7 +38,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
         yield Finding(
             "ME019",
             "warning" if none else "note",
-            f"The label set keeps {'no clip of a database' if none else 'a different number of clips than published'}.",
+            f"The label set keeps {'no clip of a database' if none else 'a number of clips other than published'}.",
             f"{warning[:1].upper()}{warning[1:]}.",
             "use a label set that has the emotions of this database, or leave out the database"
             if none
@@ -100,7 +100,7 @@ def of_summary(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator
         yield Finding(
             "ME007",
             "warning",
-            "Many comparisons without a correction for their number.",
+            "Many comparisons were made without a correction for their number.",
             f"{len(paired)} p-values, {small} of them at most {LEVEL:g}.",
             "use the p-values corrected by Holm over the family",
         )
@@ -137,7 +137,7 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
     if many < 2:
         return
     instead = "; one cell was named beforehand" if named else ""
-    instead += f"; one of {len(choice['of'])} was also chosen inside the training subjects" if chosen else ""
+    instead += f"; one of {len(choice['of'])} was also chosen within the training subjects" if chosen else ""
     yield Finding(
         "ME003",
         "note" if named or chosen else "warning",
@@ -150,14 +150,14 @@ def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[F
 def _claim(*, named: bool, chosen: bool, methods: bool) -> str:
     """Return what may be claimed instead of the best test score."""
     if chosen:
-        return "report the score of the method chosen inside the training subjects, not the best test score"
+        return "report the score of the method chosen within the training subjects, not the best test score"
     if named:
         return "report the score of the cell named beforehand, not the best test score"
     if methods:
-        return "choose a method inside the training subjects (leaderboard.choice in the study file)"
+        return "choose a method within the training subjects (leaderboard.choice in the study file)"
     return (
-        "report what is chosen on validation in each fold (in the report, for networks), or name a cell before "
-        "training (named_cell in the study file)"
+        "report the score of what is chosen on validation in each fold (for networks, in the report), or name a "
+        "cell before training (named_cell in the study file)"
     )
 
 

@@ -55,7 +55,9 @@ def check_folder(root: Path, what: str) -> None:
     try:
         next(root.iterdir(), None)
     except OSError as error:
-        raise unusable("E204", root, f"cannot be opened ({error.strerror})", "get permission to read it") from None
+        raise unusable(
+            "E204", root, f"cannot be opened ({error.strerror})", "check that you have permission to read it"
+        ) from None
 
 
 def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Path]:

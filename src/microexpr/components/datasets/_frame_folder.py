@@ -72,7 +72,7 @@ class FrameFolder:
         doubled = {n: " and ".join(file.name for file in files) for n, files in used.items() if len(files) > 1}
         if doubled:
             files = _described(doubled, dict.fromkeys(doubled, "two files"))
-            problems.append(("E232", f"several files with one frame number: {files}"))
+            problems.append(("E232", f"several files with the same frame number: {files}"))
         bad = {n: problem for n, files in used.items() if (problem := broken(files[0]))}
         if bad:
             named = {n: f"{used[n][0].name} {problem}" for n, problem in bad.items()}
@@ -80,7 +80,7 @@ class FrameFolder:
         odd = unlike_most({n: files[0] for n, files in used.items() if n not in bad})
         if odd:
             sizes = _described(odd, dict.fromkeys(odd, "other sizes"))
-            problems.append(("E234", f"images of another size: {sizes}"))
+            problems.append(("E234", f"images of a different size: {sizes}"))
         if not problems:
             return None
         return Fault(problems[0][0], where, "; ".join(problem for _, problem in problems), _FIX, clip.key)

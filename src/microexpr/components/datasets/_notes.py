@@ -46,7 +46,7 @@ def unusual(clip: Clip, apexes: bool) -> Iterator[Fault]:
         rest = ", ".join(beside_units(cell))
         found += [("E254", f"its action units {cell!r} contain more than units: {rest}")] if rest else []
     for code, problem in found:
-        yield Fault(code, clip.key, problem, "nothing: it is read as the owners coded it", clip.key)
+        yield Fault(code, clip.key, problem, "no action needed: it is read as the owners coded it", clip.key)
 
 
 def overlaps(clips: Iterable[Clip]) -> Iterator[Fault]:

@@ -135,7 +135,7 @@ class TableDataset(Dataset):
         apexes = not clips or any(clip.apex is not None for clip in clips)
         found = [note for clip in clips for note in unusual(clip, apexes)]
         if not apexes:
-            fix = "nothing: it is read as the owners coded it"
+            fix = "no action needed: it is read as the owners coded it"
             found.append(Fault("E250", str(self._root), "no clip has a coded apex", fix))
         found += overlaps(clips)
         return tuple(found if table_only or self._place is None else [*found, *self._unlisted(), *self._surplus()])
@@ -297,8 +297,8 @@ class TableDataset(Dataset):
             for clip in clips.values() if len(clips) > 1 else ():
                 others = " and ".join(other.key for other in clips.values() if other is not clip)
                 where = self._short(self._home(clip, next(iter(self.modalities()))).path)
-                fix = "give each clip the folder of its name"
-                yield Fault("E236", where, f"{others} reads this folder too", fix, clip.key)
+                fix = "use the folder named after the clip for each clip"
+                yield Fault("E236", where, f"{others} uses this folder too", fix, clip.key)
 
     def _unlisted(self) -> Iterator[Fault]:
         """Yield folders of images, as deep as those of the clips, that no row of the table names."""
@@ -309,8 +309,8 @@ class TableDataset(Dataset):
         inside = [home.relative_to(self._place).parts for home in homes if home.is_relative_to(self._place)]
         for folder in _below(self._place, max(map(len, inside), default=0), homes):
             if any(is_image(path.name) for path in entries(folder)):
-                problem = "no row of the table names this folder"
-                yield Fault("E256", self._short(folder), problem, "nothing: it is not read")
+                problem = "no row of the table refers to this folder"
+                yield Fault("E256", self._short(folder), problem, "no action needed: it is not read")
 
     def _surplus(self) -> Iterator[Fault]:
         """Yield folders with frames outside all clips or with gaps, links, and folders outside the root."""
@@ -319,17 +319,17 @@ class TableDataset(Dataset):
             for name in self.modalities():
                 home = self._home(clip, name)
                 spans.setdefault(home.path, (home, []))[1].append(clip)
-        fix = "nothing, if this is intended"
+        fix = "no action needed if this is intended"
         links = {path: self._link(path) for path in (*spans, *self._tables)}
         for link in dict.fromkeys(filter(None, links.values())):
-            outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside of {self._root}"
+            outside = "" if _target(link).is_relative_to(_target(self._root)) else f", outside {self._root}"
             yield Fault("E258", self._short(link), f"is a link to {_target(link)}{outside}", fix)
         for path, (home, clips) in spans.items():
             if problems := home.notes(clips):
                 yield Fault("E257", self._short(path), "; ".join(problems), fix)
             linked = ["has images that are links"] if home.linked() else []
             if links[path] is None and not _target(path).is_relative_to(_target(self._root)):
-                linked.append(f"is outside of {self._root}")
+                linked.append(f"is outside {self._root}")
             if linked:
                 yield Fault("E258", self._short(path), "; ".join(linked), fix)
 

@@ -73,11 +73,11 @@ class RowReader:
         """Return a cell as text; '' where it is empty or, which is a problem, has no value that an owner wrote."""
         cell = self.row.cells.get(column)
         if isinstance(cell, Merged) and column not in NAMES:
-            problem = f"the cell {column} is merged with the one above, so its own value is unknown"
+            problem = f"the {column} cell is merged with the one above, so its own value is unknown"
             self.note("E221", problem, "split the cells and write each value")
         wrong = _no_value(cell)
         if wrong:
-            self.note("E221", f"the cell {column} contains {wrong[0]}", wrong[1])
+            self.note("E221", f"the {column} cell contains {wrong[0]}", wrong[1])
         return "" if wrong else plain(cell)
 
     def labels(self, *columns: str) -> dict[str, tuple[str, ...]]:
@@ -88,9 +88,9 @@ class RowReader:
         """Return a cell as text; an empty cell is a problem, and so is one too long for a name, which gives ''."""
         found = self.text(column)
         if not plain(self.row.cells.get(column)):
-            self.note("E220", f"the cell {column} is empty", "fill it in")
+            self.note("E220", f"the {column} cell is empty", "fill it in")
         if any(len(part.encode()) > _LONGEST_NAME for part in found.split("/")):
-            self.note("E221", f"the cell {column} contains {len(found)} letters", "write only the name")
+            self.note("E221", f"the {column} cell contains {len(found)} letters", "write only the name")
             return ""
         return found
 
@@ -105,9 +105,9 @@ class RowReader:
         if _WHOLE.fullmatch(found):
             return int(found.partition(".")[0])
         if not found:
-            self.note("E220", f"the cell {column} is empty", "write the frame number")
+            self.note("E220", f"the {column} cell is empty", "write the frame number")
             return None
-        self.note("E221", f"the cell {column} contains {found!r}, not an integer", "write the frame number")
+        self.note("E221", f"the {column} cell contains {found!r}, not an integer", "write the frame number")
         return None
 
     def times(self, *, no_apex: Iterable[str] = NO_APEX) -> Times:
@@ -132,7 +132,7 @@ class RowReader:
         found = self.required("subject")
         number = number_of(found, digits)
         if found and not number:
-            self.note("E221", f"the cell subject contains {found!r}", f"write the subject's number{known}")
+            self.note("E221", f"the subject cell contains {found!r}", f"write the subject's number{known}")
         return number
 
     def check_times(self, onset: int | None, apex: int | None, offset: int | None) -> None:
@@ -162,7 +162,8 @@ class RowReader:
 
     def _with_header(self, problem: str) -> str:
         """Add the table's name of the column, where it differs from ours."""
-        ours = problem.removeprefix("the cell ").split(" ")[0] if problem.startswith("the cell ") else ""
+        cell = re.match(r"the (\S+) cell ", problem)
+        ours = cell[1] if cell else ""
         theirs = self.row.headers.get(ours, ours)
         return problem if squeeze(theirs) == squeeze(ours) else f"{problem} (column {theirs})"
 

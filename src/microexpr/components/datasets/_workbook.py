@@ -66,7 +66,9 @@ def read_sheets(file: Path) -> Sheets:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise unusable("E207", file, f"cannot be opened ({error.strerror})", "get permission to read it") from None
+        raise unusable(
+            "E207", file, f"cannot be opened ({error.strerror})", "check that you have permission to read it"
+        ) from None
     if not data:
         raise unusable("E207", file, "is empty (0 bytes)", "copy or download it again")
     if data.startswith(_OLE) and _ENCRYPTED in data:

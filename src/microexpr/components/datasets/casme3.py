@@ -327,7 +327,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
         found = cells.required("subject")
         number = re.fullmatch(r"0*([0-9]{1,3})", found)
         if found and not number:
-            cells.note("E221", f"the cell subject contains {found!r}", "write the subject's number, 1 to 31")
+            cells.note("E221", f"the subject cell contains {found!r}", "write the subject's number, 1 to 31")
         return Clip(
             dataset="casme3c",
             subject_id=number[1].zfill(2) if number else "",
@@ -435,7 +435,7 @@ part_C/01/a/color/355.jpg ..., part_C/01/a/depth/355.png ...""",
             if folder.name != name and folder.name.casefold() == name.casefold() and folder not in seen:
                 seen.add(folder)
                 problem = f"the table calls it {name}"
-                yield Fault("E260", self._short(folder), problem, "nothing: it is read", clip.key)
+                yield Fault("E260", self._short(folder), problem, "no action needed: it is read", clip.key)
 
     def _unlisted(self) -> Iterator[Fault]:
         # Videos without an expression are normal.
@@ -467,7 +467,7 @@ def _subject(cells: RowReader) -> str:
     found = cells.required("subject")
     match = re.fullmatch(r"(?:spno\W*)?0*([0-9]+)", found.casefold())
     if found and not match:
-        problem = f"the cell subject contains {found!r}"
+        problem = f"the subject cell contains {found!r}"
         cells.note("E221", problem, "write the subject as the owners do, spNO.1 for instance")
     return f"spNO.{match[1]}" if match else ""
 
@@ -476,7 +476,7 @@ def _macro(cells: RowReader) -> Literal["macro"]:
     """Return the kind of a row that is not a micro-expression; any other than macro is noted."""
     found = cells.text("type")
     if not found.casefold().startswith("macro"):
-        cells.note("E221", f"the cell type contains {found!r}", "write Micro-expression or Macro-expression")
+        cells.note("E221", f"the type cell contains {found!r}", "write Micro-expression or Macro-expression")
     return "macro"
 
 
@@ -485,6 +485,6 @@ def _objective(cells: RowReader) -> dict[str, tuple[str, ...]]:
     numeral = narrow(cells.text("objective")).upper()
     number = _ROMAN.get(numeral, numeral)
     if number and number not in _ROMAN.values():
-        problem = f"the cell objective contains {cells.text('objective')!r}"
+        problem = f"the objective cell contains {cells.text('objective')!r}"
         cells.note("E221", problem, f"write one of {', '.join(_ROMAN)}")
     return {"objective class": (number,)} if number else {}

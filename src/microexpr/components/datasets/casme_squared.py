@@ -230,7 +230,7 @@ cropped/15/anger1_1/img557.jpg ... (faces of expressions)""",
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip | None:
         kind = _type([cells.text("type")])
         if not kind:
-            problem = f"the cell type contains {cells.text('type')!r}"
+            problem = f"the type cell contains {cells.text('type')!r}"
             cells.note("E221", problem, "write micro-expression or macro-expression")
         elif self._kind not in ("both", kind):
             return None

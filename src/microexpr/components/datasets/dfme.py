@@ -259,7 +259,7 @@ def _rate(cells: RowReader) -> float | None:
         return None
     rate = cells.number("fps")
     if rate is not None and rate <= 0:
-        cells.note("E221", f"the cell fps contains {rate}", "write the frames per second: 200, 300 or 500")
+        cells.note("E221", f"the fps cell contains {rate}", "write the frames per second: 200, 300 or 500")
     return float(rate) if rate else None
 
 

@@ -186,4 +186,4 @@ def _contradicted(clip: Clip) -> Fault | None:
     if not marked or clip.emotion is None or clip.emotion in marked:
         return None
     problem = f"its Emotion is {clip.emotion}, but the columns mark {', '.join(marked)}"
-    return Fault("E259", clip.key, problem, "nothing: its Emotion is used", clip.key)
+    return Fault("E259", clip.key, problem, "no action needed: its Emotion is used", clip.key)

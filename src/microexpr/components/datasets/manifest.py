@@ -384,7 +384,7 @@ def _fps(cells: RowReader) -> float | None:
     except ValueError:
         pass
     fix = "write the frames per second, 200 for instance, or leave it empty"
-    cells.note("E221", f"the cell fps contains {found!r}", fix)
+    cells.note("E221", f"the fps cell contains {found!r}", fix)
     return None
 
 

@@ -166,7 +166,7 @@ def _subject(cells: RowReader, video: str) -> str:
     found = cells.required("subject")
     match = re.fullmatch(r"s?0*([0-9]{1,3})", found.casefold())
     if found and not match:
-        cells.note("E221", f"the cell subject contains {found!r}", "write the subject's number, 1 to 30")
+        cells.note("E221", f"the subject cell contains {found!r}", "write the subject's number, 1 to 30")
     named = _VIDEO.fullmatch(video.casefold())
     if match and named and named[1] != match[1]:
         problem = f"the subject is {found}, but the video {video} is another subject's"

@@ -203,7 +203,7 @@ SAMM_longvideos/006_1/006_1_0001.jpg ...""",
             return coded
         objective = cells.text(OBJECTIVE)
         if objective and objective not in CLASSES:
-            problem = f"the cell {OBJECTIVE} contains {objective!r}"
+            problem = f"the {OBJECTIVE} cell contains {objective!r}"
             cells.note("E221", problem, f"write one of {', '.join(CLASSES)}")
         return cells.emotion("emotion", self.emotions), objective
 
@@ -243,14 +243,14 @@ def _is_table(name: str, part: Part) -> bool:
 def _kind(cells: RowReader) -> Literal["micro", "macro"] | None:
     found = cells.required("type").casefold()
     if found and not found.startswith(("micro", "macro")):
-        cells.note("E221", f"the cell type contains {cells.text('type')!r}", "write Micro - 1/2 or Macro")
+        cells.note("E221", f"the type cell contains {cells.text('type')!r}", "write Micro - 1/2 or Macro")
     return "micro" if found.startswith("micro") else "macro" if found.startswith("macro") else None
 
 
 def _subject(cells: RowReader) -> str:
     found = cells.required("subject")
     if not found.isdecimal() and found:
-        cells.note("E221", f"the cell subject contains {found!r}", "write the subject's number, 006 to 037")
+        cells.note("E221", f"the subject cell contains {found!r}", "write the subject's number, 006 to 037")
     return f"{int(found):03d}" if found.isdecimal() else ""
 
 
@@ -258,6 +258,6 @@ def _check_name(cells: RowReader, subject: str, name: str) -> None:
     """Note a file name that does not follow the owners' scheme: its frames could be those of another subject."""
     match = NAME.fullmatch(name)
     if name and match is None:
-        cells.note("E221", f"the cell video contains {name!r}", "write a name like 006_1_2")
+        cells.note("E221", f"the video cell contains {name!r}", "write a name like 006_1_2")
     elif match and subject and int(match[1]) != int(subject):
         cells.note("E225", f"{name} is not named after its subject {subject}", "correct one of the two")

@@ -299,14 +299,14 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
         place = "row" if self._long else "folder"
         for clip in self.clips():
             if (named := _emotion_in(clip.video)) not in (None, clip.emotion):
-                problem = f"its name says {named}, its {place} {clip.emotion}, which counts"
+                problem = f"its name says {named}, its {place} {clip.emotion}, which takes precedence"
                 yield Fault("E260", clip.key, problem, "check which is right", clip.key)
 
     def _other_folders(self) -> Iterator[Fault]:
         for path in folders(self._place or self._root):
             if not _is_subject(path.name):
                 problem = "its name is not that of a subject, s1 to s20"
-                yield Fault("E256", self._short(path), problem, "nothing: it is not read")
+                yield Fault("E256", self._short(path), problem, "no action needed: it is not read")
 
     # --- the long recordings ------------------------------------------------------------------------------------------
     @cached_property
@@ -334,13 +334,13 @@ SMIC-E_raw image/HS_long/SMIC-HS-E/s01/s1_ne_01/image559740.jpg ...""",
 
     def _ignored_rows(self) -> Iterator[Fault]:
         for row, reason in self._rows[1]:
-            yield Fault("E256", f"{self._table.name}, row {row.number}", reason, "nothing: it is not read")
+            yield Fault("E256", f"{self._table.name}, row {row.number}", reason, "no action needed: it is not read")
 
     # --- both ---------------------------------------------------------------------------------------------------------
     def _clip(self, cells: RowReader, metadata: Mapping[str, str]) -> Clip:
         subject, video = _subject_of(cells.required("subject")), cells.required("video")
         if cells.text("subject") and not subject:
-            problem = f"the cell subject contains {cells.text('subject')!r}"
+            problem = f"the subject cell contains {cells.text('subject')!r}"
             cells.note("E221", problem, "write the subject's number, 1 to 20")
         _check_name(cells, subject, video)
         if "others" in metadata:
@@ -437,7 +437,7 @@ def _check_name(cells: RowReader, subject: str, video: str) -> None:
     """Note a name that does not follow the owners' scheme, or has another subject's number."""
     match = NAME.fullmatch(video)
     if video and not match:
-        problem = f"the cell video contains {video!r}, not subject_word_number"
+        problem = f"the video cell contains {video!r}, not subject_word_number"
         cells.note("E221", problem, "write a name like s1_ne_01")
     elif match and subject and f"s{match[1]}" != subject:
         cells.note("E225", f"{video} is not named after its subject {subject}", "correct one of the two")
@@ -487,7 +487,7 @@ def _expressions(table: Path, rows: Iterable[Row]) -> tuple[Sequence[Line], Sequ
             if known.setdefault(times, number) != number:
                 where = f"{table.name}, row {row.number} ({plain(row.cells['video'])})"
                 problem = f"its expression {number} repeats its expression {known[times]}, {'-'.join(times)}"
-                repeats.append(Fault("E256", where, problem, "nothing: it is read once"))
+                repeats.append(Fault("E256", where, problem, "no action needed: it is read once"))
                 continue
             cells = {**row.cells, "onset": onset, "offset": offset, "length": length}
             headers = dict(zip(("onset", "offset"), columns, strict=False)) if number > 1 else {}

@@ -39,7 +39,7 @@ def network(model: object, name: str, what: str) -> nn.Module:
     if not isinstance(model, nn.Module) or isinstance(model, FrozenBackbone):
         raise ConfigError(
             "E418",
-            f"{name} is not a network trained end to end, so that there is no {what}. Use occlusion, which needs only "
+            f"{name} is not a network trained end to end, so there is no {what}. Use occlusion, which needs only "
             "predictions.",
         )
     return model

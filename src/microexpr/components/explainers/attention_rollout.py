@@ -122,7 +122,7 @@ def _rolled(net: Any, layers: Sequence[Float[Tensor, "n heads m m"]]) -> Float[T
     if len(layers) != len(net.blocks):
         raise ConfigError(
             "E418",
-            f"only {len(layers)} of {len(net.blocks)} layers of {type(net).__name__} expose their attention, so that a "
+            f"only {len(layers)} of {len(net.blocks)} layers of {type(net).__name__} expose their attention, so a "
             "rollout would be empty or wrong. Use occlusion.",
         )
     tokens = layers[0].shape[-1]

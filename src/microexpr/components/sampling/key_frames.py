@@ -67,7 +67,7 @@ class MultiFrameSampling:
         if not self.nominal:
             raise ConfigError(
                 "E113",
-                "sampling mfs: all three windows are empty, so that no clip has a view. Set steps for at least one of "
+                "sampling mfs: all three windows are empty, so no clip has a view. Set steps for at least one of "
                 "onset, apex and offset, such as apex = [0].",
             )
 

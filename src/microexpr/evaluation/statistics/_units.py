@@ -108,16 +108,16 @@ def check_labels(
 ) -> None:
     """Raise ConfigError unless there are clips of at least two subjects and two classes."""
     if y_true.size == 0:
-        raise ConfigError("E802", "there are no clips. Give predictions for the clips of at least two subjects.")
+        raise ConfigError("E802", "there are no clips. Provide predictions for clips from at least two subjects.")
     for y_pred in predictions:
         confusion_matrix(y_true, y_pred, num_classes)  # raises for class numbers out of range
     if np.unique(subjects).size < 2:
         raise ConfigError(
             "E803",
-            f"all clips are of one subject ({subjects[0]}), which says nothing about other subjects. Give clips of "
+            f"all clips are of one subject ({subjects[0]}), which says nothing about other subjects. Use clips of "
             "several subjects.",
         )
     if np.unique(y_true).size < 2:
         raise ConfigError(
-            "E804", f"all clips are of one class (number {y_true[0]}). Give clips of at least two classes."
+            "E804", f"all clips belong to one class (number {y_true[0]}). Provide clips of at least two classes."
         )

@@ -57,7 +57,9 @@ def influence(
     if against is not None:
         scores, whole = scores[:, :1] - scores[:, 1:], whole[:1] - whole[1:]
     if not np.isfinite(scores).all():
-        raise ConfigError("E809", "without one subject no class remains to be scored. Give clips of more subjects.")
+        raise ConfigError(
+            "E809", "if one subject is left out, no class remains to be scored. Provide clips from more subjects."
+        )
     lost = (left[:, 0].sum(axis=-1) == 0) & (total[0].sum(axis=-1) > 0)
     clips = units.matrices[:, 0].sum(axis=(-2, -1)).astype(int)
     rows = [

@@ -81,7 +81,7 @@ def detectable(found: Precision, *, step: float = 0.0, power: float = POWER, lev
     rest = 1 - z**2 / (2 * found.freedom)
     if rest <= 0:
         raise ConfigError(
-            "E808", f"with so few subjects no difference is detected with power {power:g}. Set a lower power."
+            "E808", f"with so few subjects, no difference can be detected with power {power:g}. Set a lower power."
         )
     errors = (critical + math.sqrt(critical**2 * (1 - rest**2) + rest * z**2)) / rest
     return errors * found.error + step / 2

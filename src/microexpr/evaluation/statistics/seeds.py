@@ -77,7 +77,7 @@ def split_seeds(
     scores = metric.of_confusion(total, averaged_classes)
     without = metric.of_confusion(total - units.matrices, averaged_classes)
     if not np.isfinite(without).all():
-        raise ConfigError("E809", f"without one {unit} no class remains to be scored. Give more clips.")
+        raise ConfigError("E809", f"if one {unit} is left out, no class remains to be scored. Provide more clips.")
     size = len(without)
     mean_squares = _mean_squares(size * scores - (size - 1) * without)
     return _split(scores, mean_squares, size, unit, level)

@@ -67,4 +67,4 @@ def read(file: Path) -> FoldMaps:
                 **arrays,
             )
     except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile, zlib.error) as error:
-        raise StoreError("E605", f"{file} is damaged ({error}); remove it, and its maps are made again.") from None
+        raise StoreError("E605", f"{file} is damaged ({error}); remove it, and its maps are computed again.") from None

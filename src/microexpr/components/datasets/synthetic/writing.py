@@ -101,7 +101,7 @@ def _finished(root: Path, spec: SyntheticSpec) -> bool:
         if (root / name).is_file():
             if json.loads((root / name).read_text()) != spec.to_json():
                 raise DataError(
-                    "E116", f"{root} holds a synthetic database of another spec ({name}). Name another folder."
+                    "E116", f"{root} holds a synthetic database with other options ({name}). Name another folder."
                 )
             return name == MARKER
     if any(not path.name.startswith((".lock", f".{_STARTED}")) for path in root.iterdir()):
