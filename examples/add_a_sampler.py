@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import cv2
 import numpy as np
 from pydantic import Field
 
 import microexpr
 from microexpr.core.errors import DataError
-from microexpr.core.interfaces import View, datasets, samplers
+from microexpr.core.interfaces import View, samplers
 
 
 @samplers.register("spaced")
@@ -46,6 +47,22 @@ class Spaced:
         return [(int(number),) for number in np.unique(spaced)]
 
 
+def write_clips(folder: Path) -> None:
+    """Write twelve clips of four subjects, in which a disc moves, and their manifest."""
+    lines = ["dataset,subject,clip,emotion,frames,onset,apex,offset"]
+    for subject in range(1, 5):
+        for clip, emotion in enumerate(("happiness", "surprise", "disgust"), start=1):
+            frames = folder / f"{subject}_{clip}"
+            frames.mkdir(parents=True)
+            for number in range(1, 10):
+                move = 4 - abs(number - 5)
+                centre = (24 + 4 * subject + move * (clip % 2), 32 + move * (clip // 2))
+                image = cv2.circle(np.full((64, 64, 3), (90, 110, 130), np.uint8), centre, 12, (150, 170, 210), -1)
+                cv2.imwrite(str(frames / f"img{number}.png"), image)
+            lines.append(f"example,{subject},clip{clip},{emotion},{frames.name},1,5,9")
+    (folder / "manifest.csv").write_text("\n".join(lines), "utf-8")
+
+
 def main() -> None:
     recipe = microexpr.Experiment().with_values(
         {
@@ -59,7 +76,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        datasets.get("manifest").write_example(folder / "data")
+        write_clips(folder / "data")
         summary = microexpr.run_experiment(recipe, folder / "data", folder / "out").summary
     for label, sampling in summary["sampling"].items():
         print(f"{label}: {sampling['per_clip']:g} views per clip, {sampling['total']} in total")

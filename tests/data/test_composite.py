@@ -105,10 +105,10 @@ def test_an_experiment_joins_databases(faces, database, tmp_path):
 
 def test_databases_must_be_named_and_differ(faces, database, tmp_path):
     experiment, data = casme2_and_manifest(faces, database)
-    with pytest.raises(ConfigError, match="where is manifest"):
+    with pytest.raises(ConfigError, match="--data manifest=DIR"):
         Workspace(Options({"casme2": faces})).plan(experiment)
     twice = experiment.with_values({"datasets": ["casme2", "casme2"]})
-    with pytest.raises(ConfigError, match=r"one of casme2 \+ casme2 is listed twice"):
+    with pytest.raises(ConfigError, match=r"casme2 \+ casme2 .*twice"):
         Workspace(Options(data)).plan(twice)
 
 
@@ -138,5 +138,5 @@ def test_tables_can_be_read_raw(faces, tmp_path):
     # A database whose reader knows no corrections stays as it is beside one that does.
     both = recipe().with_values({"datasets": ["casme2", "smic"]}).uncorrected()
     assert [item.params for item in both.datasets] == [{"corrections": False}, {}]
-    with pytest.raises(ConfigError, match=r"manifest \+ smic has no corrections"):
+    with pytest.raises(ConfigError, match=r"manifest \+ smic .*no corrections"):
         recipe().with_values({"datasets": ["manifest", "smic"]}).uncorrected()

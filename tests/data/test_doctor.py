@@ -370,7 +370,7 @@ def test_wrong_names_and_parameters_are_told_with_the_known_ones(tmp_path):
     answer = microexpr("data", "check", "casme22", "--root", tmp_path)
     assert answer.code == 1
     assert "unknown dataset 'casme22' (did you mean 'casme2'?)" in answer.err
-    with refuses("E104", "'foldr' (did you mean 'folder'?)", kind=ConfigError):
+    with refuses("E110", "'foldr' (did you mean 'folder'?)", kind=ConfigError):
         check_data("casme2", tmp_path, parameters={"foldr": "raw"})
     with refuses("E105", "casme2", kind=UsageError):
         check_data("synthetic", tmp_path)

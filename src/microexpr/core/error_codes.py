@@ -195,10 +195,6 @@ DATABASES: Mapping[str, Explanation] = {
         "A database, table or log cannot be used as it is.",
         "Fix the faults that the message lists; `microexpr data check` lists all faults of a database at once.",
     ),
-    "E202": Explanation(
-        "A frame is missing, cannot be read, or is not what the table says.",
-        "Replace the frame that the message names, or leave its clip out with `--skip-invalid`.",
-    ),
     "E203": Explanation(
         "The face detector finds no face in a frame.",
         "Look at the frame that the message names; leave its clip out, or choose a preprocessing without a detector.",
@@ -358,10 +354,6 @@ DATABASES: Mapping[str, Explanation] = {
     "E270": Explanation(
         "Two databases of one experiment contain the same clip.",
         "List each database once.",
-    ),
-    "E271": Explanation(
-        "A synthetic database cannot be written to this folder.",
-        "Choose an empty folder, or the folder of an interrupted run with the same options.",
     ),
     "E272": Explanation(
         "The preprocessed images of an experiment differ in size.",

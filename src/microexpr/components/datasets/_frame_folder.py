@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,26 +64,29 @@ class FrameFolder:
         found = self._numbered()
         needed = range(clip.onset, clip.offset + 1)
         used = {number: found[number] for number in needed if number in found}
-        problems = []
+        faults = []
+
+        def add(code: str, problem: str) -> None:
+            faults.append(Fault(code, where, problem, _FIX, clip.key))
+
         if len(used) < len(needed):
             missing = _ranges(number for number in needed if number not in used)
             have = f"it has {_ranges(found) or 'none'}"
-            problems.append(("E231", f"lacks the frames {missing} of {clip.onset}-{clip.offset} ({have})"))
+            add("E231", f"lacks the frames {missing} of {clip.onset}-{clip.offset} ({have})")
         doubled = {n: " and ".join(file.name for file in files) for n, files in used.items() if len(files) > 1}
         if doubled:
             files = _described(doubled, dict.fromkeys(doubled, "two files"))
-            problems.append(("E232", f"several files with the same frame number: {files}"))
+            add("E232", f"several files with the same frame number: {files}")
         bad = {n: problem for n, files in used.items() if (problem := broken(files[0]))}
         if bad:
             named = {n: f"{used[n][0].name} {problem}" for n, problem in bad.items()}
-            problems.append(("E233", f"broken images: {_described(named, bad)}"))
+            add("E233", f"broken images: {_described(named, bad)}")
         odd = unlike_most({n: files[0] for n, files in used.items() if n not in bad})
         if odd:
-            sizes = _described(odd, dict.fromkeys(odd, "other sizes"))
-            problems.append(("E234", f"images of a different size: {sizes}"))
-        if not problems:
+            add("E234", f"images of a different size: {_described(odd, dict.fromkeys(odd, 'other sizes'))}")
+        if not faults:
             return None
-        return Fault(problems[0][0], where, "; ".join(problem for _, problem in problems), _FIX, clip.key)
+        return replace(faults[0], problem="; ".join(fault.problem for fault in faults))
 
     def files(self, numbers: Sequence[int]) -> list[Path]:
         """Return the files of these frames; raises FrameError naming the first that is missing."""
