@@ -38,7 +38,7 @@ CALLS = {
     "weights bundle": "bundle_weights",
     "weights unbundle": "unbundle_weights",
 }
-ONLY_OF_THE_COMMAND = {"help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind", "study"}
+ONLY_OF_THE_COMMAND = {"help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind", "study", "verbose"}
 
 
 def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..., None]]:

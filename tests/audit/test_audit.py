@@ -355,7 +355,7 @@ def spoilt(tmp_path, change):
             ["neither 'dataset subject' nor 'clip truth prediction': 2"],
         ),
         (lambda lines: [lines[0]], "E901", ["2 columns"]),
-        (lambda lines: [], "E201", ["is empty"]),
+        (lambda lines: [], "E207", ["is empty"]),
     ],
 )
 def test_every_fault_is_a_sentence_with_its_lines_and_no_number(tmp_path, truth, change, code, values):
@@ -511,11 +511,11 @@ def test_a_subject_may_be_written_in_several_ways(tmp_path):
 
 def test_files_that_are_none(tmp_path):
     for file, says in ((tmp_path / "no.txt", "does not exist"), (tmp_path, "is a folder")):
-        with faulty("E201", file, says):
+        with faulty("E207", file, says):
             audit(file)
     binary = tmp_path / "log.bin"
     binary.write_bytes(b"\xff\xfe\x00\x01")
-    with faulty("E201", binary, "text file"):
+    with faulty("E207", binary, "text file"):
         audit(binary)
 
 

@@ -534,8 +534,8 @@ def test_usage_that_only_the_file_tells_is_wrong(sound, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--subjects", "5", "--clips", "3"], ["clips is 3", "5 subjects"]),
-        (["--expression-size", "9"], ["expression_size is 9", "0 to 5"]),
+        (["--subjects", "5", "--clips", "3"], ["clips = 3", "5 subjects"]),
+        (["--expression-size", "9"], ["expression_size = 9", "0 to 5"]),
         (["--emotions", "joy"], ["unknown emotion 'joy'", "happiness"]),
     ],
 )

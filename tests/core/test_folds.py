@@ -366,7 +366,7 @@ def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     recipe = quick(experiment, protocol=across).with_values({"bootstrap.unit": "clip"})  # one subject is tested
     study = Study(name="s", title="s", experiment=recipe, latency=False)
     done = grids.run(study, Workspace(Options({"manifest": root}, tmp_path)))
-    told = "third: neither trained on nor tested."
+    told = "third: used neither for training nor for testing."
     assert {"code": "left_out", "level": "note", "text": told} in caveats(done)
     result = done.cells[0].result
     assert result.folds[0].metadata["note"] == told

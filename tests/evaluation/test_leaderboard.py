@@ -532,7 +532,7 @@ def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(d
     assert "Table S1.</b> Leaderboard" in page
     assert "This is the score to report" in page
     assert "selected on the test subjects and is therefore overestimated by an unknown amount" in page
-    assert "ready images" in page  # why a method was not run
+    assert "precomputed images" in page  # why a method was not run
     assert "Method has a significant effect" not in page
     assert done.summary["factors"] is None
 
@@ -655,7 +655,7 @@ def test_a_choice_that_could_not_be_made_says_why(done):
     assert "1 method could be evaluated" in lost["choice"]["problem"]
     summary = done.summary | {"leaderboard": lost}
     said = " ".join(sentences(Reading(summary, {})))
-    assert "No method could be selected within the training subjects: there is nothing to choose among" in said
+    assert "No method could be selected within the training subjects: there is nothing to choose from" in said
 
 
 def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_comparison(done):

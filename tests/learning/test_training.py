@@ -110,7 +110,7 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs():
 def test_averages_that_may_be_cut_short_are_refused():
     with pytest.raises(ConfigError, match="set patience = 0"):
         Experiment().with_values({"training.average_last": 3})
-    with pytest.raises(ConfigError, match="more than there are epochs"):
+    with pytest.raises(ConfigError, match="average_last = 30 exceeds the number of epochs, 20"):
         Experiment().with_values({"training.average_last": 30, "training.epochs": 20, "training.patience": 0})
 
 

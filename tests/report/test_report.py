@@ -349,7 +349,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_summary_of_another_format_is_refused(tmp_path: Path) -> None:
-    with refuses("E851", "format 99", "format 1", kind=StoreError):
+    with refuses("E851", "format 99", "format 2", kind=StoreError):
         write_report({"format": 99}, tmp_path)
     assert not list(tmp_path.iterdir())
 

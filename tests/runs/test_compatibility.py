@@ -68,7 +68,7 @@ def test_saturation_asked_of_grey_views_is_refused(grey, coloured, tmp_path):
 
 # --- before anything is trained ---------------------------------------------------------------------------------------
 def test_impossible_parameters_of_a_vote_are_told_while_planning(coloured, tmp_path):
-    with pytest.raises(ConfigError, match="are not 3 weights"):
+    with pytest.raises(ConfigError, match="3 weights"):
         plan(coloured, tmp_path, vote={"name": "learnt_temporal", "weights": [1.0, 2.0]})
 
 

@@ -85,7 +85,7 @@ def test_the_card_says_what_the_model_is(database, tmp_path):
     assert len(card["data"]["fingerprint"]) == 64
     assert card["view"] == {"shape": [1, 64, 64, 3], "channels": ["r", "g", "b"], "range": [0.0, 255.0], "scaling": ""}
     assert set(card["scores"]) == {"train_score"}
-    assert "not for judging whether a subject lies" in card["intended use"]
+    assert "not for judging whether a person lies" in card["intended use"]
     assert card["test scores"].startswith("not measured")
     assert card["environment"]["torch"]
     with safe_open(tmp_path / "model.safetensors", "pt") as stored:

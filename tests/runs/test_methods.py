@@ -131,7 +131,7 @@ def test_every_pair_of_groups_is_left_out_once_and_every_round_tests_all():
 
 
 def test_too_few_subjects_for_the_groups_are_told():
-    with pytest.raises(SplitError, match="8 groups, but the table has 5"):
+    with pytest.raises(SplitError, match="groups = 8, but the table has only 5"):
         protocols.build("group_pairs", {})(table(5), np.random.default_rng(0))
 
 
@@ -251,7 +251,7 @@ def test_grey_is_not_made_of_flow():
         def boxes(self, numbers, detector):
             raise AssertionError
 
-    with pytest.raises(ConfigError, match="these frames hold strain, v, u"):
+    with pytest.raises(ConfigError, match="these frames have strain, v, u"):
         preprocessors.build("crop", {"colour": "grey", "size": 28})(Flow(), [0])
 
 

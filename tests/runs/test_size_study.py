@@ -302,7 +302,7 @@ def test_a_summary_that_names_no_method_has_percentiles(finished):
         (("--train-sizes", "0,8"), ["E192: ", "--train-sizes", "'0'"]),
         (("--train-sizes", "8,31"), ["train_clips = 31: fold"]),
         (("--train-subjects", "9"), ["train_subjects = 9: fold"]),
-        (("--train-sizes", "8", "--train-subjects", "2"), ["take one of them"]),
+        (("--train-sizes", "8", "--train-subjects", "2"), ["E102: ", "train_clips", "train_subjects"]),
     ],
 )
 def test_sizes_that_cannot_be(database, tmp_path, words, named):

@@ -604,10 +604,10 @@ def test_the_page_says_what_was_done_and_what_follows(done):
     for sentence in (
         "no search used a clip that its result is tested on",
         "The 6 folds were divided at random into 2 groups",
-        "optimistic: it is the best of 5 or more",
-        "Of what the values explain",
+        "optimistic, as it is the best of 5 or more",
+        "Of the variance explained by the parameters",
         "too few trials: 5 are finished, and importance needs at least 10",
-        "Untuned: the file&#39;s own values",
+        "Untuned: the values of the experiment file",
         f"<p>Trials: tried {2 * TRIALS}, reused 0; folds: trained {summary['run']['trained']}, reused 0</p>",
     ):
         assert sentence in page, sentence

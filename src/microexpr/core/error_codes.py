@@ -367,10 +367,6 @@ DATABASES: Mapping[str, Explanation] = {
 
 # E3: dividing clips into folds and parts.
 SPLITS: Mapping[str, Explanation] = {
-    "E301": Explanation(
-        "The clips cannot be divided as the protocol requires.",
-        "Choose other folds, another protocol or another label set, as the message suggests.",
-    ),
     "E302": Explanation(
         "The clips have fewer than two classes, so no score can be computed.",
         "Choose another label set, or databases with more classes.",
@@ -419,10 +415,6 @@ SPLITS: Mapping[str, Explanation] = {
 
 # E4: methods that the data do not allow: models, samplings, representations, losses.
 METHODS: Mapping[str, Explanation] = {
-    "E401": Explanation(
-        "The data do not have what a method needs: frames, channels, times or a size.",
-        "Choose another sampling, representation or model, as the message suggests.",
-    ),
     "E402": Explanation(
         "A sampling needs the apex, but the clip has none.",
         'Add the apex to the table, set missing_apex = "middle", or use a sampling that needs no apex.',
@@ -688,10 +680,6 @@ STORE: Mapping[str, Explanation] = {
 
 # E7: training, prediction and tuning.
 TRAINING: Mapping[str, Explanation] = {
-    "E701": Explanation(
-        "Training cannot continue.",
-        "Change the setting that the message names.",
-    ),
     "E702": Explanation(
         "A classifier needs two classes in the training rows, but they contain only one.",
         "Choose another protocol or label set.",
@@ -804,14 +792,6 @@ STATISTICS: Mapping[str, Explanation] = {
     "E821": Explanation(
         "An experiment to compare is not finished: some folds have no result yet.",
         "Run the same command again; only the missing folds are trained.",
-    ),
-    "E831": Explanation(
-        "The page of validation results cannot be read, or lacks the markers between which a table is written.",
-        "Use a page that has each pair of markers once, such as docs/validation.md.",
-    ),
-    "E832": Explanation(
-        "A validation study does not vary what is planted, or one of its trials has no result.",
-        "Vary the axes that the message names, as tools/validation/planted.toml does.",
     ),
     "E850": Explanation(
         "The candidates of a nested selection have no seed in common, so no selection can be scored.",

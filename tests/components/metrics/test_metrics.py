@@ -108,7 +108,7 @@ def _edges(bins):
 
 
 def test_calibration_takes_a_whole_number_of_bins():
-    with refuses("E104", "bins = 0", kind=ConfigError):
+    with refuses("E112", "bins = 0", kind=ConfigError):
         metrics.build(ECE, {"bins": 0})
     y, proba = np.array([0, 1]), np.array([[0.6, 0.4], [0.3, 0.7]])
     assert metrics.build(ECE, {"bins": 1})(y, y, proba, present(y, 2)) == pytest.approx(0.35)

@@ -172,7 +172,7 @@ def _settings_of(summary: Mapping[str, Any]) -> int:
 
 def _averaged(cells: Sequence[Mapping[str, Any]], stored: Sequence[Stored]) -> Iterator[Finding]:
     """Yield a finding about means of folds in the report or, without a report, in the scores of the experiments."""
-    reported = {cell["key"]: tuple(cell.get("asked") or ()) for cell in cells if "key" in cell}
+    reported = {cell["key"]: tuple(cell.get("requested_scores") or ()) for cell in cells if "key" in cell}
     means: dict[str, list[str]] = {}
     for each in stored:
         for name in reported.get(each.key, () if reported else each.experiment.scores):
