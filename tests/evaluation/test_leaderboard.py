@@ -572,7 +572,7 @@ def test_a_dry_run_tells_the_methods_that_are_left_out(database, tmp_path):
 def test_checks_say_that_a_choice_was_made_inside_the_training_subjects(done):
     found = {each["code"]: each for each in done.summary["checks"]}
     assert found["ME003"]["level"] == "note"
-    assert "3 cells were scored on the same test clips; one of 2 was also chosen inside" in found["ME003"]["evidence"]
+    assert "3 cells were scored on the same test clips; one of 2 was also chosen within" in found["ME003"]["evidence"]
     assert "ME006" not in found
     assert "ME008" not in found
 

@@ -116,5 +116,5 @@ def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeyp
 
 
 def test_a_page_without_its_marks_is_refused():
-    with refuses("E831", "rejects", "0 times", kind=ConfigError):
+    with refuses("E106", "rejects", "0 times", kind=ConfigError):
         command.filled("nothing here", {"rejects": "table"})

@@ -92,7 +92,7 @@ def _page(file: Path) -> str:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("E831", f"{file} cannot be read: {error}.") from None
+        raise ConfigError("E106", f"{file} cannot be read: {error}.") from None
     filled(text, dict.fromkeys(TABLES, ""))
     return text
 
@@ -181,7 +181,7 @@ def filled(page: str, tables: Mapping[str, str]) -> str:
         found = re.findall(f"{re.escape(mark)}.*?<!-- end -->", page, flags=re.DOTALL)
         if len(found) != 1:
             raise ConfigError(
-                "E831", f"the page has {mark} ... <!-- end --> {len(found)} times; it must have each table once."
+                "E106", f"the page has {mark} ... <!-- end --> {len(found)} times; it must have each table once."
             )
         page = page.replace(found[0], made)
     return page

@@ -77,7 +77,7 @@ def check_axes(study: Study, conditions: Sequence[Condition] = CONDITIONS) -> No
     missing = sorted(needed - set(titles(study.axes)))
     if missing:
         raise ConfigError(
-            "E832", f"{study.name}: vary {', '.join(missing)} in the grid, otherwise claims about it cannot be checked."
+            "E120", f"{study.name}: vary {', '.join(missing)} in the grid, otherwise claims about it cannot be checked."
         )
 
 
@@ -90,7 +90,7 @@ def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
         options = Options({"casme2": Rendered(Path(box) / "data", spec)}, Path(box))
         found = summary_factors.effects(grids.run(study, Workspace(options)))
     if found is None or found["problem"]:
-        raise ConfigError("E832", f"{condition.name}, seed {seed}: {found and found['problem']}")
+        raise ConfigError("E720", f"{condition.name}, seed {seed}: {found and found['problem']}")
     return {"condition": condition.name, "seed": seed, "verdict": found["verdict"], "effects": found["effects"]}
 
 
