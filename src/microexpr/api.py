@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError, suggest
+from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError
 from microexpr.core.files import held, make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
 
@@ -435,8 +435,12 @@ def explain_code(code: str) -> Explanation:
     from microexpr.core.error_codes import CODES
 
     found = CODES.get(code.upper())
+    if found is None and code.upper().startswith("ME"):
+        raise UsageError(
+            "E105", f"{code} is a check of stored results; `microexpr check` prints its finding and the fix."
+        )
     if found is None:
-        raise UsageError("E105", f"no error has the code {code!r}{suggest(code.upper(), CODES)}.")
+        raise UsageError("E105", f"no error has the code {code!r}; errors print their code first, as in {min(CODES)}.")
     return found
 
 

@@ -65,9 +65,9 @@ def test_wrong_keys_are_named(content, words):
 def test_unknown_components_and_parameters_are_named():
     with refuses("E103", "did you mean 'vit_b32'", "poolformer_m36", kind=UnknownComponentError):
         Experiment().with_values({"model": "vit_b23"}).check()
-    with refuses("", "'drop_pth'", "(did you mean 'drop_path'?)", kind=ConfigError):
+    with refuses("E110", "'drop_pth'", "(did you mean 'drop_path'?)", kind=ConfigError):
         Experiment().with_values({"model.drop_pth": 0.1}).check()
-    with refuses("", "size = 'big'", kind=ConfigError):
+    with refuses("E112", "size = 'big'", kind=ConfigError):
         Experiment().with_values({"preprocessing.size": "big"}).check()
     with refuses("E103", "label set 'casme2_8'", kind=UnknownComponentError):
         Experiment().with_values({"labels": "casme2_8"}).check()

@@ -345,7 +345,7 @@ def test_unknown_names_and_parameters_are_refused():
         asking(["cnnn"]).check()
     with refuses("E126", "explanations.of: cnn", kind=ConfigError):
         asking(["cnn", "cnn"]).check()
-    with refuses("", "'size'", "patch, stride, fill", kind=ConfigError):
+    with refuses("E110", "'size'", "patch, stride, fill", kind=ConfigError):
         asking(["cnn"], {"name": "occlusion", "size": 3}).check()
     with refuses("E126", "auto", kind=ConfigError):
         asking(["cnn"], {"name": "auto", "patch": 0.2}).check()

@@ -183,9 +183,9 @@ def fitted(database, tmp_path_factory):
         ("card.json", b"[]", "E605"),
         ("card.json", b"{}", "E605"),
         ("card.json", b"\xff\xfe", "E605"),
-        ("model.safetensors", None, ""),
-        ("model.safetensors", b"", ""),
-        ("model.safetensors", b"no tensors here", ""),
+        ("model.safetensors", None, "E650"),
+        ("model.safetensors", b"", "E650"),
+        ("model.safetensors", b"no tensors here", "E650"),
     ],
 )
 def test_damaged_files_are_refused(fitted, tmp_path, which, name, content, code):
@@ -203,7 +203,7 @@ def test_a_cut_off_model_is_told(fitted, tmp_path, which):
     folder = Path(shutil.copytree(fitted / which, tmp_path / "copy"))
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with refuses("", file, kind=StoreError):
+    with refuses("E650", file, kind=StoreError):
         microexpr.load_model(folder)
 
 
@@ -211,7 +211,7 @@ def test_the_weights_of_another_model_are_told(fitted, tmp_path):
     for which, other in ((".", "svm"), ("svm", ".")):
         folder = Path(shutil.copytree(fitted / which, tmp_path / other.strip(".") / "copy", dirs_exist_ok=True))
         shutil.copy(fitted / other / "model.safetensors", folder / "model.safetensors")
-        with refuses("", "model.safetensors", kind=StoreError):
+        with refuses("E651", "model.safetensors", kind=StoreError):
             microexpr.load_model(folder)
 
 
@@ -239,5 +239,5 @@ def test_a_file_cannot_set_what_an_estimator_is_made_of(tmp_path):
     file = tmp_path / "model.safetensors"
     for attributes in ({"predict_proba": "x"}, {"__class__": "x"}, {"fit/__name__": "x"}, {"strategy": "constant"}):
         save_file({"a": torch.zeros(1)}, file, {"microexpr": json.dumps({"attributes": attributes})})
-        with refuses("", "model.safetensors", kind=StoreError):
+        with refuses("E651", "model.safetensors", kind=StoreError):
             load_model(model, file)

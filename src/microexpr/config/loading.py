@@ -50,7 +50,7 @@ def read_toml(file: Path, folder: str = "", **options: Any) -> tuple[Path, dict[
             hint = f"Write {file.stem}, without path and ending, to use the one that comes with microexpr."
         else:
             hint = f"Give the path of a file, or the name of one that comes with microexpr: {', '.join(known)}."
-        raise ConfigError("E101", f"there is no file {file}. {hint}") from None
+        raise ConfigError("E101", f"there is no file {file}{suggest(file.stem, known)}. {hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("E106", f"{file} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:

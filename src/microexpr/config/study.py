@@ -252,13 +252,14 @@ def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> 
 
     `file` is a path, or the name of a file that comes with the package, for example ``paper``.
     """
-    file, content = read_toml(file)
+    given = file
+    file, content = read_toml(given)
     for key, value in (values or {}).items():
         set_dotted(content, key, value)
     other: type[BaseModel]
     other, what, command = (Study, "a study", "study") if kind is Experiment else (Experiment, "an experiment", "run")
     if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
-        raise ConfigError("E108", f"{file} is {what}; run it with `microexpr {command} {file}`.")
+        raise ConfigError("E108", f"{file} is {what}; run it with `microexpr {command} {given}`.")
     found = parse(kind, content, str(file))
     try:
         found.check()

@@ -212,8 +212,8 @@ DATABASES: Mapping[str, Explanation] = {
         'Choose one with `--set table=NAME` (in a study file: `table = "NAME"`), or move the others away.',
     ),
     "E207": Explanation(
-        "A table is damaged, protected by a password or not in a known format.",
-        "Copy or download it again, or save it in the format that the message names.",
+        "A table or text file is missing, damaged, protected by a password or not in a known format.",
+        "Correct its path, copy it again, or save it in the format that the message names.",
     ),
     "E208": Explanation(
         "A table lacks columns or rows, or has a column or sheet more than once.",
@@ -792,10 +792,6 @@ STATISTICS: Mapping[str, Explanation] = {
     "E821": Explanation(
         "An experiment to compare is not finished: some folds have no result yet.",
         "Run the same command again; only the missing folds are trained.",
-    ),
-    "E850": Explanation(
-        "The candidates of a nested selection have no seed in common, so no selection can be scored.",
-        "Train all candidates with the same seeds; failed training runs are listed at the top of the report.",
     ),
     "E851": Explanation(
         "A summary was written by another version of microexpr, in another format.",

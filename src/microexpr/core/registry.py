@@ -13,6 +13,7 @@ entry points, whose group is the registry's `group`.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import typing
@@ -194,7 +195,8 @@ def _registered_names(file: Path) -> list[str]:
     ]
 
 
-def _parameters(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+@functools.cache
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, tuple[Any, Any]]:
     source = factory.__init__ if inspect.isclass(factory) else factory
     hints = typing.get_type_hints(source, include_extras=True)
     return {

@@ -114,7 +114,7 @@ def usable(
     if None in bad:
         only_frames = not table_only and not any(fault.clip is None for fault in dataset.faults(table_only=True))
         hint = " The table alone can be read with --table-only." if only_frames else ""
-        raise DataError("E201", f"{root} cannot be read as {dataset.info.title}.{hint}", faults)
+        raise DataError("E201", f"{root} cannot be read as {name}.{hint}", faults)
     clips = [clip for clip in dataset.clips() if clip.key not in bad]
     if not clips:
         raise DataError("E273", f"{root}: every clip has a fault.", faults)

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically
+from microexpr.report.reading import FORMAT
 
 if TYPE_CHECKING:
     from microexpr.report.paper_figures import Plot
     from microexpr.report.table import Table
-
-FORMAT = 2
-"""The summary format that this report reads."""
 
 
 @dataclass(frozen=True, slots=True)

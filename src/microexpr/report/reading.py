@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any
 
 Cell = Mapping[str, Any]
+FORMAT = 2
+"""Format of `summary.json`, `comparison.json` and `tuning.json`; raised when a key or its meaning changes."""
 AXES = ("preprocessing", "sampling", "model")
 PLURAL = {"preprocessing": "preprocessing", "sampling": "sampling", "model": "models"}
 """Part of the summary that describes the levels of each axis."""

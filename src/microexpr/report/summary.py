@@ -25,13 +25,13 @@ from microexpr.report import summary_cells, summary_factors
 from microexpr.report.caveats import caveats, choices, shared_subjects
 from microexpr.report.examples import examples
 from microexpr.report.explanations import explanations
+from microexpr.report.reading import FORMAT
 from microexpr.report.summary_cells import nested, stated, words
 from microexpr.report.summary_factors import paired
 from microexpr.report.summary_methods import leaderboard
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, input_label
 
-FORMAT = 2
 GUESSES = 2000
 
 

@@ -18,8 +18,8 @@ from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import METHODS, bootstrap_all
 from microexpr.evaluation.statistics.comparison import Comparison
 from microexpr.evaluation.statistics.influence import influence
+from microexpr.report.reading import FORMAT
 
-FORMAT = 2
 SCORES = ("macro_f1", "uar", "accuracy")
 
 

@@ -305,7 +305,7 @@ def _chosen(board: _Board, inner: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     seeds = [seed for seed in board.default[taken[0]].cells if all(seed in board.default[name].cells for name in inner)]
     if not seeds:
         raise ConfigError(
-            "E850", f"the candidates of the nested selection, {', '.join(inner)}, have no seed in common."
+            "E125", f"the candidates of the nested selection, {', '.join(inner)}, have no seed in common."
         )
     pooled = {
         seed: chosen_rows(choices, {name: board.default[name].cells[seed].result.predictions() for name in inner})

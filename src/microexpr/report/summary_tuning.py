@@ -20,6 +20,7 @@ from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report.caveats import caveats
+from microexpr.report.reading import FORMAT
 from microexpr.report.summary_cells import stated
 from microexpr.report.summary_comparison import comparison_row
 from microexpr.runs.experiment import trained
@@ -27,7 +28,6 @@ from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
 from microexpr.runs.tuning.result import Found
 
-FORMAT = 2
 SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials sampled at random"
 EVALUATOR = (

@@ -81,7 +81,7 @@ def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Pat
         "E205",
         root,
         f"contains no {what}; it contains {contents(root)}",
-        f"give the folder that contains the {what}, as distributed by the owners",
+        f"give the folder that contains the {what}",
     )
 
 
