@@ -371,5 +371,5 @@ def test_the_command(codings):
     assert "\nduration " in answer.out
     one = written(codings[0].parent, "video,onset,offset\nv1,1,5\n", "one.csv")
     assert "1 video, 1 and 1 expression\n" in microexpr("audit", "agreement", one, one).out
-    told = json.loads(microexpr("audit", "agreement", *codings, "--resamples", 200, "--json").out)
-    assert told == audit_agreement(*codings, resamples=200)
+    stated = json.loads(microexpr("audit", "agreement", *codings, "--resamples", 200, "--json").out)
+    assert stated == audit_agreement(*codings, resamples=200)

@@ -98,20 +98,20 @@ def audit(file, **options):
 # --- scores -----------------------------------------------------------------------------------------------------------
 def test_every_metric_together_and_by_database_is_scikit_learns(log, truth):
     found = audit(log, truth=truth)
-    for scope, told in found["scopes"].items():
+    for scope, stated in found["scopes"].items():
         here = [row for row in rows() if scope in ("all", row[0])]
         true, guess = ([int(row[at]) for row in here] for at in (3, 4))
-        scores = {name: score["value"] for name, score in told["metrics"].items()}
+        scores = {name: score["value"] for name, score in stated["metrics"].items()}
         assert scores["uf1"] == pytest.approx(sk.f1_score(true, guess, average="macro"))
         assert scores["uar"] == pytest.approx(sk.balanced_accuracy_score(true, guess))
         assert scores["accuracy"] == pytest.approx(sk.accuracy_score(true, guess))
-        assert told["confusion"] == sk.confusion_matrix(true, guess).tolist()
-        assert (told["clips"], told["right"]) == (len(here), sum(t == p for t, p in zip(true, guess, strict=True)))
+        assert stated["confusion"] == sk.confusion_matrix(true, guess).tolist()
+        assert (stated["clips"], stated["right"]) == (len(here), sum(t == p for t, p in zip(true, guess, strict=True)))
         precision, recall, f1, clips = sk.precision_recall_fscore_support(true, guess)
-        for at, one in enumerate(told["per_class"].values()):
+        for at, one in enumerate(stated["per_class"].values()):
             assert (one["precision"], one["recall"], one["f1"]) == pytest.approx((precision[at], recall[at], f1[at]))
             assert one["clips"] == clips[at]
-        for score in told["metrics"].values():
+        for score in stated["metrics"].values():
             assert score["value"] is None or score["low"] < score["value"] < score["high"]
     assert list(found["scopes"]) == ["all", "casme2", "samm", "smic"]
     assert found["scopes"]["all"]["subjects"] == 15  # sub01 of two databases is two subjects
@@ -217,9 +217,9 @@ def test_every_subject_whose_lists_differ_in_length_is_named(tmp_path):
     text = (
         "Subject: a\nPredicted: [0, 1]\nGround Truth: [0]\nSubject: b\nPredicted: [1]\nSubject: c\nGround Truth: [1]\n"
     )
-    with faulty("E903", "2 predictions", "1 clip in line 3 (subject a)") as told:
+    with faulty("E903", "2 predictions", "1 clip in line 3 (subject a)") as stated:
         audit(small(tmp_path, text))
-    assert len(told.value.faults) == 3
+    assert len(stated.value.faults) == 3
 
 
 def test_our_own_results_are_read_with_their_probabilities(tmp_path):
@@ -284,9 +284,9 @@ def test_mixed_order_is_refused_with_its_lines(truth, tmp_path):
     text, _ = swapped_lines(blocks(rows(), tmp_path / "log.txt"), 2)
     mixed = small(tmp_path, text, "mixed.txt")
     for skip in (False, True):
-        with faulty("E908", "the second one here", "the first one in 51 other lines") as told:
+        with faulty("E908", "the second one here", "the first one in 51 other lines") as stated:
             audit(mixed, truth=truth, skip_invalid=skip)
-        assert "--skip-invalid" not in str(told.value)
+        assert "--skip-invalid" not in str(stated.value)
 
 
 @pytest.mark.parametrize(("label", "prediction"), [(1, 2), (1, 0), (2, 2), ("other", 0)])
@@ -328,9 +328,9 @@ def test_labels_that_are_missing_or_no_class_can_be_left_out_but_predictions_can
         audit(file, classes=("0", "1"))
     found = audit(file, classes=("0", "1"), skip_invalid=True)
     assert found["scopes"]["all"]["clips"] == 3
-    with faulty("E907", "line 3: 'others'") as told:
+    with faulty("E907", "line 3: 'others'") as stated:
         audit(small(tmp_path, text.replace("b 1 1", "b 1 others")), classes=("0", "1"), skip_invalid=True)
-    assert "--skip-invalid" not in str(told.value)
+    assert "--skip-invalid" not in str(stated.value)
 
 
 def spoilt(tmp_path, change):
@@ -498,8 +498,8 @@ def test_subjects_of_other_names_are_others(tmp_path, subjects):
     made = [("d", who, clip, label, label) for who in subjects for clip, label in (("c1", "0"), ("c2", "1"))]
     truth = truth_of(made, tmp_path / "truth.csv")
     for options in ({}, {"truth": truth}, {"truth": truth, "skip_invalid": True}):
-        told = audit(blocks(made, tmp_path / "log.txt"), **options)["scopes"]["all"]
-        assert (told["clips"], told["subjects"]) == (4, 2)
+        stated = audit(blocks(made, tmp_path / "log.txt"), **options)["scopes"]["all"]
+        assert (stated["clips"], stated["subjects"]) == (4, 2)
 
 
 def test_a_subject_may_be_written_in_several_ways(tmp_path):
@@ -609,11 +609,11 @@ def test_quantities_agree_with_scikit_learn_on_random_cases():
     found = {name: np.full(len(cases), np.nan) for name in (*wanted, "mcc", "kappa")}
     for at, (one_true, one_guess) in enumerate(cases):
         matrix = confusion.confusion_matrix(one_true, one_guess, num_classes)
-        told = {name: value for name, (value, _) in named._pooled(matrix).items()}
-        told |= {name: named._SCORES[name].of(matrix) for name in either}
+        stated = {name: value for name, (value, _) in named._pooled(matrix).items()}
+        stated |= {name: named._SCORES[name].of(matrix) for name in either}
         for name, values in found.items():
-            values[at] = told.get(name, np.nan)
-        assert np.isfinite(told.get("uf1_all", np.nan)) == (not there[at].all())
+            values[at] = stated.get(name, np.nan)
+        assert np.isfinite(stated.get("uf1_all", np.nan)) == (not there[at].all())
     for name, values in wanted.items():
         rows = ~there.all(1) if name in ("uf1_all", "uar_all") else np.ones(len(cases), dtype=bool)
         np.testing.assert_allclose(found[name][rows], values[rows], err_msg=name)
@@ -626,15 +626,15 @@ def test_quantities_agree_with_scikit_learn_on_random_cases():
 
 
 def test_printed_rounding_is_what_counts(log, truth):
-    told = {
+    stated = {
         v["claim"]: v
         for v in audit(log, truth=truth, claims="uf1=0.74,uf1=0.735,UF1=73.5%,uf1=0.7352,wf1=0.763")["claims"]
     }
-    assert [v["holds"] for v in told.values()] == [True, True, True, False, True]
+    assert [v["holds"] for v in stated.values()] == [True, True, True, False, True]
     # 0.76369 cut off, not rounded.
-    assert told["wf1=0.763"]["cut_off"]
-    assert "truncated" in told["wf1=0.763"]["sentence"]
-    assert "none of" in told["uf1=0.7352"]["sentence"] or told["uf1=0.7352"]["equals"]
+    assert stated["wf1=0.763"]["cut_off"]
+    assert "truncated" in stated["wf1=0.763"]["sentence"]
+    assert "none of" in stated["uf1=0.7352"]["sentence"] or stated["uf1=0.7352"]["equals"]
     assert printed("0.500").rounded_from(0.5004)
     assert not printed("0.500").rounded_from(0.5006)
 
@@ -648,7 +648,7 @@ def test_a_whole_number_is_meant_exactly(log, truth, tmp_path):
     assert not printed("0").cut_from(0.3)
     assert printed("71%").rounded_from(0.7149)
     right = small(tmp_path, "d s1\na 0 0\nb 1 1\nd s2\nc 0 0\ne 1 1\n")
-    assert [told["holds"] for told in audit(right, claims="uf1=1,uf1=100%,uf1=0")["claims"]] == [True, True, False]
+    assert [stated["holds"] for stated in audit(right, claims="uf1=1,uf1=100%,uf1=0")["claims"]] == [True, True, False]
 
 
 def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
@@ -656,8 +656,8 @@ def test_every_name_that_is_printed_can_be_claimed(log, truth, tmp_path):
     metrics = {name: score for name, score in found["scopes"]["all"]["metrics"].items() if score["value"] is not None}
     assert {"macro_f1", "macro_f1_all", "macro_recall", "uf1"} <= set(metrics)
     for scope in ("", "smic."):
-        told = found["scopes"][scope.rstrip(".") or "all"]["metrics"]
-        claimed = ",".join(f"{scope}{name}={told[name]['value']:.4f}" for name in metrics)
+        stated = found["scopes"][scope.rstrip(".") or "all"]["metrics"]
+        claimed = ",".join(f"{scope}{name}={stated[name]['value']:.4f}" for name in metrics)
         assert all(verdict["holds"] for verdict in audit(log, truth=truth, claims=claimed)["claims"])
     # A number is told once, whatever names it has.
     (false,) = audit(log, truth=truth, claims=f"accuracy={metrics['uf1']['value']:.6f}")["claims"]
@@ -722,11 +722,11 @@ def test_the_papers_table_v():
     start = time.perf_counter()
     found = audit_table(TABLE_V)
     assert time.perf_counter() - start < 5
-    told = {column["name"]: column for column in found["columns"]}
-    assert told["PoolFormer-m36 M1"]["right"] == [13, 14, 15]
-    assert told["PoolFormer-m36 M2"]["right"] == [12, 13]
-    assert told["ViT-p32 M1"]["right"] == [14, 15]
-    assert told["ViT-p32 M2"]["right"] == [15]
+    stated = {column["name"]: column for column in found["columns"]}
+    assert stated["PoolFormer-m36 M1"]["right"] == [13, 14, 15]
+    assert stated["PoolFormer-m36 M2"]["right"] == [12, 13]
+    assert stated["ViT-p32 M1"]["right"] == [14, 15]
+    assert stated["ViT-p32 M2"]["right"] == [15]
     headline = found["claims"][0]
     assert headline["agrees"] == {"relative": True}  # 20.5 % of the printed scores it is
     assert headline["clips"] == [0, 3]  # and at most three clips of 28
@@ -866,9 +866,9 @@ def published(tmp_path, text):
 )
 def test_a_table_that_no_matrix_gives_is_told_and_why(tmp_path, column, says):
     file = published(tmp_path, f'[[columns]]\nname = "m"\n{column}\n')
-    (told,) = audit_table(file)["columns"]
-    assert (told["fits"], told["right"], told["solutions"]) == (False, [], 0)
-    assert re.search(says, told["sentence"]), told["sentence"]
+    (stated,) = audit_table(file)["columns"]
+    assert (stated["fits"], stated["right"], stated["solutions"]) == (False, [], 0)
+    assert re.search(says, stated["sentence"]), stated["sentence"]
     answer = microexpr("audit", "table", file)
     assert answer.code == 1
     assert "no confusion matrix" in answer.out
@@ -886,15 +886,16 @@ def test_accuracy_and_macro_score_that_exclude_each_other(tmp_path):
     few, many = min(means), max(means)
     alone = next(mean for mean in means[few] if min(abs(mean - other) for other in means[many]) > 0.001)
     text += f"accuracy = {many / 50:.3f}\nmacro_f1 = {alone:.4f}\n"
-    (told,) = audit_table(small(tmp_path, text, "both.toml"))["columns"]
-    assert "exclude each other: the rest is possible with either" in told["sentence"]
+    (stated,) = audit_table(small(tmp_path, text, "both.toml"))["columns"]
+    assert "exclude each other: the rest is possible with either" in stated["sentence"]
 
 
 def test_a_fraction_in_a_table_of_per_cents_is_told_as_what_was_read(tmp_path):
     text = 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 0.586\n'
-    (told,) = audit_table(published(tmp_path, text))["columns"]
+    (stated,) = audit_table(published(tmp_path, text))["columns"]
     assert (
-        "not the macro score 0.586 %: the nearest values that they allow are 58.3333 % (a mean over" in told["sentence"]
+        "not the macro score 0.586 %: the nearest values that they allow are 58.3333 % (a mean over"
+        in stated["sentence"]
     )
 
 
@@ -939,12 +940,12 @@ def test_no_report_of_scikit_learn_is_called_impossible(tmp_path, pairs, kept, d
     text = as_table(true, guess, digits, labels, keys)
     assume(labels is not None or len(set(true.tolist()) | set(guess.tolist())) > 1)
     supports = np.bincount(true, minlength=5)[list(labels or sorted({*true.tolist(), *guess.tolist()}))]
-    (told,) = audit_table(small(tmp_path, text, "report.toml"))["columns"]
-    assert told["fits"], (text, told["sentence"])
-    assert int((true == guess).sum()) in told["right"]
+    (stated,) = audit_table(small(tmp_path, text, "report.toml"))["columns"]
+    assert stated["fits"], (text, stated["sentence"])
+    assert int((true == guess).sum()) in stated["right"]
     wanted = "present" if supports.all() else "all" if every else "either"
-    assert wanted in [item["averaged_classes"] for item in told["averages"]]
-    assert not any(item["f1_of_means"] for item in told["averages"])
+    assert wanted in [item["averaged_classes"] for item in stated["averages"]]
+    assert not any(item["f1_of_means"] for item in stated["averages"])
 
 
 def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(tmp_path):
@@ -953,8 +954,8 @@ def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(t
     guess = np.where(rng.random(28) < 0.6, true, rng.integers(0, 3, 28))
     guess[[0, 13]] = 3  # nobody's class, predicted twice
     file = small(tmp_path, as_table(true, guess, 3), "report.toml")
-    (told,) = audit_table(file)["columns"]
-    assert [item["averaged_classes"] for item in told["averages"]] == [
+    (stated,) = audit_table(file)["columns"]
+    assert [item["averaged_classes"] for item in stated["averages"]] == [
         "either",
         "all",
     ]  # every class listed is predicted
@@ -963,11 +964,11 @@ def test_a_report_with_a_class_that_is_only_predicted_says_which_average_it_is(t
     printed_there = " ".join(answer.out.split())
     assert "macro scores can be a mean over the classes true or predicted (scikit-learn's macro" in printed_there
     declared = small(tmp_path, 'macro_over = "present"\n' + file.read_text("utf-8"), "declared.toml")
-    (told,) = audit_table(declared)["columns"]
-    assert told["fits"]
+    (stated,) = audit_table(declared)["columns"]
+    assert stated["fits"]
     assert (
         "it is not a mean over the classes with a true clip, as declared by macro_over = 'present'"
-        in (told["sentence"])
+        in (stated["sentence"])
     )
 
 
@@ -975,11 +976,11 @@ def test_a_macro_f1_of_mean_precision_and_mean_recall_is_recognised(tmp_path):
     true, guess = np.repeat([0, 1, 2], [20, 10, 8]), np.repeat([0, 1, 0, 1, 2, 1, 2], [17, 3, 4, 3, 3, 2, 6])
     p, r = (score(true, guess, average="macro") for score in (sk.precision_score, sk.recall_score))
     text = as_table(true, guess, 4, keys=("f1", "precision", "recall")) + f"macro_f1 = {2 * p * r / (p + r):.4f}\n"
-    (told,) = audit_table(small(tmp_path, text, "means.toml"))["columns"]
-    assert told["right"] == [int((true == guess).sum())]
+    (stated,) = audit_table(small(tmp_path, text, "means.toml"))["columns"]
+    assert stated["right"] == [int((true == guess).sum())]
     assert (
         "no mean of the classes' F1 gives the macro score; the macro score is the F1 of mean precision"
-        in told["sentence"]
+        in stated["sentence"]
     )
 
 
@@ -988,41 +989,43 @@ def test_what_uf1_and_uar_alone_allow(tmp_path):
     head = 'classes = ["negative", "positive", "surprise"]\nsupports = [88, 32, 25]\n[[columns]]\nname = "m"\n'
     right = {"macro_f1": 0.8382, "macro_recall": 0.8190}  # of MATRICES["casme2"]
     text = head + "".join(f"{name} = {value:.4f}\n" for name, value in right.items())
-    (told,) = audit_table(small(tmp_path, text, "uf1.toml"))["columns"]
-    assert 125 in told["right"]
-    assert told["right"][-1] - told["right"][0] < 40
-    assert "no figure is printed for any class" in told["sentence"]
+    (stated,) = audit_table(small(tmp_path, text, "uf1.toml"))["columns"]
+    assert 125 in stated["right"]
+    assert stated["right"][-1] - stated["right"][0] < 40
+    assert "no figure is printed for any class" in stated["sentence"]
     # What Liong et al. (2019) print as UAR: of 85, 32 and 16 right alone, with which no matrix has their UF1.
-    (told,) = audit_table(small(tmp_path, text.replace("0.8190", "0.8686"), "uar.toml"))["columns"]
+    (stated,) = audit_table(small(tmp_path, text.replace("0.8190", "0.8686"), "uar.toml"))["columns"]
     assert (
         "the macro score 0.8382 and the UAR 0.8686 exclude each other: the rest is possible with either"
-        in told["sentence"]
+        in stated["sentence"]
     )
 
 
 def test_a_recall_that_cannot_be_is_named_with_the_nearest_that_can(tmp_path):
     text = '[[columns]]\nname = "m"\nf1 = ["-", "-"]\nrecall = [0.550, 0.500]\n'
-    (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "give a (6 clips) the recall 0.550: the nearest are 0.5000 and 0.6667" in told["sentence"]
+    (stated,) = audit_table(published(tmp_path, text))["columns"]
+    assert "give a (6 clips) the recall 0.550: the nearest are 0.5000 and 0.6667" in stated["sentence"]
     text = '[[columns]]\nname = "m"\nf1 = [0.667, 0.5]\nrecall = [0.500, 0.5]\nprecision = [0.500, 0.5]\n'
-    (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "give a (6 clips) all of F1 0.667, precision 0.500, recall 0.500" in told["sentence"]
+    (stated,) = audit_table(published(tmp_path, text))["columns"]
+    assert "give a (6 clips) all of F1 0.667, precision 0.500, recall 0.500" in stated["sentence"]
 
 
 def test_the_nearest_scores_that_can_be_are_given(tmp_path):
     """One step beside Table V's macro-F1: between the ends of the rounded figures, and still impossible."""
     text = TABLE_V.read_text("utf-8").split("[[claims]]")[0].replace("0.4235", "0.4234")
-    (told, *_) = audit_table(small(tmp_path, text, "near.toml"))["columns"]
-    assert "not the macro score 0.4234: the nearest values that they allow are 0.42352 (a mean over" in told["sentence"]
+    (stated, *_) = audit_table(small(tmp_path, text, "near.toml"))["columns"]
+    assert (
+        "not the macro score 0.4234: the nearest values that they allow are 0.42352 (a mean over" in stated["sentence"]
+    )
     # Predicted clips are free here, in more ways than can be listed; the recalls have one mean all the same.
     loose = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [60, 40, 20, 15, 10, 10]\n[[columns]]\nname = "m"\n'
     loose += "recall = [0.800, 0.700, 0.600, 0.400, 0.300, 0.500]\nuar = 0.570\n"
-    (told,) = audit_table(small(tmp_path, loose, "loose.toml"))["columns"]
-    assert "not the UAR 0.570: the nearest averages of such figures are 0.5500 (a mean over" in told["sentence"]
+    (stated,) = audit_table(small(tmp_path, loose, "loose.toml"))["columns"]
+    assert "not the UAR 0.570: the nearest averages of such figures are 0.5500 (a mean over" in stated["sentence"]
     text = '[[columns]]\nname = "m"\nuar = 0.8\naccuracy = 0.75\n'
-    (told,) = audit_table(published(tmp_path, text))["columns"]
-    assert "not the accuracy 0.75: they allow" in told["sentence"]
-    assert "of which the nearest are 0.700 and 0.800" in told["sentence"]
+    (stated,) = audit_table(published(tmp_path, text))["columns"]
+    assert "not the accuracy 0.75: they allow" in stated["sentence"]
+    assert "of which the nearest are 0.700 and 0.800" in stated["sentence"]
 
 
 def test_every_key_of_a_table_is_listed_in_the_help():
@@ -1036,11 +1039,11 @@ def test_what_is_coarse_still_gives_a_range_soon(tmp_path):
     text = 'classes = ["a", "b", "c", "d", "e", "f"]\nsupports = [900, 700, 500, 300, 200, 100]\n'
     text += '[[columns]]\nname = "m"\nf1 = [0.7, 0.6, 0.6, 0.5, 0.4, 0.3]\n'
     start = time.process_time()
-    (told,) = audit_table(small(tmp_path, text, "coarse.toml"))["columns"]
+    (stated,) = audit_table(small(tmp_path, text, "coarse.toml"))["columns"]
     assert time.process_time() - start < 5
-    assert told["solutions"] is None
-    assert 1 < told["right"][0] < told["right"][-1] < 2_700
-    assert "the range may be too wide" in told["sentence"]
+    assert stated["solutions"] is None
+    assert 1 < stated["right"][0] < stated["right"][-1] < 2_700
+    assert "the range may be too wide" in stated["sentence"]
     high = audit_table(small(tmp_path, text + "macro_f1 = 0.70\n", "high.toml"))["columns"][0]
     assert "no mean of the classes' F1 gives the macro score; the macro score can be the F1 of mean" in high["sentence"]
     wrong = audit_table(small(tmp_path, text + "macro_f1 = 0.20\n", "wrong.toml"))["columns"][0]
@@ -1049,12 +1052,12 @@ def test_what_is_coarse_still_gives_a_range_soon(tmp_path):
 
 def test_printed_in_per_cent_cut_off_and_without_a_macro_score(tmp_path):
     per_cent = published(tmp_path, 'percent = true\n[[columns]]\nname = "m"\nf1 = [66.7, 50.0]\nmacro_f1 = 58.3\n')
-    (told,) = audit_table(per_cent)["columns"]
-    assert told["right"] == [6]
+    (stated,) = audit_table(per_cent)["columns"]
+    assert stated["right"] == [6]
     cut = published(tmp_path, 'rounding = "cut"\n[[columns]]\nname = "m"\nf1 = [0.666, 0.500]\n')
-    (told,) = audit_table(cut)["columns"]
-    assert 6 in told["right"]
-    assert told["listed"][0]["per_class"].keys() == {"a", "b"}
+    (stated,) = audit_table(cut)["columns"]
+    assert 6 in stated["right"]
+    assert stated["listed"][0]["per_class"].keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -1142,8 +1145,8 @@ def test_the_command_prints_scores_and_verdicts(log, truth):
     assert "FALSE: uar=0.7605" in answer.out
     assert max(map(len, answer.out.splitlines()[1:])) <= 100
     assert microexpr(*words, "--claims", "uf1=0.7353").code == 0
-    told = json.loads(microexpr(*words, "--json").out)
-    assert told == audit_log(log, truth=truth, resamples=200, classes=WORDS)
+    stated = json.loads(microexpr(*words, "--json").out)
+    assert stated == audit_log(log, truth=truth, resamples=200, classes=WORDS)
 
 
 def test_the_command_speaks_of_intervals_only_where_there_are_some(tmp_path):

@@ -226,8 +226,8 @@ def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
     answer = microexpr("compare", clean, weak)
     assert answer.code == 0
     assert "the difference is significant" in answer.out
-    told = json.loads(microexpr("compare", clean, weak, "--json").out)
-    assert told["difference"] == pytest.approx(found.difference)
+    stated = json.loads(microexpr("compare", clean, weak, "--json").out)
+    assert stated["difference"] == pytest.approx(found.difference)
 
 
 def test_a_result_does_not_differ_from_its_copy(clean, tmp_path):
@@ -339,9 +339,9 @@ def test_a_comparison_says_what_its_results_were_made_of(clean, database, tmp_pa
     shown = " ".join(answer.out.split())
     assert "Trained under different protocols" in shown
     assert "The same subjects are in training and test." in shown
-    (told,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
-    assert isinstance(told["significant"], bool)
-    assert any("different protocols" in caveat["text"] for caveat in told["caveats"])
+    (stated,) = [json.loads(microexpr("compare", clean, tmp_path, "--json").out)]
+    assert isinstance(stated["significant"], bool)
+    assert any("different protocols" in caveat["text"] for caveat in stated["caveats"])
 
 
 @pytest.mark.parametrize(

@@ -336,10 +336,10 @@ def test_the_command_compares_several_with_the_first(places, tmp_path):
     assert "A: m1(size=32) x af x small_cnn under loso" in answer.out
     assert "these two trained models differ significantly: A - B\n" in answer.out, "one fold, and B is no network"
     assert answer.out.splitlines()[-1] == f"page: {tmp_path / 'comparison.html'}"
-    told = json.loads(microexpr("compare", *places, "--json", "--metric", "uar").out)
-    assert [one["family"] for one in told] == [2, 2]
-    assert told[0]["metric"] == "uar"
-    assert {"clip", "subject", "truth", "a", "b"} == set(told[0]["changed"][0])
+    stated = json.loads(microexpr("compare", *places, "--json", "--metric", "uar").out)
+    assert [one["family"] for one in stated] == [2, 2]
+    assert stated[0]["metric"] == "uar"
+    assert {"clip", "subject", "truth", "a", "b"} == set(stated[0]["changed"][0])
 
 
 @pytest.mark.parametrize("folds", [1, 4])
@@ -348,21 +348,21 @@ def test_of_a_hold_out_two_trained_networks_are_spoken_of_and_never_methods(tmp_
     a = store(tmp_path / "a", GUESSES["a"], folds=folds)
     b = store(tmp_path / "b", GUESSES["b"], folds=folds, **{"training.epochs": 3})
     c = store(tmp_path / "c", GUESSES["c"], folds=folds, **{"training.epochs": 4})
-    for others, told in (([b], True), ([c], False), ([b, c], True)):
+    for others, stated in (([b], True), ([c], False), ([b, c], True)):
         shown = " ".join(microexpr("compare", a, *others, "--out", tmp_path / "out").out.split())
         text = Page((tmp_path / "out" / "comparison.html").read_text("utf-8")).text
         both = (shown, text)
         if folds == 1:
             words = (
                 "these two trained networks differ significantly"
-                if told
+                if stated
                 else "these two trained networks do not differ"
             )
             assert all(words in each for each in both)
             assert all("says nothing about the methods that trained them" in each for each in both)
             assert not any(re.search("the difference is (not )?significant", each) for each in both)
         else:
-            words = "the difference is significant" if told else "the difference is not significant"
+            words = "the difference is significant" if stated else "the difference is not significant"
             assert all(words in each for each in both)
             assert not any("these two trained networks" in each for each in both)
     assert ("these two trained networks differ" in str(compare_results(a, b, **QUICK))) == (folds == 1)

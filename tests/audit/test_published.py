@@ -94,17 +94,17 @@ def test_disagreement_2_pixels():
 
 
 def test_disagreement_3_averages_of_table_5():
-    told = PAPER["class_averages"]
+    stated = PAPER["class_averages"]
     for row in PRESENT[:5]:
         average = np.mean([row[column] for column in COLUMNS])
-        assert abs(average - told[row["emotion"]]) > 0.015
+        assert abs(average - stated[row["emotion"]]) > 0.015
         # A third decimal that ends in 5 may be rounded either way.
         digits = {f"{average + nudge:.3f}".lstrip("0") for nudge in (-1e-6, 1e-6)}
         assert any(each in disagreement(3) for each in digits)
     # Nor do they follow from any choice of the columns.
     subsets = [pick for size in (1, 2, 3, 4) for pick in itertools.combinations(COLUMNS, size)]
     for pick in subsets:
-        assert any(abs(np.mean([r[c] for c in pick]) - told[r["emotion"]]) > 0.001 for r in PRESENT[:5])
+        assert any(abs(np.mean([r[c] for c in pick]) - stated[r["emotion"]]) > 0.001 for r in PRESENT[:5])
 
 
 def clips_right(column):

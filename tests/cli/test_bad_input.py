@@ -324,9 +324,9 @@ def test_faulty_clips_are_left_out_and_listed(casme2, recipe, tmp_path):
     assert run(recipe, casme2, out, "--skip-invalid").code == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["data"]["n_clips"] == summary["cells"][0]["n_test"] == 7
-    told = {item["where"]: item["problem"] for item in summary["data"]["skipped"]}
-    assert len(told) == 5
-    assert f"{TABLE}, row 14 (02/EP03)" in told
+    stated = {item["where"]: item["problem"] for item in summary["data"]["skipped"]}
+    assert len(stated) == 5
+    assert f"{TABLE}, row 14 (02/EP03)" in stated
     page = (out / "report.html").read_text("utf-8")
     assert all(words in page for words in ("row 2 (01/EP01)", "row 3 (01/EP02)", "01/EP03/1-5", "sub02/EP01"))
     assert "skipped" in [caveat["code"] for caveat in summary["caveats"]]
@@ -477,7 +477,7 @@ def test_without_weights_nothing_is_trained_and_the_ways_on_are_told(sound, tmp_
     file = write(tmp_path / "e.toml", 'preprocessing = { name = "m1", size = 224 }\nprotocol = "loso"\n')
     answer = run(file, sound, tmp_path / "out")
     ways = ["microexpr weights fetch vit_base_patch32_224", "microexpr weights unbundle", 'weights = "/path']
-    refused(answer, "", "vit_base_patch32_224", *ways, 'weights = "random"', out=tmp_path / "out")
+    refused(answer, "E501", "vit_base_patch32_224", *ways, 'weights = "random"', out=tmp_path / "out")
 
 
 # --- where results go -------------------------------------------------------------------------------------------------

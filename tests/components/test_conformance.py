@@ -222,12 +222,12 @@ CODED = [dataclasses.replace(CLIPS[0], action_units=(ActionUnit(4), ActionUnit(1
 @names("sampling")
 def test_samplers_show_frames_of_the_clip(name):
     sampler, taken = build("sampling", name), 0
-    told: list[tuple[str, str]] = []
+    stated: list[tuple[str, str]] = []
     for each in (*CLIPS, READY):
         try:
             views = sampler(each)
         except DataError as error:
-            told.append((each.key, str(error)))
+            stated.append((each.key, str(error)))
             continue
         taken += 1
         inside = range(each.onset, each.offset + 1) if each.onset is not None else (0,)
@@ -236,7 +236,7 @@ def test_samplers_show_frames_of_the_clip(name):
         assert all(type(number) is int and number in inside for view in views for number in view)
         assert list(sampler(each)) == list(views)
     assert taken
-    assert all(key in message for key, message in told)
+    assert all(key in message for key, message in stated)
 
 
 @names("representation")

@@ -366,10 +366,10 @@ def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     recipe = quick(experiment, protocol=across).with_values({"bootstrap.unit": "clip"})  # one subject is tested
     study = Study(name="s", title="s", experiment=recipe, latency=False)
     done = grids.run(study, Workspace(Options({"manifest": root}, tmp_path)))
-    told = "third: used neither for training nor for testing."
-    assert {"code": "left_out", "level": "note", "text": told} in caveats(done)
+    stated = "third: used neither for training nor for testing."
+    assert {"code": "left_out", "level": "note", "text": stated} in caveats(done)
     result = done.cells[0].result
-    assert result.folds[0].metadata["note"] == told
+    assert result.folds[0].metadata["note"] == stated
     assert len(result.predictions()) == 3
     # Its clips are known to the file, so that others can run on it.
     place = str(tmp_path / "results" / result.key)

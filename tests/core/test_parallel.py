@@ -21,8 +21,8 @@ def test_results_come_in_order():
 
 def test_one_failure_is_told_without_a_word_on_the_others():
     tasks = (delayed(_halve)(number) for number in (2, *range(4, 40)))
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as stated:
         warnings.simplefilter("always")
         with pytest.raises(DataError, match="two is odd today"):
             list(in_processes(tasks, 2))
-    assert [str(each.message) for each in told if "processed" in str(each.message)] == []
+    assert [str(each.message) for each in stated if "processed" in str(each.message)] == []

@@ -97,15 +97,15 @@ def leftovers(folder: Path) -> list[str]:
 
 # --- the hub ----------------------------------------------------------------------------------------------------------
 def test_a_fetched_file_is_listed_checked_and_not_fetched_again(hub: Hub, cache: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    (path,) = pretrained.fetch([TAG], progress=lambda *note: told.append(note))
+    stated: list[tuple[str, int, int]] = []
+    (path,) = pretrained.fetch([TAG], progress=lambda *note: stated.append(note))
     assert path == cache / f"{TAG}.safetensors" == pretrained.locate(TAG)
     assert torch.equal(pretrained.load(path)["stem.conv.weight"], TENSORS["stem.conv.weight"])
     entry = json.loads((cache / "weights.json").read_text())[TAG]
     assert entry["hub"] == f"timm/{TAG}"
     assert (entry["size"], entry["sha256"]) == (len(CONTENT), hub.sha256)
     assert entry["source"].endswith(f"@{COMMIT}")
-    assert told[-1] == (TAG, len(CONTENT), len(CONTENT))
+    assert stated[-1] == (TAG, len(CONTENT), len(CONTENT))
     asked = len(hub.asked)
     assert pretrained.fetch([TAG]) == [path]
     assert len(hub.asked) == asked
@@ -128,10 +128,10 @@ def test_a_fetch_tells_how_far_it_is(hub: Hub, cache: Path) -> None:
         def stop(self) -> None:
             pass
 
-    told = Told()
-    assert api.fetch_weights([TAG], told) == [cache / f"{TAG}.safetensors"]
-    assert told.bars == [("weights", 1), (f"percent of {TAG}", 100)]
-    assert told.steps[1] >= 100
+    stated = Told()
+    assert api.fetch_weights([TAG], stated) == [cache / f"{TAG}.safetensors"]
+    assert stated.bars == [("weights", 1), (f"percent of {TAG}", 100)]
+    assert stated.steps[1] >= 100
 
 
 def test_nothing_is_printed(hub: Hub, capfd: pytest.CaptureFixture[str]) -> None:

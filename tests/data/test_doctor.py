@@ -222,8 +222,8 @@ def test_a_linked_folder_of_frames_is_told_once(tmp_path):
     (root / FRAMES).symlink_to(tmp_path / "disk")
     found = check_data("casme2", root)
     assert found.sound
-    told = f"is a link to {tmp_path / 'disk'}, outside {root}"
-    assert [(fault.where, fault.problem) for fault in found.notes] == [(FRAMES, told)]
+    stated = f"is a link to {tmp_path / 'disk'}, outside {root}"
+    assert [(fault.where, fault.problem) for fault in found.notes] == [(FRAMES, stated)]
 
 
 def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
@@ -231,9 +231,9 @@ def test_linked_pictures_and_a_linked_table_are_remarked(tmp_path):
     for path in (root / TABLE, root / FRAMES / "sub01/EP01/img1.jpg"):
         path.rename(tmp_path / path.name)
         path.symlink_to(tmp_path / path.name)
-    told = [f"{fault.code} {fault.where}: {fault.problem}" for fault in check_data("casme2", root).notes]
-    assert any(f"{TABLE}: is a link to {tmp_path / TABLE}, outside" in line for line in told)
-    assert any("E258" in line and "sub01/EP01: " in line for line in told)
+    stated = [f"{fault.code} {fault.where}: {fault.problem}" for fault in check_data("casme2", root).notes]
+    assert any(f"{TABLE}: is a link to {tmp_path / TABLE}, outside" in line for line in stated)
+    assert any("E258" in line and "sub01/EP01: " in line for line in stated)
 
 
 def test_a_label_set_says_where_its_counts_are_not_those_published(tmp_path):
@@ -283,8 +283,8 @@ def test_a_picture_of_another_size_is_a_fault(tmp_path):
 
 def test_expressions_that_share_frames_are_remarked(tmp_path):
     clip = Casme2(build(tmp_path)).clips()[0]
-    (told,) = overlaps([clip, replace(clip, onset=2), replace(clip, onset=9, offset=12)])
-    assert told.problem == f"it shares frames with {clip.key}"
+    (stated,) = overlaps([clip, replace(clip, onset=2), replace(clip, onset=9, offset=12)])
+    assert stated.problem == f"it shares frames with {clip.key}"
 
 
 @pytest.mark.parametrize("command", ["check", "table", "stats"])

@@ -78,13 +78,13 @@ def test_members_of_an_ensemble_choose_each_its_own_loss_and_all_choices_are_tol
 
 
 def test_the_epoch_of_an_ensemble_is_the_median_of_its_members():
-    peaks, told = (2, 4, 7), []
+    peaks, stated = (2, 4, 7), []
 
     def score(proba, indices):
         if not indices[0] % 2:
             return 0.0
-        told.append(None)
-        return float(len(told) % 8 == peaks[(len(told) - 1) // 8] % 8)
+        stated.append(None)
+        return float(len(stated) % 8 == peaks[(len(stated) - 1) // 8] % 8)
 
     fitted, _ = fit(task(score=score), ensemble=3, patience=8)
     assert fitted.epoch == 4

@@ -376,9 +376,9 @@ def test_shares_add_up_the_map_and_follow_the_box():
     maps[0, 90, 75] = 3.0  # 0.81 of the way down the box: the mouth
     maps[1, 10, 10] = 1.0  # beside the face
     mine, area = shares(maps, box)
-    told = dict(zip(REGIONS, mine, strict=True))
-    assert told["mouth"] == 0.75
-    assert sum(told.values()) == 0.75
+    stated = dict(zip(REGIONS, mine, strict=True))
+    assert stated["mouth"] == 0.75
+    assert sum(stated.values()) == 0.75
     assert area.sum() == pytest.approx(0.25 * masks(WHOLE, 200, 200).mean((1, 2)).sum(), abs=0.01)
     even, area = shares(np.ones((1, 64, 64)), WHOLE)
     np.testing.assert_allclose(even, area)

@@ -291,8 +291,8 @@ def test_a_summary_that_names_no_method_has_percentiles(finished):
     for part in ("factors", "sizes"):
         assert summary[part].pop("method") == "expanded percentile bootstrap"
     for table in (effects, crossings):
-        told = " ".join(table(Reading(summary, {})).notes)
-        assert "95 % intervals: percentile bootstrap by subject" in told
+        stated = " ".join(table(Reading(summary, {})).notes)
+        assert "95 % intervals: percentile bootstrap by subject" in stated
 
 
 @pytest.mark.parametrize(

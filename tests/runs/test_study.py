@@ -436,11 +436,11 @@ def test_departures_from_the_papers_text_are_among_the_choices(casme2):
             planned = workspace.plan(experiment, weights=False)
             planned = dataclasses.replace(planned, weights={"weights": planned.model.architecture.tag(planned.spec)})
             cells.append(study.Cell(planned, experiments.Result(experiment, "", planned.data.labels, ())))
-    told = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
-    assert told["weighted cross-entropy normalised by"]["value"] == "weights"
-    assert told["weighted cross-entropy normalised by"]["default"] is False
-    assert told["precision"]["value"] == "auto (bf16 on GPUs that support it, float32 elsewhere)"
-    weights = told["initial weights"]
+    stated = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
+    assert stated["weighted cross-entropy normalised by"]["value"] == "weights"
+    assert stated["weighted cross-entropy normalised by"]["default"] is False
+    assert stated["precision"]["value"] == "auto (bf16 on GPUs that support it, float32 elsewhere)"
+    weights = stated["initial weights"]
     twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
     assert weights["default"] is True
     assert f"imagenet (ViT-B/32: {twice})" in weights["value"]

@@ -84,7 +84,7 @@ def write(root: Path, scrambled: frozenset[str] = frozenset()) -> Path:
     return root
 
 
-def told(trials: tuple[Trial, ...]) -> list[tuple[object, ...]]:
+def stated(trials: tuple[Trial, ...]) -> list[tuple[object, ...]]:
     return [(tuple(trial.values.items()), trial.score) for trial in trials if trial.score is not None]
 
 
@@ -118,8 +118,8 @@ def test_a_search_gives_the_same_whatever_the_subjects_are_like_whom_it_is_teste
     subject = done.result.plan.table["subject"].to_numpy()
     tested = frozenset(name.removeprefix("own/") for name in subject[first.search.tested])
     again = searched(settings(), write(tmp_path / "data", tested), tmp_path / "out")
-    assert told(again.found[0].trials) == told(first.trials)
-    assert told(again.found[1].trials) != told(second.trials)  # it learns from them
+    assert stated(again.found[0].trials) == stated(first.trials)
+    assert stated(again.found[1].trials) != stated(second.trials)  # it learns from them
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_ctrl_c_costs_one_trial_and_the_same_command_goes_on(done, images, tmp_p
             searched(settings(), images, tmp_path)
     again = searched(settings(), images, tmp_path)
     for found, whole in zip(again.found, done.result.found, strict=True):
-        assert told(found.trials) == told(whole.trials)
+        assert stated(found.trials) == stated(whole.trials)
     states = Counter(trial.state for found in again.found for trial in found.trials)
     assert states == {"finished": 2 * TRIALS, "stopped": 1}
     assert tuned_scores(again) == tuned_scores(done.result)
@@ -258,7 +258,7 @@ def test_a_kill_in_the_midst_of_a_trial_costs_that_trial(done, images, tmp_path)
     assert killed.returncode == -9, killed.stderr.decode()
     again = searched(settings(), images, tmp_path / "out")
     for found, whole in zip(again.found, done.result.found, strict=True):
-        assert told(found.trials) == told(whole.trials)
+        assert stated(found.trials) == stated(whole.trials)
     assert Counter(trial.state for found in again.found for trial in found.trials)["stopped"] == 1
     assert not list((tmp_path / "out/tuning").glob("worker-*"))
 
@@ -287,7 +287,7 @@ def test_values_that_end_the_process_again_and_again_are_given_up(images, tmp_pa
 def test_more_trials_go_on_from_those_there_are(done, images, tmp_path):
     searched(settings(), images, tmp_path, 2)
     more = searched(settings(), images, tmp_path)
-    assert [told(found.trials) for found in more.found] == [told(found.trials) for found in done.result.found]
+    assert [stated(found.trials) for found in more.found] == [stated(found.trials) for found in done.result.found]
     less = searched(settings(), images, tmp_path, 1)
     assert tuned_scores(less) == tuned_scores(more)
 
@@ -346,7 +346,7 @@ def test_two_workers_share_the_searches(images, tmp_path, monkeypatch):
         jobs = [pool.submit(searched, settings(), images, tmp_path) for _ in range(2)]
         first, second = [job.result() for job in jobs]
     assert [found.finished for found in first.found] == [TRIALS, TRIALS]
-    assert [told(found.trials) for found in first.found] == [told(found.trials) for found in second.found]
+    assert [stated(found.trials) for found in first.found] == [stated(found.trials) for found in second.found]
     assert tuned_scores(first) == tuned_scores(second)
     assert len(workers(tmp_path)) == 2
     assert sum(one.done["trials_tried"] for one in (first, second)) == 2 * TRIALS
@@ -401,7 +401,7 @@ def test_what_a_kill_left_of_a_line_is_cut_off_and_kept(done, images, tmp_path):
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":4,"worker_id":"x","stu')
     again = searched(settings(), images, tmp_path)
-    assert [told(found.trials) for found in again.found] == [told(found.trials) for found in done.result.found]
+    assert [stated(found.trials) for found in again.found] == [stated(found.trials) for found in done.result.found]
     assert journal.with_name("journal.log.truncated").read_bytes().startswith(whole)
     assert all(json.loads(line) for line in journal.read_text("utf-8").splitlines())
 
@@ -444,14 +444,14 @@ def test_trials_of_another_search_are_never_gone_on_with(images, tmp_path_factor
 def test_the_tuned_values_of_the_file_may_change(images, tmp_path):
     first = searched(settings(), images, tmp_path, 1)
     second = searched(settings(model={"name": "pca_svm", "components": 5}), images, tmp_path, 2)
-    assert told(second.found[0].trials)[0] == told(first.found[0].trials)[0]
+    assert stated(second.found[0].trials)[0] == stated(first.found[0].trials)[0]
 
 
 def test_a_database_keeps_the_trials_and_its_password_is_told_nobody(done, images, tmp_path):
     url = f"sqlite:///{tmp_path}/trials.db"
     searched(settings(), images, tmp_path / "a", 2, url)
     again = searched(settings(), images, tmp_path / "b", TRIALS, url)
-    assert [told(found.trials) for found in again.found] == [told(found.trials) for found in done.result.found]
+    assert [stated(found.trials) for found in again.found] == [stated(found.trials) for found in done.result.found]
     secret = "postgresql://me:secret@host/trials"
     assert without_password(f"tune --storage {secret}", secret) == "tune --storage postgresql://me:***@host/trials"
 
@@ -484,9 +484,9 @@ def test_a_storage_that_cannot_be_used(images, tmp_path):
         ({"model.C": {"low": 1.0}}, "E102", ["tuning.space.model.C", "{ low"]),
         ({"model.C": {"low": 1.0, "high": 2.0, "step": 0.3}}, "E102", ["step = 0.3", "1.0", "2.0"]),
         ({"model.components": {"low": 1, "high": 3, "step": 0.5}}, "E102", ["step = 0.5", "integer"]),
-        ({"model.depth": {"low": 1, "high": 3}}, "", ["model.depth = 1", "model 'pca_svm'", "'depth'"]),
-        ({"model.components": {"low": 0, "high": 3}}, "", ["components = 0"]),
-        ({"model.components": {"low": 1.0, "high": 4.0}}, "", ["components = 1.95", "integer"]),
+        ({"model.depth": {"low": 1, "high": 3}}, "E110", ["model.depth = 1", "model 'pca_svm'", "'depth'"]),
+        ({"model.components": {"low": 0, "high": 3}}, "E112", ["components = 0"]),
+        ({"model.components": {"low": 1.0, "high": 4.0}}, "E112", ["components = 1.95", "integer"]),
         ({"model": {"choices": ["pca_svm", "pca_swm"]}}, "E103", ["did you mean 'pca_svm'"]),
         (
             {"preprocessing.size": {"choices": [32, 64]}},

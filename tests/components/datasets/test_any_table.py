@@ -72,7 +72,7 @@ def first(tmp_path: Path, *cells: object, header: Sequence[object] = HEADER) -> 
     return RowReader(file, rows_of(file)[0])
 
 
-def told(error: pytest.ExceptionInfo[DataError]) -> str:
+def stated(error: pytest.ExceptionInfo[DataError]) -> str:
     return str(error.value)
 
 
@@ -247,9 +247,9 @@ def test_a_header_too_far_down_and_sheets_without_one_are_told(tmp_path):
     file = save(tmp_path / "t.xlsx", {"A": [*[("note",)] * 25, HEADER, GOOD], "B": [], "C": [("Subject", "Filename")]})
     with pytest.raises(DataError) as error:
         rows_of(file)
-    assert "sheet 'A' has note and lacks Subject" in told(error)
-    assert "'B' is empty" in told(error)
-    assert "sheet 'C' has Subject, Filename and lacks OnsetFrame, OffsetFrame" in told(error)
+    assert "sheet 'A' has note and lacks Subject" in stated(error)
+    assert "'B' is empty" in stated(error)
+    assert "sheet 'C' has Subject, Filename and lacks OnsetFrame, OffsetFrame" in stated(error)
 
 
 def test_a_header_without_rows_is_passed_over_or_told(tmp_path):
@@ -783,8 +783,8 @@ def lacks(clip: Clip, original: Original) -> bool:
 
 def shows(clip: Clip, junk: object) -> bool:
     """Whether a clip shows what stands in its cell: as it is, or as nothing where that means nothing."""
-    told = narrow(plain(junk)).casefold()
-    if told in ("", "/", "\\", "-1", "0", "-", "?"):
+    stated = narrow(plain(junk)).casefold()
+    if stated in ("", "/", "\\", "-1", "0", "-", "?"):
         return True
     labels = [text for texts in clip.labels.values() for text in texts]
     units = map(str, clip.action_units)
@@ -800,7 +800,7 @@ def shows(clip: Clip, junk: object) -> bool:
         *labels,
         *units,
     )
-    return any(told in narrow(str(each)).casefold() for each in shown)
+    return any(stated in narrow(str(each)).casefold() for each in shown)
 
 
 @every_reader

@@ -247,9 +247,9 @@ def test_a_table_with_an_added_row_is_neither_version(tmp_path):
     book = openpyxl.load_workbook(file)
     book["Sheet1"].append(list(row("24", "EP02_07", 61, 91, 106, 4, "disgust")))
     book.save(file)
-    told = Casme2(tmp_path).metadata()["label version"]
-    assert told.startswith("neither 2014-05-08 nor 2019-07-01 (256 rows")
-    assert told.endswith("; nearest to 2014-05-08, but 256 rows, not 255; disgust 64, not 63")
+    stated = Casme2(tmp_path).metadata()["label version"]
+    assert stated.startswith("neither 2014-05-08 nor 2019-07-01 (256 rows")
+    assert stated.endswith("; nearest to 2014-05-08, but 256 rows, not 255; disgust 64, not 63")
 
 
 def test_two_tables_are_a_question_that_a_parameter_answers(tmp_path):
@@ -352,17 +352,21 @@ def test_the_fingerprint_follows_the_objective_classes(tmp_path):
     assert objective(tmp_path, ("01", "EP02_01f", 2)).fingerprint() != before
 
 
-@pytest.mark.parametrize(("apex", "told"), [("/", ""), (279, ", but the apex of 04/EP12_01f has been filled in (279)")])
-def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, told):
+@pytest.mark.parametrize(
+    ("apex", "stated"), [("/", ""), (279, ", but the apex of 04/EP12_01f has been filled in (279)")]
+)
+def test_an_apex_that_somebody_filled_in_is_told(tmp_path, apex, stated):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, apex, 325, "?", "others"))
-    assert Casme2(tmp_path).metadata()["label version"] == f"2014-05-08 (surprise 25, sadness 7){told}"
-    assert Casme2(tmp_path, corrections=False).metadata()["label version"].endswith(told or "sadness 7)")
+    assert Casme2(tmp_path).metadata()["label version"] == f"2014-05-08 (surprise 25, sadness 7){stated}"
+    assert Casme2(tmp_path, corrections=False).metadata()["label version"].endswith(stated or "sadness 7)")
 
 
 def test_other_differences_from_a_released_table_are_told(tmp_path):
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 291, 325, "?", "disgust"))
-    told = Casme2(tmp_path).metadata()["label version"]
-    assert told.endswith("but others 98, not 99; disgust 64, not 63; the apex of 04/EP12_01f has been filled in (291)")
+    stated = Casme2(tmp_path).metadata()["label version"]
+    assert stated.endswith(
+        "but others 98, not 99; disgust 64, not 63; the apex of 04/EP12_01f has been filled in (291)"
+    )
     full_table(tmp_path / TABLE, 25, 7, 5, first=row("04", "EP12_01f", 257, 9, 325, "?", "others"))
     assert "(255 rows, surprise 25, sadness 7, 4 " in Casme2(tmp_path).metadata()["label version"]
     assert (
@@ -550,10 +554,10 @@ def test_all_faults_are_told_at_once(tmp_path):
     rows = [*ROWS, row("05", "A", 1, 9, 3, 4, "joy"), row("06", "B", 1, 2, 3, 4, "fear")]
     write_table(tmp_path / TABLE, rows)
     (tmp_path / "CASME2_RAW_selected/sub01/EP02_01f/img47.jpg").unlink()
-    told = "\n".join(map(str, Casme2(tmp_path).faults()))
-    assert told.count("\n") == 3
+    stated = "\n".join(map(str, Casme2(tmp_path).faults()))
+    assert stated.count("\n") == 3
     for words in ("[E223]", "apex 9", "emotion 'joy'", "sub06/B: the clip's folder is missing", "frames 47 of"):
-        assert words in told
+        assert words in stated
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
@@ -640,20 +644,20 @@ def test_the_other_kind_of_frames_is_offered(tmp_path):
 def test_roots_that_are_wrong(tmp_path):
     root = build(tmp_path / "data/casme2")
 
-    def told(path: Path) -> Fault:
+    def stated(path: Path) -> Fault:
         fault = only(Casme2(path).faults())
         assert fault.clip is None
         with pytest.raises(DataError, match="cannot be read"):
             Casme2(path).clips()
         return fault
 
-    says(told(root.parent / "casme"), "does not exist (did you mean 'casme2'?)")
-    says(told(root / TABLE), "[E204]", f"contains it, {root}")
-    says(told(root.parent), "[E205]", "coding table", f"give {root} instead, which contains {TABLE}")
-    says(told(root / "CASME2_RAW_selected"), f"give {root} instead")
-    says(told(root / "CASME2_RAW_selected/sub01"), f"give {root} instead")
+    says(stated(root.parent / "casme"), "does not exist (did you mean 'casme2'?)")
+    says(stated(root / TABLE), "[E204]", f"contains it, {root}")
+    says(stated(root.parent), "[E205]", "coding table", f"give {root} instead, which contains {TABLE}")
+    says(stated(root / "CASME2_RAW_selected"), f"give {root} instead")
+    says(stated(root / "CASME2_RAW_selected/sub01"), f"give {root} instead")
     (tmp_path / "x/y/empty").mkdir(parents=True)
-    says(told(tmp_path / "x/y/empty"), "it contains nothing", "CASME2-coding-*.xlsx")
+    says(stated(tmp_path / "x/y/empty"), "it contains nothing", "CASME2-coding-*.xlsx")
 
 
 def encrypted() -> bytes:

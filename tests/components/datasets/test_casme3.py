@@ -131,7 +131,7 @@ def test_a_raw_table_loses_the_four_rows_that_make_no_sense(tmp_path):
     reader = Casme3(build(tmp_path, released()), corrections=False)
     faults = reader.faults(table_only=True)
     assert (len(reader.clips()), len(faults), reader.applied()) == (856, 4, ())
-    told = " ".join(map(str, faults))
+    stated = " ".join(map(str, faults))
     for words in (
         "[E223]",
         "apex 83",
@@ -140,7 +140,7 @@ def test_a_raw_table_loses_the_four_rows_that_make_no_sense(tmp_path):
         "(spNO.40/e): the offset 0 is before the onset 1812",
         "(spNO.40/e): the offset 0 is before the onset 2327",
     ):
-        assert words in told
+        assert words in stated
 
 
 def test_known_defects_are_mended_and_told(tmp_path):
@@ -533,8 +533,8 @@ def test_a_clip_without_depth_is_one_fault_for_all_modalities(tmp_path):
     with pytest.raises(FrameError, match="depth: frame 7 is missing"):
         reader.frames(reader.clips()[1], [7], "colour_depth")
     (tmp_path / "part_A/spNO.1/a/color/358.png").unlink()
-    told = sorted(str(fault.where) for fault in Casme3(tmp_path).faults())
-    assert told == ["part_A/spNO.1/a/color", "part_A/spNO.3/j/depth"]
+    stated = sorted(str(fault.where) for fault in Casme3(tmp_path).faults())
+    assert stated == ["part_A/spNO.1/a/color", "part_A/spNO.3/j/depth"]
 
 
 def workspace(root: Path, out: Path) -> Workspace:

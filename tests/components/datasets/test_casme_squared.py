@@ -118,8 +118,8 @@ def test_the_published_counts(tmp_path, kind, count):
     assert (len(reader.clips()), len({clip.subject for clip in reader.clips()})) == (count, 22)
     assert reader.metadata()["label version"] == "as published (57 micro- and 300 macro-expressions)"
     write_table(tmp_path, rows[1:])
-    told = CasmeSquared(tmp_path, kind=kind).metadata()["label version"]
-    assert told == "not as published (56 micro- and 300 macro-expressions, not 57 and 300)"
+    stated = CasmeSquared(tmp_path, kind=kind).metadata()["label version"]
+    assert stated == "not as published (56 micro- and 300 macro-expressions, not 57 and 300)"
 
 
 @pytest.mark.parametrize(

@@ -113,10 +113,10 @@ def test_every_rule_accepts_the_words_of_its_own_classes(name):
 
 def test_a_database_of_which_nothing_is_kept_is_named():
     clips = [*listed(), image("dfme", 0, "anger"), image("dfme", 1, "anger"), image("dfme", 2, "fear")]
-    (told,) = COMPOSITE.count_warnings(clips)
-    assert told.clips == 0
-    assert told.text.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
-    assert COMPOSITE.count_warnings(clips, synthetic=True) == [told]
+    (stated,) = COMPOSITE.count_warnings(clips)
+    assert stated.clips == 0
+    assert stated.text.startswith("label set megc2019_3 keeps none of the 3 clips of dfme (emotions: anger 2, fear 1)")
+    assert COMPOSITE.count_warnings(clips, synthetic=True) == [stated]
     own = label_set({"anger": "a"}, clips)
     assert [kept.text.partition(" (")[0] for kept in own.count_warnings(clips)] == [
         f"label set own keeps none of the {sum(COUNTS[name])} clips of {name}" for name in COUNTS
@@ -128,8 +128,8 @@ def test_five_classes_of_the_later_table_are_not_those_published(tmp_path, table
     (tmp_path / f"CASME2-coding-{table_of}.xlsx").write_bytes(table(plan(SyntheticSpec(labels=table_of))))
     clips, labels = Casme2(tmp_path).clips(), LABEL_SETS["casme2_5"]
     assert sum(labels.of(clip) is not None for clip in clips) == kept
-    told = [f"label set casme2_5 keeps {kept} clips of casme2, where 246 were published"] if kept != 246 else []
-    assert [kept.text.partition(":")[0] for kept in labels.count_warnings(clips)] == told
+    stated = [f"label set casme2_5 keeps {kept} clips of casme2, where 246 were published"] if kept != 246 else []
+    assert [kept.text.partition(":")[0] for kept in labels.count_warnings(clips)] == stated
 
 
 @pytest.fixture(scope="module")

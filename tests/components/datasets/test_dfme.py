@@ -159,8 +159,8 @@ def test_roots_that_are_wrong_name_the_right_one(tmp_path, tables, root):
 
 def test_where_nothing_is_near_the_table_is_asked_for(tmp_path):
     (tmp_path / "a/b/c/d").mkdir(parents=True)
-    told = str(only(Dfme(tmp_path / "a/b/c").faults()))
-    assert "contains no table training_full_with_AU.xlsx; it contains d" in told
+    stated = str(only(Dfme(tmp_path / "a/b/c").faults()))
+    assert "contains no table training_full_with_AU.xlsx; it contains d" in stated
     assert "does not exist" in str(only(Dfme(tmp_path / "a/b/e").faults()))
 
 
@@ -220,8 +220,8 @@ def test_the_released_tables_are_told_by_their_rows(tmp_path):
         start += count
     whole = Dfme(tmp_path, part="all")
     assert (len(whole.clips()), whole.faults(table_only=True)) == (2629, ())
-    told = ", ".join(f"{word} {count}" for word, count in COUNTS.items())
-    assert whole.metadata()["label version"] == f"the release of 2,629 clips (2629 rows: {told})"
+    stated = ", ".join(f"{word} {count}" for word, count in COUNTS.items())
+    assert whole.metadata()["label version"] == f"the release of 2,629 clips (2629 rows: {stated})"
     assert Dfme(tmp_path).metadata()["label version"].startswith("the release of 2,629 clips (1856 rows")
     assert len(Dfme(tmp_path, part="testB").clips()) == 299
     write_table(tmp_path / NAMES["testB"], [ROWS["testB"][0]])

@@ -141,13 +141,13 @@ def test_the_same_line_twice(tmp_path):
 
 
 # --- listed twice -----------------------------------------------------------------------------------------------------
-def told(root: Path, **options: object) -> list[str]:
+def stated(root: Path, **options: object) -> list[str]:
     return [f"{fault.where}: {fault.problem}" for fault in Manifest(root, **options).faults()]
 
 
 def test_an_image_of_two_rows_is_a_fault_of_both(tmp_path):
     ready(tmp_path, "own,p1,x,positive,flow/one.png,", "own,p2,y,negative,flow/two.png,", "own,p3,z,fear,flow/one.png,")
-    assert told(tmp_path) == [
+    assert stated(tmp_path) == [
         "manifest.csv, row 2 (p1/x): flow/one.png is also listed in row 4",
         "manifest.csv, row 4 (p3/z): flow/one.png is also listed in row 2",
     ]
@@ -160,15 +160,15 @@ def test_an_image_is_one_however_it_is_written(tmp_path, written):
     ready(tmp_path, *lines)
     (tmp_path / "link").symlink_to(tmp_path / "flow")
     (tmp_path / "linked.png").symlink_to("flow/two.png")
-    assert len(told(tmp_path)) == 2
+    assert len(stated(tmp_path)) == 2
 
 
 def test_an_image_in_two_columns_is_listed_twice_where_two_rows_name_it(tmp_path):
     header = "dataset,subject,clip,emotion,first,second\n"
     same = "own,p1,x,positive,flow/one.png,flow/one.png"  # of one clip: nothing is in training and test
-    assert told(ready(tmp_path, same, header=header)) == []
+    assert stated(ready(tmp_path, same, header=header)) == []
     crossed = ("own,p1,x,fear,flow/one.png,flow/two.png", "own,p2,y,fear,flow/three.png,flow/one.png")
-    assert [line.split(": ")[1] for line in told(ready(tmp_path, *crossed, header=header))] == [
+    assert [line.split(": ")[1] for line in stated(ready(tmp_path, *crossed, header=header))] == [
         "flow/one.png is also listed in row 3",
         "flow/one.png is also listed in row 2",
     ]
@@ -176,7 +176,7 @@ def test_an_image_in_two_columns_is_listed_twice_where_two_rows_name_it(tmp_path
 
 def test_a_folder_under_two_subjects_is_a_fault_even_where_the_clips_are_apart(tmp_path):
     framed(tmp_path, "own,p1,x,fear,a,8,,9,,", "own,p2,y,fear,a,11,,12,,", "own,p2,z,fear,./a,10,,10,,")
-    assert told(tmp_path) == [
+    assert stated(tmp_path) == [
         "manifest.csv, row 2 (p1/x): the folder a is listed for another subject in rows 3, 4",
         "manifest.csv, row 3 (p2/y): the folder a is listed for another subject in row 2",
         "manifest.csv, row 4 (p2/z): the folder ./a is listed for another subject in row 2",
@@ -189,10 +189,10 @@ def test_a_folder_under_two_subjects_is_a_fault_even_where_the_clips_are_apart(t
 def test_clips_of_one_folder_may_not_share_a_frame(tmp_path, times, faults):
     first, second = times
     framed(tmp_path, f"own,p1,x,fear,a,{first},,", f"own,p1,y,fear,a,{second},,")
-    assert len(told(tmp_path)) == faults
+    assert len(stated(tmp_path)) == faults
     if faults:
         onset, offset = first.split(",,")
-        assert told(tmp_path)[0].endswith(f"the frames {onset}-{offset} of a overlap those of row 3")
+        assert stated(tmp_path)[0].endswith(f"the frames {onset}-{offset} of a overlap those of row 3")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs {REAL}")
@@ -207,7 +207,7 @@ def test_casme_ii_listed_again_under_other_subjects(tmp_path):
     ]
     rows = [[*cells[:4], *(str(REAL / path) for path in cells[4:])] for cells in (*own, *again)]
     (tmp_path / "manifest.csv").write_text("\n".join([header, *map(",".join, rows)]) + "\n")
-    assert len(told(tmp_path)) == 2 * len(own) == 290
+    assert len(stated(tmp_path)) == 2 * len(own) == 290
     assert Manifest(REAL).faults() == ()
 
 
@@ -362,10 +362,10 @@ def test_all_faults_are_told_at_once(tmp_path):
     picture(tmp_path / "flow/four.png", size=(3, 3))
     with (tmp_path / "manifest.csv").open("a") as stream:
         stream.write("own,p4,w,fear,flow/gone.png,\nown,p5,v,fear,flow/two.png,\nown,p6,u,fear,flow/four.png,\n")
-    told = [str(fault) for fault in Manifest(tmp_path).faults()]
-    assert len(told) == 4
+    stated = [str(fault) for fault in Manifest(tmp_path).faults()]
+    assert len(stated) == 4
     for words in ("emotion 'joy'", "clip cell is empty", "gone.png cannot be opened", "four.png: is 3x3"):
-        assert any(words in text for text in told), words
+        assert any(words in text for text in stated), words
 
 
 def test_fingerprint_follows_the_file_and_the_pictures(tmp_path):

@@ -179,15 +179,15 @@ def test_folders_against_the_table(tmp_path):
     lacking, missing = Mmew(tmp_path).faults()
     says(lacking, "happiness/S01-01-001", "lacks the frames 4, 6 of 1-6")
     says(missing, "Micro_Expression/S02-04-001: the clip's folder is missing")
-    told = " ".join(map(str, Mmew(tmp_path).notes()))
-    assert "S09-01-001: no row of the table refers to this folder" in told
+    stated = " ".join(map(str, Mmew(tmp_path).notes()))
+    assert "S09-01-001: no row of the table refers to this folder" in stated
     reader = Mmew(tmp_path)
     with pytest.raises(FrameError, match="frame 4 is missing"):
         reader.frames(reader.clips()[0], [4], "colour")
 
 
 @pytest.mark.parametrize(
-    ("emotion", "folder", "told"),
+    ("emotion", "folder", "stated"),
     [
         ("happiness", "happiness", False),
         ("happiness", "Happiness", False),
@@ -199,12 +199,12 @@ def test_folders_against_the_table(tmp_path):
         ("happiness", "S01", False),
     ],
 )
-def test_a_clip_in_another_emotions_folder_is_remarked(tmp_path, emotion, folder, told):
+def test_a_clip_in_another_emotions_folder_is_remarked(tmp_path, emotion, folder, stated):
     frames(tmp_path / "Micro_Expression" / folder / "S01-01-001", range(1, 7))
     reader = Mmew(build(tmp_path, [(*ROW[:6], emotion, None)]))
     assert reader.faults() == ()
     found = [remark for remark in reader.notes() if remark.code == "E260"]
-    assert bool(found) == told
+    assert bool(found) == stated
     for remark in found:
         says(remark, f"Micro_Expression/{folder}/S01-01-001", f"but the table calls it {emotion.casefold()}")
         assert remark.clip == "mmew/S01/S01-01-001/1-6"

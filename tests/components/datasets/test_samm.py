@@ -195,9 +195,9 @@ def test_without_a_readable_table_of_the_clips_long_videos_are_read_without_emot
     reader = Samm(tmp_path, part="long", kind="both")
     assert (len(reader.clips()), reader.faults()) == (3, ())
     assert {clip.emotion for clip in reader.clips()} == {None}
-    (told,) = [remark for remark in reader.notes() if SAMM_TABLE in remark.where]
-    says(told, "the clips' emotions and objective classes are not read: ")
-    assert told in reader.notes(table_only=True)
+    (stated,) = [remark for remark in reader.notes() if SAMM_TABLE in remark.where]
+    says(stated, "the clips' emotions and objective classes are not read: ")
+    assert stated in reader.notes(table_only=True)
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
@@ -293,8 +293,8 @@ def test_damaged_and_missing_frames(tmp_path):
     says(lacking, "SAMM/006/006_1_2", "lacks the frames 5563 of 5562-5566")
     says(empty, "007_0498.jpg is empty")
     says(missing, "009_3_4", "the clip's folder is missing")
-    told = "\n".join(map(str, reader.notes()))
-    assert "SAMM/009/009_3_5: no row of the table refers to this folder" in told
+    stated = "\n".join(map(str, reader.notes()))
+    assert "SAMM/009/009_3_5: no row of the table refers to this folder" in stated
 
 
 def test_no_frames_at_all(tmp_path):

@@ -132,11 +132,11 @@ def test_what_the_owners_ship_that_is_odd_is_remarked_and_no_fault(tmp_path):
     reader = Smic(tmp_path)
     assert reader.faults() == ()
     assert reader.clips()[-1].emotion == "negative"
-    told = list(map(str, reader.notes()))
-    assert [text for text in told if "[E260]" in text and "surprise, its folder negative" in text]
-    assert [text for text in told if text.startswith("HS/readme: ") and "[E256]" in text]
-    assert sum("apex" in text for text in told) == 1
-    assert len(told) == 3
+    stated = list(map(str, reader.notes()))
+    assert [text for text in stated if "[E260]" in text and "surprise, its folder negative" in text]
+    assert [text for text in stated if text.startswith("HS/readme: ") and "[E256]" in text]
+    assert sum("apex" in text for text in stated) == 1
+    assert len(stated) == 3
 
 
 @pytest.mark.parametrize(
@@ -268,18 +268,18 @@ def test_clips_are_counted_against_those_published(tmp_path, lost, version, gaps
     reader = Smic(tmp_path)
     assert reader.metadata()["label version"] == f"HS, short clips: {version}"
     # The made-up names of all 164 count over all subjects.
-    told = [str(remark) for remark in reader.notes() if remark.code == "E257"]
-    assert bool(told) == bool(gaps)
+    stated = [str(remark) for remark in reader.notes() if remark.code == "E257"]
+    assert bool(stated) == bool(gaps)
     for index, word in enumerate(lost):
-        assert any(inner[word][2 * index].name in text for text in told)
+        assert any(inner[word][2 * index].name in text for text in stated)
 
 
 def test_numbers_that_no_clip_has_are_told_where_clips_are_too_few(tmp_path):
     top = build(tmp_path) / "HS"
     smic_folder(top, 1, "negative", "s1_ne_04")
     reader = Smic(tmp_path)
-    (told,) = [remark for remark in reader.notes() if remark.code == "E257"]
-    assert str(told).startswith("s1_ne_01 ... s1_ne_04: s1_ne_02, s1_ne_03 are missing")
+    (stated,) = [remark for remark in reader.notes() if remark.code == "E257"]
+    assert str(stated).startswith("s1_ne_01 ... s1_ne_04: s1_ne_02, s1_ne_03 are missing")
     assert reader.metadata()["label version"].startswith(
         "HS, short clips: 5 of 164: negative 3, not 70, positive 1, not 51"
     )
@@ -290,11 +290,11 @@ def test_numbers_that_no_clip_has_are_told_where_clips_are_too_few(tmp_path):
 def test_clips_of_the_slow_cameras_are_counted_too(tmp_path, camera):
     for index in range(71):
         smic_folder(tmp_path / camera, index % 8 + 1, "negative", f"s{index % 8 + 1}_ne_{index:02d}", [100 + index])
-    told = f"{camera}, short clips: as published, negative 71, positive 0, surprise 0"
-    assert Smic(tmp_path, camera=camera).metadata()["label version"] == told
+    stated = f"{camera}, short clips: as published, negative 71, positive 0, surprise 0"
+    assert Smic(tmp_path, camera=camera).metadata()["label version"] == stated
     smic_folder(tmp_path / camera, 9, "negative", "s9_ne_01")
-    told = Smic(tmp_path, camera=camera).metadata()["label version"]
-    assert told.startswith(f"{camera}, short clips: 72, not 71: 9 subjects, not 8; ")
+    stated = Smic(tmp_path, camera=camera).metadata()["label version"]
+    assert stated.startswith(f"{camera}, short clips: 72, not 71: 9 subjects, not 8; ")
 
 
 def test_all_faults_are_told_at_once(tmp_path):
@@ -303,9 +303,9 @@ def test_all_faults_are_told_at_once(tmp_path):
     smic_folder(top, 3, "joy", "s3_jo_01")
     (top / "s12/micro/negative/s12_ne_03/image17581039.bmp").write_bytes(b"BM")
     (top / "s1/micro/negative/s1_ne_01/image559741.bmp").write_text("<html>")
-    told = "\n".join(map(str, Smic(tmp_path).faults()))
+    stated = "\n".join(map(str, Smic(tmp_path).faults()))
     for words in ("s1_po_02", "'joy'", "image559741.bmp is not an image"):
-        assert words in told
+        assert words in stated
 
 
 def test_short_clips_have_no_table(tmp_path):
@@ -363,9 +363,9 @@ def test_the_table_is_found_from_three_roots(tmp_path, root):
 def test_rows_of_words_are_told_and_no_clips(tmp_path):
     reader = Smic(write_long(tmp_path, [*ROWS, *TEXT]), part="long")
     assert (len(reader.clips()), reader.faults(table_only=True)) == (5, ())
-    told = [str(remark) for remark in reader.notes(table_only=True) if "contains text" in str(remark)]
-    assert told[0].startswith("SMIC-HS-E_annotation.xlsx, row 6: contains text, not a clip: 'TotalMF")
-    assert len(told) == 2
+    stated = [str(remark) for remark in reader.notes(table_only=True) if "contains text" in str(remark)]
+    assert stated[0].startswith("SMIC-HS-E_annotation.xlsx, row 6: contains text, not a clip: 'TotalMF")
+    assert len(stated) == 2
 
 
 def test_recordings_that_the_owners_do_not_ship(tmp_path):
@@ -434,8 +434,8 @@ def test_rows_of_the_long_table_that_are_wrong(tmp_path, cells, words):
 
 def test_a_row_of_a_subject_with_words_for_numbers_is_no_line_of_text(tmp_path):
     reader = Smic(write_long(tmp_path, [*ROWS, row(2, "about", "see", "below", emotion=None)]), part="long")
-    told = "\n".join(map(str, reader.faults(table_only=True)))
-    assert told.count("row 5 (s2/about)") == 4
+    stated = "\n".join(map(str, reader.faults(table_only=True)))
+    assert stated.count("row 5 (s2/about)") == 4
     for words in (
         "[E221]",
         "video cell ",
@@ -448,7 +448,7 @@ def test_a_row_of_a_subject_with_words_for_numbers_is_no_line_of_text(tmp_path):
         "'below'",
         "unknown emotion ''",
     ):
-        assert words in told
+        assert words in stated
     assert len(reader.clips()) == 5
 
 
@@ -462,8 +462,8 @@ def test_what_a_row_tells_twice_and_differently_is_remarked(tmp_path):
     ]
     reader = Smic(write_long(tmp_path, rows), part="long")
     assert reader.faults(table_only=True) == ()
-    told = [str(remark) for remark in reader.notes(table_only=True) if "apex" not in remark.problem]
-    assert [text.partition(" -> ")[0] for text in told] == [
+    stated = [str(remark) for remark in reader.notes(table_only=True) if "apex" not in remark.problem]
+    assert [text.partition(" -> ")[0] for text in stated] == [
         "smic_long/s1/s1_ne_01/103-106: its name says negative, its row positive, which takes precedence",
         "smic_long/s2/s2_ne_01/103-109: its TotalMF1 is 4, but 103-109 are 7 frames",
         "smic_long/s3/s3_ne_01/110-115: its TotalMF2 is 9, but 110-115 are 6 frames",
@@ -479,9 +479,11 @@ def test_an_expression_that_begins_before_its_recording_is_a_fault(tmp_path):
     assert [clip.onset for clip in reader.clips() if clip.subject_id == "s18"] == [36_700, 36_740]
     # Without that column the length alone tells it.
     plain = [[*cells[:10], None, *cells[11:]] for cells in rows]
-    told = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").notes(table_only=True)]
-    assert [text for text in told if "100-36769: it lasts 367 s" in text and "compare the row with its frames" in text]
-    assert not [text for text in told if "lasts" in text and "as the owners coded it" in text]
+    stated = [str(remark) for remark in Smic(write_long(tmp_path, plain), part="long").notes(table_only=True)]
+    assert [
+        text for text in stated if "100-36769: it lasts 367 s" in text and "compare the row with its frames" in text
+    ]
+    assert not [text for text in stated if "lasts" in text and "as the owners coded it" in text]
 
 
 def test_an_expression_that_ends_after_its_recording_is_remarked(tmp_path):
@@ -494,11 +496,11 @@ def test_a_repeat_inside_a_row_is_one_clip_for_check_and_table(tmp_path):
     rows = [*ROWS, row(2, "s2_ne_01", 103, 106, 110, 113, "110", 113.0)]
     reader = Smic(write_long(tmp_path, rows), part="long")
     assert reader.faults(table_only=True) == ()
-    (told,) = [str(remark) for remark in reader.notes(table_only=True) if "repeats" in str(remark)]
-    assert told.startswith(
+    (stated,) = [str(remark) for remark in reader.notes(table_only=True) if "repeats" in str(remark)]
+    assert stated.startswith(
         "SMIC-HS-E_annotation.xlsx, row 5 (s2_ne_01): its expression 3 repeats its expression 2, 110-113"
     )
-    assert told.endswith("[E256]")
+    assert stated.endswith("[E256]")
     found = check("smic", tmp_path, {"part": "long"}, table_only=True)
     assert (found.clips, found.faulty) == (7, 0)
     assert len(usable("smic", tmp_path, {"part": "long"}, table_only=True)[1]) == 7

@@ -157,9 +157,9 @@ def test_folders_hold_the_planned_frames(small: Path) -> None:
     drawn = render(face(SMALL, clip.subject), clip, clip.peak)
     assert np.abs(raw[..., ::-1].astype(float) - drawn).mean() < 3, "the file is the frame of its own number, in RGB"
     assert cv2.imread(str(small / f"Cropped/{clip.folder}/reg_img{clip.peak}.jpg")).shape == (340, 280, 3)
-    told = json.loads((small / MARKER).read_text())
-    assert "synthetic" in told["notice"]
-    assert told["spec"]["clips"] == SMALL.clips
+    stated = json.loads((small / MARKER).read_text())
+    assert "synthetic" in stated["notice"]
+    assert stated["spec"]["clips"] == SMALL.clips
 
 
 def test_same_bytes_alone_or_with_two_workers(small: Path, tmp_path: Path) -> None:

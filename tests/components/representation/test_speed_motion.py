@@ -90,9 +90,9 @@ def test_kinds_of_flow_side_by_side():
         took[kind] = milliseconds(motion.flows, drawn[0][0], *kind)
         errors = {name: error(kind, *case) for name, case in textures.items()}
         errors["faces"] = float(np.mean([error(kind, *case) for case in drawn]))
-        told = ", ".join(f"{name}: {value:.3f}" for name, value in errors.items())
+        stated = ", ".join(f"{name}: {value:.3f}" for name, value in errors.items())
         name = f"{kind[0]} {kind[1]} finest {kind[2]}" if kind[0] == "dis" else kind[0]
-        print(f"{name:26s} {took[kind]:5.1f} ms  {told}")
+        print(f"{name:26s} {took[kind]:5.1f} ms  {stated}")
         assert errors["grain 1.5, noise 0.0"] < 0.36
         assert errors["faces"] < still
     assert took["dis", "medium", 2] < 10

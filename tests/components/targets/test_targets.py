@@ -204,13 +204,13 @@ def test_the_report_has_units_curves_and_printed_figures(coded, tmp_path, experi
 
 
 def test_a_printed_figure_of_no_method_is_refused(experiment):
-    told = {"value": 0.5, "metric": "uf1", "protocol": "x", "source": "y"}
+    stated = {"value": 0.5, "metric": "uf1", "protocol": "x", "source": "y"}
     study = Study(
         name="s",
         title="S",
         experiment=experiment,
         methods={"a": {"model": "small_cnn"}},
-        leaderboard={"printed": {"b": told}},
+        leaderboard={"printed": {"b": stated}},
     )
     with pytest.raises(ConfigError, match=r"leaderboard\.printed.*'b'"):
         study.check()
