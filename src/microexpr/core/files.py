@@ -27,6 +27,15 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def entries(folder: Path) -> list[Path]:
+    """Return what a folder contains, by name; nothing where it cannot be read."""
+    try:
+        found = (path for path in folder.iterdir() if not path.name.startswith((".", "~$")))
+        return sorted(found, key=lambda path: path.name)
+    except OSError:
+        return []
+
+
 @contextmanager
 def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Lock a folder for one run at a time; the lock is released when the process ends.

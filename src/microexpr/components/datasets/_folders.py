@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from microexpr.core.delimited_text import listed
 from microexpr.core.errors import DataError, Fault, suggest
+from microexpr.core.files import entries
 
 K = TypeVar("K")
 _SHOWN = 6
@@ -86,15 +87,6 @@ def find_files(root: Path, wanted: Callable[[str], bool], what: str) -> list[Pat
 
 
 # --- what a folder contains -------------------------------------------------------------------------------------------
-def entries(folder: Path) -> list[Path]:
-    """Return what a folder contains, by name; nothing where it cannot be read."""
-    try:
-        found = (path for path in folder.iterdir() if not path.name.startswith((".", "~$")))
-        return sorted(found, key=lambda path: path.name)
-    except OSError:
-        return []
-
-
 def folders(folder: Path) -> Iterator[Path]:
     """Yield the folders in a folder, by name."""
     return (path for path in entries(folder) if path.is_dir())

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from microexpr.components.datasets._images import broken, numbered, unlike_most
 from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import ranges
 from microexpr.core.errors import Fault, FrameError
+from microexpr.core.image_files import broken, numbered, unlike_most
 
 _SHOWN = 3
 _FIX = "copy its folder again from the original"

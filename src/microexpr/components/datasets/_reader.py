@@ -18,14 +18,15 @@ from typing import ClassVar, Final, NamedTuple
 import numpy as np
 from jaxtyping import Num
 
-from microexpr.components.datasets._folders import entries, find_files, folders, no_frames, several_tables
+from microexpr.components.datasets._folders import find_files, folders, no_frames, several_tables
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import fingerprint, is_image, read_image, relative, stack, to_rgb
 from microexpr.components.datasets._notes import ESTIMATED, overlaps, span, unusual
 from microexpr.components.datasets._table import Row, RowReader, find_rows
 from microexpr.components.datasets._workbook import read_sheets
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault
+from microexpr.core.files import entries
+from microexpr.core.image_files import fingerprint, is_image, read_image, relative, stack, to_rgb
 from microexpr.core.interfaces import Correction, Dataset, Modality
 
 MARKER: Final = "microexpr-synthetic.json"

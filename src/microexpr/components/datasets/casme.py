@@ -11,9 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from microexpr.components.datasets._folders import child, choose, entries, folders, kinds
+from microexpr.components.datasets._folders import child, choose, folders, kinds
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import is_image
 from microexpr.components.datasets._reader import Reading, TableDataset
 from microexpr.components.datasets._table import NO_APEX, RowReader
 from microexpr.components.datasets._workbook import is_workbook
@@ -21,6 +20,8 @@ from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import Fault
 from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
+from microexpr.core.image_files import is_image
 from microexpr.core.interfaces import DatasetInfo, datasets
 
 RELEASES: Final = {193: "2019-07-21", 189: "the table that MEB reads"}

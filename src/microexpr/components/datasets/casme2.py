@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from microexpr.components.datasets._folders import child, choose, entries, first_kind, kinds, no_frames, with_subjects
+from microexpr.components.datasets._folders import child, choose, first_kind, kinds, no_frames, with_subjects
 from microexpr.components.datasets._frame_folder import FrameFolder
 from microexpr.components.datasets._reader import MIDDLE, Reading, TableDataset
 from microexpr.components.datasets._table import RowReader, number_of, rows_beside
@@ -17,6 +17,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import listed
 from microexpr.core.errors import Fault
 from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
 from microexpr.core.interfaces import Correction, DatasetInfo, datasets
 
 FOLDERS: Final = {"raw": ("CASME2_RAW_selected", "CASME2-RAW", "CASME2_RAW"), "cropped": ("Cropped", "Cropped-updated")}

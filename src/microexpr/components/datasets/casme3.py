@@ -28,7 +28,6 @@ from microexpr.components.datasets._folders import (
     unusable,
 )
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import fingerprint
 from microexpr.components.datasets._reader import Line, Reading, TableDataset
 from microexpr.components.datasets._table import RowReader, find_rows
 from microexpr.components.datasets._workbook import read_sheets
@@ -36,6 +35,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import ConfigError, DataError, Fault, FrameError
 from microexpr.core.facs import narrow, parse_action_units
+from microexpr.core.image_files import fingerprint
 from microexpr.core.interfaces import Correction, DatasetInfo, Modality, datasets
 
 _SUBJECTS = {"a": re.compile(r"spno\W*\d+"), "c": re.compile(r"\d{1,3}")}

@@ -16,9 +16,15 @@ from typing import ClassVar, Final
 import numpy as np
 from jaxtyping import Num
 
-from microexpr.components.datasets._folders import entries, find_files, unusable
+from microexpr.components.datasets._folders import find_files, unusable
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import (
+from microexpr.components.datasets._table import Row, RowReader
+from microexpr.core.clip import Clip
+from microexpr.core.delimited_text import read_text, squeeze
+from microexpr.core.errors import DataError, Fault, FrameError, NoFrameError, many
+from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
+from microexpr.core.image_files import (
     fingerprint,
     is_image,
     read_image,
@@ -28,11 +34,6 @@ from microexpr.components.datasets._images import (
     to_rgb,
     unlike,
 )
-from microexpr.components.datasets._table import Row, RowReader
-from microexpr.core.clip import Clip
-from microexpr.core.delimited_text import read_text, squeeze
-from microexpr.core.errors import DataError, Fault, FrameError, NoFrameError, many
-from microexpr.core.facs import parse_action_units
 from microexpr.core.interfaces import Dataset, DatasetInfo, Modality, Scaling, datasets
 from microexpr.core.labels import VOCABULARY
 

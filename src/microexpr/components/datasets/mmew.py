@@ -8,15 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final
 
-from microexpr.components.datasets._folders import entries, folders, nearest
+from microexpr.components.datasets._folders import folders, nearest
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import read_image
 from microexpr.components.datasets._reader import Reading, TableDataset
 from microexpr.components.datasets._table import RowReader
 from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import plain_name, squeeze
 from microexpr.core.errors import Fault, FrameError
 from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
+from microexpr.core.image_files import read_image
 from microexpr.core.interfaces import DatasetInfo, datasets
 
 FULL: Final = 300

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from microexpr.components.datasets._folders import child, entries, first_with, folders
+from microexpr.components.datasets._folders import child, first_with, folders
 from microexpr.components.datasets._frame_folder import FrameFolder
 from microexpr.components.datasets._reader import MIDDLE, Line, Reading, TableDataset
 from microexpr.components.datasets._table import RowReader, find_rows, plain, rows_beside
@@ -17,6 +17,7 @@ from microexpr.components.datasets._workbook import is_workbook, read_sheets
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, Fault
 from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
 from microexpr.core.interfaces import Correction, DatasetInfo, datasets
 
 Part = Literal["micro", "long"]

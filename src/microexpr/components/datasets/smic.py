@@ -23,13 +23,13 @@ from microexpr.components.datasets._folders import (
     unusable,
 )
 from microexpr.components.datasets._frame_folder import FrameFolder
-from microexpr.components.datasets._images import numbered
 from microexpr.components.datasets._reader import Line, Reading, TableDataset
 from microexpr.components.datasets._table import Row, RowReader, find_rows, plain
 from microexpr.components.datasets._workbook import is_workbook, read_sheets
 from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import DataError, Fault
+from microexpr.core.image_files import numbered
 from microexpr.core.interfaces import DatasetInfo, datasets
 
 Camera = Literal["HS", "VIS", "NIR"]

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-from microexpr.components.datasets._folders import entries
 from microexpr.core.errors import FrameError, many
+from microexpr.core.files import entries
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _TAIL = 1024
