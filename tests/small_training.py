@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import ViewSpec, losses, models
+from microexpr.core.progress import Silent
 from microexpr.learning import learners
 
 RNG = np.random.default_rng(0)
@@ -51,4 +53,33 @@ def fit(a_task, model="small_cnn", names=("cross_entropy",), **training):
     settings = Training(**{"epochs": 8, "learning_rate": 3e-3, "batch": 8, "patience": 0} | training)
     factory = models.build(model, {})
     built = {name: losses.build(name, {}) for name in names}
-    return learners.fit(lambda: factory(SPEC, 3, {}), a_task, built, settings, seed=1), settings
+    return train(lambda: factory(SPEC, 3, {}), a_task, built, settings, seed=1), settings
+
+
+@dataclass
+class Trained:
+    """A learner and how it was trained."""
+
+    learner: learners.Learner
+    history: pd.DataFrame
+    loss: str
+    epoch: int
+    loss_scores: dict[str, float]
+
+    @property
+    def model(self):
+        return self.learner.model
+
+    def proba(self):
+        """Probabilities of all pictures."""
+        return self.learner.predict(Stack(PIXELS, SPEC), np.arange(60)).proba
+
+
+def train(build, a_task, built, settings, seed, augmentations=()):
+    learner = learners.make(build, a_task.num_classes, settings, seed)
+    return Trained(learner, *learner.fit(a_task, built, seed, augmentations, Silent()))
+
+
+def learner_of(model, num_classes=3):
+    """The learner of a model that exists."""
+    return learners.make(lambda: model, num_classes, Training())

@@ -30,7 +30,7 @@ from microexpr.core.files import digest, make_folder, write_atomically
 from microexpr.core.progress import track
 from microexpr.learning import learners
 from microexpr.report.table import ABSENT, Column, Table
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 
 EPOCHS = 2
@@ -139,8 +139,8 @@ def measure(experiment: Experiment, faces: Path, out: Path) -> dict[str, Any]:
         plan = workspace.plan(experiment)
     except IncompatibleError:
         return {}
-    workspace.prepare([plan])
-    fold = plan.folds()[0]
+    (plan,) = workspace.prepare([plan])
+    fold = plan.folds[0]
     done = run(plan, workspace, only=[fold.name]).folds[0]
     steps, height, width, _ = plan.spec.shape
     trained = EPOCHS if plan.model.trains_in_epochs else 1

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         fit,
         list_data,
         list_studies,
-        load_model,
+        load,
         make_synthetic,
+        predict,
         run_experiment,
         run_study,
         tune_experiment,
@@ -45,11 +46,14 @@ if TYPE_CHECKING:
     from microexpr.core.labels import LabelSet
     from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
+    from microexpr.data.sources import ArrayClips
+    from microexpr.learning.pipeline import Pipeline
     from microexpr.report import write_report
 
 __version__ = "0.2.0.dev0"
 __all__ = [
     "ActionUnit",
+    "ArrayClips",
     "Bootstrap",
     "Clip",
     "ClipTable",
@@ -60,6 +64,7 @@ __all__ = [
     "FinishedTuning",
     "LabelSet",
     "MicroexprError",
+    "Pipeline",
     "RunOptions",
     "Study",
     "Training",
@@ -81,8 +86,9 @@ __all__ = [
     "fit",
     "list_data",
     "list_studies",
-    "load_model",
+    "load",
     "make_synthetic",
+    "predict",
     "run_experiment",
     "run_study",
     "tune_experiment",
@@ -92,19 +98,21 @@ __all__ = [
 ]
 
 _HOMES = (
+    "api",
     "core.errors",
     "core.clip",
     "core.labels",
     "data.doctor",
     "data.clip_table",
+    "data.sources",
     "config.component",
     "config.settings",
     "config.experiment",
     "config.study",
+    "learning.pipeline",
     "audit",
     "audit.agreement",
     "report",
-    "api",
 )
 """Modules that define the public names, those with the fewest imports first."""
 

@@ -15,6 +15,8 @@ from microexpr.core.files import held, make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from microexpr.audit.checks import Finding
     from microexpr.audit.comparison import Compared
     from microexpr.config.experiment import Experiment
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from microexpr.core.error_codes import Explanation
     from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
+    from microexpr.data.sources import Inputs
     from microexpr.evaluation.statistics.comparison import Comparison, Unit
+    from microexpr.learning.pipeline import Pipeline
     from microexpr.report import ReportPaths
     from microexpr.runs.plan import Workspace
     from microexpr.runs.study import StudyResult
@@ -80,6 +84,9 @@ def run_study(
     With `train_sizes` (numbers of clips) or `train_subjects`, every cell is trained with each of these training set
     sizes; larger samples contain smaller ones, and None stands for all. With `seeds`, it is trained once with each.
 
+    Several processes, also of several machines with a shared folder, may make the same call at the same time: they
+    divide the folds among themselves, and each returns all results.
+
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if `out` cannot be
     written.
     """
@@ -89,11 +96,13 @@ def run_study(
 
     study = _study(what, train_sizes, train_subjects, seeds)
     workspace = _workspace(study.experiment, data, out, **options)
-    with _working_in(workspace.options.out):
+    folder = workspace.options.out
+    with _no_empty_folder(folder):
         result = run(study, workspace)
+    with held(folder, wait=True):
         summary = summarise(result, command)
-        write_atomically(workspace.options.out / "summary.json", json.dumps(summary, indent=1))
-        return Finished(summary, write_report(summary, workspace.options.out), result)
+        write_atomically(folder / "summary.json", json.dumps(summary, indent=1))
+        return Finished(summary, write_report(summary, folder), result)
 
 
 def dry_run(
@@ -152,13 +161,48 @@ def run_experiment(
 
 
 def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
-    """Train on all clips and store the model: ``model.safetensors`` and ``card.json`` in `out`."""
+    """Train on all clips and store the model: ``model.safetensors`` and ``card.json`` in `out`.
+
+    The protocol is not used, since nothing is tested; one subject is enough.
+    """
     from microexpr.runs.fit import fit_on_all_clips
 
     experiment = _experiment(what)
     workspace = _workspace(experiment, data, out, **options)
-    with _working_in(workspace.options.out):
+    folder = workspace.options.out
+    with _no_empty_folder(folder), held(folder):
         return fit_on_all_clips(experiment, workspace)
+
+
+def load(place: Path | str) -> Pipeline:
+    """Return a model stored by `fit` (a folder) or kept with a fold's results (a .safetensors file), with all steps.
+
+    Raises StoreError.
+    """
+    from microexpr.learning.pipeline import Pipeline
+
+    return Pipeline.load(place)
+
+
+def predict(
+    model: Path | str,
+    inputs: Inputs,
+    *,
+    out: Path | str | None = None,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Predict every clip with a stored model, and write the table to `out`, a .csv or .parquet file.
+
+    See `Pipeline.predict` for the inputs and columns. Nothing is written if an error is raised.
+    """
+    from microexpr.data.clip_table import file_type, to_bytes
+
+    suffix = file_type(out, ".csv", ".parquet")
+    found = load(model).predict(inputs, workers=workers, progress=progress)
+    if out is not None:
+        _write(Path(out), to_bytes(found, suffix))
+    return found
 
 
 @dataclass(frozen=True)
@@ -197,22 +241,12 @@ def tune_experiment(
     experiment = _experiment(what)
     workspace = _workspace(experiment, data, out, **options)
     folder = workspace.options.out
-    try:
+    with _no_empty_folder(folder):
         found = tuning.tune(experiment, workspace, trials=trials, storage=storage)
-    except MicroexprError:
-        _remove_if_empty(folder)
-        raise
     summary = summarise_tuning(found, tuning.without_password(command, storage))
     with held(folder, wait=True):
         write_atomically(folder / "tuning.json", json.dumps(summary, indent=1))
         return FinishedTuning(summary, write_tuning(summary, folder), found)
-
-
-def load_model(folder: Path | str) -> tuple[Any, dict[str, Any]]:
-    """Return a model stored by `fit`, ready to predict, and its card; raises StoreError."""
-    from microexpr.runs.fit import load_fitted
-
-    return load_fitted(Path(folder))
 
 
 def list_studies() -> list[dict[str, str]]:
@@ -446,11 +480,10 @@ def explain_code(code: str) -> Explanation:
 
 # --- shared by several calls ------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def _working_in(folder: Path) -> Iterator[None]:
-    """Lock the folder; remove it after an error if nothing was written into it."""
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder after an error if nothing was written into it."""
     try:
-        with held(folder):
-            yield
+        yield
     except MicroexprError:
         _remove_if_empty(folder)
         raise

@@ -19,7 +19,7 @@ from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
 from microexpr.evaluation.predictions import mean_of_folds, score
 from microexpr.report.caveats import caveats
 from microexpr.runs import study as grids
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
@@ -248,7 +248,7 @@ def test_a_run_writes_its_folds_and_another_recipe_runs_on_them(experiment, data
             assert keys
             assert set(keys) == set(ours.views.loc[ours.views["part"] == part, "clip"])
     other, again = go(quick(experiment, protocol={"name": "from_file", "file": str(folder)}), database, tmp_path)
-    assert alike(other.folds(), plan.folds())
+    assert alike(other.folds, plan.folds)
     assert set(again.predictions()["clip"]) == set(result.predictions()["clip"])
     assert read(tmp_path / "results" / again.key).content == written.content
 

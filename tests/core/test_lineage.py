@@ -20,7 +20,7 @@ from microexpr.core.errors import DataError
 from microexpr.core.lineage import Lineage, TrainedOn, image_hash
 from microexpr.data.cache import FrameStore
 from microexpr.learning.checkpoint import lineage_of
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from shell import microexpr as command
 

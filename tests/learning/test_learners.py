@@ -9,14 +9,14 @@ from microexpr.config.settings import Training
 from microexpr.core.interfaces import Output, losses, models
 from microexpr.learning import learners, training
 from refusal import refuses
-from small_training import PIXELS, SPEC, Stack, Y, fit, task
+from small_training import SPEC, Y, fit, learner_of, task, train
 
 pytestmark = pytest.mark.numeric
 
 
 def test_a_network_learns_and_predicts_probabilities():
-    fitted, settings = fit(task())
-    proba = learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
+    fitted, _ = fit(task())
+    proba = fitted.proba()
     assert proba.shape == (60, 3)
     assert np.allclose(proba.sum(1), 1)
     assert (proba.argmax(1) == Y).mean() > 0.9
@@ -112,8 +112,8 @@ def test_nothing_selects_without_validation():
 
 def test_estimators_are_fitted_once_and_classes_they_never_saw_get_nothing():
     y = np.where(Y == 2, 1, Y)
-    fitted, settings = fit(task(y=y), model="pca_svm")
-    proba = learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
+    fitted, _ = fit(task(y=y), model="pca_svm")
+    proba = fitted.proba()
     assert proba.shape == (60, 3)
     assert (proba[:, 2] == 0).all()
     assert (proba.argmax(1) == y).mean() > 0.9
@@ -137,7 +137,7 @@ def test_a_loss_that_is_not_finite_is_told():
             return Output(self.weight * torch.full((len(x), 3), torch.nan), {})
 
     with refuses("E703", "epoch 1", "training.learning_rate"):
-        learners.fit(Bad, task(), {"focal": losses.build("focal", {})}, Training(), seed=0)
+        train(Bad, task(), {"focal": losses.build("focal", {})}, Training(), seed=0)
 
 
 def test_frozen_parameters_stay():
@@ -152,13 +152,13 @@ def test_frozen_parameters_stay():
 
     torch.manual_seed(1)
     before = Half().body.weight.clone()
-    fitted = learners.fit(Half, task(), {"focal": losses.build("focal", {})}, Training(epochs=2, patience=0), seed=1)
+    fitted = train(Half, task(), {"focal": losses.build("focal", {})}, Training(epochs=2, patience=0), seed=1)
     assert torch.equal(fitted.model.body.weight, before)
 
 
 def test_latency_is_a_positive_median():
     model = models.build("small_cnn", {})(SPEC, 3, {})
-    assert 0 < learners.latency(model, SPEC, Training()) < 1000
+    assert 0 < learners.latency(learner_of(model), SPEC) < 1000
 
 
 def test_losses_that_validation_scores_alike_are_told_apart_by_one_measure():

@@ -13,8 +13,8 @@ from microexpr.config.experiment import Experiment
 from microexpr.config.settings import Training
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, losses
-from microexpr.learning import learners, training
-from small_training import PIXELS, SPEC, Stack, Y, fit, task
+from microexpr.learning import training
+from small_training import PIXELS, SPEC, Stack, Y, fit, learner_of, task
 
 pytestmark = pytest.mark.numeric
 
@@ -67,12 +67,9 @@ def test_smoothed_labels_lie_between_the_classes():
 
 
 def test_smoothing_keeps_a_network_less_sure():
-    sure, set_sure = fit(task(train=np.arange(60), val=NONE), epochs=20)
+    sure, _ = fit(task(train=np.arange(60), val=NONE), epochs=20)
     unsure, _ = fit(task(train=np.arange(60), val=NONE), epochs=20, label_smoothing=0.3)
-    tops = [
-        learners.predict(each.model, Stack(PIXELS, SPEC), np.arange(60), 3, set_sure).max(1).mean()
-        for each in (sure, unsure)
-    ]
+    tops = [each.proba().max(1).mean() for each in (sure, unsure)]
     assert tops[0] > tops[1] + 0.05
 
 
@@ -115,16 +112,15 @@ def test_averages_that_may_be_cut_short_are_refused():
 
 
 def test_an_ensemble_gives_the_mean_of_its_members_probabilities():
-    together, set_together = fit(task(train=np.arange(60), val=NONE), ensemble=3)
+    together, _ = fit(task(train=np.arange(60), val=NONE), ensemble=3)
     rows, views = np.arange(60), Stack(PIXELS, SPEC)
-    alone = [learners.predict(each, views, rows, 3, set_together) for each in together.model.members]
+    alone = [learner_of(each).predict(views, rows).proba for each in together.model.members]
     assert not np.allclose(alone[0], alone[1])
-    joined = learners.predict(together.model, views, rows, 3, set_together)
-    np.testing.assert_allclose(joined, np.mean(alone, axis=0), atol=1e-6)
+    np.testing.assert_allclose(together.proba(), np.mean(alone, axis=0), atol=1e-6)
     first, _ = fit(task(train=np.arange(60), val=NONE))
-    np.testing.assert_allclose(learners.predict(first.model, views, rows, 3, set_together), alone[0], atol=1e-6)
-    assert learners.parameters(together.model) == 3 * learners.parameters(first.model)
-    assert learners.parameters(fit(task(), model="pca_svm")[0].model) is None
+    np.testing.assert_allclose(first.proba(), alone[0], atol=1e-6)
+    assert together.learner.parameters == 3 * first.learner.parameters
+    assert fit(task(), model="pca_svm")[0].learner.parameters is None
 
 
 def test_the_learning_rate_falls_along_half_a_cosine():
@@ -146,8 +142,8 @@ def test_a_training_that_nothing_chooses_from_is_looked_at_now_and_then_and_at_i
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_both_optimizers_learn(name):
     rate = 3e-3 if name == "adamw" else 3e-2
-    fitted, used = fit(task(train=np.arange(60), val=NONE), optimizer=name, learning_rate=rate)
-    proba = learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, used)
+    fitted, _ = fit(task(train=np.arange(60), val=NONE), optimizer=name, learning_rate=rate)
+    proba = fitted.proba()
     assert (proba.argmax(1) == Y).mean() > 0.9
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 
@@ -14,7 +15,7 @@ from microexpr.core.errors import ConfigError, DataError, Fault, StoreError
 from microexpr.core.interfaces import Fold, protocols
 from microexpr.core.progress import Silent
 from microexpr.runs import experiment as running
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.validation_split import split_validation
 from refusal import refuses
@@ -168,7 +169,7 @@ def test_faulty_clips_stop_the_run_or_are_left_out(experiment, tmp_path):
 def test_validation_is_cut_from_subjects(experiment, database, tmp_path):
     plan = workspace(database, tmp_path).plan(experiment.with_values({"training.patience": 3, "validation": 0.2}))
     subjects = plan.table["subject"].to_numpy()
-    for fold in plan.folds():
+    for fold in plan.folds:
         parts = [set(subjects[rows]) for rows in (fold.train, fold.val, fold.test)]
         assert all(parts)
         assert len(set.union(*parts)) == sum(map(len, parts))
@@ -177,9 +178,9 @@ def test_validation_is_cut_from_subjects(experiment, database, tmp_path):
 
 def test_nothing_is_cut_where_nothing_selects(experiment, database, tmp_path):
     space = workspace(database, tmp_path)
-    assert all(fold.val is None for fold in space.plan(experiment).folds())
+    assert all(fold.val is None for fold in space.plan(experiment).folds)
     forest = experiment.with_values({"model": "pca_svm", "training.patience": 5})
-    assert all(fold.val is None for fold in space.plan(forest).folds())
+    assert all(fold.val is None for fold in space.plan(forest).folds)
 
 
 def test_too_few_subjects_to_cut_from(experiment):
@@ -244,8 +245,9 @@ def test_other_clips_under_the_same_key_are_refused(experiment, database, tmp_pa
     go(short, database, tmp_path)
     space = workspace(database, tmp_path, skip_invalid=True)
     plan = space.plan(short)
-    plan.data.leave_out([Fault("E201", "x", "y", "z", plan.data.clips[0].key)])
-    space.prepare([plan])
+    less = plan.data.without([Fault("E201", "x", "y", "z", plan.data.clips[0].key)])
+    (plan,) = space.prepare([plan])
+    plan = dataclasses.replace(plan, data=less)
     with refuses("E603", "clips", kind=StoreError):
         run(plan, space)
 
@@ -279,8 +281,8 @@ def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
     space = workspace(database, tmp_path)
     plan = space.plan(recipe().with_values({"model": model, "training.epochs": 1}))
     space.prepare([plan])
-    fold, views, calls = plan.folds()[0], plan.views(), []
-    trained = running.fit_rows(plan, views, fold.train, None, "role", Silent()).model
+    fold, views, calls = plan.folds[0], plan.views(), []
+    learner = running.fit_rows(plan, views, fold.train, None, "role", Silent())[0].learner
     before = cv2.getNumThreads(), torch.get_num_threads()
 
     def predict(*_):
@@ -289,12 +291,12 @@ def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
         calls.append(pools)
         time.sleep(0.2 if slow else 0.001)
 
-    monkeypatch.setattr(running.learners, "predict", predict)
+    monkeypatch.setattr(learner, "predict", predict)
     try:
         torch.set_num_threads(2)
         cv2.setNumThreads(2)
         with threadpool_limits(2):
-            found = running._milliseconds(plan, trained, views, fold.test[:1])
+            found = running._milliseconds(learner, views, fold.test[:1])
             assert cv2.getNumThreads() == 2, "it was set back"
     finally:
         cv2.setNumThreads(before[0])
@@ -306,15 +308,15 @@ def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
 
 
 def test_the_seconds_of_a_fold_are_those_of_its_training(database, experiment, tmp_path, monkeypatch):
-    real, slow = running._predicted, 0.6
+    real, slow = running.predicted, 0.6
 
     def predicted(*words):
         time.sleep(slow)
         return real(*words)
 
-    monkeypatch.setattr(running, "_predicted", predicted)
+    monkeypatch.setattr(running, "predicted", predicted)
     space = workspace(database, tmp_path)
     plan = space.plan(experiment.with_values({"model": "majority"}))
     space.prepare([plan])
-    fold = running.run_fold(plan, plan.folds()[0], plan.views(), Silent())
+    fold = running.run_fold(plan, plan.folds[0], plan.views(), Silent())
     assert 0 < fold.metadata["seconds"] < slow

@@ -187,7 +187,7 @@ def test_correlation_is_spearmans_and_every_pair_of_randomised_models_counts():
 def cell(done) -> tuple[Any, Any, Views, Path]:
     finished, out = done
     plan = finished.result.cells[0].plan
-    fold = plan.folds()[0]
+    fold = plan.folds[0]
     return plan, fold, plan.views(), out / "results" / plan.key / f"fold-{fold.name}.safetensors"
 
 
@@ -196,12 +196,12 @@ def test_a_randomised_network_has_other_weights_each_time_and_leaves_the_stream_
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, second = randomised(plan, views, fold, weights, 2)
+    first, second = (learner.model for learner in randomised(plan, views, fold, weights, 2))
     assert torch.equal(torch.rand(3), expected)
-    kept = trained(plan, weights)
+    kept = trained(plan, weights).model
     for one, other in ((first, second), (first, kept)):
         assert not torch.equal(one.body[1][0].weight, other.body[1][0].weight)
-    again = next(randomised(plan, views, fold, weights, 1))
+    again = next(randomised(plan, views, fold, weights, 1)).model
     assert torch.equal(first.body[1][0].weight, again.body[1][0].weight)
 
 
@@ -220,13 +220,14 @@ def test_what_standardises_the_input_of_a_randomised_network_is_the_folds(corner
     )
     found = study.run(asked, workspace(corner, tmp_path))
     plan = found.cells[0].plan
-    fold = plan.folds()[0]
+    fold = plan.folds[0]
     weights = tmp_path / "results" / plan.key / f"fold-{fold.name}.safetensors"
     fresh = next(randomised(plan, plan.views(), fold, weights, 1))
     mine, start = (
-        next(part for part in net.modules() if isinstance(part, MotionInput)) for net in (fresh, random_model(plan, 0))
+        next(part for part in net.model.modules() if isinstance(part, MotionInput))
+        for net in (fresh, random_model(plan, 0))
     )
-    kept = next(part for part in trained(plan, weights).modules() if isinstance(part, MotionInput))
+    kept = next(part for part in trained(plan, weights).model.modules() if isinstance(part, MotionInput))
     assert torch.equal(mine.mean, kept.mean)
     assert not torch.equal(mine.mean, start.mean)
 
@@ -235,13 +236,13 @@ def test_what_is_fitted_once_is_fitted_to_permuted_labels(done):
     finished, out = done
     pca = finished.result.explained[1]
     assert pca.component.name == "occlusion"
-    fold = pca.plan.folds()[0]
+    fold = pca.plan.folds[0]
     weights = out / "results" / pca.plan.key / f"fold-{fold.name}.safetensors"
     views = pca.plan.views()
     x = views.take(views.of(fold.train)).reshape(len(fold.train), -1).astype(np.float32)
     right = [
-        (model.predict(x) == pca.plan.y[fold.train]).mean()
-        for model in (trained(pca.plan, weights), next(randomised(pca.plan, views, fold, weights, 1)))
+        (learner.model.predict(x) == pca.plan.y[fold.train]).mean()
+        for learner in (trained(pca.plan, weights), next(randomised(pca.plan, views, fold, weights, 1)))
     ]
     assert right[0] > 0.95
     assert right[1] < 0.85
@@ -253,7 +254,7 @@ def test_maps_are_of_clips_that_the_model_did_not_train_on_for_the_class_that_wa
     finished, _ = done
     for found, cell_ in zip(finished.result.explained, finished.result.cells, strict=True):
         plan, predictions = cell_.plan, cell_.result.predictions().set_index("clip")
-        fold = plan.folds()[0]
+        fold = plan.folds[0]
         assert [mapped.fold for mapped in found.folds] == [fold.name]
         keys = plan.table["key"].to_numpy()
         assert set(found.folds[0].clips) == set(keys[fold.test])
@@ -266,7 +267,7 @@ def test_weights_are_kept_of_the_folds_that_are_looked_into_and_no_others(done):
     finished, out = done
     for each in finished.result.explained:
         kept = sorted(file.name for file in (out / "results" / each.plan.key).glob("*.safetensors"))
-        assert kept == [f"fold-{each.plan.folds()[0].name}.safetensors"]
+        assert kept == [f"fold-{each.plan.folds[0].name}.safetensors"]
 
 
 def test_shown_are_the_first_clips_by_key_of_every_class_right_and_wrong(done):

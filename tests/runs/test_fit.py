@@ -18,11 +18,12 @@ import microexpr
 from conftest import recipe
 from microexpr.core.errors import StoreError
 from microexpr.core.interfaces import ViewSpec, models
-from microexpr.learning import learners as engine
-from microexpr.learning.checkpoint import load_model, save_model
+from microexpr.learning.learners import Learner
+from microexpr.learning.pipeline import Pipeline
 from microexpr.runs import fit as fitting
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
+from small_training import learner_of
 
 pytestmark = pytest.mark.numeric
 
@@ -37,14 +38,14 @@ def experiment(model: object, **values: object) -> microexpr.Experiment:
     )
 
 
-def kept(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Pipeline]:
     """Models as they leave training."""
-    found: list[object] = []
+    found: list[Pipeline] = []
     real = fitting.fit_rows
 
     def fit_rows(*args):
         fitted = real(*args)
-        found.append(fitted)
+        found.append(fitted[0])
         return fitted
 
     monkeypatch.setattr(fitting, "fit_rows", fit_rows)
@@ -52,12 +53,12 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 
 def predictions(
-    model: object, chosen: microexpr.Experiment, database: Path, out: Path, rows: int | None = None
+    learner: Learner, chosen: microexpr.Experiment, database: Path, out: Path, rows: int | None = None
 ) -> np.ndarray:
     """Predict the first rows, or all, in one call."""
     plan = Workspace(Options({"manifest": database}, out)).plan(chosen)
     views = plan.views()
-    return engine.predict(model, views, np.arange(len(views))[:rows], 3, chosen.training)
+    return learner.predict(views, np.arange(len(views))[:rows]).proba
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -65,16 +66,16 @@ def test_a_model_is_restored_to_the_last_bit(name, database, tmp_path, monkeypat
     trained, chosen = kept(monkeypatch), experiment(name)
     file = microexpr.fit(chosen, database, tmp_path, workers=1)
     assert file == tmp_path / "model.safetensors"
-    model, card = microexpr.load_model(tmp_path)
+    pipeline = microexpr.load(tmp_path)
     (fitted,) = trained
-    before, after = (predictions(each, chosen, database, tmp_path) for each in (fitted.model, model))
+    before, after = (predictions(each.learner, chosen, database, tmp_path) for each in (fitted, pipeline))
     assert np.array_equal(before, after)
     assert before.shape == (36, 3)
-    if isinstance(model, nn.Module):
-        assert not model.training
+    if pipeline.learner.in_epochs:
+        assert not pipeline.learner.model.training
         assert len(np.unique(before.round(6))) > 3
     # Whoever builds the network anew has other numbers: those of the file were taken.
-    assert card["experiment"]["model"] == chosen.model.to_toml()
+    assert pipeline.card["experiment"]["model"] == chosen.model.to_toml()
 
 
 def test_the_card_says_what_the_model_is(database, tmp_path):
@@ -103,7 +104,8 @@ FLOW = {"sampling": "onset_apex", "representation": "flow"}
 def test_the_card_tells_what_the_model_normalises_by(name, shown, ensemble, database, tmp_path):
     chosen = experiment(name, **shown, **{"training.ensemble": ensemble})
     microexpr.fit(chosen, database, tmp_path, workers=1)
-    model, card = microexpr.load_model(tmp_path)
+    pipeline = microexpr.load(tmp_path)
+    model, card = pipeline.learner.model, pipeline.card
     parts = [part for part in model.modules() if {"std", "centre"} & set(dict(part.named_buffers(recurse=False)))]
     assert len(parts) == (0 if name == "small_cnn" else ensemble)
     if name == "small_cnn":
@@ -134,19 +136,19 @@ def test_fitting_twice_gives_the_same_file(database, tmp_path):
 def test_a_model_with_parameters_of_its_own_is_rebuilt_with_them(database, tmp_path):
     chosen = experiment({"name": "vit_nano", "head_units": 8, "drop_path": 0.0})
     microexpr.fit(chosen, database, tmp_path, workers=1)
-    model, _ = microexpr.load_model(tmp_path)
+    model = microexpr.load(tmp_path).learner.model
     assert [layer.out_features for layer in model.head if isinstance(layer, nn.Linear)] == [8, 3]
 
 
 def test_weights_that_started_it_are_not_needed_to_load_it(database, tmp_path, monkeypatch):
     first = models.build("vit_nano", {})(VIEW, 3, {})
     start = tmp_path / "start.safetensors"
-    save_model(first, start, {})
+    learner_of(first).save(start, {})
     chosen = experiment({"name": "vit_nano", "weights": str(start)})
     microexpr.fit(chosen, database, tmp_path / "out", workers=1)
-    before = predictions(microexpr.load_model(tmp_path / "out")[0], chosen, database, tmp_path / "out")
+    before = predictions(microexpr.load(tmp_path / "out").learner, chosen, database, tmp_path / "out")
     spare = start.rename(tmp_path / "moved.safetensors")
-    after, _ = microexpr.load_model(tmp_path / "out")
+    after = microexpr.load(tmp_path / "out").learner
     spare.rename(start)
     assert np.array_equal(predictions(after, chosen, database, tmp_path / "out"), before)
 
@@ -156,13 +158,13 @@ def test_folds_keep_weights_that_load(database, tmp_path):
     done = microexpr.run_experiment(chosen, database, tmp_path, keep_weights=True, workers=1)
     files = sorted((tmp_path / "results" / done.summary["cells"][0]["key"]).glob("fold-*.safetensors"))
     assert len(files) == 6
-    model = models.build("pca_svm", {})(VIEW, 3, {})
-    assert load_model(model, files[0])["fold"] == "own-s0"
+    pipeline = microexpr.load(files[0])
+    assert pipeline.card["fold"] == "own-s0"
     views = pd.read_parquet(next((tmp_path / "results").rglob("fold-own-s0.views.parquet")))
     tested = views[views["part"] == "test"][["p_0", "p_1", "p_2"]].to_numpy()
-    assert np.array_equal(predictions(model, chosen, database, tmp_path, rows=6), tested)
+    assert np.array_equal(predictions(pipeline.learner, chosen, database, tmp_path, rows=6), tested)
     # A product of more rows may round differently.
-    np.testing.assert_allclose(predictions(model, chosen, database, tmp_path)[:6], tested, atol=1e-6)
+    np.testing.assert_allclose(predictions(pipeline.learner, chosen, database, tmp_path)[:6], tested, atol=1e-6)
 
 
 # --- files that are not what they should be ---------------------------------------------------------------------------
@@ -180,10 +182,10 @@ def fitted(database, tmp_path_factory):
     [
         ("card.json", None, "E606"),
         ("card.json", b"", "E605"),
-        ("card.json", b"[]", "E605"),
-        ("card.json", b"{}", "E605"),
+        ("card.json", b"[]", "E651"),
+        ("card.json", b"{}", "E651"),
         ("card.json", b"\xff\xfe", "E605"),
-        ("model.safetensors", None, "E650"),
+        ("model.safetensors", None, "E606"),
         ("model.safetensors", b"", "E650"),
         ("model.safetensors", b"no tensors here", "E650"),
     ],
@@ -195,7 +197,7 @@ def test_damaged_files_are_refused(fitted, tmp_path, which, name, content, code)
     else:
         (folder / name).write_bytes(content)
     with refuses(code, name, kind=StoreError):
-        microexpr.load_model(folder)
+        microexpr.load(folder)
 
 
 @pytest.mark.parametrize("which", [".", "svm"])
@@ -204,7 +206,7 @@ def test_a_cut_off_model_is_told(fitted, tmp_path, which):
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with refuses("E650", file, kind=StoreError):
-        microexpr.load_model(folder)
+        microexpr.load(folder)
 
 
 def test_the_weights_of_another_model_are_told(fitted, tmp_path):
@@ -212,7 +214,7 @@ def test_the_weights_of_another_model_are_told(fitted, tmp_path):
         folder = Path(shutil.copytree(fitted / which, tmp_path / other.strip(".") / "copy", dirs_exist_ok=True))
         shutil.copy(fitted / other / "model.safetensors", folder / "model.safetensors")
         with refuses("E651", "model.safetensors", kind=StoreError):
-            microexpr.load_model(folder)
+            microexpr.load(folder)
 
 
 def test_another_model_is_never_overwritten(fitted, database):
@@ -229,8 +231,8 @@ def test_a_damaged_card_in_the_way_is_told(fitted, database, tmp_path):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with refuses("E606", tmp_path / "none", "card.json", kind=StoreError):
-        microexpr.load_model(tmp_path / "none")
+    with refuses("E606", tmp_path / "none", "model.safetensors", kind=StoreError):
+        microexpr.load(tmp_path / "none")
 
 
 def test_a_file_cannot_set_what_an_estimator_is_made_of(tmp_path):
@@ -240,4 +242,4 @@ def test_a_file_cannot_set_what_an_estimator_is_made_of(tmp_path):
     for attributes in ({"predict_proba": "x"}, {"__class__": "x"}, {"fit/__name__": "x"}, {"strategy": "constant"}):
         save_file({"a": torch.zeros(1)}, file, {"microexpr": json.dumps({"attributes": attributes})})
         with refuses("E651", "model.safetensors", kind=StoreError):
-            load_model(model, file)
+            learner_of(model).load(file)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 def folds(database, tmp_path, **values):
     changed: Mapping[str, object] = values
     plan = Workspace(Options({"manifest": database}, tmp_path)).plan(recipe().with_values(changed))
-    return plan, plan.folds()
+    return plan, plan.folds
 
 
 @pytest.mark.parametrize(("what", "numbers"), [("train_clips", (6, 12, 24, 30)), ("train_subjects", (1, 2, 4, 5))])

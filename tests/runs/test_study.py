@@ -455,7 +455,7 @@ def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):
     grid = load(Study, STUDIES / "paper.toml")
     cell = next(cell for cell in grid.cells() if cell.sampling.name == "mfs")
     planned = Workspace(Options({"casme2": casme2})).plan(cell, weights=False)
-    (fold,) = planned.folds()
+    (fold,) = planned.folds
     trained = [planned.data.clips[row] for row in fold.train]
     assert mfs["train"] == sum(counts[f"{clip.subject_id}/{clip.video}"] for clip in trained)
     assert 201 * 11 < mfs["train"] < 201 * 13

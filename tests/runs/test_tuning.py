@@ -130,7 +130,7 @@ def test_searches_see_no_subject_that_their_folds_test(images, tmp_path, protoco
     plan = planned(settings(protocol=protocol, tuning__groups=groups), images, tmp_path)
     searches, subject = divide(plan), plan.table["subject"].to_numpy()
     assert len(searches) == count
-    assert Counter(fold.name for each in searches for fold in each.folds) == Counter(fold.name for fold in plan.folds())
+    assert Counter(fold.name for each in searches for fold in each.folds) == Counter(fold.name for fold in plan.folds)
     for each in searches:
         assert not set(subject[each.rows]) & set(subject[each.tested])
         assert set(subject[each.rows]) | set(subject[each.tested]) == set(subject)

@@ -1,7 +1,8 @@
-"""``microexpr studies``, ``study``, ``run`` and ``fit``."""
+"""``microexpr studies``, ``study``, ``run``, ``fit`` and ``predict``."""
 
 from __future__ import annotations
 
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
@@ -189,4 +190,34 @@ def fit(
         workers=workers,
         progress=options.progress(quiet),
     )
-    typer.echo(f"model: {model}\ncard:  {model.with_name('card.json')}")
+    card = model.with_name("card.json")
+    typer.echo(f"model: {model}\ncard:  {card}")
+    show.caveat(loads(card.read_text("utf-8"))["licence"]["caveat"])
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(help="Folder that `microexpr fit` wrote, or kept weights of a fold.", metavar="MODEL")
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Databases (DIR, or NAME=DIR to name the reader), manifests (.csv), or folders of numbered images.",
+            metavar="INPUT...",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for the table: .csv or .parquet.", metavar="FILE")
+    ] = None,
+    workers: WorkersOption = 2,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Predict the class of every clip with a stored model: one row per clip, with notes on what limits it."""
+    from microexpr import api
+
+    found = api.predict(model, inputs, out=out, workers=workers, progress=options.progress(quiet or json))
+    if json:
+        show.as_json(found.astype(object).where(found.notna(), None).to_dict("records"))
+    else:
+        show.predictions(found, out)

@@ -63,6 +63,37 @@ def plan(found: Mapping[str, Any]) -> None:
     typer.echo(f"{len(rows)} experiments; nothing was trained.")
 
 
+def caveat(text: str) -> None:
+    """Print what limits a result."""
+    _wrapped("!", text, indent=4)
+
+
+def predictions(found: pd.DataFrame, out: Path | None) -> None:
+    """Print how many clips got which label, what limits these predictions, and the first rows if no file has them."""
+    from microexpr.learning.pipeline import KNOWN_FRAMES, KNOWN_SUBJECT
+
+    usable = found[found["label"] != ""]
+    labels = ", ".join(f"{label} {count}" for label, count in usable["label"].value_counts().items())
+    typer.echo(f"{many(len(usable), 'clip')} predicted: {labels}")
+    if left := len(found) - len(usable):
+        caveat(f"{many(left, 'clip')} could not be used; the column notes says why.")
+    frames, subjects = (int(usable["notes"].str.contains(text).sum()) for text in (KNOWN_FRAMES, KNOWN_SUBJECT))
+    if frames:
+        caveat(f"The model was trained on the frames of {many(frames, 'clip')}: such predictions say nothing about how "
+               "well it recognises new ones.")  # fmt: skip
+    if subjects:
+        caveat(f"The model was trained on other clips of the subjects of {many(subjects, 'clip')}: predictions for "
+               "new subjects are less accurate.")  # fmt: skip
+    if out is None:
+        scores = [name for name in found.columns if name.startswith("p_")]
+        columns = ["key", "coded", "label", *scores, "notes"]
+        rows = found[columns].head(HEAD).astype(object).where(found[columns].notna(), "-")
+        table([{str(name): value for name, value in row.items()} for row in rows.to_dict("records")])
+        typer.echo(f"{len(found)} rows; --out FILE writes them all.")
+    else:
+        typer.echo(f"predictions: {out}")
+
+
 def summary(summary: Mapping[str, Any], report: Path) -> None:
     """Print the scores of a study, how many folds were trained, and the path of its report."""
     from microexpr.report.reading import Reading

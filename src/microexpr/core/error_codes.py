@@ -79,6 +79,14 @@ COMMAND: Mapping[str, Explanation] = {
         "The folder for a synthetic database holds other files, or a database with other options.",
         "Name an empty or new folder, or that of an unfinished database with the same options.",
     ),
+    "E117": Explanation(
+        "A component has no source file, or was edited after it was loaded, so another process cannot load the same code.",
+        "Define the component in a module beside the notebook, import it, and start again.",
+    ),
+    "E118": Explanation(
+        "A vote of your own learns something that is not among its parameters, so the model cannot be stored with it.",
+        "Make the vote a dataclass whose fields hold what it learns, as in learnt_temporal.",
+    ),
     "E120": Explanation(
         "An axis of a study's grid, or a key of a method, cannot vary between cells.",
         "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
@@ -134,6 +142,10 @@ COMMAND: Mapping[str, Explanation] = {
     "E134": Explanation(
         "A model has no published weights.",
         "Leave the model out of the list; it is trained from random weights.",
+    ),
+    "E135": Explanation(
+        "Nothing that can be predicted was found in a folder or file.",
+        "Name a database (NAME=DIR names its reader), a manifest (.csv), or a folder with numbered images.",
     ),
     "E140": Explanation(
         "The search space has a parameter that cannot be searched, has no effect or is listed twice.",
@@ -363,6 +375,14 @@ DATABASES: Mapping[str, Explanation] = {
         "Every clip of a database has a fault.",
         "Fix the faults that the message lists.",
     ),
+    "E275": Explanation(
+        "An image in a folder of frames has more than 8 bits per channel.",
+        "Convert the images to 8 bits per channel.",
+    ),
+    "E276": Explanation(
+        "An array is not a series of images of 8 bits, or an apex lies outside it.",
+        "Pass uint8 arrays of shape t h w 3 (red, green, blue) or t h w (grey); frames are numbered from 0.",
+    ),
 }
 
 # E3: dividing clips into folds and parts.
@@ -564,6 +584,10 @@ METHODS: Mapping[str, Explanation] = {
         "Some clips have faults.",
         "Fix the faults that the message lists, or run without these clips with `--skip-invalid`.",
     ),
+    "E470": Explanation(
+        "A model can use none of the clips that it was to predict.",
+        "Correct what the message lists for each clip; the sampling of the model may need an apex, its preprocessing a face.",
+    ),
 }
 
 # E5: pretrained weights.
@@ -675,6 +699,10 @@ STORE: Mapping[str, Explanation] = {
     "E651": Explanation(
         "A checkpoint holds another model, or the same model with other parameters.",
         "Load it with the model and parameters with which it was trained.",
+    ),
+    "E652": Explanation(
+        "The frames of a clip give another input than the model was trained on: other size, channels or range of values.",
+        "Record or convert the frames as the model's training data were, or use a preprocessing that resizes.",
     ),
 }
 

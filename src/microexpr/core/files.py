@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +20,7 @@ def make_folder(folder: Path) -> Path:
     """Create a folder for results; raises StoreError if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{os.getpid()}.probe"
+        probe = folder / f".{uuid4().hex}.probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -37,28 +38,36 @@ def entries(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder for one run at a time; the lock is released when the process ends.
-
-    If another run holds it, `wait` for it, or raise StoreError.
-    """
-    lock = FileLock(folder / ".lock")
+def locked(file: Path, *, wait: bool) -> Iterator[bool]:
+    """Lock a file among all processes, and yield whether this process has the lock; it is released when one ends."""
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
-        raise StoreError(
-            "E610", f"another run is using {folder}; wait until it ends, or choose another --out."
-        ) from None
+        yield False
+        return
     try:
-        yield
+        yield True
     finally:
         lock.release()
 
 
 @contextmanager
+def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Lock a folder for one process at a time.
+
+    If another process holds it, `wait` for it, or raise StoreError.
+    """
+    with locked(folder / ".lock", wait=wait) as mine:
+        if not mine:
+            raise StoreError("E610", f"another run is using {folder}; wait until it ends, or choose another --out.")
+        yield
+
+
+@contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """Yield a temporary file next to `file` that replaces it at the end, or is removed if the block fails."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{uuid4().hex}.partial")  # processes of two machines may have one number
     try:
         yield partial
         partial.replace(file)

@@ -56,20 +56,6 @@ FROM = 0.5
 """Mean probability over a clip's views from which a unit counts as predicted."""
 
 
-def output_columns(name: str, outputs: Float[np.ndarray, "n m"], target: TargetValues) -> dict[str, np.ndarray]:
-    """Return columns of the table of views: annotated and predicted values of each unit of a target.
-
-    >>> target = TargetValues(np.array([[1.0]]), ("AU4",), 1.0)
-    >>> output_columns("action_units", np.array([[0.75]]), target)
-    {'coded:action_units:AU4': array([1.]), 'predicted:action_units:AU4': array([0.75])}
-    """
-    found: dict[str, np.ndarray] = {}
-    for column, unit in enumerate(target.names):
-        found[f"{CODED}:{name}:{unit}"] = target.values[:, column]
-        found[f"{PREDICTED}:{name}:{unit}"] = outputs[:, column]
-    return found
-
-
 def by_unit(views: pd.DataFrame) -> pd.DataFrame:
     """Score stored views: one row for each unit of each target, over the clips with an annotation.
 

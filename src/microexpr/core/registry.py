@@ -15,7 +15,9 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
 import inspect
+import sys
 import typing
 import uuid
 from collections.abc import Callable, Mapping
@@ -26,13 +28,31 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from microexpr.core.errors import ConfigError, UnknownComponentError, suggest
-from microexpr.core.source import calling, inside, source
+from microexpr.core.source import SCRIPT, calling, inside, source
 
 T = TypeVar("T")
 Factory = Callable[..., T]
 COMPONENTS = Path(__file__).parents[1] / "components"
 UNKNOWN = "unknown-"
 """Prefix of the digest of code that cannot be recognised in another run."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A component from outside the package, as data with which another process finds it."""
+
+    folder: str
+    """Folder of its registry."""
+    name: str
+    revision: int
+    source: str
+    """Digest of its source, or one that begins with UNKNOWN."""
+    module: str
+    """The module that registers it."""
+    file: str
+    """The file of this module; empty for a notebook or prompt."""
+    entry_point: bool
+    """Whether an installed package offers it."""
 
 
 @dataclass
@@ -131,6 +151,29 @@ class Registry(Generic[T]):
         """Return what another process needs in order to use the components from outside the package."""
         return {name: (self._factories[name], self._revisions.get(name, 1), at) for name, at in self._outside.items()}
 
+    def plugins(self) -> list[Plugin]:
+        """Return the components from outside the package that are in use."""
+        found = []
+        for name, digest in self._outside.items():
+            module, point = self._registering.get(name, ""), self._entry_points.get(name)
+            file = str(getattr(sys.modules.get(module), "__file__", None) or "")
+            offered = point is not None and point.module == module
+            found.append(Plugin(self.folder, name, self._revisions.get(name, 1), digest, module, file, offered))
+        return found
+
+    def load(self, plugin: Plugin) -> None:
+        """Make a component of another process available here; raises ConfigError if that cannot be the same code."""
+        if plugin.name not in self._factories:
+            if not plugin.file or plugin.source.startswith(UNKNOWN):
+                raise ConfigError(
+                    "E117",
+                    f"{self.kind} {plugin.name!r} has no source file (a notebook, the prompt) or was edited after it "
+                    "was loaded, so another process cannot load it. Define it in a module, and start again.",
+                )
+            if not plugin.entry_point:
+                _import(plugin.module, Path(plugin.file))
+        self.adopt({plugin.name: (self.get(plugin.name), plugin.revision, plugin.source)})
+
     def adopt(self, components: Mapping[str, tuple[Factory[T], int, str]]) -> None:
         """Use the components of the process that shares its work; raises ConfigError if the code here differs."""
         for name, (factory, revision, found) in components.items():
@@ -180,6 +223,24 @@ class Registry(Generic[T]):
     def build(self, name: str, params: Mapping[str, Any]) -> T:
         """Return the component `name` built with `params`, after checking them against its signature."""
         return self.get(name)(**self.bind(name, params))
+
+
+def _import(module: str, file: Path) -> None:
+    """Import a module from its file; a script is imported without what it does only when it is run."""
+    name = SCRIPT if module == "__main__" else module
+    if name in sys.modules:
+        return
+    folder = str(file.parents[module.count(".") + (file.name == "__init__.py")])
+    if folder not in sys.path:
+        sys.path.append(folder)
+    if name != SCRIPT:
+        importlib.import_module(name)
+        return
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
 
 
 def _registered_names(file: Path) -> list[str]:

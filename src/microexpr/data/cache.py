@@ -6,10 +6,13 @@ only grow, and a line of an index counts only when its data are complete, so a k
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +24,11 @@ from joblib import delayed
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
-from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
+from microexpr.core.files import append_json_lines, digest, held, json_lines, locked, make_folder, write_atomically
 from microexpr.core.interfaces import (
     ClipSource,
     Frames,
+    FrameSource,
     Modality,
     Preprocessor,
     Representation,
@@ -45,7 +49,7 @@ Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
 class DatasetFrames:
     """The frames of one clip for a preprocessor (`interfaces.ClipFrames`), with shared detections."""
 
-    dataset: ClipSource
+    dataset: FrameSource
     clip: Clip
     modality: str
     known: Boxes = field(default_factory=dict)
@@ -246,9 +250,29 @@ class Cache:
     """Revisions of readers from other packages, whose output may change while the files stay the same."""
 
     def __post_init__(self) -> None:
+        self._read_boxes()
+
+    def _read_boxes(self) -> None:
         for line in json_lines(self._boxes_file):
             box = tuple(line["box"]) if line["box"] else None
             self.boxes[line["detector"], line["clip"], line["frame"]] = box
+
+    @contextmanager
+    def _appending(self, progress: Progress) -> Iterator[None]:
+        """Let one process at a time append to this folder; others wait, and then read what was appended."""
+        file = make_folder(self.folder) / ".lock"
+        with locked(file, wait=False) as mine:
+            if mine:
+                self._read_boxes()
+                yield
+                return
+        progress.start("waiting for another process that prepares frames", 1)
+        try:
+            with locked(file, wait=True):
+                self._read_boxes()
+                yield
+        finally:
+            progress.stop()
 
     @property
     def _boxes_file(self) -> Path:
@@ -275,7 +299,25 @@ class Cache:
         progress: Progress | None = None,
     ) -> list[Fault]:
         """Preprocess missing frames (`wanted`: frame numbers by row of `clips`); return faults of clips that fail."""
-        make_folder(self.folder)
+        if not any(self._missing(wanted, clips)[1]):
+            return []
+        progress, faults = progress or Silent(), []
+        with self._appending(progress):
+            stores, jobs = self._missing(wanted, clips)  # another process may have prepared some
+            for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress):
+                self._remember(boxes)
+                if fault:
+                    faults.append(fault)
+                    continue
+                for store, (numbers, frames) in zip(stores, done, strict=True):
+                    if frames is not None:
+                        store.add(clip, numbers, frames)
+        return faults
+
+    def _missing(
+        self, wanted: Sequence[tuple[str, Preprocessor, Mapping[int, Sequence[int]]]], clips: Sequence[Clip]
+    ) -> tuple[list[FrameStore], list[tuple[Clip, list[tuple[Preprocessor, list[int]]]]]]:
+        """Return the stores of all preprocessings, and each clip with the frames that they lack."""
         stores = [self.store(name) for name, _, _ in wanted]
         jobs = []
         for row, clip in enumerate(clips):
@@ -285,16 +327,7 @@ class Cache:
             ]
             if any(missing):
                 jobs.append((clip, [(item[1], numbers) for item, numbers in zip(wanted, missing, strict=True)]))
-        faults = []
-        for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress or Silent()):
-            self._remember(boxes)
-            if fault:
-                faults.append(fault)
-                continue
-            for store, (numbers, frames) in zip(stores, done, strict=True):
-                if frames is not None:
-                    store.add(clip, numbers, frames)
-        return faults
+        return stores, jobs
 
     def _run(self, jobs: Sequence[Any], workers: int) -> Iterator[Any]:
         tasks = (delayed(_preprocess)(self.frames(clip), parts) for clip, parts in jobs)
@@ -341,15 +374,37 @@ class Cache:
 
     def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:
         """Compute the views that are not stored yet."""
-        store = self.store(represented, "views")
         clips = [views.clips[row] for row in views.clip_rows]
         places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
-        missing = [at for place, at in places.items() if place not in store.rows]
-        tasks = (delayed(views.representation)(*views.inputs(at)) for at in missing)
-        run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
-        channels = views.representation.output_spec(views.modality).channels
-        for at, made in zip(missing, track(run, len(missing), "views", progress or Silent()), strict=True):
-            store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+        progress = progress or Silent()
+        if self.store(represented, "views").rows.keys() >= places.keys():
+            return
+        with self._appending(progress):
+            store = self.store(represented, "views")
+            missing = [at for place, at in places.items() if place not in store.rows]
+            tasks = (delayed(views.representation)(*views.inputs(at)) for at in missing)
+            run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
+            channels = views.representation.output_spec(views.modality).channels
+            for at, made in zip(missing, track(run, len(missing), "views", progress), strict=True):
+                store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+
+    def embedded(self, views: Views, name: object, embed: Callable[[], Float[np.ndarray, "n f"]]) -> Views:
+        """Return views with the features that `embed` returns, which one process computes and stores for all.
+
+        `name` identifies the backbone and its input.
+        """
+        content = [self.fingerprint, self.modality, name, *self.readers, views.numbers, list(map(list, views.hashes))]
+        file = make_folder(self.folder / "features") / f"{digest(content)}.npz"
+        with held(file.parent, wait=True):
+            if not file.is_file():
+                start = time.perf_counter()
+                found = embed()
+                seconds = (time.perf_counter() - start) / len(views)
+                stream = io.BytesIO()
+                np.savez(stream, features=found, seconds=seconds)
+                write_atomically(file, stream.getvalue())
+        with np.load(file) as stored:
+            return replace(views, features=stored["features"], seconds=float(stored["seconds"]))
 
     def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> Num[np.ndarray, "n t h w c"] | None:
         store = self.store(represented, "views") if represented else None

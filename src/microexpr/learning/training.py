@@ -99,6 +99,11 @@ def tensor(views: ViewSource, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b
     return x.to(device(), non_blocking=True).movedim(-1, 2).contiguous().float()
 
 
+def prediction_batch(training: Training) -> int:
+    """Return how many views are predicted together."""
+    return max(training.batch, 32)
+
+
 def outputs(
     model: Callable[[Tensor], Output],
     take: Callable[[Int[np.ndarray, "b"]], Float[Tensor, "b ..."]],
@@ -106,7 +111,7 @@ def outputs(
     training: Training,
 ) -> Output:
     """Return a network's outputs for views, as in validation and test; the network must be in evaluation mode."""
-    size = max(training.batch, 32)
+    size = prediction_batch(training)
     with torch.inference_mode(), precision(training, device()):
         parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
     aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}

@@ -182,7 +182,7 @@ def _caveats(result: StudyResult, repeats: Sequence[Mapping[str, Any]]) -> Itera
             f"{untested} of {len(plan.table)} clips are in no test set of the given folds: the validity of the scores "
             "depends on how the tested clips were selected.",
         )
-    for note in dict.fromkeys(fold.note for fold in plan.folds() if fold.note):
+    for note in dict.fromkeys(fold.note for fold in plan.folds if fold.note):
         yield "left_out", "note", note
     if repeats:
         yield "repeats", "note", _repeats(repeats)
@@ -294,7 +294,7 @@ def _averaged(result: StudyResult) -> Iterator[tuple[str, str, str]]:
 
 def _untested(plan: Plan) -> int:
     """Count the clips that no fold tests."""
-    return len(plan.table) - len({int(row) for fold in plan.folds() for row in fold.test})
+    return len(plan.table) - len({int(row) for fold in plan.folds for row in fold.test})
 
 
 def _same_laboratory(plan: Plan) -> Iterator[tuple[str, str, str]]:
@@ -316,7 +316,7 @@ def _same_laboratory(plan: Plan) -> Iterator[tuple[str, str, str]]:
 def shared_subjects(plan: Plan) -> tuple[int, int]:
     """Return how many subjects are in both training and test set of a fold, and how many are tested."""
     subjects = plan.table["subject"].to_numpy()
-    folds = plan.folds()
+    folds = plan.folds
     tested = {subject for fold in folds for subject in subjects[fold.test]}
     shared = {subject for fold in folds for subject in set(subjects[fold.test]) & set(subjects[fold.train])}
     return len(shared), len(tested)

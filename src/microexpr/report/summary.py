@@ -100,7 +100,7 @@ def _stored(result: StudyResult) -> list[Stored]:
                 "fingerprint": cell.plan.data.cache.fingerprint,
                 "data": cell.plan.data.dataset.metadata(),
             },
-            divided(cell.plan.folds(), cell.plan.table, {}, cell.experiment.seed),
+            divided(cell.plan.folds, cell.plan.table, {}, cell.experiment.seed),
         )
         for cell in judged
     ]
@@ -108,7 +108,7 @@ def _stored(result: StudyResult) -> list[Stored]:
 
 def _data(plan: Plan) -> dict[str, Any]:
     table, classes = plan.data.table, plan.data.labels.classes
-    fold = plan.folds()[0] if len(plan.folds()) == 1 else None
+    fold = plan.folds[0] if len(plan.folds) == 1 else None
     parts = {"train": fold.train, "val": fold.val, "test": fold.test} if fold else {}
     return {
         "datasets": [component.name for component in plan.experiment.datasets],
@@ -143,7 +143,7 @@ def _protocol(plan: Plan) -> dict[str, Any]:
     return {
         "name": name,
         "subject_independent": interfaces.protocols.build(name, plan.experiment.protocol.params).subject_independent,
-        "folds": len(plan.folds()),
+        "folds": len(plan.folds),
         "shared_subjects": shared,
         "test_subjects": tested,
     }
@@ -176,8 +176,8 @@ def _samplings(result: StudyResult) -> dict[str, Any]:
 def _sampling(plan: Plan) -> dict[str, Any]:
     counts = plan.view_counts()
     parts: dict[str, int | None] = dict.fromkeys(("train", "val", "test"))
-    if len(plan.folds()) == 1:
-        fold = plan.folds()[0]
+    if len(plan.folds) == 1:
+        fold = plan.folds[0]
         rows = {"train": fold.train, "val": fold.val, "test": fold.test}
         parts |= {part: int(counts[picked].sum()) for part, picked in rows.items() if picked is not None}
     return {

@@ -66,7 +66,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
         "tuning": {
             "trials": found.trials,
             "inner": experiment.tuning.inner,
-            "folds": len(plan.folds()),
+            "folds": len(plan.folds),
             "paper_ranges": found.papers,
             "storage": found.storage,
             "search": SEARCH,

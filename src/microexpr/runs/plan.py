@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,10 @@ from microexpr.core.progress import Progress, Silent
 from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Cache, Views
 from microexpr.data.composite import Composite
+from microexpr.learning import learners
 from microexpr.learning.checkpoint import lineage_of
+from microexpr.learning.learners import Learner
+from microexpr.learning.pipeline import Pipeline
 from microexpr.runs.compatibility import (
     check_colour,
     check_lengths,
@@ -59,18 +62,20 @@ class Options:
     """Folds trained in parallel, each in its own process with its share of the cores."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Data:
     """The databases of an experiment: the clips that its label set keeps, and their table."""
 
+    name: str
+    """Databases, modality and labels, by which experiments share it."""
     dataset: ClipSource
     modality: str
     labels: LabelSet
-    clips: list[Clip]
+    clips: tuple[Clip, ...]
     cache: Cache
     unlabelled: Mapping[str, int] = field(default_factory=dict)
     """Clips that the label set leaves out, by emotion."""
-    skipped: list[Fault] = field(default_factory=list)
+    skipped: tuple[Fault, ...] = ()
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -84,12 +89,11 @@ class Data:
         clips = (clip for clip in self.dataset.clips() if clip.key not in bad)
         return self.labels.count_warnings(clips, synthetic="synthetic" in self.dataset.metadata())
 
-    def leave_out(self, faults: Sequence[Fault]) -> None:
-        """Remove the clips with faults and list the faults in `skipped`."""
-        self.skipped.extend(faults)
+    def without(self, faults: Sequence[Fault]) -> Data:
+        """Return these data without the clips with faults, which are listed in `skipped`."""
         bad = {fault.clip for fault in faults}
-        self.clips = [clip for clip in self.clips if clip.key not in bad]
-        self.__dict__.pop("table", None)
+        clips = tuple(clip for clip in self.clips if clip.key not in bad)
+        return replace(self, clips=clips, skipped=(*self.skipped, *faults))
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,9 @@ class Plan:
         """The score used for selection: macro-F1, as in the paper."""
         return interfaces.metrics.build("macro_f1", {})
 
-    @property
+    @cached_property
     def table(self) -> pd.DataFrame:
-        """The clip table; its labels are permuted between clips if the experiment requires it.
-
-        Not cached: clips may be left out while frames are read, and rows must follow.
-        """
+        """The clip table; its labels are permuted between clips if the experiment requires it."""
         table = self.data.table
         if not self.experiment.shuffled:
             return table
@@ -145,17 +146,19 @@ class Plan:
         named = isinstance(weights, str) and weights.endswith(".safetensors")
         return lineage_of(Path(str(weights)).expanduser()) if named else Lineage()
 
-    def targets(self) -> dict[str, TargetValues]:
-        """Return the auxiliary targets by name, one row per clip; raises IncompatibleError."""
+    @cached_property
+    def targets(self) -> Mapping[str, TargetValues]:
+        """The auxiliary targets by name, one row per clip; raises IncompatibleError."""
         return known_targets(self.experiment, self.data.clips)
 
     @property
     def aux(self) -> dict[str, int]:
         """Auxiliary target -> number of its outputs."""
-        return {name: len(target.names) for name, target in self.targets().items()}
+        return {name: len(target.names) for name, target in self.targets.items()}
 
-    def folds(self) -> list[Fold]:
-        """Return the protocol's folds, with a validation set if this experiment selects, and training sets of its size.
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """The protocol's folds, with a validation set if this experiment selects, and training sets of its size.
 
         Raises SplitError or ConfigError.
         """
@@ -164,11 +167,31 @@ class Plan:
         folds = list(protocol(table, rng_for(experiment.seed, "split")))
         if experiment.selects and self.model.trains_in_epochs:
             folds = [fold if fold.val is not None else split_validation(fold, table, experiment) for fold in folds]
-        return [limit_training(fold, table, experiment) for fold in folds]
+        return tuple(limit_training(fold, table, experiment) for fold in folds)
+
+    def learner(self, seed: int | None = None) -> Learner:
+        """Return an untrained model with the starting weights of the experiment, random ones from `seed`."""
+        classes = len(self.data.labels.classes)
+        return learners.make(lambda: self.model(self.spec, classes, self.aux), classes, self.experiment.training, seed)
+
+    def pipeline(self, learner: Learner) -> Pipeline:
+        """Return every step from frames to labels, with a learner of this plan."""
+        targets = {name: target.names for name, target in self.targets.items()}
+        classes = self.data.labels.classes
+        return Pipeline(self.experiment, learner, classes, self.spec, self.data.modality, targets)
 
     def views(self) -> Views:
         """Return the views of all clips from the cache."""
         return self._views(self._represented)
+
+    def embedded(self) -> Views:
+        """Return the views of all clips, with the features of the model's frozen backbone, if it has one."""
+        views, model = self.views(), self.experiment.model
+        if self.model.trains_in_epochs or not (learner := self.learner()).embeds:
+            return views
+        kinds = [self.experiment.canonical()["representation"], self.experiment.training.model_dump(mode="json")]
+        name = [model.label, interfaces.models.revision(model.name), dict(self.weights), self.spec, kinds]
+        return self.data.cache.embedded(views, name, lambda: learner.embed(views, np.arange(len(views))))
 
     def _views(self, represented: str) -> Views:
         name = preprocessing_id(self.experiment.preprocessing)
@@ -223,6 +246,13 @@ class Done:
         return {"trained": len(self.trained), "reused": len(reused), "unknown": interfaces.unrecognised_components()}
 
 
+class Checked(NamedTuple):
+    """What another process needs to know of data that were checked: it reads no faults and no file sizes again."""
+
+    fingerprint: str
+    skipped: tuple[Fault, ...]
+
+
 @dataclass
 class Workspace:
     """What experiments that run together share: open databases, cached frames, the output folder."""
@@ -230,13 +260,28 @@ class Workspace:
     options: Options
     progress: Progress = field(default_factory=Silent)
     done: Done = field(default_factory=Done)
+    checked: Mapping[str, Checked] = field(default_factory=dict)
+    """Data that another process checked, by name."""
     _data: dict[str, Data] = field(default_factory=dict)
-    _specs: dict[tuple[object, ...], tuple[ViewSpec, tuple[int, int]]] = field(default_factory=dict)
+    _unfit: dict[str, list[Fault]] = field(default_factory=dict)
+    """Faults of clips that are still to be left out, by the name of their data."""
+    _specs: dict[tuple[str, ...], tuple[ViewSpec, tuple[int, int]]] = field(default_factory=dict)
 
-    def plan(self, experiment: Experiment, *, weights: bool = True) -> Plan:
+    def plan(self, experiment: Experiment, *, weights: bool = True, tests: bool = True) -> Plan:
         """Check an experiment against its database; raises ConfigError, DataError, SplitError or WeightsError.
 
-        With `weights = False`, missing pretrained weights are recorded instead of refused.
+        With `weights = False`, missing pretrained weights are recorded instead of refused; with `tests = False`, the
+        protocol is not used, as nothing will be tested.
+        """
+        (plan,) = self.settle([self.draft(experiment, weights=weights)])
+        if tests:
+            check_folds(plan)
+        return plan
+
+    def draft(self, experiment: Experiment, *, weights: bool = True) -> Plan:
+        """Check the components of an experiment; `settle` then leaves out the clips that do not fit.
+
+        Raises the errors of `plan`, except for those of the protocol.
         """
         experiment.check()
         data = self._open(experiment)
@@ -259,7 +304,7 @@ class Workspace:
         experiment.vote.build(interfaces.votes)  # wrong parameters are reported before anything is trained
         model = experiment.model.build(interfaces.models)
         parts = (experiment.preprocessing, experiment.sampling, experiment.representation)
-        model_input = (id(data), *(part.label for part in parts))
+        model_input = (data.name, *(part.label for part in parts))
         if model_input not in self._specs:
             self._specs[model_input] = self._spec(experiment, data, clips, preprocessor, sampler)
         spec, frame_size = self._specs[model_input]
@@ -269,46 +314,56 @@ class Workspace:
             check_training(experiment, model, spec)
             found = _weights(model, spec, required=weights)
         # Last, so that a method that does not fit removes no clip from the others.
-        self._leave_out(data, [*unsampled, *too_short])
-        plan = Plan(experiment, data, preprocessor, sampler, model, spec, frame_size, found)
-        check_targets(plan.targets(), plan.folds())
-        return plan
+        self._unfit.setdefault(data.name, []).extend([*unsampled, *too_short])
+        return Plan(experiment, data, preprocessor, sampler, model, spec, frame_size, found)
 
-    def prepare(self, plans: Sequence[Plan]) -> None:
+    def settle(self, plans: Sequence[Plan]) -> list[Plan]:
+        """Return the plans without the clips that some plan cannot use, so that all of them use the same clips.
+
+        Raises DataError for such clips, unless the options skip them.
+        """
+        for name, faults in self._unfit.items():
+            first = {fault.clip: fault for fault in reversed(faults)}
+            self._data[name] = self._without(self._data[name], list(first.values())[::-1])
+        self._unfit.clear()
+        return [replace(plan, data=self._data[plan.data.name]) for plan in plans]
+
+    def prepare(self, plans: Sequence[Plan]) -> list[Plan]:
         """Preprocess every frame that the plans need and the cache lacks; raises DataError with all faulty clips.
 
-        Expensive representations are computed as well.
+        Expensive representations are computed as well. Returns the plans without clips that turned out to be faulty.
         """
-        for data in {id(plan.data): plan.data for plan in plans}.values():
+        for data in {plan.data.name: plan.data for plan in plans}.values():
             wanted: dict[str, tuple[str, Preprocessor, dict[int, list[int]]]] = {}
             for plan in plans:
-                if plan.data is data:
+                if plan.data.name == data.name:
                     name = preprocessing_id(plan.experiment.preprocessing)
                     _, _, numbers = wanted.setdefault(name, (name, plan.preprocessor, {}))
                     for row, clip in enumerate(data.clips):
                         sampled = {number for view in plan.sampler(clip) for number in view}
                         numbers[row] = sorted(sampled.union(numbers.get(row, ())))
-            faults = data.cache.prepare(list(wanted.values()), data.clips, self.options.workers, self.progress)
-            self._leave_out(data, faults)
-            if faults:  # with fewer clips a protocol may be impossible; this is reported before anything is trained
-                for plan in plans:
-                    plan.folds()
-        for plan in plans:
+            self._unfit[data.name] = data.cache.prepare(
+                list(wanted.values()), data.clips, self.options.workers, self.progress
+            )
+        settled = self.settle(plans)
+        for plan in settled:
             plan.represent(self.options.workers, self.progress)
+        return settled
 
     def _open(self, experiment: Experiment) -> Data:
         names = " + ".join(chosen.label for chosen in experiment.datasets)
-        key = f"{names}|{experiment.modality}|{experiment.labels}"
-        if key not in self._data:
-            self._data[key] = self._read(names, experiment)
-        return self._data[key]
+        name = f"{names}|{experiment.modality}|{experiment.labels}"
+        if name not in self._data:
+            self._data[name] = self._read(name, names, experiment)
+        return self._data[name]
 
-    def _read(self, names: str, experiment: Experiment) -> Data:
+    def _read(self, name: str, names: str, experiment: Experiment) -> Data:
         readers = {chosen.label: self._reader(chosen) for chosen in experiment.datasets}
         if len(readers) < len(experiment.datasets):
             raise ConfigError("E127", f"datasets: {names} lists a database twice; remove one of the two.")
         dataset: ClipSource = Composite(readers) if len(readers) > 1 else next(iter(readers.values()))
-        faults = dataset.faults()
+        known = self.checked.get(name)
+        faults = dataset.faults() if known is None else ()
         fatal = [fault for fault in faults if fault.clip is None]
         bad = {fault.clip for fault in faults}
         keys = bad | {clip.key for clip in dataset.clips()}  # a row that cannot be read gives no clip
@@ -325,7 +380,7 @@ class Workspace:
         if modality not in modalities:
             raise IncompatibleError("E460", f"modality: {names} has no {modality!r}; it has {', '.join(modalities)}.")
         labels = label_set(experiment.labels, dataset.clips())
-        clips = [clip for clip in dataset.clips() if labels.of(clip) is not None]
+        clips = tuple(clip for clip in dataset.clips() if labels.of(clip) is not None)
         left_out = Counter(clip.emotion or "none" for clip in dataset.clips() if labels.of(clip) is None)
         if not clips:
             raise DataError(
@@ -335,10 +390,10 @@ class Workspace:
             )
         revisions = {chosen.name: interfaces.datasets.revision(chosen.name) for chosen in experiment.datasets}
         outside = tuple(f"{name}/{revision}" for name, revision in revisions.items() if isinstance(revision, str))
-        cache = Cache(dataset, modality, self.options.out / "cache", dataset.fingerprint(), readers=outside)
-        data = Data(dataset, modality, labels, clips, cache, left_out)
-        self._leave_out(data, faults)
-        return data
+        fingerprint = dataset.fingerprint() if known is None else known.fingerprint
+        cache = Cache(dataset, modality, self.options.out / "cache", fingerprint, readers=outside)
+        data = Data(name, dataset, modality, labels, clips, cache, left_out)
+        return self._without(data, faults) if known is None else data.without(known.skipped)
 
     def _reader(self, chosen: Component) -> ClipSource:
         if chosen.name not in self.options.data:
@@ -350,12 +405,12 @@ class Workspace:
         place, params = self.options.data[chosen.name], interfaces.datasets.bind(chosen.name, chosen.params)
         return interfaces.datasets.get(chosen.name)(place, **params) if isinstance(place, Path) else place
 
-    def _leave_out(self, data: Data, faults: Sequence[Fault]) -> None:
+    def _without(self, data: Data, faults: Sequence[Fault]) -> Data:
+        """Return data without the clips with faults; raises DataError unless the options skip them."""
         keys = {clip.key for clip in data.clips}
         if faults and (not self.options.skip_invalid or keys <= {fault.clip for fault in faults}):
             raise self._refusal(faults, keys)
-        if faults:
-            data.leave_out(faults)
+        return data.without(faults) if faults else data
 
     def _refusal(self, faults: Sequence[Fault], keys: Collection[str | None], roots: str = "") -> DataError:
         """Return the error for faults; it offers to skip clips only where that can help and leaves some of `keys`."""
@@ -398,10 +453,14 @@ class Workspace:
         raise no_view_error(experiment, representation.min_frames, clips, failed)
 
 
-def check_intervals(plan: Plan) -> None:
-    """Raise ConfigError if the test clips do not allow the requested confidence intervals."""
+def check_folds(plan: Plan) -> None:
+    """Check the folds, and whether their clips allow the requested training and confidence intervals.
+
+    Raises SplitError, ConfigError or IncompatibleError.
+    """
+    check_targets(plan.targets, plan.folds)
     settings = plan.experiment.bootstrap
-    tested = np.unique(np.concatenate([fold.test for fold in plan.folds()]))
+    tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     subjects = plan.table["subject"].to_numpy()[tested]
     if settings.unit == "subject" and len(set(subjects)) < 2:
         raise ConfigError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from microexpr.core.errors import ConfigError, SplitError, StoreError
-from microexpr.core.files import make_folder, write_atomically
+from microexpr.core.files import locked, make_folder, write_atomically
 from microexpr.core.folds import FILE as FOLDS
 from microexpr.core.folds import StoredFolds
 from microexpr.core.folds import read as read_folds
@@ -57,9 +58,15 @@ class Results:
         return self.root / self.key
 
     def begin(self, metadata: Mapping[str, Any], fixed: Sequence[str] = ("fingerprint",)) -> None:
-        """Open the folder; raises StoreError if it holds results of other data (`fixed` metadata that differ)."""
+        """Open the folder; raises StoreError as `check` does."""
         make_folder(self.folder)
+        self.check(metadata, fixed)
         file = self.folder / "experiment.json"
+        if not file.is_file():
+            write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
+
+    def check(self, metadata: Mapping[str, Any], fixed: Sequence[str] = ("fingerprint",)) -> None:
+        """Raise StoreError if the folder holds results of other data (`fixed` metadata that differ)."""
         before = self.metadata()
         for name in fixed:
             if before and before.get(name) != metadata.get(name):
@@ -68,8 +75,16 @@ class Results:
                     f"{self.folder} holds results from other data (its {name} differs): the database has changed "
                     "since, or other clips were left out. Choose another --out, or remove that folder to train again.",
                 )
-        if not before:
-            write_atomically(file, json.dumps({"format": FORMAT, **metadata}, indent=1))
+
+    @contextmanager
+    def claimed(self, fold: str, *, wait: bool = False) -> Iterator[bool]:
+        """Lock a fold, and yield whether this process has it; `wait` if another process is training it."""
+        make_folder(self.folder)
+        file = self.folder / f".fold-{fold}.lock"
+        with locked(file, wait=wait) as mine:
+            yield mine
+            if mine and not self.missing([fold]):
+                file.unlink(missing_ok=True)  # a process that still waits for this file finds the fold stored
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata written when the experiment began; empty if there are none. Raises StoreError."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from microexpr.config.component import Component, titles
 from microexpr.config.experiment import Experiment
@@ -17,16 +17,16 @@ from microexpr.config.study import COMPARED, METHODS, Study
 from microexpr.core import interfaces
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError
-from microexpr.core.files import digest, write_atomically
+from microexpr.core.files import digest, held, make_folder, write_atomically
 from microexpr.core.progress import track
 from microexpr.learning import learners
-from microexpr.runs import experiment as experiments
 from microexpr.runs import explain as explanations
+from microexpr.runs import jobs
 from microexpr.runs.experiment import Result
 from microexpr.runs.explain import Explained
 from microexpr.runs.face_centring import FaceCentring, face_centring
 from microexpr.runs.late_fusion import fuse
-from microexpr.runs.plan import Plan, Workspace, check_intervals
+from microexpr.runs.plan import Plan, Workspace, check_folds
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class StudyResult:
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedCell:
     """One checked experiment of a study: the part of the study that it belongs to, and its levels."""
 
     part: Literal["cells", "judging", "baselines", "named", "shuffled"]
@@ -96,27 +96,18 @@ class Job:
     """Name in the study's `explanations.of` -> explainer."""
 
 
-def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[Job], dict[str, str]]:
+def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[PlannedCell], dict[str, str]]:
     """Check every experiment of a study; return them, and the methods that do not fit the data, with the reason.
 
     Raises IncompatibleError if no method is left.
     """
     study.check()
     skipped: dict[str, str] = {}
-    jobs = []
+    found: list[PlannedCell] = []
     for experiment, factors, place in zip(study.cells(), study.factors(), study.places(), strict=True):
-        method = place.get(METHODS, "")
-        if method in skipped:
-            continue
-        try:
-            jobs.append(Job("cells", workspace.plan(experiment, weights=weights), factors))
-        except IncompatibleError as error:
-            if not study.methods:
-                raise
-            skipped[method] = str(error)
-    if not jobs:
-        listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
-        raise IncompatibleError("E462", f"none of the study's methods fits these data:{listed}")
+        with _skipping(study, place.get(METHODS, ""), skipped) as goes_on:
+            if goes_on:
+                found.append(PlannedCell("cells", workspace.draft(experiment, weights=weights), factors))
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
     judged = {method: cell for method, cell in study.judging().items() if method not in skipped}
@@ -128,49 +119,72 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
         *(("named", cell, {}) for cell in filter(None, [named])),
         *(("shuffled", named.with_values({"shuffled": number}), {}) for number in shuffles if named),
     ]
-    jobs += [Job(part, workspace.plan(cell, weights=weights), factors) for part, cell, factors in further]
-    for job in jobs:
-        check_intervals(job.plan)
-    return _with_explainers(study, jobs), skipped
+    found += [PlannedCell(part, workspace.draft(cell, weights=weights), factors) for part, cell, factors in further]
+    settled = workspace.settle([cell.plan for cell in found])
+    kept = []
+    for cell, plan in zip(found, settled, strict=True):
+        method = cell.factors.get(METHODS, "")
+        with _skipping(study, method if cell.part in ("cells", "judging") else "", skipped) as goes_on:
+            if goes_on:
+                check_folds(plan)
+                kept.append(replace(cell, plan=plan))
+    if not any(cell.part == "cells" for cell in kept):
+        listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
+        raise IncompatibleError("E462", f"none of the study's methods fits these data:{listed}")
+    return _with_explainers(study, kept), skipped
 
 
-def _with_explainers(study: Study, jobs: list[Job]) -> list[Job]:
+@contextmanager
+def _skipping(study: Study, method: str, skipped: dict[str, str]) -> Iterator[bool]:
+    """Note a method that does not fit the data in `skipped`, with the reason; yield False if it is there already."""
+    try:
+        yield method not in skipped
+    except IncompatibleError as error:
+        if not study.methods or not method:
+            raise
+        skipped[method] = str(error)
+
+
+def _with_explainers(study: Study, cells: list[PlannedCell]) -> list[PlannedCell]:
     """Find the first cell of every name to be explained, and its explainer; raises ConfigError if it has none."""
-    found: dict[str, Job] = {}
-    for job in jobs:
-        if job.part == "cells":
-            name = job.factors.get(METHODS) or next(iter(study.methods), job.plan.experiment.model.name)
-            found.setdefault(name, job)
+    found: dict[str, PlannedCell] = {}
+    for cell in cells:
+        if cell.part == "cells":
+            name = cell.factors.get(METHODS) or next(iter(study.methods), cell.plan.experiment.model.name)
+            found.setdefault(name, cell)
     explainers: dict[int, dict[str, Component]] = {}
     for name in study.explanations.of:
         if name in found:  # otherwise it was skipped
             component = explanations.select_explainer(found[name].plan, study.explanations, name)
             explainers.setdefault(id(found[name]), {})[name] = component
-    return [replace(job, explained=explainers.get(id(job), {})) for job in jobs]
+    return [replace(cell, explained=explainers.get(id(cell), {})) for cell in cells]
 
 
 def run(study: Study, workspace: Workspace) -> StudyResult:
-    """Run what is missing of a study; a second run trains nothing. Raises TrainingError if no cell can be trained."""
-    jobs, skipped = planned(study, workspace)
-    workspace.prepare([job.plan for job in jobs])
-    for job in jobs:  # clips may have been left out
-        check_intervals(job.plan)
+    """Run what is missing of a study; a second run trains nothing. Raises TrainingError if no cell can be trained.
+
+    Several processes may run the same study in the same folder: they divide its folds among themselves.
+    """
+    begun, skipped = planned(study, workspace)
+    plans = workspace.prepare([cell.plan for cell in begun])
+    if any(plan.data is not cell.plan.data for plan, cell in zip(plans, begun, strict=True)):
+        for plan in plans:  # clips were left out, so their folds are others
+            check_folds(plan)
+    begun = [replace(cell, plan=plan) for cell, plan in zip(begun, plans, strict=True)]
+    failed = jobs.run_all(plans, workspace, keep=_weights_for_maps(begun, study, workspace))
     cells: dict[str, list[Cell]] = {"cells": [], "judging": [], "baselines": [], "named": [], "shuffled": []}
-    failed: list[tuple[str, str]] = []
     explained: dict[str, Explained] = {}
-    for job in track(jobs, len(jobs), "experiments", workspace.progress):
-        try:
-            cells[job.part].append(Cell(job.plan, _run(job, study, workspace), job.factors))
-        except TrainingError as error:  # the others go on
-            failed.append((job.plan.experiment.name, str(error)))
+    for each in begun:
+        if each.plan.key in failed:  # the others go on
             continue
-        for name, component in job.explained.items():
-            result = cells[job.part][-1].result
-            explained[name] = explanations.explain(name, job.plan, result, study.explanations, component, workspace)
+        result = jobs.collect(each.plan, workspace)
+        cells[each.part].append(Cell(each.plan, result, each.factors))
+        for name, component in each.explained.items():
+            explained[name] = explanations.explain(name, each.plan, result, study.explanations, component, workspace)
     averages, missing = _fused(study, cells["cells"])
     judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
-        raise TrainingError("E720", f"no cell could be trained; the first failed with: {failed[0][1]}")
+        raise TrainingError("E720", f"no cell could be trained; the first failed with: {next(iter(failed.values()))}")
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),
@@ -178,21 +192,26 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         named=cells["named"][0] if cells["named"] else None,
         shuffled=tuple(cells["shuffled"]),
         face_centrings=_face_centrings([cell.plan for cell in cells["cells"]]),
-        failed=tuple(failed),
+        failed=tuple(
+            (each.plan.experiment.name, str(failed[each.plan.key])) for each in begun if each.plan.key in failed
+        ),
         judging=(*cells["judging"], *judging),
         fused=tuple(averages),
         skipped=skipped | missing,
         explained=tuple(explained[name] for name in study.explanations.of if name in explained),
-        latencies=_latencies([job.plan for job in jobs if job.part == "cells"], workspace) if study.latency else (),
+        latencies=_latencies([each.plan for each in begun if each.part == "cells"], workspace) if study.latency else (),
         done=workspace.done.summary(),
     )
 
 
-def _run(job: Job, study: Study, workspace: Workspace) -> Result:
-    """Run one experiment, keeping the weights of folds whose maps are still to be made."""
-    out, explainers = workspace.options.out, job.explained.values()
-    needed = (explanations.folds_without_maps(job.plan, study.explanations, each, out) for each in explainers)
-    return experiments.run(job.plan, workspace, keep=frozenset().union(*needed))
+def _weights_for_maps(cells: Sequence[PlannedCell], study: Study, workspace: Workspace) -> dict[str, set[str]]:
+    """Return, by experiment key, the folds whose weights are needed for maps that are still to be made."""
+    needed: dict[str, set[str]] = {}
+    for cell in cells:
+        for component in cell.explained.values():
+            names = explanations.folds_without_maps(cell.plan, study.explanations, component, workspace.options.out)
+            needed.setdefault(cell.plan.key, set()).update(names)
+    return needed
 
 
 def _fused(study: Study, cells: Sequence[Cell]) -> tuple[list[Cell], dict[str, str]]:
@@ -255,40 +274,41 @@ def _latency(plan: Plan, workspace: Workspace) -> dict[str, Any]:
     row |= {"steps": steps, "ensemble": training.ensemble}
     folder, several = workspace.options.out / "latency", [training.ensemble] if training.ensemble > 1 else []
     file = folder / f"{model.name}-{height}-{digest([model.label, plan.spec, machine, *several])}.json"
-    if file.is_file():
-        return dict(json.loads(file.read_text("utf-8"))) | row
-    torch.manual_seed(0)
-    network = learners.assemble(lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), training)
-    assert isinstance(network, nn.Module)
-    ms = learners.latency(network, plan.spec, training)
-    row |= {
-        "parameters": learners.parameters(network),
-        "ms": ms,
-        "fps": 1000 / ms,
-        "device": metadata["accelerator"] if metadata["accelerator"] != "none" else metadata["processor"],
-        "threads": int(metadata["threads"]),
-        "repeats": learners.LATENCY_REPEATS,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(row))
+    with held(make_folder(folder), wait=True):
+        if file.is_file():
+            return dict(json.loads(file.read_text("utf-8"))) | row
+        torch.manual_seed(0)
+        network = learners.make(
+            lambda: plan.model(plan.spec, len(plan.data.labels.classes), {}), len(plan.data.labels.classes), training
+        )
+        ms = learners.latency(network, plan.spec)
+        row |= {
+            "parameters": network.parameters,
+            "ms": ms,
+            "fps": 1000 / ms,
+            "device": metadata["accelerator"] if metadata["accelerator"] != "none" else metadata["processor"],
+            "threads": int(metadata["threads"]),
+            "repeats": learners.LATENCY_REPEATS,
+        }
+        write_atomically(file, json.dumps(row))
     return row
 
 
-def overview(study: Study, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def overview(study: Study, cells: Sequence[PlannedCell]) -> list[dict[str, Any]]:
     """Return a row for each planned experiment, with its levels of axes that are not components of the row."""
     known = {title for key, title in titles(study.axes).items() if key.split(".")[0] in COMPARED}
     return [
         {
-            "part": job.part,
-            **_overview_row(job.plan),
-            "further": {axis: level for axis, level in job.factors.items() if axis not in known},
+            "part": cell.part,
+            **_overview_row(cell.plan),
+            "further": {axis: level for axis, level in cell.factors.items() if axis not in known},
         }
-        for job in jobs
+        for cell in cells
     ]
 
 
 def _overview_row(plan: Plan) -> dict[str, Any]:
-    counts, folds = plan.view_counts(), plan.folds()
+    counts, folds = plan.view_counts(), plan.folds
     fold = folds[0]
     parts = {"train": fold.train, "val": fold.val, "test": fold.test}
     held = len(folds) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,17 @@ from microexpr.core.interfaces import Fold
 from microexpr.core.randomness import rng_for
 
 
-def split_validation(fold: Fold, table: pd.DataFrame, experiment: Experiment) -> Fold:
-    """Split validation subjects from the training set.
+def split_validation(
+    fold: Fold, table: pd.DataFrame, experiment: Experiment, by: Literal["subject", "clip"] = "subject"
+) -> Fold:
+    """Split validation subjects, or clips, from the training set.
 
     Of 100 random splits, the one is used whose class shares are most similar to those of the remaining training clips.
     """
     rng = rng_for(experiment.seed, f"validation/{fold.name}")
-    subjects, labels = table["subject"].to_numpy()[fold.train], table["label"].to_numpy(int)[fold.train]
-    names, inverse = np.unique(subjects, return_inverse=True)
+    units = table["subject" if by == "subject" else "key"].to_numpy()[fold.train]
+    labels = table["label"].to_numpy(int)[fold.train]
+    names, inverse = np.unique(units, return_inverse=True)
     wanted = max(1, round(experiment.validation * len(fold.train)))
     num_classes = int(table["label"].max()) + 1
     best, chosen = np.inf, np.zeros(len(fold.train), bool)
@@ -37,7 +41,7 @@ def split_validation(fold: Fold, table: pd.DataFrame, experiment: Experiment) ->
     if not chosen.any():
         raise ConfigError(
             "E463",
-            f"fold {fold.name} has too few training subjects for a validation set; train a fixed number of epochs with "
+            f"fold {fold.name} has too few training {by}s for a validation set; train a fixed number of epochs with "
             "one loss (training.patience = 0).",
         )
     return replace(fold, train=fold.train[~chosen], val=fold.train[chosen])

@@ -18,13 +18,11 @@ from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
-from microexpr.learning import learners
 from microexpr.report.reading import Reading
-from microexpr.runs import experiment as experiments
 from microexpr.runs.plan import Options, Workspace
 from motions import pair
 from refusal import refuses
-from small_training import PIXELS, SPEC, Stack, task
+from small_training import PIXELS, SPEC, task, train
 
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
 
@@ -320,8 +318,8 @@ def test_only_training_batches_pass_through():
         )
         return model
 
-    fitted = learners.fit(build, a_task, {"focal": losses.build("focal", {})}, settings, 1, [spy])
-    learners.predict(fitted.model, Stack(PIXELS, SPEC), np.arange(60), 3, settings)
+    fitted = train(build, a_task, {"focal": losses.build("focal", {})}, settings, 1, [spy])
+    fitted.proba()
     rows = torch.cat(spy.seen)
     assert len(rows) == 3 * len(a_task.train)
     trained = torch.as_tensor(PIXELS[a_task.train]).movedim(-1, 2).float()
@@ -339,7 +337,7 @@ def fitted(augment):
 
     factory = models.build("small_cnn", {})
     built = {"focal": losses.build("focal", {})}
-    return learners.fit(lambda: factory(SPEC, 3, {}), task(), built, settings, 1, augment)
+    return train(lambda: factory(SPEC, 3, {}), task(), built, settings, 1, augment)
 
 
 def test_same_seed_same_bytes_with_all_of_them():
@@ -372,7 +370,7 @@ def test_what_cannot_be_augmented_is_refused_before_training(database, tmp_path)
         recipe().with_values({"augmentation": ["crop_jitter", "colour"], "training.epochs": 1, "protocol": "loso"})
     )
     workspace.prepare([plan])
-    assert len(experiments.run(plan, workspace).predictions()) == 36
+    assert len(jobs.run(plan, workspace).predictions()) == 36
 
 
 # --- a study with augmentation as an axis -----------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from microexpr.core import pretrained
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import FitsStatistics, ViewSpec, models
-from microexpr.learning.checkpoint import save_model
 from moving import accuracy, train
 from nets import GREY, RGB, built, pixels, still
 from refusal import refuses
+from small_training import learner_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "composite_cnn"
@@ -132,7 +132,7 @@ def test_a_model_that_was_fitted_to_other_classes_starts_it(tmp_path: Path):
     x, y = stripes(16, 0)
     source = train(net(spec, 7, seed=3), x, y, 2)
     file = tmp_path / "fer.safetensors"
-    save_model(source, file, {})
+    learner_of(source).save(file, {})
     params = {"weights": str(file)}
     assert models.build(NAME, params).check(spec) == {"weights": "fer", "sha256": pretrained.sha256(file)}
     model = net(spec, 3, **params).eval()
@@ -142,11 +142,11 @@ def test_a_model_that_was_fitted_to_other_classes_starts_it(tmp_path: Path):
 
 def test_a_file_of_another_model_or_of_other_views_is_refused(tmp_path: Path):
     file = tmp_path / "colour.safetensors"
-    save_model(net(view((32, 32))), file, {})
+    learner_of(net(view((32, 32)))).save(file, {})
     with refuses("E505", "colour.safetensors", NAME, "same channels and steps"):
         net(view((32, 32), GREY), weights=str(file))
     other = tmp_path / "small.safetensors"
-    save_model(models.build("small_cnn", {})(view((32, 32)), 3, {}), other, {})
+    learner_of(models.build("small_cnn", {})(view((32, 32)), 3, {})).save(other, {})
     with refuses("E505", "small.safetensors", NAME):
         net(view((32, 32)), weights=str(other))
     for wrong, code in ((tmp_path / "none.safetensors", "E504"), (tmp_path / "x.pt", "E503")):

@@ -13,8 +13,9 @@ from torch import nn
 from microexpr.core.errors import IncompatibleError
 from microexpr.core.interfaces import FrozenBackbone, ViewSpec, models
 from microexpr.learning import learners
+from microexpr.learning.pipeline import Pipeline
 from microexpr.runs import fit as fitting
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
@@ -83,13 +84,13 @@ def test_of_two_classes_the_larger_score_is_the_predicted_one():
 
 def test_the_body_runs_once_for_all_folds(database, tmp_path, experiment, monkeypatch):
     taken: list[int] = []
-    embed = learners.embed
+    embed = learners.Frozen.embed
 
-    def counted(model, views, indices, training):
+    def counted(learner, views, indices):
         taken.extend(indices)
-        return embed(model, views, indices, training)
+        return embed(learner, views, indices)
 
-    monkeypatch.setattr(learners, "embed", counted)
+    monkeypatch.setattr(learners.Frozen, "embed", counted)
     recipe = experiment.with_values({"model": RANDOM, "preprocessing.size": 64})
     workspace = Workspace(Options({"manifest": database}, tmp_path))
     plan = workspace.plan(recipe)
@@ -117,7 +118,8 @@ def test_a_kept_model_predicts_the_same(database, tmp_path, experiment):
     recipe = experiment.with_values({"model": RANDOM, "preprocessing.size": 64})
     workspace = Workspace(Options({"manifest": database}, tmp_path))
     fitting.fit_on_all_clips(recipe, workspace)
-    model, card = fitting.load_fitted(tmp_path)
+    pipeline = Pipeline.load(tmp_path)
+    model, card = pipeline.learner.ready(), pipeline.card
     x, _ = striped(3)
     assert card["weights"] == {"weights": "random"}
     assert model.weight.abs().sum() > 0

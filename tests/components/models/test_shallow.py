@@ -14,9 +14,9 @@ from microexpr.components.models._layers import Dropout, MotionInput
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import Scaling, ViewSpec, losses, models
 from microexpr.learning import learners
-from microexpr.learning.checkpoint import load_model, save_model
 from nets import FLOW, built, count, pixels, still
 from refusal import refuses
+from small_training import Trained, learner_of, train
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.numeric]
 NETWORKS = ("ststnet", "off_apexnet", "sssnet", "rcn")
@@ -237,7 +237,7 @@ class Images:
         return np.asarray(self.x[indices])
 
 
-def train(name: str, epochs: int = 60, rows: int = 60, **params: object) -> learners.Fitted:
+def trained(name: str, epochs: int = 60, rows: int = 60, **params: object) -> Trained:
     images = Images()
     task = learners.Task(
         images, images.y, 3, np.arange(rows), np.arange(0), lambda p, i: float((p.argmax(1) == images.y[i]).mean())
@@ -245,7 +245,7 @@ def train(name: str, epochs: int = 60, rows: int = 60, **params: object) -> lear
     training = Training(epochs=epochs, batch=20, learning_rate=3e-3, weight_decay=0.0, patience=0)
     build = models.build(name, params)
     cross_entropy = losses.build("cross_entropy", {})
-    return learners.fit(lambda: build(images.spec, 3, {}), task, {"cross_entropy": cross_entropy}, training, 0)
+    return train(lambda: build(images.spec, 3, {}), task, {"cross_entropy": cross_entropy}, training, 0)
 
 
 @pytest.mark.parametrize(
@@ -254,12 +254,12 @@ def train(name: str, epochs: int = 60, rows: int = 60, **params: object) -> lear
     + [("rcn", 20, {"variant": variant}) for variant in ("plain", "attention")],
 )
 def test_networks_learn(name, epochs, params):
-    assert train(name, epochs, **params).history["train_score"].iloc[-1] > 0.9
+    assert trained(name, epochs, **params).history["train_score"].iloc[-1] > 0.9
 
 
 def test_training_shows_the_training_views_and_no_others(tmp_path: Path):
     images = Images()
-    seen = train("ststnet", epochs=1, rows=30).model.body[0]
+    seen = trained("ststnet", epochs=1, rows=30).model.body[0]
     for place, channel in enumerate(FLOW):
         values = images.x[:30, ..., IMAGES.index(channel)].astype(float)
         assert seen.mean.flatten()[place] == pytest.approx(values.mean(), rel=1e-6)
@@ -269,10 +269,10 @@ def test_training_shows_the_training_views_and_no_others(tmp_path: Path):
 
 def test_what_was_seen_is_kept_with_the_weights(tmp_path: Path):
     images, file = Images(), tmp_path / "model.safetensors"
-    model = train("ststnet", epochs=2).model
-    save_model(model, file, {})
+    model = trained("ststnet", epochs=2).model
+    learner_of(model).save(file, {})
     fresh = net("ststnet", images.spec)
-    load_model(fresh, file)
+    learner_of(fresh).load(file)
     x = torch.as_tensor(images.x).movedim(-1, 2).float()
     assert torch.equal(fresh.eval()(x).logits, model.eval()(x).logits)
     assert not torch.equal(fresh.body[0].mean, net("ststnet", images.spec).body[0].mean)
@@ -318,9 +318,9 @@ def test_linear_machines_learn_and_are_restored(name, tmp_path):
     proba = estimator.predict_proba(X)
     np.testing.assert_allclose(proba.sum(1), 1)
     assert np.array_equal(estimator.classes_[proba.argmax(1)], estimator.predict(X))
-    save_model(estimator, tmp_path / "m.safetensors", {"a": 1})
+    learner_of(estimator).save(tmp_path / "m.safetensors", {"a": 1})
     again = build(features(name), 4, {})
-    assert load_model(again, tmp_path / "m.safetensors") == {"a": 1}
+    assert learner_of(again).load(tmp_path / "m.safetensors") == {"a": 1}
     assert np.array_equal(again.predict_proba(X), proba)
     # Two classes have one decision value a row.
     two = build(features(name), 4, {}).fit(X[:45], Y[:45])
@@ -358,6 +358,6 @@ def test_machines_for_features_refuse_pictures(name, representation, sampling):
 
 
 def test_the_numbers_of_another_machine_are_told(tmp_path):
-    save_model(models.build("logistic", {})(features("logistic"), 4, {}).fit(X, Y), tmp_path / "m.safetensors", {})
+    learner_of(models.build("logistic", {})(features("logistic"), 4, {}).fit(X, Y)).save(tmp_path / "m.safetensors", {})
     with refuses("E651", "m.safetensors"):
-        load_model(models.build("lbp_top_svm", {})(features("lbp_top_svm"), 4, {}), tmp_path / "m.safetensors")
+        learner_of(models.build("lbp_top_svm", {})(features("lbp_top_svm"), 4, {})).load(tmp_path / "m.safetensors")

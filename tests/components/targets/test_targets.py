@@ -18,8 +18,9 @@ from microexpr.core.errors import ConfigError, IncompatibleError
 from microexpr.core.facs import parse_action_units
 from microexpr.core.interfaces import targets
 from microexpr.core.multitask import TargetValues, by_unit, target_loss
+from microexpr.learning.pipeline import Pipeline
 from microexpr.runs import fit as fitting
-from microexpr.runs.experiment import run
+from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
@@ -124,7 +125,8 @@ def test_a_target_changes_the_key_and_its_absence_none(experiment):
 def test_a_fitted_model_is_restored_with_its_heads(coded, tmp_path, experiment):
     recipe = multitask(experiment, **{"training.epochs": 1})
     fitting.fit_on_all_clips(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
-    model, card = fitting.load_fitted(tmp_path)
+    pipeline = Pipeline.load(tmp_path)
+    model, card = pipeline.learner.ready(), pipeline.card
     assert card["targets"] == {"action_units": ["AU1", "AU4", "AU6", "AU12", "AU24"]}
     assert model(torch.zeros(2, 1, 3, 32, 32)).aux["action_units"].shape == (2, 5)
 
@@ -132,7 +134,7 @@ def test_a_fitted_model_is_restored_with_its_heads(coded, tmp_path, experiment):
 def test_an_ensemble_averages_its_members_units(coded, tmp_path, experiment):
     recipe = multitask(experiment, **{"training.epochs": 1, "training.ensemble": 2})
     fitting.fit_on_all_clips(recipe, Workspace(Options({"manifest": coded}, tmp_path)))
-    model, _ = fitting.load_fitted(tmp_path)
+    model = Pipeline.load(tmp_path).learner.ready()
     x = torch.rand(2, 1, 3, 32, 32) * 255
     alone = [member.eval()(x).aux["action_units"].double().sigmoid() for member in model.members]
     torch.testing.assert_close(model(x).aux["action_units"].sigmoid(), torch.stack(alone).mean(0))

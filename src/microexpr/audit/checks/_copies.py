@@ -128,7 +128,7 @@ def _started_on_test(result: Result) -> Iterator[Finding]:
 
 def before_training(plan: Plan) -> Iterator[str]:
     """Yield a warning if the starting weights were trained on test subjects, which is known before frames are read."""
-    known = {subject for fold in plan.folds() for subject in start_knows(plan, fold).get("subjects", ())}
+    known = {subject for fold in plan.folds for subject in start_knows(plan, fold).get("subjects", ())}
     if known:
         weights = plan.weights.get("weights", "")
         subjects = many(len(known), "test subject")

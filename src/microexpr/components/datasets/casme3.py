@@ -19,7 +19,6 @@ from microexpr.components.datasets._folders import (
     check_folder,
     child,
     contents,
-    entries,
     first_folder,
     folders,
     nearest,
@@ -35,6 +34,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import ConfigError, DataError, Fault, FrameError
 from microexpr.core.facs import narrow, parse_action_units
+from microexpr.core.files import entries
 from microexpr.core.image_files import fingerprint
 from microexpr.core.interfaces import Correction, DatasetInfo, Modality, datasets
 

@@ -10,7 +10,6 @@ from typing import ClassVar, Final, Literal
 
 from microexpr.components.datasets._folders import (
     child,
-    entries,
     find_files,
     folders,
     no_frames,
@@ -25,6 +24,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import ConfigError, Fault
 from microexpr.core.facs import parse_action_units
+from microexpr.core.files import entries
 from microexpr.core.interfaces import DatasetInfo, datasets
 
 ROWS: Final = {"train": 1856, "testA": 474, "testB": 299}

@@ -16,7 +16,6 @@ from microexpr.components.datasets._folders import (
     check_folder,
     child,
     choose,
-    entries,
     first_with,
     folders,
     no_frames,
@@ -29,6 +28,7 @@ from microexpr.components.datasets._workbook import is_workbook, read_sheets
 from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import squeeze
 from microexpr.core.errors import DataError, Fault
+from microexpr.core.files import entries
 from microexpr.core.image_files import numbered
 from microexpr.core.interfaces import DatasetInfo, datasets
 

@@ -20,13 +20,12 @@ from microexpr.config.component import Component
 from microexpr.config.settings import AUTO, Explanations
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError
-from microexpr.core.files import digest, make_folder, write_atomically
+from microexpr.core.files import digest, held, make_folder, write_atomically
 from microexpr.core.interfaces import Explainer, Fold
 from microexpr.core.progress import track
 from microexpr.data.cache import Views
-from microexpr.learning import learners
 from microexpr.learning.training import tensor
-from microexpr.runs.experiment import Result, embedded
+from microexpr.runs.experiment import Result
 from microexpr.runs.explain import _stored as stored
 from microexpr.runs.explain import overlays
 from microexpr.runs.explain._randomised import INSENSITIVE as INSENSITIVE
@@ -147,7 +146,7 @@ def _clip_means(values: Iterable[tuple[str, float]]) -> pd.Series[float]:
 
 def select_explainer(plan: Plan, settings: Explanations, name: str) -> Component:
     """Return the explainer for a model, checked on the untrained model; raises ConfigError if none fits."""
-    model, method = random_model(plan, 0), settings.method
+    model, method = random_model(plan, 0).model, settings.method
     *first, last = [method] if method.name != AUTO else [Component(name=each) for each in ORDER]
     for component in first:
         with suppress(ConfigError):
@@ -175,11 +174,14 @@ def explain(
     predictions = result.of_repeat(result.repeats[0]).predictions().set_index("clip")
     missing = folds_without_maps(plan, settings, component, out)
     if todo := [fold for fold in _folds(plan, settings) if fold.name in missing]:
-        views, weights = embedded(plan), Results(out / "results", plan.key).weights
+        views, weights = plan.embedded(), Results(out / "results", plan.key).weights
         make_folder(folder)
         for fold in track(todo, len(todo), f"maps of {name}", workspace.progress):
-            found = _fold_maps(plan, fold, views, explainer, predictions, weights(fold.name), settings.seeds)
-            stored.write(_file(folder, fold.name), found)
+            file = _file(folder, fold.name)
+            with held(folder, wait=True):
+                if not file.is_file():  # otherwise another process has made them
+                    made = _fold_maps(plan, fold, views, explainer, predictions, weights(fold.name), settings.seeds)
+                    stored.write(file, made)
     maps = tuple(stored.read(_file(folder, fold.name)) for fold in _folds(plan, settings))
     selected = _select_clips(maps, predictions, settings.clips)
     clips = tuple(_explained_clip(plan, predictions, clip, *where) for clip, where in selected.items())
@@ -195,8 +197,7 @@ def _explainer(component: Component) -> Explainer:
 
 def _folds(plan: Plan, settings: Explanations) -> list[Fold]:
     """Return the first folds of the first repeat."""
-    folds = plan.folds()
-    return [fold for fold in folds if fold.repeat == folds[0].repeat][: settings.folds]
+    return [fold for fold in plan.folds if fold.repeat == plan.folds[0].repeat][: settings.folds]
 
 
 def _folder(plan: Plan, settings: Explanations, component: Component, out: Path) -> Path:
@@ -228,8 +229,8 @@ def _fold_maps(
     rows = views.of(fold.test)
     keys = [views.clips[row].key for row in views.clip_rows[rows]]
     classes = predictions.loc[keys, "y_pred"].to_numpy(int)
-    models = [trained(plan, weights), *randomised(plan, views, fold, weights, seeds)]
-    models = [model.to(learners.device()) if hasattr(model, "to") else model for model in models]
+    learnt = [trained(plan, weights), *randomised(plan, views, fold, weights, seeds)]
+    models = [learner.ready() for learner in learnt]
     attributions, correlations = [], []
     for at in range(0, len(rows), BATCH):
         batch = slice(at, at + BATCH)

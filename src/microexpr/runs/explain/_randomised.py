@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,33 +12,34 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import nn
 
-from microexpr.core.interfaces import FitsStatistics, Fold, FrozenBackbone
+from microexpr.core.interfaces import FitsStatistics, Fold
+from microexpr.core.progress import Silent
 from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
 from microexpr.learning import learners
-from microexpr.learning.checkpoint import load_model
-from microexpr.runs.experiment import untrained
+from microexpr.learning.learners import Learner
+from microexpr.learning.pipeline import untrained
 from microexpr.runs.plan import Plan
 
 INSENSITIVE = 0.5
 """Mean rank correlation with the maps of randomised models from which maps are flagged."""
 
 
-def random_model(plan: Plan, seed: int) -> Any:
+def random_model(plan: Plan, seed: int) -> Learner:
     """Return the plan's model, or ensemble, with random weights; torch's global random state is left unchanged."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return untrained(plan.experiment, plan.spec, len(plan.data.labels.classes), plan.aux)
 
 
-def trained(plan: Plan, weights: Path) -> Any:
+def trained(plan: Plan, weights: Path) -> Learner:
     """Return the trained model of a fold."""
-    model = random_model(plan, 0)
-    load_model(model, weights)
-    return model
+    learner = random_model(plan, 0)
+    learner.load(weights)
+    return learner
 
 
-def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) -> Iterator[Any]:
+def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) -> Iterator[Learner]:
     """Yield models of the same kind that did not learn the classes.
 
     Networks get random weights from other seeds (Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018: model
@@ -50,11 +50,11 @@ def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) 
     for number in range(count):
         rng = rng_for(plan.experiment.seed, f"randomised/{fold.name}/{number}")
         seed = int(rng.integers(2**31))
-        if isinstance(original, nn.Module) and not isinstance(original, FrozenBackbone):
-            model = random_model(plan, seed)
-            for part, known in zip(_statistics_of(model), _statistics_of(original), strict=True):
+        if original.in_epochs:
+            learner = random_model(plan, seed)
+            for part, known in zip(_statistics_of(learner.model), _statistics_of(original.model), strict=True):
                 part.load_state_dict(known.state_dict())
-            yield model
+            yield learner
             continue
         y = plan.y.copy()
         y[fold.train] = rng.permutation(y[fold.train])
@@ -66,7 +66,9 @@ def randomised(plan: Plan, views: Views, fold: Fold, weights: Path, count: int) 
             val=np.array([], int),
             score=lambda proba, rows: 0.0,
         )
-        yield learners.fit(lambda: trained(plan, weights), task, {}, plan.experiment.training, seed).model
+        learner = trained(plan, weights)
+        learner.fit(task, {}, seed, (), Silent())
+        yield learner
 
 
 def _statistics_of(model: nn.Module) -> list[nn.Module]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
 import optuna
 
 from microexpr.config.experiment import Experiment
 from microexpr.core.errors import StoreError, TrainingError
-from microexpr.core.files import held
 from microexpr.evaluation.predictions import confusion_metric
-from microexpr.runs import experiment as experiments
+from microexpr.runs import jobs
 from microexpr.runs.experiment import Result
-from microexpr.runs.plan import Workspace, check_intervals
+from microexpr.runs.plan import Workspace
 from microexpr.runs.tuning import space as spaces
 from microexpr.runs.tuning.importance import importance
 from microexpr.runs.tuning.result import Found, Trial, Tuned
@@ -32,22 +31,19 @@ def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str)
     """Implement `microexpr.runs.tuning.tune`."""
     confusion_metric(experiment.tuning.metric)
     plan, folder = workspace.plan(experiment), workspace.options.out / FOLDER
-    check_intervals(plan)
     space, papers = spaces.space_of(plan)
     spaces.check(space, experiment, workspace)
     divide(plan)
     with _quiet_optuna():
         opened, name = open_storage(folder, storage)
-        with _exclusive(workspace):
-            workspace.prepare([plan])
+        (plan,) = workspace.prepare([plan])
         searches = divide(plan)  # clips may have been left out
         with _naming_the_storage(name), working(folder) as workers:
             studies = {each.name: open_study(opened, name, plan, space, each) for each in searches}
             worker = Worker(plan, workspace, space, trials, workers, plan.views(), alone=not storage)
             tried = worker.search(searches, studies)
-            with _exclusive(workspace):
-                untuned = experiments.run(plan, workspace)
-                found = tuple(_found(worker, each, studies[each.name], untuned) for each in searches)
+            untuned = jobs.run(plan, workspace)
+            found = tuple(_found(worker, each, studies[each.name], untuned) for each in searches)
             pooled = importance([each.trials for each in found], distributions(studies.values()), experiment.seed)
     ended = sum(trial.state in ("finished", "failed") for each in found for trial in each.trials)
     done = {**workspace.done.summary(), "trials_tried": tried, "trials_reused": max(0, ended - tried)}
@@ -86,23 +82,7 @@ def _tested(worker: Worker, search: Search, best: Trial, untuned: Result) -> Res
     if plan.key == untuned.key:
         return replace(untuned, folds=tuple(fold for fold in untuned.folds if fold.name in names))
     tuned = Workspace(replace(options, out=options.out / FOLDER), worker.workspace.progress, done=worker.workspace.done)
-    return experiments.run(plan, tuned, only=names)
-
-
-@contextmanager
-def _exclusive(workspace: Workspace) -> Iterator[None]:
-    """Lock the output folder; if another run uses it, report that and wait."""
-    out, stack = workspace.options.out, ExitStack()
-    try:
-        stack.enter_context(held(out))
-    except StoreError:
-        workspace.progress.start(f"waiting for another run in {out}", 1)
-        try:
-            stack.enter_context(held(out, wait=True))
-        finally:
-            workspace.progress.stop()
-    with stack:
-        yield
+    return jobs.run(plan, tuned, only=names)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def shares_subjects(plan: Plan) -> bool:
 
 def divide(plan: Plan) -> tuple[Search, ...]:
     """Return the searches of an experiment; raises ConfigError or SplitError if no unbiased search is possible."""
-    folds, groups = plan.folds(), plan.experiment.tuning.groups
+    folds, groups = plan.folds, plan.experiment.tuning.groups
     if len({fold.repeat for fold in folds}) > 1:
         raise ConfigError(
             "E145",

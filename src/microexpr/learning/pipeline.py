@@ -1,0 +1,410 @@
+"""From the frames of clips to their labels: one object with every step of a trained model, stored with its weights."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int, Num
+from joblib import delayed
+
+from microexpr.config.component import Component
+from microexpr.config.experiment import Experiment
+from microexpr.config.loading import parse
+from microexpr.core import interfaces
+from microexpr.core.clip import Clip
+from microexpr.core.errors import ConfigError, DataError, Fault, StoreError, many, of_clip
+from microexpr.core.interfaces import FrameSource, Preprocessor, Representation, Sampler, View, ViewSpec, Vote
+from microexpr.core.labels import AS_GIVEN, label_set
+from microexpr.core.lineage import Lineage, image_hash
+from microexpr.core.multitask import PREDICTED
+from microexpr.core.parallel import in_processes
+from microexpr.core.progress import Progress, Silent, track
+from microexpr.data.cache import DatasetFrames, Views
+from microexpr.data.sources import Inputs, open_sources
+from microexpr.evaluation.predictions import fitted, voted
+from microexpr.learning import checkpoint, learners
+from microexpr.learning.learners import Learner, Prediction
+
+FORMAT = 3
+"""Of the card; 1 was version 0.1, 2 lacks the fitted vote and the modality. All are read."""
+WEIGHTS, CARD = "model.safetensors", "card.json"
+AHEAD = 8
+"""Clips for each process whose frames are read ahead of prediction; more would fill memory."""
+KNOWN_FRAMES = "trained on these frames"
+KNOWN_SUBJECT = "trained on this subject"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Preprocessing, sampling, representation, model, vote and classes of one trained model."""
+
+    experiment: Experiment
+    learner: Learner
+    classes: tuple[str, ...]
+    spec: ViewSpec
+    """The model's input."""
+    modality: str
+    """Name of the modality that it was trained on."""
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Auxiliary target -> names of its outputs."""
+    vote: Vote | None = None
+    """The vote, if it was fitted; None: that of the experiment."""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """What was stored with the model; empty before it is stored."""
+    lineage: Lineage = field(default_factory=Lineage)
+    """What it was trained on."""
+
+    # --- files --------------------------------------------------------------------------------------------------------
+    @classmethod
+    def load(cls, place: Path | str) -> Pipeline:
+        """Read a model that `microexpr fit` stored (a folder), or the kept weights of a fold; raises StoreError."""
+        place = Path(place)
+        file = place / WEIGHTS if place.is_dir() or not place.suffix else place
+        if not file.is_file():
+            raise StoreError(
+                "E606",
+                f"{place} holds no model: {file.name} is missing. `microexpr fit` creates one.",
+            )
+        stored = checkpoint.read(file)
+        card = dict(stored.card)
+        if place.is_dir():
+            _compare_cards(place / CARD, card)
+        if card.get("format") not in range(1, FORMAT + 1):
+            raise StoreError(
+                "E602",
+                f"the card of {file} has format {card.get('format', 'none')}, but this version of microexpr reads "
+                f"formats 1 to {FORMAT}: use the version that wrote it, or fit the model again.",
+            )
+        try:
+            experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
+            low, high = view["range"]
+            spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), low, high, view.get("scaling", ""))
+            targets = {str(name): tuple(units) for name, units in card.get("targets", {}).items()}
+            classes = tuple(map(str, card["classes"]))
+            vote = Component.model_validate(card.get("vote", experiment.vote.to_toml())).build(interfaces.votes)
+            modality = str(card.get("modality") or experiment.modality or "")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise StoreError("E605", f"the card of {file} is damaged; copy the model again, or fit it again.") from None
+        aux = {name: len(units) for name, units in targets.items()}
+        learner = untrained(experiment, spec, len(classes), aux)
+        learner.restore(stored, file)
+        return cls(experiment, learner, classes, spec, modality, targets, vote, card, checkpoint.lineage_of(file))
+
+    def save(self, file: Path, further: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write the weights with their card, which also holds `further` entries, and return the card.
+
+        Raises ConfigError for a fitted vote whose state is not made of its parameters.
+        """
+        card = {
+            "format": FORMAT,
+            "experiment": self.experiment.to_dict(),
+            "classes": list(self.classes),
+            "targets": {name: list(units) for name, units in self.targets.items()},
+            "modality": self.modality,
+            "view": {
+                "shape": list(self.spec.shape),
+                "channels": list(self.spec.channels),
+                "range": [self.spec.low, self.spec.high],
+                "scaling": self.spec.scaling,
+            },
+            "vote": self._stored_vote(),
+            "normalisation": self.learner.normalisation,
+            **further,
+        }
+        self.learner.save(file, card, self.lineage)
+        return card
+
+    def _stored_vote(self) -> Any:
+        if self.vote is None:
+            return self.experiment.vote.to_toml()
+        if not is_dataclass(self.vote) or isinstance(self.vote, type):
+            raise ConfigError(
+                "E118",
+                f"vote {self.experiment.vote.name!r} cannot be stored: what it learns must be parameters of a "
+                "dataclass, as in learnt_temporal.",
+            )
+        return {"name": self.experiment.vote.name, **asdict(self.vote)}
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+    @cached_property
+    def preprocessor(self) -> Preprocessor:
+        """From source frames to frames of one size."""
+        built: Preprocessor = self.experiment.preprocessing.build(interfaces.preprocessors)
+        return built
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """From a clip to the frame numbers of its views."""
+        built: Sampler = self.experiment.sampling.build(interfaces.samplers)
+        return built
+
+    @cached_property
+    def representation(self) -> Representation:
+        """From the frames of a view to the model's input."""
+        built: Representation = self.experiment.representation.build(interfaces.representations)
+        return built
+
+    def predict_views(self, views: Views, indices: Int[np.ndarray, "n"]) -> pd.DataFrame:
+        """Predict views that are in a cache.
+
+        Columns: clip, subject, frames, ``p_0 .. p_(k-1)`` and ``predicted:TARGET:UNIT`` for auxiliary targets.
+        """
+        clips = [views.clips[row] for row in views.clip_rows[indices]]
+        numbers = [views.numbers[int(index)] for index in indices]
+        return self._table(clips, numbers, self._outputs(self.learner.predict(views, indices)))
+
+    def fit_vote(self, views: pd.DataFrame) -> Pipeline:
+        """Return this pipeline with the vote fitted to the training or validation views of a fold."""
+        return replace(self, vote=fitted(self._vote, views))
+
+    def vote_on(self, views: pd.DataFrame) -> pd.DataFrame:
+        """Return one row per clip: clip, subject, y_true, y_pred, ``p_0 .. p_(k-1)``; `views` also have y_true."""
+        return voted(views, self._vote, len(self.classes))
+
+    @property
+    def _vote(self) -> Vote:
+        built: Vote = self.vote if self.vote is not None else self.experiment.vote.build(interfaces.votes)
+        return built
+
+    @property
+    def _columns(self) -> list[str]:
+        """Names of the values that the model gives for a view."""
+        units = [f"{PREDICTED}:{name}:{unit}" for name, units in self.targets.items() for unit in units]
+        return [*(f"p_{number}" for number in range(len(self.classes))), *units]
+
+    def _outputs(self, prediction: Prediction) -> Float[np.ndarray, "n m"]:
+        return np.concatenate([prediction.proba, *(prediction.aux[name] for name in self.targets)], axis=1)
+
+    def _table(self, clips: Sequence[Clip], numbers: Sequence[View], values: Float[np.ndarray, "n m"]) -> pd.DataFrame:
+        named = {column: values[:, number] for number, column in enumerate(self._columns)}
+        keys, subjects = [clip.key for clip in clips], [clip.subject for clip in clips]
+        return pd.DataFrame({"clip": keys, "subject": subjects, "frames": [list(each) for each in numbers], **named})
+
+    # --- prediction ---------------------------------------------------------------------------------------------------
+    def predict(self, what: Inputs, *, workers: int = 1, progress: Progress | None = None) -> pd.DataFrame:
+        """Predict every clip of databases, manifests, folders of frames or arrays: one row per clip.
+
+        Columns: key, subject, coded (the class in the database's table, empty if it has none of this model's), label
+        (the predicted class, empty if the clip could not be used), ``p_CLASS`` for each class,
+        ``predicted:TARGET:UNIT`` for auxiliary targets, and notes: why a clip could not be used, and whether the model
+        was trained on its frames or its subject. Memory does not grow with the number of clips: views are predicted in
+        batches of the size used in training. `workers` processes read and preprocess frames.
+
+        Raises DataError if nothing can be read or no clip can be used, UsageError for a path that does not exist.
+        """
+        sources = open_sources(what, self.experiment.datasets)
+        tables = [self._predict(source, workers, progress or Silent()) for source in sources]
+        table = pd.concat(tables, ignore_index=True)
+        if not (table["label"] != "").any():
+            faults = [Fault("E470", key, note, "", key) for key, note in zip(table["key"], table["notes"], strict=True)]
+            raise DataError("E470", f"none of the {many(len(table), 'clip')} can be predicted:", faults)
+        return table
+
+    def _predict(self, source: FrameSource, workers: int, progress: Progress) -> pd.DataFrame:
+        clips, faults = source.clips(), {fault.clip: fault for fault in source.faults(table_only=True)}
+        modalities = source.modalities()
+        modality = self.modality if self.modality in modalities else next(iter(modalities))
+        reading = Reading(source, modality, self.preprocessor, self.sampler, self.representation, self.spec)
+        usable = [clip for clip in clips if clip.key not in faults]
+        ready = track(reading.read(usable, workers), len(usable), "clips", progress)
+        parts: list[pd.DataFrame] = []
+        notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
+        for each, values in self._in_batches(ready):
+            notes[each.clip.key] = "; ".join([*filter(None, [each.problem]), *self._known(each)])
+            if not each.problem:
+                parts.append(self._table([each.clip] * len(values), each.numbers, values))
+        return self._clip_table(clips, pd.concat(parts, ignore_index=True) if parts else None, notes)
+
+    def _in_batches(self, ready: Iterable[ReadClip]) -> Iterator[tuple[ReadClip, Float[np.ndarray, "v m"]]]:
+        """Yield each clip with the values of its views; views of several clips are predicted together, as in a fold."""
+        size = self.learner.batch
+        waiting: deque[ReadClip] = deque()
+        inputs: list[np.ndarray] = []
+        values: list[np.ndarray] = []
+
+        def finished() -> Iterator[tuple[ReadClip, np.ndarray]]:
+            while waiting and len(values) >= len(waiting[0].inputs):
+                clip = waiting.popleft()
+                count = len(clip.inputs)
+                yield clip, np.array(values[:count]).reshape(count, len(self._columns))
+                del values[:count]
+
+        def predict(count: int) -> None:
+            batch = Stack(np.stack(inputs[:count]), self.spec)
+            values.extend(self._outputs(self.learner.predict(batch, np.arange(len(batch)))))
+            del inputs[:count]
+
+        for each in ready:
+            waiting.append(each)
+            inputs.extend(each.inputs)
+            while len(inputs) >= size:
+                predict(size)
+            yield from finished()
+        if inputs:
+            predict(len(inputs))
+        yield from finished()
+
+    def _known(self, clip: ReadClip) -> list[str]:
+        """Return what the lineage says about a clip."""
+        if self.lineage.has_any(clip.hashes):
+            return [KNOWN_FRAMES]
+        return [KNOWN_SUBJECT] if clip.clip.subject and self.lineage.knows(clip.clip.subject) else []
+
+    def _clip_table(self, clips: Sequence[Clip], views: pd.DataFrame | None, notes: Mapping[str, str]) -> pd.DataFrame:
+        """Return one row per clip; `notes` may name further clips, which the source could not read."""
+        columns, units = self._columns[: len(self.classes)], self._columns[len(self.classes) :]
+        known = [{"key": clip.key, "subject": clip.subject, "coded": self._coded(clip)} for clip in clips]
+        table = pd.DataFrame(known, columns=["key", "subject", "coded"]).set_index("key")
+        table = table.reindex(list(dict.fromkeys([*table.index, *notes])), fill_value="")
+        if views is None:
+            table = table.assign(label="", **dict.fromkeys([*columns, *units], np.nan))
+        else:
+            predicted = self.vote_on(views.assign(y_true=-1)).set_index("clip")
+            labels = predicted["y_pred"].map(dict(enumerate(self.classes)))
+            table = table.join(labels.rename("label")).join(predicted[columns])
+            table = table.join(views.groupby("clip")[units].mean()) if units else table
+        table["label"] = table["label"].fillna("")
+        table["notes"] = [notes.get(key, "") for key in table.index]
+        return table.rename(
+            columns=dict(zip(columns, (f"p_{name}" for name in self.classes), strict=True))
+        ).reset_index()
+
+    def _coded(self, clip: Clip) -> str:
+        """Return the class of a clip in the database's own table, empty if it is none of this model's."""
+        if self.experiment.labels == AS_GIVEN:
+            return clip.emotion if clip.emotion in self.classes else ""
+        return label_set(self.experiment.labels, ()).of(clip) or ""
+
+
+def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:
+    """Return the learner of an experiment with random weights, into which stored weights can be loaded."""
+    part = experiment.model
+    params = interfaces.models.bind(part.name, part.params)
+    if "weights" in params:
+        params["weights"] = "random"
+    factory = interfaces.models.get(part.name)(**params)
+    return learners.make(lambda: factory(view, num_classes, aux), num_classes, experiment.training)
+
+
+def _compare_cards(file: Path, card: Mapping[str, Any]) -> None:
+    """Raise StoreError if the card beside the weights is missing, damaged or another model's."""
+    if not file.is_file():
+        raise StoreError("E606", f"{file.parent} holds no complete model: {file.name} is missing. Copy it again.")
+    beside = read_card(file)
+    if beside != card:
+        raise StoreError(
+            "E651",
+            f"{file} describes another model than {WEIGHTS} beside it, which has its own card inside: copy both files "
+            "of one model.",
+        )
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Return the content of a card.json; raises StoreError."""
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise StoreError("E605", f"{file} is damaged; copy the model again, or remove it and fit it again.") from None
+
+
+# --- reading frames ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Stack:
+    """Views in memory (`training.ViewSource`)."""
+
+    inputs: Num[np.ndarray, "n t h w c"]
+    spec: ViewSpec
+    features: None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
+        """Return these views."""
+        return np.asarray(self.inputs[indices])
+
+
+@dataclass(frozen=True)
+class ReadClip:
+    """A clip as model input: one array per view; or `problem`, why there is none."""
+
+    clip: Clip
+    numbers: Sequence[View] = ()
+    inputs: Sequence[Num[np.ndarray, "t h w c"]] = ()
+    hashes: frozenset[str] = frozenset()
+    """Of its preprocessed frames (`lineage.image_hash`)."""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything between a source and the model."""
+
+    source: FrameSource
+    modality: str
+    preprocessor: Preprocessor
+    sampler: Sampler
+    representation: Representation
+    spec: ViewSpec
+
+    def read(self, clips: Sequence[Clip], workers: int) -> Iterator[ReadClip]:
+        """Yield clips in their order, as model input."""
+        rest = iter(clips)
+        # In portions, because finished clips would otherwise wait in memory for the model.
+        while portion := list(islice(rest, AHEAD * workers)):
+            yield from in_processes([delayed(_read)(self, clip) for clip in portion], min(workers, len(portion)))
+
+    def one(self, clip: Clip) -> ReadClip:
+        """Read one clip; raises DataError or ConfigError if it cannot be used."""
+        views = list(self.sampler(clip))
+        numbers = sorted({number for view in views for number in view})
+        frames = self.preprocessor(DatasetFrames(self.source, clip, self.modality), numbers)
+        kind = self.source.modalities()[self.modality]._replace(channels=frames.channels)
+        self._check_channels(self.representation.output_spec(kind))
+        inputs = []
+        for view in views:
+            if len(view) < self.representation.min_frames:
+                raise DataError(
+                    "E452",
+                    f"provides {many(len(view), 'frame')}, but the representation needs "
+                    f"{self.representation.min_frames}",
+                )
+            rows = [numbers.index(number) for number in view]
+            own = interfaces.Frames(frames.pixels[rows], frames.channels, frames.window[rows])
+            made = np.asarray(self.representation(own, view, clip))
+            if made.shape != self.spec.shape:
+                raise DataError("E652", f"gives views of {_size(made.shape)}; the model takes {_size(self.spec.shape)}")
+            inputs.append(made)
+        return ReadClip(clip, views, inputs, frozenset(image_hash(each) for each in frames.pixels))
+
+    def _check_channels(self, output: interfaces.Modality) -> None:
+        """Raise DataError for channels or a range of values that the model was not trained on."""
+        if tuple(output) != (self.spec.channels, self.spec.low, self.spec.high, self.spec.scaling):
+            found, wanted = (
+                f"{', '.join(each.channels)} from {each.low:g} to {each.high:g} {each.scaling}".rstrip()
+                for each in (output, self.spec)
+            )
+            raise DataError("E652", f"gives the channels {found}; the model takes {wanted}")
+
+
+def _read(reading: Reading, clip: Clip) -> ReadClip:
+    try:
+        return reading.one(clip)
+    except (DataError, ConfigError) as error:
+        text = of_clip(error, clip.key) if isinstance(error, DataError) else str(error)
+        return ReadClip(clip, problem=f"{text.removesuffix('.')} [{error.code}]")
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Return a view's shape as text: 3 frames of 48x64, 3 channels."""
+    time, height, width, channels = shape
+    return f"{many(time, 'frame')} of {width}x{height}, {many(channels, 'channel')}"
