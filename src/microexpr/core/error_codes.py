@@ -80,7 +80,7 @@ COMMAND: Mapping[str, Explanation] = {
         "Name an empty or new folder, or that of an unfinished database with the same options.",
     ),
     "E117": Explanation(
-        "A component has no source file, or was edited after it was loaded, so another process cannot load the same code.",
+        "A component without a source file, or edited after it was loaded, cannot be loaded by another process.",
         "Define the component in a module beside the notebook, import it, and start again.",
     ),
     "E118": Explanation(
@@ -586,7 +586,7 @@ METHODS: Mapping[str, Explanation] = {
     ),
     "E470": Explanation(
         "A model can use none of the clips that it was to predict.",
-        "Correct what the message lists for each clip; the sampling of the model may need an apex, its preprocessing a face.",
+        "Correct what the message lists for each clip; the model may need an apex, or a face.",
     ),
 }
 
@@ -701,7 +701,7 @@ STORE: Mapping[str, Explanation] = {
         "Load it with the model and parameters with which it was trained.",
     ),
     "E652": Explanation(
-        "The frames of a clip give another input than the model was trained on: other size, channels or range of values.",
+        "The frames of a clip do not give the input that the model takes: other size, channels or range of values.",
         "Record or convert the frames as the model's training data were, or use a preprocessing that resizes.",
     ),
 }
