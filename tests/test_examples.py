@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTED = {
     "own_data.py": "F1 of happiness: 1.000",
     "one_factor.py": "only the colour",
+    "predict_folder.py": "small_cnn for disgust, surprise",
     "add_a_sampler.py": "spaced(count=4): 4 views per clip, 48 in total",
 }
 

@@ -373,5 +373,6 @@ def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     assert len(result.predictions()) == 3
     # Its clips are known to the file, so that others can run on it.
     place = str(tmp_path / "results" / result.key)
-    _, again = go(quick(experiment, protocol={"name": "from_file", "file": place}), root, tmp_path)
+    read = quick(experiment, protocol={"name": "from_file", "file": place}).with_values({"bootstrap.unit": "clip"})
+    _, again = go(read, root, tmp_path)
     assert [fold.name for fold in again.folds] == ["own-to-other"]

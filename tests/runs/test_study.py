@@ -16,7 +16,7 @@ import pytest
 
 from casme2_files import jpeg
 from conftest import EMOTIONS, recipe
-from microexpr import run_experiment, run_study
+from microexpr import fit, run_study
 from microexpr.components.datasets.synthetic import SyntheticSpec, plan
 from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
@@ -486,6 +486,6 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
     assert [cell["sampling"] for cell in again.summary["cells"]] == ["af", "kfs"]
 
 
-def test_one_run_at_a_time_in_a_folder(database, tmp_path, experiment):
+def test_a_model_is_not_fitted_into_a_folder_that_another_process_uses(database, tmp_path, experiment):
     with held(tmp_path), refuses("E610", tmp_path, kind=StoreError):
-        run_experiment(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)
+        fit(experiment.with_values({"model": "majority"}), {"manifest": database}, tmp_path)

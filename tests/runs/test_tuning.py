@@ -383,15 +383,16 @@ def test_while_another_run_has_the_folder_one_waits(images, tmp_path, monkeypatc
         import time
         from pathlib import Path
         from microexpr.core.files import held
-        with held(Path({str(tmp_path)!r})):
+        with held(Path({str(tmp_path / "cache")!r})):
             print("held", flush=True)
             time.sleep(60)"""
+    (tmp_path / "cache").mkdir()
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert other.stdout is not None
     other.stdout.readline()
     tune(settings(), Workspace(Options({"manifest": images}, tmp_path), Bar()), trials=1)
     other.communicate()
-    assert waited == [f"waiting for another run in {tmp_path}"]
+    assert waited == ["waiting for another process that prepares frames"]
 
 
 # --- storage ----------------------------------------------------------------------------------------------------------

@@ -7,28 +7,35 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Num
-from joblib import delayed
+from jaxtyping import Float, Int
 
 from microexpr.config.component import Component
 from microexpr.config.experiment import Experiment
 from microexpr.config.loading import parse
 from microexpr.core import interfaces
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, Fault, StoreError, many, of_clip
-from microexpr.core.interfaces import FrameSource, Preprocessor, Representation, Sampler, View, ViewSpec, Vote
+from microexpr.core.errors import ConfigError, DataError, StoreError, many
+from microexpr.core.interfaces import (
+    ClipSource,
+    FrameSource,
+    Preprocessor,
+    Representation,
+    Sampler,
+    View,
+    ViewSpec,
+    Vote,
+)
 from microexpr.core.labels import AS_GIVEN, label_set
-from microexpr.core.lineage import Lineage, image_hash
+from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import PREDICTED
-from microexpr.core.parallel import in_processes
 from microexpr.core.progress import Progress, Silent, track
-from microexpr.data.cache import DatasetFrames, Views
+from microexpr.data.cache import Views
+from microexpr.data.reading import ReadClip, Reading, Stack
 from microexpr.data.sources import Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
 from microexpr.learning import checkpoint, learners
@@ -37,10 +44,9 @@ from microexpr.learning.learners import Learner, Prediction
 FORMAT = 3
 """Of the card; 1 was version 0.1, 2 lacks the fitted vote and the modality. All are read."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
-AHEAD = 8
-"""Clips for each process whose frames are read ahead of prediction; more would fill memory."""
 KNOWN_FRAMES = "trained on these frames"
 KNOWN_SUBJECT = "trained on this subject"
+CROPPED = "its frames were cropped by the owners, but the model was trained on uncropped ones"
 
 
 @dataclass(frozen=True)
@@ -205,8 +211,11 @@ class Pipeline:
         tables = [self._predict(source, workers, progress or Silent()) for source in sources]
         table = pd.concat(tables, ignore_index=True)
         if not (table["label"] != "").any():
-            faults = [Fault("E470", key, note, "", key) for key, note in zip(table["key"], table["notes"], strict=True)]
-            raise DataError("E470", f"none of the {many(len(table), 'clip')} can be predicted:", faults)
+            reasons = "".join(
+                f"\n  {many(len(group), 'clip')}, for example {group['key'].iloc[0]}: {note}"
+                for note, group in table.groupby("notes", sort=False)
+            )
+            raise DataError("E470", f"none of the {many(len(table), 'clip')} can be predicted:{reasons}")
         return table
 
     def _predict(self, source: FrameSource, workers: int, progress: Progress) -> pd.DataFrame:
@@ -218,8 +227,9 @@ class Pipeline:
         ready = track(reading.read(usable, workers), len(usable), "clips", progress)
         parts: list[pd.DataFrame] = []
         notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
+        cropped = isinstance(source, ClipSource) and source.cropped() and self.preprocessor.requires_uncropped
         for each, values in self._in_batches(ready):
-            notes[each.clip.key] = "; ".join([*filter(None, [each.problem]), *self._known(each)])
+            notes[each.clip.key] = "; ".join([*filter(None, [each.problem]), *[CROPPED] * cropped, *self._known(each)])
             if not each.problem:
                 parts.append(self._table([each.clip] * len(values), each.numbers, values))
         return self._clip_table(clips, pd.concat(parts, ignore_index=True) if parts else None, notes)
@@ -314,97 +324,3 @@ def read_card(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         raise StoreError("E605", f"{file} is damaged; copy the model again, or remove it and fit it again.") from None
-
-
-# --- reading frames ---------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Stack:
-    """Views in memory (`training.ViewSource`)."""
-
-    inputs: Num[np.ndarray, "n t h w c"]
-    spec: ViewSpec
-    features: None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
-        """Return these views."""
-        return np.asarray(self.inputs[indices])
-
-
-@dataclass(frozen=True)
-class ReadClip:
-    """A clip as model input: one array per view; or `problem`, why there is none."""
-
-    clip: Clip
-    numbers: Sequence[View] = ()
-    inputs: Sequence[Num[np.ndarray, "t h w c"]] = ()
-    hashes: frozenset[str] = frozenset()
-    """Of its preprocessed frames (`lineage.image_hash`)."""
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Everything between a source and the model."""
-
-    source: FrameSource
-    modality: str
-    preprocessor: Preprocessor
-    sampler: Sampler
-    representation: Representation
-    spec: ViewSpec
-
-    def read(self, clips: Sequence[Clip], workers: int) -> Iterator[ReadClip]:
-        """Yield clips in their order, as model input."""
-        rest = iter(clips)
-        # In portions, because finished clips would otherwise wait in memory for the model.
-        while portion := list(islice(rest, AHEAD * workers)):
-            yield from in_processes([delayed(_read)(self, clip) for clip in portion], min(workers, len(portion)))
-
-    def one(self, clip: Clip) -> ReadClip:
-        """Read one clip; raises DataError or ConfigError if it cannot be used."""
-        views = list(self.sampler(clip))
-        numbers = sorted({number for view in views for number in view})
-        frames = self.preprocessor(DatasetFrames(self.source, clip, self.modality), numbers)
-        kind = self.source.modalities()[self.modality]._replace(channels=frames.channels)
-        self._check_channels(self.representation.output_spec(kind))
-        inputs = []
-        for view in views:
-            if len(view) < self.representation.min_frames:
-                raise DataError(
-                    "E452",
-                    f"provides {many(len(view), 'frame')}, but the representation needs "
-                    f"{self.representation.min_frames}",
-                )
-            rows = [numbers.index(number) for number in view]
-            own = interfaces.Frames(frames.pixels[rows], frames.channels, frames.window[rows])
-            made = np.asarray(self.representation(own, view, clip))
-            if made.shape != self.spec.shape:
-                raise DataError("E652", f"gives views of {_size(made.shape)}; the model takes {_size(self.spec.shape)}")
-            inputs.append(made)
-        return ReadClip(clip, views, inputs, frozenset(image_hash(each) for each in frames.pixels))
-
-    def _check_channels(self, output: interfaces.Modality) -> None:
-        """Raise DataError for channels or a range of values that the model was not trained on."""
-        if tuple(output) != (self.spec.channels, self.spec.low, self.spec.high, self.spec.scaling):
-            found, wanted = (
-                f"{', '.join(each.channels)} from {each.low:g} to {each.high:g} {each.scaling}".rstrip()
-                for each in (output, self.spec)
-            )
-            raise DataError("E652", f"gives the channels {found}; the model takes {wanted}")
-
-
-def _read(reading: Reading, clip: Clip) -> ReadClip:
-    try:
-        return reading.one(clip)
-    except (DataError, ConfigError) as error:
-        text = of_clip(error, clip.key) if isinstance(error, DataError) else str(error)
-        return ReadClip(clip, problem=f"{text.removesuffix('.')} [{error.code}]")
-
-
-def _size(shape: Sequence[int]) -> str:
-    """Return a view's shape as text: 3 frames of 48x64, 3 channels."""
-    time, height, width, channels = shape
-    return f"{many(time, 'frame')} of {width}x{height}, {many(channels, 'channel')}"
