@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from microexpr.config.experiment import Experiment
 from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically
 from microexpr.core.interfaces import Fold
+from microexpr.evaluation.predictions import score
 from microexpr.learning.pipeline import CARD, WEIGHTS, read_card
 from microexpr.runs.card import card
 from microexpr.runs.experiment import fit_rows, lineage, predicted
@@ -38,18 +40,21 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
         fold = split_validation(fold, plan.table, experiment, by=by)
     views = plan.embedded()
     pipeline, fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, workspace.progress)
-    part, rows = ("train", fold.train) if fold.val is None else ("val", fold.val)
-    pipeline = pipeline.fit_vote(predicted(plan, pipeline, views, rows, fold.name, part))
-    chosen = fitted.history[fitted.history["chosen"]].iloc[0]
+    tables = {
+        part: predicted(plan, pipeline, views, rows, fold.name, part)
+        for part, rows in (("train", fold.train), ("val", fold.val))
+        if rows is not None
+    }
     further = card(plan, fold) | {
         "validation": "none" if fold.val is None else f"whole {by}s",
-        "scores": {name: float(chosen[name]) for name in ("train_score", "val_score") if name in chosen},
+        "scores": {f"{part}_score": score(plan.metric, pipeline.vote_on(table)) for part, table in tables.items()},
         "test scores": "not measured: every clip was trained on; `microexpr run` of the same experiment measures",
         "loss": fitted.loss,
         "epoch": fitted.epoch,
     }
     file = make_folder(out) / WEIGHTS
-    written = replace(pipeline, lineage=lineage(plan, fold, views)).save(file, further)
+    voting = pipeline.fit_vote(pd.concat(tables.values(), ignore_index=True))  # learnt votes learn after scoring
+    written = replace(voting, lineage=lineage(plan, fold, views)).save(file, further)
     write_atomically(out / CARD, json.dumps(written, indent=1))
     return file
 

@@ -231,7 +231,7 @@ FIXED = ("fingerprint", "classes", "clips")
 
 def results_of(plan: Plan, workspace: Workspace) -> Results:
     """Return the stored results of a plan."""
-    return Results(workspace.options.out / "results", plan.key)
+    return Results(workspace.options.out / workspace.options.results, plan.key)
 
 
 def collect(plan: Plan, workspace: Workspace, only: Collection[str] | None = None) -> Result:

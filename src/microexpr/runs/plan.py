@@ -60,6 +60,8 @@ class Options:
     """Processes that read frames and detect faces."""
     jobs: int = 1
     """Folds trained in parallel, each in its own process with its share of the cores."""
+    results: str = "results"
+    """Folder for results, within `out`."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _tested(worker: Worker, search: Search, best: Trial, untuned: Result) -> Res
     plan = worker.workspace.plan(worker.plan.experiment.with_values(spaces.taken(worker.space, best.values)))
     if plan.key == untuned.key:
         return replace(untuned, folds=tuple(fold for fold in untuned.folds if fold.name in names))
-    tuned = Workspace(replace(options, out=options.out / FOLDER), worker.workspace.progress, done=worker.workspace.done)
+    tuned = replace(worker.workspace, options=replace(options, results=f"{FOLDER}/results"))
     return jobs.run(plan, tuned, only=names)
 
 
