@@ -213,7 +213,7 @@ def predict(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Predict the class of every clip with a stored model: one row per clip, with notes on what limits it."""
+    """Predict the class of every clip with a stored model: one row per clip, with notes on the limits."""
     from microexpr import api
 
     found = api.predict(model, inputs, out=out, workers=workers, progress=options.progress(quiet or json))

@@ -76,20 +76,22 @@ def predictions(found: pd.DataFrame, out: Path | None) -> None:
     labels = ", ".join(f"{label} {count}" for label, count in usable["label"].value_counts().items())
     typer.echo(f"{many(len(usable), 'clip')} predicted: {labels}")
     if left := len(found) - len(usable):
-        caveat(f"{many(left, 'clip')} could not be used; the column notes says why.")
+        caveat(f"{many(left, 'clip')} could not be used; the column `notes` says why.")
     frames, subjects = (int(usable["notes"].str.contains(text).sum()) for text in (KNOWN_FRAMES, KNOWN_SUBJECT))
     if frames:
-        caveat(f"The model was trained on the frames of {many(frames, 'clip')}: such predictions say nothing about how "
-               "well it recognises new ones.")  # fmt: skip
+        caveat(f"The model was trained on the frames of {many(frames, 'clip')}: these predictions do not show how well "
+               "it recognises new frames.")  # fmt: skip
     if subjects:
-        caveat(f"The model was trained on other clips of the subjects of {many(subjects, 'clip')}: predictions for "
-               "new subjects are less accurate.")  # fmt: skip
+        caveat(f"{many(subjects, 'clip')} {'shows a subject' if subjects == 1 else 'show subjects'} that the model was "
+               "trained on; expect lower accuracy for new subjects.")  # fmt: skip
     if out is None:
         scores = [name for name in found.columns if name.startswith("p_")]
         columns = ["key", "coded", "label", *scores, "notes"]
-        rows = found[columns].head(HEAD).astype(object).where(found[columns].notna(), "-")
+        rows = found[columns].head(HEAD).astype(object)
+        rows[scores] = rows[scores].map("{:.3f}".format)
+        rows = rows.where(found[columns].notna(), "-")
         table([{str(name): value for name, value in row.items()} for row in rows.to_dict("records")])
-        typer.echo(f"{len(found)} rows; --out FILE writes them all.")
+        typer.echo(f"{many(len(found), 'row')}; --out FILE writes all.")
     else:
         typer.echo(f"predictions: {out}")
 

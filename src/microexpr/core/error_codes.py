@@ -657,8 +657,8 @@ STORE: Mapping[str, Explanation] = {
         "Check permissions and disk space, or choose another folder for `--out`.",
     ),
     "E602": Explanation(
-        "The results were written by another version of microexpr, in another format.",
-        "Choose another `--out` to train again, or read the results with the version that wrote them.",
+        "Results, or the card of a stored model, were written by another version of microexpr, in another format.",
+        "Choose another `--out` to train again, or use the version that wrote them.",
     ),
     "E603": Explanation(
         "The output folder holds results from other data or from another experiment.",

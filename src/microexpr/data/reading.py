@@ -63,10 +63,10 @@ class Reading:
 
     def read(self, clips: Sequence[Clip], workers: int) -> Iterator[ReadClip]:
         """Yield clips in their order, as model input."""
-        rest = iter(clips)
+        rest, several = iter(clips), len(clips) > 2 * workers  # starting processes takes about two seconds
         # In portions, because finished clips would otherwise wait in memory for the model.
         while portion := list(islice(rest, AHEAD * workers)):
-            yield from in_processes([delayed(_read)(self, clip) for clip in portion], min(workers, len(portion)))
+            yield from in_processes([delayed(_read)(self, clip) for clip in portion], workers if several else 1)
 
     def one(self, clip: Clip) -> ReadClip:
         """Read one clip; raises DataError or ConfigError if it cannot be used."""
@@ -80,14 +80,15 @@ class Reading:
             if len(view) < self.representation.min_frames:
                 raise DataError(
                     "E452",
-                    f"provides {many(len(view), 'frame')}, but the representation needs "
-                    f"{self.representation.min_frames}",
+                    f"it has {many(len(view), 'frame')}, but the representation needs {self.representation.min_frames}",
                 )
             rows = [numbers.index(number) for number in view]
             own = interfaces.Frames(frames.pixels[rows], frames.channels, frames.window[rows])
             made = np.asarray(self.representation(own, view, clip))
             if made.shape != self.spec.shape:
-                raise DataError("E652", f"gives views of {_size(made.shape)}; the model takes {_size(self.spec.shape)}")
+                raise DataError(
+                    "E652", f"the model takes {_size(self.spec.shape)}; here the input is {_size(made.shape)}"
+                )
             inputs.append(made)
         return ReadClip(clip, views, inputs, frozenset(image_hash(each) for each in frames.pixels))
 
@@ -98,15 +99,25 @@ class Reading:
                 f"{', '.join(each.channels)} from {each.low:g} to {each.high:g} {each.scaling}".rstrip()
                 for each in (output, self.spec)
             )
-            raise DataError("E652", f"gives the channels {found}; the model takes {wanted}")
+            raise DataError("E652", f"the model takes the channels {wanted}; its frames give {found}")
 
 
 def _read(reading: Reading, clip: Clip) -> ReadClip:
     try:
         return reading.one(clip)
     except (DataError, ConfigError) as error:
-        text = of_clip(error, clip.key) if isinstance(error, DataError) else str(error)
-        return ReadClip(clip, problem=f"{text.removesuffix('.')} [{error.code}]")
+        return ReadClip(clip, problem=_problem(error, clip))
+
+
+def _problem(error: DataError | ConfigError, clip: Clip) -> str:
+    """Return an error as a note on one clip, without advice that concerns the study of the model."""
+    if isinstance(error, DataError) and error.faults:
+        first = error.faults[0]
+        return f"{first.where}: {first.problem} [{first.code}]"
+    text = of_clip(error, clip.key) if isinstance(error, DataError) else str(error)
+    if error.code.startswith("E4"):
+        text = text.split(". ")[0]
+    return f"{text.removesuffix('.')} [{error.code}]"
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -1,11 +1,12 @@
-"""What a kept model can predict: databases, manifests, folders of frames, and arrays."""
+"""What a stored model can predict: databases, manifests, folders of frames, and arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -19,7 +20,8 @@ from microexpr.core.image_files import numbered, read_image, stack, to_rgb
 from microexpr.core.interfaces import FrameSource, Modality, datasets
 
 MANIFEST = "manifest.csv"
-COLOUR: Mapping[str, Modality] = {"colour": Modality(ops.RGB)}
+MODALITIES: Mapping[str, Modality] = {"colour": Modality(ops.RGB), "grey": Modality(("grey",))}
+"""How images that no database describes can be read: grey ones as colour, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class UnlistedClip(Clip):
     dataset: str = ""
     subject_id: str = ""
     namespace: str = ""
+    folder: str = ""
 
     @property
     def key(self) -> str:
@@ -41,59 +44,71 @@ class UnlistedClip(Clip):
         return ""
 
 
+class _Unlisted:
+    """What folders of frames and arrays have in common."""
+
+    def modalities(self) -> Mapping[str, Modality]:
+        """Return colour and grey."""
+        return MODALITIES
+
+    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
+        """Return nothing: images that cannot be used raise FrameError when they are read."""
+        return ()
+
+
 @dataclass(frozen=True)
-class FrameFolders:
+class FrameFolders(_Unlisted):
     """Folders of numbered images, each of which is one clip: `root` itself, or those below it."""
 
     root: Path
-
-    def modalities(self) -> Mapping[str, Modality]:
-        """Return colour; grey images are repeated in all three channels."""
-        return COLOUR
+    whole_paths: bool = False
+    """Whether clips are named by their whole path, not only by the part below the root."""
 
     def clips(self) -> Sequence[Clip]:
         """Return one clip for each folder with images, from its lowest to its highest number."""
-        return tuple(self._folders)
+        root = self.root.resolve()
+        listed = {place: numbered(place) for place in [root, *sorted(filter(Path.is_dir, root.rglob("*")))]}
+        top = Path(root.anchor) if self.whole_paths else root.parent if listed[root] else root
+        return [
+            UnlistedClip(
+                video=place.relative_to(top).as_posix(), folder=str(place), onset=min(numbers), offset=max(numbers)
+            )
+            for place, numbers in listed.items()
+            if numbers
+        ]
 
-    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return nothing: images that cannot be read raise FrameError."""
-        return ()
-
-    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w 3"]:
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w c"]:
         """Return frames by number; raises FrameError naming the file."""
-        folder = self._folders[clip]
-        found = numbered(folder)
+        assert isinstance(clip, UnlistedClip)
+        found, files = numbered(Path(clip.folder)), []
         for number in numbers:
             if number not in found:
-                raise NoFrameError("E231", f"{folder} has no frame {number}; copy the folder again.")
-        files = [found[number][0] for number in numbers]
+                raise NoFrameError(
+                    "E231",
+                    f"{clip.folder} has no frame {number}: copy the missing images, or renumber them.",
+                )
+            if len(found[number]) > 1:
+                names = " and ".join(file.name for file in found[number])
+                raise FrameError("E232", f"{clip.folder}: {names} have the same number; remove one of them.")
+            files += found[number]
         images = [read_image(file) for file in files]
         for image, file in zip(images, files, strict=True):
             if image.dtype != np.uint8:
-                raise FrameError("E275", f"{file} is {image.dtype}; convert it to 8 bits per channel.")
-        return stack([to_rgb(image) for image in images], files)
-
-    @cached_property
-    def _folders(self) -> Mapping[Clip, Path]:
-        places = [self.root, *sorted(path for path in self.root.rglob("*") if path.is_dir())]
-        listed = {place: numbered(place) for place in places}
-        names = {place: place.relative_to(self.root).as_posix() for place in places} | {self.root: self.root.name}
-        return {
-            UnlistedClip(video=names[place], onset=min(numbers), offset=max(numbers)): place
-            for place, numbers in listed.items()
-            if numbers
-        }
+                raise FrameError("E275", f"{file} has pixels of type {image.dtype}; convert it to 8 bits per channel.")
+            if modality == "grey" and image.shape[-1] > 1:
+                raise FrameError("E652", f"{file} is in colour, but the model takes grey images")
+        return stack(images if modality == "grey" else [to_rgb(image) for image in images], files)
 
 
 @dataclass(frozen=True)
-class ArrayClips:
+class ArrayClips(_Unlisted):
     """Clips in memory: name -> images of 8 bits, ``t h w 3`` (red, green, blue), or grey as ``t h w`` or ``t h w 1``.
 
     Frames are numbered from 0. `apex` gives the apex frame of clips, which some samplings need. Raises DataError for
     arrays of another type or shape.
     """
 
-    arrays: Mapping[str, UInt8[np.ndarray, "t ..."]]
+    arrays: Mapping[str, np.ndarray]
     apex: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,40 +116,35 @@ class ArrayClips:
             shape = np.shape(array)
             sound = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
             if not sound or not np.prod(shape) or np.asarray(array).dtype != np.uint8:
-                kind = f"{'x'.join(map(str, shape))} {np.asarray(array).dtype}"
+                size, kind = "x".join(map(str, shape)), np.asarray(array).dtype
                 raise DataError(
                     "E276",
-                    f"array {name!r} is {kind}; pass the frames of a clip as uint8, t h w 3 (red, green, blue; 0 to "
-                    "255) or t h w (grey).",
+                    f"array {name!r} has shape {size} and type {kind}; pass the frames of a clip as uint8, t h w 3 "
+                    "(red, green, blue; 0 to 255) or t h w (grey).",
                 )
         for name, frame in self.apex.items():
             if name not in self.arrays or not 0 <= frame < len(self.arrays[name]):
                 raise DataError("E276", f"apex: frame {frame} of {name!r} does not exist; frames are numbered from 0.")
 
-    def modalities(self) -> Mapping[str, Modality]:
-        """Return colour."""
-        return COLOUR
-
     def clips(self) -> Sequence[Clip]:
         """Return one clip for each array."""
-        return tuple(
+        return [
             UnlistedClip(video=name, onset=0, apex=self.apex.get(name), offset=len(array) - 1)
             for name, array in self.arrays.items()
-        )
+        ]
 
-    def faults(self, *, table_only: bool = False) -> Sequence[Fault]:
-        """Return nothing: arrays are checked when they are passed."""
-        return ()
-
-    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w 3"]:
-        """Return frames by number."""
+    def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w c"]:
+        """Return frames by number; raises FrameError for colour where grey is required."""
         found = np.asarray(self.arrays[clip.video])[list(numbers)]
         found = found.reshape(*found.shape[:3], -1)
-        return found if found.shape[-1] == 3 else np.repeat(found, 3, axis=-1)
+        if modality == "grey" and found.shape[-1] > 1:
+            raise FrameError("E652", f"{clip.video} is in colour, but the model takes grey images")
+        return np.repeat(found, 3, axis=-1) if modality == "colour" and found.shape[-1] == 1 else found
 
 
-Inputs = FrameSource | Path | str | Mapping[str, np.ndarray] | np.ndarray | Sequence[object]
-"""A database, manifest or folder (``NAME=DIR`` names the reader), arrays by name, an array, or several of these."""
+Input: TypeAlias = FrameSource | Path | str | Mapping[str, np.ndarray] | np.ndarray
+"""A database, manifest or folder (``NAME=DIR`` names the reader), arrays by name, or an array."""
+Inputs: TypeAlias = Input | Iterable[Input]
 
 
 def open_sources(what: Inputs, readers: Sequence[Component]) -> list[FrameSource]:
@@ -142,24 +152,28 @@ def open_sources(what: Inputs, readers: Sequence[Component]) -> list[FrameSource
 
     Without a name, a folder is read by what it holds: a manifest.csv, a database of one of the `readers`, images.
     """
-    if isinstance(what, Path | str):
-        return [_opened(str(what), readers)]
-    if isinstance(what, np.ndarray):
-        return [ArrayClips({"array": what})]
-    if isinstance(what, Mapping):
-        return [ArrayClips(what)]
-    if isinstance(what, FrameSource):
-        return [what]
-    arrays = {str(number): each for number, each in enumerate(what) if isinstance(each, np.ndarray)}
-    others = [each for each in what if not isinstance(each, np.ndarray)]
-    opened = [source for each in others for source in open_sources(each, readers)]  # type: ignore[arg-type]
-    return [*opened, ArrayClips(arrays)] if arrays else opened
+    items = [what] if isinstance(what, FrameSource | Path | str | Mapping | np.ndarray) else list(what)
+    found: list[FrameSource] = []
+    for number, item in enumerate(items):
+        if isinstance(item, np.ndarray):
+            found.append(ArrayClips({"array" if item is what else str(number): item}))
+        elif isinstance(item, Mapping):
+            found.append(ArrayClips(item))
+        else:
+            found.append(_opened(str(item), readers) if isinstance(item, Path | str) else item)
+    folders = [source for source in found if isinstance(source, FrameFolders)]
+    keys = Counter(clip.key for source in folders for clip in source.clips())
+    if max(keys.values(), default=0) > 1:
+        found = [replace(source, whole_paths=True) if isinstance(source, FrameFolders) else source for source in found]
+    if not any(source.clips() or source.faults(table_only=True) for source in found):
+        raise DataError("E135", "there is nothing to predict; name a database, a manifest, a folder or arrays.")
+    return found
 
 
 def _opened(text: str, readers: Sequence[Component]) -> FrameSource:
     name, sign, rest = text.partition("=")
     place = Path(text).expanduser()
-    if sign and not place.exists():
+    if sign and not place.exists() and Path(name).name == name:
         return _database(name, Path(rest).expanduser(), readers)
     if place.is_file() and place.suffix.casefold() == ".csv":
         return _database("manifest", place.parent, readers, {"file": place.name})
@@ -174,16 +188,17 @@ def _opened(text: str, readers: Sequence[Component]) -> FrameSource:
         try:
             return _database(reader.name, place, readers)
         except DataError as error:
-            refusals.append(f"\n  {reader.name}: {error}")
+            refusals.append(str(error))
     folders = FrameFolders(place)
-    if not folders.clips():
-        held = "is empty" if not entries(place) else f"has no {MANIFEST} and no folder with numbered images"
-        raise DataError(
-            "E135",
-            f"{place} {held}, and is not the database that this model was trained on. Name the reader of another "
-            f"database: NAME=DIR.{''.join(refusals)}",
-        )
-    return folders
+    if folders.clips():
+        return folders
+    held = "is empty" if not entries(place) else f"has no {MANIFEST} and no folder with numbered images"
+    names = " and ".join(reader.name for reader in readers)
+    raise DataError(
+        "E135",
+        f"{place} {held}, and {names}, with which the model's own data are read, cannot read it. Name the reader of "
+        f"another database: NAME=DIR.{''.join(f'{chr(10)}  {refusal}' for refusal in refusals)}",
+    )
 
 
 def _database(

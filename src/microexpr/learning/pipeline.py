@@ -33,10 +33,11 @@ from microexpr.core.interfaces import (
 from microexpr.core.labels import AS_GIVEN, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import PREDICTED
+from microexpr.core.parallel import begin_run
 from microexpr.core.progress import Progress, Silent, track
 from microexpr.data.cache import Views
 from microexpr.data.reading import ReadClip, Reading, Stack
-from microexpr.data.sources import Inputs, open_sources
+from microexpr.data.sources import ArrayClips, Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
 from microexpr.learning import checkpoint, learners
 from microexpr.learning.learners import Learner, Prediction
@@ -60,6 +61,8 @@ class Pipeline:
     """The model's input."""
     modality: str
     """Name of the modality that it was trained on."""
+    channels: tuple[str, ...]
+    """Channels of this modality; empty if a card of an earlier version does not say."""
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Auxiliary target -> names of its outputs."""
     vote: Vote | None = None
@@ -73,8 +76,8 @@ class Pipeline:
     @classmethod
     def load(cls, place: Path | str) -> Pipeline:
         """Read a model that `microexpr fit` stored (a folder), or the kept weights of a fold; raises StoreError."""
-        place = Path(place)
-        file = place / WEIGHTS if place.is_dir() or not place.suffix else place
+        place = Path(place).expanduser()
+        file = place if place.suffix == ".safetensors" and not place.is_dir() else place / WEIGHTS
         if not file.is_file():
             raise StoreError(
                 "E606",
@@ -92,18 +95,22 @@ class Pipeline:
             )
         try:
             experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
-            low, high = view["range"]
-            spec = ViewSpec(tuple(view["shape"]), tuple(view["channels"]), low, high, view.get("scaling", ""))
+            low, high = map(float, view["range"])
+            time, height, width, count = map(int, view["shape"])
+            spec = ViewSpec((time, height, width, count), tuple(view["channels"]), low, high, view.get("scaling", ""))
             targets = {str(name): tuple(units) for name, units in card.get("targets", {}).items()}
             classes = tuple(map(str, card["classes"]))
             vote = Component.model_validate(card.get("vote", experiment.vote.to_toml())).build(interfaces.votes)
-            modality = str(card.get("modality") or experiment.modality or "")
+            modality, channels = str(card.get("modality") or experiment.modality or ""), card.get("channels", ())
         except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError("E605", f"the card of {file} is damaged; copy the model again, or fit it again.") from None
+        if "vote" not in card and isinstance(vote, interfaces.TrainableVote):
+            raise StoreError("E602", f"{file} was stored without its learnt vote by an earlier version; fit it again.")
         aux = {name: len(units) for name, units in targets.items()}
         learner = untrained(experiment, spec, len(classes), aux)
         learner.restore(stored, file)
-        return cls(experiment, learner, classes, spec, modality, targets, vote, card, checkpoint.lineage_of(file))
+        lineage = checkpoint.lineage_of(file)
+        return cls(experiment, learner, classes, spec, modality, tuple(channels), targets, vote, card, lineage)
 
     def save(self, file: Path, further: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the weights with their card, which also holds `further` entries, and return the card.
@@ -116,6 +123,7 @@ class Pipeline:
             "classes": list(self.classes),
             "targets": {name: list(units) for name, units in self.targets.items()},
             "modality": self.modality,
+            "channels": list(self.channels),
             "view": {
                 "shape": list(self.spec.shape),
                 "channels": list(self.spec.channels),
@@ -130,7 +138,7 @@ class Pipeline:
         return card
 
     def _stored_vote(self) -> Any:
-        if self.vote is None:
+        if self.vote is None or not isinstance(self.vote, interfaces.TrainableVote):
             return self.experiment.vote.to_toml()
         if not is_dataclass(self.vote) or isinstance(self.vote, type):
             raise ConfigError(
@@ -207,21 +215,26 @@ class Pipeline:
 
         Raises DataError if nothing can be read or no clip can be used, UsageError for a path that does not exist.
         """
+        if workers < 1:
+            raise ConfigError("E131", f"workers = {workers}: at least one process is needed.")
+        begin_run()
         sources = open_sources(what, self.experiment.datasets)
         tables = [self._predict(source, workers, progress or Silent()) for source in sources]
         table = pd.concat(tables, ignore_index=True)
         if not (table["label"] != "").any():
+            codes = table["notes"].str.extract(r"\[(E\d+)\]", expand=False)
             reasons = "".join(
-                f"\n  {many(len(group), 'clip')}, for example {group['key'].iloc[0]}: {note}"
-                for note, group in table.groupby("notes", sort=False)
+                f"\n  {many(len(group), 'clip')}: {group['key'].iloc[0]}: {group['notes'].iloc[0]}"
+                for _, group in table.groupby(codes, sort=False)
             )
-            raise DataError("E470", f"none of the {many(len(table), 'clip')} can be predicted:{reasons}")
+            raise DataError("E470", f"no clip can be predicted; for each reason, the first clip:{reasons}")
         return table
 
     def _predict(self, source: FrameSource, workers: int, progress: Progress) -> pd.DataFrame:
         clips, faults = source.clips(), {fault.clip: fault for fault in source.faults(table_only=True)}
         modalities = source.modalities()
-        modality = self.modality if self.modality in modalities else next(iter(modalities))
+        modality = min(modalities, key=lambda name: (modalities[name].channels != self.channels, name != self.modality))
+        workers = 1 if isinstance(source, ArrayClips) else workers  # arrays would be copied to every process
         reading = Reading(source, modality, self.preprocessor, self.sampler, self.representation, self.spec)
         usable = [clip for clip in clips if clip.key not in faults]
         ready = track(reading.read(usable, workers), len(usable), "clips", progress)
@@ -229,7 +242,7 @@ class Pipeline:
         notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
         cropped = isinstance(source, ClipSource) and source.cropped() and self.preprocessor.requires_uncropped
         for each, values in self._in_batches(ready):
-            notes[each.clip.key] = "; ".join([*filter(None, [each.problem]), *[CROPPED] * cropped, *self._known(each)])
+            notes[each.clip.key] = each.problem or "; ".join([*[CROPPED] * cropped, *self._known(each)])
             if not each.problem:
                 parts.append(self._table([each.clip] * len(values), each.numbers, values))
         return self._clip_table(clips, pd.concat(parts, ignore_index=True) if parts else None, notes)

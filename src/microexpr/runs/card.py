@@ -36,8 +36,7 @@ def licence(plan: Plan) -> Mapping[str, str]:
     """Return what binds the use of a model that was trained on these data."""
     if "synthetic" in plan.data.dataset.metadata():
         return {"caveat": "trained on synthetic faces, which need no licence"}
-    readers: dict[str, Any] = {item.name: interfaces.datasets.get(item.name) for item in plan.experiment.datasets}
     return {
         "caveat": "a model trained on licensed faces may be bound by their licence: ask the owners before you share it",
-        **{name: reader.info.licence for name, reader in readers.items()},
+        **{item.name: interfaces.reader(item.name).info.licence for item in plan.experiment.datasets},
     }

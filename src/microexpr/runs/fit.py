@@ -48,7 +48,7 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     further = card(plan, fold) | {
         "validation": "none" if fold.val is None else f"whole {by}s",
         "scores": {f"{part}_score": score(plan.metric, pipeline.vote_on(table)) for part, table in tables.items()},
-        "test scores": "not measured: every clip was trained on; `microexpr run` of the same experiment measures",
+        "test scores": "not measured: no clip was left to test on; `microexpr run` of the same experiment measures",
         "loss": fitted.loss,
         "epoch": fitted.epoch,
     }

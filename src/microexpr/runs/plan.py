@@ -179,8 +179,9 @@ class Plan:
     def pipeline(self, learner: Learner) -> Pipeline:
         """Return every step from frames to labels, with a learner of this plan."""
         targets = {name: target.names for name, target in self.targets.items()}
-        classes = self.data.labels.classes
-        return Pipeline(self.experiment, learner, classes, self.spec, self.data.modality, targets)
+        classes, modality = self.data.labels.classes, self.data.modality
+        channels = self.data.dataset.modalities()[modality].channels
+        return Pipeline(self.experiment, learner, classes, self.spec, modality, channels, targets)
 
     def views(self) -> Views:
         """Return the views of all clips from the cache."""
