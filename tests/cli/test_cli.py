@@ -205,9 +205,9 @@ def test_settings_reach_into_a_study(study, small):
 # --- fit, data --------------------------------------------------------------------------------------------------------
 def test_fit_says_where_model_and_card_are(file, small, tmp_path):
     answer = microexpr("fit", file, "--data", small, "--out", tmp_path / "out", "--quiet")
-    assert answer == Answer(
-        0, f"model: {tmp_path / 'out/model.safetensors'}\ncard:  {tmp_path / 'out/card.json'}\n", ""
-    )
+    paths = f"model: {tmp_path / 'out/model.safetensors'}\ncard:  {tmp_path / 'out/card.json'}\n"
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"{paths}  ! a model trained on licensed faces may be bound by their licence")
     assert json.loads((tmp_path / "out/card.json").read_text())["data"]["clips"] == 9
 
 
@@ -350,7 +350,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     assert screen.endswith("microexpr: interrupted; the same command continues where it stopped.\r\n")
     assert "Traceback" not in screen
     # The bars were nested, and the cursor that they hid is back.
-    assert all(text in screen for text in ("experiments", "  folds", "    cross_entropy"))
+    assert all(text in screen for text in ("folds", "  cross_entropy"))
     assert screen.rindex(SHOWN) > screen.rindex(HIDDEN)
     left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not [name for name in left if "partial" in name or name in ("summary.json", "report.html")]
@@ -399,7 +399,7 @@ def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkey
     else:
         pytest.fail("it was not interrupted")
     gc.collect()  # what iterates over a bar ends with its frame
-    assert (bars.opened, bars.open) == (4, 0)
+    assert (bars.opened, bars.open) == (3, 0)
 
 
 def test_interrupted_drawing_leaves_no_database_that_looks_whole(tmp_path):

@@ -207,9 +207,9 @@ def test_the_first_trial_has_the_files_own_values_where_the_space_has_them(done)
 
 
 def test_a_trial_predicts_what_its_inner_folds_test_and_times_nothing(images, tmp_path, monkeypatch):
-    asked, real = [], running._predicted
+    asked, real = [], running.predicted
     monkeypatch.setattr(running, "_milliseconds", lambda *_: pytest.fail("it timed a clip"))
-    monkeypatch.setattr(running, "_predicted", lambda *words: asked.append(words[-1]) or real(*words))
+    monkeypatch.setattr(running, "predicted", lambda *words: asked.append(words[-1]) or real(*words))
     workspace = Workspace(Options({"manifest": images}, tmp_path))
     plan = workspace.plan(settings())
     workspace.prepare([plan])
