@@ -491,8 +491,9 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
 
 def _remove_if_empty(folder: Path) -> None:
     """Remove a folder that holds nothing but its lock."""
-    if {item.name for item in folder.iterdir()} <= {".lock"}:
-        shutil.rmtree(folder)
+    with contextlib.suppress(FileNotFoundError):  # another process was refused too, and removed it
+        if {item.name for item in folder.iterdir()} <= {".lock"}:
+            shutil.rmtree(folder)
 
 
 def _write(file: Path, content: str | bytes) -> None:

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import recipe, write_database
-from microexpr.core.files import json_lines
-from microexpr.core.interfaces import datasets, preprocessors
+from microexpr.core.files import json_lines, locked
+from microexpr.core.interfaces import datasets, detectors, preprocessors
 from microexpr.core.progress import Silent
 from microexpr.data.cache import Cache, FrameStore
 from microexpr.learning import learners
@@ -250,6 +251,38 @@ def test_a_process_that_is_killed_while_it_prepares_frames_is_followed_by_the_on
     )
     assert len(mine) == len(ALL) * CLIPS
     assert mine == alone
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_faces_that_another_process_found_after_the_cache_was_opened_are_not_detected_again(
+    data, tmp_path, monkeypatch, waits
+):
+    """The other process is this one, with a cache of its own; it holds the lock until the first one waits for it."""
+    seen = []
+    whole = lambda: lambda frame: seen.append(1) or np.array([[2.0, 2.0, 42.0, 42.0]])  # noqa: E731
+    monkeypatch.setitem(detectors._factories, "whole", whole)
+    caches = [Cache(datasets.get("manifest")(data), "colour", tmp_path, "f" * 64) for _ in range(2)]
+
+    def prepare(cache, size, progress=None):
+        wanted = (f"m2 {size}", preprocessors.build("m2", {"size": size, "detector": "whole"}), apex)
+        assert cache.prepare([wanted], cache.dataset.clips(), 1, progress) == []
+
+    apex = {row: [4] for row in range(CLIPS)}
+    with ExitStack() as other:
+        if waits:
+            other.enter_context(locked(tmp_path / ".lock", wait=True))
+
+        def fill() -> None:
+            other.close()
+            prepare(caches[0], 24)
+
+        progress = When("waiting for another process", fill)
+        if not waits:
+            fill()
+        prepare(caches[1], 32, progress)
+    assert progress.done == waits
+    assert len(seen) == CLIPS
+    assert len(caches[0].store("m2 24").rows) == len(caches[1].store("m2 32").rows) == CLIPS
 
 
 @pytest.mark.numeric

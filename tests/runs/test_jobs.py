@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from conftest import DRAWING, recipe, write_database
 from microexpr import run_experiment, run_study
@@ -33,13 +34,20 @@ from microexpr.runs import jobs, study
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
-pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("one_thread", "no_figures")]
+pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("one_thread", "one_thread_of_kernels", "no_figures")]
 
 LIMIT = 240
 """Seconds after which a process is killed."""
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 CLIPS = 9
 FOLDS = 3
+
+
+@pytest.fixture(scope="module")
+def one_thread_of_kernels():
+    """This process rounds as the others do."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +203,7 @@ Cache._appending = after_meeting(Cache._appending, "frames", "views")
 experiment.run_fold = after_meeting(experiment.run_fold, "fold")
 api.held = after_meeting(api.held, "report")
 style.render = lambda figure: (sys.argv[6], b"%PDF")
-study = parse(Study, json.loads((meeting / "study.json").read_text()), "the study")
+study = parse(Study, json.loads((meeting / "study.json").read_text()), "shared")
 meet("start")
 finished = api.run_study(study, data, out, workers=1)
 cells = (*finished.result.cells, *finished.result.baselines)
@@ -211,17 +219,20 @@ ALL = 5 * FOLDS
 """Folds of four cells and a baseline."""
 
 
-def together(folder: Path, data: Path, several: int):
-    """Run one study with several processes at once; return the folder and what each process found."""
-    content = {
+def content() -> dict[str, object]:
+    first = quick(sampling="onset_apex", representation="flow")
+    return {
         "name": "shared",
         "title": "A study of several processes",
-        "experiment": recipe().with_values({"representation": "flow", "training.epochs": 1}).to_dict(),
+        "experiment": first.to_dict(),
         "grid": {"sampling": ["onset_apex", "apex_offset"], "model": ["pca_svm", "small_cnn"]},
         "baselines": ["majority"],
     }
-    content["experiment"]["sampling"] = "onset_apex"
-    (folder / "study.json").write_text(json.dumps(content))
+
+
+def together(folder: Path, data: Path, several: int):
+    """Run the study with several processes at once; return the folder and what each process found."""
+    (folder / "study.json").write_text(json.dumps(content()))
     out = folder / "out"
     words = (several, folder, data, out, DRAWING)
     ended(*(start(folder, SEVERAL, number, *words) for number in range(several)))
@@ -233,11 +244,13 @@ MEETINGS = ("start", "frames", "views", "fold", "report")
 
 
 @pytest.fixture(scope="module")
-def single(data, tmp_path_factory):
+def single(data, tmp_path_factory, one_thread, one_thread_of_kernels, no_figures):
     """The study, run by one process."""
-    out, (found,) = together(tmp_path_factory.mktemp("single"), data, 1)
-    assert found["run"] == {"trained": ALL, "reused": 0, "unknown": []}
-    return out, found
+    out = tmp_path_factory.mktemp("single")
+    done = run_study(parse(Study, content(), "shared"), data, out, workers=1)
+    assert done.run == {"trained": ALL, "reused": 0, "unknown": []}
+    cells = (*done.result.cells, *done.result.baselines)
+    return out, {"summary": done.summary, "predictions": [cell.result.predictions() for cell in cells]}
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
@@ -485,10 +498,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
+from microexpr.components.preprocessing.crop import Crop
 from microexpr.core.errors import TrainingError
-from microexpr.core.interfaces import models, samplers
+from microexpr.core.interfaces import detectors, models, preprocessors, samplers
 
 
 @samplers.register("noted")
@@ -527,18 +542,35 @@ class Broken:
 
     def __call__(self, view, num_classes, aux):
         return Unfit()
+
+
+@detectors.register("whole")
+class Whole:
+    def __call__(self, frame):
+        return np.array([[2.0, 2.0, 42.0, 42.0]])
+
+
+@preprocessors.register("cut")
+@dataclass(frozen=True)
+class Cut:
+    detector: str = "whole"
+
+    requires_uncropped = False
+
+    def __call__(self, frames, numbers):
+        return Crop(crop="face", size=32, detector=self.detector)(frames, numbers)
 """
 
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A module that registers a sampling and a model, which are gone after the test."""
+    """A module that registers components, which are gone after the test."""
     before = {folder: set(registry._factories) for folder, registry in REGISTRIES.items()}
-    (tmp_path / "noted_and_broken.py").write_text(OWN)
+    (tmp_path / "own_components.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    __import__("noted_and_broken")
+    __import__("own_components")
     yield
-    del sys.modules["noted_and_broken"]
+    del sys.modules["own_components"]
     for folder, registry in REGISTRIES.items():
         for name in set(registry._factories) - before[folder]:
             for known in (registry._factories, registry._revisions, registry._sources, registry._outside):
@@ -578,6 +610,15 @@ def test_with_two_jobs_two_processes_train_the_cells_of_a_study(data, tmp_path):
     jobs.run(prepared(plan.experiment, alone), alone)
     name = f"{plan.key}/fold-{plan.folds[0].name}.views.parquet"
     assert same_bits(tables(tmp_path / "two")[name], tables(tmp_path / "alone")[name])
+
+
+@pytest.mark.usefixtures("own")
+def test_a_job_names_the_components_from_outside_that_defaults_use(data, tmp_path):
+    workspace = open_folder(data, tmp_path)
+    plan = prepared(quick(preprocessing="cut"), workspace)
+    assert plan.experiment.preprocessing.params == {}
+    given, _ = jobs_of([plan], workspace)
+    assert {plugin.name for plugin in given[0].plugins} == {"cut", "whole"}
 
 
 # --- plans do not change ----------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Component(Strict):
     @field_validator("params")
     @classmethod
     def _as_in_toml(cls, params: dict[str, Any]) -> dict[str, Any]:
-        return {key: str(value) if isinstance(value, Path) else value for key, value in params.items()}
+        return {key: _as_in_toml(value) for key, value in params.items()}
 
     def build(self, registry: Registry[Any]) -> Any:
         """Return the component; raises ConfigError for unknown names and wrong parameters."""
@@ -59,6 +59,14 @@ class Component(Strict):
             for key, item in self.params.items()
         )
         return f"{self.name}({inner})" if inner else self.name
+
+
+def _as_in_toml(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _as_in_toml(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_in_toml(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _as_tuple(value: object) -> object:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
-import importlib.util
 import inspect
 import sys
 import typing
@@ -28,31 +27,14 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from microexpr.core.errors import ConfigError, UnknownComponentError, suggest
-from microexpr.core.source import SCRIPT, calling, inside, source
+from microexpr.core.plugins import Plugin, import_from
+from microexpr.core.source import calling, inside, source
 
 T = TypeVar("T")
 Factory = Callable[..., T]
 COMPONENTS = Path(__file__).parents[1] / "components"
 UNKNOWN = "unknown-"
 """Prefix of the digest of code that cannot be recognised in another run."""
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A component from outside the package, as data with which another process finds it."""
-
-    folder: str
-    """Folder of its registry."""
-    name: str
-    revision: int
-    source: str
-    """Digest of its source, or one that begins with UNKNOWN."""
-    module: str
-    """The module that registers it."""
-    file: str
-    """The file of this module; empty for a notebook or prompt."""
-    entry_point: bool
-    """Whether an installed package offers it."""
 
 
 @dataclass
@@ -158,7 +140,11 @@ class Registry(Generic[T]):
             module, point = self._registering.get(name, ""), self._entry_points.get(name)
             file = str(getattr(sys.modules.get(module), "__file__", None) or "")
             offered = point is not None and point.module == module
-            found.append(Plugin(self.folder, name, self._revisions.get(name, 1), digest, module, file, offered))
+            spec = getattr(sys.modules.get(module), "__spec__", None)
+            package = str(spec.parent) if module == "__main__" and spec is not None else ""
+            found.append(
+                Plugin(self.folder, name, self._revisions.get(name, 1), digest, module, file, offered, package)
+            )
         return found
 
     def load(self, plugin: Plugin) -> None:
@@ -171,7 +157,14 @@ class Registry(Generic[T]):
                     "was loaded, so another process cannot load it. Define it in a module, and start again.",
                 )
             if not plugin.entry_point:
-                _import(plugin.module, Path(plugin.file))
+                try:
+                    import_from(Path(plugin.file), plugin.module, plugin.package)
+                except ImportError as error:
+                    raise ConfigError(
+                        "E117",
+                        f"{self.kind} {plugin.name!r} cannot be loaded by another process from {plugin.file}: {error}. "
+                        "Set PYTHONPATH so that it finds the same modules, and start again.",
+                    ) from error
         self.adopt({plugin.name: (self.get(plugin.name), plugin.revision, plugin.source)})
 
     def adopt(self, components: Mapping[str, tuple[Factory[T], int, str]]) -> None:
@@ -223,24 +216,6 @@ class Registry(Generic[T]):
     def build(self, name: str, params: Mapping[str, Any]) -> T:
         """Return the component `name` built with `params`, after checking them against its signature."""
         return self.get(name)(**self.bind(name, params))
-
-
-def _import(module: str, file: Path) -> None:
-    """Import a module from its file; a script is imported without what it does only when it is run."""
-    name = SCRIPT if module == "__main__" else module
-    if name in sys.modules:
-        return
-    folder = str(file.parents[module.count(".") + (file.name == "__init__.py")])
-    if folder not in sys.path:
-        sys.path.append(folder)
-    if name != SCRIPT:
-        importlib.import_module(name)
-        return
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
 
 
 def _registered_names(file: Path) -> list[str]:

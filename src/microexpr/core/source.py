@@ -24,8 +24,8 @@ from typing import Any
 from microexpr.core.files import digest
 
 OWN = "microexpr"
-SCRIPT = "__mp_main__"
-"""Name under which another process imports a script, as in `multiprocessing`."""
+SCRIPT = "__microexpr_script__"
+"""Name under which another process imports a script; `__mp_main__` is taken where multiprocessing is imported."""
 CHECKERS = ("jaxtyping", "beartype")
 """Packages whose frames are in between when types are checked at run time."""
 
@@ -66,7 +66,7 @@ def _content(module: Any, name: str) -> list[Any]:
     file, spec = Path(module.__file__).resolve(), getattr(module, "__spec__", None)
     dotted = spec.name if spec is not None else module.__name__  # a script started with -m has a spec
     tree = _tree(file)
-    counted = _of_script(tree, name) if module.__name__ in ("__main__", SCRIPT) else tree.body
+    counted = _of_script(tree, name) if module.__name__ in ("__main__", "__mp_main__", SCRIPT) else tree.body
     distributions = sorted(set(packages_distributions().get(dotted.partition(".")[0], ())))
     modules = sorted(_imported(counted, dotted, file).items())
     return [_plain(counted), [f"{each} {version(each)}" for each in distributions], modules]

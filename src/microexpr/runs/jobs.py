@@ -23,8 +23,8 @@ from microexpr.core.files import digest
 from microexpr.core.folds import stored
 from microexpr.core.interfaces import REGISTRIES
 from microexpr.core.parallel import in_processes
+from microexpr.core.plugins import Plugin
 from microexpr.core.progress import track
-from microexpr.core.registry import Plugin
 from microexpr.data.cache import Views
 from microexpr.runs import experiment as experiments
 from microexpr.runs.experiment import Result
@@ -179,7 +179,8 @@ def run_all(
             note(outcome)
     if busy:
         for job in track(list(busy), len(busy), "folds of other processes", workspace.progress):
-            note(runner.run(job, wait=True))
+            if job.key not in failed:
+                note(runner.run(job, wait=True))
     return failed
 
 
@@ -206,7 +207,7 @@ def _missing(
     }
     workspace.done.stored |= {(plan.key, name) for name in names if name not in missing}
     experiment = plan.experiment.to_dict()
-    used = set(_texts(experiment))
+    used = {*_texts(experiment), *_texts(plan.experiment.canonical())}  # those of defaults too
     plugins = [each for registry in REGISTRIES.values() for each in registry.plugins() if each.name in used]
     return [
         FoldJob(setting, json.dumps(experiment), plan.key, name, name in with_weights, tuple(plugins))

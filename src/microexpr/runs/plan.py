@@ -192,7 +192,8 @@ class Plan:
         views, model = self.views(), self.experiment.model
         if self.model.trains_in_epochs or not (learner := self.learner()).embeds:
             return views
-        kinds = [self.experiment.canonical()["representation"], self.experiment.training.model_dump(mode="json")]
+        canonical = self.experiment.canonical()
+        kinds = [canonical["preprocessing"], canonical["representation"], canonical["training"]]
         name = [model.label, interfaces.models.revision(model.name), dict(self.weights), self.spec, kinds]
         return self.data.cache.embedded(views, name, lambda: learner.embed(views, np.arange(len(views))))
 
@@ -325,10 +326,11 @@ class Workspace:
 
         Raises DataError for such clips, unless the options skip them.
         """
-        for name, faults in self._unfit.items():
+        unfit = dict(self._unfit)
+        self._unfit.clear()
+        for name, faults in unfit.items():
             first = {fault.clip: fault for fault in reversed(faults)}
             self._data[name] = self._without(self._data[name], list(first.values())[::-1])
-        self._unfit.clear()
         return [replace(plan, data=self._data[plan.data.name]) for plan in plans]
 
     def prepare(self, plans: Sequence[Plan]) -> list[Plan]:
@@ -345,9 +347,8 @@ class Workspace:
                     for row, clip in enumerate(data.clips):
                         sampled = {number for view in plan.sampler(clip) for number in view}
                         numbers[row] = sorted(sampled.union(numbers.get(row, ())))
-            self._unfit[data.name] = data.cache.prepare(
-                list(wanted.values()), data.clips, self.options.workers, self.progress
-            )
+            faults = data.cache.prepare(list(wanted.values()), data.clips, self.options.workers, self.progress)
+            self._unfit.setdefault(data.name, []).extend(faults)
         settled = self.settle(plans)
         for plan in settled:
             plan.represent(self.options.workers, self.progress)

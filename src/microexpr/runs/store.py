@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ class Results:
         with locked(file, wait=wait) as mine:
             yield mine
             if mine and not self.missing([fold]):
-                file.unlink(missing_ok=True)  # a process that still waits for this file finds the fold stored
+                with suppress(OSError):  # Windows removes no open file
+                    file.unlink()  # a process that still waits for this file finds the fold stored
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata written when the experiment began; empty if there are none. Raises StoreError."""
