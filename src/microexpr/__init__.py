@@ -114,7 +114,8 @@ _HOMES = (
     "audit.agreement",
     "report",
 )
-"""Modules that define the public names, those with the fewest imports first."""
+"""Modules that define the public names: the calls first (`config.study` has another `load`), then those with the fewest
+imports."""
 
 
 def __getattr__(name: str) -> object:

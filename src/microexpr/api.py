@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +98,8 @@ def run_study(
     folder = workspace.options.out
     with _no_empty_folder(folder):
         result = run(study, workspace)
+    summary = summarise(result, command)
     with held(folder, wait=True):
-        summary = summarise(result, command)
         write_atomically(folder / "summary.json", json.dumps(summary, indent=1))
         return Finished(summary, write_report(summary, folder), result)
 
@@ -199,7 +198,11 @@ def predict(
     from microexpr.data.clip_table import file_type, to_bytes
 
     suffix = file_type(out, ".csv", ".parquet")
-    found = load(model).predict(inputs, workers=workers, progress=progress)
+    pipeline = load(model)
+    if out is not None:
+        folder = Path(out).absolute().parent
+        make_folder(next(place for place in (folder, *folder.parents) if place.exists()))  # reported before the work
+    found = pipeline.predict(inputs, workers=workers, progress=progress)
     if out is not None:
         _write(Path(out), to_bytes(found, suffix))
     return found
@@ -491,9 +494,10 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
 
 def _remove_if_empty(folder: Path) -> None:
     """Remove a folder that holds nothing but its lock."""
-    with contextlib.suppress(FileNotFoundError):  # another process was refused too, and removed it
-        if {item.name for item in folder.iterdir()} <= {".lock"}:
-            shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # it holds something else, or another process has removed it
+        if {item.name for item in folder.iterdir()} == {".lock"}:
+            (folder / ".lock").unlink()
+        folder.rmdir()
 
 
 def _write(file: Path, content: str | bytes) -> None:

@@ -192,6 +192,41 @@ def test_two_images_with_one_number_are_refused(tmp_path):
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
+def test_a_folder_with_a_table_that_cannot_be_read_is_not_taken_for_images(small, tmp_path):
+    """Without the table's times, other frames would be predicted."""
+    root = Path(shutil.copytree(small, tmp_path / "data"))
+    (root / "manifest.csv").rename(root / "clips.csv")
+    with refuses("E135", root, "clips.csv", "NAME=DIR", kind=DataError):
+        open_sources(root, READERS)
+
+
+def test_the_manifest_of_a_folder_is_read_whatever_file_the_training_read(small, tmp_path):
+    root = Path(shutil.copytree(small, tmp_path / "data"))
+    lines = (root / "manifest.csv").read_text().splitlines()
+    (root / "train.csv").write_text("\n".join(lines[:3]))
+    reader = Component(name="manifest", params={"file": "train.csv"})
+    (source,) = open_sources(root, [reader])
+    assert len(source.clips()) == len(lines) - 1
+
+
+@pytest.mark.parametrize("what", [None, 5, [5], [object()]])
+def test_what_is_no_input_is_refused(what):
+    with refuses("E135", kind=UsageError):
+        open_sources(what, READERS)
+
+
+def test_a_single_image_is_not_taken_for_grey_frames():
+    """Its rows would be frames, three pixels wide."""
+    with refuses("E276", "40x48x3", kind=DataError):
+        open_sources(np.zeros((40, 48, 3), np.uint8), READERS)
+
+
+def test_hidden_folders_hold_no_clips(tmp_path):
+    write_images(tmp_path / "clip", (1, 2))
+    write_images(tmp_path / ".thumbs" / "clip", (1, 2))
+    assert keys(tmp_path) == ["clip"]
+
+
 def test_arrays_are_clips_by_name_by_number_or_alone(small):
     film = np.zeros((5, 40, 48, 3), np.uint8)
     assert keys({"smile": film, "frown": film}) == ["smile", "frown"]

@@ -14,7 +14,7 @@ UNITS: Final = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
 
 
 def write(root: Path) -> None:
-    lines = [",".join((*REQUIRED, "frames", *TIMES, "fps", "action_units"))]
+    lines = [",".join((*REQUIRED, "emotion", "frames", *TIMES, "fps", "action_units"))]
     for subject in ("01", "02", "03", "04"):
         for clip, (emotion, units) in enumerate(UNITS.items(), start=1):
             folder = f"frames/{subject}_{clip}"

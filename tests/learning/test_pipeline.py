@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from conftest import SIDE, recipe, write_database
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, DataError, StoreError
 from microexpr.core.interfaces import FrameSource, datasets, votes
+from microexpr.core.lineage import Lineage
 from microexpr.data.reading import AHEAD
 from microexpr.learning import pipeline as pipelines
-from microexpr.learning.pipeline import Pipeline
+from microexpr.learning.pipeline import UNRECORDED, Pipeline
 from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
@@ -393,8 +394,7 @@ def test_a_vote_that_is_a_function_can_be_stored(small, tmp_path, monkeypatch):
     compare(train({"sampling": "kfs", "vote": {"name": "last_view", "sharper": 2.0}}, small, tmp_path), 0)
 
 
-def test_frames_that_their_owners_cropped_are_noted_where_it_matters(middle, as_is, small):
-    """As it is refused in training."""
+def test_frames_that_their_owners_cropped_are_noted_unless_the_model_was_trained_on_such(middle, small):
 
     class Cropped(type(datasets.get("manifest")(small))):
         def cropped(self):
@@ -402,7 +402,22 @@ def test_frames_that_their_owners_cropped_are_noted_where_it_matters(middle, as_
 
     cropped = Cropped(small)
     assert all("cropped" in note and FRAMES in note for note in middle.predict(cropped)["notes"])
-    assert set(as_is.predict(cropped)["notes"]) == {FRAMES}
+    alike = replace(middle, card={**middle.card, "cropped": True})
+    assert set(alike.predict(cropped)["notes"]) == {FRAMES}
+
+
+def test_a_model_that_does_not_record_its_training_says_so(middle, small):
+    unknown = replace(middle, lineage=Lineage(complete=False))
+    assert set(unknown.predict(small)["notes"]) == {UNRECORDED}
+
+
+def test_a_manifest_without_emotions_is_predicted_with_its_apexes_and_subjects(middle, small, tmp_path):
+    root = Path(shutil.copytree(small, tmp_path / "data"))
+    lines = [line.split(",") for line in (root / "manifest.csv").read_text().splitlines()]
+    (root / "manifest.csv").write_text("\n".join(",".join([*line[:3], *line[4:]]) for line in lines))
+    found, coded = middle.predict(root), middle.predict(small)
+    assert set(found["coded"]) == {""}
+    assert found.drop(columns="coded").equals(coded.drop(columns="coded"))
 
 
 def test_precomputed_images_are_read_with_the_parameters_of_training(small, tmp_path):
@@ -469,7 +484,7 @@ def test_memory_does_not_grow_with_the_number_of_clips(folder, monkeypatch):
         return real(views, indices)
 
     monkeypatch.setattr(pipeline.learner, "predict", predict)
-    table = pipeline.predict(Counted(arrays, films))
+    table = pipeline.predict(Counted(arrays, films), workers=1)
     assert (len(read), len(predicted), len(table)) == (number, number, number)
     assert list(table["key"]) == list(films)
     assert (table["label"] != "").all()

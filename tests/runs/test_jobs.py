@@ -366,8 +366,8 @@ def test_a_fold_that_another_process_finishes_is_not_trained_again(data, tmp_pat
     first, second = open_folder(data, tmp_path / "first"), open_folder(data, tmp_path / "second")
     jobs.run(prepared(quick(), first), first)
     plan = prepared(quick(), second)
-    results, name = jobs.results_of(plan, second), plan.folds[1].name
-    elsewhere = jobs.results_of(plan, first).folder
+    results, name = second.results(plan), plan.folds[1].name
+    elsewhere = first.results(plan).folder
     with ExitStack() as other:
         assert other.enter_context(results.claimed(name))
 
@@ -432,7 +432,7 @@ def test_a_fresh_process_needs_only_the_jobs_and_stores_the_same_bits(data, tmp_
     given, _ = jobs_of([plan], there)
     assert [job.fold for job in given] == [fold.name for fold in plan.folds]
     (tmp_path / "jobs").write_bytes(pickle.dumps(given))
-    with jobs.results_of(plan, there).claimed(given[2].fold):
+    with there.results(plan).claimed(given[2].fold):
         (printed,) = ended(start(tmp_path, FRESH, tmp_path / "jobs"))
     found = json.loads(printed)
     assert found["states"] == ["trained", "trained", "busy", "stored"]

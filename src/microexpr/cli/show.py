@@ -70,7 +70,7 @@ def caveat(text: str) -> None:
 
 def predictions(found: pd.DataFrame, out: Path | None) -> None:
     """Print how many clips got which label, what limits these predictions, and the first rows if no file has them."""
-    from microexpr.learning.pipeline import KNOWN_FRAMES, KNOWN_SUBJECT
+    from microexpr.learning.pipeline import KNOWN_FRAMES, KNOWN_SUBJECT, UNRECORDED
 
     usable = found[found["label"] != ""]
     labels = ", ".join(f"{label} {count}" for label, count in usable["label"].value_counts().items())
@@ -84,6 +84,10 @@ def predictions(found: pd.DataFrame, out: Path | None) -> None:
     if subjects:
         caveat(f"{many(subjects, 'clip')} {'shows a subject' if subjects == 1 else 'show subjects'} that the model was "
                "trained on; expect lower accuracy for new subjects.")  # fmt: skip
+    if usable["notes"].str.contains(UNRECORDED, regex=False).any():
+        caveat(
+            "What the model was trained on is not recorded, so these may be clips or subjects that it was trained on."
+        )
     if out is None:
         scores = [name for name in found.columns if name.startswith("p_")]
         columns = ["key", "coded", "label", *scores, "notes"]

@@ -81,7 +81,7 @@ COMMAND: Mapping[str, Explanation] = {
     ),
     "E117": Explanation(
         "A component without a source file, or edited after it was loaded, cannot be loaded by another process.",
-        "Define the component in a module beside the notebook, import it, and start again.",
+        "Define the component in a module beside the notebook and import it; after editing a module, start again.",
     ),
     "E118": Explanation(
         "A vote of your own learns something that is not among its parameters, so the model cannot be stored with it.",
@@ -692,6 +692,10 @@ STORE: Mapping[str, Explanation] = {
         "Another run is using the output folder.",
         "Wait until it ends, or choose another folder for `--out`.",
     ),
+    "E611": Explanation(
+        "A process that was to train a fold plans another experiment than the process that started it.",
+        "Give all processes the same data, starting weights and code, and start again; stored folds are kept.",
+    ),
     "E650": Explanation(
         "A checkpoint cannot be read.",
         "Train the model again, or copy the file again.",
@@ -703,6 +707,10 @@ STORE: Mapping[str, Explanation] = {
     "E652": Explanation(
         "The frames of a clip do not give the input that the model takes: other size, channels or range of values.",
         "Record or convert the frames as the model's training data were, or use a preprocessing that resizes.",
+    ),
+    "E653": Explanation(
+        "A stored model uses a component from outside the package that is not registered here.",
+        "Import the module that registers the component, or install its package, before the model is loaded.",
     ),
 }
 

@@ -41,6 +41,8 @@ def import_from(file: Path, module: str, package: str = "") -> None:
     known = sys.modules.get(name)
     if known is not None and Path(str(getattr(known, "__file__", None))).resolve() == file.resolve():
         return
+    if known is not None and name != SCRIPT:
+        raise ImportError(f"another module {name} is loaded already, from {getattr(known, '__file__', 'no file')}")
     if not file.is_file():
         raise ImportError(f"{file} is missing")
     depth = package.count(".") + bool(package) if name == SCRIPT else module.count(".") + (file.name == "__init__.py")

@@ -11,11 +11,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, Int, Num
@@ -23,8 +24,8 @@ from joblib import delayed
 
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
-from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, of_clip
-from microexpr.core.files import append_json_lines, digest, held, json_lines, locked, make_folder, write_atomically
+from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, StoreError, of_clip
+from microexpr.core.files import append_json_lines, digest, json_lines, locked, make_folder, write_atomically
 from microexpr.core.interfaces import (
     ClipSource,
     Frames,
@@ -194,8 +195,10 @@ class Views:
     representation: Representation
     modality: Modality
     """Channels and range of the frames."""
-    computed: Num[np.ndarray, "n t h w c"] | None = None
-    """The model's input, where it was precomputed."""
+    computed: Num[np.ndarray, "_ t h w c"] | None = None
+    """The model's input, where it was precomputed: every view of the cache, mapped into memory."""
+    computed_rows: Int[np.ndarray, "_"] = field(default_factory=lambda: np.array([], int))
+    """Row of `computed` of each view."""
     features: Float[np.ndarray, "n f"] | None = None
     """The output of a frozen backbone for every view, where it was precomputed."""
     hashes: tuple[tuple[str, ...], ...] = ()
@@ -215,7 +218,7 @@ class Views:
     def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
         """Return the model's input of these views."""
         if self.computed is not None:
-            return np.asarray(self.computed[indices])
+            return np.asarray(self.computed[self.computed_rows[indices]])
         return np.array([self.compute(int(index)) for index in indices])
 
     def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
@@ -267,12 +270,13 @@ class Cache:
                 yield
                 return
         progress.start("waiting for another process that prepares frames", 1)
-        try:
-            with locked(file, wait=True):
-                self._read_boxes()
-                yield
-        finally:
-            progress.stop()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(file, wait=True))
+            finally:
+                progress.stop()
+            self._read_boxes()
+            yield
 
     @property
     def _boxes_file(self) -> Path:
@@ -368,7 +372,7 @@ class Cache:
             places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in sampled),
             representation=representation,
             modality=modality._replace(channels=frames.channels),
-            computed=self._computed(represented, [(clip.key, view) for _, clip, view in sampled]),
+            **self._computed(represented, [(clip.key, view) for _, clip, view in sampled]),
             hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in sampled),
         )
 
@@ -395,22 +399,29 @@ class Cache:
         """
         content = [self.fingerprint, self.modality, name, *self.readers, views.numbers, list(map(list, views.hashes))]
         file = make_folder(self.folder / "features") / f"{digest(content)}.npz"
-        with held(file.parent, wait=True):
-            if not file.is_file():
-                start = time.perf_counter()
-                found = embed()
-                seconds = (time.perf_counter() - start) / len(views)
-                stream = io.BytesIO()
-                np.savez(stream, features=found, seconds=seconds)
-                write_atomically(file, stream.getvalue())
-        with np.load(file) as stored:
-            return replace(views, features=stored["features"], seconds=float(stored["seconds"]))
+        if not file.is_file():
+            with locked(file.with_suffix(".lock"), wait=True):
+                if not file.is_file():  # otherwise another process has computed them
+                    start = time.perf_counter()
+                    found = embed()
+                    seconds = (time.perf_counter() - start) / len(views)
+                    stream = io.BytesIO()
+                    np.savez(stream, features=found, seconds=seconds)
+                    write_atomically(file, stream.getvalue())
+        try:
+            with np.load(file) as stored:
+                return replace(views, features=stored["features"], seconds=float(stored["seconds"]))
+        except (OSError, KeyError, ValueError, BadZipFile):
+            raise StoreError("E605", f"{file} is damaged; remove it, and it is computed again.") from None
 
-    def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> Num[np.ndarray, "n t h w c"] | None:
+    def _computed(self, represented: str, places: Sequence[tuple[str, View]]) -> dict[str, Any]:
         store = self.store(represented, "views") if represented else None
         if store is None or not all(place in store.rows for place in places):
-            return None
-        return np.asarray(store.open().pixels[[store.rows[place] for place in places]])
+            return {}
+        return {
+            "computed": store.open().pixels,
+            "computed_rows": np.array([store.rows[place] for place in places], int),
+        }
 
 
 def _preprocess(

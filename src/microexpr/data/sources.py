@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,6 +20,9 @@ from microexpr.core.image_files import numbered, read_image, stack, to_rgb
 from microexpr.core.interfaces import FrameSource, Modality, datasets
 
 MANIFEST = "manifest.csv"
+CHANNELS = 4
+"""An array whose third and last axis is no longer than this is a single image, not a series of grey ones."""
+TABLES = (".csv", ".xls", ".xlsx")
 MODALITIES: Mapping[str, Modality] = {"colour": Modality(ops.RGB), "grey": Modality(("grey",))}
 """How images that no database describes can be read: grey ones as colour, too."""
 
@@ -67,14 +70,13 @@ class FrameFolders(_Unlisted):
     def clips(self) -> Sequence[Clip]:
         """Return one clip for each folder with images, from its lowest to its highest number."""
         root = self.root.resolve()
-        listed = {place: numbered(place) for place in [root, *sorted(filter(Path.is_dir, root.rglob("*")))]}
-        top = Path(root.anchor) if self.whole_paths else root.parent if listed[root] else root
+        places = (place for place in sorted(root.rglob("*")) if place.is_dir())
+        shown = (place for place in places if not any(part.startswith(".") for part in place.relative_to(root).parts))
+        listed = {place: (min(found), max(found)) for place in (root, *shown) if (found := numbered(place))}
+        top = Path(root.anchor) if self.whole_paths else root.parent if root in listed else root
         return [
-            UnlistedClip(
-                video=place.relative_to(top).as_posix(), folder=str(place), onset=min(numbers), offset=max(numbers)
-            )
-            for place, numbers in listed.items()
-            if numbers
+            UnlistedClip(video=place.relative_to(top).as_posix(), folder=str(place), onset=first, offset=last)
+            for place, (first, last) in listed.items()
         ]
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w c"]:
@@ -96,7 +98,7 @@ class FrameFolders(_Unlisted):
             if image.dtype != np.uint8:
                 raise FrameError("E275", f"{file} has pixels of type {image.dtype}; convert it to 8 bits per channel.")
             if modality == "grey" and image.shape[-1] > 1:
-                raise FrameError("E652", f"{file} is in colour, but the model takes grey images")
+                raise FrameError("E652", f"{file} is in colour, but the model takes grey images; convert it to grey.")
         return stack(images if modality == "grey" else [to_rgb(image) for image in images], files)
 
 
@@ -114,13 +116,13 @@ class ArrayClips(_Unlisted):
     def __post_init__(self) -> None:
         for name, array in self.arrays.items():
             shape = np.shape(array)
-            sound = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
+            sound = (len(shape) == 3 and shape[2] > CHANNELS) or (len(shape) == 4 and shape[3] in (1, 3))
             if not sound or not np.prod(shape) or np.asarray(array).dtype != np.uint8:
                 size, kind = "x".join(map(str, shape)), np.asarray(array).dtype
                 raise DataError(
                     "E276",
-                    f"array {name!r} has shape {size} and type {kind}; pass the frames of a clip as uint8, t h w 3 "
-                    "(red, green, blue; 0 to 255) or t h w (grey).",
+                    f"array {name!r} has shape {size} and type {kind}; pass the frames of a clip as one uint8 "
+                    "array, t h w 3 (red, green, blue; 0 to 255) or t h w (grey).",
                 )
         for name, frame in self.apex.items():
             if name not in self.arrays or not 0 <= frame < len(self.arrays[name]):
@@ -138,7 +140,7 @@ class ArrayClips(_Unlisted):
         found = np.asarray(self.arrays[clip.video])[list(numbers)]
         found = found.reshape(*found.shape[:3], -1)
         if modality == "grey" and found.shape[-1] > 1:
-            raise FrameError("E652", f"{clip.video} is in colour, but the model takes grey images")
+            raise FrameError("E652", f"{clip.video} is in colour, but the model takes grey images; convert it to grey.")
         return np.repeat(found, 3, axis=-1) if modality == "colour" and found.shape[-1] == 1 else found
 
 
@@ -147,20 +149,26 @@ Input: TypeAlias = FrameSource | Path | str | Mapping[str, np.ndarray] | np.ndar
 Inputs: TypeAlias = Input | Iterable[Input]
 
 
-def open_sources(what: Inputs, readers: Sequence[Component]) -> list[FrameSource]:
-    """Open everything that is to be predicted; raises UsageError or DataError.
+def open_sources(what: object, readers: Sequence[Component]) -> list[FrameSource]:
+    """Open everything that is to be predicted (`Inputs`); raises UsageError or DataError.
 
     Without a name, a folder is read by what it holds: a manifest.csv, a database of one of the `readers`, images.
     """
-    items = [what] if isinstance(what, FrameSource | Path | str | Mapping | np.ndarray) else list(what)
+    one = isinstance(what, FrameSource | Path | str | Mapping | np.ndarray) or not isinstance(what, Iterable)
+    items: Any = [what] if one else what
     found: list[FrameSource] = []
     for number, item in enumerate(items):
         if isinstance(item, np.ndarray):
             found.append(ArrayClips({"array" if item is what else str(number): item}))
         elif isinstance(item, Mapping):
             found.append(ArrayClips(item))
+        elif isinstance(item, Path | str):
+            found.append(_opened(str(item), readers))
+        elif isinstance(item, FrameSource):
+            found.append(item)
         else:
-            found.append(_opened(str(item), readers) if isinstance(item, Path | str) else item)
+            kind = type(item).__name__
+            raise UsageError("E135", f"a {kind} cannot be predicted; pass paths, numpy arrays or an open database.")
     folders = [source for source in found if isinstance(source, FrameFolders)]
     keys = Counter(clip.key for source in folders for clip in source.clips())
     if max(keys.values(), default=0) > 1:
@@ -182,22 +190,24 @@ def _opened(text: str, readers: Sequence[Component]) -> FrameSource:
     if not place.is_dir():
         raise UsageError("E135", f"{place} is neither a folder nor a manifest (.csv).")
     if (place / MANIFEST).is_file():
-        return _database("manifest", place, readers)
-    refusals = []
+        return _database("manifest", place, readers, {"file": MANIFEST})
+    refusals: list[str] = []
     for reader in readers:
         try:
             return _database(reader.name, place, readers)
         except DataError as error:
             refusals.append(str(error))
-    folders = FrameFolders(place)
-    if folders.clips():
+    folders, tables = FrameFolders(place), [file.name for file in entries(place) if file.suffix.casefold() in TABLES]
+    if folders.clips() and not tables:
         return folders
-    held = "is empty" if not entries(place) else f"has no {MANIFEST} and no folder with numbered images"
+    # With a table, its folders are not read as mere images: without its times, other frames would be predicted.
+    held = f"has the table {tables[0]}" if tables else f"has no {MANIFEST} and no folder with numbered images"
     names = " and ".join(reader.name for reader in readers)
     raise DataError(
         "E135",
-        f"{place} {held}, and {names}, with which the model's own data are read, cannot read it. Name the reader of "
-        f"another database: NAME=DIR.{''.join(f'{chr(10)}  {refusal}' for refusal in refusals)}",
+        f"{place} {held if entries(place) else 'is empty'}, and {names}, with which the model's own data are read, "
+        "cannot read it. Name the reader of another database, NAME=DIR, or a folder of images below it."
+        + "".join(f"\n  {refusal}" for refusal in refusals),
     )
 
 

@@ -47,7 +47,8 @@ FORMAT = 3
 WEIGHTS, CARD = "model.safetensors", "card.json"
 KNOWN_FRAMES = "trained on these frames"
 KNOWN_SUBJECT = "trained on this subject"
-CROPPED = "its frames were cropped by the owners, but the model was trained on uncropped ones"
+OTHER_CROP = "trained on {} frames, but these are {} (by the owners of the database)"
+UNRECORDED = "what the model was trained on is not recorded"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,11 @@ class Pipeline:
         if card.get("format") not in range(1, FORMAT + 1):
             raise StoreError(
                 "E602",
-                f"the card of {file} has format {card.get('format', 'none')}, but this version of microexpr reads "
-                f"formats 1 to {FORMAT}: use the version that wrote it, or fit the model again.",
+                f"the card of {file} has format {card['format']}, but this version of microexpr reads formats 1 to "
+                f"{FORMAT}: use the version that wrote it, or fit the model again."
+                if "format" in card
+                else f"{file} does not say how its model predicts, as weights of folds did in version 0.1; run the "
+                "experiment again with --keep-weights.",
             )
         try:
             experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
@@ -104,6 +108,12 @@ class Pipeline:
             modality, channels = str(card.get("modality") or experiment.modality or ""), card.get("channels", ())
         except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError("E605", f"the card of {file} is damaged; copy the model again, or fit it again.") from None
+        except ConfigError as error:
+            raise StoreError(
+                "E653",
+                f"{file} uses a component that is not available here: {error} Import the module that registers it "
+                "before the model is loaded.",
+            ) from None
         if "vote" not in card and isinstance(vote, interfaces.TrainableVote):
             raise StoreError("E602", f"{file} was stored without its learnt vote by an earlier version; fit it again.")
         aux = {name: len(units) for name, units in targets.items()}
@@ -112,12 +122,13 @@ class Pipeline:
         lineage = checkpoint.lineage_of(file)
         return cls(experiment, learner, classes, spec, modality, tuple(channels), targets, vote, card, lineage)
 
-    def save(self, file: Path, further: Mapping[str, Any]) -> Mapping[str, Any]:
+    def save(self, file: Path, further: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Write the weights with their card, which also holds `further` entries, and return the card.
 
         Raises ConfigError for a fitted vote whose state is not made of its parameters.
         """
         card = {
+            **self.card,
             "format": FORMAT,
             "experiment": self.experiment.to_dict(),
             "classes": list(self.classes),
@@ -132,21 +143,17 @@ class Pipeline:
             },
             "vote": self._stored_vote(),
             "normalisation": self.learner.normalisation,
-            **further,
+            **(further or {}),
         }
         self.learner.save(file, card, self.lineage)
         return card
 
     def _stored_vote(self) -> Any:
-        if self.vote is None or not isinstance(self.vote, interfaces.TrainableVote):
-            return self.experiment.vote.to_toml()
-        if not is_dataclass(self.vote) or isinstance(self.vote, type):
-            raise ConfigError(
-                "E118",
-                f"vote {self.experiment.vote.name!r} cannot be stored: what it learns must be parameters of a "
-                "dataclass, as in learnt_temporal.",
-            )
-        return {"name": self.experiment.vote.name, **asdict(self.vote)}
+        check_storable(self.experiment)
+        vote: Any = self._vote
+        learns = isinstance(self._vote, interfaces.TrainableVote)
+        learnt = asdict(vote) if learns else self.experiment.vote.params
+        return {"name": self.experiment.vote.name, **learnt}
 
     # --- steps --------------------------------------------------------------------------------------------------------
     @cached_property
@@ -204,7 +211,7 @@ class Pipeline:
         return pd.DataFrame({"clip": keys, "subject": subjects, "frames": [list(each) for each in numbers], **named})
 
     # --- prediction ---------------------------------------------------------------------------------------------------
-    def predict(self, what: Inputs, *, workers: int = 1, progress: Progress | None = None) -> pd.DataFrame:
+    def predict(self, what: Inputs, *, workers: int = 2, progress: Progress | None = None) -> pd.DataFrame:
         """Predict every clip of databases, manifests, folders of frames or arrays: one row per clip.
 
         Columns: key, subject, coded (the class in the database's table, empty if it has none of this model's), label
@@ -240,9 +247,9 @@ class Pipeline:
         ready = track(reading.read(usable, workers), len(usable), "clips", progress)
         parts: list[pd.DataFrame] = []
         notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
-        cropped = isinstance(source, ClipSource) and source.cropped() and self.preprocessor.requires_uncropped
+        crop = self._other_crop(source)
         for each, values in self._in_batches(ready):
-            notes[each.clip.key] = each.problem or "; ".join([*[CROPPED] * cropped, *self._known(each)])
+            notes[each.clip.key] = each.problem or "; ".join([*crop, *self._known(each)])
             if not each.problem:
                 parts.append(self._table([each.clip] * len(values), each.numbers, values))
         return self._clip_table(clips, pd.concat(parts, ignore_index=True) if parts else None, notes)
@@ -280,7 +287,16 @@ class Pipeline:
         """Return what the lineage says about a clip."""
         if self.lineage.has_any(clip.hashes):
             return [KNOWN_FRAMES]
-        return [KNOWN_SUBJECT] if clip.clip.subject and self.lineage.knows(clip.clip.subject) else []
+        if clip.clip.subject and self.lineage.knows(clip.clip.subject):
+            return [KNOWN_SUBJECT]
+        return [] if self.lineage.complete else [UNRECORDED]
+
+    def _other_crop(self, source: FrameSource) -> list[str]:
+        """Return a note if the owners cropped these frames and not those of the training, or the reverse."""
+        before = self.card.get("cropped")
+        if before is None or not isinstance(source, ClipSource) or source.cropped() == before:
+            return []
+        return [OTHER_CROP.format(*("cropped" if each else "uncropped" for each in (before, source.cropped())))]
 
     def _clip_table(self, clips: Sequence[Clip], views: pd.DataFrame | None, notes: Mapping[str, str]) -> pd.DataFrame:
         """Return one row per clip; `notes` may name further clips, which the source could not read."""
@@ -306,6 +322,17 @@ class Pipeline:
         if self.experiment.labels == AS_GIVEN:
             return clip.emotion if clip.emotion in self.classes else ""
         return label_set(self.experiment.labels, ()).of(clip) or ""
+
+
+def check_storable(experiment: Experiment) -> None:
+    """Raise ConfigError if a model of this experiment cannot be stored, because of what its vote learns."""
+    vote = experiment.vote.build(interfaces.votes)
+    if isinstance(vote, interfaces.TrainableVote) and not is_dataclass(vote):
+        raise ConfigError(
+            "E118",
+            f"vote {experiment.vote.name!r} cannot be stored with a model: what it learns must be parameters of a "
+            "dataclass, as in learnt_temporal.",
+        )
 
 
 def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:

@@ -112,6 +112,7 @@ def outputs(
 ) -> Output:
     """Return a network's outputs for views, as in validation and test; the network must be in evaluation mode."""
     size = prediction_batch(training)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     with torch.inference_mode(), precision(training, device()):
         parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
     aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}

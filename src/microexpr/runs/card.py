@@ -8,6 +8,7 @@ from typing import Any
 from microexpr.core import interfaces
 from microexpr.core.environment import environment
 from microexpr.core.interfaces import Fold
+from microexpr.core.lineage import Lineage
 from microexpr.runs.plan import Plan
 
 USE = "research on facial expression; not for judging whether a person lies"
@@ -18,6 +19,7 @@ def card(plan: Plan, fold: Fold) -> dict[str, Any]:
     data = plan.data
     return {
         "intended use": USE,
+        "cropped": data.dataset.cropped(),
         "key": plan.key,
         "licence": licence(plan),
         "data": {
@@ -34,9 +36,10 @@ def card(plan: Plan, fold: Fold) -> dict[str, Any]:
 
 def licence(plan: Plan) -> Mapping[str, str]:
     """Return what binds the use of a model that was trained on these data."""
-    if "synthetic" in plan.data.dataset.metadata():
+    metadata, names = plan.data.dataset.metadata(), [item.name for item in plan.experiment.datasets]
+    if "synthetic" in metadata and len(names) == 1 and plan.lineage == Lineage():
         return {"caveat": "trained on synthetic faces, which need no licence"}
     return {
         "caveat": "a model trained on licensed faces may be bound by their licence: ask the owners before you share it",
-        **{item.name: interfaces.reader(item.name).info.licence for item in plan.experiment.datasets},
+        **{name: interfaces.reader(name).info.licence for name in names},
     }

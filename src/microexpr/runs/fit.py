@@ -16,8 +16,9 @@ from microexpr.core.errors import StoreError
 from microexpr.core.files import make_folder, write_atomically
 from microexpr.core.interfaces import Fold
 from microexpr.evaluation.predictions import score
-from microexpr.learning.pipeline import CARD, WEIGHTS, read_card
+from microexpr.learning.pipeline import CARD, WEIGHTS, check_storable, read_card
 from microexpr.runs.card import card
+from microexpr.runs.compatibility import check_targets
 from microexpr.runs.experiment import fit_rows, lineage, predicted
 from microexpr.runs.plan import Plan, Workspace
 from microexpr.runs.validation_split import split_validation
@@ -26,10 +27,11 @@ from microexpr.runs.validation_split import split_validation
 def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     """Train on all clips and write ``model.safetensors`` and ``card.json`` into the workspace's folder.
 
-    If a loss or an epoch is selected on validation, the validation clips are not trained on: those of some subjects,
-    or of the only subject. The protocol is not used, as nothing is tested; `microexpr run` of the same file estimates a
+    If a loss or an epoch is selected on validation, the validation clips are not trained on: whole subjects, or clips
+    of the only subject. The protocol is not used, as nothing is tested; `microexpr run` of the same file estimates a
     score. Raises StoreError if the folder holds the model of another experiment.
     """
+    check_storable(experiment)
     plan, out = workspace.plan(experiment, tests=False), workspace.options.out
     if (out / CARD).is_file():
         _check_same(read_card(out / CARD), plan, out)
@@ -38,6 +40,7 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
     by: Literal["subject", "clip"] = "subject" if plan.table["subject"].nunique() > 1 else "clip"
     if experiment.selects and plan.model.trains_in_epochs:
         fold = split_validation(fold, plan.table, experiment, by=by)
+    check_targets(plan.targets, [fold])
     views = plan.embedded()
     pipeline, fitted = fit_rows(plan, views, fold.train, fold.val, fold.name, workspace.progress)
     tables = {

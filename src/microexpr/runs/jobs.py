@@ -18,14 +18,15 @@ from joblib import delayed
 from microexpr.config.experiment import Experiment
 from microexpr.config.loading import parse
 from microexpr.core.environment import environment
-from microexpr.core.errors import TrainingError
-from microexpr.core.files import digest
+from microexpr.core.errors import StoreError, TrainingError
+from microexpr.core.files import digest, held, make_folder
 from microexpr.core.folds import stored
 from microexpr.core.interfaces import REGISTRIES
 from microexpr.core.parallel import in_processes
 from microexpr.core.plugins import Plugin
 from microexpr.core.progress import track
 from microexpr.data.cache import Views
+from microexpr.learning.pipeline import check_storable
 from microexpr.runs import experiment as experiments
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Checked, Options, Plan, Workspace
@@ -77,18 +78,21 @@ class Runner:
     def __init__(self, workspace: Workspace, plans: Sequence[Plan] = (), mode: str = "fold by fold") -> None:
         self.workspace, self.mode = workspace, mode
         self._plans = {plan.key: plan for plan in plans}
+        self._begun: set[str] = set()
         self._views: tuple[str, Views] | None = None
 
     def run(self, job: FoldJob, *, wait: bool = False) -> Outcome:
         """Run a job unless its fold is stored or another process is training it; `wait` for that process to end."""
         plan = self._plan(job)
-        results = results_of(plan, self.workspace)
+        results = self.workspace.results(plan)
         with results.claimed(job.fold, wait=wait) as mine:
             if not results.missing([job.fold], weights=job.keep_weights):
                 return Outcome(job, "stored")
             if not mine:
                 return Outcome(job, "busy")
-            _begin(plan, results)
+            if plan.key not in self._begun:
+                _begin(plan, results)
+                self._begun.add(plan.key)
             fold = next(fold for fold in plan.folds if fold.name == job.fold)
             weights = results.weights(job.fold) if job.keep_weights else None
             try:
@@ -101,7 +105,14 @@ class Runner:
     def _plan(self, job: FoldJob) -> Plan:
         if job.key not in self._plans:
             experiment = parse(Experiment, json.loads(job.experiment), f"the job {job.fold}")
-            (self._plans[job.key],) = self.workspace.settle([self.workspace.draft(experiment)])
+            (plan,) = self.workspace.settle([self.workspace.draft(experiment)])
+            if plan.key != job.key or job.fold not in {fold.name for fold in plan.folds}:
+                raise StoreError(
+                    "E611",
+                    f"fold {job.fold} is another experiment in this process than in the one that planned it: starting "
+                    "weights, data or code differ. Give all processes the same, and start again.",
+                )
+            self._plans[job.key] = plan
         return self._plans[job.key]
 
     def _views_of(self, plan: Plan) -> Views:
@@ -170,7 +181,8 @@ def run_all(
 
     def outcomes() -> Iterator[Outcome]:
         if setting.options.jobs > 1 and len(jobs) > 1:
-            yield from in_processes((delayed(run_job)(job) for job in jobs), setting.options.jobs, ordered=False)
+            tasks = (delayed(run_job)(job) for job in jobs if job.key not in failed)
+            yield from in_processes(tasks, setting.options.jobs, ordered=False)
         else:
             yield from (runner.run(job) for job in jobs if job.key not in failed)
 
@@ -197,7 +209,7 @@ def _missing(
     plan: Plan, workspace: Workspace, setting: Setting, only: Collection[str] | None, keep: Collection[str]
 ) -> list[FoldJob]:
     """Return a job for every fold whose results, or weights if they are to be kept, are not stored."""
-    results = results_of(plan, workspace)
+    results = workspace.results(plan)
     results.check(_metadata(plan), FIXED)
     names = [fold.name for fold in plan.folds if only is None or fold.name in only]
     with_weights = {name for name in names if workspace.options.keep_weights or name in keep}
@@ -205,6 +217,8 @@ def _missing(
         *results.missing([name for name in names if name not in with_weights]),
         *results.missing(sorted(with_weights), weights=True),
     }
+    if with_weights:
+        check_storable(plan.experiment)
     workspace.done.stored |= {(plan.key, name) for name in names if name not in missing}
     experiment = plan.experiment.to_dict()
     used = {*_texts(experiment), *_texts(plan.experiment.canonical())}  # those of defaults too
@@ -230,14 +244,9 @@ FIXED = ("fingerprint", "classes", "clips")
 """Metadata of stored results that must be those of the plan."""
 
 
-def results_of(plan: Plan, workspace: Workspace) -> Results:
-    """Return the stored results of a plan."""
-    return Results(workspace.options.out / workspace.options.results, plan.key)
-
-
 def collect(plan: Plan, workspace: Workspace, only: Collection[str] | None = None) -> Result:
     """Return the stored folds of a plan; raises StoreError if one is missing."""
-    results = results_of(plan, workspace)
+    results = workspace.results(plan)
     _begin(plan, results)
     folds = tuple(results.read(fold.name) for fold in plan.folds if only is None or fold.name in only)
     return Result(plan.experiment, plan.key, plan.data.labels, folds)
@@ -245,8 +254,10 @@ def collect(plan: Plan, workspace: Workspace, only: Collection[str] | None = Non
 
 def _begin(plan: Plan, results: Results) -> None:
     """Open the folder of results; raises StoreError if it holds results of other data or folds."""
-    results.begin(_metadata(plan), FIXED)
-    results.keep_folds(stored(plan.folds, plan.table, plan.experiment.canonical()["protocol"], plan.experiment.seed))
+    protocol = plan.experiment.canonical()["protocol"]
+    with held(make_folder(results.folder), wait=True):  # no other process begins with other data in between
+        results.begin(_metadata(plan), FIXED)
+        results.keep_folds(stored(plan.folds, plan.table, protocol, plan.experiment.seed))
 
 
 def _metadata(plan: Plan) -> dict[str, Any]:

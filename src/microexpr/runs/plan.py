@@ -17,6 +17,7 @@ from microexpr.config.component import Component
 from microexpr.config.experiment import Experiment
 from microexpr.core import flow, interfaces
 from microexpr.core.clip import Clip
+from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
 from microexpr.core.files import digest
 from microexpr.core.interfaces import ClipSource, Fold, Preprocessor, Sampler, ViewSpec
@@ -40,6 +41,7 @@ from microexpr.runs.compatibility import (
     naming_the_method,
     no_view_error,
 )
+from microexpr.runs.store import Results
 from microexpr.runs.validation_split import limit_training, split_validation
 
 
@@ -69,7 +71,7 @@ class Data:
     """The databases of an experiment: the clips that its label set keeps, and their table."""
 
     name: str
-    """Databases, modality and labels, by which experiments share it."""
+    """Databases, modality and labels; experiments with the same name share these data."""
     dataset: ClipSource
     modality: str
     labels: LabelSet
@@ -190,11 +192,13 @@ class Plan:
     def embedded(self) -> Views:
         """Return the views of all clips, with the features of the model's frozen backbone, if it has one."""
         views, model = self.views(), self.experiment.model
-        if self.model.trains_in_epochs or not (learner := self.learner()).embeds:
+        learner = None if self.model.trains_in_epochs else self.learner()
+        if learner is None or not learner.embeds:
             return views
         canonical = self.experiment.canonical()
         kinds = [canonical["preprocessing"], canonical["representation"], canonical["training"]]
-        name = [model.label, interfaces.models.revision(model.name), dict(self.weights), self.spec, kinds]
+        where = [learners.device().type, *(environment()[package] for package in ("torch", "timm"))]
+        name = [model.label, interfaces.models.revision(model.name), dict(self.weights), self.spec, kinds, where]
         return self.data.cache.embedded(views, name, lambda: learner.embed(views, np.arange(len(views))))
 
     def _views(self, represented: str) -> Views:
@@ -331,7 +335,14 @@ class Workspace:
         for name, faults in unfit.items():
             first = {fault.clip: fault for fault in reversed(faults)}
             self._data[name] = self._without(self._data[name], list(first.values())[::-1])
-        return [replace(plan, data=self._data[plan.data.name]) for plan in plans]
+        return [
+            plan if plan.data is self._data[plan.data.name] else replace(plan, data=self._data[plan.data.name])
+            for plan in plans
+        ]
+
+    def results(self, plan: Plan) -> Results:
+        """Return the stored results of a plan."""
+        return Results(self.options.out / self.options.results, plan.key)
 
     def prepare(self, plans: Sequence[Plan]) -> list[Plan]:
         """Preprocess every frame that the plans need and the cache lacks; raises DataError with all faulty clips.
@@ -352,6 +363,8 @@ class Workspace:
         settled = self.settle(plans)
         for plan in settled:
             plan.represent(self.options.workers, self.progress)
+            if self.options.jobs > 1 and not plan.model.trains_in_epochs:
+                plan.embedded()  # with all cores, before the processes share them
         return settled
 
     def _open(self, experiment: Experiment) -> Data:

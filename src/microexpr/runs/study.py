@@ -105,8 +105,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     skipped: dict[str, str] = {}
     found: list[PlannedCell] = []
     for experiment, factors, place in zip(study.cells(), study.factors(), study.places(), strict=True):
-        with _skipping(study, place.get(METHODS, ""), skipped) as goes_on:
-            if goes_on:
+        with _skipping(study, place.get(METHODS, ""), skipped) as wanted:
+            if wanted:
                 found.append(PlannedCell("cells", workspace.draft(experiment, weights=weights), factors))
     named = study.named()
     shuffles = range(1, study.named_cell.shuffled_runs + 1) if study.named_cell else ()
@@ -124,8 +124,8 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
     kept = []
     for cell, plan in zip(found, settled, strict=True):
         method = cell.factors.get(METHODS, "")
-        with _skipping(study, method if cell.part in ("cells", "judging") else "", skipped) as goes_on:
-            if goes_on:
+        with _skipping(study, method if cell.part in ("cells", "judging") else "", skipped) as wanted:
+            if wanted:
                 check_folds(plan)
                 kept.append(replace(cell, plan=plan))
     if not any(cell.part == "cells" for cell in kept):

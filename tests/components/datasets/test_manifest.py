@@ -323,11 +323,22 @@ def test_paths_that_all_lead_nowhere_are_one_fault(tmp_path):
     assert only(tmp_path, "[E233]", "flow", "copy the images again").clip is None
 
 
+def test_emotions_may_be_missing_where_clips_are_only_predicted(tmp_path):
+    ready(tmp_path)
+    for text in (
+        "dataset,subject,clip,flow\nown,p1,x,flow/one.png\n",
+        "dataset,subject,clip,emotion,flow\nown,p1,x,,flow/one.png\n",
+    ):
+        (tmp_path / "manifest.csv").write_text(text)
+        reader = Manifest(tmp_path)
+        assert (reader.faults(table_only=True), [clip.emotion for clip in reader.clips()]) == ((), [None])
+
+
 # --- files that cannot be used ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("dataset,subject,clip,flow\nown,p1,x,flow/one.png\n", ("lacks the column emotion; it has dataset, subject",)),
+        ("dataset,clip,flow\nown,x,flow/one.png\n", ("lacks the column subject; it has dataset, clip",)),
         ("dataset,subject,clip,emotion,frames,onset\n", ("lacks the columns apex, offset",)),
         ("dataset,subject,clip,emotion,lab\nown,p1,x,fear,Oulu\n", ("[E208]", "lab", "add the column frames")),
         ("dataset,subject,clip,emotion,flow\n", ("lists no clip",)),

@@ -37,9 +37,9 @@ from microexpr.core.image_files import (
 from microexpr.core.interfaces import Dataset, DatasetInfo, Modality, Scaling, datasets
 from microexpr.core.labels import VOCABULARY
 
-REQUIRED: Final = ("dataset", "subject", "clip", "emotion")
+REQUIRED: Final = ("dataset", "subject", "clip")
 TIMES: Final = ("onset", "apex", "offset")
-KNOWN: Final = (*REQUIRED, "frames", *TIMES, "fps", "action_units")
+KNOWN: Final = (*REQUIRED, "emotion", "frames", *TIMES, "fps", "action_units")
 FOLDER_MODALITY: Final = "colour"
 FIX_TWICE: Final = "correct the path, or delete the wrong row: frames in both training and test raise every score"
 
@@ -72,7 +72,8 @@ class _Reading:
 
 @datasets.register("manifest")
 class Manifest(Dataset):
-    """Clips listed in a CSV file, one per line, with the columns dataset, subject, clip and emotion, and either
+    """Clips listed in a CSV file, one per line, with the columns dataset, subject, clip and emotion (which may be empty
+    or left out where clips are only predicted), and either
 
     - `frames` (a folder of numbered images, relative to the file), onset, apex (may be empty) and offset, and
       optionally fps and action_units: the modality `colour`; or
@@ -262,7 +263,7 @@ class Manifest(Dataset):
         reading.faults += cells.faults(f"{clip.subject_id or '?'}/{clip.video or '?'}", clip.key)
 
     def _clip(self, cells: RowReader, modalities: Iterable[str]) -> Clip:
-        dataset, subject, video = (cells.required(name) for name in REQUIRED[:3])
+        dataset, subject, video = (cells.required(name) for name in REQUIRED)
         onset = apex = offset = None
         if "frames" in cells.row.cells:
             onset, offset = cells.number("onset"), cells.number("offset")
@@ -279,7 +280,7 @@ class Manifest(Dataset):
             onset=onset,
             apex=apex,
             offset=offset,
-            emotion=cells.emotion("emotion", self.emotions),
+            emotion=cells.emotion("emotion", self.emotions) if cells.text("emotion") else None,
             action_units=parse_action_units(units),
             labels={name: (text,) for name in (*extra, "action_units") if (text := cells.text(name))},
         )

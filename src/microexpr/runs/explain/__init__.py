@@ -174,7 +174,7 @@ def explain(
     predictions = result.of_repeat(result.repeats[0]).predictions().set_index("clip")
     missing = folds_without_maps(plan, settings, component, out)
     if todo := [fold for fold in _folds(plan, settings) if fold.name in missing]:
-        views, weights = plan.embedded(), Results(out / "results", plan.key).weights
+        views, weights = plan.embedded(), workspace.results(plan).weights
         make_folder(folder)
         for fold in track(todo, len(todo), f"maps of {name}", workspace.progress):
             file = _file(folder, fold.name)

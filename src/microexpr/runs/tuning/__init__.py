@@ -17,8 +17,8 @@ def tune(experiment: Experiment, workspace: Workspace, *, trials: int = TRIALS, 
     """Search until every search has `trials` finished trials, then run the protocol's folds with the best values.
 
     `storage` is the URL of a relational database; if empty, the trials are in a file in the workspace's folder. Several
-    processes may call this for the same folder at the same time: they share the searches, and one of them runs the
-    folds at the end. Through a database, several folders or machines can share the searches too; each of them may then
+    processes may call this for the same folder at the same time: they share the searches and the folds at the end.
+    Through a database, several folders or machines can share the searches too; each of them may then
     exceed `trials` by the trials that others are running, and runs the folds itself.
 
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if the storage
