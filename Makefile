@@ -34,8 +34,10 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # numpy and torch without AVX-512, as on most laptops; of OpenBLAS's kernels SkylakeX needs it. One thread as in test; two
-# threads in one process.
+# threads in one process. The types and shapes that annotations promise are checked at every call here, which would take
+# a third of the time of all tests.
 KERNELS := Haswell Zen SkylakeX
+SHAPES := --jaxtyping-packages=microexpr,beartype.beartype
 kernels: export ATEN_CPU_CAPABILITY = avx2
 kernels: export ONEDNN_MAX_CPU_ISA = AVX2
 kernels: export NPY_DISABLE_CPU_FEATURES = X86_V4 AVX512_ICL AVX512_SPR
@@ -47,7 +49,7 @@ kernels: $(READY)
 		for threads in 1 2; do \
 			echo "numeric tests, OpenBLAS kernel $$kernel, threads: $$threads"; \
 			OPENBLAS_CORETYPE=$$kernel OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest \
-				-m "numeric and not slow and not torture" -n $$((3 - threads)) --dist loadfile || exit 1; \
+				-m "numeric and not slow and not torture" $(SHAPES) -n $$((3 - threads)) --dist loadfile || exit 1; \
 		done; \
 	done
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import microexpr
 
+EMOTIONS = ("disgust", "surprise")
 EXPERIMENT = microexpr.Experiment().with_values(
     {
         "name": "predict_folder",
@@ -35,14 +36,16 @@ EXPERIMENT = microexpr.Experiment().with_values(
 
 def make_model(folder: Path) -> Path:
     """Fit a small network on eight synthetic clips."""
-    microexpr.make_synthetic(folder / "faces", subjects=4, clips=8, emotions=("disgust", "surprise"), expression_size=4)
+    microexpr.make_synthetic(
+        folder / "faces", subjects=4, clips=8, emotions=("disgust", "surprise"), expression_size=4.0
+    )
     microexpr.fit(EXPERIMENT, folder / "faces", folder / "model")
     return folder / "model"
 
 
 def make_clips(folder: Path) -> Path:
     """Write the frames of two synthetic clips of people whom the model has not seen."""
-    microexpr.make_synthetic(folder, subjects=2, clips=2, emotions=("disgust", "surprise"), expression_size=4, seed=9)
+    microexpr.make_synthetic(folder, subjects=2, clips=2, emotions=EMOTIONS, expression_size=4.0, seed=9)
     return next(path for path in sorted(folder.iterdir()) if path.is_dir())
 
 

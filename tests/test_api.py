@@ -21,6 +21,7 @@ CALLS = {
     "study": "run_study",
     "run": "run_experiment",
     "fit": "fit",
+    "predict": "predict",
     "tune": "tune_experiment",
     "explain": "explain_code",
     "check": "check_results",

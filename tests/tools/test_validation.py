@@ -88,6 +88,7 @@ def test_what_was_claimed_is_counted(study):
     assert (round(wrong["low"], 4), round(wrong["high"], 4)) == (0.0063, 0.8059)  # Clopper and Pearson, 1 of 4
 
 
+@pytest.mark.slow
 def test_the_command_measures_once_and_writes_its_tables(tmp_path, root, monkeypatch, capsys):
     monkeypatch.setattr(planted, "SHARED_OPTIONS", {**SMALL, "subjects": 3, "clips": 9})
     monkeypatch.setattr(command, "SCENARIOS", {145: command.SCENARIOS[145]})

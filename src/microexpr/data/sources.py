@@ -73,9 +73,10 @@ class FrameFolders(_Unlisted):
         places = (place for place in sorted(root.rglob("*")) if place.is_dir())
         shown = (place for place in places if not any(part.startswith(".") for part in place.relative_to(root).parts))
         listed = {place: (min(found), max(found)) for place in (root, *shown) if (found := numbered(place))}
-        top = Path(root.anchor) if self.whole_paths else root.parent if root in listed else root
+        top = root.parent if root in listed else root
+        names = {place: (place if self.whole_paths else place.relative_to(top)).as_posix() for place in listed}
         return [
-            UnlistedClip(video=place.relative_to(top).as_posix(), folder=str(place), onset=first, offset=last)
+            UnlistedClip(video=names[place], folder=str(place), onset=first, offset=last)
             for place, (first, last) in listed.items()
         ]
 

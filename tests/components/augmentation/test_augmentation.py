@@ -19,6 +19,7 @@ from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
 from microexpr.report.reading import Reading
+from microexpr.runs import jobs
 from microexpr.runs.plan import Options, Workspace
 from motions import pair
 from refusal import refuses

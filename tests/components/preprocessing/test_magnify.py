@@ -273,6 +273,6 @@ def test_clips_without_a_frame_rate_are_all_named_and_can_be_left_out(database, 
     assert "--skip-invalid" in str(caught.value)
     lenient = Workspace(Options({"manifest": root}, tmp_path / "out", skip_invalid=True))
     planned = lenient.plan(experiment)
-    lenient.prepare([planned])
+    (planned,) = lenient.prepare([planned])
     assert len(planned.data.clips) == len(lines) - 2
     assert len(planned.views()) == len(lines) - 2
