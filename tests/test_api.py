@@ -26,6 +26,7 @@ CALLS = {
     "explain": "explain_code",
     "check": "check_results",
     "compare": "compare_all",
+    "report": "rebuild_report",
     "audit log": "audit_log",
     "audit table": "audit_table",
     "audit agreement": "audit_agreement",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from microexpr.core.errors import ConfigError, MicroexprError, UsageError, WeightsError
+from microexpr.core.errors import ConfigError, MicroexprError, StoreError, UsageError, WeightsError
 from microexpr.core.files import held, make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
 
@@ -90,6 +90,7 @@ def run_study(
     written.
     """
     from microexpr.report import write_report
+    from microexpr.report.predictions import FILE, predictions
     from microexpr.report.summary import summarise
     from microexpr.runs.study import run
 
@@ -101,6 +102,7 @@ def run_study(
     summary = summarise(result, command)
     with held(folder, wait=True):
         write_atomically(folder / "summary.json", json.dumps(summary, indent=1))
+        _write(folder / "tables" / FILE, predictions(result).to_csv(index=False))
         return Finished(summary, write_report(summary, folder), result)
 
 
@@ -404,6 +406,37 @@ def compare_all(
         write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))
         write_comparison(summary, folder)
     return found
+
+
+def rebuild_report(out: Path | str) -> list[ReportPaths]:
+    """Write the pages of a folder again from its summaries (``summary.json``, ``comparison.json``, ``tuning.json``).
+
+    Nothing is trained or computed, and no data are needed. Raises StoreError if there is no summary, or one is damaged
+    or has another format.
+    """
+    from microexpr.report import write_comparison, write_report, write_tuning
+
+    folder = Path(out)
+    pages = {"summary.json": write_report, "comparison.json": write_comparison, "tuning.json": write_tuning}
+    found = {file: write for name, write in pages.items() if (file := folder / name).is_file()}
+    if not found:
+        raise StoreError(
+            "E612",
+            f"{folder} holds none of {', '.join(pages)}; name the output folder (--out) of a study, a comparison or a "
+            "tuning.",
+        )
+    summaries = {file: _read_summary(file) for file in found}
+    with held(folder, wait=True):
+        return [write(summaries[file], folder) for file, write in found.items()]
+
+
+def _read_summary(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text("utf-8")))
+    except (OSError, TypeError, ValueError):
+        raise StoreError(
+            "E605", f"{file} is damaged; run the same command again: finished folds are not trained again."
+        ) from None
 
 
 # --- pretrained weights -----------------------------------------------------------------------------------------------

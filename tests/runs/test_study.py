@@ -101,6 +101,48 @@ def summary(finished):
     return copy.deepcopy(finished[0].summary)
 
 
+# --- predictions and pages --------------------------------------------------------------------------------------------
+def test_the_table_of_predictions_holds_every_tested_clip_of_every_method(finished):
+    result, out = finished[0], finished[1]
+    table = pd.read_csv(out / "tables" / "predictions.csv")
+    assert {"part", "method", "seed", "repeat", "fold", "clip", "subject", "truth", "label"} <= set(table)
+    classes = result.summary["data"]["classes"]
+    assert np.allclose(table[[f"p_{name}" for name in classes]].sum(axis=1), 1)
+    for cell in result.summary["cells"]:
+        rows = table[(table["experiment"] == cell["key"]) & (table["part"] == "cell")]
+        assert len(rows) == cell["n_test"]
+        assert (rows["truth"] == rows["label"]).mean() == pytest.approx(cell["accuracy"])
+    assert set(table["part"]) == {"cell", "prespecified", "baseline"}
+    assert not table.duplicated(["part", "experiment", "repeat", "clip"]).any()
+
+
+def test_pages_are_rebuilt_from_the_summary_alone(finished, tmp_path):
+    out = finished[1]
+    for name in ("summary.json", "tables/predictions.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(out / name, tmp_path / name)
+    answer = microexpr("report", tmp_path)
+    assert (answer.code, answer.out) == (0, f"page: {tmp_path / 'report.html'}\n")
+    for file in (
+        "report.html",
+        "tables/predictions.csv",
+        *(f"tables/{path.name}" for path in out.glob("tables/*.tex")),
+    ):
+        assert (tmp_path / file).read_bytes() == (out / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(None, "E612"), ("{", "E605"), ("[1]", "E605"), ('{"format": 99}', "E851")]
+)
+def test_pages_of_what_is_no_summary_are_refused(tmp_path, content, code):
+    if content is not None:
+        (tmp_path / "summary.json").write_text(content)
+    answer = microexpr("report", tmp_path)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(f"microexpr: {code}: ")
+    assert not (tmp_path / "report.html").exists()
+
+
 # --- killed, gone on, run again ---------------------------------------------------------------------------------------
 @pytest.mark.numeric
 def test_a_study_that_was_killed_trains_the_rest_and_nothing_twice(finished):

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     running.studies, running.study, running.run, running.fit, running.predict, tuning.tune, judging.check,
-    judging.compare, running.explain,
+    judging.compare, judging.report, running.explain,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")

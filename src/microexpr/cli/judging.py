@@ -1,4 +1,4 @@
-"""``microexpr check`` and ``compare``: methodological checks and comparisons of stored results."""
+"""``microexpr check``, ``compare`` and ``report``: checks, comparisons and pages of stored results."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def check(out: ResultsArgument, json: JsonOption = False) -> None:
         show.findings(found)
     if any(finding.level == "warning" for finding in found):
         raise typer.Exit(1)
+
+
+def report(
+    out: Annotated[
+        Path, typer.Argument(help="Output folder (--out) of `study`, `run`, `compare` or `tune`.", metavar="OUT")
+    ],
+) -> None:
+    """Write the pages of a folder again from its summary, without training; the data are not needed."""
+    from microexpr import api
+
+    for paths in api.rebuild_report(out):
+        typer.echo(f"page: {paths.html}")
 
 
 def compare(

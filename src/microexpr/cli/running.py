@@ -203,7 +203,7 @@ def predict(
         list[str],
         typer.Argument(
             help="Databases (DIR, or NAME=DIR to name the reader), manifests (.csv), or folders of numbered images.",
-            metavar="INPUT...",
+            metavar="INPUT",
         ),
     ],
     out: Annotated[

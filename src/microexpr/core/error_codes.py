@@ -696,6 +696,10 @@ STORE: Mapping[str, Explanation] = {
         "A process that was to train a fold plans another experiment than the process that started it.",
         "Give all processes the same data, starting weights and code, and start again; stored folds are kept.",
     ),
+    "E612": Explanation(
+        "A folder holds no summary from which pages can be written.",
+        "Name the output folder (`--out`) of a study, a comparison or a tuning.",
+    ),
     "E650": Explanation(
         "A checkpoint cannot be read.",
         "Train the model again, or copy the file again.",
