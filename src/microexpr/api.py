@@ -195,7 +195,8 @@ def predict(
 ) -> pd.DataFrame:
     """Predict every clip with a stored model, and write the table to `out`, a .csv or .parquet file.
 
-    See `Pipeline.predict` for the inputs and columns. Nothing is written if an error is raised.
+    See `Pipeline.predict` for the inputs and columns. Nothing is written if an error is raised; after an interruption,
+    the same call with the same `out` continues where it stopped.
     """
     from microexpr.data.clip_table import file_type, to_bytes
 
@@ -204,9 +205,11 @@ def predict(
     if out is not None:
         folder = Path(out).absolute().parent
         make_folder(next(place for place in (folder, *folder.parents) if place.exists()))  # reported before the work
-    found = pipeline.predict(inputs, workers=workers, progress=progress)
-    if out is not None:
+    journal = None if out is None else Path(out).with_name(f".{Path(out).name}.journal")
+    found = pipeline.predict(inputs, workers=workers, progress=progress, journal=journal)
+    if out is not None and journal is not None:
         _write(Path(out), to_bytes(found, suffix))
+        journal.unlink(missing_ok=True)
     return found
 
 

@@ -24,6 +24,7 @@ from microexpr.core.errors import ConfigError, DataError, StoreError
 from microexpr.core.interfaces import FrameSource, datasets, votes
 from microexpr.core.lineage import Lineage
 from microexpr.data.reading import AHEAD
+from microexpr.data.sources import FrameFolders
 from microexpr.learning import pipeline as pipelines
 from microexpr.learning.pipeline import UNRECORDED, Pipeline
 from microexpr.runs.jobs import run
@@ -488,6 +489,57 @@ def test_memory_does_not_grow_with_the_number_of_clips(folder, monkeypatch):
     assert (len(read), len(predicted), len(table)) == (number, number, number)
     assert list(table["key"]) == list(films)
     assert (table["label"] != "").all()
+
+
+VIEWS = 3
+"""Views of a clip under `middle`."""
+
+
+# --- interrupted predictions ------------------------------------------------------------------------------------------
+@pytest.fixture
+def interrupted(middle, small, tmp_path, monkeypatch) -> tuple[Path, list[int]]:
+    """A journal that was left by Ctrl-C after the first batch, and the number of views of each later batch."""
+    file, batches, real = tmp_path / "out" / ".p.csv.journal", [], middle.learner.predict
+
+    def predict(views, indices):
+        if batches == [len(indices)]:
+            raise KeyboardInterrupt
+        batches.append(len(indices))
+        return real(views, indices)
+
+    monkeypatch.setattr(type(middle.learner), "batch", VIEWS)
+    monkeypatch.setattr(middle.learner, "predict", predict)
+    with pytest.raises(KeyboardInterrupt):
+        middle.predict(small, workers=1, journal=file)
+    batches.clear()
+    monkeypatch.setattr(middle.learner, "predict", lambda views, rows: batches.append(len(rows)) or real(views, rows))
+    return file, batches
+
+
+def test_an_interrupted_prediction_continues_where_it_stopped(interrupted, middle, small):
+    file, batches = interrupted
+    whole = middle.predict(small, workers=1)
+    batches.clear()
+    table = middle.predict(small, workers=1, journal=file)
+    assert sum(batches) == VIEWS * (len(table) - 1)
+    pd.testing.assert_frame_equal(table, whole, rtol=0, atol=1e-6)
+
+
+def test_a_journal_of_other_data_is_not_used(interrupted, middle, small, tmp_path):
+    file, batches = interrupted
+    other = Path(shutil.copytree(small, tmp_path / "other"))
+    lines = (other / "manifest.csv").read_text().splitlines()
+    (other / "manifest.csv").write_text("\n".join(lines[:-1]))
+    table = middle.predict(other, workers=1, journal=file)
+    assert sum(batches) == VIEWS * len(table)
+
+
+def test_an_image_that_changed_is_another_folder(small, tmp_path):
+    place = Path(shutil.copytree(small / "s0" / "c0", tmp_path / "c0"))
+    before = FrameFolders(place).fingerprint()
+    assert FrameFolders(place).fingerprint() == before
+    cv2.imwrite(str(place / "1.png"), np.zeros((9, 9, 3), np.uint8))
+    assert FrameFolders(place).fingerprint() != before
 
 
 # --- frames that do not fit -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Num
@@ -66,7 +67,10 @@ class Reading:
         rest, several = iter(clips), len(clips) > 2 * workers  # starting processes takes about two seconds
         # In portions, because finished clips would otherwise wait in memory for the model.
         while portion := list(islice(rest, AHEAD * workers)):
-            yield from in_processes([delayed(_read)(self, clip) for clip in portion], workers if several else 1)
+            # One task for each process, since every task carries the source with its tables.
+            parts = [portion[at::workers] for at in range(workers)] if several else [portion]
+            found = {each.clip.key: each for done in in_processes(_tasks(self, parts), len(parts)) for each in done}
+            yield from (found[clip.key] for clip in portion)
 
     def one(self, clip: Clip) -> ReadClip:
         """Read one clip; raises DataError or ConfigError if it cannot be used."""
@@ -100,6 +104,14 @@ class Reading:
                 for each in (output, self.spec)
             )
             raise DataError("E652", f"the model takes the channels {wanted}; its frames give {found}")
+
+
+def _tasks(reading: Reading, parts: Sequence[Sequence[Clip]]) -> list[Any]:
+    return [delayed(_read_all)(reading, part) for part in parts if part]
+
+
+def _read_all(reading: Reading, clips: Sequence[Clip]) -> list[ReadClip]:
+    return [_read(reading, clip) for clip in clips]
 
 
 def _read(reading: Reading, clip: Clip) -> ReadClip:

@@ -15,7 +15,7 @@ from microexpr.config.component import Component
 from microexpr.core import image as ops
 from microexpr.core.clip import Clip
 from microexpr.core.errors import DataError, Fault, FrameError, NoFrameError, UsageError
-from microexpr.core.files import entries
+from microexpr.core.files import digest, entries
 from microexpr.core.image_files import numbered, read_image, stack, to_rgb
 from microexpr.core.interfaces import FrameSource, Modality, datasets
 
@@ -79,6 +79,11 @@ class FrameFolders(_Unlisted):
             UnlistedClip(video=names[place], folder=str(place), onset=first, offset=last)
             for place, (first, last) in listed.items()
         ]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the names, sizes and times of all images."""
+        files = (file for clip in self.clips() for file in entries(Path(getattr(clip, "folder", ""))))
+        return digest([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()])
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w c"]:
         """Return frames by number; raises FrameError naming the file."""

@@ -36,6 +36,7 @@ from microexpr.core.multitask import PREDICTED
 from microexpr.core.parallel import begin_run
 from microexpr.core.progress import Progress, Silent, track
 from microexpr.data.cache import Views
+from microexpr.data.journal import Journal
 from microexpr.data.reading import ReadClip, Reading, Stack
 from microexpr.data.sources import ArrayClips, Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
@@ -211,14 +212,17 @@ class Pipeline:
         return pd.DataFrame({"clip": keys, "subject": subjects, "frames": [list(each) for each in numbers], **named})
 
     # --- prediction ---------------------------------------------------------------------------------------------------
-    def predict(self, what: Inputs, *, workers: int = 2, progress: Progress | None = None) -> pd.DataFrame:
+    def predict(
+        self, what: Inputs, *, workers: int = 2, progress: Progress | None = None, journal: Path | None = None
+    ) -> pd.DataFrame:
         """Predict every clip of databases, manifests, folders of frames or arrays: one row per clip.
 
         Columns: key, subject, coded (the class in the database's table, empty if it has none of this model's), label
         (the predicted class, empty if the clip could not be used), ``p_CLASS`` for each class,
         ``predicted:TARGET:UNIT`` for auxiliary targets, and notes: why a clip could not be used, and whether the model
         was trained on its frames or its subject. Memory does not grow with the number of clips: views are predicted in
-        batches of the size used in training. `workers` processes read and preprocess frames.
+        batches of the size used in training. `workers` processes read and preprocess frames. With a `journal`, a file
+        that the caller removes once the table is stored, the same call continues where an interrupted one stopped.
 
         Raises DataError if nothing can be read or no clip can be used, UsageError for a path that does not exist.
         """
@@ -226,7 +230,11 @@ class Pipeline:
             raise ConfigError("E131", f"workers = {workers}: at least one process is needed.")
         begin_run()
         sources = open_sources(what, self.experiment.datasets)
-        tables = [self._predict(source, workers, progress or Silent()) for source in sources]
+        known: Any = [getattr(source, "fingerprint", None) for source in sources]  # arrays have none
+        kept = Journal(journal, [self.card, [each() for each in known]]) if journal and all(known) else None
+        tables = [
+            self._predict(source, workers, progress or Silent(), number, kept) for number, source in enumerate(sources)
+        ]
         table = pd.concat(tables, ignore_index=True)
         if not (table["label"] != "").any():
             codes = table["notes"].str.extract(r"\[(E\d+)\]", expand=False)
@@ -237,21 +245,37 @@ class Pipeline:
             raise DataError("E470", f"no clip can be predicted; for each reason, the first clip:{reasons}")
         return table
 
-    def _predict(self, source: FrameSource, workers: int, progress: Progress) -> pd.DataFrame:
+    def _predict(
+        self, source: FrameSource, workers: int, progress: Progress, number: int, journal: Journal | None
+    ) -> pd.DataFrame:
+        """Predict the clips of source `number`, except for those in the journal, and add them to it at once."""
         clips, faults = source.clips(), {fault.clip: fault for fault in source.faults(table_only=True)}
         modalities = source.modalities()
         modality = min(modalities, key=lambda name: (modalities[name].channels != self.channels, name != self.modality))
         workers = 1 if isinstance(source, ArrayClips) else workers  # arrays would be copied to every process
         reading = Reading(source, modality, self.preprocessor, self.sampler, self.representation, self.spec)
-        usable = [clip for clip in clips if clip.key not in faults]
+        rows = {row["clip"]: row for row in (journal.rows if journal else []) if row["source"] == number}
+        usable = [clip for clip in clips if clip.key not in faults and clip.key not in rows]
         ready = track(reading.read(usable, workers), len(usable), "clips", progress)
-        parts: list[pd.DataFrame] = []
-        notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
         crop = self._other_crop(source)
         for each, values in self._in_batches(ready):
-            notes[each.clip.key] = each.problem or "; ".join([*crop, *self._known(each)])
-            if not each.problem:
-                parts.append(self._table([each.clip] * len(values), each.numbers, values))
+            row = {
+                "source": number,
+                "clip": each.clip.key,
+                "views": [list(view) for view in each.numbers],
+                "values": values.tolist(),
+                "note": each.problem or "; ".join([*crop, *self._known(each)]),
+            }
+            rows[each.clip.key] = row
+            if journal and not each.problem:  # what is wrong may be corrected before the next call
+                journal.add(row)
+        parts = [
+            self._table([clip] * len(row["views"]), row["views"], np.array(row["values"]))
+            for clip in clips
+            if (row := rows.get(clip.key, {})) and row["views"]
+        ]
+        notes = {str(fault.clip): f"{fault.problem} [{fault.code}]" for fault in faults.values()}
+        notes |= {key: row["note"] for key, row in rows.items()}
         return self._clip_table(clips, pd.concat(parts, ignore_index=True) if parts else None, notes)
 
     def _in_batches(self, ready: Iterable[ReadClip]) -> Iterator[tuple[ReadClip, Float[np.ndarray, "v m"]]]:
