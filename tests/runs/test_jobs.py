@@ -565,14 +565,14 @@ class Cut:
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A module that registers components, which are gone after the test."""
-    before = {folder: set(registry._factories) for folder, registry in REGISTRIES.items()}
+    before = {folder: set(registry.names()) for folder, registry in REGISTRIES.items()}
     (tmp_path / "own_components.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     __import__("own_components")
     yield
     del sys.modules["own_components"]
     for folder, registry in REGISTRIES.items():
-        for name in set(registry._factories) - before[folder]:
+        for name in set(registry.names()) - before[folder]:
             for known in (registry._factories, registry._revisions, registry._sources, registry._outside):
                 known.pop(name, None)
 

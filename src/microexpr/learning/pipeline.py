@@ -270,7 +270,7 @@ class Pipeline:
             if journal and not each.problem:  # what is wrong may be corrected before the next call
                 journal.add(row)
         parts = [
-            self._table([clip] * len(row["views"]), row["views"], np.array(row["values"]))
+            self._table([clip] * len(row["views"]), list(map(tuple, row["views"])), np.array(row["values"]))
             for clip in clips
             if (row := rows.get(clip.key, {})) and row["views"]
         ]
