@@ -34,8 +34,8 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # numpy and torch without AVX-512, as on most laptops; of OpenBLAS's kernels SkylakeX needs it. One thread as in test; two
-# threads in one process. The types and shapes that annotations promise are checked at every call here, which would take
-# a third of the time of all tests.
+# threads in one process. The types and shapes that annotations promise are checked at every call here, which is too
+# slow for all tests.
 KERNELS := Haswell Zen SkylakeX
 SHAPES := --jaxtyping-packages=microexpr,beartype.beartype
 kernels: export ATEN_CPU_CAPABILITY = avx2

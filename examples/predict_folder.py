@@ -36,9 +36,7 @@ EXPERIMENT = microexpr.Experiment().with_values(
 
 def make_model(folder: Path) -> Path:
     """Fit a small network on eight synthetic clips."""
-    microexpr.make_synthetic(
-        folder / "faces", subjects=4, clips=8, emotions=("disgust", "surprise"), expression_size=4.0
-    )
+    microexpr.make_synthetic(folder / "faces", subjects=4, clips=8, emotions=EMOTIONS, expression_size=4.0)
     microexpr.fit(EXPERIMENT, folder / "faces", folder / "model")
     return folder / "model"
 

@@ -2,9 +2,10 @@
 
     python -m tools.walk [DATA]
 
-Runs one small experiment (small CNN, two epochs, hold-out) on a synthetic database in CASME II's layout, made in a
-temporary folder or read from DATA, and follows every call of the package's functions from the beginning of `run_fold`
-to its end. A change is a call from one module into another; a return trip is counted with the call that caused it.
+Runs one small experiment (small CNN, two epochs, two folds by subject) on a synthetic database in CASME II's layout,
+made in a temporary folder or read from DATA, and follows every call of the package's functions from the beginning of
+`run_fold` to its end. A change is a call from one module into another; a return trip is counted with the call that
+caused it.
 """
 
 from __future__ import annotations

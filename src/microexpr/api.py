@@ -171,7 +171,7 @@ def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options
     experiment = _experiment(what)
     workspace = _workspace(experiment, data, out, **options)
     folder = workspace.options.out
-    with _no_empty_folder(folder), held(folder):
+    with held(folder), _no_empty_folder(folder):
         return fit_on_all_clips(experiment, workspace)
 
 

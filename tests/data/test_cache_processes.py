@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +19,8 @@ from microexpr.data.cache import Cache, FrameStore
 from microexpr.learning import learners
 from microexpr.runs import jobs
 from microexpr.runs.plan import Options, Workspace
+from processes import LIMIT, ended, killed_at_last, start
 
-LIMIT = 120
-"""Seconds after which a process is killed."""
 CLIPS = 12
 WANTED = ([1, 4], [1, 4, 7], [4, 1, 2])
 """Frames of every clip that each process needs."""
@@ -68,7 +63,7 @@ def frames(self, clip, numbers, modality, real=Manifest.frames):
     if len(found["read"]) == stop:
         (meeting / "stopped").touch()
         time.sleep(100)
-        raise SystemExit("nobody killed this process")
+        raise SystemExit("this process was not killed")
     time.sleep(0.002)  # so that the others can come in between
     found["read"] += [[clip.key, number] for number in numbers]
     return real(self, clip, numbers, modality)
@@ -115,35 +110,9 @@ print(json.dumps(found | {"stored": views.features.tobytes().hex(), "seconds": v
 """
 
 
-def start(folder: Path, data: Path, number: int, several: int, wanted: list[int], stop: int = -1):
+def prepare(folder: Path, data: Path, number: int, several: int, wanted: list[int], stop: int = -1):
     """Start a process that prepares frames in a cache; with `stop` it stays there after reading as many."""
-    file = folder / "process.py"
-    if not file.exists():  # another process may be reading it
-        file.write_text(PROCESS)
-    words = [number, several, stop, data, folder / "cache", folder, json.dumps(wanted)]
-    command, env = [sys.executable, str(file), *map(str, words)], {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-
-
-@contextmanager
-def killed_at_last(*processes: subprocess.Popen[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-
-
-def ended(*processes: subprocess.Popen[str]):
-    """Wait for processes, all of which must succeed, and return what they print."""
-    until, found = time.monotonic() + LIMIT, []
-    with killed_at_last(*processes):
-        for process in processes:
-            out, err = process.communicate(timeout=max(1, until - time.monotonic()))
-            assert process.returncode == 0, err
-            found.append(json.loads(out))
-    return found
+    return start(folder, PROCESS, number, several, stop, data, folder / "cache", folder, json.dumps(wanted))
 
 
 def cached(cache: Path, kind: str) -> dict[tuple[str, str, object], tuple[bytes, tuple[float, ...], str | None]]:
@@ -168,7 +137,7 @@ def data(tmp_path_factory):
 def single(data, tmp_path_factory):
     """A cache that one process filled."""
     folder = tmp_path_factory.mktemp("single")
-    (found,) = ended(start(folder, data, 0, 1, ALL))
+    found = json.loads(ended(prepare(folder, data, 0, 1, ALL))[0])
     assert len(found["read"]) == len(ALL) * CLIPS
     return folder / "cache"
 
@@ -177,7 +146,8 @@ def single(data, tmp_path_factory):
 def shared(data, tmp_path_factory):
     """A cache that three processes filled at the same time, and what each of them did."""
     folder = tmp_path_factory.mktemp("shared")
-    found = ended(*(start(folder, data, number, 3, wanted) for number, wanted in enumerate(WANTED)))
+    processes = [prepare(folder, data, number, 3, wanted) for number, wanted in enumerate(WANTED)]
+    found = list(map(json.loads, ended(*processes)))
     return folder / "cache", found
 
 
@@ -230,7 +200,7 @@ class When(Silent):
 
 def test_a_process_that_is_killed_while_it_prepares_frames_is_followed_by_the_one_that_waits(data, single, tmp_path):
     """The other one prepares the rest, and what the killed one wrote is not prepared again."""
-    process = start(tmp_path, data, 0, 1, ALL, stop=20)
+    process = prepare(tmp_path, data, 0, 1, ALL, stop=20)
     with killed_at_last(process):
         until = time.monotonic() + LIMIT
         while not (tmp_path / "stopped").exists():

@@ -409,6 +409,17 @@ def test_frames_that_their_owners_cropped_are_noted_unless_the_model_was_trained
     assert set(alike.predict(cropped)["notes"]) == {FRAMES}
 
 
+def test_a_model_of_a_component_that_is_not_registered_here_names_it(small, tmp_path):
+    file = Path(fit(small, tmp_path, sampling=MIDDLE)) / "model.safetensors"
+    with safe_open(file, "pt") as stored:
+        metadata = json.loads(stored.metadata()["microexpr"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
+    metadata["card"]["experiment"]["model"] = "plugged"
+    save_file(tensors, file, {"microexpr": json.dumps(metadata)})
+    with refuses("E653", file, "plugged", "registers", kind=StoreError):
+        microexpr.load(file)
+
+
 def test_a_model_that_does_not_record_its_training_says_so(middle, small):
     unknown = replace(middle, lineage=Lineage(complete=False))
     assert set(unknown.predict(small)["notes"]) == {UNRECORDED}

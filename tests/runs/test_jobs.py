@@ -9,12 +9,10 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -32,13 +30,11 @@ from microexpr.core.progress import Silent
 from microexpr.data.cache import FrameStore
 from microexpr.runs import jobs, study
 from microexpr.runs.plan import Options, Workspace
+from processes import LIMIT, ended, killed_at_last, start
 from refusal import refuses
 
 pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("one_thread", "one_thread_of_kernels", "no_figures")]
 
-LIMIT = 240
-"""Seconds after which a process is killed."""
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 CLIPS = 9
 FOLDS = 3
 
@@ -86,37 +82,6 @@ def edit(root: Path, old: str, new: str) -> None:
     table = (root / "manifest.csv").read_text()
     assert table.count(old) == 1
     (root / "manifest.csv").write_text(table.replace(old, new))
-
-
-# --- processes --------------------------------------------------------------------------------------------------------
-def start(folder: Path, code: str, *words: object) -> subprocess.Popen[str]:
-    """Start a process that runs `code` with these arguments."""
-    file = folder / "process.py"
-    if not file.exists():  # another process may be reading it
-        file.write_text(code)
-    command = [sys.executable, str(file), *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
-
-
-@contextmanager
-def killed_at_last(*processes: subprocess.Popen[str]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-
-
-def ended(*processes: subprocess.Popen[str]) -> list[str]:
-    """Wait for processes, all of which must succeed, and return what they print."""
-    until, found = time.monotonic() + LIMIT, []
-    with killed_at_last(*processes):
-        for process in processes:
-            out, err = process.communicate(timeout=max(1, until - time.monotonic()))
-            assert process.returncode == 0, err
-            found.append(out)
-    return found
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -311,7 +276,7 @@ given, data, out, mark = map(Path, sys.argv[1:])
 def train_for_ever(plan, fold, *rest):
     mark.write_text(fold.name)
     time.sleep(280)
-    raise SystemExit("nobody killed this process")
+    raise SystemExit("this process was not killed")
 
 
 experiment.run_fold = train_for_ever
@@ -453,7 +418,7 @@ def test_jobs_are_plain_data(data, tmp_path):
             return super().find_class(module, name)
 
     plan = prepared(quick(), workspace)
-    broken = Fault("E201", "here", "it is broken", "mend it", plan.data.clips[0].key)
+    broken = Fault("E201", "here", "it is broken", "fix it", plan.data.clips[0].key)
     workspace._unfit[plan.data.name] = [broken]
     plans = workspace.settle([plan])
     given, _ = jobs_of(plans, workspace)
@@ -577,6 +542,16 @@ def own(tmp_path, monkeypatch):
                 known.pop(name, None)
 
 
+def test_a_job_of_another_experiment_is_refused(data, tmp_path):
+    """Such as that of a machine with other weights or code."""
+    workspace = open_folder(data, tmp_path)
+    plan = workspace.plan(recipe().with_values({"model": "majority"}))
+    setting = jobs.Setting(workspace.options, {})
+    job = jobs.FoldJob(setting, json.dumps(plan.experiment.to_dict()), "another key", plan.folds[0].name)
+    with refuses("E611", plan.folds[0].name):
+        jobs.Runner(workspace).run(job)
+
+
 @pytest.mark.usefixtures("own")
 def test_with_two_jobs_two_processes_train_the_cells_of_a_study(data, tmp_path):
     """Every cell has one fold. What cannot be trained is reported once, and the others are trained."""
@@ -625,7 +600,7 @@ def test_a_job_names_the_components_from_outside_that_defaults_use(data, tmp_pat
 def test_leaving_clips_out_makes_new_data(data, tmp_path):
     before = open_folder(data, tmp_path).plan(quick()).data
     clips, table = before.clips, before.table.copy()
-    fault = Fault("E201", "here", "it is broken", "mend it", clips[2].key)
+    fault = Fault("E201", "here", "it is broken", "fix it", clips[2].key)
     after = before.without([fault])
     assert (before.clips, before.skipped) == (clips, ())
     assert before.table.equals(table)

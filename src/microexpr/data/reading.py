@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Num
@@ -68,8 +67,9 @@ class Reading:
         # In portions, because finished clips would otherwise wait in memory for the model.
         while portion := list(islice(rest, AHEAD * workers)):
             # One task for each process, since every task carries the source with its tables.
-            parts = [portion[at::workers] for at in range(workers)] if several else [portion]
-            found = {each.clip.key: each for done in in_processes(_tasks(self, parts), len(parts)) for each in done}
+            parts = [portion[at::workers] for at in range(min(workers, len(portion)))] if several else [portion]
+            done = in_processes([delayed(_read_all)(self, part) for part in parts], len(parts))
+            found = {each.clip.key: each for part in done for each in part}
             yield from (found[clip.key] for clip in portion)
 
     def one(self, clip: Clip) -> ReadClip:
@@ -104,10 +104,6 @@ class Reading:
                 for each in (output, self.spec)
             )
             raise DataError("E652", f"the model takes the channels {wanted}; its frames give {found}")
-
-
-def _tasks(reading: Reading, parts: Sequence[Sequence[Clip]]) -> list[Any]:
-    return [delayed(_read_all)(reading, part) for part in parts if part]
 
 
 def _read_all(reading: Reading, clips: Sequence[Clip]) -> list[ReadClip]:

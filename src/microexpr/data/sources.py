@@ -67,7 +67,7 @@ class FrameFolders(_Unlisted):
     whole_paths: bool = False
     """Whether clips are named by their whole path, not only by the part below the root."""
 
-    def clips(self) -> Sequence[Clip]:
+    def clips(self) -> Sequence[UnlistedClip]:
         """Return one clip for each folder with images, from its lowest to its highest number."""
         root = self.root.resolve()
         places = (place for place in sorted(root.rglob("*")) if place.is_dir())
@@ -82,7 +82,7 @@ class FrameFolders(_Unlisted):
 
     def fingerprint(self) -> str:
         """Return a digest of the names, sizes and times of all images."""
-        files = (file for clip in self.clips() for file in entries(Path(getattr(clip, "folder", ""))))
+        files = (file for clip in self.clips() for file in entries(Path(clip.folder)))
         return digest([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()])
 
     def frames(self, clip: Clip, numbers: Sequence[int], modality: str) -> UInt8[np.ndarray, "t h w c"]:
@@ -91,10 +91,8 @@ class FrameFolders(_Unlisted):
         found, files = numbered(Path(clip.folder)), []
         for number in numbers:
             if number not in found:
-                raise NoFrameError(
-                    "E231",
-                    f"{clip.folder} has no frame {number}: copy the missing images, or renumber them.",
-                )
+                text = f"{clip.folder} has no frame {number}: copy the missing images, or renumber them."
+                raise NoFrameError("E231", text)
             if len(found[number]) > 1:
                 names = " and ".join(file.name for file in found[number])
                 raise FrameError("E232", f"{clip.folder}: {names} have the same number; remove one of them.")

@@ -107,6 +107,8 @@ class Pipeline:
             classes = tuple(map(str, card["classes"]))
             vote = Component.model_validate(card.get("vote", experiment.vote.to_toml())).build(interfaces.votes)
             modality, channels = str(card.get("modality") or experiment.modality or ""), card.get("channels", ())
+            aux = {name: len(units) for name, units in targets.items()}
+            learner = untrained(experiment, spec, len(classes), aux)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError("E605", f"the card of {file} is damaged; copy the model again, or fit it again.") from None
         except ConfigError as error:
@@ -117,8 +119,6 @@ class Pipeline:
             ) from None
         if "vote" not in card and isinstance(vote, interfaces.TrainableVote):
             raise StoreError("E602", f"{file} was stored without its learnt vote by an earlier version; fit it again.")
-        aux = {name: len(units) for name, units in targets.items()}
-        learner = untrained(experiment, spec, len(classes), aux)
         learner.restore(stored, file)
         lineage = checkpoint.lineage_of(file)
         return cls(experiment, learner, classes, spec, modality, tuple(channels), targets, vote, card, lineage)

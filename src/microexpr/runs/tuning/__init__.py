@@ -18,8 +18,8 @@ def tune(experiment: Experiment, workspace: Workspace, *, trials: int = TRIALS, 
 
     `storage` is the URL of a relational database; if empty, the trials are in a file in the workspace's folder. Several
     processes may call this for the same folder at the same time: they share the searches and the folds at the end.
-    Through a database, several folders or machines can share the searches too; each of them may then
-    exceed `trials` by the trials that others are running, and runs the folds itself.
+    Through a database, several folders or machines can share the searches too; each of them may then exceed `trials` by
+    the trials that others are running, and runs the folds itself.
 
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if the storage
     cannot be used or holds other searches.
