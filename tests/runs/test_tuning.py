@@ -351,9 +351,9 @@ def test_two_workers_share_the_searches(images, tmp_path, monkeypatch):
     assert len(workers(tmp_path)) == 2
     assert sum(one.done["trials_tried"] for one in (first, second)) == 2 * TRIALS
     assert all(one.done["trials_tried"] + one.done["trials_reused"] == 2 * TRIALS for one in (first, second))
-    # The first to finish trains the folds, and the other finds them stored.
+    # Every fold is trained once, by whichever is there first; the other finds it stored.
     folds = [(one.done["trained"], one.done["reused"]) for one in (first, second)]
-    assert sorted(folds) == [(0, sum(folds[0])), (sum(folds[0]), 0)]
+    assert sum(trained for trained, _ in folds) == sum(folds[0]) == sum(folds[1]) > 0
 
 
 @pytest.mark.torture
