@@ -15,9 +15,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from microexpr.config.scores import title
 from microexpr.core.errors import UsageError
 from microexpr.core.files import make_folder, write_atomically
-from microexpr.core.interfaces import REGISTRIES, Correction, Dataset, DatasetInfo, datasets, reader
+from microexpr.core.interfaces import REGISTRIES, Correction, Dataset, DatasetInfo, datasets, metrics, reader
 from microexpr.core.labels import AS_GIVEN, LABEL_SETS, LabelSet, Rule
 from microexpr.core.registry import Registry
 
@@ -67,6 +68,8 @@ def _component(registry: Registry[Any], name: str) -> Iterator[str]:
     info = getattr(factory, "info", None)
     if isinstance(info, DatasetInfo):
         yield from _info(info)
+    if registry is metrics:
+        yield f"Title in reports: {title(name)}.\n"
     yield from _parameters(registry.parameters(name))
     yield f"Revision {registry.revision(name)}. Source: `{source}.py`.\n"
 

@@ -1135,7 +1135,7 @@ def test_the_command_prints_scores_and_verdicts(log, truth):
     assert "all: 442 clips, 15 subjects, 340 correct" in answer.out
     assert f"against {truth}, column order checked" in answer.out
     lines = answer.out.splitlines()
-    assert sum(line.startswith("macro_f1, macro_f1_all, uf1 ") for line in lines) == 4  # one row a scope
+    assert sum(line.startswith("macro_f1, uf1, macro_f1_all ") for line in lines) == 4  # one row a scope
     assert not any(line.startswith(("uf1 ", "macro_f1 ")) for line in lines)
     rules = " ".join(answer.out[answer.out.index("rules:") :].split())
     assert "F1 = 2 TP / (2 TP + FP + FN)" in rules

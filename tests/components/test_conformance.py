@@ -494,6 +494,8 @@ def test_metrics_are_shares_and_one_for_what_is_perfect(name):
     order = np.random.default_rng(1).permutation(60)
     assert metric(y_true[order], y_pred[order], proba[order], over) == found
     assert len(metric.absent_classes) > 20
+    assert metric.title
+    assert metric.title == metric.title.strip()
     if isinstance(metric, interfaces.ConfusionMetric):
         matrix = np.zeros((K, K), int)
         np.add.at(matrix, (y_true, y_pred), 1)

@@ -35,6 +35,7 @@ class Slow:
     """A metric that hides its confusion matrix, so that every resample is scored from labels."""
 
     name: str
+    title: ClassVar[str] = "the metric inside"
     absent_classes: ClassVar[str] = "those of the metric inside"
     higher_is_better: ClassVar[bool] = True
 

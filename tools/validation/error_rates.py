@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
+from microexpr.config.scores import confusion_metric
 from microexpr.core.confusion import present
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
-from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
 from microexpr.evaluation.statistics.paired_permutation import PairedPermutation, paired_permutation
 from microexpr.evaluation.statistics.paired_tests import mcnemar, signed_rank

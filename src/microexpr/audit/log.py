@@ -21,6 +21,7 @@ from microexpr.audit.quantities import (
     rows_of,
 )
 from microexpr.audit.reading import read_log, read_truth
+from microexpr.config.scores import all_metrics
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError, DataError, Fault, UsageError
@@ -158,7 +159,7 @@ def _metrics(
 ) -> dict[str, Any]:
     y_true, y_pred, num_classes = found.y_true[rows], found.y_pred[rows], len(found.classes)
     averaged_classes = present(y_true, num_classes)
-    built = _built()
+    built = all_metrics()
     of_confusion = {name: metric for name, metric in built.items() if isinstance(metric, interfaces.ConfusionMetric)}
     scores: dict[str, Any] = {}
     for name, metric in built.items():
@@ -194,15 +195,11 @@ def _metrics(
     return scores
 
 
-def _built() -> dict[str, interfaces.Metric]:
-    return {name: interfaces.metrics.build(name, {}) for name in interfaces.metrics.names()}
-
-
 def _rules() -> dict[str, dict[str, str]]:
     """Return every metric's formula and its rule for classes without a true clip."""
     return {
         name: {"formula": (type(metric).__doc__ or "").splitlines()[0], "absent_classes": metric.absent_classes}
-        for name, metric in _built().items()
+        for name, metric in all_metrics().items()
     }
 
 

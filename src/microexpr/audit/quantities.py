@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from microexpr.audit.matching import ClipPredictions
+from microexpr.config.scores import confusion_metric
 from microexpr.core.confusion import (
     confusion_matrix,
     f1_per_class,
@@ -23,7 +24,6 @@ from microexpr.core.confusion import (
     present,
     recall_per_class,
 )
-from microexpr.evaluation.predictions import confusion_metric
 
 ALL: Final = "all"
 """The scope of all databases together."""

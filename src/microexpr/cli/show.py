@@ -102,6 +102,7 @@ def predictions(found: pd.DataFrame, out: Path | None) -> None:
 
 def summary(summary: Mapping[str, Any], report: Path) -> None:
     """Print the scores of a study, how many folds were trained, and the path of its report."""
+    from microexpr.config.scores import MAIN, title
     from microexpr.report.reading import Reading
 
     for caveat in summary["caveats"]:
@@ -115,7 +116,8 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
         ]
     else:
         rows = [{name: cell[name] for name in where} for cell in summary["cells"]]
-    scores = ("loss", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test")
+    first, *others = MAIN
+    scores = ("loss", first, "ci_low", "ci_high", *others, "n_test")
     table([
         {**row, **{name: _short(cell[name]) for name in scores}}
         | {name: _short(value) for name, value in cell["requested_scores"].items()}
@@ -131,7 +133,7 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
     if named:
         typer.echo(
             f"prespecified cell {named['preprocessing']} {named['sampling']} {named['model']} under "
-            f"{named['protocol']}: macro-F1 {named['macro_f1']:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
+            f"{named['protocol']}: {title(first)} {named[first]:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
             f"95th percentile under permuted labels {named['permutation_level']:.3f}"
         )
     for line in Reading(summary, {}).run_lines:
@@ -141,6 +143,7 @@ def summary(summary: Mapping[str, Any], report: Path) -> None:
 
 def leaderboard(summary: Mapping[str, Any]) -> None:
     """Print a study's methods, the best first, the nested selection, and sentences on the results."""
+    from microexpr.config.scores import CHALLENGE
     from microexpr.report.methods import CHOSEN, nested_choice, p_to_report, sentences, skipped
     from microexpr.report.reading import Reading
 
@@ -152,7 +155,7 @@ def leaderboard(summary: Mapping[str, Any]) -> None:
         line = {"method": name, board["metric"]: _short(row["score"])}
         if "low" in row:
             line[board["metric"]] += f" [{row['low']:.3f}, {row['high']:.3f}]"
-        line |= {score: _short(row[score]) for score in ("uf1", "uar") if score != board["metric"]}
+        line |= {score: _short(row[score]) for score in CHALLENGE if score != board["metric"]}
         paired, against = row.get("paired"), board["reference"]
         if against:
             line[f"- {against}"] = "reference" if row.get("reference") else f"{paired['value']:+.3f}" if paired else "-"
@@ -168,6 +171,7 @@ def leaderboard(summary: Mapping[str, Any]) -> None:
 
 def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
     """Print the mean score over seeds, one line per cell."""
+    from microexpr.config.scores import MAIN, title
     from microexpr.report.sentences import variance
 
     for row in found:
@@ -175,7 +179,9 @@ def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
         where = f"{where}: " if where else ""
         interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
         shares = f". {sentence}" if (sentence := variance([row])) else ""
-        typer.echo(f"{where}macro-F1 {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{shares}")
+        typer.echo(
+            f"{where}{title(MAIN[0])} {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{shares}"
+        )
     for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
         typer.echo(problem)
 

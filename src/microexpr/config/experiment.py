@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from microexpr.config.component import PAPERS_LOSSES, Component, Components, Strict
 from microexpr.config.loading import parse, set_dotted
-from microexpr.config.settings import Bootstrap, Training, Tuning, check_score
+from microexpr.config.scores import check_score
+from microexpr.config.settings import Bootstrap, Training, Tuning
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.files import digest

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
 
 from microexpr.config.component import Component, Strict, level_names
+from microexpr.config.scores import confusion_metric
+from microexpr.config.scores import metric_of as metric_of
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, UnknownComponentError, suggest
 
-MEAN_OF_FOLDS = "mean_of_folds"
 ADDED_LATER = {
     "optimizer": "adamw",
     "schedule": "constant",
@@ -244,12 +245,7 @@ class Leaderboard(Strict):
         known = list(seeds)
         if self != Leaderboard() and not known:
             raise ConfigError("E123", "leaderboard: the study has no methods to compare; add tables [methods.NAME].")
-        if not isinstance(interfaces.metrics.build(self.metric, {}), interfaces.ConfusionMetric):
-            raise ConfigError(
-                "E124",
-                f"leaderboard.metric: {self.metric} cannot be computed from confusion matrices, so it cannot be "
-                "resampled. Use uf1, uar, macro_f1 or accuracy.",
-            )
+        confusion_metric(self.metric, "E124", "leaderboard.metric")
         single = {
             "reference": [self.reference] if self.reference else [],
             **{f"fused.{name}": members for name, members in self.fused.items()},
@@ -332,24 +328,3 @@ class Explanations(Strict):
             interfaces.explainers.bind(self.method.name, self.method.params)
         elif self.method.params:
             raise ConfigError("E126", "explanations.method: auto has no parameters; name an explainer to set them.")
-
-
-def metric_of(score: str) -> tuple[str, bool]:
-    """Return the metric of a score, and whether the score is the mean over folds.
-
-    >>> metric_of("uf1"), metric_of("mean_of_folds(uf1)")
-    (('uf1', False), ('uf1', True))
-    """
-    inner = score.removeprefix(f"{MEAN_OF_FOLDS}(").removesuffix(")")
-    return (inner, True) if score == f"{MEAN_OF_FOLDS}({inner})" else (score, False)
-
-
-def check_score(score: str) -> None:
-    """Raise ConfigError if a score is neither a metric nor the mean of one over folds."""
-    metric, _ = metric_of(score)
-    if "(" in metric or ")" in metric:
-        raise ConfigError(
-            "E109",
-            f"unknown score {score!r}; write a metric, such as uf1, or its mean over folds, {MEAN_OF_FOLDS}(uf1).",
-        )
-    interfaces.metrics.build(metric, {})

@@ -322,6 +322,8 @@ class Metric(Protocol):
     The first line of its docstring is the formula, which the report prints.
     """
 
+    title: ClassVar[str]
+    """Its name within a sentence: "macro-F1", "accuracy". One without it is titled by its registered name."""
     absent_classes: ClassVar[str]
     """The rule for classes without a true clip, printed beside every score."""
     higher_is_better: ClassVar[bool]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from microexpr.config.settings import metric_of
+from microexpr.config.scores import MAIN, metric_of
+from microexpr.config.scores import confusion_metric as confusion_metric
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
 from microexpr.core.errors import ConfigError
@@ -58,18 +59,6 @@ def score_named(name: str, predictions: pd.DataFrame) -> float:
     if averaged:
         return mean_of_folds(metric, predictions).score
     return score(interfaces.metrics.build(metric, {}), predictions)
-
-
-def confusion_metric(name: str) -> interfaces.ConfusionMetric:
-    """Return a registered metric that can be computed from confusion matrices; raises ConfigError otherwise."""
-    built = interfaces.metrics.build(name, {})
-    if not isinstance(built, interfaces.ConfusionMetric):
-        raise ConfigError(
-            "E818",
-            f"{name} cannot be computed from confusion matrices, so it cannot be resampled here. Use uf1, uar, "
-            "macro_f1 or accuracy.",
-        )
-    return built
 
 
 class FoldMean(NamedTuple):
@@ -133,7 +122,7 @@ def by_class(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = ("uf1", "uar", "accuracy")) -> pd.DataFrame:
+def by_database(predictions: pd.DataFrame, metrics: Sequence[str] = MAIN) -> pd.DataFrame:
     """Return one row per database: clips, subjects, classes with a true clip in it, and scores over those classes.
 
     A clip's database is the first part of its key. Databases may lack classes, so their scores may average different

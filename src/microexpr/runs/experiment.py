@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from microexpr.config.experiment import Experiment
+from microexpr.config.scores import all_metrics
 from microexpr.core import interfaces
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, StoreError
@@ -111,8 +112,7 @@ class Result:
 
     def scores_by_repeat(self) -> pd.DataFrame:
         """Return every registered metric on the pooled test clips of each repeat: one row per repeat."""
-        built = {name: interfaces.metrics.build(name, {}) for name in interfaces.metrics.names()}
-        rows = []
+        built, rows = all_metrics(), []
         for repeat in self.repeats:
             predictions = self.of_repeat(repeat).predictions()
             rows.append({name: score(metric, predictions) for name, metric in built.items()})

@@ -65,6 +65,7 @@ class Kappa:
     0.4
     """
 
+    title: ClassVar[str] = "Cohen's kappa"
     absent_classes: ClassVar[str] = "a class that neither coder uses does not count; a single class counts 0"
     higher_is_better: ClassVar[bool] = True
 

@@ -10,10 +10,10 @@ import numpy as np
 from microexpr.audit.checks._copies import copies
 from microexpr.audit.checks._finding import LEVEL, Finding
 from microexpr.audit.checks._stored import Stored
+from microexpr.config.scores import confusion_metric
 from microexpr.core import interfaces
 from microexpr.core.confusion import present
 from microexpr.core.randomness import rng_for
-from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.permutation import (
     PermutationNull,
     PermutationPower,

@@ -10,7 +10,7 @@ from typing import Any
 from microexpr.audit.checks._finding import LEVEL, Finding
 from microexpr.audit.checks._stored import Stored
 from microexpr.config.experiment import Experiment
-from microexpr.config.settings import metric_of
+from microexpr.config.scores import metric_of
 from microexpr.core import interfaces
 from microexpr.core.files import digest
 from microexpr.evaluation.predictions import mean_of_folds, score_named

@@ -30,6 +30,7 @@ class ExpectedCalibrationError:
 
     bins: Annotated[int, Field(ge=1)] = 15
 
+    title: ClassVar[str] = "expected calibration error"
     absent_classes: ClassVar[str] = "every clip counts once; a class without a true clip does not count"
     higher_is_better: ClassVar[bool] = False
 

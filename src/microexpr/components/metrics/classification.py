@@ -108,6 +108,7 @@ class MacroF1:
     0.7333
     """
 
+    title: ClassVar[str] = "macro-F1"
     absent_classes: ClassVar[str] = (
         "mean over the classes with a true clip in the test set; a class that a resample loses counts 0"
     )
@@ -125,6 +126,7 @@ class MacroF1All:
     0.4889
     """
 
+    title: ClassVar[str] = "macro-F1 over all classes"
     absent_classes: ClassVar[str] = "mean over all classes of the label set; a class without a true clip counts 0"
     higher_is_better: ClassVar[bool] = True
     of_confusion, __call__ = _from(_macro_f1_all)
@@ -143,6 +145,7 @@ class UnweightedF1:
     0.8222
     """
 
+    title: ClassVar[str] = "UF1"
     absent_classes: ClassVar[str] = (
         "mean over the classes with a true clip in all folds together; a class that a resample loses counts 0"
     )
@@ -162,6 +165,7 @@ class WeightedF1:
     0.6429
     """
 
+    title: ClassVar[str] = "weighted F1"
     absent_classes: ClassVar[str] = (
         "a class without a true clip has no weight, and neither has a class that a resample loses"
     )
@@ -179,6 +183,7 @@ class MacroPrecision:
     0.8333
     """
 
+    title: ClassVar[str] = "macro precision"
     absent_classes: ClassVar[str] = (
         "mean over the classes with a true clip; one that is never predicted, or that a resample loses, counts 0"
     )
@@ -198,6 +203,7 @@ class MacroRecall:
     0.75
     """
 
+    title: ClassVar[str] = "macro recall"
     absent_classes: ClassVar[str] = "mean over the classes with a true clip; a class that a resample loses counts 0"
     higher_is_better: ClassVar[bool] = True
     of_confusion, __call__ = _from(_macro_recall)
@@ -216,6 +222,7 @@ class UnweightedAverageRecall:
     0.75
     """
 
+    title: ClassVar[str] = "UAR"
     absent_classes: ClassVar[str] = (
         "mean over the classes with a true clip; a resample that loses a class averages over the others"
     )
@@ -233,6 +240,7 @@ class Accuracy:
     0.75
     """
 
+    title: ClassVar[str] = "accuracy"
     absent_classes: ClassVar[str] = "every clip counts once; a class without a true clip does not count"
     higher_is_better: ClassVar[bool] = True
     of_confusion, __call__ = _from(_accuracy)

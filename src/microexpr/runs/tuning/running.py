@@ -10,8 +10,8 @@ from dataclasses import replace
 import optuna
 
 from microexpr.config.experiment import Experiment
+from microexpr.config.scores import confusion_metric
 from microexpr.core.errors import StoreError, TrainingError
-from microexpr.evaluation.predictions import confusion_metric
 from microexpr.runs import jobs
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Workspace
@@ -29,7 +29,7 @@ FOLDER = "tuning"
 
 def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str) -> Tuned:
     """Implement `microexpr.runs.tuning.tune`."""
-    confusion_metric(experiment.tuning.metric)
+    confusion_metric(experiment.tuning.metric, where="tuning.metric")
     plan, folder = workspace.plan(experiment), workspace.options.out / FOLDER
     space, papers = spaces.space_of(plan)
     spaces.check(space, experiment, workspace)
