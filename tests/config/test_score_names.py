@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from microexpr.config import scores
+from microexpr.config.experiment import Experiment
 from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.interfaces import ConfusionMetric, metrics
 from refusal import refuses
@@ -71,6 +72,47 @@ def test_scores_are_listed_main_ones_first_and_others_last(other):
     assert scores.in_order(given) == [
         "macro_f1", "uar", "mean_of_folds(uar)", "accuracy", "aa_two", "mean_of_folds(aa_two)"
     ]  # fmt: skip
+
+
+class Errors(Titled):
+    """Share of clips predicted wrongly."""
+
+    higher_is_better: ClassVar[bool] = False
+
+    def of_confusion(self, confusion, averaged_classes):
+        return 1 - np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum((-1, -2))
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "named"),
+    [
+        ("macro_f2", "E103", ["'macro_f2'", "did you mean 'macro_f1'"]),
+        ("mean_of_folds(uf1)", "E103", ["mean_of_folds(uf1)"]),
+        ("expected_calibration_error", "E129", ["training.select: expected_calibration_error", *scores.MAIN]),
+        ("errors", "E129", ["training.select: errors", "lower", *scores.MAIN]),
+    ],
+)
+def test_metrics_that_cannot_select_are_refused(other, name, code, named):
+    other("errors", Errors)
+    experiment = Experiment().with_values({"training.select": name})
+    with refuses(code, *named, kind=ConfigError):
+        experiment.check()
+    with refuses(code, *named, kind=ConfigError):
+        _ = experiment.selecting_metric
+
+
+def test_the_selecting_metric_is_macro_f1_unless_the_file_names_another():
+    assert Experiment().selecting_metric == metrics.build("macro_f1", {})
+    assert Experiment().with_values({"training.select": "uar"}).selecting_metric == metrics.build("uar", {})
+
+
+def test_the_revision_of_the_selecting_metric_is_part_of_the_key(monkeypatch):
+    plain, other = (Experiment().with_values({"training.select": name}) for name in ("macro_f1", "uf1"))
+    before = plain.key(), other.key()
+    for name in ("macro_f1", "uf1"):
+        monkeypatch.setitem(metrics._revisions, name, 2)
+    assert plain.key() == before[0]  # as in results stored before a metric could be named
+    assert other.key() != before[1]
 
 
 def test_metrics_for_confusion_matrices():

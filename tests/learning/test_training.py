@@ -43,11 +43,13 @@ def test_what_came_later_changes_no_key_unless_it_is_used():
         "epochs", "learning_rate", "weight_decay", "batch", "patience", "precision"
     }  # fmt: skip
     keys = {plain.key()}
-    for name, value in (("label_smoothing", 0.1), ("draw", "subjects"), ("ensemble", 2), ("schedule", "cosine")):
+    used = {"label_smoothing": 0.1, "draw": "subjects", "ensemble": 2, "schedule": "cosine", "select": "uf1"}
+    for name, value in used.items():
         keys.add(plain.with_values({f"training.{name}": value}).key())
     keys.add(plain.with_values({"training.patience": 0, "training.average_last": 2}).key())
-    assert len(keys) == 6
-    assert plain.with_values({"training.ensemble": 1}).key() == plain.key()
+    assert len(keys) == 7
+    for name, value in (("ensemble", 1), ("select", "macro_f1")):
+        assert plain.with_values({f"training.{name}": value}).key() == plain.key()
 
 
 def test_all_views_are_held_as_one_tensor_or_read_batch_by_batch_to_the_same_end(monkeypatch):

@@ -11,9 +11,11 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from microexpr.config.scores import title
 from microexpr.core.errors import ConfigError, DataError, Fault, StoreError
-from microexpr.core.interfaces import Fold, protocols
+from microexpr.core.interfaces import Fold, Output, protocols
 from microexpr.core.progress import Silent
+from microexpr.learning import training
 from microexpr.runs import experiment as running
 from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
@@ -41,6 +43,55 @@ def finished(database, tmp_path_factory):
 
     out = tmp_path_factory.mktemp("finished")
     return go(recipe(), database, out), out
+
+
+class Notes(Silent):
+    """What trainings say of their epochs."""
+
+    def __init__(self):
+        self.said = []
+
+    def step(self, note=""):
+        self.said.append(note)
+
+
+@pytest.mark.parametrize(("select", "epoch", "loss"), [("macro_f1", 2, "focal"), ("accuracy", 1, "cross_entropy")])
+def test_training_select_decides_which_epoch_and_loss_are_kept(
+    experiment, database, tmp_path, monkeypatch, select, epoch, loss
+):
+    """Twice as many clips are of class 0: all in it is the most accurate, one in it and all others right the fairest.
+
+    The first loss predicts class 0 only, then is always wrong; the second is always wrong, then the fairest.
+    """
+    values = {"labels": {"happiness": "many", "surprise": "many", "disgust": "few"}, "loss": ["cross_entropy", "focal"]}
+    values |= {"training.select": select, "training.patience": 2, "training.epochs": 2}
+    space = workspace(database, tmp_path)
+    plan = space.plan(experiment.with_values(values))
+    space.prepare([plan])
+    views, fold = plan.views(), plan.folds[0]
+    few = plan.data.labels.classes.index("few")
+    validation = views.of(fold.val)
+    scored = []
+
+    def planted(model, take, indices, training):
+        y = plan.y[views.clip_rows[indices]]
+        wrong, fairest = np.where(y == few, 1 - few, few), np.full(len(y), few)
+        fairest[np.flatnonzero(y != few)[0]] = 1 - few
+        predicted = (np.full(len(y), 1 - few), wrong, wrong, fairest)[len(scored)]
+        if np.array_equal(indices, validation):
+            scored.append(predicted)
+        return Output(torch.nn.functional.one_hot(torch.as_tensor(predicted), 2).double() * 4, {})
+
+    monkeypatch.setattr(training, "outputs", planted)
+    notes = Notes()
+    _, fitted = running.fit_rows(plan, views, fold.train, fold.val, fold.name, notes)
+    assert len(scored) == 4
+    assert (fitted.epoch, fitted.loss) == (epoch, loss)
+    kept = fitted.history[fitted.history["chosen"]]
+    assert kept[["epoch", "loss"]].to_numpy().tolist() == [[epoch, loss]]
+    assert len(notes.said) == 4
+    assert all(note.startswith(f"{title(select)}: train ") for note in notes.said)
+    assert f"validation {fitted.loss_scores[loss]:.3f}" in notes.said[0 if loss == "cross_entropy" else 3]
 
 
 def test_it_learns(finished):

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from microexpr.config.component import PAPERS_LOSSES, Component, Components, Strict
 from microexpr.config.loading import parse, set_dotted
-from microexpr.config.scores import check_score
+from microexpr.config.scores import check_score, selecting_metric
 from microexpr.config.settings import Bootstrap, Training, Tuning
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, UnknownComponentError
@@ -95,6 +95,11 @@ class Experiment(Strict):
         """Whether validation selects anything (a loss or an epoch) for a network."""
         return len(self.loss) > 1 or self.training.patience > 0
 
+    @property
+    def selecting_metric(self) -> interfaces.Metric:
+        """The score on validation clips that selects (`training.select`); raises ConfigError if it cannot."""
+        return selecting_metric(self.training.select)
+
     def components(self) -> Iterator[tuple[Registry[Any], Component]]:
         """Yield every component with its registry."""
         for name, registry in FIELDS.items():
@@ -160,6 +165,7 @@ class Experiment(Strict):
             raise UnknownComponentError("label set", self.labels, [*LABEL_SETS, AS_GIVEN])
         for score in self.scores:
             check_score(score)
+        selecting_metric(self.training.select)
 
 
 def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:

@@ -15,6 +15,8 @@ MAIN = ("macro_f1", "uf1", "uar", "accuracy")
 """Scores that every table of results has, in this order. All are computed from confusion matrices."""
 CHALLENGE = ("uf1", "uar")
 """The scores of MEGC 2019, by which the literature compares methods."""
+USE_MAIN = f"Use {', '.join(MAIN[:-1])} or {MAIN[-1]}."
+SELECT = "training.select"
 ORDER = (*MAIN, "macro_f1_all", "weighted_f1", "macro_precision", "macro_recall", "expected_calibration_error")
 """The metrics of this package, in the order in which they are listed."""
 
@@ -71,6 +73,18 @@ def all_metrics() -> dict[str, interfaces.Metric]:
     return {name: interfaces.metrics.build(name, {}) for name in in_order(interfaces.metrics.names())}
 
 
+def selecting_metric(name: str) -> interfaces.Metric:
+    """Return the metric that selects on validation clips, `training.select`; raises ConfigError if it cannot."""
+    confusion_metric(name, "E129", SELECT)
+    built = interfaces.metrics.build(name, {})
+    if not built.higher_is_better:
+        raise ConfigError(
+            "E129",
+            f"{SELECT}: {name} is lower for better predictions, but the highest score is selected. {USE_MAIN}",
+        )
+    return built
+
+
 def confusion_metric(name: str, code: str = "E818", where: str = "") -> interfaces.ConfusionMetric:
     """Return a registered metric that can be computed from confusion matrices; raises ConfigError otherwise.
 
@@ -80,7 +94,7 @@ def confusion_metric(name: str, code: str = "E818", where: str = "") -> interfac
     if not isinstance(built, interfaces.ConfusionMetric):
         raise ConfigError(
             code,
-            f"{f'{where}: ' if where else ''}{name} cannot be computed from confusion matrices, so it cannot be "
-            f"resampled here. Use {', '.join(MAIN[:-1])} or {MAIN[-1]}.",
+            f"{f'{where}: ' if where else ''}{name} cannot be computed from confusion matrices, which is required "
+            f"here. {USE_MAIN}",
         )
     return built

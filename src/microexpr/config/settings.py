@@ -25,6 +25,7 @@ ADDED_LATER = {
     "draw": "clips",
     "average_last": 0,
     "ensemble": 1,
+    "select": "macro_f1",
 }
 """Training settings added in later versions, with the values that earlier versions used: stored results keep their
 keys."""
@@ -56,6 +57,8 @@ class Training(Strict):
     """Average the weights after each of the last so many epochs (Izmailov et al. 2018); 0 = use the last epoch's."""
     ensemble: int = Field(1, ge=1, le=64)
     """Train this many networks from different seeds and average their probabilities."""
+    select: str = "macro_f1"
+    """The metric by which an epoch and a loss are selected on validation clips."""
 
     @model_validator(mode="after")
     def _averages_to_the_end(self) -> Training:
@@ -75,7 +78,12 @@ class Training(Strict):
     def canonical(self) -> dict[str, Any]:
         """Return the settings for the experiment's key; those added later are included only where they are used."""
         content = self.model_dump(mode="json")
-        return {name: value for name, value in content.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
+        found = {
+            name: value for name, value in content.items() if name not in ADDED_LATER or value != ADDED_LATER[name]
+        }
+        if "select" in found:
+            found["select"] = {"name": self.select, "revision": interfaces.metrics.revision(self.select)}
+        return found
 
 
 class Bootstrap(Strict):

@@ -123,6 +123,11 @@ COMMAND: Mapping[str, Explanation] = {
         "Corrections were turned off for a database whose reader makes none.",
         "Omit `--no-corrections`.",
     ),
+    "E129": Explanation(
+        "The metric that selects on validation clips cannot be computed from confusion matrices, or is lower for "
+        "better predictions.",
+        "Set training.select to macro_f1, uf1, uar, accuracy or another metric of predicted classes.",
+    ),
     "E130": Explanation(
         "The folder of a database is missing from the command, or one was given for a database that is not used.",
         "Write `--data DIR` for one database, and `--data NAME=DIR` for each of several.",

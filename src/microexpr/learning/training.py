@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, update_bn
 
+from microexpr.config.scores import title
 from microexpr.config.settings import Training
 from microexpr.core.errors import TrainingError
 from microexpr.core.interfaces import Augmentation, Batch, LossFn, Output, ViewSpec
@@ -28,8 +29,10 @@ CURVE_POINTS = 20
 """Epochs at which a training without validation is scored on its own clips, for the learning curves."""
 RESIDENT_BYTES = 1 << 30
 """Size up to which all views are kept in memory as one tensor, so that batches are indexed instead of read."""
+SCORED = {"train": "train_score", "validation": "val_score"}
+"""Parts of the clips, and the columns of the history with their scores."""
 Score = Callable[[Float[np.ndarray, "n k"], Int[np.ndarray, "n"]], float]
-"""(probabilities, rows of the views) -> the score used for selection; it includes vote and metric."""
+"""(probabilities, rows of the views) -> the score used for selection, `training.select`; it includes the vote."""
 
 
 @runtime_checkable
@@ -175,7 +178,8 @@ class TrainingRun:
                 progress.step("")
                 continue
             row = self._evaluate(name, epoch)
-            progress.step(" ".join(f"{key} {row[key]:.3f}" for key in ("train_score", "val_score") if key in row))
+            scores = [f"{part} {row[key]:.3f}" for part, key in SCORED.items() if key in row]
+            progress.step(f"{title(self.training.select)}: {', '.join(scores)}")
             if self._keep(row) or not self._may_stop:
                 continue
             if epoch - self.epoch >= self.training.patience:

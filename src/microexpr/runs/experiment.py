@@ -223,7 +223,7 @@ def fit_rows(
 ) -> tuple[Pipeline, Fitted]:
     """Train on these rows of the clip table; `role` names the stream of random numbers."""
     experiment, num_classes = plan.experiment, len(plan.data.labels.classes)
-    vote = experiment.vote.build(interfaces.votes)
+    vote, metric = experiment.vote.build(interfaces.votes), experiment.selecting_metric
     y, keys = plan.y, plan.table["key"].to_numpy()
 
     def choose(proba: Float[np.ndarray, "n k"], indices: Int[np.ndarray, "n"]) -> float:
@@ -231,7 +231,7 @@ def fit_rows(
         named = {f"p_{number}": proba[:, number] for number in range(num_classes)}
         frames = [list(views.numbers[int(index)]) for index in indices]
         table = {"clip": keys[rows], "subject": keys[rows], "y_true": y[rows], "frames": frames, **named}
-        return score(plan.metric, voted(pd.DataFrame(table), vote, num_classes))
+        return score(metric, voted(pd.DataFrame(table), vote, num_classes))
 
     task = learners.Task(
         views=views,

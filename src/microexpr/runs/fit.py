@@ -48,9 +48,10 @@ def fit_on_all_clips(experiment: Experiment, workspace: Workspace) -> Path:
         for part, rows in (("train", fold.train), ("val", fold.val))
         if rows is not None
     }
+    metric = experiment.selecting_metric
     further = card(plan, fold) | {
         "validation": "none" if fold.val is None else f"whole {by}s",
-        "scores": {f"{part}_score": score(plan.metric, pipeline.vote_on(table)) for part, table in tables.items()},
+        "scores": {f"{part}_score": score(metric, pipeline.vote_on(table)) for part, table in tables.items()},
         "test scores": "not measured: no clip was left to test on; `microexpr run` of the same experiment measures",
         "loss": fitted.loss,
         "epoch": fitted.epoch,

@@ -121,11 +121,6 @@ class Plan:
         resolved = self.experiment.model_copy(update={"modality": self.data.modality})
         return resolved.key(**(metadata or {"weights": self.weights.get("weights", "none")}))
 
-    @property
-    def metric(self) -> interfaces.Metric:
-        """The score used for selection: macro-F1, as in the paper."""
-        return interfaces.metrics.build("macro_f1", {})
-
     @cached_property
     def table(self) -> pd.DataFrame:
         """The clip table; its labels are permuted between clips if the experiment requires it."""
