@@ -130,12 +130,13 @@ def dry_run(
     study = _study(what, train_sizes, train_subjects, seeds)
     begin_run()
     options = Options(_folders(study.experiment, data), skip_invalid=skip_invalid, allow_cropped=allow_cropped)
-    jobs, left_out = planned(study, Workspace(options), weights=False)
+    jobs, methods_skipped, alternatives_skipped = planned(study, Workspace(options), weights=False)
     data_found = jobs[0].plan.data
     leaks = [warning for job in jobs for warning in before_training(job.plan)]
     return {
         "cells": overview(study, jobs),
-        "methods_skipped": left_out,
+        "methods_skipped": methods_skipped,
+        "alternatives_skipped": alternatives_skipped,
         "metadata": dict(data_found.dataset.metadata()),
         "warnings": [*(kept.text for kept in data_found.label_warnings), *dict.fromkeys(leaks)],
         "corrections": [str(correction) for correction in data_found.dataset.applied()],

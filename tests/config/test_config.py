@@ -340,6 +340,62 @@ def test_overrides_reach_the_cells_that_match():
         wrong.cells()
 
 
+FLOW = {"sampling": "onset_apex", "representation": {"name": "flow", "size": 28}, "model": {"name": "logistic", "C": 2}}
+
+
+def compared(alternatives, **named):
+    named = {"set": FLOW | {"protocol": "loso"}, "alternatives": alternatives} | named
+    overrides = [{"when": {"model": "pca_svm"}, "set": {"model.components": 5}}]
+    return parse(Study, {"name": "s", "title": "t", "named_cell": named, "overrides": overrides}, "s.toml")
+
+
+def test_alternatives_change_the_named_cell():
+    study = compared(
+        {
+            "flow + PCA + SVM": {"model": "pca_svm"},
+            "apex": {"sampling": "af", "representation": "pixels", "preprocessing.size": 48},
+        },
+        title="flow + logistic regression",
+    )
+    study.check()
+    named, found = study.named(), study.alternatives()
+    assert named.name == "flow + logistic regression"
+    assert list(found) == [cell.name for cell in found.values()] == ["flow + PCA + SVM", "apex"]
+    assert found["flow + PCA + SVM"].model == Component(name="pca_svm", params={"components": 5})  # the override
+    assert found["flow + PCA + SVM"].representation == named.representation
+    assert (found["apex"].model, found["apex"].preprocessing.params) == (named.model, {"size": 48})
+    assert {cell.protocol.name for cell in found.values()} == {"loso"}
+    assert compared({}).named().name == "onset_apex-flow-logistic-loso"
+    assert compared({}).named().key() == named.key()
+    assert parse(Study, {"name": "s", "title": "t"}, "s.toml").alternatives() == {}
+    assert study.seeded([3, 4]).alternatives()["apex"].seed == 3
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "code", "named"),
+    [
+        ({"a": {"modle": "pca_svm"}}, "E102", ["alternatives.a", "'modle' (did you mean 'model'?)"]),
+        ({"a": {"model": "pca_swm"}}, "E103", ["alternatives.a", "'pca_svm'"]),
+        ({"a": {"model.D": 3}}, "E110", ["alternatives.a", "'D'"]),
+        ({"a": {"sampling": "af", "labels": "casme2_5"}}, "E120", ["alternatives.a", "'labels'"]),
+        ({"a": {"datasets": "samm"}}, "E120", ["alternatives.a", "'datasets'"]),
+        ({"a": {"protocol.name": "subject_kfold"}}, "E120", ["alternatives.a", "'protocol.name'"]),
+        ({"a": {"seed": 1}}, "E120", ["alternatives.a", "'seed'"]),
+        ({"a": {"train_clips": 9}}, "E120", ["alternatives.a", "'train_clips'"]),
+        ({"a": {"bootstrap.n": 900}}, "E120", ["alternatives.a", "'bootstrap.n'"]),
+        ({"a": {}}, "E121", ["alternatives.a", "the named cell"]),
+        ({"a": {"model.C": 2}}, "E121", ["alternatives.a", "the named cell"]),
+        ({"a": {"model": "pca_svm"}, "b": {"model": "pca_svm"}}, "E121", ["alternatives.b", "as a;"]),
+        ({"": {"model": "pca_svm"}}, "E102", ["named_cell", "empty"]),
+        ({"T": {"model": "pca_svm"}}, "E102", ["named_cell", "'T'"]),
+    ],
+)
+def test_alternatives_that_are_wrong(alternatives, code, named):
+    with refuses(code, *named, kind=ConfigError):
+        study = compared(alternatives, title="T")
+        study.model_copy(update={"overrides": ()}).check()
+
+
 OLD = """
 name = "old"
 datasets = ["manifest"]

@@ -64,7 +64,7 @@ def test_methods_are_the_first_axis_of_the_grid():
 
 
 def test_methods_that_the_data_do_not_allow_are_skipped_with_the_reason(database):
-    jobs, skipped = study.planned(methods(), Workspace(Options({"manifest": database})))
+    jobs, skipped, _ = study.planned(methods(), Workspace(Options({"manifest": database})))
     assert [job.factors["method"] for job in jobs] == ["pca", "small"]
     assert list(skipped) == ["image"]
     assert "sampling image" in skipped["image"]
@@ -141,7 +141,7 @@ def test_too_few_subjects_for_the_groups_are_told():
 def test_gains_of_networks_are_no_methods_of_what_is_fitted_once(asked, database):
     training = {f"training.{name}": value for name, value in asked.items()}
     found = methods(methods={"pca": METHODS["pca"], "better": {"model": "pca_svm", **training}})
-    jobs, skipped = study.planned(found, Workspace(Options({"manifest": database})))
+    jobs, skipped, _ = study.planned(found, Workspace(Options({"manifest": database})))
     assert [job.factors["method"] for job in jobs] == ["pca"]
     assert re.match(rf"training\.{next(iter(asked))} .* model pca_svm", skipped["better"])
 
@@ -220,7 +220,7 @@ def test_a_method_that_does_not_fit_takes_no_clip_from_the_others(database, tmp_
             "fit": {"model": "pca_svm", "sampling": {"name": "af", "missing_apex": "middle"}},
         }
     )
-    jobs, skipped = study.planned(found, Workspace(Options({"manifest": root}, skip_invalid=True)))
+    jobs, skipped, _ = study.planned(found, Workspace(Options({"manifest": root}, skip_invalid=True)))
     assert list(skipped) == ["unfit"]
     assert len(jobs[0].plan.data.clips) == len(rows)
 
@@ -281,7 +281,7 @@ def test_methods_are_not_judged_where_nothing_is_left_to_choose_among(database, 
     from microexpr import run_study
 
     found = methods(leaderboard={"choice": {"of": ["pca", "image"], "groups": 4}})
-    jobs, _ = study.planned(found, Workspace(Options({"manifest": database})))
+    jobs, *_ = study.planned(found, Workspace(Options({"manifest": database})))
     assert "judging" not in {job.part for job in jobs}
     done = run_study(found, database, tmp_path, workers=1)
     problem = done.summary["leaderboard"]["choice"]["problem"]

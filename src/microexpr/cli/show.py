@@ -48,6 +48,8 @@ def plan(found: Mapping[str, Any]) -> None:
         _wrapped("!", warning, indent=4)
     for method, reason in found["methods_skipped"].items():
         _wrapped("-", f"method {method} is excluded: {reason}", indent=4)
+    for name, reason in found["alternatives_skipped"].items():
+        _wrapped("-", f"alternative {name} is excluded: {reason}", indent=4)
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}

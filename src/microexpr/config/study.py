@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,10 @@ AXES = (
 """What the cells of a study may differ in, whole or in part. A report is on one database, label set and protocol."""
 METHODS = "method"
 """Name of the axis of a study's methods."""
+FIXED = ("seed", "train_clips", "train_subjects")
+"""Axes that decide which clips are trained on or tested; alternatives to a named cell share them."""
+CHANGED = tuple(axis for axis in AXES if axis not in FIXED)
+"""What alternatives may differ in from the named cell."""
 
 
 class Override(Strict):
@@ -52,13 +57,27 @@ class Override(Strict):
 
 
 class NamedCell(Strict):
-    """The cell that is named in advance and tested under a subject-independent protocol."""
+    """The cell that is named in advance and tested under a subject-independent protocol, and alternatives to it."""
 
+    title: str = ""
+    """Name in reports; if it is empty, the name is made of the cell's components."""
     set: dict[str, Any]
     """Dotted keys that define it, including its protocol."""
+    alternatives: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name in reports -> dotted keys that differ from the named cell. They are named in advance as well, trained and
+    tested on the same folds, and each is compared with the named cell; nothing is selected among them. Those that do
+    not fit the data are skipped, and the report gives the reason."""
     permutations: int = Field(9999, ge=99)
     shuffled_runs: int = Field(1, ge=0)
     """How often it is retrained on shuffled labels."""
+
+    @model_validator(mode="after")
+    def _names(self) -> NamedCell:
+        if "" in self.alternatives:
+            raise ValueError("alternatives: a name is empty; reports need one")
+        if self.title in self.alternatives:
+            raise ValueError(f"alternatives: {self.title!r} is the title of the named cell; use another name")
+        return self
 
 
 class Study(Strict):
@@ -80,7 +99,7 @@ class Study(Strict):
     explanations: Explanations = Explanations()
     """Attribution maps of some of the models; none by default."""
     overrides: tuple[Override, ...] = ()
-    """Applied in order to all cells that they match, including the named cell and the baselines."""
+    """Applied in order to all cells that they match, including the named cell, its alternatives and the baselines."""
     baselines: Components = ()
     """Models trained with the first preprocessing and sampling of the grid, for comparison."""
     named_cell: NamedCell | None = None
@@ -151,7 +170,7 @@ class Study(Strict):
         return self.model_copy(update={"grid": {**self.grid, size: order[::-1]}})
 
     def seeded(self, seeds: Sequence[int]) -> Study:
-        """Return this study with every cell run once per seed; baselines and the named cell use the first."""
+        """Return this study with every cell run once per seed; baselines, named cell and alternatives use the first."""
         unique = list(dict.fromkeys(seeds))
         first = self.experiment.with_values({"seed": unique[0]})
         return self.model_copy(update={"experiment": first, "grid": {**self.grid, "seed": unique}})
@@ -170,14 +189,27 @@ class Study(Strict):
         ]
 
     def named(self) -> Experiment | None:
-        """Return the experiment that was named in advance."""
-        return self._cell(self.named_cell.set) if self.named_cell else None
+        """Return the experiment that was named in advance; its name is the title, if there is one."""
+        return self._cell(self.named_cell.set, self.named_cell.title) if self.named_cell else None
 
-    def _cell(self, values: Mapping[str, Any]) -> Experiment:
-        name = "-".join(filter(None, (self._name_part(key, value) for key, value in values.items())))
+    def alternatives(self) -> dict[str, Experiment]:
+        """Return the alternatives to the named cell by name; raises ConfigError for keys that do not exist."""
+        if self.named_cell is None:
+            return {}
+        found = {}
+        for name, changes in self.named_cell.alternatives.items():
+            with _of_alternative(name):
+                found[name] = self._cell(self.named_cell.set, name, changes)
+        return found
+
+    def _cell(self, values: Mapping[str, Any], name: str = "", changes: Mapping[str, Any] | None = None) -> Experiment:
+        """Return the study's experiment with `values`, then `changes`, then the overrides that match."""
+        name = name or "-".join(filter(None, (self._name_part(key, value) for key, value in values.items())))
         method = self.methods[values[METHODS]] if METHODS in values else {}
         both = {**method, **{key: value for key, value in values.items() if key != METHODS}}
         cell = self.experiment.with_values({"name": name or self.name, **both})
+        if changes:
+            cell = cell.with_values(changes)
         for override in self.overrides:
             if override.matches(cell):
                 cell = cell.with_values(override.set)
@@ -198,6 +230,7 @@ class Study(Strict):
 
     def check(self) -> None:
         """Check every cell; raises ConfigError."""
+        alternatives = self.alternatives()
         cells = (*self.cells(), *self.baseline_cells(), *filter(None, [self.named()]))
         for key in self.grid:
             if key.split(".")[0] not in AXES:
@@ -206,6 +239,7 @@ class Study(Strict):
                 )
         for cell in cells:
             cell.check()
+        self._check_alternatives(alternatives)
         self._check_distinct()
         for name, values in self.methods.items():
             for key in values:
@@ -226,22 +260,55 @@ class Study(Strict):
                     f"overrides: set.{axis} would replace the {axis} of a cell; an override may only set its "
                     f'parameters, such as "{axis}.NAME".',
                 )
-            if not any(override.matches(cell) for cell in cells):
+            if not any(override.matches(cell) for cell in (*cells, *alternatives.values())):
                 raise ConfigError(
                     "E122", f"overrides: no cell has {override.when}; correct `when`, or remove the override."
                 )
+
+    def _check_alternatives(self, alternatives: Mapping[str, Experiment]) -> None:
+        """Refuse alternatives with other data or folds than the named cell, and any that are the same experiment."""
+        named = self.named()
+        if self.named_cell is None or named is None:
+            return
+        seen = {_identity(named): "the named cell"}
+        for name, cell in alternatives.items():
+            with _of_alternative(name):
+                for key in self.named_cell.alternatives[name]:
+                    if key.split(".")[0] not in CHANGED:
+                        raise ConfigError(
+                            "E120",
+                            f"{key!r} cannot differ from the named cell, since both are tested on the same folds; "
+                            f"alternatives may differ in {', '.join(CHANGED)} and their parts.",
+                        )
+                cell.check()
+                other = seen.setdefault(_identity(cell), name)
+                if other != name:
+                    raise ConfigError("E121", f"this is the same experiment as {other}; change or remove it.")
 
     def _check_distinct(self) -> None:
         """Refuse two cells that are the same experiment: an axis without effect, or a level listed twice."""
         names = [", ".join(f"{axis} {level}" for axis, level in levels.items()) for levels in self.factors()]
         seen: dict[tuple[str, object], str] = {}
         for cell, name in zip(self.cells(), names, strict=True):
-            # The key includes starting weights only by their sha256, which is not known yet.
-            other = seen.setdefault((cell.key(), cell.model.params.get("weights")), name)
+            other = seen.setdefault(_identity(cell), name)
             if other != name or names.count(name) > 1:
                 raise ConfigError(
                     "E121", f"grid: the cells ({other}) and ({name}) are the same experiment; remove one of them."
                 )
+
+
+def _identity(cell: Experiment) -> tuple[str, object]:
+    """Return what two equal experiments have in common; weights are in the key by their sha256, not known yet."""
+    return cell.key(), cell.model.params.get("weights")
+
+
+@contextmanager
+def _of_alternative(name: str) -> Iterator[None]:
+    """Say in a ConfigError which alternative it is about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.code, f"named_cell.alternatives.{name}: {error}") from None
 
 
 M = TypeVar("M", Experiment, Study)

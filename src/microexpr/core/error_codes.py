@@ -88,7 +88,7 @@ COMMAND: Mapping[str, Explanation] = {
         "Make the vote a dataclass whose fields hold what it learns, as in learnt_temporal.",
     ),
     "E120": Explanation(
-        "An axis of a study's grid, or a key of a method, cannot vary between cells.",
+        "An axis of a study's grid, or a key of a method or an alternative, cannot vary between cells.",
         "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
     ),
     "E121": Explanation(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -64,6 +64,10 @@ class StudyResult:
     """Averages of methods' probabilities (late fusion); not cells of the grid."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Methods that do not fit the data, with the reason."""
+    alternatives: Mapping[str, Cell] = field(default_factory=dict)
+    """Alternatives to the named cell, tested on the same folds, by name."""
+    skipped_alternatives: Mapping[str, str] = field(default_factory=dict)
+    """Alternatives that do not fit the data, with the reason."""
     explained: tuple[Explained, ...] = ()
     """Attribution maps of the models that the study names."""
     done: Mapping[str, Any] = field(default_factory=dict)
@@ -81,31 +85,42 @@ class StudyResult:
             baselines=tuple(map(first, self.baselines)),
             fused=tuple(map(first, self.fused)),
             named=self.named and first(self.named),
+            alternatives={name: first(cell) for name, cell in self.alternatives.items()},
             shuffled=tuple(map(first, self.shuffled)),
         )
+
+
+Part = Literal["cells", "judging", "baselines", "named", "alternatives", "shuffled"]
 
 
 @dataclass(frozen=True)
 class PlannedCell:
     """One checked experiment of a study: the part of the study that it belongs to, and its levels."""
 
-    part: Literal["cells", "judging", "baselines", "named", "shuffled"]
+    part: Part
     plan: Plan
     factors: Mapping[str, str] = field(default_factory=dict)
     explained: Mapping[str, Component] = field(default_factory=dict)
     """Name in the study's `explanations.of` -> explainer."""
 
 
-def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tuple[list[PlannedCell], dict[str, str]]:
-    """Check every experiment of a study; return them, and the methods that do not fit the data, with the reason.
+class Planned(NamedTuple):
+    """The checked experiments of a study, and what does not fit the data, with the reason."""
 
-    Raises IncompatibleError if no method is left.
-    """
+    cells: list[PlannedCell]
+    skipped: dict[str, str]
+    """Methods."""
+    skipped_alternatives: dict[str, str]
+
+
+def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> Planned:
+    """Check every experiment of a study against its data; raises IncompatibleError if no method is left."""
     study.check()
     skipped: dict[str, str] = {}
+    skipped_alternatives: dict[str, str] = {}
     found: list[PlannedCell] = []
     for experiment, factors, place in zip(study.cells(), study.factors(), study.places(), strict=True):
-        with _skipping(study, place.get(METHODS, ""), skipped) as wanted:
+        with _skipping(place.get(METHODS, ""), skipped) as wanted:
             if wanted:
                 found.append(PlannedCell("cells", workspace.draft(experiment, weights=weights), factors))
     named = study.named()
@@ -120,29 +135,60 @@ def planned(study: Study, workspace: Workspace, *, weights: bool = True) -> tupl
         *(("shuffled", named.with_values({"shuffled": number}), {}) for number in shuffles if named),
     ]
     found += [PlannedCell(part, workspace.draft(cell, weights=weights), factors) for part, cell, factors in further]
+    for name, cell in study.alternatives().items():
+        with _skipping(name, skipped_alternatives):
+            found.append(PlannedCell("alternatives", workspace.draft(cell, weights=weights)))
     settled = workspace.settle([cell.plan for cell in found])
     kept = []
-    for cell, plan in zip(found, settled, strict=True):
-        method = cell.factors.get(METHODS, "")
-        with _skipping(study, method if cell.part in ("cells", "judging") else "", skipped) as wanted:
+    for each, plan in zip(found, settled, strict=True):
+        if each.part == "alternatives":
+            skipping = _skipping(plan.experiment.name, skipped_alternatives)
+        else:
+            skipping = _skipping(each.factors.get(METHODS, "") if each.part in ("cells", "judging") else "", skipped)
+        with skipping as wanted:
             if wanted:
                 check_folds(plan)
-                kept.append(replace(cell, plan=plan))
+                kept.append(replace(each, plan=plan))
     if not any(cell.part == "cells" for cell in kept):
         listed = "".join(f"\n  {method}: {reason}" for method, reason in skipped.items())
         raise IncompatibleError("E462", f"none of the study's methods fits these data:{listed}")
-    return _with_explainers(study, kept), skipped
+    kept, others = _on_the_same_clips(kept)
+    return Planned(_with_explainers(study, kept), skipped, skipped_alternatives | others)
 
 
 @contextmanager
-def _skipping(study: Study, method: str, skipped: dict[str, str]) -> Iterator[bool]:
-    """Note a method that does not fit the data in `skipped`, with the reason; yield False if it is there already."""
+def _skipping(name: str, skipped: dict[str, str]) -> Iterator[bool]:
+    """Note what does not fit the data in `skipped`, with the reason; yield False if it is there already.
+
+    What has no name must fit.
+    """
     try:
-        yield method not in skipped
+        yield name not in skipped
     except IncompatibleError as error:
-        if not study.methods or not method:
+        if not name:
             raise
-        skipped[method] = str(error)
+        skipped[name] = str(error)
+
+
+def _on_the_same_clips(cells: Sequence[PlannedCell]) -> tuple[list[PlannedCell], dict[str, str]]:
+    """Return the cells without alternatives whose folds test other clips than the named cell, and these with a reason.
+
+    Another modality may lack clips.
+    """
+    tested = next((_tested(cell.plan) for cell in cells if cell.part == "named"), None)
+    others = {
+        cell.plan.experiment.name: "its folds would test other clips than those of the named cell"
+        for cell in cells
+        if cell.part == "alternatives" and _tested(cell.plan) != tested
+    }
+    kept = [cell for cell in cells if cell.part != "alternatives" or cell.plan.experiment.name not in others]
+    return kept, others
+
+
+def _tested(plan: Plan) -> list[tuple[str, list[str]]]:
+    """Return the test clips of every fold."""
+    keys = plan.table["key"]
+    return [(fold.name, keys.iloc[fold.test].tolist()) for fold in plan.folds]
 
 
 def _with_explainers(study: Study, cells: list[PlannedCell]) -> list[PlannedCell]:
@@ -165,14 +211,17 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
 
     Several processes may run the same study in the same folder: they divide its folds among themselves.
     """
-    begun, skipped = planned(study, workspace)
+    begun, skipped, skipped_alternatives = planned(study, workspace)
     plans = workspace.prepare([cell.plan for cell in begun])
-    if any(plan.data is not cell.plan.data for plan, cell in zip(plans, begun, strict=True)):
-        for plan in plans:  # clips were left out, so their folds are others
-            check_folds(plan)
+    fewer = any(plan.data is not cell.plan.data for plan, cell in zip(plans, begun, strict=True))
     begun = [replace(cell, plan=plan) for cell, plan in zip(begun, plans, strict=True)]
-    failed = jobs.run_all(plans, workspace, keep=_weights_for_maps(begun, study, workspace))
-    cells: dict[str, list[Cell]] = {"cells": [], "judging": [], "baselines": [], "named": [], "shuffled": []}
+    if fewer:  # clips were left out, so their folds are others
+        for plan in plans:
+            check_folds(plan)
+        begun, others = _on_the_same_clips(begun)
+        skipped_alternatives |= others
+    failed = jobs.run_all([cell.plan for cell in begun], workspace, keep=_weights_for_maps(begun, study, workspace))
+    cells: dict[str, list[Cell]] = {part: [] for part in get_args(Part)}
     explained: dict[str, Explained] = {}
     for each in begun:
         if each.plan.key in failed:  # the others go on
@@ -190,6 +239,8 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         cells=tuple(cells["cells"]),
         baselines=tuple(cells["baselines"]),
         named=cells["named"][0] if cells["named"] else None,
+        alternatives={cell.experiment.name: cell for cell in cells["alternatives"]},
+        skipped_alternatives=skipped_alternatives,
         shuffled=tuple(cells["shuffled"]),
         face_centrings=_face_centrings([cell.plan for cell in cells["cells"]]),
         failed=tuple(

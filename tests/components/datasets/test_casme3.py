@@ -583,11 +583,11 @@ def test_what_four_channels_do_not_allow_skips_a_method(example, tmp_path, value
 def test_the_study_of_depth_skips_what_a_copy_has_not(example, tmp_path):
     study = load(Study, STUDIES / "depth_casme3.toml", {"experiment.model": "poolformer_nano"})
     assert [cell.modality for cell in study.cells()] == ["colour", "near_depth", "colour_depth"]
-    jobs, skipped = planned(study, workspace(example, tmp_path))
+    jobs, skipped, _ = planned(study, workspace(example, tmp_path))
     assert ([job.plan.spec.shape[3] for job in jobs if job.part == "cells"], skipped) == ([3, 1, 4], {})
     flat = load(Study, STUDIES / "depth_casme3.toml", {"experiment.model": "poolformer_nano"})
     without = flat.experiment.with_values({"datasets": [{"name": "casme3", "depth": False}]})
-    jobs, skipped = planned(flat.model_copy(update={"experiment": without}), workspace(example, tmp_path))
+    jobs, skipped, _ = planned(flat.model_copy(update={"experiment": without}), workspace(example, tmp_path))
     assert [job.plan.spec.shape[3] for job in jobs if job.part == "cells"] == [3]
     assert {name: reason.split(";")[0] for name, reason in skipped.items()} == {
         "depth": "modality: casme3(depth=False) has no 'near_depth'",

@@ -440,7 +440,7 @@ def test_a_scale_of_flow_that_small_frames_do_not_allow_is_stated(films, tmp_pat
     assert [row["dis_finest"] for row in cells] == [*["1 (set to 2)"] * 3, None, None]
     assert "1 (set to 2)" in microexpr(*words, "--dry-run").out
     grid = load(Study, study)
-    jobs, _ = planned(grid, Workspace(Options({"manifest": films}, tmp_path / "out")))
+    jobs, *_ = planned(grid, Workspace(Options({"manifest": films}, tmp_path / "out")))
     cells = tuple(Cell(job.plan, Result(job.plan.experiment, job.plan.key, job.plan.data.labels, ())) for job in jobs)
     rows = choices(StudyResult(grid, cells, (), None, (), {}, ()))
     (said,) = (row["value"] for row in rows if "DIS" in row["choice"])
