@@ -90,8 +90,8 @@ def run_study(
     written.
     """
     from microexpr.report import write_report
-    from microexpr.report.predictions import FILE, predictions
-    from microexpr.report.summary import summarise
+    from microexpr.report.summary.predictions import FILE, predictions
+    from microexpr.report.summary.study import summarise
     from microexpr.runs.study import run
 
     study = _study(what, train_sizes, train_subjects, seeds)
@@ -244,7 +244,7 @@ def tune_experiment(
     storage cannot be used or holds other searches.
     """
     from microexpr.report import write_tuning
-    from microexpr.report.summary_tuning import summarise_tuning
+    from microexpr.report.summary.tuning import summarise_tuning
     from microexpr.runs import tuning
 
     experiment = _experiment(what)
@@ -404,7 +404,7 @@ def compare_all(
     found = comparison.compare_all(places, metric=metric, unit=unit, n=n, permutations=permutations)
     if out is not None:
         from microexpr.report import write_comparison
-        from microexpr.report.summary_comparison import summarise_comparison
+        from microexpr.report.summary.comparison import summarise_comparison
 
         folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
         write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))

@@ -28,7 +28,7 @@ from microexpr.evaluation.statistics.multiplicity import holm
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison
-from microexpr.report.summary_comparison import summarise_comparison
+from microexpr.report.summary.comparison import summarise_comparison
 from microexpr.runs.store import FoldResult, Results
 from pages import Page
 from refusal import refuses

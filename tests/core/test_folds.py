@@ -17,7 +17,7 @@ from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
 from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
 from microexpr.evaluation.predictions import mean_of_folds, score
-from microexpr.report.caveats import caveats
+from microexpr.report.summary.caveats import caveats
 from microexpr.runs import study as grids
 from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace

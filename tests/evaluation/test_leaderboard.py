@@ -34,7 +34,7 @@ from microexpr.report import write_report
 from microexpr.report.methods import board as board_table
 from microexpr.report.methods import sentences
 from microexpr.report.reading import Reading
-from microexpr.report.summary_methods import leaderboard
+from microexpr.report.summary.methods import leaderboard
 from refusal import refuses
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))

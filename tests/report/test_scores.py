@@ -26,9 +26,10 @@ from microexpr.evaluation.predictions import by_class, by_database, by_subject, 
 from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.evaluation.statistics.seeds import split_seeds
-from microexpr.report import summary_cells, write_report
-from microexpr.report.caveats import _repeats
-from microexpr.report.summary_cells import interval
+from microexpr.report import write_report
+from microexpr.report.summary import cells as summary_cells
+from microexpr.report.summary.caveats import _repeats
+from microexpr.report.summary.cells import interval
 from microexpr.runs import experiment as experiments
 from pages import Page, few_cells, make_summary, read
 from shell import microexpr

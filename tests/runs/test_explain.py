@@ -25,7 +25,7 @@ from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownC
 from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
 from microexpr.data.composite import Composite
-from microexpr.report.examples import is_synthetic
+from microexpr.report.summary.examples import is_synthetic
 from microexpr.report.explanations import explanation_tables, map_caveats
 from microexpr.report.reading import Reading
 from microexpr.runs import explain as explanations

@@ -33,8 +33,8 @@ from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import summary_factors, write_report
-from microexpr.report.caveats import choices
-from microexpr.report.summary_factors import paired
+from microexpr.report.summary.caveats import choices
+from microexpr.report.summary.factors import paired
 from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from microexpr.report.examples import is_synthetic
+from microexpr.report.summary.examples import is_synthetic
 from microexpr.report.paper_figures import Plot
 from microexpr.report.reading import Reading, number, short
 from microexpr.report.style import MARKERS, SERIES, SOFT, WIDTH, legend_handles

@@ -20,7 +20,7 @@ from microexpr.config.study import Study, load
 from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
 from microexpr.core.interfaces import Frames, Modality, representations
-from microexpr.report.caveats import choices
+from microexpr.report.summary.caveats import choices
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.study import Cell, StudyResult, planned

@@ -23,8 +23,8 @@ from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.evaluation.statistics.sizes import Crossing, size_curves
-from microexpr.report.summary_cells import train_size
-from microexpr.report.summary_comparison import comparison_row
+from microexpr.report.summary.cells import train_size
+from microexpr.report.summary.comparison import comparison_row
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 

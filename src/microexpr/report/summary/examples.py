@@ -14,7 +14,7 @@ import numpy as np
 from microexpr.core import image as ops
 from microexpr.core.interfaces import ClipSource
 from microexpr.data.composite import Composite
-from microexpr.report.summary_factors import short
+from microexpr.report.summary.factors import short
 from microexpr.runs.study import Cell, StudyResult, input_label
 
 SIDE = 96

@@ -21,14 +21,15 @@ from microexpr.core.randomness import rng_for
 from microexpr.data.dataset_stats import clip_stats
 from microexpr.evaluation.statistics.chance import chance_scores
 from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_null
-from microexpr.report import summary_cells, summary_factors
-from microexpr.report.caveats import caveats, choices, shared_subjects
-from microexpr.report.examples import examples
+from microexpr.report.summary import cells as summary_cells
+from microexpr.report.summary import factors as summary_factors
+from microexpr.report.summary.caveats import caveats, choices, shared_subjects
+from microexpr.report.summary.examples import examples
 from microexpr.report.explanations import explanations
 from microexpr.report.reading import FORMAT
-from microexpr.report.summary_cells import nested, stated, words
-from microexpr.report.summary_factors import paired
-from microexpr.report.summary_methods import leaderboard
+from microexpr.report.summary.cells import nested, stated, words
+from microexpr.report.summary.factors import paired
+from microexpr.report.summary.methods import leaderboard
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, input_label
 

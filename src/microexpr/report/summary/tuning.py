@@ -19,10 +19,10 @@ from microexpr.evaluation.predictions import confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
-from microexpr.report.caveats import caveats
+from microexpr.report.summary.caveats import caveats
 from microexpr.report.reading import FORMAT
-from microexpr.report.summary_cells import stated
-from microexpr.report.summary_comparison import comparison_row
+from microexpr.report.summary.cells import stated
+from microexpr.report.summary.comparison import comparison_row
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned

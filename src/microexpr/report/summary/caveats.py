@@ -12,7 +12,7 @@ from microexpr.config.settings import Training, metric_of
 from microexpr.core import interfaces
 from microexpr.core.errors import many
 from microexpr.evaluation.predictions import mean_of_folds
-from microexpr.report.summary_factors import settings as settings_of
+from microexpr.report.summary.factors import settings as settings_of
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import StudyResult
 

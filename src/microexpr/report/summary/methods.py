@@ -30,7 +30,7 @@ from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.nested_choice import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.power import POWER
-from microexpr.report.summary_factors import by_setting
+from microexpr.report.summary.factors import by_setting
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 

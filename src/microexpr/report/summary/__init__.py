@@ -1,0 +1,1 @@
+"""The summary: what a report's pages are made from, and how it is computed from results."""
