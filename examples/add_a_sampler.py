@@ -78,9 +78,9 @@ def main() -> None:
         folder = Path(temporary)
         write_clips(folder / "data")
         summary = microexpr.run_experiment(recipe, folder / "data", folder / "out").summary
-    for label, sampling in summary["sampling"].items():
-        print(f"{label}: {sampling['per_clip']:g} views per clip, {sampling['total']} in total")
-    print(f"macro-F1 {summary['cells'][0]['macro_f1']:.3f}")
+    for label, sampling in summary.sampling.items():
+        print(f"{label}: {sampling.per_clip:g} views per clip, {sampling.total} in total")
+    print(f"{summary.score_title} {summary.cells[0].score:.3f}")
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ def study() -> microexpr.Study:
 def main(out: Path) -> None:
     microexpr.make_synthetic(out / "data", subjects=4, clips=12, emotions=("disgust", "surprise"), expression_size=4.0)
     done = microexpr.run_study(study(), out / "data", out)
-    print(f"{'preprocessing':16} {'macro-F1':>8}  95 % interval")
-    for name, cell in zip(VARIANTS, done.summary["cells"], strict=True):
-        print(f"{name:16} {cell['macro_f1']:8.3f}  [{cell['ci_low']:.3f}, {cell['ci_high']:.3f}]")
+    print(f"{'preprocessing':16} {done.summary.score_title:>8}  95 % interval")
+    for name, cell in zip(VARIANTS, done.summary.cells, strict=True):
+        print(f"{name:16} {cell.score:8.3f}  [{cell.ci_low:.3f}, {cell.ci_high:.3f}]")
     print(f"report: {done.paths.html}")
 
 

@@ -69,9 +69,10 @@ def generate_images(folder: Path) -> None:
 def main(folder: Path, out: Path) -> None:
     write_manifest(folder)
     done = microexpr.run_experiment(RECIPE, folder, out)
-    cell = done.summary["cells"][0]
-    print(f"macro-F1 {cell['macro_f1']:.3f} [{cell['ci_low']:.3f}, {cell['ci_high']:.3f}], {cell['n_test']} clips")
-    for emotion, score in cell["per_class_f1"].items():
+    cell = done.summary.cells[0]
+    title = done.summary.score_title
+    print(f"{title} {cell.score:.3f} [{cell.ci_low:.3f}, {cell.ci_high:.3f}], {cell.n_test} clips")
+    for emotion, score in cell.per_class_f1.items():
         print(f"  F1 of {emotion}: {score:.3f}")
     print(f"report: {done.paths.html}")
 

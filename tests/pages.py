@@ -1,4 +1,4 @@
-"""A synthetic summary, and a parser of the pages made from it."""
+"""A synthetic summary of a study, and a parser of the pages made from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from microexpr.report import ReportPaths
+from microexpr.config.published import load_published
+from microexpr.report.page import ReportPaths
+from microexpr.report.summary import StudySummary
 
 CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]
 
@@ -59,28 +61,33 @@ def make_cell(rng: np.random.Generator, skill: float) -> dict[str, Any]:
     macro = float(f1[present].mean())
     train = min(0.99, macro + 0.2 + 0.3 * rng.random())
     tried = {"cross_entropy": macro + 0.1 * rng.random(), "focal": macro + 0.1 * rng.random()}
+    accuracy = float(hits.sum() / true_n.sum())
     return {
         "loss": max(tried, key=lambda name: tried[name]),
         "loss_scores": tried,
+        "score": macro,
         "macro_f1": macro,
         "ci_low": max(0.0, macro - 0.14),
         "ci_high": min(1.0, macro + 0.2),
         "uf1": macro * 0.9,
         "uar": float((hits[present] / true_n[present]).mean()),
-        "accuracy": float(hits.sum() / true_n.sum()),
+        "accuracy": accuracy,
+        "scores": {"macro_f1": macro, "uf1": macro * 0.9, "accuracy": accuracy},
         "n_test": sum(TEST),
         "per_class_f1": {c: float(v) if n else None for c, v, n in zip(CLASSES, f1, TEST, strict=True)},
         "confusion": confusion.tolist(),
         "epochs_run": 18,
         "chosen_epoch": 12,
-        "train_macro_f1": train,
-        "val_macro_f1": min(train, macro + 0.05),
+        "train_score": train,
+        "val_score": min(train, macro + 0.05),
         "train_views": 72,
+        "train_clips": 72.0,
+        "train_subjects": 12.0,
         "seconds": 4.2,
     }
 
 
-def make_curves(rng: np.random.Generator, where: dict[str, str], cell: dict[str, Any]) -> list[dict[str, Any]]:
+def make_curves(rng: np.random.Generator, where: dict[str, Any], cell: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the learning curves of both losses of one cell."""
     epochs = list(range(1, cell["epochs_run"] + 1))
     rise = 1 - np.exp(-np.array(epochs) / 5)
@@ -92,8 +99,8 @@ def make_curves(rng: np.random.Generator, where: dict[str, str], cell: dict[str,
             "epoch": epochs,
             "train_loss": (1.9 - 1.5 * rise + 0.04 * rng.standard_normal(len(epochs))).tolist(),
             "val_loss": (1.9 - 0.6 * rise + 0.06 * rng.standard_normal(len(epochs))).tolist(),
-            "train_macro_f1": (cell["train_macro_f1"] * rise).tolist(),
-            "val_macro_f1": np.clip(cell["val_macro_f1"] * rise + 0.05 * rng.standard_normal(18), 0, 1).tolist(),
+            "train_score": (cell["train_score"] * rise).tolist(),
+            "val_score": np.clip(cell["val_score"] * rise + 0.05 * rng.standard_normal(18), 0, 1).tolist(),
             "chosen_epoch": cell["chosen_epoch"],
             "chosen": loss == cell["loss"],
         }
@@ -107,15 +114,25 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
     full = models is FULL
     cells, curves = [], []
     for m, s, model in product(("m1", "m2"), ("af", "kfs", "mfs"), models):
-        where = {"preprocessing": m, "sampling": s, "model": model}
+        where: dict[str, Any] = {"preprocessing": m, "sampling": s, "model": model}
+        where["factors"] = dict(where)
         cell = make_cell(rng, 0.25 + 0.2 * (s == "mfs") + 0.1 * rng.random())
         cells.append({**where, "key": f"{rng.integers(2**60):016x}", **cell})
         curves += make_curves(rng, where, cell)
     sizes = {"m1": (384 if full else 96, 3), "m2": (224 if full else 64, 1)}
-    guess = {"macro_f1": 0.128, "ci_low": 0.04, "ci_high": 0.25, "uf1": 0.11, "uar": 0.14, "accuracy": 0.24}
+    guess = {
+        "score": 0.128,
+        "macro_f1": 0.128,
+        "ci_low": 0.04,
+        "ci_high": 0.25,
+        "uf1": 0.11,
+        "uar": 0.14,
+        "accuracy": 0.24,
+    }
     total = [37, 24, 12, 10, 9, 3, 1]
     return {
-        "format": 2,
+        "format": 3,
+        "metric": "macro_f1",
         "name": "paper" if full else "demo",
         "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",
         "command": "microexpr study demo --data example --out out/demo",
@@ -125,20 +142,21 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             {
                 "code": "synthetic",
                 "level": "warning",
-                "text": "Synthetic faces, expression size 4×: says nothing about real micro-expressions.",
+                "line": "Synthetic faces: nothing here applies to real people.",
+                "text": "Expressions are four times their natural size.",
             },
             {
                 "code": "reduced",
                 "level": "warning",
-                "text": "Reduced: 96 clips, nano models, M1 at 96 and M2 at 64 pixels.",
+                "line": "Reduced: 96 clips, nano models, M1 at 96 and M2 at 64 pixels.",
             },
             {
                 "code": "shared_subjects",
                 "level": "warning",
-                "text": "The split shares subjects between training and test: 11 of 12 test subjects.",
+                "line": "11 of the 12 test subjects are also in the training set.",
             },
-            {"code": "random_weights", "level": "note", "text": "Random weights: nothing was pretrained."},
-            {"code": "best_of", "level": "note", "text": "Best of 18 cells: chosen on the test set."},
+            {"code": "random_weights", "level": "note", "line": "Random weights: nothing was pretrained."},
+            {"code": "best_of", "level": "note", "line": "The best of 18 cells was selected on the test set."},
         ],
         "data": {
             "datasets": ["casme2"],
@@ -163,7 +181,13 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 }
             ],
         },
-        "protocol": {"name": "paper_holdout", "subject_independent": False, "shared_subjects": 11, "test_subjects": 12},
+        "protocol": {
+            "name": "paper_holdout",
+            "subject_independent": False,
+            "folds": 1,
+            "shared_subjects": 11,
+            "test_subjects": 12,
+        },
         "preprocessing": {
             name: {
                 "label": name.upper(),
@@ -178,41 +202,64 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 "face_centred": {"m1": 0.83, "m2": 1.0}[name],
                 "box_jitter_px": {"m1": None, "m2": 6.31}[name],
                 "n_frames": 1248,
+                "n_searched": 1248,
             }
             for name, (size, channels) in sizes.items()
         },
         "sampling": {
-            "af": {"label": "AF", "nominal": 1, "train": 72, "val": 10, "test": 15, "per_clip": 1.0},
-            "kfs": {"label": "KFS", "nominal": 3, "train": 216, "val": 30, "test": 45, "per_clip": 3.0},
-            "mfs": {"label": "MFS", "nominal": 13, "train": 921, "val": 127, "test": 190, "per_clip": 12.79},
+            "af": {"label": "AF", "nominal": 1, "train": 72, "val": 10, "test": 15, "total": 97, "per_clip": 1.0},
+            "kfs": {"label": "KFS", "nominal": 3, "train": 216, "val": 30, "test": 45, "total": 291, "per_clip": 3.0},
+            "mfs": {
+                "label": "MFS",
+                "nominal": 13,
+                "train": 921,
+                "val": 127,
+                "test": 190,
+                "total": 1238,
+                "per_clip": 12.79,
+            },
         },
         "models": {
             name: {
                 "label": label,
                 "token_mixing": MIXING[name.split("_")[0]],
-                "parameters": int(rng.integers(10**5, 10**8)),
-                "weights": "random",
+                "builds": [
+                    {
+                        "ensemble": 1,
+                        "parameters": int(rng.integers(10**5, 10**8)),
+                        "weights": "random",
+                        "inputs": [[1, 96, 96, 3]],
+                    }
+                ],
             }
             for name, label in models.items()
         },
         "cells": cells,
         "baselines": {
-            "majority": guess | {"macro_f1": 0.081, "ci_low": 0.05, "ci_high": 0.11, "n_test": 15},
-            "guessing": guess | {"n_test": 15},
+            "majority": guess | {"score": 0.081, "macro_f1": 0.081, "ci_low": 0.05, "ci_high": 0.11, "n_test": 15},
+            "guessing": guess | {"n_test": 15, "draws": 2000},
         },
         "named_cell": {
             "preprocessing": "m2",
             "sampling": "af",
             "model": next(iter(models)),
+            "title": "a small CNN on face crops",
             "protocol": "loso",
+            "key": "0123456789abcdef",
+            "score": 0.412,
             "macro_f1": 0.412,
             "ci_low": 0.31,
             "ci_high": 0.52,
             "permutation_level": 0.187,
+            "permutation_quantile": 0.95,
             "permutation_mean": 0.135,
             "p_value": 0.001,
+            "permutations": 9999,
+            "interval": "expanded percentile bootstrap",
             "interval_unit": "subject",
-            "shuffled_macro_f1": 0.121,
+            "interval_resamples": 10000,
+            "shuffled": 0.121,
+            "confusion": [[TEST[at] if k == at else 0 for k in range(len(CLASSES))] for at in range(len(CLASSES))],
             "n_test": 96,
             "n_subjects": 12,
             "uf1": 0.4,
@@ -222,12 +269,13 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
         "intervals": {"method": "percentile bootstrap", "unit": "clip", "n": 1000, "level": 0.95},
         "metrics": {
             "macro_f1": {
+                "title": "macro-F1",
                 "formula": "mean over classes of 2 TP / (2 TP + FP + FN)",
                 "absent_classes": "classes without a true test clip are left out",
             },
-            "uf1": {"formula": "macro-F1 of counts pooled over folds", "absent_classes": "as macro-F1"},
-            "uar": {"formula": "mean over classes of TP / (TP + FN)", "absent_classes": "left out"},
-            "accuracy": {"formula": "right / all", "absent_classes": "does not matter"},
+            "uf1": {"title": "UF1", "formula": "macro-F1 of counts pooled over folds", "absent_classes": "as macro-F1"},
+            "uar": {"title": "UAR", "formula": "mean over classes of TP / (TP + FN)", "absent_classes": "left out"},
+            "accuracy": {"title": "accuracy", "formula": "right / all", "absent_classes": "does not matter"},
         },
         "curves": curves,
         "latency": [
@@ -236,6 +284,9 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
                 "height": size,
                 "width": size,
                 "channels": c,
+                "steps": 1,
+                "ensemble": 1,
+                "parameters": 1000,
                 "ms": float(2 + 8 * rng.random()),
                 "fps": 180.0,
                 "device": "AMD EPYC, 2 threads",
@@ -249,21 +300,28 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             {
                 "choice": "crop of M1",
                 "value": "short side to 96, then centre",
-                "paper": "“center-cropped raw frames at 384x384”",
+                "published": "“center-cropped raw frames at 384x384”",
                 "default": True,
             },
-            {"choice": "face box", "value": "every frame, HOG", "paper": "“Dlib face detection”", "default": True},
-            {"choice": "weights", "value": "random", "paper": "ImageNet", "default": False},
+            {"choice": "face box", "value": "every frame, HOG", "published": "“Dlib face detection”", "default": True},
+            {"choice": "weights", "value": "random", "published": "ImageNet", "default": False},
         ],
         "environment": {
             "python": "3.11.2",
             "torch": "2.9.1",
             "device": "cpu",
             "cpu": "AMD EPYC",
-            "threads": 2,
+            "threads": "2",
             "execution": "fold by fold",
         },
-        "seeds": {"split": 0, "training": [0]},
+        "seeds": [0],
+        "dataset_stats": {},
+        "axes": {
+            "preprocessing": {"part": "preprocessing", "levels": ["m1", "m2"]},
+            "sampling": {"part": "sampling", "levels": ["af", "kfs", "mfs"]},
+            "model": {"part": "model", "levels": list(models)},
+        },
+        "published": load_published("paper").model_dump(),
         "examples": [
             {"caption": "One clip (synthetic) as M1 and M2 show it at onset, apex and offset.", "png_base64": png()}
         ],
@@ -280,6 +338,8 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.words: list[str] = []
+        self.prose: list[str] = []
+        """The words outside tables."""
         self.feed(text)
         self.close()
 
@@ -295,16 +355,24 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
+        if self.open[-1:] not in (["style"], ["script"]):
             self.words.append(data)
+            if "table" not in self.open:
+                self.prose.append(data)
 
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
 
 
+def study(summary: dict[str, Any]) -> StudySummary:
+    return StudySummary.model_validate(summary)
+
+
 def read(paths: ReportPaths) -> Page:
-    return Page(paths.html.read_text(encoding="utf-8"))
+    """Return the page, together with that of its details."""
+    both = [paths.html, *([paths.details] if paths.details else [])]
+    return Page("".join(path.read_text(encoding="utf-8") for path in both))
 
 
 def few_cells() -> dict[str, Any]:

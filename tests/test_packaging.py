@@ -28,7 +28,7 @@ def test_every_file_beside_the_modules_is_package_data(setuptools):
         if file.suffix != ".py" and not any(fnmatch(str(file), pattern) for pattern in patterns)
     ]
     assert lost == []
-    assert {file.parts[0] for file in files if file.suffix == ".toml"} == {"report", "studies"}
+    assert {file.parts[0] for file in files if file.suffix == ".toml"} == {"studies"}
 
 
 def test_packages_are_those_of_src_alone(setuptools):

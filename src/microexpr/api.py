@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from microexpr.data.sources import Inputs
     from microexpr.evaluation.statistics.comparison import Comparison, Unit
     from microexpr.learning.pipeline import Pipeline
-    from microexpr.report import ReportPaths
+    from microexpr.report.page import ReportPaths
+    from microexpr.report.summary import Run, StudySummary, TuningSummary
     from microexpr.runs.plan import Workspace
     from microexpr.runs.study import StudyResult
     from microexpr.runs.tuning import Tuned
@@ -55,15 +56,16 @@ class RunOptions(TypedDict, total=False):
 class Finished:
     """A finished study: its summary (also in ``summary.json``) and the report's files."""
 
-    summary: dict[str, Any]
+    summary: StudySummary
+    """All numbers of the report: ``summary.cells[0].score``, ``summary.leaderboard.rows``."""
     paths: ReportPaths
     result: StudyResult
     """Cells with their stored predictions: ``result.cells[0].result.predictions()``."""
 
     @property
-    def run(self) -> Mapping[str, Any]:
+    def run(self) -> Run:
         """How many folds were ``trained`` and ``reused``, and which components cannot be identified (``unknown``)."""
-        return dict(self.summary["run"])
+        return self.summary.run
 
 
 # --- studies and experiments ------------------------------------------------------------------------------------------
@@ -76,12 +78,14 @@ def run_study(
     train_sizes: Sequence[int | None] = (),
     train_subjects: Sequence[int | None] = (),
     seeds: Sequence[int] = (),
+    with_frames: bool = False,
     **options: Unpack[RunOptions],
 ) -> Finished:
     """Run a study, or what is missing of it, and write its report into `out`.
 
     With `train_sizes` (numbers of clips) or `train_subjects`, every cell is trained with each of these training set
     sizes; larger samples contain smaller ones, and None stands for all. With `seeds`, it is trained once with each.
+    `with_frames` shows frames of the clips in the report, also of databases whose licence forbids passing them on.
 
     Several processes, also of several machines with a shared folder, may make the same call at the same time: they
     divide the folds among themselves, and each returns all results.
@@ -99,9 +103,9 @@ def run_study(
     folder = workspace.options.out
     with _no_empty_folder(folder):
         result = run(study, workspace)
-    summary = summarise(result, command)
+    summary = summarise(result, command, with_frames=with_frames)
     with held(folder, wait=True):
-        write_atomically(folder / "summary.json", json.dumps(summary, indent=1))
+        write_atomically(folder / "summary.json", summary.model_dump_json(indent=1))
         _write(folder / "tables" / FILE, predictions(result).to_csv(index=False))
         return Finished(summary, write_report(summary, folder), result)
 
@@ -151,15 +155,16 @@ def run_experiment(
     *,
     command: str = "",
     seeds: Sequence[int] = (),
+    with_frames: bool = False,
     **options: Unpack[RunOptions],
 ) -> Finished:
-    """Run one experiment as a study with one cell, ``summary["cells"][0]``; with `seeds`, one cell for each seed."""
+    """Run one experiment as a study with one cell, ``summary.cells[0]``; with `seeds`, one cell for each seed."""
     from microexpr.config.study import Study
 
     experiment = _experiment(what)
     title = f"{experiment.model.label} on {', '.join(item.name for item in experiment.datasets)}"
     study = Study(name=experiment.name, title=title, experiment=experiment)
-    return run_study(study, data, out, command=command, seeds=seeds, **options)
+    return run_study(study, data, out, command=command, seeds=seeds, with_frames=with_frames, **options)
 
 
 def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Path:
@@ -218,7 +223,7 @@ def predict(
 class FinishedTuning:
     """A finished tuning: its summary (also in ``tuning.json``) and its page's files."""
 
-    summary: dict[str, Any]
+    summary: TuningSummary
     paths: ReportPaths
     result: Tuned
     """Searches with their trials, and tuned and untuned predictions: ``result.predictions()``."""
@@ -254,7 +259,7 @@ def tune_experiment(
         found = tuning.tune(experiment, workspace, trials=trials, storage=storage)
     summary = summarise_tuning(found, tuning.without_password(command, storage))
     with held(folder, wait=True):
-        write_atomically(folder / "tuning.json", json.dumps(summary, indent=1))
+        write_atomically(folder / "tuning.json", summary.model_dump_json(indent=1))
         return FinishedTuning(summary, write_tuning(summary, folder), found)
 
 
@@ -326,7 +331,7 @@ def data_stats(
     suffix = file_type(out, ".svg", ".png", ".pdf")
     found = dataset_stats(name, Path(root), labels, table_only=table_only, parameters=parameters or {})
     if out is not None:
-        from microexpr.report.database import render_stats
+        from microexpr.report.blocks.database import render_stats
 
         _write(Path(out), render_stats(found, suffix.removeprefix(".")))
     return found
@@ -407,7 +412,7 @@ def compare_all(
         from microexpr.report.summary.comparison import summarise_comparison
 
         folder, summary = make_folder(Path(out)), summarise_comparison(found, command)
-        write_atomically(folder / "comparison.json", json.dumps(summary, indent=1))
+        write_atomically(folder / "comparison.json", summary.model_dump_json(indent=1))
         write_comparison(summary, folder)
     return found
 
@@ -419,28 +424,24 @@ def rebuild_report(out: Path | str) -> list[ReportPaths]:
     or has another format.
     """
     from microexpr.report import write_comparison, write_report, write_tuning
+    from microexpr.report.summary import ComparisonSummary, StudySummary, TuningSummary
 
     folder = Path(out)
-    pages = {"summary.json": write_report, "comparison.json": write_comparison, "tuning.json": write_tuning}
-    found = {file: write for name, write in pages.items() if (file := folder / name).is_file()}
-    if not found:
+    writers: list[Callable[[], ReportPaths]] = []  # nothing is written if one of the summaries is damaged
+    if (file := folder / "summary.json").is_file():
+        writers.append(partial(write_report, StudySummary.read(file), folder))
+    if (file := folder / "comparison.json").is_file():
+        writers.append(partial(write_comparison, ComparisonSummary.read(file), folder))
+    if (file := folder / "tuning.json").is_file():
+        writers.append(partial(write_tuning, TuningSummary.read(file), folder))
+    if not writers:
         raise StoreError(
             "E612",
-            f"{folder} holds none of {', '.join(pages)}; name the output folder (--out) of a study, a comparison or a "
-            "tuning.",
+            f"{folder} holds none of summary.json, comparison.json and tuning.json; name the output folder (--out) of "
+            "a study, a comparison or a tuning.",
         )
-    summaries = {file: _read_summary(file) for file in found}
     with held(folder, wait=True):
-        return [write(summaries[file], folder) for file, write in found.items()]
-
-
-def _read_summary(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text("utf-8")))
-    except (OSError, TypeError, ValueError):
-        raise StoreError(
-            "E605", f"{file} is damaged; run the same command again: finished folds are not trained again."
-        ) from None
+        return [write() for write in writers]
 
 
 # --- pretrained weights -----------------------------------------------------------------------------------------------

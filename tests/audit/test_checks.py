@@ -287,8 +287,8 @@ def test_clips_that_are_left_out_of_the_test_are_told(clean, database, tmp_path)
     (found,) = [finding for finding in check_results(tmp_path / "out") if finding.code == "ME015"]
     assert found.level == "warning"
     assert "35 of 36 clips" in found.evidence
-    assert [caveat["code"] for caveat in done.summary["caveats"]].count("untested") == 1
-    assert "ME015" in {row["code"] for row in done.summary["checks"]}
+    assert [caveat.code for caveat in done.summary.caveats].count("untested") == 1
+    assert "ME015" in {row.code for row in done.summary.checks}
 
 
 def test_picking_the_best_of_several_runs_is_told(database, tmp_path):

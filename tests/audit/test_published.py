@@ -9,7 +9,7 @@ import pytest
 
 from microexpr.core.confusion import f1_per_class
 
-PAPER = tomllib.loads((files("microexpr") / "report" / "paper.toml").read_text("utf-8"))
+PAPER = tomllib.loads((files("microexpr") / "studies" / "published" / "paper.toml").read_text("utf-8"))
 COLUMNS = {
     "vit_b32-m1": 0.4235,
     "vit_b32-m2": 0.4229,

@@ -217,7 +217,7 @@ def test_the_correction_of_the_slash_apex_can_be_switched_off(casme2, tmp_path):
     with_it = write(tmp_path / "with.toml", RECIPE)
     without = write(tmp_path / "without.toml", RECIPE + 'datasets = { name = "casme2", corrections = false }\n')
     assert run(with_it, casme2, tmp_path / "a").code == 0
-    assert "04/EP12_01f: apex" in (tmp_path / "a/report.html").read_text("utf-8")
+    assert "04/EP12_01f: apex" in (tmp_path / "a/details.html").read_text("utf-8")
     refused(run(without, casme2, tmp_path / "b"), "E468", "casme2/04/EP12_01f/1-5", "[E451]", out=tmp_path / "b")
 
 
@@ -295,7 +295,7 @@ def test_clips_without_a_face(faceless, tmp_path):
         summary = json.loads((out / "summary.json").read_text())
         assert (summary["data"]["n_clips"], summary["cells"][0]["n_test"]) == (14, 14)
         assert [name in item["clip"] for (name, _), item in zip(names, summary["data"]["skipped"], strict=True)]
-    page = (out / "report.html").read_text("utf-8")
+    page = (out / "details.html").read_text("utf-8")
     assert all(name in page for name, _ in names)
     # Whoever comes after a clip left out keeps its own name, label and subject.
     views = pd.concat(map(pd.read_parquet, out.rglob("*.views.parquet")))
@@ -327,7 +327,7 @@ def test_faulty_clips_are_left_out_and_listed(casme2, recipe, tmp_path):
     stated = {item["where"]: item["problem"] for item in summary["data"]["skipped"]}
     assert len(stated) == 5
     assert f"{TABLE}, row 14 (02/EP03)" in stated
-    page = (out / "report.html").read_text("utf-8")
+    page = (out / "details.html").read_text("utf-8")
     assert all(words in page for words in ("row 2 (01/EP01)", "row 3 (01/EP02)", "01/EP03/1-5", "sub02/EP01"))
     assert "skipped" in [caveat["code"] for caveat in summary["caveats"]]
 

@@ -120,19 +120,21 @@ def test_json_is_all_that_stands_on_the_output(file, small, tmp_path):
     assert cell["n_test"] == 9
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["cells"][0]["macro_f1"] == cell["macro_f1"]
-    assert summary["run"] == cell["run"] == {"trained": 3, "reused": 0, "unknown": []}
+    assert summary["run"] == cell["run"]
+    assert cell["run"] == {"trained": 3, "reused": 0, "unknown": [], "trials_tried": None, "trials_reused": None}
     assert summary["command"] == f"microexpr run {file} --data {small} --out {tmp_path / 'out'} --json"
 
 
 def test_quiet_prints_the_result_alone(file, small, tmp_path):
     answer = run(file, small, tmp_path / "out", "--quiet")
     assert (answer.code, answer.err) == (0, "")
-    header, values, work, report = answer.out.splitlines()
+    header, values, *said, work, report = answer.out.splitlines()
     assert header.split()[:3] == ["preprocessing", "sampling", "model"]
     assert values.split()[-1] == "9"
+    assert "macro-F1" in " ".join(said)
     assert work == "folds: trained 3, reused 0"
     assert report == f"report: {tmp_path / 'out/report.html'}"
-    assert run(file, small, tmp_path / "out", "--quiet").out.splitlines()[2] == "folds: trained 0, reused 3"
+    assert run(file, small, tmp_path / "out", "--quiet").out.splitlines()[-2] == "folds: trained 0, reused 3"
     assert (tmp_path / "out/report.html").is_file()
 
 
@@ -360,7 +362,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
     again = json.loads(microexpr(*words, "--json").out)
     assert {path: path.stat().st_mtime_ns for path in finished} == before
     whole = json.loads(run(file, data, tmp_path / "whole", "--json").out)
-    assert again["run"] == {"trained": 4 - len(finished), "reused": len(finished), "unknown": []}
+    counts = {"trained": 4 - len(finished), "reused": len(finished), "unknown": []}
+    assert again["run"] == counts | {"trials_tried": None, "trials_reused": None}
     own = {"seconds": 0, "latency": 0, "run": {}}
     assert again | own == whole | own
     folds = [sorted((tmp_path / name).rglob("fold-*.parquet")) for name in ("out", "whole")]

@@ -17,6 +17,7 @@ from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
 from microexpr.core.interfaces import EvalProtocol, Fold, metrics, protocols
 from microexpr.evaluation.predictions import mean_of_folds, score
+from microexpr.report.summary import Caveat
 from microexpr.report.summary.caveats import caveats
 from microexpr.runs import study as grids
 from microexpr.runs.jobs import run
@@ -335,14 +336,16 @@ def test_one_repeat_scores_as_before(repeated):
 def test_the_report_of_repeats_counts_no_clip_twice(experiment, database, tmp_path):
     recipe = quick(experiment, protocol={"name": "subject_kfold", "k": 2, "repeats": 3}, shuffled=1)
     done = run_experiment(recipe, {"manifest": database}, tmp_path)
-    (cell,) = done.summary["cells"]
-    assert cell["n_test"] == sum(map(sum, cell["confusion"])) == 36
+    (cell,) = done.summary.cells
+    assert cell.n_test == sum(map(sum, cell.confusion)) == 36
     first = done.result.cells[0].result.of_repeat(1)
-    assert cell["macro_f1"] == first.scores()["macro_f1"] != done.result.cells[0].result.scores()["macro_f1"]
-    (caveat,) = [caveat["text"] for caveat in done.summary["caveats"] if caveat["code"] == "repeats"]
-    assert "split into folds 3 times" in caveat
-    assert f"{done.result.cells[0].result.scores()['macro_f1']:.3f}" in caveat
-    assert caveat in (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
+    assert cell.macro_f1 == first.scores()["macro_f1"] != done.result.cells[0].result.scores()["macro_f1"]
+    (caveat,) = [caveat for caveat in done.summary.caveats if caveat.code == "repeats"]
+    assert "split into folds 3 times" in caveat.line
+    assert f"{done.result.cells[0].result.scores()['macro_f1']:.3f}" in caveat.text
+    page = (tmp_path / "report.html").read_text("utf-8").replace("&#39;", "'")
+    assert caveat.line in page
+    assert caveat.text in (tmp_path / "details.html").read_text("utf-8").replace("&#39;", "'")
 
 
 def test_shared_faces_are_stamped_for_clips_and_not_for_subjects(experiment, database, tmp_path):
@@ -351,7 +354,7 @@ def test_shared_faces_are_stamped_for_clips_and_not_for_subjects(experiment, dat
         recipe = quick(experiment, protocol={"name": name, "k": 2})
         study = Study(name="s", title="s", experiment=recipe, latency=False)
         done = grids.run(study, Workspace(Options({"manifest": database}, tmp_path)))
-        codes[name] = {caveat["code"] for caveat in caveats(done)}
+        codes[name] = {caveat.code for caveat in caveats(done)}
     assert "shared_subjects" in codes["clip_kfold"]
     assert not codes["subject_kfold"] & {"shared_subjects", "repeats"}
 
@@ -367,7 +370,7 @@ def test_what_a_fold_leaves_out_is_stamped_and_stored(experiment, tmp_path):
     study = Study(name="s", title="s", experiment=recipe, latency=False)
     done = grids.run(study, Workspace(Options({"manifest": root}, tmp_path)))
     stated = "third: used neither for training nor for testing."
-    assert {"code": "left_out", "level": "note", "text": stated} in caveats(done)
+    assert Caveat(code="left_out", level="note", line=stated) in caveats(done)
     result = done.cells[0].result
     assert result.folds[0].metadata["note"] == stated
     assert len(result.predictions()) == 3

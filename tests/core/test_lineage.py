@@ -66,7 +66,7 @@ def found(out: Path, code: str) -> list[microexpr.audit.checks.Finding]:
 
 
 def caveats(done: microexpr.Finished) -> dict[str, str]:
-    return {caveat["code"]: caveat["text"] for caveat in done.summary["caveats"]}
+    return {caveat.code: f"{caveat.line} {caveat.text}" for caveat in done.summary.caveats}
 
 
 # --- copies -----------------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def changed(file: Path, number: int) -> bytes:
 
 def test_weights_of_another_fold_know_the_test_clips_of_this_one(root, tmp_path):
     done = microexpr.run_experiment(quick(), root, tmp_path / "first", keep_weights=True, workers=1)
-    file = tmp_path / "first/results" / done.summary["cells"][0]["key"] / "fold-own-s0.safetensors"
+    file = tmp_path / "first/results" / done.summary.cells[0].key / "fold-own-s0.safetensors"
     assert not lineage_of(file).knows("own/s0")
     ran(starting(file), root, tmp_path / "out")
     (finding,) = found(tmp_path / "out", "ME002")

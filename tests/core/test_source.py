@@ -19,6 +19,7 @@ from microexpr.core.interfaces import REGISTRIES
 from microexpr.core.parallel import begin_run
 from microexpr.core.registry import Registry
 from microexpr.core.source import source
+from microexpr.report.summary import Run
 from microexpr.runs.plan import Options, Workspace, preprocessing_id
 from shell import microexpr as command
 
@@ -501,21 +502,21 @@ def test_a_changed_network_is_trained_anew(project, tmp_path):
     def run():
         load("net")
         done = microexpr.run_experiment(mine(), data, out, workers=1)
-        (cell,) = done.summary["cells"]
+        (cell,) = done.summary.cells
         proba = done.result.cells[0].result.predictions()[["p_0", "p_1", "p_2"]].to_numpy()
-        return done, cell["key"], proba
+        return done, cell.key, proba
 
     done, key, proba = run()
-    assert done.run == {"trained": 3, "reused": 0, "unknown": []}
-    assert "<p>Folds: trained 3, reused 0</p>" in done.paths.html.read_text("utf-8")
+    assert done.run == Run(trained=3, reused=0)
+    assert "<p>Folds: trained 3, reused 0.</p>" in done.paths.details.read_text("utf-8")
     change(project / "net.py", "# the mean of what", "# all that")
     change(project / "net.py", "A convolution, and a head.", "A convolution and its head.")
     done, again, _ = run()
-    assert (again, done.run) == (key, {"trained": 0, "reused": 3, "unknown": []})
+    assert (again, done.run) == (key, Run(trained=0, reused=3))
     change(project / "net.py", "* 1, {}", "* 0, {}")
     done, zeroed, flat = run()
     assert zeroed != key
-    assert done.run == {"trained": 3, "reused": 0, "unknown": []}
+    assert done.run == Run(trained=3, reused=0)
     assert flat == pytest.approx(1 / 3)
     assert proba != pytest.approx(1 / 3)
     change(project / "layers.py", "x * 2", "x * 3")

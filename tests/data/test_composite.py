@@ -94,13 +94,13 @@ def casme2_and_manifest(faces, database, **values):
 def test_an_experiment_joins_databases(faces, database, tmp_path):
     experiment, data = casme2_and_manifest(faces, database)
     finished = run_experiment(experiment, data, tmp_path, workers=1)
-    found = finished.summary["data"]
-    assert found["datasets"] == ["casme2", "manifest"]
-    assert found["metadata"]["casme2, label version"].startswith("imitates")
+    found = finished.summary.data
+    assert found.datasets == ["casme2", "manifest"]
+    assert found.metadata["casme2, label version"].startswith("imitates")
     subjects = finished.result.cells[0].result.predictions()["subject"]
     assert {subject.split("/")[0] for subject in subjects} == {"own", "synthetic-0"}
-    assert finished.summary["protocol"]["folds"] == subjects.nunique()
-    assert [caveat["code"] for caveat in finished.summary["caveats"]].count("synthetic") == 1
+    assert finished.summary.protocol.folds == subjects.nunique()
+    assert [caveat.code for caveat in finished.summary.caveats].count("synthetic") == 1
 
 
 def test_databases_must_be_named_and_differ(faces, database, tmp_path):

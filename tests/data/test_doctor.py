@@ -30,7 +30,7 @@ from microexpr.core.interfaces import datasets, reader
 from microexpr.core.labels import LABEL_SETS
 from microexpr.data.clip_table import AS_WRITTEN, COLUMNS
 from microexpr.data.doctor import grouped
-from microexpr.report.database import render_stats
+from microexpr.report.blocks.database import render_stats
 from refusal import refuses
 from shell import microexpr
 from tools.component_pages import applies

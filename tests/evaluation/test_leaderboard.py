@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -31,10 +30,11 @@ from microexpr.evaluation.statistics.permutation import permutation_null, permut
 from microexpr.evaluation.statistics.power import precision
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_report
-from microexpr.report.methods import board as board_table
-from microexpr.report.methods import sentences
-from microexpr.report.reading import Reading
+from microexpr.report.blocks.leaderboard import findings
+from microexpr.report.blocks.leaderboard import table as board_table
+from microexpr.report.pages.methods import verdict
 from microexpr.report.summary.methods import leaderboard
+from microexpr.report.view import StudyView
 from refusal import refuses
 
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
@@ -413,7 +413,13 @@ def done(database, tmp_path_factory):
 
 
 def row_of(done, method):
-    return next(row for row in done.summary["leaderboard"]["rows"] if row["method"] == method)
+    return next(row for row in done.summary.leaderboard.rows if row.method == method)
+
+
+def said_of(summary):
+    """Return the verdict and the findings of the page, as one text."""
+    view = StudyView(summary)
+    return " ".join([*verdict(view), *findings(view).paragraphs])
 
 
 def cells_of(done, method):
@@ -421,23 +427,23 @@ def cells_of(done, method):
 
 
 def test_rows_are_means_over_seeds_the_best_first(done):
-    board = done.summary["leaderboard"]
-    scores = [row["score"] for row in board["rows"]]
+    board = done.summary.leaderboard
+    scores = [row.score for row in board.rows]
     assert scores == sorted(scores, reverse=True)
-    assert [row["best"] for row in board["rows"]] == [True, False, False]
-    for row in board["rows"]:
-        mine = [cell.result.scores() for cell in cells_of(done, row["method"])]
-        assert row["scores"] == [each["uf1"] for each in mine]
+    assert [row.best for row in board.rows] == [True, False, False]
+    for row in board.rows:
+        mine = [cell.result.scores() for cell in cells_of(done, row.method)]
+        assert row.scores == [each["uf1"] for each in mine]
         for name in ("uf1", "uar", "accuracy", "macro_f1"):
-            assert row[name] == pytest.approx(np.mean([each[name] for each in mine]))
-        assert row["low"] <= row["score"] <= row["high"]
-        metadata = [fold.metadata for fold in cells_of(done, row["method"])[0].result.folds]
-        assert row["seconds"] == pytest.approx(sum(fact["seconds"] for fact in metadata))
-        assert row["parameters"] is None
-        assert row["ms_a_clip"] > 0
-        assert row["ms_threads"] == "1", "all of them are estimators"
-    assert row_of(done, "pca")["reference"]
-    assert row_of(done, "pca")["paired"] is None
+            assert row.means[name] == pytest.approx(np.mean([each[name] for each in mine]))
+        assert row.low <= row.score <= row.high
+        metadata = [fold.metadata for fold in cells_of(done, row.method)[0].result.folds]
+        assert row.seconds == pytest.approx(sum(fact["seconds"] for fact in metadata))
+        assert row.parameters is None
+        assert row.ms_a_clip > 0
+        assert row.ms_threads == "1", "all of them are estimators"
+    assert row_of(done, "pca").reference
+    assert row_of(done, "pca").paired is None
 
 
 def test_the_comparison_with_the_reference_is_the_one_that_compare_makes(done):
@@ -452,15 +458,15 @@ def test_the_comparison_with_the_reference_is_the_one_that_compare_makes(done):
     assert (alone.value, alone.p_value, alone.differing) == (other.difference, other.p_value, other.differing)
     assert (alone.low, alone.high, alone.detectable) == (other.ci_low, other.ci_high, other.detectable)
     both = contrast(clips, [small], [pca], rng=np.random.default_rng(0), n=200)
-    found = row_of(done, "small")["paired"]
-    assert [found[name] for name in ("value", "p_value", "detectable")] == [both.value, both.p_value, both.detectable]
-    family = [row["paired"] for row in done.summary["leaderboard"]["rows"] if row["paired"]]
-    assert {pair["family"] for pair in family} == {2}
-    assert min(pair["p_holm"] for pair in family) == pytest.approx(2 * min(pair["p_value"] for pair in family))
+    found = row_of(done, "small").paired
+    assert (found.value, found.p_value, found.detectable) == (both.value, both.p_value, both.detectable)
+    family = [row.paired for row in done.summary.leaderboard.rows if row.paired]
+    assert {pair.family for pair in family} == {2}
+    assert min(pair.p_holm for pair in family) == pytest.approx(2 * min(pair.p_value for pair in family))
 
 
 def test_the_choice_is_made_by_the_judging_folds_and_pooled(done):
-    found = done.summary["leaderboard"]["choice"]
+    found = done.summary.leaderboard.choice
     judging = {cell.factors["method"]: cell.result for cell in done.result.judging}
     tables = {
         name: pd.concat([judging[name].of_repeat(at).predictions() for at in judging[name].repeats])
@@ -473,14 +479,14 @@ def test_the_choice_is_made_by_the_judging_folds_and_pooled(done):
         rows = rows[rows["subject"] == subject]
         right, total = right + int((rows["y_true"] == rows["y_pred"]).sum()), total + len(rows)
     assert total == 36
-    assert found["accuracy"] == pytest.approx(right / total)
-    assert sum(row["subjects"] for row in found["chosen"]) == 6
-    assert sum(row["groups"] for row in found["chosen"]) == 4
-    assert found["low"] <= found["score"] <= found["high"]
-    assert found["paired"]["p_holm"] is None
-    assert len(found["scores"]) == 2
+    assert found.result.means["accuracy"] == pytest.approx(right / total)
+    assert sum(row.subjects for row in found.chosen) == 6
+    assert sum(row.groups for row in found.chosen) == 4
+    assert found.result.low <= found.result.score <= found.result.high
+    assert found.result.paired.p_holm is None
+    assert len(found.result.scores) == 2
     # All that the choice rests on is stored: nothing is trained again, and the same comes out.
-    assert leaderboard(done.result)["choice"] == found
+    assert leaderboard(done.result).choice == found
 
 
 def choices_of(result):
@@ -513,35 +519,36 @@ def test_a_choice_stays_as_it_was_when_all_is_trained_anew_on_other_labels_of_th
 
 
 def test_the_contrast_leaves_out_what_could_not_be_run(done):
-    found = done.summary["leaderboard"]["contrast"]
-    assert found["groups"] == {"linear": ["pca", "small"], "unseeing": ["blind"]}
-    assert found["left_out"] == ["image"]
-    means = [np.mean([row_of(done, name)["score"] for name in names]) for names in found["groups"].values()]
-    assert found["value"] == pytest.approx(means[0] - means[1])
-    assert [*found["scores"].values()] == pytest.approx(means)
+    found = done.summary.leaderboard.contrast
+    assert found.groups == {"linear": ["pca", "small"], "unseeing": ["blind"]}
+    assert found.left_out == ["image"]
+    means = [np.mean([row_of(done, name).score for name in names]) for names in found.groups.values()]
+    assert found.difference.value == pytest.approx(means[0] - means[1])
+    assert [*found.scores.values()] == pytest.approx(means)
 
 
 def test_the_page_tells_the_methods_and_leaves_out_what_makes_no_sense_of_them(done):
-    page, names = done.paths.html.read_text("utf-8"), {file.name for file in done.paths.tables}
+    pages = (done.paths.html, done.paths.details)
+    page, names = "".join(file.read_text("utf-8") for file in pages), {file.name for file in done.paths.tables}
     for name in ("leaderboard", "leaderboard_choice", "leaderboard_databases", "leaderboard_tests"):
         assert {f"{name}.csv", f"{name}.tex"} <= names
         assert f'id="table-{name}"' in page
     assert 'id="figure-leaderboard"' in page
     for name in ("table3_main_results", "table4_evolution", "table5_per_class", "effects", "paired", "nested"):
         assert f"{name}.csv" not in names
-    assert "Table S1.</b> Leaderboard" in page
-    assert "This is the score to report" in page
-    assert "selected on the test subjects and is therefore overestimated by an unknown amount" in page
+    assert "Table 1.</b> Leaderboard" in page
+    assert "so its score is the one to report" in page
+    assert "It was selected on the test subjects, so it is optimistically biased." in page
     assert "precomputed images" in page  # why a method was not run
     assert "Method has a significant effect" not in page
-    assert done.summary["factors"] is None
+    assert done.summary.factors is None
 
 
 def test_tables_as_files_hold_all_digits(done):
     folder = done.paths.html.parent / "tables"
     table = pd.read_csv(folder / "leaderboard.csv")
     assert list(table["name"])[-1] == "nested selection"
-    assert table["score"].iloc[0] == row_of(done, str(table["name"].iloc[0]).rstrip("*"))["score"]
+    assert table["score"].iloc[0] == row_of(done, str(table["name"].iloc[0]).rstrip("*")).score
     tex = (folder / "leaderboard.tex").read_text("utf-8")
     assert tex.count("\\midrule") == 2  # the choice stands below a rule
     assert "$-$ pca" in tex
@@ -570,9 +577,9 @@ def test_a_dry_run_tells_the_methods_that_are_left_out(database, tmp_path):
 
 
 def test_checks_say_that_a_choice_was_made_inside_the_training_subjects(done):
-    found = {each["code"]: each for each in done.summary["checks"]}
-    assert found["ME003"]["level"] == "note"
-    assert "3 cells were scored on the same test clips; one of 2 was also chosen within" in found["ME003"]["evidence"]
+    found = {each.code: each for each in done.summary.checks}
+    assert found["ME003"].level == "note"
+    assert "3 cells were scored on the same test clips; one of 2 was also chosen within" in found["ME003"].evidence
     assert "ME006" not in found
     assert "ME008" not in found
 
@@ -582,27 +589,26 @@ def test_a_leaderboard_of_a_hold_out_speaks_of_trained_models(database, tmp_path
     board = {"reference": "pca", "contrast": BOARD["contrast"]}
     plainly = methods(leaderboard=board, grid={}, experiment=experiment)
     done = run_study(plainly, database, tmp_path, workers=1)
-    assert done.summary["leaderboard"]["trained"] == asdict(Trained(1, networks=False))
-    said = " ".join(sentences(Reading(done.summary, {})))
+    assert done.summary.leaderboard.trained == Trained(1, networks=False)
+    said = said_of(done.summary)
     assert "these trained models" in said
     assert "Hold-out with one seed" in said
-    assert "of the methods is" not in said
+    assert "other methods" not in said
 
 
 def test_without_choice_and_reference_the_page_says_that_nothing_may_be_claimed(database, tmp_path):
     plainly = methods(leaderboard={}, grid={}, methods={name: METHODS[name] for name in ("pca", "blind")})
     done = run_study(plainly, database, tmp_path, workers=1)
-    said = " ".join(sentences(Reading(done.summary, {})))
-    assert "No method was selected within the training subjects" in said
+    said = said_of(done.summary)
+    assert "no method was selected within the training subjects" in said
     assert "The study names no reference" in said
-    counted = "p ≤ 0.05 for 1 of 2 methods (0.1 expected by chance); after Holm's correction, for 1."
-    assert f"Against permuted labels, {counted}" in said
-    assert "Not significantly above permuted labels: blind. This does not show that" in said
+    assert "1 of 2 methods score significantly above permuted labels after Holm's correction. Without it, 1 do" in said
+    assert "(0.1 expected by chance); blind does not, which does not show that nothing is recognised." in said
     assert "nothing was recognised" not in said
-    found = {each["code"]: each for each in done.summary["checks"]}
-    assert found["ME003"]["level"] == "warning"
-    assert "leaderboard.choice" in found["ME003"]["fix"]
-    assert "leaderboard.reference" in found["ME006"]["fix"]
+    found = {each.code: each for each in done.summary.checks}
+    assert found["ME003"].level == "warning"
+    assert "leaderboard.choice" in found["ME003"].fix
+    assert "leaderboard.reference" in found["ME006"].fix
     table = pd.read_csv(tmp_path / "tables" / "leaderboard.csv")
     assert not [name for name in table if name.startswith("pair")]
 
@@ -617,21 +623,21 @@ def test_one_method_alone_has_a_leaderboard_of_one_row(database, tmp_path):
         baselines=["majority"],
     )
     done = run_study(alone, database, tmp_path, workers=1)
-    (row,) = done.summary["leaderboard"]["rows"]
-    assert (row["method"], row["paired"], row["seeds"]) == ("pca", None, [""])
-    assert "ME003" not in {each["code"] for each in done.summary["checks"]}
+    (row,) = done.summary.leaderboard.rows
+    assert (row.method, row.paired, row.seeds) == ("pca", None, [""])
+    assert "ME003" not in {each.code for each in done.summary.checks}
     page = done.paths.html.read_text("utf-8")
-    assert "The prespecified cell, M1" in page
-    assert "Always predicting the majority class reaches" in page
+    assert "The prespecified experiment, " in page
+    assert "Majority class" in done.paths.details.read_text("utf-8")
 
 
 def test_seeds_that_test_other_clips_are_not_compared_and_the_page_says_why(database, tmp_path):
     holdout = methods(leaderboard=BOARD | {"choice": None}, grid={"seed": [0, 1]})
     holdout = holdout.model_copy(update={"experiment": holdout.experiment.with_values({"protocol": "paper_holdout"})})
     done = run_study(holdout, database, tmp_path, workers=1)
-    board = done.summary["leaderboard"]
-    assert "not tested on the same clips" in board["problem"]
-    assert "low" not in board["rows"][0]
+    board = done.summary.leaderboard
+    assert "not tested on the same clips" in board.problem
+    assert board.rows[0].low is None
     page = done.paths.html.read_text("utf-8")
     assert "The methods were not compared" in page
     assert "No intervals or comparisons" in page
@@ -641,20 +647,19 @@ def test_further_axes_make_a_row_of_each_setting(database, tmp_path):
     sizes = methods(grid={"preprocessing.size": [32, 24]}, methods={name: METHODS[name] for name in ("pca", "small")},
                     leaderboard={"reference": "pca", "choice": {"of": ["small", "pca"], "groups": 4}})  # fmt: skip
     done = run_study(sizes, database, tmp_path, workers=1)
-    rows = {row["label"]: row for row in done.summary["leaderboard"]["rows"]}
+    rows = {row.label: row for row in done.summary.leaderboard.rows}
     assert set(rows) == {f"{name} · size {size}" for name in ("pca", "small") for size in (32, 24)}
-    assert [label for label, row in rows.items() if row["reference"]] == ["pca · size 32"]
-    assert rows["pca · size 24"]["paired"]["family"] == 3
-    assert done.summary["leaderboard"]["choice"]["score"] is not None
-    assert {"size"} == {name for effect in done.summary["factors"]["effects"] for name in effect["factors"]}
-    assert done.summary["factors"]["averaged"] == ["method"]
+    assert [label for label, row in rows.items() if row.reference] == ["pca · size 32"]
+    assert rows["pca · size 24"].paired.family == 3
+    assert done.summary.leaderboard.choice.result is not None
+    assert {"size"} == {name for effect in done.summary.factors.effects for name in effect.factors}
+    assert done.summary.factors.averaged == ["method"]
 
 
 def test_a_choice_that_could_not_be_made_says_why(done):
     lost = leaderboard(type(done.result)(**{**done.result.__dict__, "judging": done.result.judging[:1]}))
-    assert "1 method could be evaluated" in lost["choice"]["problem"]
-    summary = done.summary | {"leaderboard": lost}
-    said = " ".join(sentences(Reading(summary, {})))
+    assert "1 method could be evaluated" in lost.choice.problem
+    said = said_of(done.summary.model_copy(update={"leaderboard": lost}))
     assert "No method could be selected within the training subjects: there is nothing to choose from" in said
 
 
@@ -667,18 +672,18 @@ def test_a_method_that_nothing_pairs_with_the_reference_costs_no_other_its_compa
         for cell in done.result.cells
     ]
     board = leaderboard(replace(done.result, cells=tuple(cells)))
-    rows = {row["method"]: row for row in board["rows"]}
-    assert board["problem"] is None
-    assert rows["small"]["paired"]["family"] == 1
-    assert rows["blind"]["paired"] is None
-    assert "no seed in common" in rows["blind"]["problem"]
-    assert rows["blind"]["low"] is not None
-    notes = board_table(Reading(done.summary | {"leaderboard": board}, {})).notes
+    rows = {row.method: row for row in board.rows}
+    assert board.problem is None
+    assert rows["small"].paired.family == 1
+    assert rows["blind"].paired is None
+    assert "no seed in common" in rows["blind"].problem
+    assert rows["blind"].low is not None
+    notes = board_table(StudyView(done.summary.model_copy(update={"leaderboard": board}))).notes
     assert any(note.startswith("blind was not compared: ") for note in notes)
 
 
 def test_the_same_summary_gives_the_same_page(done, tmp_path):
-    again = write_report(json.loads(json.dumps(done.summary)), tmp_path)
+    again = write_report(type(done.summary).model_validate_json(done.summary.model_dump_json()), tmp_path)
     assert again.html.read_bytes() == done.paths.html.read_bytes()
 
 

@@ -10,9 +10,10 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import metrics
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.evaluation.statistics.seeds import split_seeds
-from microexpr.report import details
-from microexpr.report.reading import Reading
-from microexpr.report.sentences import seeds as said_of_seeds
+from microexpr.report.blocks import seeds as blocks
+from microexpr.report.summary import OverSeeds
+from microexpr.report.view import StudyView
+from pages import make_summary, study
 from refusal import refuses
 
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
@@ -144,19 +145,20 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
     assert sum(shares.values()) == pytest.approx(1)
     assert (shares["seed"] > 0) == (leaning > 0)
     where = {"preprocessing": "m1", "sampling": "af", "model": "small_cnn", "factors": {}, "problem": None}
-    row = where | {"seeds": ["0", "1"], **asdict(found)}
-    reading = Reading({"over_seeds": [row], "cells": [row | {"macro_f1": 0.5}]}, {})
+    measured = {name: value for name, value in asdict(found).items() if name in OverSeeds.model_fields}
+    row = where | {"seeds": ["0", "1"], **measured}
+    view = StudyView(study(make_summary() | {"over_seeds": [row]}))
     percent = {part: f"{100 * share:.0f} %" for part, share in shares.items()}
     assert (
         f"Of the variance of a single reported score, {percent['seed']} is due to the seed, {percent['unit']} to the "
         f"subjects tested and {percent['joint']} to both jointly."
-    ) in said_of_seeds(reading)
-    table = details.seeds(reading)
+    ) in blocks.mean_over_seeds(view)
+    table = blocks.seeds(view)
     heads = {column.keys: column.head for column in table.columns}
     for part, head in (("seed", "seed"), ("unit", "subjects"), ("joint", "joint")):
         assert heads[f"{part}_share"] == head
         assert table.rows[0][f"{part}_share"] == pytest.approx(shares[part])
-    bars = details.over_seeds(reading).figure.axes[1].patches
+    bars = blocks.over_seeds(view).figure.axes[1].patches
     assert [bar.get_width() for bar in bars] == pytest.approx([100 * shares[p] for p in ("seed", "joint", "unit")])
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -27,11 +28,13 @@ from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.influence import influence
 from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.report import write_report
+from microexpr.report.page import ReportPaths
+from microexpr.report.summary import Repeats
 from microexpr.report.summary import cells as summary_cells
-from microexpr.report.summary.caveats import _repeats
+from microexpr.report.summary.caveats import _spread
 from microexpr.report.summary.cells import interval
 from microexpr.runs import experiment as experiments
-from pages import Page, few_cells, make_summary, read
+from pages import few_cells, make_summary, read, study
 from shell import microexpr
 
 FAST = {"model": "pca_svm", "loss": "cross_entropy"}
@@ -77,7 +80,8 @@ def table_of(out: Path, name: str) -> list[dict[str, str]]:
 
 
 def page(out: Path) -> str:
-    return Page((out / "report.html").read_text("utf-8")).text
+    """Return the text of both pages."""
+    return read(ReportPaths(out / "report.html", (), (), out / "details.html")).text
 
 
 # --- intervals --------------------------------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ def test_every_setting_reaches_the_interval(method, unit, stratified):
         method=method,
         stratified=stratified,
     )
-    assert interval(table, 3, settings, 7) == expected
+    assert interval(table, 3, settings, 7, "macro_f1") == expected
 
 
 def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
@@ -142,19 +146,19 @@ def test_a_bca_interval_that_cannot_be_is_expanded(monkeypatch):
         return real(*given, **settings)
 
     monkeypatch.setattr(summary_cells, "bootstrap", refusing)
-    found = interval(table, 3, Bootstrap(method="bca"), 0)
-    assert found == interval(table, 3, Bootstrap(method="expanded"), 0)
-    assert summary_cells.stated(Bootstrap(method="bca"), {found.method})["instead"] == "expanded percentile bootstrap"
-    assert summary_cells.stated(Bootstrap(method="bca"), {"bca"})["instead"] is None
+    found = interval(table, 3, Bootstrap(method="bca"), 0, "macro_f1")
+    assert found == interval(table, 3, Bootstrap(method="expanded"), 0, "macro_f1")
+    assert summary_cells.stated(Bootstrap(method="bca"), {found.method}).instead == "expanded percentile bootstrap"
+    assert summary_cells.stated(Bootstrap(method="bca"), {"bca"}).instead is None
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_report_states_the_method_and_what_stands_in_for_it(tmp_path):
     summary = few_cells()
     summary["intervals"] = {"method": "stratified BCa bootstrap", "unit": "clip", "n": 500, "level": 0.9}
-    assert "90 % intervals: stratified BCa bootstrap by clip, 500" in read(write_report(summary, tmp_path)).text
+    assert "90 % intervals: stratified BCa bootstrap by clip, 500" in read(write_report(study(summary), tmp_path)).text
     summary["intervals"]["instead"] = "expanded percentile bootstrap"
-    assert "; where undefined, expanded percentile" in read(write_report(summary, tmp_path)).text
+    assert "; where undefined, expanded percentile" in read(write_report(study(summary), tmp_path)).text
 
 
 def test_one_tested_subject_is_refused_before_anything_is_trained(tmp_path, monkeypatch):
@@ -166,38 +170,39 @@ def test_one_tested_subject_is_refused_before_anything_is_trained(tmp_path, monk
     assert not (tmp_path / "out").exists()
     monkeypatch.undo()
     done = run_experiment(split.with_values({"bootstrap.unit": "clip"}), database, tmp_path / "out", workers=1)
-    assert done.summary["cells"][0]["n_test"] == 12
-    (detail,) = done.summary["detail"]
-    assert detail["problem"] in page(tmp_path / "out")  # influence is undefined, and the page says why
+    assert done.summary.cells[0].n_test == 12
+    (detail,) = done.summary.detail
+    assert detail.problem in page(tmp_path / "out")  # influence is undefined, and the page says why
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_small_classes_are_told_beside_intervals(tmp_path):
-    text = read(write_report(few_cells(), tmp_path)).text
+    text = read(write_report(study(few_cells()), tmp_path)).text
     assert "fewer than 8 test clips in a class (others 5, disgust 4, happiness 2, repression 2, surprise 1," in text
-    latex = (tmp_path / "tables" / "table3_main_results.tex").read_text("utf-8")
+    latex = (tmp_path / "tables" / "main_results.tex").read_text("utf-8")
     assert "fewer than 8 test clips" in latex
     summary = few_cells()
     for cell in summary["cells"]:
         cell["confusion"] = (np.eye(7, dtype=int) * 8).tolist()
-    assert "test clips in a class" not in read(write_report(summary, tmp_path)).text
+    assert "test clips in a class" not in read(write_report(study(summary), tmp_path)).text
 
 
 # --- single cells -----------------------------------------------------------------------------------------------------
 def test_classes_databases_and_subjects_are_those_of_the_predictions(one):
     done = one[0]
-    (detail,) = done.summary["detail"]
+    (detail,) = done.summary.detail
     table = done.result.cells[0].result.predictions()
-    classes = done.summary["data"]["classes"]
+    classes = done.summary.data.classes
 
     def same(rows: list[dict], expected: pd.DataFrame) -> None:
         given = pd.DataFrame(rows)[list(expected)]
         pd.testing.assert_frame_equal(given, expected.reset_index(drop=True), check_dtype=False)
 
-    same(detail["classes"], by_class(table, classes))
-    same(detail["databases"], by_database(table, ("macro_f1", "uf1", "uar", "accuracy")))
-    same(detail["subjects"], by_subject(table))
-    assert [row["database"] for row in detail["databases"]] == ["first", "second", "third"]
+    same([row.model_dump() for row in detail.classes], by_class(table, classes).rename(columns={"class": "name"}))
+    databases = [row.model_dump() | row.scores for row in detail.databases]
+    same(databases, by_database(table, ("macro_f1", "uf1", "uar", "accuracy")))
+    same([row.model_dump() for row in detail.subjects], by_subject(table))
+    assert [row.database for row in detail.databases] == ["first", "second", "third"]
     y_true = table["y_true"].to_numpy(int)
     left = influence(
         metrics.build("macro_f1", {}),
@@ -207,8 +212,8 @@ def test_classes_databases_and_subjects_are_those_of_the_predictions(one):
         num_classes=3,
         averaged_classes=present(y_true, 3),
     )
-    assert {row["subject"]: row["without"] for row in detail["subjects"]} == {each.subject: each.score for each in left}
-    assert (detail["role"], detail["problem"]) == ("", None)
+    assert {row.subject: row.without for row in detail.subjects} == {each.subject: each.score for each in left}
+    assert (detail.role, detail.problem) == ("", None)
 
 
 def test_the_report_shows_single_cells(one):
@@ -221,13 +226,13 @@ def test_the_report_shows_single_cells(one):
     ]
     text = page(out)
     assert "Accuracy by subject." in text
-    assert "Without any one subject, macro-F1 is between" in text
+    assert "without any one subject, macro-F1 is between" in text
 
 
 def test_every_metric_of_every_cell_is_there(one):
     done, out = one
     scores = done.result.cells[0].result.scores()
-    assert done.summary["cells"][0]["scores"] == scores
+    assert done.summary.cells[0].scores == scores
     (row,) = table_of(out, "all_scores")
     assert {name: float(value) for name, value in row.items()} == pytest.approx(scores)
     assert "Expected calibration error" in page(out)
@@ -241,12 +246,12 @@ def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
         name="s", title="t", experiment=quick, grid={"sampling": ["af", "kfs"]}, named_cell=named, latency=False,
     )  # fmt: skip
     done = run_study(study, database, tmp_path, workers=1)
-    best, other = done.summary["detail"]
-    assert (best["role"], other["role"]) == ("best", "named")
-    assert best["macro_f1"] == max(cell["macro_f1"] for cell in done.summary["cells"])
-    assert sum(row["clips"] for row in other["subjects"]) == 36
+    best, other = done.summary.detail
+    assert (best.role, other.role) == ("best", "named")
+    assert best.score == max(cell.macro_f1 for cell in done.summary.cells)
+    assert sum(row.clips for row in other.subjects) == 36
     text = page(tmp_path)
-    assert "Results by class: best cell and prespecified cell" in text
+    assert "Results by class: best on test cell and prespecified cell" in text
     assert "prespecified: M1 · AF · PCA + SVM under LOSO" in text
 
 
@@ -254,14 +259,15 @@ def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
 def test_a_mean_of_folds_is_given_by_its_name_alone_and_with_a_caveat(one):
     done, out = one
     table = done.result.cells[0].result.predictions()
-    requested = done.summary["cells"][0]["requested_scores"]
+    requested = done.summary.cells[0].requested_scores
     assert requested == {name: score_named(name, table) for name in ("weighted_f1", "mean_of_folds(uf1)", "uf1")}
-    (caveat,) = [each for each in done.summary["caveats"] if each["code"] == "mean_of_folds"]
-    assert caveat["level"] == "warning"
-    assert mean_of_folds("uf1", table).caveat in caveat["text"]
+    (caveat,) = [each for each in done.summary.caveats if each.code == "mean_of_folds"]
+    assert caveat.level == "warning"
+    assert mean_of_folds("uf1", table).caveat in caveat.text
     text = page(out)
-    assert text.index(caveat["text"]) < text.index("Mean of folds: UF1")
-    assert "mean_of_folds" not in json.dumps(done.summary["cells"][0]["scores"])
+    assert text.index(caveat.line) < text.index("Mean of folds: UF1")
+    assert caveat.text in text
+    assert "mean_of_folds" not in json.dumps(done.summary.cells[0].scores)
 
 
 def test_a_mean_of_folds_is_objected_to_from_what_is_stored(one, joined, tmp_path, monkeypatch):
@@ -270,12 +276,12 @@ def test_a_mean_of_folds_is_objected_to_from_what_is_stored(one, joined, tmp_pat
     found = mean_of_folds("uf1", done.result.cells[0].result.predictions())
     assert f"mean_of_folds(uf1) {found.score:.3f}, pooled" in said.evidence
     assert (f"{found.incomplete} of 6 folds lack" in said.evidence) == bool(found.incomplete)
-    assert "ME009" in {finding["code"] for finding in done.summary["checks"]}
+    assert "ME009" in {finding.code for finding in done.summary.checks}
     (out / "summary.json").unlink()  # results alone
     assert "ME009" in {finding.code for finding in check_results(out)}
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     again = run_experiment(recipe().with_values({**FAST, "shuffled": 1}), joined, out, workers=1)
-    assert again.summary["cells"][0]["requested_scores"] == {}
+    assert again.summary.cells[0].requested_scores == {}
     assert "ME009" not in {finding.code for finding in check_results(out)}  # the report shows it no more
 
 
@@ -309,7 +315,7 @@ def test_seeds_are_cells_and_their_variance_is_split(seeded):
         num_classes=3,
         averaged_classes=present(y_true, 3),
     )
-    for name in ("mean", "low", "high", "seed_sd", "seed_variance", "unit_variance", "joint_variance"):
+    for name in ("mean", "low", "high", "seed_sd", "seed_share", "unit_share", "joint_share"):
         assert row[name] == pytest.approx(getattr(found, name)), name
     shares = [f"{100 * share:.0f} %" for share in (found.seed_share, found.unit_share, found.joint_share)]
     printed = " ".join(answer.out.split())
@@ -322,9 +328,9 @@ def test_seeds_of_one_experiment_are_not_chosen_among(seeded):
     assert not codes & {"one_seed", "best_of_cells"}
     assert not {finding.code for finding in check_results(out)} & {"ME003", "ME006"}
     assert summary["factors"] is None
-    assert summary["seeds"] == {"seed": [0, 2, 1]}
+    assert summary["seeds"] == [0, 2, 1]
     text = page(out)
-    assert "One experiment with 3 seeds was trained" in text
+    assert "Macro-F1, mean of 3 seeds" in text
     assert "Over 3 seeds (0, 2, 1), the mean is" in text
     assert "selected on the test set" not in text
     assert (out / "figures" / "seeds.svg").is_file()
@@ -338,11 +344,11 @@ def test_seeds_of_several_cells_stand_side_by_side(database, tmp_path):
     quick = recipe().with_values({**FAST, "protocol": {"name": "subject_kfold", "k": 2}})
     study = Study(name="s", title="t", experiment=quick, grid={"sampling": ["af", "kfs"]}, latency=False)
     done = run_study(study, database, tmp_path, workers=1, seeds=[3, 4])
-    assert [row["sampling"] for row in done.summary["over_seeds"]] == ["af", "kfs"]
-    assert all(row["seeds"] == ["3", "4"] for row in done.summary["over_seeds"])
-    (caveat,) = [each["text"] for each in done.summary["caveats"] if each["code"] == "best_of_cells"]
+    assert [row.sampling for row in done.summary.over_seeds] == ["af", "kfs"]
+    assert all(row.seeds == ["3", "4"] for row in done.summary.over_seeds)
+    (caveat,) = [each.line for each in done.summary.caveats if each.code == "best_of_cells"]
     assert "best of 2 settings with 2 seeds" in caveat
-    assert {effect["effect"] for effect in done.summary["factors"]["effects"]} == {"sampling"}
+    assert {effect.name for effect in done.summary.factors.effects} == {"sampling"}
     assert "The highest mean over 2 seeds (3, 4) is" in page(tmp_path)
     assert [row["sampling"] for row in table_of(tmp_path, "seeds")] == ["AF", "KFS"]
 
@@ -351,10 +357,10 @@ def test_seeds_of_several_cells_stand_side_by_side(database, tmp_path):
 def test_seeds_that_test_other_clips_are_not_split(database, tmp_path):
     quick = recipe().with_values({**FAST, "protocol": "paper_holdout"})
     done = run_experiment(quick, database, tmp_path, workers=1, seeds=[0, 1])
-    (row,) = done.summary["over_seeds"]
-    assert "Each seed was tested on other clips" in row["problem"]
-    assert row["mean"] == pytest.approx(np.mean(row["scores"]))
-    assert "low" not in row
+    (row,) = done.summary.over_seeds
+    assert "Each seed was tested on other clips" in row.problem
+    assert row.mean == pytest.approx(np.mean(row.scores))
+    assert row.low is None
     assert "Each seed was tested on other clips" in page(tmp_path)
 
 
@@ -385,10 +391,12 @@ def test_repeated_splits_of_many_cells_are_summarised_as_a_range(tmp_path):
         | {"min": 0.5 - k / 100, "max": 0.5 + k / 100}
         for k in range(1, 6)
     ]  # fmt: skip
-    assert "p1 · af · m 0.500 (0.490 to 0.510); p2" in _repeats(rows[:2])
-    many = _repeats(rows)
+    typed = [Repeats.model_validate(row) for row in rows]
+    result = SimpleNamespace(cells=[SimpleNamespace(experiment=recipe())])
+    assert "p1 · af · m 0.500 (0.490 to 0.510), p2" in _spread(result, typed[:2])
+    many = _spread(result, typed)
     assert "varies by 0.020 to 0.100" in many
     assert "p1" not in many
-    text = read(write_report({**make_summary(), "repeats": rows}, tmp_path)).text
+    text = read(write_report(study({**make_summary(), "repeats": rows}), tmp_path)).text
     assert "Repeated splits into folds" in text
     assert len(table_of(tmp_path, "repeats")) == 5

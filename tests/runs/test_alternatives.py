@@ -64,7 +64,7 @@ def test_alternatives_are_trained_on_the_folds_of_the_named_cell(done):
     for cell in result.alternatives.values():
         assert [(fold.name, *sorted(fold.views["clip"])) for fold in cell.result.folds] == named
     assert result.alternatives["smaller and grey"].plan.spec.shape == (1, 24, 24, 1)
-    assert done.run["trained"] == 1 + 3 * 6
+    assert done.run.trained == 1 + 3 * 6
 
 
 def test_what_the_data_do_not_allow_is_skipped_with_the_reason(done, database):
@@ -105,7 +105,7 @@ def test_a_second_run_trains_no_alternative_again(done, database, monkeypatch):
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     out = done.paths.html.parent
     again = run_study(compared(), database, out, workers=1)
-    assert again.run["trained"] == 0
+    assert again.run.trained == 0
     for name, cell in again.result.alternatives.items():
         assert cell.result.predictions().equals(done.result.alternatives[name].result.predictions())
     key = done.result.alternatives["few components"].plan.key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,16 +24,16 @@ from microexpr.core.errors import ConfigError, NoFaceError, StoreError, UnknownC
 from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frames, Preprocessor, explainers
 from microexpr.data.cache import Views
 from microexpr.data.composite import Composite
+from microexpr.report.blocks import maps as blocks
 from microexpr.report.summary.examples import is_synthetic
-from microexpr.report.explanations import explanation_tables, map_caveats
-from microexpr.report.reading import Reading
+from microexpr.report.view import StudyView
 from microexpr.runs import explain as explanations
 from microexpr.runs import study
 from microexpr.runs.explain import REGIONS, _stored, overlays
 from microexpr.runs.explain._randomised import random_model, randomised, rank_correlations, trained
 from microexpr.runs.explain._regions import WHOLE, masks, shares
 from microexpr.runs.plan import Options, Workspace
-from pages import Page
+from pages import read
 from refusal import refuses
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -291,7 +290,7 @@ def test_a_second_run_makes_no_map_again_and_trains_nothing(done, corner, monkey
     monkeypatch.setattr(explanations, "_fold_maps", never)
     monkeypatch.setattr("microexpr.runs.experiment.run_fold", never)
     again = run_study(asking(["cnn", "pca"]), corner, out)
-    before, after = (json.dumps(each.summary["explanations"]) for each in (finished, again))
+    before, after = (each.summary.explanations for each in (finished, again))
     assert before == after
 
 
@@ -415,9 +414,9 @@ def test_the_face_of_a_drawn_subject_is_found_in_parts_of_what_the_preprocessing
     assert ((boxes[:, 3] > 0.85) & (boxes[:, 3] <= 1)).all()
     wide = np.concatenate([fold.boxes for fold in whole.folds])
     assert (wide[:, 2] - wide[:, 0] < 0.7).all()  # a face in the middle of the whole frame
-    rows = finished.summary["explanations"]["rows"]
-    assert all(row["overlaid"] and row["shown"][0]["panels"][0].startswith("onset") for row in rows)
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(rows[0]["shown"][0]["jpeg_base64"]), np.uint8), 1)
+    rows = finished.summary.explanations.rows
+    assert all(row.overlaid and row.shown[0].panels[0].startswith("onset") for row in rows)
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(rows[0].shown[0].jpeg_base64), np.uint8), 1)
     assert picture.shape == (overlays.SIDE, 3 * overlays.SIDE + 2 * overlays.GAP, 3)
 
 
@@ -465,19 +464,19 @@ def test_a_map_is_laid_where_it_is_strong_and_nowhere_else():
 
 def test_real_faces_never_enter_the_page_and_lie_beside_the_maps_instead(done):
     finished, out = done  # a manifest of one's own, and nobody says that it is drawn
-    for row, found in zip(finished.summary["explanations"]["rows"], finished.result.explained, strict=True):
-        assert not row["overlaid"]
-        for each, shown in zip(row["shown"], found.shown, strict=True):
-            assert each["panels"] == ["flow between them"]
-            assert base64.b64decode(each["jpeg_base64"]) == overlays.jpeg(shown.alone)
+    for row, found in zip(finished.summary.explanations.rows, finished.result.explained, strict=True):
+        assert not row.overlaid
+        for each, shown in zip(row.shown, found.shown, strict=True):
+            assert each.panels == ["flow between them"]
+            assert base64.b64decode(each.jpeg_base64) == overlays.jpeg(shown.alone)
             assert overlays.jpeg(shown.alone) != overlays.jpeg(shown.overlaid)
-            assert (out / row["folder"] / f"{shown.clip.replace('/', '__')}.png").is_file()
+            assert (out / row.folder / f"{shown.clip.replace('/', '__')}.png").is_file()
 
 
 def test_the_page_has_the_section_and_loads_nothing(done):
     finished, _ = done
-    text = finished.paths.html.read_text("utf-8")
-    page = Page(text)
+    page = read(finished.paths)
+    text = page.text
     assert not page.open
     assert "Attribution maps" in text
     assert "cnn: Grad-CAM" in text
@@ -490,24 +489,23 @@ def test_the_page_has_the_section_and_loads_nothing(done):
 def test_a_flag_stands_on_the_page_with_the_number(done, corner):
     _, out = done
     finished = run_study(asking(["cnn"], "blind"), corner, out)
-    text = finished.paths.html.read_text("utf-8")
-    assert (
-        "cnn, blind: a randomised model gives a similar map (rank correlation 1.00); the map says nothing about what "
-        "was learnt."
-    ) in text
-    reading = Reading(finished.summary, {})
-    assert map_caveats(reading)[0]["level"] == "warning"
-    sanity = next(table for table in explanation_tables(reading) if table.name == "explanations")
+    said = "cnn, blind: a randomised model gives a similar map (rank correlation 1.00), so the map says nothing"
+    assert said in read(finished.paths).text
+    view = StudyView(finished.summary)
+    assert blocks.about(view).items[0].startswith(said)
+    sanity = blocks.sanity(view)
+    assert sanity.name == "explanations"
     assert sanity.body[0][-1] == "flagged"
 
 
 def test_shares_and_areas_of_all_regions_add_up_to_one_in_the_table(done):
     finished, _ = done
-    table = next(t for t in explanation_tables(Reading(finished.summary, {})) if t.name == "explanation_regions")
+    table = blocks.regions(StudyView(finished.summary))
+    assert table.name == "explanation_regions"
     for row in table.rows:
         if row["what"] != "ratio":
             assert sum(row[name] for name in (*REGIONS, "elsewhere")) == pytest.approx(1)
-    assert not any("without a known face" in note for note in table.notes)
+    assert not any("without a known face" in note for note in (*table.notes, *table.method))
 
 
 def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path):
@@ -515,14 +513,19 @@ def test_where_no_face_is_known_nothing_is_said_of_its_regions(corner, tmp_path)
     found = finished.result.explained[0]
     assert found.without_face == found.views == 24
     assert found.regions() == {}
-    assert [table.name for table in explanation_tables(Reading(finished.summary, {}))] == ["explanations"]
+    view = StudyView(finished.summary)
+    assert blocks.sanity(view).rows
+    assert not blocks.regions(view).rows
+    names = {path.name for path in finished.paths.tables}
+    assert "explanations.csv" in names
+    assert "explanation_regions.csv" not in names
     assert finished.paths.html.is_file()
 
 
 def test_a_study_that_asks_for_nothing_has_no_section(corner, tmp_path):
     finished = run_study(asking([]), corner, tmp_path)
-    assert finished.summary["explanations"] == {}
-    assert "Attribution maps" not in finished.paths.html.read_text("utf-8")
+    assert finished.summary.explanations is None
+    assert "Attribution maps" not in read(finished.paths).text
 
 
 def test_faces_enter_a_report_only_where_all_databases_are_drawn():

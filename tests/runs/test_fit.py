@@ -156,7 +156,7 @@ def test_weights_that_started_it_are_not_needed_to_load_it(database, tmp_path, m
 def test_folds_keep_weights_that_load(database, tmp_path):
     chosen = experiment("pca_svm")
     done = microexpr.run_experiment(chosen, database, tmp_path, keep_weights=True, workers=1)
-    files = sorted((tmp_path / "results" / done.summary["cells"][0]["key"]).glob("fold-*.safetensors"))
+    files = sorted((tmp_path / "results" / done.summary.cells[0].key).glob("fold-*.safetensors"))
     assert len(files) == 6
     pipeline = microexpr.load(files[0])
     assert pipeline.card["fold"] == "own-s0"

@@ -136,7 +136,7 @@ from microexpr import api
 from microexpr.config.loading import parse
 from microexpr.config.study import Study
 from microexpr.data.cache import Cache
-from microexpr.report import style
+from microexpr.report import page
 from microexpr.runs import experiment
 
 number, several = map(int, sys.argv[1:3])
@@ -167,16 +167,16 @@ def after_meeting(function, *places):
 Cache._appending = after_meeting(Cache._appending, "frames", "views")
 experiment.run_fold = after_meeting(experiment.run_fold, "fold")
 api.held = after_meeting(api.held, "report")
-style.render = lambda figure: (sys.argv[6], b"%PDF")
+page.render = lambda figure: (sys.argv[6], b"%PDF")
 study = parse(Study, json.loads((meeting / "study.json").read_text()), "shared")
 meet("start")
 finished = api.run_study(study, data, out, workers=1)
 cells = (*finished.result.cells, *finished.result.baselines)
 found = {
-    "run": dict(finished.run),
+    "run": finished.run.model_dump(exclude_none=True),
     "predictions": [cell.result.predictions() for cell in cells],
     "report": finished.paths.html.is_file(),
-    "summary": finished.summary,
+    "summary": finished.summary.model_dump(),
 }
 (meeting / f"found.{number}").write_bytes(pickle.dumps(found))
 """
@@ -213,9 +213,9 @@ def single(data, tmp_path_factory, one_thread, one_thread_of_kernels, no_figures
     """The study, run by one process."""
     out = tmp_path_factory.mktemp("single")
     done = run_study(parse(Study, content(), "shared"), data, out, workers=1)
-    assert done.run == {"trained": ALL, "reused": 0, "unknown": []}
+    assert (done.run.trained, done.run.reused, done.run.unknown) == (ALL, 0, [])
     cells = (*done.result.cells, *done.result.baselines)
-    return out, {"summary": done.summary, "predictions": [cell.result.predictions() for cell in cells]}
+    return out, {"summary": done.summary.model_dump(), "predictions": [cell.result.predictions() for cell in cells]}
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
@@ -573,7 +573,7 @@ def test_with_two_jobs_two_processes_train_the_cells_of_a_study(data, tmp_path):
     }
     done = run_study(parse(Study, content, "two"), data, tmp_path / "two", workers=1, jobs=2)
     assert len(list(at_work.iterdir())) == 2
-    assert done.run["trained"] == 2
+    assert done.run.trained == 2
     assert [len(cell.result.folds) for cell in done.result.cells] == [1, 1]
     assert {cell.result.folds[0].metadata["mode"] for cell in done.result.cells} == {"2 folds at once"}
     names, reasons = zip(*done.result.failed, strict=True)

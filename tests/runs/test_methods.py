@@ -178,13 +178,13 @@ def test_fused_methods_average_probabilities_and_may_be_chosen(database, tmp_pat
     expected = members[0][names].to_numpy() + members[1].set_index("clip").loc[members[0]["clip"], names].to_numpy()
     np.testing.assert_allclose(mean.set_index("clip").loc[members[0]["clip"], names].to_numpy(), expected / 2)
     assert (mean["y_pred"] == mean[names].to_numpy().argmax(1)).all()
-    board = done.summary["leaderboard"]
+    board = done.summary.leaderboard
     assert "No cell has a score" not in done.paths.html.read_text("utf-8")
-    assert {row["method"] for row in board["rows"]} == {"pca", "small", "mean"}
-    assert set(board["choice"]["of"]) == {"mean", "pca"}
-    assert next(row for row in board["rows"] if row["method"] == "mean")["fused"] == list(of)
+    assert {row.method for row in board.rows} == {"pca", "small", "mean"}
+    assert set(board.choice.of) == {"mean", "pca"}
+    assert next(row for row in board.rows if row.method == "mean").fused == list(of)
     note = "mean: clip-wise mean of the class probabilities of pca and small (first seeds)"
-    assert note in done.paths.html.read_text("utf-8")
+    assert note in done.paths.details.read_text("utf-8")
 
 
 def test_fused_methods_need_members_that_were_run(database, tmp_path):
@@ -273,7 +273,7 @@ def test_averages_that_cannot_be_made_do_not_cost_the_report(database, tmp_path,
     done = run_study(found, database, tmp_path, workers=1)
     assert first
     assert done.result.skipped["mean"].startswith("it averages pca, small, and these results have different folds")
-    assert {row["method"] for row in done.summary["leaderboard"]["rows"]} == {"pca", "small"}
+    assert {row.method for row in done.summary.leaderboard.rows} == {"pca", "small"}
     assert "these results have different folds" in done.paths.html.read_text("utf-8")
 
 
@@ -284,7 +284,7 @@ def test_methods_are_not_judged_where_nothing_is_left_to_choose_among(database, 
     jobs, *_ = study.planned(found, Workspace(Options({"manifest": database})))
     assert "judging" not in {job.part for job in jobs}
     done = run_study(found, database, tmp_path, workers=1)
-    problem = done.summary["leaderboard"]["choice"]["problem"]
+    problem = done.summary.leaderboard.choice.problem
     assert "of pca, image, these data allow only pca" in problem
     assert problem in done.paths.html.read_text("utf-8")
 
@@ -296,8 +296,8 @@ def test_a_reference_that_the_data_do_not_allow_is_told_as_such(database, tmp_pa
     page = done.paths.html.read_text("utf-8")
     assert "The reference, image, could not be run, so no method was compared with it" in page
     assert "names no reference" not in page
-    found = {each["code"]: each for each in done.summary["checks"]}
-    assert "image could not be run" in found["ME006"]["fix"]
+    found = {each.code: each for each in done.summary.checks}
+    assert "image could not be run" in found["ME006"].fix
 
 
 def test_the_page_says_how_methods_of_other_seeds_are_compared(database, tmp_path):
@@ -305,9 +305,8 @@ def test_the_page_says_how_methods_of_other_seeds_are_compared(database, tmp_pat
 
     of = {"pca": METHODS["pca"], "small": {**METHODS["small"], "seed": [0, 1]}}
     done = run_study(methods(methods=of, leaderboard={"reference": "pca"}), database, tmp_path, workers=1)
-    text = done.paths.html.read_text("utf-8")
-    assert "a method with one seed is paired with every seed of the other" in text
-    assert "2 methods with 1 to 2 seeds each" in text
+    assert "one seed is paired with every seed of the other" in done.paths.details.read_text("utf-8")
+    assert "<dt>Seeds of a method</dt><dd>1 to 2</dd>" in done.paths.html.read_text("utf-8")
 
 
 def test_a_method_is_judged_by_the_seed_that_its_average_takes():

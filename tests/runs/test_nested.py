@@ -21,7 +21,7 @@ def done(database, tmp_path_factory):
 
 
 def test_each_fold_takes_the_cell_that_is_best_on_its_validation_clips(done):
-    found, cells = done.summary["nested"], done.result.cells
+    found, cells = done.summary.nested, done.result.cells
     right = total = 0
     taken = []
     for fold in cells[0].result.folds:
@@ -36,16 +36,16 @@ def test_each_fold_takes_the_cell_that_is_best_on_its_validation_clips(done):
         rows = cells[best].result.predictions()
         rows = rows[rows["fold"] == fold.name]
         right, total = right + int((rows["y_true"] == rows["y_pred"]).sum()), total + len(rows)
-    assert found["accuracy"] == pytest.approx(right / total)
-    assert found["n_test"] == total == len(cells[0].result.predictions())
-    assert sorted(row["times"] for row in found["chosen"]) == sorted(taken.count(at) for at in set(taken))
-    assert found["folds"] == len(taken)
+    assert found.accuracy == pytest.approx(right / total)
+    assert found.n_test == total == len(cells[0].result.predictions())
+    assert sorted(row.times for row in found.chosen) == sorted(taken.count(at) for at in set(taken))
+    assert found.folds == len(taken)
 
 
 def test_the_report_tells_it_beside_the_best_cell(done):
     page = done.paths.html.read_text("utf-8")
     assert "Selection of the cell on validation clips" in page
-    assert "no test clip enters this selection" in page
+    assert "No test clip takes part in this selection" in page
     assert any(file.name == "nested.csv" for file in done.paths.tables)
 
 
@@ -53,11 +53,11 @@ def test_estimators_have_no_validation_clips_and_nothing_is_chosen(database, tmp
     grid = {"model": ["pca_svm", {"name": "pca_svm", "components": 3}]}
     study = Study(name="s", title="s", experiment=recipe(), grid=grid, latency=False)
     finished = run_study(study, database, tmp_path, workers=1)
-    assert finished.summary["nested"] is None
-    assert "no test clip enters this selection" not in finished.paths.html.read_text("utf-8")
+    assert finished.summary.nested is None
+    assert "takes part in this selection" not in finished.paths.html.read_text("utf-8")
 
 
 def test_seeds_cut_other_validation_clips_and_are_not_chosen_among(database, tmp_path):
     experiment = recipe().with_values({"training.epochs": 1, "training.patience": 1})
     study = Study(name="s", title="s", experiment=experiment, grid={"seed": [0, 1]}, latency=False)
-    assert run_study(study, database, tmp_path, workers=1).summary["nested"] is None
+    assert run_study(study, database, tmp_path, workers=1).summary.nested is None

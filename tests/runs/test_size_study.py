@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping
 
@@ -15,9 +16,11 @@ from microexpr.core.interfaces import metrics
 from microexpr.evaluation.statistics._units import units_of
 from microexpr.evaluation.statistics.bootstrap import resampled
 from microexpr.evaluation.statistics.sizes import last_crossing, size_curves
-from microexpr.report.factors import crossings, effects
-from microexpr.report.reading import Reading
+from microexpr.report.page import ReportPaths
+from microexpr.report.summary import StudySummary
+from microexpr.report.view import StudyView
 from microexpr.runs.plan import Options, Workspace
+from pages import read
 from refusal import refuses
 from shell import microexpr
 
@@ -275,24 +278,22 @@ def test_the_command_trains_every_cell_at_every_size(finished):
 
 
 def test_the_report_draws_the_curves(finished):
-    page = (finished[2] / "report.html").read_text("utf-8")
+    out = finished[2]
+    page = read(ReportPaths(out / "report.html", (), (), out / "details.html")).text
     assert {"sizes.svg", "effects.svg", "levels.svg"} <= {file.name for file in (finished[2] / "figures").iterdir()}
     assert {"crossings.csv", "effects.csv"} <= {file.name for file in (finished[2] / "tables").iterdir()}
     assert "Scores by size of the training set" in page
     intervals = "95 % intervals: expanded percentile bootstrap by subject, 2,000 resamples"
     for what in ("effects", "crossings"):
         assert intervals in (finished[2] / "tables" / f"{what}.tex").read_text("utf-8").replace("\\", "")
-    assert f"{intervals}; larger training sets contain the smaller ones." in page
-    assert "Only cells with train clips 30; the table of all cells lists the others." in page
-
-
-def test_a_summary_that_names_no_method_has_percentiles(finished):
-    summary = json.loads((finished[2] / "summary.json").read_text("utf-8"))
-    for part in ("factors", "sizes"):
-        assert summary[part].pop("method") == "expanded percentile bootstrap"
-    for table in (effects, crossings):
-        stated = " ".join(table(Reading(summary, {})).notes)
-        assert "95 % intervals: percentile bootstrap by subject" in stated
+    assert f"{intervals}." in page
+    assert "Larger training sets contain the smaller ones." in page
+    summary = StudySummary.read(out / "summary.json")
+    with (out / "tables" / "all_cells.csv").open(newline="", encoding="utf-8") as file:
+        listed = [row["factor_train clips"] for row in csv.DictReader(file)]
+    assert [listed.count(size) for size in ("30", "16", "8")] == [4, 4, 4]
+    note = "Only cells with train clips 30; the table of all cells lists the others."
+    assert StudyView(summary).default_cells_note == note
 
 
 @pytest.mark.parametrize(

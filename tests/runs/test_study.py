@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
@@ -23,6 +22,7 @@ from microexpr.components.detection.dlib_hog import DlibHog
 from microexpr.components.models.shallow import SmallCnn
 from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.loading import parse
+from microexpr.config.published import load_published
 from microexpr.config.study import Study, load
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
@@ -32,13 +32,16 @@ from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.evaluation.statistics.scope import Trained
-from microexpr.report import summary_factors, write_report
-from microexpr.report.summary.caveats import choices
-from microexpr.report.summary.factors import paired
+from microexpr.report import write_report
+from microexpr.report.summary import Run, StudySummary
+from microexpr.report.summary.comparison import paired as in_summary
+from microexpr.report.summary.factors import pairs as cell_pairs
+from microexpr.report.summary.factors import preprocessing_pairs
+from microexpr.report.summary.options import options
 from microexpr.runs import experiment as experiments
 from microexpr.runs import study
 from microexpr.runs.plan import Options, Workspace
-from pages import Page
+from pages import read
 from refusal import refuses
 from shell import microexpr
 
@@ -96,9 +99,15 @@ def finished(database, tmp_path_factory):
     return result, out, done, trained
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def summary(finished):
-    return copy.deepcopy(finished[0].summary)
+    return finished[0].summary
+
+
+@pytest.fixture(scope="module")
+def both(finished):
+    """The page, with that of its details."""
+    return read(finished[0].paths)
 
 
 # --- predictions and pages --------------------------------------------------------------------------------------------
@@ -106,12 +115,12 @@ def test_the_table_of_predictions_holds_every_tested_clip_of_every_method(finish
     result, out = finished[0], finished[1]
     table = pd.read_csv(out / "tables" / "predictions.csv")
     assert {"part", "method", "seed", "repeat", "fold", "clip", "subject", "truth", "label"} <= set(table)
-    classes = result.summary["data"]["classes"]
+    classes = result.summary.data.classes
     assert np.allclose(table[[f"p_{name}" for name in classes]].sum(axis=1), 1)
-    for cell in result.summary["cells"]:
-        rows = table[(table["experiment"] == cell["key"]) & (table["part"] == "cell")]
-        assert len(rows) == cell["n_test"]
-        assert (rows["truth"] == rows["label"]).mean() == pytest.approx(cell["accuracy"])
+    for cell in result.summary.cells:
+        rows = table[(table["experiment"] == cell.key) & (table["part"] == "cell")]
+        assert len(rows) == cell.n_test
+        assert (rows["truth"] == rows["label"]).mean() == pytest.approx(cell.accuracy)
     assert set(table["part"]) == {"cell", "prespecified", "baseline"}
     assert not table.duplicated(["part", "experiment", "repeat", "clip"]).any()
 
@@ -125,6 +134,7 @@ def test_pages_are_rebuilt_from_the_summary_alone(finished, tmp_path):
     assert (answer.code, answer.out) == (0, f"page: {tmp_path / 'report.html'}\n")
     for file in (
         "report.html",
+        "details.html",
         "tables/predictions.csv",
         *(f"tables/{path.name}" for path in out.glob("tables/*.tex")),
     ):
@@ -157,42 +167,44 @@ def test_a_second_run_trains_nothing_and_says_the_same(finished, database, tmp_p
     result, out = finished[0], Path(shutil.copytree(finished[1], tmp_path / "out"))
     monkeypatch.setattr(experiments, "run_fold", lambda *_: pytest.fail("it trained"))
     monkeypatch.setattr(study.learners, "latency", lambda *_: pytest.fail("it measured"))
-    report = (out / "report.html").read_bytes()
+    report, details = ((out / name).read_text("utf-8") for name in ("report.html", "details.html"))
     again = run_study(small_study(), database, out)
     folds = len(finished[2]) + len(finished[3])
-    assert result.run == {"trained": len(finished[3]), "reused": folds - len(finished[3]), "unknown": []}
-    assert again.run == {"trained": 0, "reused": folds, "unknown": []}
-    varying = {"created": "", "command": "", "run": {}}
-    assert again.summary | varying == result.summary | varying
-    assert json.loads((out / "summary.json").read_text()) == json.loads(json.dumps(again.summary))
+    assert result.run == Run(trained=len(finished[3]), reused=folds - len(finished[3]))
+    assert again.run == Run(trained=0, reused=folds)
+    varying = {"created": "", "command": "", "run": Run()}
+    assert again.summary.model_copy(update=varying) == result.summary.model_copy(update=varying)
+    assert StudySummary.read(out / "summary.json") == again.summary
+    assert (out / "report.html").read_text("utf-8") == report.replace(result.summary.created, again.summary.created)
     stripped = [
-        text.replace(each.summary["created"].encode(), b"").replace(
-            f"<p>Folds: trained {each.run['trained']}, reused {each.run['reused']}</p>".encode(), b"<p>folds</p>"
+        text.replace(each.summary.created, "").replace(
+            f"<p>Folds: trained {each.run.trained}, reused {each.run.reused}.</p>", "<p>folds</p>"
         )
-        for text, each in ((report, result), ((out / "report.html").read_bytes(), again))
+        for text, each in ((details, result), ((out / "details.html").read_text("utf-8"), again))
     ]
-    assert b"<p>folds</p>" in stripped[0]
+    assert "<p>folds</p>" in stripped[0]
     assert stripped[0] == stripped[1]
 
 
 @pytest.mark.numeric
 def test_preprocessings_are_compared_on_the_same_clips(summary, finished):
-    assert len(summary["paired"]) == 4  # 2 samplings x 2 models
-    cells = {(c["preprocessing"], c["sampling"], c["model"]): c for c in summary["cells"]}
-    for row in summary["paired"]:
-        a, b = (cells[row[side], row["sampling"], row["model"]] for side in ("a", "b"))
-        assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
-        assert row["ci_low"] <= row["difference"] <= row["ci_high"]
-        right = [sum(c["confusion"][i][i] for i in range(len(c["confusion"]))) for c in (a, b)]
-        assert row["only_a"] - row["only_b"] == right[0] - right[1]
-        assert row["p_value"] <= row["p_holm"] <= 1
-    assert "No paired test" not in (finished[1] / "report.html").read_text("utf-8")
+    assert len(summary.paired) == 4  # 2 samplings x 2 models
+    cells = {(c.preprocessing, c.sampling, c.model): c for c in summary.cells}
+    for row in summary.paired:
+        a, b = (cells[side, row.sampling, row.model] for side in (row.a, row.b))
+        found = row.paired
+        assert found.difference == pytest.approx(a.macro_f1 - b.macro_f1)
+        assert found.ci_low <= found.difference <= found.ci_high
+        right = [sum(c.confusion[i][i] for i in range(len(c.confusion))) for c in (a, b)]
+        assert found.only_a - found.only_b == right[0] - right[1]
+        assert found.p_value <= found.p_holm <= 1
+    assert "No pair of preprocessings could be compared" not in (finished[1] / "report.html").read_text("utf-8")
 
 
 @pytest.mark.numeric
 def test_pairs_are_what_the_statistics_give(finished):
-    result, rows = finished[0].result, finished[0].summary["paired"]
-    pairs = list(summary_factors.pairs(result))
+    result, rows = finished[0].result, finished[0].summary.paired
+    pairs = list(cell_pairs(result))
     direct = []
     for a, b in pairs:
         given = [
@@ -203,23 +215,27 @@ def test_pairs_are_what_the_statistics_give(finished):
         how = {"rng": rng_for(0, "paired"), "n": 2_000, "permutations": 1_999, "trained": trained}
         direct.append(compare(*given, "macro_f1", **how))
     for row, one in zip(rows, with_family(direct), strict=True):
-        assert {name: row[name] for name in dataclasses.asdict(one)} == dataclasses.asdict(one) | {
-            "notes": list(one.notes)
-        }
-        assert (row["unit"], row["method"]) == ("subject", "expanded")
-        assert len(row["changed"]) == row["only_a"] + row["only_b"]
+        assert row.paired == in_summary(one)
+        assert (row.paired.unit, one.method) == ("subject", "expanded")
+        assert "expanded percentile bootstrap" in row.paired.interval
+        assert len(row.paired.changed) == row.paired.only_a + row.paired.only_b
+        stated = row.paired.model_dump()
+        plain = {name: value for name, value in dataclasses.asdict(one).items() if isinstance(value, int | float | str)}
+        known = {name: value for name, value in plain.items() if name in stated}
+        assert {"difference", "ci_low", "ci_high", "p_value", "p_holm", "mcnemar_p"} <= set(known)
+        assert {name: stated[name] for name in known} == known
 
 
 @pytest.mark.numeric
-def test_the_report_compares(summary, finished):
-    page = Page((finished[1] / "report.html").read_text("utf-8"))
+def test_the_report_compares(summary, both):
+    page = both
     assert "Models trained on two preprocessings were compared in 4 pairs on the same test clips." in page.text
-    assert summary["factors"]["verdict"].startswith("Among these trained models, ")
-    assert "Hold-out with one seed" in summary["factors"]["verdict"]
+    assert summary.factors.verdict.startswith("Among these trained models, ")
+    assert "Hold-out with one seed" in summary.factors.verdict
     assert {"figure-differences", "figure-difference_distributions"} <= {attrs.get("id") for _, attrs in page.tags}
     # How many clips change depends on the processor's kernels.
-    changed = {clip["clip"] for row in summary["paired"] for clip in row["changed"]}
-    counted = f"{len(changed)} of {summary['paired'][0]['n_clips']} test clips {'is' if len(changed) == 1 else 'are'}"
+    changed = {clip.clip for row in summary.paired for clip in row.paired.changed}
+    counted = f"{len(changed)} of {summary.paired[0].paired.n_clips} test clips {'is' if len(changed) == 1 else 'are'}"
     assert f"{counted} correct under only one of the two preprocessings" in page.text
 
 
@@ -230,20 +246,20 @@ def test_test_clips_of_one_subject_are_not_compared_and_it_is_said(finished, tmp
         folds = tuple(dataclasses.replace(f, views=f.views.assign(subject="own/s0")) for f in cell.result.folds)
         return dataclasses.replace(cell, result=dataclasses.replace(cell.result, folds=folds))
 
-    rows = paired(dataclasses.replace(result, cells=tuple(map(alone, result.cells))))
+    rows = preprocessing_pairs(dataclasses.replace(result, cells=tuple(map(alone, result.cells))), "macro_f1")
     assert len(rows) == 4
-    assert all("all clips are of one subject" in row["problem"] and "p_value" not in row for row in rows)
-    text = Page(write_report(finished[0].summary | {"paired": rows}, tmp_path).html.read_text("utf-8")).text
-    assert "No pair could be compared: all clips are of one subject" in text
+    assert all("all clips are of one subject" in row.problem and row.paired is None for row in rows)
+    text = read(write_report(finished[0].summary.model_copy(update={"paired": rows}), tmp_path)).text
+    assert "No pair of preprocessings could be compared: all clips are of one subject" in text
     assert not (tmp_path / "figures" / "differences.svg").exists()
 
 
 @pytest.mark.numeric
-def test_the_report_says_what_a_reviewer_would_object_to(summary, finished):
-    found = {finding["code"]: finding for finding in summary["checks"]}
+def test_the_report_says_what_a_reviewer_would_object_to(summary, both):
+    found = {finding.code: finding for finding in summary.checks}
     assert {"ME001", "ME003", "ME010"} <= set(found)  # the paper's split shares subjects, and its best cell is picked
-    assert found["ME001"]["evidence"]
-    assert "Methodological checks" in (finished[1] / "report.html").read_text("utf-8")
+    assert found["ME001"].evidence
+    assert "Methodological checks" in both.text
 
 
 @pytest.mark.numeric
@@ -252,9 +268,9 @@ def test_a_cell_run_alone_gets_the_numbers_of_the_study(finished, database, tmp_
     cell = small_study().cells()[0]
     from microexpr import run_experiment
 
-    alone = run_experiment(cell, database, tmp_path, workers=1).summary["cells"][0]
+    alone = run_experiment(cell, database, tmp_path, workers=1).summary.cells[0]
     own = {"seconds": 0, "factors": {}}
-    assert alone | own == finished[0].summary["cells"][0] | own
+    assert alone.model_copy(update=own) == finished[0].summary.cells[0].model_copy(update=own)
 
 
 def test_a_wider_grid_trains_only_what_is_new(finished, database, tmp_path, monkeypatch):
@@ -271,46 +287,47 @@ def test_a_wider_grid_trains_only_what_is_new(finished, database, tmp_path, monk
 # --- the summary ------------------------------------------------------------------------------------------------------
 @pytest.mark.numeric
 def test_every_cell_of_the_grid_is_there_in_order(summary):
-    cells = [(cell["preprocessing"], cell["sampling"], cell["model"]) for cell in summary["cells"]]
+    cells = [(cell.preprocessing, cell.sampling, cell.model) for cell in summary.cells]
     sizes = ("m1(size=32)", "m1(size=40)")
     assert cells == [(p, s, m) for p in sizes for s in ("af", "kfs") for m in ("small_cnn", "pca_svm")]
 
 
 @pytest.mark.numeric
 def test_cells_have_what_the_report_and_others_read(summary):
-    parts = summary["data"]["parts"]
-    for cell in summary["cells"]:
-        assert cell["n_test"] == sum(parts["test"].values()) == 4
-        assert 0 <= cell["ci_low"] <= cell["macro_f1"] <= cell["ci_high"] <= 1
-        assert all(0 <= cell[name] <= 1 for name in ("uf1", "uar", "accuracy"))
-        assert np.sum(cell["confusion"]) == 4
-        assert cell["train_views"] == sum(parts["train"].values()) * (3 if cell["sampling"] == "kfs" else 1)
+    parts = summary.data.parts
+    for cell in summary.cells:
+        assert cell.n_test == sum(parts["test"].values()) == 4
+        assert 0 <= cell.ci_low <= cell.macro_f1 == cell.score <= cell.ci_high <= 1
+        assert all(0 <= value <= 1 for value in (cell.uf1, cell.uar, cell.accuracy))
+        assert np.sum(cell.confusion) == 4
+        assert cell.train_views == sum(parts["train"].values()) * (3 if cell.sampling == "kfs" else 1)
 
 
 def test_baselines(summary):
-    assert set(summary["baselines"]) == {"majority", "guessing"}
-    for row in summary["baselines"].values():
-        assert {"macro_f1", "ci_low", "ci_high", "uf1", "uar", "accuracy", "n_test"} <= set(row)
-        assert row["n_test"] == 4
+    assert set(summary.baselines) == {"majority", "guessing"}
+    for row in summary.baselines.values():
+        assert 0 <= row.ci_low <= row.macro_f1 == row.score <= row.ci_high <= 1
+        assert all(0 <= value <= 1 for value in (row.uf1, row.uar, row.accuracy))
+        assert row.n_test == 4
 
 
 @pytest.mark.numeric
 def test_the_named_cell_is_judged_on_new_people(summary):
-    named = summary["named_cell"]
-    assert (named["protocol"], named["n_test"], named["n_subjects"]) == ("loso", 36, 6)
-    assert 0 <= named["ci_low"] <= named["macro_f1"] <= named["ci_high"] <= 1
-    assert named["interval_unit"] == "subject"
-    assert 0.2 < named["permutation_level"] < 0.7
-    assert named["shuffled_macro_f1"] < named["macro_f1"]
-    assert named["permutations"] == 199
+    named = summary.named_cell
+    assert (named.protocol, named.n_test, named.n_subjects) == ("loso", 36, 6)
+    assert 0 <= named.ci_low <= named.macro_f1 == named.score <= named.ci_high <= 1
+    assert named.interval_unit == "subject"
+    assert 0.2 < named.permutation_level < 0.7
+    assert named.shuffled < named.score
+    assert named.permutations == 199
 
 
 @pytest.mark.numeric
 def test_environment_and_provenance(summary):
-    assert {"python", "torch", "timm", "processor", *KERNELS, "accelerator", "threads"} <= set(summary["environment"])
-    assert len(summary["data"]["fingerprint"]) == 64
-    assert summary["seeds"] == {"seed": 0}
-    codes = [caveat["code"] for caveat in summary["caveats"]]
+    assert {"python", "torch", "timm", "processor", *KERNELS, "accelerator", "threads"} <= set(summary.environment)
+    assert len(summary.data.fingerprint) == 64
+    assert summary.seeds == [0]
+    codes = [caveat.code for caveat in summary.caveats]
     assert {"reduced", "shared_subjects", "best_of_cells"} <= set(codes)
     assert codes[0] == "reduced"
 
@@ -325,47 +342,45 @@ def test_the_summary_is_plain_json(finished):
 
     text = (finished[1] / "summary.json").read_text("utf-8")
     assert finite(json.loads(text))
-    assert json.loads(json.dumps(finished[0].summary)) == json.loads(text)
+    assert finished[0].summary.model_dump(mode="json") == json.loads(text)
     assert str(finished[1]) not in text
 
 
 @pytest.mark.numeric
 def test_best_on_validation_records_both_scores_and_the_choice(summary, finished):
-    for cell in summary["cells"]:
-        if cell["model"] == "small_cnn":
-            scores = cell["loss_scores"]
+    for cell in summary.cells:
+        if cell.model == "small_cnn":
+            scores = cell.loss_scores
             assert set(scores) == {"cross_entropy", "focal"}
-            assert scores[cell["loss"]] == max(scores.values()) == cell["val_macro_f1"]
+            assert scores[cell.loss] == max(scores.values()) == cell.val_score
             curves = [
                 curve
-                for curve in summary["curves"]
-                if all(curve[key] == cell[key] for key in ("preprocessing", "sampling", "model"))
+                for curve in summary.curves
+                if all(getattr(curve, key) == getattr(cell, key) for key in ("preprocessing", "sampling", "model"))
             ]
-            assert {curve["loss"]: curve["chosen"] for curve in curves} == {
-                loss: loss == cell["loss"] for loss in scores
-            }
+            assert {curve.loss: curve.chosen for curve in curves} == {loss: loss == cell.loss for loss in scores}
         else:
-            assert (cell["loss"], cell["loss_scores"]) == ("", {})
-    key = summary["cells"][0]["key"]
+            assert (cell.loss, cell.loss_scores) == ("", {})
+    key = summary.cells[0].key
     history = pd.read_parquet(next((finished[1] / "results" / key).glob("*.history.parquet")))
     assert set(history["loss"]) == {"cross_entropy", "focal"}
     assert history["chosen"].sum() == 1
 
 
 def test_latency_of_each_network_at_each_size(summary):
-    rows = [(row["model"], row["height"], row["width"], row["channels"]) for row in summary["latency"]]
+    rows = [(row.model, row.height, row.width, row.channels) for row in summary.latency]
     assert rows == [("small_cnn", 32, 32, 3), ("small_cnn", 40, 40, 3)]
-    assert all(row["ms"] > 0 and math.isclose(row["fps"], 1000 / row["ms"]) for row in summary["latency"])
+    assert all(row.ms > 0 and math.isclose(row.fps, 1000 / row.ms) for row in summary.latency)
 
 
-def test_table_2_names_the_weights_of_every_size(database, tmp_path, monkeypatch):
+def test_the_table_of_models_names_the_weights_of_every_size(database, tmp_path, monkeypatch):
     """Published weights may differ with the size of the views; a network that has none stands in."""
     monkeypatch.setattr(SmallCnn, "check", lambda self, view: {"weights": f"trained_at_{view.shape[1]}"})
     run_study(
         small_study(grid={"preprocessing": SIZES, "training.epochs": [1]}, named_cell=None, baselines=[]),
         database, tmp_path, workers=1,
     )  # fmt: skip
-    table = pd.read_csv(tmp_path / "tables" / "table2_architectures.csv")
+    table = pd.read_csv(tmp_path / "tables" / "models.csv")
     assert list(table["weights"]) == ["trained_at_32", "trained_at_40"]
     assert ["32" in shown for shown in table["input"]] == [True, False]
 
@@ -379,17 +394,17 @@ def test_an_ensemble_is_timed_and_counted_as_what_it_is(database, tmp_path):
         ),
         database, tmp_path, workers=1,
     )  # fmt: skip
-    builds = done.summary["models"]["ststnet"]["builds"]
-    assert [each["ensemble"] for each in builds] == [1, 3]
-    assert all([shape[1] for shape in each["inputs"]] == [32, 40] for each in builds)
-    assert builds[1]["parameters"] == 3 * builds[0]["parameters"]
-    timed = {(row["ensemble"], row["height"]): row for row in done.summary["latency"]}
-    assert {key: row["parameters"] for key, row in timed.items()} == {
-        (each["ensemble"], side): each["parameters"] for each in builds for side in (32, 40)
+    builds = done.summary.models["ststnet"].builds
+    assert [each.ensemble for each in builds] == [1, 3]
+    assert all([shape[1] for shape in each.inputs] == [32, 40] for each in builds)
+    assert builds[1].parameters == 3 * builds[0].parameters
+    timed = {(row.ensemble, row.height): row for row in done.summary.latency}
+    assert {key: row.parameters for key, row in timed.items()} == {
+        (each.ensemble, side): each.parameters for each in builds for side in (32, 40)
     }
-    table = pd.read_csv(tmp_path / "tables" / "table2_architectures.csv")
+    table = pd.read_csv(tmp_path / "tables" / "models.csv")
     assert list(table["networks"]) == [1, 3]
-    assert list(table["parameters"]) == [each["parameters"] for each in builds]
+    assert list(table["parameters"]) == [each.parameters for each in builds]
     assert any("3 networks" in name for name in pd.read_csv(tmp_path / "tables" / "latency.csv")["model"])
 
 
@@ -478,16 +493,17 @@ def test_departures_from_the_papers_text_are_among_the_choices(casme2):
             planned = workspace.plan(experiment, weights=False)
             planned = dataclasses.replace(planned, weights={"weights": planned.model.architecture.tag(planned.spec)})
             cells.append(study.Cell(planned, experiments.Result(experiment, "", planned.data.labels, ())))
-    stated = {row["choice"]: row for row in choices(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()))}
-    assert stated["weighted cross-entropy normalised by"]["value"] == "weights"
-    assert stated["weighted cross-entropy normalised by"]["default"] is False
-    assert stated["precision"]["value"] == "auto (bf16 on GPUs that support it, float32 elsewhere)"
+    found = options(study.StudyResult(papers, tuple(cells), (), None, (), {}, ()), load_published("paper"))
+    stated = {row.choice: row for row in found}
+    assert stated["weighted cross-entropy normalised by"].value == "weights"
+    assert stated["weighted cross-entropy normalised by"].default is False
+    assert stated["precision"].value == "auto (bf16 on GPUs that support it, float32 elsewhere)"
     weights = stated["initial weights"]
     twice = "pre-trained on ImageNet-21k, fine-tuned on ImageNet-1k"
-    assert weights["default"] is True
-    assert f"imagenet (ViT-B/32: {twice})" in weights["value"]
-    assert f"imagenet (Swin-B: {twice})" in weights["value"]
-    assert weights["value"].endswith("imagenet (PoolFormer-m48: trained on ImageNet-1k)")
+    assert weights.default is True
+    assert f"imagenet (ViT-B/32: {twice})" in weights.value
+    assert f"imagenet (Swin-B: {twice})" in weights.value
+    assert weights.value.endswith("imagenet (PoolFormer-m48: trained on ImageNet-1k)")
 
 
 def test_the_frames_of_mfs_are_counted_clip_by_clip(rows, casme2):
@@ -520,12 +536,12 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
         latency=False,
     )
     finished = run_study(study, {"manifest": database}, tmp_path)
-    assert [cell["sampling"] for cell in finished.summary["cells"]] == ["af"]
+    assert [cell.sampling for cell in finished.summary.cells] == ["af"]
     assert finished.result.failed == (("kfs", "the loss is not finite"),)
     assert "kfs could not be trained" in (tmp_path / "report.html").read_text("utf-8")
     monkeypatch.setattr(experiments, "run_fold", real)
     again = run_study(study, {"manifest": database}, tmp_path)
-    assert [cell["sampling"] for cell in again.summary["cells"]] == ["af", "kfs"]
+    assert [cell.sampling for cell in again.summary.cells] == ["af", "kfs"]
 
 
 def test_a_model_is_not_fitted_into_a_folder_that_another_process_uses(database, tmp_path, experiment):

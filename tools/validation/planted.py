@@ -24,7 +24,8 @@ from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError
 from microexpr.core.files import append_json_lines, digest, json_lines
 from microexpr.core.progress import Progress, track
-from microexpr.report import summary_factors
+from microexpr.report.summary.cells import metric_of
+from microexpr.report.summary.factors import effects
 from microexpr.runs import study as grids
 from microexpr.runs.plan import Options, Workspace
 from tools.validation.rendered import Rendered
@@ -88,10 +89,12 @@ def trial(study: Study, condition: Condition, seed: int) -> dict[str, Any]:
     cv2.setNumThreads(1)
     with threadpool_limits(1), TemporaryDirectory() as box:
         options = Options({"casme2": Rendered(Path(box) / "data", spec)}, Path(box))
-        found = summary_factors.effects(grids.run(study, Workspace(options)))
-    if found is None or found["problem"]:
-        raise ConfigError("E720", f"{condition.name}, seed {seed}: {found and found['problem']}")
-    return {"condition": condition.name, "seed": seed, "verdict": found["verdict"], "effects": found["effects"]}
+        result = grids.run(study, Workspace(options))
+        found = effects(result, metric_of(result))
+    if found is None or found.problem:
+        raise ConfigError("E720", f"{condition.name}, seed {seed}: {found and found.problem}")
+    tested = [{"effect": effect.name, **effect.model_dump(exclude={"factors"})} for effect in found.effects]
+    return {"condition": condition.name, "seed": seed, "verdict": found.verdict, "effects": tested}
 
 
 def trials(

@@ -52,14 +52,27 @@ class Compared:
     def caveats(self) -> tuple[Caveat, ...]:
         """What limits the comparison."""
         serious = (finding for finding in self.checks if finding.code in SERIOUS and finding.level == "warning")
-        return (*_caveats(self), *(Caveat("warning", f"{finding.sentence} {finding.evidence}") for finding in serious))
+        return (*_caveats(self), *map(_of_finding, serious))
 
 
 class Caveat(NamedTuple):
     """Something to read before the numbers."""
 
+    code: str
     level: Literal["warning", "note"]
+    line: str
+    """What it is, in one sentence."""
     text: str
+    """The line, and the explanation after it."""
+
+
+def _caveat(code: str, level: Literal["warning", "note"], line: str, more: str = "") -> Caveat:
+    return Caveat(code, level, line, f"{line} {more}".strip())
+
+
+def _of_finding(finding: Finding) -> Caveat:
+    first, _, rest = finding.sentence.partition(". ")
+    return _caveat(finding.code, finding.level, f"{first.removesuffix('.')}.", f"{rest} {finding.evidence}".strip())
 
 
 class Setting(NamedTuple):
@@ -143,50 +156,77 @@ def _caveats(found: Compared) -> Iterator[Caveat]:
         if synthetic := (each.metadata.get("data") or {}).get("synthetic"):
             synthetic_in.setdefault(str(synthetic), []).append(letter)
         yield from _of_one(letter, each)
-    for made, letters in synthetic_in.items():
-        yield Caveat("warning", f"{' and '.join(letters)}: synthetic faces, not recordings: {made}")
+    if synthetic_in:
+        letters = [letter for each in synthetic_in.values() for letter in each]
+        mixed = f" ({_and(sorted(letters))})" if len(letters) < len(found.stored) else ""
+        yield _caveat(
+            "synthetic",
+            "warning",
+            f"Synthetic faces{mixed}: nothing here applies to real people.",
+            " ".join(
+                f"{_and(letters)} were generated, not recorded: {made}." for made, letters in synthetic_in.items()
+            ),
+        )
     protocols = {each.experiment.protocol.label for each in found.stored}
     if len(protocols) > 1:
-        yield Caveat(
+        yield _caveat(
+            "protocols_differ",
             "warning",
-            f"Trained under different protocols ({', '.join(sorted(protocols))}): a difference may be due to the "
-            "training subjects.",
+            "Trained under different protocols: a difference may be due to the training subjects.",
+            f"Protocols: {', '.join(sorted(protocols))}.",
         )
     if len({str(each.metadata.get("fingerprint")) for each in found.stored}) > 1:
-        yield Caveat("warning", "The results are for different copies of the data, whose frames may differ.")
+        yield _caveat(
+            "copies_differ", "warning", "The results are for different copies of the data, whose frames may differ."
+        )
     kernels = []
     for row in surroundings(found.stored):
         if row.name in KERNELS:
             values = [f"{letter} {value or UNKNOWN}" for letter, value in zip(found.letters, row.values, strict=True)]
             kernels.append(f"{row.name}: {', '.join(values)}")
     if kernels:
-        yield Caveat(
+        yield _caveat(
+            "kernels_differ",
             "note",
-            f"Trained with different kernels ({'; '.join(kernels)}), which round differently: the same training can "
-            "give different predictions.",
+            "Trained with different kernels, which round differently.",
+            f"The same training can give different predictions. {'; '.join(kernels)}.",
         )
     keys = [each.key for each in found.stored]
     for key in dict.fromkeys(key for key in keys if keys.count(key) > 1):
-        same = " and ".join(letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key)
-        yield Caveat("note", f"{same} are the same experiment ({key}), run in different places.")
+        same = [letter for letter, mine in zip(found.letters, keys, strict=True) if mine == key]
+        yield _caveat(
+            "same_experiment",
+            "note",
+            f"{_and(same)} are the same experiment, run in different places.",
+            f"Its key is {key}.",
+        )
     if found.comparisons[0].unit == "clip":
-        yield Caveat(
+        yield _caveat(
+            "by_clip",
             "warning",
-            "Resampling and swapping are by clip, which treats the clips of a subject as independent; they are not. "
-            "Intervals are too narrow and p-values too small.",
+            "Intervals are too narrow and p-values too small: clips of a subject count as independent.",
+            "Resampling and swapping are by clip, but the clips of a subject are not independent.",
         )
     if len(found.stored) > 2:
-        yield Caveat(
-            "note", "Each is compared with the first only; p-values are corrected for all of these comparisons (Holm)."
+        yield _caveat(
+            "several_compared",
+            "note",
+            "Each is compared with the first only.",
+            "p-values are corrected for all of these comparisons (Holm).",
         )
+
+
+def _and(letters: Sequence[str]) -> str:
+    return f"{', '.join(letters[:-1])} and {letters[-1]}" if len(letters) > 1 else letters[0]
 
 
 def _of_one(letter: str, each: Stored) -> Iterator[Caveat]:
     if each.experiment.shuffled:
-        yield Caveat("warning", f"{letter} was trained on shuffled labels.")
+        yield _caveat("shuffled", "warning", f"{letter} was trained on shuffled labels.")
     repeats = len(each.result.repeats)
     if repeats > 1:
-        yield Caveat(
+        yield _caveat(
+            "repeats",
             "note",
             f"{letter} has {repeats} repeats with different folds. The first is compared, so no clip counts twice.",
         )

@@ -51,6 +51,13 @@ SubjectsOption = Annotated[
 SeedsOption = Annotated[
     str | None, typer.Option("--seeds", help="Repeat every training run with these seeds: 0,1,2.", metavar="N,N,..")
 ]
+FramesOption = Annotated[
+    bool,
+    typer.Option(
+        "--with-frames",
+        help="Show frames of the clips in the report. The licences of most databases forbid passing such a report on.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON only.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not print progress.")]
 StudyArgument = Annotated[

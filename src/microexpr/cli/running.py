@@ -13,6 +13,7 @@ from microexpr.cli.options import (
     CroppedOption,
     DataOption,
     ExperimentArgument,
+    FramesOption,
     JobsOption,
     JsonOption,
     KeepOption,
@@ -45,6 +46,7 @@ def study(
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
+    with_frames: FramesOption = False,
     workers: WorkersOption = 2,
     jobs: JobsOption = 1,
     json: JsonOption = False,
@@ -79,6 +81,7 @@ def study(
         train_sizes=clips,
         train_subjects=subjects,
         seeds=options.seeds(seeds),
+        with_frames=with_frames,
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
@@ -87,7 +90,7 @@ def study(
         progress=options.progress(quiet or json),
     )
     if json:
-        show.as_json(finished.summary)
+        show.as_json(finished.summary.model_dump(mode="json"))
     else:
         show.summary(finished.summary, finished.paths.html)
     if finished.result.failed:
@@ -132,6 +135,7 @@ def run(
     skip_invalid: SkipOption = False,
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
+    with_frames: FramesOption = False,
     workers: WorkersOption = 2,
     jobs: JobsOption = 1,
     json: JsonOption = False,
@@ -149,6 +153,7 @@ def run(
         out,
         command=options.command(),
         seeds=options.seeds(seeds),
+        with_frames=with_frames,
         skip_invalid=skip_invalid,
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
@@ -157,9 +162,10 @@ def run(
         progress=options.progress(quiet or json),
     )
     if json:
-        several = {name: finished.summary[name] for name in ("cells", "over_seeds")}
-        one = several if finished.summary["over_seeds"] else several["cells"][0]
-        show.as_json(one | {name: finished.summary[name] for name in ("latency", "run")})
+        summary = finished.summary.model_dump(mode="json")
+        several = {name: summary[name] for name in ("cells", "over_seeds")}
+        one = several if summary["over_seeds"] else several["cells"][0]
+        show.as_json(one | {name: summary[name] for name in ("latency", "run")})
     else:
         show.summary(finished.summary, finished.paths.html)
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from microexpr.audit.comparison import Compared
     from microexpr.core.errors import Fault
     from microexpr.data.doctor import Diagnosis
+    from microexpr.report.summary import Caveat, StudySummary, TuningSummary
+    from microexpr.report.view import StudyView
 
 WIDTH = 100
 """Line width of sentences; lines with file names are not wrapped."""
@@ -48,8 +50,6 @@ def plan(found: Mapping[str, Any]) -> None:
         _wrapped("!", warning, indent=4)
     for method, reason in found["methods_skipped"].items():
         _wrapped("-", f"method {method} is excluded: {reason}", indent=4)
-    for name, reason in found["alternatives_skipped"].items():
-        _wrapped("-", f"alternative {name} is excluded: {reason}", indent=4)
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}
@@ -102,90 +102,100 @@ def predictions(found: pd.DataFrame, out: Path | None) -> None:
         typer.echo(f"predictions: {out}")
 
 
-def summary(summary: Mapping[str, Any], report: Path) -> None:
-    """Print the scores of a study, how many folds were trained, and the path of its report."""
-    from microexpr.config.scores import MAIN, title
-    from microexpr.report.reading import Reading
+def summary(found: StudySummary, report: Path) -> None:
+    """Print the scores of a study and its verdict, how many folds were trained, and the path of its report."""
+    from microexpr.report.blocks.record import run_lines
+    from microexpr.report.pages import factors, methods
+    from microexpr.report.view import StudyView
 
-    for caveat in summary["caveats"]:
-        typer.echo(f"! {caveat['text']}")
-    where, axes = ("preprocessing", "sampling", "model"), summary["axes"]
-    if set(axes) - set(where):  # levels are shorter than components with all their parameters
-        varied = {axis["part"] for axis in axes.values()}
-        rows = [
-            {**{name: cell[name] for name in where if name not in varied}, **cell["factors"]}
-            for cell in summary["cells"]
-        ]
-    else:
-        rows = [{name: cell[name] for name in where} for cell in summary["cells"]]
-    first, *others = MAIN
-    scores = ("loss", first, "ci_low", "ci_high", *others, "n_test")
-    table([
-        {**row, **{name: _short(cell[name]) for name in scores}}
-        | {name: _short(value) for name, value in cell["requested_scores"].items()}
-        for row, cell in zip(rows, summary["cells"], strict=True)
-    ])  # fmt: skip
-    if summary["leaderboard"]:
-        leaderboard(summary)
-    else:
-        _over_seeds(summary["over_seeds"])
-    if summary["factors"]:
-        typer.echo(summary["factors"]["verdict"])
-    named = summary["named_cell"]
-    if named:
-        typer.echo(
-            f"prespecified cell {named['preprocessing']} {named['sampling']} {named['model']} under "
-            f"{named['protocol']}: {title(first)} {named[first]:.3f} [{named['ci_low']:.3f}, {named['ci_high']:.3f}], "
-            f"95th percentile under permuted labels {named['permutation_level']:.3f}"
-        )
-    for line in Reading(summary, {}).run_lines:
-        typer.echo(line)
+    view = StudyView(found)
+    _limits(found.caveats)
+    where, axes = ("preprocessing", "sampling", "model"), found.axes
+    parts = {axis.part for axis in axes.values()}
+    further = set(axes) - set(where)  # levels are shorter than components with all their parameters
+    lines = []
+    for cell in found.cells:
+        line = {name: getattr(cell, name) for name in where if not (further and name in parts)}
+        line |= cell.factors if further else {}
+        line |= {"loss": cell.loss or "-", found.metric: _short(cell.score)}
+        line |= {name: _short(getattr(cell, name)) for name in ("ci_low", "ci_high", "uf1", "uar", "n_test")}
+        lines.append(line | {name: _short(value) for name, value in cell.requested_scores.items()})
+    table(lines)
+    if found.leaderboard:
+        leaderboard(view)
+    elif len(found.over_seeds) > 1:
+        _over_seeds(view)
+    for sentence in filter(None, (methods if found.leaderboard else factors).verdict(view)):
+        _wrapped("-", sentence, indent=4)
+    for skipped in found.leaderboard.skipped if found.leaderboard else ():
+        _wrapped("-", f"not run: {skipped.method}: {skipped.reason}", indent=4)
+    for text in run_lines(found):
+        typer.echo(text)
     typer.echo(f"report: {report}")
 
 
-def leaderboard(summary: Mapping[str, Any]) -> None:
-    """Print a study's methods, the best first, the nested selection, and sentences on the results."""
-    from microexpr.config.scores import CHALLENGE
-    from microexpr.report.methods import CHOSEN, nested_choice, p_to_report, sentences, skipped
-    from microexpr.report.reading import Reading
+def _limits(found: Sequence[Caveat]) -> None:
+    for caveat in found:
+        _wrapped("!" if caveat.level == "warning" else "-", caveat.line, indent=4)
 
-    reading = Reading(summary, {})
-    board, chosen = reading.leaderboard, nested_choice(reading)
-    rows = [(row["label"], row) for row in board["rows"]] + ([(CHOSEN, chosen)] if chosen else [])
-    lines = []
-    for name, row in rows:
-        line = {"method": name, board["metric"]: _short(row["score"])}
-        if "low" in row:
-            line[board["metric"]] += f" [{row['low']:.3f}, {row['high']:.3f}]"
-        line |= {score: _short(row[score]) for score in CHALLENGE if score != board["metric"]}
-        paired, against = row.get("paired"), board["reference"]
-        if against:
-            line[f"- {against}"] = "reference" if row.get("reference") else f"{paired['value']:+.3f}" if paired else "-"
-            line["p"] = _p(p_to_report(paired)) if paired else "-"
-        lines.append(line)
+
+def leaderboard(view: StudyView) -> None:
+    """Print a study's methods, the best first, and the nested selection."""
+    from microexpr.report.blocks.leaderboard import board_of, lines
+
+    board, rows = board_of(view), []
+    for line in lines(view):
+        scores, paired = line.scores, line.scores.paired
+        interval = "" if scores.low is None else f" [{scores.low:.3f}, {scores.high:.3f}]"
+        row = {"method": line.name, board.metric: f"{_short(scores.score)}{interval}"}
+        row |= {name: _short(scores.means[name]) for name in ("uf1", "uar") if name != board.metric}
+        if board.reference:
+            value = f"{paired.value:+.3f}" if paired else "-"
+            row[f"- {board.reference}"] = "reference" if line.row and line.row.reference else value
+            row["p"] = _p(paired.p if paired else None)
+        rows.append(row)
     typer.echo("")
-    table(lines)
-    for sentence in sentences(reading):
-        _wrapped("-", sentence, indent=4)
-    for reason in skipped(reading):
-        _wrapped("-", f"not run: {reason}", indent=4)
+    table(rows)
 
 
-def _over_seeds(found: Sequence[Mapping[str, Any]]) -> None:
+def _over_seeds(view: StudyView) -> None:
     """Print the mean score over seeds, one line per cell."""
-    from microexpr.config.scores import MAIN, title
-    from microexpr.report.sentences import variance
+    from microexpr.report.blocks.seeds import variance
+    from microexpr.report.view import scored
 
+    found = view.summary.over_seeds
     for row in found:
-        where = ", ".join(f"{axis} {level}" for axis, level in row["factors"].items())
-        where = f"{where}: " if where else ""
-        interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if "low" in row else ""
+        where = ", ".join(f"{axis} {level}" for axis, level in row.factors.items())
+        value = f"{view.score} {scored(row.mean, row.low, row.high)} over {many(len(row.seeds), 'seed')}"
         shares = f". {sentence}" if (sentence := variance([row])) else ""
-        typer.echo(
-            f"{where}{title(MAIN[0])} {row['mean']:.3f}{interval} over {many(len(row['seeds']), 'seed')}{shares}"
-        )
-    for problem in dict.fromkeys(row["problem"] for row in found if row["problem"]):
+        typer.echo(f"{where}{': ' if where else ''}{value}{shares}")
+    for problem in dict.fromkeys(row.problem for row in found if row.problem):
         typer.echo(problem)
+
+
+def tuning(found: TuningSummary, page: Path) -> None:
+    """Print the values that each search selected, and the effect of tuning."""
+    from microexpr.report.blocks.record import run_lines
+    from microexpr.report.pages.tuning import brief, optimism, parameters, value, verdict
+
+    _limits(found.caveats)
+    table([
+        {
+            "search": row.search,
+            "clips": row.clips,
+            "trials": row.finished,
+            **{brief(key): value(row.values[key]) for key in parameters(found)},
+            "inner": f"{row.inner_score:.3f}",
+            "outer untuned": f"{row.untuned:.3f}",
+            "outer tuned": f"{row.tuned:.3f}",
+        }
+        for row in found.searches
+    ])  # fmt: skip
+    for sentence in (*verdict(found), optimism(found)):
+        _wrapped("-", sentence, indent=4)
+    for text in run_lines(found):
+        typer.echo(text)
+    typer.echo(f"page: {page}")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -344,7 +354,7 @@ def _spread(values: Mapping[str, float | int] | None, form: str) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def findings(found: Sequence[Finding]) -> None:

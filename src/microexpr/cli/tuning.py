@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -61,34 +59,6 @@ def tune(
         progress=options.progress(quiet or json),
     )
     if json:
-        show.as_json(finished.summary)
+        show.as_json(finished.summary.model_dump(mode="json"))
     else:
-        _print(finished.summary, finished.paths.html)
-
-
-def _print(summary: Mapping[str, Any], page: Path) -> None:
-    """Print the values that each search selected, and the effect of tuning."""
-    from microexpr.report import tuning
-    from microexpr.report.reading import Reading
-
-    reading = Reading(summary, {})
-    for caveat in summary["caveats"]:
-        typer.echo(f"! {caveat['text']}")
-    parameters = tuning.parameters(reading)
-    show.table([
-        {
-            "search": row["search"],
-            "clips": row["clips"],
-            "trials": row["finished"],
-            **{tuning.brief(key): tuning.value(row["values"][key]) for key in parameters},
-            "inner": f"{row['inner_score']:.3f}",
-            "outer untuned": f"{row['untuned']:.3f}",
-            "outer tuned": f"{row['tuned']:.3f}",
-        }
-        for row in summary["searches"]
-    ])  # fmt: skip
-    for sentence in (*tuning.optimism(reading), *tuning.verdict(reading)):
-        typer.echo(sentence)
-    for line in reading.run_lines:
-        typer.echo(line)
-    typer.echo(f"page: {page}")
+        show.tuning(finished.summary, finished.paths.html)

@@ -21,7 +21,8 @@ RENAMED_KEYS = {"train_persons": "train_subjects"}
 RENAMED_VALUES = {"unit": ("person", "subject"), "draw": ("persons", "subjects")}
 """By key: a value of version 0.1 and what replaces it."""
 SHIPPED = Path(__file__).parents[1] / "studies"
-"""Folder of the files that come with the package: studies, experiments, and published tables in `audit/`."""
+"""Folder of the files that come with the package: studies, experiments, published tables to audit in `audit/`, and the
+numbers of replicated works in `published/`."""
 
 
 def shipped(folder: str = "") -> dict[str, Path]:

@@ -14,7 +14,6 @@ from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_valid
 
 from microexpr.config.component import Component, Strict, level_names
 from microexpr.config.scores import confusion_metric
-from microexpr.config.scores import metric_of as metric_of
 from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, UnknownComponentError, suggest
 

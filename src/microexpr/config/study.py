@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 from microexpr.config.component import Component, Components, Strict, factors, level_names
 from microexpr.config.experiment import FIELDS, LARGEST, Experiment
 from microexpr.config.loading import parse, read_toml, set_dotted
+from microexpr.config.published import load_published
 from microexpr.config.settings import ADDED_LATER, Explanations, Leaderboard
 from microexpr.core.errors import ConfigError
 
@@ -86,7 +87,10 @@ class Study(Strict):
     name: str
     title: str
     reduced: str | None = None
-    """What is smaller than in the paper; the report states it as a caveat."""
+    """What is smaller than in the full study; the report states it as a caveat."""
+    published: str | None = None
+    """The published numbers of the work that the study replicates, which the report lists beside its own: ``paper``, or
+    the path of a TOML file like `studies/published/paper.toml`."""
     experiment: Experiment = Experiment()
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Dotted key -> values; every combination is a cell. Tables begin with the first value of each axis."""
@@ -229,7 +233,9 @@ class Study(Strict):
         return self.model_copy(update={"experiment": self.experiment.uncorrected()})
 
     def check(self) -> None:
-        """Check every cell; raises ConfigError."""
+        """Check every cell, and the file of published numbers; raises ConfigError."""
+        if self.published is not None:
+            load_published(self.published)
         alternatives = self.alternatives()
         cells = (*self.cells(), *self.baseline_cells(), *filter(None, [self.named()]))
         for key in self.grid:

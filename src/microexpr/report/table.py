@@ -9,11 +9,26 @@ from typing import Any
 
 import pandas as pd
 
-from microexpr.report.reading import number
-
+Row = Mapping[str, Any]
 NOT_MEASURED = "not measured"
 ABSENT = "—"
 """Shown where no value is defined or given: a class without test clips, a value the paper does not report."""
+
+
+def number(value: object) -> float | None:
+    """Return a finite float, or None for what was not measured."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if value == value and abs(value) != float("inf") else None
+
+
+def short(text: str, longest: int = 24) -> str:
+    """Return text, truncated where it is too long for a figure.
+
+    >>> short("PoolFormer-m36"), short("an unusually long name", 12)
+    ('PoolFormer-m36', 'an unusuall…')
+    """
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,11 @@ class Column:
         """Whether the column is right-aligned."""
         return self.show != "text"
 
-    def of(self, row: Mapping[str, Any]) -> str:
+    def raw(self, row: Row) -> float | None:
+        """Return the number that a row is sorted by; None for text."""
+        return number(row.get(self.keys if isinstance(self.keys, str) else self.keys[0]))
+
+    def of(self, row: Row) -> str:
         """Return the formatted value of a row."""
         keys = (self.keys,) if isinstance(self.keys, str) else self.keys
         value = row.get(keys[0])
@@ -83,7 +102,7 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def format_interval(row: Mapping[str, Any], low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:
+def format_interval(row: Row, low: str = "ci_low", high: str = "ci_high", *, digits: int = 2) -> str:
     """Return ' [0.26, 0.71]', or an empty string where no interval was computed.
 
     >>> format_interval({"ci_low": 0.264, "ci_high": 0.71})
@@ -101,15 +120,21 @@ class Table:
 
     name: str
     caption: str
+    """Without a full stop."""
     columns: Sequence[Column]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
     notes: Sequence[str] = ()
+    """What a reader needs to read the table."""
+    method: Sequence[str] = ()
+    """How its numbers were computed; on the page of details, and below the table in LaTeX."""
     marks: Mapping[int, str] | None = None
     """Row styles: 'best' (bold), 'reference' (a baseline), 'rule' (first row of a group)."""
-    folded: bool = False
-    """Whether the page shows it collapsed."""
+    links: Mapping[int, str] | None = None
+    """Row -> the anchor that its first cell links to, such as the confusion matrix of its method."""
+    sortable: bool = True
+    """Whether rows can be sorted and filtered on the page: not where a row refers to the one above it."""
     label: str = ""
-    """'Table III' for a table of the paper, 'Table S1' for an added one; set when the page is assembled."""
+    """'Table 3'; set when the page is assembled."""
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -123,6 +148,11 @@ class Table:
     def csv(self) -> str:
         """The unrounded values; empty where nothing was measured."""
         return str(self.frame.to_csv(index=False, lineterminator="\n"))
+
+    @cached_property
+    def raw(self) -> list[list[float | None]]:
+        """The numbers that rows are sorted by."""
+        return [[column.raw(row) for column in self.columns] for row in self.rows]
 
     @property
     def markdown(self) -> str:
@@ -155,3 +185,7 @@ class Table:
     def mark(self, at: int) -> str:
         """Return the styles of a row."""
         return (self.marks or {}).get(at, "")
+
+    def link(self, at: int) -> str:
+        """Return the anchor that a row links to; empty where there is none."""
+        return (self.links or {}).get(at, "")

@@ -18,7 +18,7 @@ from microexpr.config.study import Study
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import Batch, Frames, Modality, Output, ViewSpec, augmentations, losses, representations
-from microexpr.report.reading import Reading
+from microexpr.report.view import StudyView
 from microexpr.runs import jobs
 from microexpr.runs.plan import Options, Workspace
 from motions import pair
@@ -383,6 +383,7 @@ def study(database, tmp_path_factory):
     content = {
         "name": "augmented",
         "title": "Augmented",
+        "published": "paper",
         "experiment": experiment.to_dict(),
         "grid": {
             "preprocessing": [{"name": "m1", "size": 32}, {"name": "m1", "size": 40}],
@@ -402,52 +403,50 @@ def table(out, name):
 def test_cells_that_differ_in_augmentation_are_not_taken_for_one_another(study):
     finished, out = study
     summary = finished.summary
-    assert len({cell["key"] for cell in summary["cells"]}) == 8
-    assert [cell["factors"]["augmentation"] for cell in summary["cells"]] == ["none", "none", *["crop_jitter"] * 2] * 2
-    places = {
-        (cell["preprocessing"], cell["sampling"], cell["factors"]["augmentation"]): cell for cell in summary["cells"]
-    }
-    assert len(summary["paired"]) == 4  # 2 samplings x 2 augmentations, never one against the other
-    for row in summary["paired"]:
-        a, b = (places[row[side], row["sampling"], row["factors"]["augmentation"]] for side in ("a", "b"))
-        assert row["difference"] == pytest.approx(a["macro_f1"] - b["macro_f1"])
-    reading = Reading(summary, {})
-    assert reading.other_axes == ["augmentation"]
-    assert len(reading.default_cells) == 4
-    found = reading.find("m1(size=40)", "kfs", "small_cnn")
+    assert len({cell.key for cell in summary.cells}) == 8
+    assert [cell.factors["augmentation"] for cell in summary.cells] == ["none", "none", *["crop_jitter"] * 2] * 2
+    places = {(cell.preprocessing, cell.sampling, cell.factors["augmentation"]): cell for cell in summary.cells}
+    assert len(summary.paired) == 4  # 2 samplings x 2 augmentations, never one against the other
+    for row in summary.paired:
+        a, b = (places[side, row.sampling, row.factors["augmentation"]] for side in (row.a, row.b))
+        assert row.paired.difference == pytest.approx(a.macro_f1 - b.macro_f1)
+    view = StudyView(summary)
+    assert view.other_axes == ["augmentation"]
+    assert len(view.default_cells) == 4
+    found = view.find("m1(size=40)", "kfs", "small_cnn")
     assert found is not None
-    assert found["factors"]["augmentation"] == "none"
+    assert found.factors["augmentation"] == "none"
     jittered = places["m1(size=32)", "kfs", "crop_jitter"]
-    assert reading.find("m1(size=40)", "kfs", "small_cnn", jittered) == places["m1(size=40)", "kfs", "crop_jitter"]
-    assert all(winner["factors"]["augmentation"] == "none" for winner in reading.best_by_sampling.values())
-    assert "augmentation crop_jitter" in reading.title(jittered)
+    assert view.find("m1(size=40)", "kfs", "small_cnn", jittered) == places["m1(size=40)", "kfs", "crop_jitter"]
+    assert all(winner.factors["augmentation"] == "none" for winner in view.best_by_sampling.values())
+    assert "augmentation crop_jitter" in view.title(jittered)
     for name in ("all_cells", "losses", "paired"):
         rows = table(out, name)
         assert {row["factor_augmentation"] for row in rows} == {"none", "crop_jitter"}
 
 
 def test_the_papers_tables_say_which_cells_they_show(study):
-    page = (study[1] / "report.html").read_text("utf-8")
+    page = "".join((study[1] / f"{stem}.html").read_text("utf-8") for stem in ("report", "details"))
     assert page.count("Only cells with augmentation none; the table of all cells lists the others.") >= 4
-    rows = table(study[1], "table3_main_results")
-    plain = {cell["macro_f1"] for cell in study[0].summary["cells"] if cell["factors"]["augmentation"] == "none"}
-    assert {float(row["m1(size=32)_macro_f1"]) for row in rows[:2]} <= plain
+    rows = table(study[1], "main_results")
+    plain = {cell.macro_f1 for cell in study[0].summary.cells if cell.factors["augmentation"] == "none"}
+    assert {float(row["m1(size=32)_score"]) for row in rows[:2]} <= plain
 
 
 def test_the_factors_are_tested_over_all_cells(study):
-    factors = study[0].summary["factors"]
-    assert [effect["effect"] for effect in factors["effects"]] == [
+    factors = study[0].summary.factors
+    assert [effect.name for effect in factors.effects] == [
         "preprocessing", "augmentation", "sampling",
         "preprocessing × augmentation", "preprocessing × sampling", "augmentation × sampling",
     ]  # fmt: skip
-    cells = study[0].summary["cells"]
+    cells = study[0].summary.cells
     by = {
-        level: np.mean([cell["macro_f1"] for cell in cells if cell["factors"]["augmentation"] == level])
+        level: np.mean([cell.macro_f1 for cell in cells if cell.factors["augmentation"] == level])
         for level in ("none", "crop_jitter")
     }
-    (contrast,) = factors["effects"][1]["contrasts"]
-    assert contrast["words"] == "crop_jitter − none"
-    assert contrast["value"] == pytest.approx(by["crop_jitter"] - by["none"])
+    (contrast,) = factors.effects[1].contrasts
+    assert contrast.words == "crop_jitter − none"
+    assert contrast.value == pytest.approx(by["crop_jitter"] - by["none"])
 
 
 def test_m1_and_m2_are_said_to_differ_in_several_things(faces, tmp_path):
@@ -459,7 +458,7 @@ def test_m1_and_m2_are_said_to_differ_in_several_things(faces, tmp_path):
         "latency": False,
     }
     summary = run_study(parse(Study, content, "paper"), faces, tmp_path, workers=1).summary
-    assert summary["factors"]["confounded"] == [
+    assert summary.factors.confounded == [
         "The levels of preprocessing differ in crop, size, colour and box at once, so their effects cannot be "
         "separated."
     ]

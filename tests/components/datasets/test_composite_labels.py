@@ -162,7 +162,7 @@ def test_dry_run_says_so(partly, tmp_path):
 
 def test_run_report_and_check_say_so(partly, tmp_path):
     done = api.run_experiment(composite(), partly, tmp_path, workers=1)
-    caveats = [caveat["text"] for caveat in done.summary["caveats"] if caveat["code"] == "counts_differ"]
+    caveats = [f"{caveat.line} {caveat.text}" for caveat in done.summary.caveats if caveat.code == "counts_differ"]
     assert [text.startswith(start) for text, start in zip(caveats, (f"L{FEW}", f"L{NONE}"), strict=True)] == [
         True,
         True,

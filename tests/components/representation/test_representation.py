@@ -16,11 +16,12 @@ from microexpr.components.representation import over_time
 from microexpr.components.representation.bi_woof import BiWoof
 from microexpr.components.representation.lbp_top import codes
 from microexpr.components.representation.over_time import rank_pooling
+from microexpr.config.published import load_published
 from microexpr.config.study import Study, load
 from microexpr.core import flow as motion
 from microexpr.core.clip import Clip
 from microexpr.core.interfaces import Frames, Modality, representations
-from microexpr.report.summary.caveats import choices
+from microexpr.report.summary.options import options
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Options, Workspace
 from microexpr.runs.study import Cell, StudyResult, planned
@@ -442,8 +443,8 @@ def test_a_scale_of_flow_that_small_frames_do_not_allow_is_stated(films, tmp_pat
     grid = load(Study, study)
     jobs, *_ = planned(grid, Workspace(Options({"manifest": films}, tmp_path / "out")))
     cells = tuple(Cell(job.plan, Result(job.plan.experiment, job.plan.key, job.plan.data.labels, ())) for job in jobs)
-    rows = choices(StudyResult(grid, cells, (), None, (), {}, ()))
-    (said,) = (row["value"] for row in rows if "DIS" in row["choice"])
+    rows = options(StudyResult(grid, cells, (), None, (), {}, ()), load_published("paper"))
+    (said,) = (row.value for row in rows if "DIS" in row.choice)
     assert said == "1 (set to 2; frames of 48x48 allow no more), 1"
 
 

@@ -120,14 +120,15 @@ def _pairing(board: Mapping[str, Any] | None) -> str:
 def _compared(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the paired comparisons of preprocessings, and of methods with their reference."""
     methods = (summary.get("leaderboard") or {}).get("rows") or []
-    return [*(summary.get("paired") or []), *(row["paired"] for row in methods if row["paired"])]
+    pairs = (row.get("paired") or row for row in summary.get("paired") or [])  # format 2 had no inner `paired`
+    return [*pairs, *(row["paired"] for row in methods if row["paired"])]
 
 
 def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[Finding]:
     """Yield a finding if the best of several can be chosen by its test score; seeds count once."""
     named = summary.get("named_cell") or {}
     choice = (summary.get("leaderboard") or {}).get("choice") or {}
-    chosen = choice.get("score") is not None
+    chosen = (choice.get("result") or choice).get("score") is not None  # format 2 had no `result`
     groups: dict[frozenset[str], set[str]] = {}
     for each in stored:
         if each.makes_claim and each.key not in (named.get("key"), *choice.get("keys", ())):

@@ -374,5 +374,15 @@ def _names(clip: Clip) -> tuple[str, str]:
 
 
 def _options(spec: Mapping[str, object]) -> str:
-    texts = (f"{name.replace('_', ' ')} {value}" for name, value in spec.items())
+    """Return options in words: "subjects 12, quirks yes, emotions (disgust and happiness)"."""
+    texts = (f"{name.replace('_', ' ')} {_words(value)}" for name, value in spec.items() if value is not None)
     return ", ".join(texts) or f"yes, but {MARKER} cannot be read"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        *others, last = map(str, value) if value else ["none"]
+        return f"({', '.join(others)} and {last})" if others else f"({last})"
+    return str(value)

@@ -18,18 +18,21 @@ from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
 from microexpr.evaluation.statistics.comparison import Comparison, compare
-from microexpr.evaluation.statistics.factors import Factorial, factorial
+from microexpr.evaluation.statistics.factors import factorial
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.seeds import split_seeds
 from microexpr.evaluation.statistics.sizes import Crossing, size_curves
-from microexpr.report.summary.cells import train_size
-from microexpr.report.summary.comparison import comparison_row
+from microexpr.report.summary import Axis, Effect, Factors, OverSeeds, Pair, Sizes
+from microexpr.report.summary import Crossing as CrossingRow
+from microexpr.report.summary import Curve as CurveRow
+from microexpr.report.summary.cells import place, train_size
+from microexpr.report.summary.comparison import paired
+from microexpr.report.summary.metrics import defined
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
 RESAMPLES, PERMUTATIONS = 2_000, 1_999
-SCORE, SCORE_TITLE = "macro_f1", "macro-F1"
 METHOD = INTERVALS["expanded"]
 """Method of the intervals of effects and curves, whatever the experiment's own method."""
 OTHER_CLIPS = (
@@ -39,28 +42,28 @@ OTHER_CLIPS = (
 )
 
 
-def axes(result: StudyResult) -> dict[str, dict[str, Any]]:
+def axes(result: StudyResult) -> dict[str, Axis]:
     """Return every axis of the grid: the part of an experiment that it changes, and its levels."""
     return {
-        title: {"part": key.split(".")[0], "levels": list(dict.fromkeys(cell.factors[title] for cell in result.cells))}
+        title: Axis(part=key.split(".")[0], levels=list(dict.fromkeys(cell.factors[title] for cell in result.cells)))
         for key, title in titles(result.study.axes).items()
     }
 
 
 def _further(result: StudyResult) -> list[str]:
     """Return the axes that change none of preprocessing, sampling and model."""
-    return [title for title, axis in axes(result).items() if axis["part"] not in COMPARED]
+    return [title for title, axis in axes(result).items() if axis.part not in COMPARED]
 
 
 def preprocessing_axes(result: StudyResult) -> list[str]:
     """Return the axes that change the preprocessing."""
-    return [title for title, axis in axes(result).items() if axis["part"] == "preprocessing"]
+    return [title for title, axis in axes(result).items() if axis.part == "preprocessing"]
 
 
 def short(result: StudyResult, cell: Cell, part: str) -> str:
     """Return a component's name for tables: its levels where several axes change it, parameters only where needed."""
     component: Component = getattr(cell.experiment, part)
-    mine = [title for title, axis in axes(result).items() if axis["part"] == part]
+    mine = [title for title, axis in axes(result).items() if axis.part == part]
     if len(mine) > 1:
         levels = [(title, cell.factors[title]) for title in mine]
         return " · ".join(f"{title} {level}" if level.isdecimal() else level for title, level in levels)
@@ -88,10 +91,10 @@ def settings(result: StudyResult) -> int:
     return len(by_setting(result))
 
 
-def over_seeds(result: StudyResult) -> list[dict[str, Any]]:
+def over_seeds(result: StudyResult, metric: str) -> list[OverSeeds]:
     """Return the scores of several seeds for each cell of the other axes; empty where one seed was run."""
     axis = _seed_axis(result)
-    return [] if axis is None else [_seeds(cells, axis) for cells in by_setting(result) if len(cells) > 1]
+    return [] if axis is None else [_seeds(cells, axis, metric) for cells in by_setting(result) if len(cells) > 1]
 
 
 def _seed_axis(result: StudyResult) -> str | None:
@@ -106,27 +109,24 @@ def by_setting(result: StudyResult) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
+def _seeds(cells: Sequence[Cell], axis: str, metric: str) -> OverSeeds:
     """Return the seeds' scores, their mean with its interval and the components of variance, or why there are none."""
-    first, scores = cells[0], [cell.result.scores()[SCORE] for cell in cells]
+    first, scores = cells[0], [cell.result.scores()[metric] for cell in cells]
     settings, classes = first.experiment.bootstrap, first.plan.data.labels.classes
-    metadata: dict[str, Any] = {
-        "preprocessing": first.experiment.preprocessing.label,
-        "sampling": first.experiment.sampling.label,
-        "model": first.experiment.model.label,
+    known: dict[str, Any] = {
+        **place(first),
         "factors": {name: level for name, level in first.factors.items() if name != axis},
         "seeds": [cell.factors[axis] for cell in cells],
         "scores": scores,
-        "mean": float(np.mean(scores)),
-        "problem": None,
     }
+    mean = float(np.mean(scores))
     tables = [Predictions.of(f"seed {cell.factors[axis]}", cell.result.predictions(), classes) for cell in cells]
     if len({frozenset(table.clips) for table in tables}) > 1:
-        return metadata | {"problem": OTHER_CLIPS}
+        return OverSeeds(**known, mean=mean, problem=OTHER_CLIPS)
     try:
         aligned = align(*tables)
         found = split_seeds(
-            confusion_metric(SCORE),
+            confusion_metric(metric),
             aligned[0].y_true,
             np.stack([table.y_pred for table in aligned]),
             aligned[0].subjects,
@@ -136,41 +136,48 @@ def _seeds(cells: Sequence[Cell], axis: str) -> dict[str, Any]:
             level=settings.level,
         )
     except ConfigError as error:
-        return metadata | {"problem": str(error)}
-    freedom = found.freedom if np.isfinite(found.freedom) else None
-    return metadata | asdict(found) | {"scores": scores, "freedom": freedom}
+        return OverSeeds(**known, mean=mean, problem=str(error))
+    return OverSeeds(
+        **known,
+        mean=found.mean,
+        low=found.low,
+        high=found.high,
+        seed_sd=found.seed_sd,
+        seed_share=found.seed_share,
+        unit_share=found.unit_share,
+        joint_share=found.joint_share,
+        unit=found.unit,
+    )
 
 
 # --- effects ----------------------------------------------------------------------------------------------------------
-def effects(result: StudyResult) -> dict[str, Any] | None:
+def effects(result: StudyResult, metric: str) -> Factors | None:
     """Return main effects, interactions and the verdict; None for a study without a factor."""
     if len(result.cells) < 2 or not set(axes(result)) - set(_averaged(result)):
         return None
-    metadata: dict[str, Any] = {
-        "score": SCORE_TITLE,
+    known: dict[str, Any] = {
         "method": METHOD,
         "level": result.cells[0].experiment.bootstrap.level,
         "averaged": [name for name in _averaged(result) if name in axes(result)],
-        "problem": None,
-        "effects": [],
     }
     try:
-        found = factorial(**_material(result, "factors"), permutations=PERMUTATIONS)
+        found = factorial(**_material(result, metric, "factors"), permutations=PERMUTATIONS)
     except ConfigError as error:
-        return metadata | {"problem": str(error), "verdict": f"The factors were not compared: {error}"}
+        return Factors(**known, problem=str(error), verdict=f"The factors were not compared: {error}")
     joint = list(filter(None, [_joint_parameters(result)]))
     held = trained([cell.result for cell in result.cells], max(map(len, by_setting(result))))
-    said = found.verdict(SCORE_TITLE)
+    said = found.verdict(defined(metric)[metric].title)
     if held.holdout:
         said = f"Among these trained {held.things}, {said[:1].lower()}{said[1:]}"
-    return metadata | {
-        "effects": _rows(found),
-        "confounded": [*found.confounded, *joint],
-        "verdict": " ".join(filter(None, [said, *joint, held.caveat])),
-        "subjects": found.subjects,
-        "n": found.n,
-        "permutations": found.permutations,
-    }
+    return Factors(
+        **known,
+        effects=[Effect.model_validate(effect, from_attributes=True) for effect in found.effects],
+        confounded=[*found.confounded, *joint],
+        verdict=" ".join(filter(None, [said, *joint, held.caveat])),
+        subjects=found.subjects,
+        n=found.n,
+        permutations=found.permutations,
+    )
 
 
 def _averaged(result: StudyResult) -> tuple[str, ...]:
@@ -178,14 +185,14 @@ def _averaged(result: StudyResult) -> tuple[str, ...]:
     return ("seed", METHODS) if result.study.methods else ("seed",)
 
 
-def _material(result: StudyResult, role: str) -> dict[str, Any]:
+def _material(result: StudyResult, metric: str, role: str) -> dict[str, Any]:
     """Return the input of both analyses; raises ConfigError where the cells were not tested on the same clips."""
     first = result.cells[0]
     classes = first.plan.data.labels.classes
     tables = [Predictions.of(cell.experiment.name, cell.result.predictions(), classes) for cell in result.cells]
     aligned = align(*tables)
     return {
-        "metric": confusion_metric(SCORE),
+        "metric": confusion_metric(metric),
         "y_true": aligned[0].y_true,
         "predictions": [table.y_pred for table in aligned],
         "cells": [cell.factors for cell in result.cells],
@@ -197,21 +204,6 @@ def _material(result: StudyResult, role: str) -> dict[str, Any]:
         "level": first.experiment.bootstrap.level,
         "averaged": _averaged(result),
     }
-
-
-def _rows(found: Factorial) -> list[dict[str, Any]]:
-    return [
-        {
-            "effect": effect.name,
-            "factors": list(effect.factors),
-            "blocks": effect.blocks,
-            "p_value": effect.p_value,
-            "p_corrected": effect.p_corrected,
-            "claimed": effect.claimed,
-            "contrasts": [asdict(contrast) for contrast in effect.contrasts],
-        }
-        for effect in found.effects
-    ]
 
 
 def _joint_parameters(result: StudyResult) -> str:
@@ -233,28 +225,28 @@ def _joint_parameters(result: StudyResult) -> str:
 
 
 # --- size of training -------------------------------------------------------------------------------------------------
-def sizes(result: StudyResult) -> dict[str, Any] | None:
+def sizes(result: StudyResult, metric: str) -> Sizes | None:
     """Return curves of score by training size, and their crossings; None where there is one size."""
     named = titles(result.study.axes)
     size = next((key for key in SIZES if key in named), None)
     if size is None:
         return None
     axis, unit = named[size], "training clips" if size == "train_clips" else "training subjects"
-    metadata: dict[str, Any] = {"axis": axis, "unit": unit, "score": SCORE_TITLE, "method": METHOD, "n": RESAMPLES}
     amounts: dict[str, list[float]] = {}
     for cell in result.cells:
         amounts.setdefault(cell.factors[axis], []).append(train_size(cell)[size])
     mean = {word: float(np.mean(values)) for word, values in amounts.items()}
+    known: dict[str, Any] = {"axis": axis, "unit": unit, "method": METHOD, "n": RESAMPLES}
     try:
-        curves, crossings = size_curves(axis=axis, sizes=mean, **_material(result, "sizes"))
+        curves, crossings = size_curves(axis=axis, sizes=mean, **_material(result, metric, "sizes"))
     except ConfigError as error:
-        return metadata | {"problem": str(error), "curves": [], "crossings": []}
+        return Sizes(**known, problem=str(error))
     ends = min(mean.values()), max(mean.values())
-    return metadata | {
-        "problem": None,
-        "curves": [asdict(curve) for curve in curves],
-        "crossings": [asdict(found) | {"sentence": found.sentence(unit, *ends)} for found in _worth(crossings)],
-    }
+    return Sizes(
+        **known,
+        curves=[CurveRow.model_validate(curve, from_attributes=True) for curve in curves],
+        crossings=[CrossingRow(**asdict(found), sentence=found.sentence(unit, *ends)) for found in _worth(crossings)],
+    )
 
 
 def _worth(crossings: Sequence[Crossing]) -> list[Crossing]:
@@ -263,26 +255,26 @@ def _worth(crossings: Sequence[Crossing]) -> list[Crossing]:
 
 
 # --- preprocessings in pairs ------------------------------------------------------------------------------------------
-def paired(result: StudyResult) -> list[dict[str, Any]]:
+def preprocessing_pairs(result: StudyResult, metric: str) -> list[Pair]:
     """Compare preprocessings cell by cell; p-values are corrected for all these comparisons."""
     cells = list(pairs(result))
-    found = [_compared(first, second) for first, second in cells]
+    found = [_compared(first, second, metric) for first, second in cells]
     made = iter(with_family([one for one in found if isinstance(one, Comparison)]))
-    rows = [comparison_row(next(made)) if isinstance(one, Comparison) else {"problem": one} for one in found]
-    return [_place(*pair) | row for pair, row in zip(cells, rows, strict=True)]
+    return [
+        Pair(
+            sampling=first.experiment.sampling.label,
+            model=first.experiment.model.label,
+            factors=dict(first.factors),
+            a=first.experiment.preprocessing.label,
+            b=second.experiment.preprocessing.label,
+            paired=paired(next(made)) if isinstance(one, Comparison) else None,
+            problem=None if isinstance(one, Comparison) else one,
+        )
+        for (first, second), one in zip(cells, found, strict=True)
+    ]
 
 
-def _place(first: Cell, second: Cell) -> dict[str, Any]:
-    return {
-        "sampling": first.experiment.sampling.label,
-        "model": first.experiment.model.label,
-        "factors": dict(first.factors),
-        "a": first.experiment.preprocessing.label,
-        "b": second.experiment.preprocessing.label,
-    }
-
-
-def _compared(first: Cell, second: Cell) -> Comparison | str:
+def _compared(first: Cell, second: Cell, metric: str) -> Comparison | str:
     """Compare two cells, or return why they cannot be compared."""
     classes, settings = first.plan.data.labels.classes, first.experiment
     a, b = (
@@ -293,7 +285,7 @@ def _compared(first: Cell, second: Cell) -> Comparison | str:
         return compare(
             a,
             b,
-            SCORE,
+            metric,
             rng=rng_for(settings.seed, "paired"),
             n=RESAMPLES,
             permutations=PERMUTATIONS,

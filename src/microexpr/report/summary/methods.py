@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from microexpr.config.component import titles
-from microexpr.config.settings import Leaderboard
+from microexpr.config.scores import MAIN
+from microexpr.config.settings import Leaderboard as Settings
 from microexpr.config.study import METHODS
 from microexpr.core import interfaces
 from microexpr.core.confusion import present
@@ -19,23 +20,29 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import by_database, confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
-from microexpr.evaluation.statistics.methods import (
-    Clips,
-    Difference,
-    SeedPredictions,
-    contrast,
-    standings,
-)
+from microexpr.evaluation.statistics.methods import Clips, SeedPredictions, Standing, contrast, standings
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.nested_choice import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions, align
 from microexpr.evaluation.statistics.power import POWER
+from microexpr.report.summary import (
+    Difference,
+    GroupContrast,
+    Leaderboard,
+    MethodChoice,
+    MethodRow,
+    MethodScores,
+    MethodSelected,
+    Permuted,
+    Printed,
+    SkippedMethod,
+)
+from microexpr.report.summary.cells import confusion
 from microexpr.report.summary.factors import by_setting
+from microexpr.report.summary.metrics import defined
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
-SCORES = ("uf1", "uar", "accuracy", "macro_f1")
-"""Scores of every row, in addition to the leaderboard's metric."""
 PAIRED_PERMUTATIONS, PERMUTATIONS = 9_999, 1_999
 CHOICE = "selected within the training subjects"
 
@@ -65,7 +72,7 @@ class _Board:
     result: StudyResult
 
     @property
-    def settings(self) -> Leaderboard:
+    def settings(self) -> Settings:
         return self.result.study.leaderboard
 
     @cached_property
@@ -106,78 +113,85 @@ class _Board:
         return clips, {name: each.y_pred for name, each in zip(tables, made, strict=True)}
 
 
-def leaderboard(result: StudyResult) -> dict[str, Any] | None:
-    """Return the leaderboard as plain data, the best method first; None for a study without methods."""
+def leaderboard(result: StudyResult) -> Leaderboard | None:
+    """Return the leaderboard, the best method first; None for a study without methods."""
     if not result.study.methods:
         return None
     board = _Board(result)
     bootstrap = result.cells[0].experiment.bootstrap
-    found: dict[str, Any] = {
-        "metric": board.settings.metric,
-        "reference": board.settings.reference if board.settings.reference in board.default else None,
-        "requested_reference": board.settings.reference,
-        "level": bootstrap.level,
-        "n": bootstrap.n,
-        "interval": f"{INTERVALS['expanded']} by subject",
-        "permutations": PERMUTATIONS,
-        "paired_permutations": PAIRED_PERMUTATIONS,
-        "power": POWER,
-        "trained": asdict(
-            trained([cell.result for cell in result.cells], max(len(each.cells) for each in board.entries))
-        ),
-        "rows": [_row(board, each) for each in board.entries],
-        "skipped": [{"method": name, "reason": reason} for name, reason in result.skipped.items()],
-        "problem": None,
-        "choice": None,
-        "contrast": None,
-    }
     try:
-        _compare(board, found["rows"])
+        compared, problem = _compared(board), None
     except ConfigError as error:
-        found["problem"] = str(error)
-    found["choice"] = _choice(board)
-    found["contrast"] = _contrast(board, {row["label"]: row["score"] for row in found["rows"]})
-    found["rows"].sort(key=lambda row: -row["score"])  # stable: ties keep the order of the study file
-    for at, row in enumerate(found["rows"]):
-        row["best"] = at == 0
-    return found
+        compared, problem = _Tests(), str(error)
+    rows = [_row(board, entry, compared) for entry in board.entries]
+    ranked = sorted(rows, key=lambda row: -row.score)  # stable: ties keep the order of the study file
+    return Leaderboard(
+        metric=board.settings.metric,
+        reference=board.settings.reference if board.settings.reference in board.default else None,
+        requested_reference=board.settings.reference,
+        level=bootstrap.level,
+        n=bootstrap.n,
+        interval=f"{INTERVALS['expanded']} by subject",
+        permutations=PERMUTATIONS,
+        paired_permutations=PAIRED_PERMUTATIONS,
+        power=POWER,
+        trained=trained([cell.result for cell in result.cells], max(len(each.cells) for each in board.entries)),
+        rows=[row.model_copy(update={"best": at == 0}) for at, row in enumerate(ranked)],
+        skipped=[SkippedMethod(method=name, reason=reason) for name, reason in result.skipped.items()],
+        problem=problem,
+        choice=_choice(board),
+        contrast=_contrast(board, {row.label: row.score for row in rows}),
+    )
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
-def _row(board: _Board, entry: _Entry) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Tests:
+    """Intervals, permutation levels and comparisons with the reference, by the label of the row."""
+
+    standings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    paired: Mapping[str, Difference] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def _row(board: _Board, entry: _Entry, compared: _Tests) -> MethodRow:
     tables = {seed: cell.result.predictions() for seed, cell in entry.cells.items()}
     metadata = [fold.metadata for cell in entry.cells.values() for fold in cell.result.folds]
     # Times stored without a number of threads predate the warm-up, and estimators used any number of threads.
     timed = [fact for fact in metadata if fact.get("ms_a_clip") is not None and fact.get("ms_threads") is not None]
-    default = board.default.get(entry.method) is entry
     groups = (name for name, members in board.settings.contrast.items() if entry.method in members)
-    return {
-        "method": entry.method,
-        "settings": dict(entry.settings),
-        "label": entry.label,
-        "group": next(groups, None),
-        "reference": default and entry.method == board.settings.reference,
-        "keys": [cell.result.key for cell in entry.cells.values()],
-        "seeds": list(tables),
+    return MethodRow(
         **_scored(board, list(tables.values())),
-        "estimator": all(fact.get("parameters") is None for fact in metadata),
-        "printed": _printed(board, entry.method, list(tables.values())),
-        "fused": list(board.settings.fused.get(entry.method, ())),
-        "parameters": max(
-            (fact["parameters"] for fact in metadata if fact.get("parameters") is not None), default=None
-        ),
-        "ms_a_clip": _median([fact["ms_a_clip"] for fact in timed]),
-        "ms_threads": " / ".join(dict.fromkeys(str(fact["ms_threads"]) for fact in timed)) or None,
-        "seconds": _seconds([entry.first]),
-        "folds": len(entry.first.result.folds),
-        "paired": None,
-        "problem": None,
-    }
+        **compared.standings.get(entry.label, {}),
+        paired=compared.paired.get(entry.label),
+        seconds=_seconds([entry.first]),
+        seeds=list(tables),
+        method=entry.method,
+        settings=dict(entry.settings),
+        label=entry.label,
+        group=next(groups, None),
+        reference=_is_reference(board, entry),
+        best=False,
+        keys=[cell.result.key for cell in entry.cells.values()],
+        confusion=confusion(entry.first),
+        estimator=all(fact.get("parameters") is None for fact in metadata),
+        printed=_printed(board, entry.method, list(tables.values())),
+        fused=list(board.settings.fused.get(entry.method, ())),
+        parameters=max((fact["parameters"] for fact in metadata if fact.get("parameters") is not None), default=None),
+        ms_a_clip=float(np.median([fact["ms_a_clip"] for fact in timed])) if timed else None,
+        ms_threads=" / ".join(dict.fromkeys(str(fact["ms_threads"]) for fact in timed)) or None,
+        folds=len(entry.first.result.folds),
+        problem=compared.problems.get(entry.label),
+    )
+
+
+def _is_reference(board: _Board, entry: _Entry) -> bool:
+    return board.default.get(entry.method) is entry and entry.method == board.settings.reference
 
 
 def _scored(board: _Board, tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     """Return the mean scores of several predictions, the score of each by the leaderboard's metric, and by database."""
-    names = list(dict.fromkeys((board.settings.metric, *SCORES)))
+    names = list(defined(board.settings.metric, *MAIN))
     built = {name: interfaces.metrics.build(name, {}) for name in names}
     each = [{name: score(metric, table) for name, metric in built.items()} for table in tables]
     means = {name: float(np.mean([scores[name] for scores in each])) for name in names}
@@ -186,26 +200,20 @@ def _scored(board: _Board, tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     return {
         "score": means[board.settings.metric],
         "scores": [scores[board.settings.metric] for scores in each],
-        **{name: means[name] for name in SCORES},
-        "databases": {str(name): dict(map(_plain, row.items())) for name, row in means_there.iterrows()},
+        "means": means,
+        "databases": {
+            str(name): {str(key): float(value) for key, value in row.items()} for name, row in means_there.iterrows()
+        },
     }
 
 
-def _printed(board: _Board, method: str, tables: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
+def _printed(board: _Board, method: str, tables: Sequence[pd.DataFrame]) -> Printed | None:
     """Return the published score of a method and the score here by the same metric, the mean over seeds."""
     printed = board.settings.printed.get(method)
     if printed is None:
         return None
     metric = interfaces.metrics.build(printed.metric, {})
-    return {**printed.model_dump(), "here": float(np.mean([score(metric, table) for table in tables]))}
-
-
-def _plain(item: tuple[Any, Any]) -> tuple[str, float]:
-    return str(item[0]), float(item[1])
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if values else None
+    return Printed(**printed.model_dump(), here=float(np.mean([score(metric, table) for table in tables])))
 
 
 def _predictions(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[SeedPredictions]]:
@@ -216,69 +224,77 @@ def _predictions(board: _Board, entries: Sequence[_Entry]) -> tuple[Clips, list[
     return clips, [{seed: made[f"{entry.label} {seed}"] for seed in entry.cells} for entry in entries]
 
 
-def _compare(board: _Board, rows: Sequence[dict[str, Any]]) -> None:
-    """Add intervals, permutation levels and comparisons with the reference to the rows."""
+def _compared(board: _Board) -> _Tests:
+    """Return intervals, permutation levels and comparisons with the reference."""
     clips, predictions = _predictions(board, board.entries)
-    for row, found in zip(rows, _standings(board, clips, predictions, "scores"), strict=True):
-        row |= found
-    reference = next((predicted for row, predicted in zip(rows, predictions, strict=True) if row["reference"]), None)
-    others = [(row, predicted) for row, predicted in zip(rows, predictions, strict=True) if not row["reference"]]
+    standing = _standings(board, clips, predictions, "scores")
+    found = {entry.label: each for entry, each in zip(board.entries, standing, strict=True)}
+    sides = list(zip(board.entries, predictions, strict=True))
+    reference = next((predicted for entry, predicted in sides if _is_reference(board, entry)), None)
     if reference is None:
-        return
-    made: list[tuple[dict[str, Any], Difference]] = []
-    for row, predicted in others:
-        try:
-            rng = board.rng(f"paired/{row['label']}")
-            made.append((row, contrast(clips, [predicted], [reference], rng=rng, **board.resampling)))
-        except ConfigError as error:  # such as a seed that failed to train: the other methods are still compared
-            row["problem"] = str(error)
-    for (row, _), difference in zip(made, with_family([each for _, each in made]), strict=True):
-        row["paired"] = _difference(difference)
+        return _Tests(found)
+    made, problems = {}, {}
+    for entry, predicted in sides:
+        if not _is_reference(board, entry):
+            try:
+                rng = board.rng(f"paired/{entry.label}")
+                made[entry.label] = contrast(clips, [predicted], [reference], rng=rng, **board.resampling)
+            except ConfigError as error:  # such as a seed that failed to train: the other methods are still compared
+                problems[entry.label] = str(error)
+    corrected = with_family(list(made.values()))
+    return _Tests(found, {label: _plain(one) for label, one in zip(made, corrected, strict=True)}, problems)
 
 
 def _standings(board: _Board, clips: Clips, predictions: Sequence[SeedPredictions], role: str) -> list[dict[str, Any]]:
+    """Return interval and permutation test of each method."""
     settings = board.resampling | {"permutations": PERMUTATIONS}
-    found = standings(clips, predictions, rng=board.rng(role), **settings)
     claim = 1 - settings["level"] + 1e-12
-    return [
-        {
-            "low": each.low,
-            "high": each.high,
-            "permuted": asdict(each.permuted) | {"p_holm": each.p_holm, "above": each.p_holm <= claim},
-        }
-        for each in found
-    ]
+
+    def permuted(each: Standing) -> Permuted:
+        null = each.permuted
+        return Permuted(
+            mean=null.mean,
+            level=null.level,
+            p_value=null.p_value,
+            n=null.n,
+            p_holm=each.p_holm,
+            above=each.p_holm <= claim,
+        )
+
+    found = standings(clips, predictions, rng=board.rng(role), **settings)
+    return [{"low": each.low, "high": each.high, "permuted": permuted(each)} for each in found]
 
 
-def _difference(found: Difference) -> dict[str, Any]:
-    return asdict(found) | {"significant": found.significant}
+def _plain(found: object) -> Difference:
+    return Difference.model_validate(found, from_attributes=True)
 
 
 # --- nested selection -------------------------------------------------------------------------------------------------
-def _choice(board: _Board) -> dict[str, Any] | None:
+def _choice(board: _Board) -> MethodChoice | None:
     """Return the result of selecting a method within the training subjects, or why none could be selected."""
     choice = board.settings.choice
     if choice is None:
         return None
     inner = {cell.factors[METHODS]: cell for cell in board.result.judging}
     candidates = [name for name in choice.of if name in inner and name in board.default]
-    metadata: dict[str, Any] = {
+    known: dict[str, Any] = {
         "of": candidates,
         "left_out": [name for name in choice.of if name not in candidates],
         "groups": choice.groups,
         "one_subject_per_fold": all(_tests_one_subject(board.default[name].first) for name in candidates),
         "keys": [cell.result.key for cell in inner.values()],
-        "seconds": _seconds(cell for name, cell in inner.items() if name not in board.settings.fused),
-        "problem": None,
     }
     runnable = board.settings.choosable(board.result.skipped)
     if len(runnable) < 2:  # their inner folds were not trained
         found = f"only {runnable[0]}" if runnable else "none"
-        return metadata | {"problem": f"of {', '.join(choice.of)}, these data allow {found}; selection needs two."}
+        return MethodChoice(
+            **known, problem=f"of {', '.join(choice.of)}, these data allow {found}; selection needs two."
+        )
+    seconds = _seconds(cell for name, cell in inner.items() if name not in board.settings.fused)
     try:
-        return metadata | _chosen(board, {name: _rounds(inner[name]) for name in candidates})
+        return _chosen(board, {name: _rounds(inner[name]) for name in candidates}, known, seconds)
     except ConfigError as error:
-        return metadata | {"problem": str(error)}
+        return MethodChoice(**known, problem=str(error))
 
 
 def _seconds(cells: Iterable[Cell]) -> float:
@@ -298,7 +314,7 @@ def _rounds(cell: Cell) -> pd.DataFrame:
     return pd.concat([result.of_repeat(number).predictions() for number in result.repeats], ignore_index=True)
 
 
-def _chosen(board: _Board, inner: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _chosen(board: _Board, inner: Mapping[str, pd.DataFrame], known: Mapping[str, Any], seconds: float) -> MethodChoice:
     classes = board.result.cells[0].plan.data.labels.classes
     choices = choose(confusion_metric(board.settings.metric), inner, len(classes))
     taken = list(dict.fromkeys(each.method for each in choices))
@@ -317,44 +333,46 @@ def _chosen(board: _Board, inner: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     clips, made = board.aligned({CHOICE: first} | ({"reference": cell.result.predictions()} if cell else {}))
     mine: SeedPredictions = {"": made[CHOICE]}
     paired = (
-        _difference(
-            contrast(clips, [mine], [{"": made["reference"]}], rng=board.rng("choice/paired"), **board.resampling)
-        )
+        _plain(contrast(clips, [mine], [{"": made["reference"]}], rng=board.rng("choice/paired"), **board.resampling))
         if cell
         else None
     )
-    return {
-        **_scored(board, [first]),
-        "seeds": seeds,
-        "scores": [_scored(board, [table])["score"] for table in pooled.values()],
-        **_standings(board, clips, [mine], "choice/scores")[0],
-        "paired": paired,
-        "inner": float(np.average([each.scores[each.method] for each in choices], weights=_subject_counts(choices))),
-        "chosen": _times(board, choices, seeds[0]),
-    }
+    scores = [_scored(board, [table])["score"] for table in pooled.values()]
+    return MethodChoice(
+        **known,
+        inner=float(np.average([each.scores[each.method] for each in choices], weights=_subject_counts(choices))),
+        chosen=_times(board, choices, seeds[0]),
+        result=MethodScores(
+            **_scored(board, [first]) | {"scores": scores},
+            **_standings(board, clips, [mine], "choice/scores")[0],
+            paired=paired,
+            seconds=seconds,
+            seeds=seeds,
+        ),
+    )
 
 
 def _subject_counts(choices: Sequence[Chosen]) -> list[int]:
     return [len(each.subjects) for each in choices]
 
 
-def _times(board: _Board, choices: Sequence[Chosen], seed: str) -> list[dict[str, Any]]:
+def _times(board: _Board, choices: Sequence[Chosen], seed: str) -> list[MethodSelected]:
     """Return how often each method was selected, with its mean inner score and its score on all test subjects."""
     rows = [
-        {
-            "method": name,
-            "groups": sum(each.method == name for each in choices),
-            "subjects": sum(len(each.subjects) for each in choices if each.method == name),
-            "inner": float(np.average([each.scores[name] for each in choices], weights=_subject_counts(choices))),
-            "outer": _scored(board, [board.default[name].cells[seed].result.predictions()])["score"],
-        }
+        MethodSelected(
+            method=name,
+            groups=sum(each.method == name for each in choices),
+            subjects=sum(len(each.subjects) for each in choices if each.method == name),
+            inner=float(np.average([each.scores[name] for each in choices], weights=_subject_counts(choices))),
+            outer=_scored(board, [board.default[name].cells[seed].result.predictions()])["score"],
+        )
         for name in choices[0].scores
     ]
-    return sorted(rows, key=lambda row: -row["subjects"])
+    return sorted(rows, key=lambda row: -row.subjects)
 
 
 # --- two groups -------------------------------------------------------------------------------------------------------
-def _contrast(board: _Board, scores: Mapping[str, float]) -> dict[str, Any] | None:
+def _contrast(board: _Board, scores: Mapping[str, float]) -> GroupContrast | None:
     """Return the comparison of two groups of methods, or why they cannot be compared."""
     if not board.settings.contrast:
         return None
@@ -362,20 +380,20 @@ def _contrast(board: _Board, scores: Mapping[str, float]) -> dict[str, Any] | No
         name: [board.default[method] for method in dict.fromkeys(members) if method in board.default]
         for name, members in board.settings.contrast.items()
     }
-    left_out = [name for members in board.settings.contrast.values() for name in members if name not in board.default]
-    metadata: dict[str, Any] = {
+    known: dict[str, Any] = {
         "groups": {name: [entry.method for entry in entries] for name, entries in groups.items()},
-        "left_out": left_out,
-        "problem": None,
+        "left_out": [
+            name for members in board.settings.contrast.values() for name in members if name not in board.default
+        ],
     }
     empty = next((name for name, entries in groups.items() if not entries), None)
     if empty is not None:
-        return metadata | {"problem": f"no method of the group {empty} could be run on these data."}
+        return GroupContrast(**known, problem=f"no method of the group {empty} could be run on these data.")
     try:
         clips, predictions = _predictions(board, [entry for entries in groups.values() for entry in entries])
         size = len(next(iter(groups.values())))
         found = contrast(clips, predictions[:size], predictions[size:], rng=board.rng("contrast"), **board.resampling)
     except ConfigError as error:
-        return metadata | {"problem": str(error)}
+        return GroupContrast(**known, problem=str(error))
     means = {name: float(np.mean([scores[entry.label] for entry in entries])) for name, entries in groups.items()}
-    return metadata | {"scores": means} | _difference(found)
+    return GroupContrast(**known, scores=means, difference=_plain(found))

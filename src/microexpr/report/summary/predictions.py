@@ -15,22 +15,22 @@ FILE = "predictions.csv"
 def predictions(result: StudyResult) -> pd.DataFrame:
     """Return the predictions of test clips, of all repeats.
 
-    Columns: part (cell, prespecified, baseline or average), method, preprocessing, sampling, model, one column for
-    each further axis of the study, experiment (its key), seed, repeat, fold, clip, subject, truth, label and the
-    probabilities ``p_CLASS``.
+    Columns: part (cell, average, prespecified, alternative or baseline), method, preprocessing, sampling, model, one
+    column for each further axis of the study, experiment (its key), seed, repeat, fold, clip, subject, truth, label and
+    the probabilities ``p_CLASS``.
     """
-    parts = {
-        "cell": result.cells,
-        "average": result.fused,
-        "prespecified": (result.named,) if result.named else (),
-        "baseline": result.baselines,
-    }
-    return pd.concat(
-        [table for part, cells in parts.items() for cell in cells for table in _of_cell(part, cell)], ignore_index=True
-    )
+    parts = [
+        *(("cell", cell, "") for cell in result.cells),
+        *(("average", cell, "") for cell in result.fused),
+        *(("prespecified", cell, "") for cell in ([result.named] if result.named else [])),
+        *(("alternative", cell, name) for name, cell in result.alternatives.items()),
+        *(("baseline", cell, "") for cell in result.baselines),
+    ]
+    return pd.concat([table for each in parts for table in _of_cell(*each)], ignore_index=True)
 
 
-def _of_cell(part: str, cell: Cell) -> Iterator[pd.DataFrame]:
+def _of_cell(part: str, cell: Cell, alternative: str) -> Iterator[pd.DataFrame]:
+    """Yield the predictions of each repeat; `alternative` is its name, if it is one."""
     experiment, classes = cell.experiment, cell.plan.data.labels.classes
     components = {name: getattr(experiment, name).label for name in ("preprocessing", "sampling", "model")}
     axes = {axis: level for axis, level in cell.factors.items() if axis not in (METHODS, *components)}
@@ -43,7 +43,7 @@ def _of_cell(part: str, cell: Cell) -> Iterator[pd.DataFrame]:
             rows[f"p_{name}"] = voted[f"p_{number}"]
         described = {
             "part": part,
-            "method": cell.factors.get(METHODS, experiment.model.label),
+            "method": alternative or cell.factors.get(METHODS, experiment.model.label),
             **components,
             **axes,
             "experiment": cell.result.key,

@@ -1,14 +1,14 @@
-"""The summary of `microexpr tune` as plain data, which its page is made from."""
+"""The summary of `microexpr tune`, which its page is made from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from microexpr.config.scores import MAIN
 from microexpr.config.study import Study
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, present
@@ -19,16 +19,27 @@ from microexpr.evaluation.predictions import confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import bootstrap_all
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
+from microexpr.report.summary import (
+    Caveat,
+    Importance,
+    Paired,
+    Run,
+    Search,
+    Searched,
+    Trial,
+    TunedScores,
+    TuningSummary,
+)
 from microexpr.report.summary.caveats import caveats
-from microexpr.report.reading import FORMAT
 from microexpr.report.summary.cells import stated
-from microexpr.report.summary.comparison import comparison_row
+from microexpr.report.summary.comparison import paired
+from microexpr.report.summary.data import data
+from microexpr.report.summary.metrics import defined
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
 from microexpr.runs.tuning.result import Found
 
-SCORES = ("macro_f1", "uf1", "uar", "accuracy")
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials sampled at random"
 EVALUATOR = (
     "fANOVA: share of the variance of a random forest's predicted scores; parameters searched on a logarithmic scale "
@@ -36,116 +47,107 @@ EVALUATOR = (
 )
 
 
-def summarise_tuning(found: Tuned, command: str = "") -> dict[str, Any]:
-    """Return a tuning as plain data: numbers, strings, lists and dictionaries."""
+def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
+    """Return the summary of a tuning."""
     plan, experiment = found.plan, found.plan.experiment
-    data, software = plan.data, environment()
-    return {
-        "format": FORMAT,
-        "name": experiment.name,
-        "title": f"{experiment.model.label} tuned on {', '.join(item.name for item in experiment.datasets)}",
-        "command": command,
-        "version": software["microexpr"],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "metric": experiment.tuning.metric,
-        "intervals": stated(experiment.bootstrap, set()),
-        "data": {
-            "datasets": [item.name for item in experiment.datasets],
-            "n_clips": len(plan.table),
-            "n_subjects": int(plan.table["subject"].nunique()),
-            "classes": list(data.labels.classes),
-            "metadata": dict(data.dataset.metadata()),
-            "fingerprint": data.cache.fingerprint,
-            "skipped": [str(fault) for fault in data.skipped],
-        },
-        "experiment": {
+    software = environment()
+    comparison = _comparison(found)
+    return TuningSummary(
+        name=experiment.name,
+        title=f"{experiment.model.label} tuned on {', '.join(item.name for item in experiment.datasets)}",
+        command=command,
+        version=software["microexpr"],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        caveats=list(_caveats(found)),
+        metric=experiment.tuning.metric,
+        metrics=defined(experiment.tuning.metric, *MAIN),
+        intervals=stated(experiment.bootstrap, set()),
+        data=data(plan),
+        environment=software,
+        run=Run(**found.done),
+        experiment={
             part: getattr(experiment, part).label
             for part in ("preprocessing", "sampling", "representation", "model", "protocol")
         }
-        | {"seed": experiment.seed, "key": plan.key},
-        "tuning": {
-            "trials": found.trials,
-            "inner": experiment.tuning.inner,
-            "folds": len(plan.folds),
-            "paper_ranges": found.papers,
-            "storage": found.storage,
-            "search": SEARCH,
-            "importance": EVALUATOR,
-        },
-        "space": [{"parameter": key, "values": str(values)} for key, values in found.space.items()],
-        "searches": [_search(found, each) for each in found.found],
-        "trials": [row for each in found.found for row in _trials(each)],
-        "importance": {
-            "all": _importance(found.importance),
-            "searches": [_importance(each.importance) for each in found.found],
-        },
-        "results": {
-            "tuned": _scores(found, found.predictions()),
-            "untuned": _scores(found, found.untuned.predictions()),
-        },
-        "comparison": _comparison(found),
-        "caveats": list(_caveats(found)),
-        "environment": software,
-        "run": dict(found.done),
-    }
+        | {"seed": str(experiment.seed), "key": plan.key},
+        trials_requested=found.trials,
+        inner=experiment.tuning.inner,
+        folds=len(plan.folds),
+        paper_ranges=found.papers,
+        storage=found.storage,
+        search=SEARCH,
+        evaluator=EVALUATOR,
+        space=[Searched(parameter=key, values=str(values)) for key, values in found.space.items()],
+        searches=[_search(found, each) for each in found.found],
+        trials=[row for each in found.found for row in _trials(each)],
+        importance=_importance(found.importance),
+        importances=[_importance(each.importance) for each in found.found],
+        tuned=_scores(found, found.predictions()),
+        untuned=_scores(found, found.untuned.predictions()),
+        comparison=comparison if isinstance(comparison, Paired) else None,
+        problem=comparison if isinstance(comparison, str) else None,
+    )
 
 
-def _search(found: Tuned, each: Found) -> dict[str, Any]:
+def _search(found: Tuned, each: Found) -> Search:
     """Return one search: its clips and subjects, the values found, and their score on the test clips of its folds."""
     table, search = found.plan.table, each.search
     untuned = found.untuned.predictions()
     names = {fold.name for fold in search.folds}
     metric = interfaces.metrics.build(found.plan.experiment.tuning.metric, {})
     seconds = [trial.seconds for trial in each.trials if trial.seconds is not None]
-    return {
-        "search": search.name,
-        "folds": len(search.folds),
-        "clips": len(search.rows),
-        "subjects": int(table.iloc[search.rows]["subject"].nunique()),
-        "tested_clips": len(search.tested),
-        "tested_subjects": int(table.iloc[search.tested]["subject"].nunique()),
-        "inner": [len(fold.test) for fold in search.inner],
-        **{state: sum(trial.state == state for trial in each.trials) for state in ("failed", "stopped", "running")},
-        "finished": each.finished,
-        "seconds": float(np.sum(seconds)),
-        "best": each.best.number,
-        "values": dict(each.best.values),
-        "inner_score": each.best.score,
-        "untuned_inner_score": each.own.score if each.own else None,
-        "tuned": score(metric, each.result.predictions()),
-        "untuned": score(metric, untuned[untuned["fold"].isin(names)]),
-        "key": each.result.key,
-    }
+    states = [trial.state for trial in each.trials]
+    return Search(
+        search=search.name,
+        folds=len(search.folds),
+        clips=len(search.rows),
+        subjects=int(table.iloc[search.rows]["subject"].nunique()),
+        tested_clips=len(search.tested),
+        tested_subjects=int(table.iloc[search.tested]["subject"].nunique()),
+        inner=[len(fold.test) for fold in search.inner],
+        failed=states.count("failed"),
+        stopped=states.count("stopped"),
+        running=states.count("running"),
+        finished=each.finished,
+        seconds=float(np.sum(seconds)),
+        best=each.best.number,
+        values=dict(each.best.values),
+        inner_score=each.best.score,
+        untuned_inner_score=each.own.score if each.own else None,
+        tuned=score(metric, each.result.predictions()),
+        untuned=score(metric, untuned[untuned["fold"].isin(names)]),
+        key=each.result.key,
+    )
 
 
-def _trials(each: Found) -> Iterator[dict[str, Any]]:
+def _trials(each: Found) -> Iterator[Trial]:
     for trial in each.trials:
-        yield {
-            "search": each.search.name,
-            "trial": trial.number,
-            "values": dict(trial.values),
-            "score": trial.score,
-            "state": trial.state,
-            "seconds": trial.seconds,
-            "problem": trial.problem,
-            "same_as": trial.same_as,
-            "best": trial == each.best,
-            "untuned": each.own is not None and trial.number == each.own.number,
-        }
+        yield Trial(
+            search=each.search.name,
+            trial=trial.number,
+            values=dict(trial.values),
+            score=trial.score,
+            state=trial.state,
+            seconds=trial.seconds,
+            problem=trial.problem,
+            same_as=trial.same_as,
+            best=trial == each.best,
+            untuned=each.own is not None and trial.number == each.own.number,
+        )
 
 
-def _importance(importance: Mapping[str, float] | str) -> dict[str, Any]:
+def _importance(importance: Mapping[str, float] | str) -> Importance:
     """Return the shares, or the reason why there are none."""
     if isinstance(importance, str):
-        return {"shares": None, "problem": importance}
-    return {"shares": dict(importance), "problem": ""}
+        return Importance(shares=None, problem=importance)
+    return Importance(shares=dict(importance), problem="")
 
 
-def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
+def _scores(found: Tuned, predictions: pd.DataFrame) -> TunedScores:
     experiment, k = found.plan.experiment, len(found.plan.data.labels.classes)
     y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
     settings = experiment.bootstrap
-    names = dict.fromkeys((experiment.tuning.metric, *SCORES))
+    names = dict.fromkeys((experiment.tuning.metric, *MAIN))
     try:
         intervals = bootstrap_all(
             {name: confusion_metric(name) for name in names},
@@ -160,19 +162,19 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> dict[str, Any]:
             level=settings.level,
             stratified=settings.stratified,
         )
-        bounds = {name: [one.low, one.high] for name, one in intervals.items()}
+        bounds = {name: (one.low, one.high) for name, one in intervals.items()}
     except ConfigError:
         bounds = {}
-    return {
-        "scores": {name: score(interfaces.metrics.build(name, {}), predictions) for name in names},
-        "intervals": bounds,
-        "confusion": confusion_matrix(y_true, y_pred, k).tolist(),
-        "n_test": len(predictions),
-        "n_subjects": int(predictions["subject"].nunique()),
-    }
+    return TunedScores(
+        scores={name: score(interfaces.metrics.build(name, {}), predictions) for name in names},
+        bounds=bounds,
+        confusion=confusion_matrix(y_true, y_pred, k).tolist(),
+        n_test=len(predictions),
+        n_subjects=int(predictions["subject"].nunique()),
+    )
 
 
-def _comparison(found: Tuned) -> dict[str, Any]:
+def _comparison(found: Tuned) -> Paired | str:
     """Return the comparison of tuned and untuned on the same clips, or why they cannot be compared."""
     experiment, classes = found.plan.experiment, found.plan.data.labels.classes
     tuned, untuned = (
@@ -189,22 +191,27 @@ def _comparison(found: Tuned) -> dict[str, Any]:
             trained=trained([found.untuned]),
         )
     except ConfigError as error:
-        return {"problem": str(error)}
-    return comparison_row(made)
+        return str(error)
+    return paired(made)
 
 
-def _caveats(found: Tuned) -> Iterator[dict[str, str]]:
+def _caveats(found: Tuned) -> Iterator[Caveat]:
     """Yield the caveats of the experiment, then those of the tuning."""
     study = Study(name=found.plan.experiment.name, title="", experiment=found.plan.experiment)
     cell = Cell(found.plan, found.untuned)
     yield from caveats(StudyResult(study, (cell,), (), None, (), {}, ()))
     if found.shares_subjects:
-        text = (
-            "The protocol does not separate subjects, so each search used other clips of the subjects it is tested on. "
-            "Its inner folds separate subjects, but its results still say nothing about new subjects."
+        yield Caveat.of(
+            "shared_search",
+            "warning",
+            "Each search used other clips of the subjects that it is tested on.",
+            "The protocol does not separate subjects. The inner folds of a search do, but its results still say "
+            "nothing about new subjects.",
         )
-        yield {"code": "shared_search", "level": "warning", "text": text}
     if any(each.finished < found.trials for each in found.found):
         least = min(each.finished for each in found.found)
-        text = f"Some trials failed: a search has as few as {least} of {found.trials} trials with a score."
-        yield {"code": "failed_trials", "level": "warning", "text": text}
+        yield Caveat.of(
+            "failed_trials",
+            "warning",
+            f"Some trials failed: a search has as few as {least} of {found.trials} trials with a score.",
+        )

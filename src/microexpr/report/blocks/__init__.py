@@ -1,0 +1,1 @@
+"""Blocks of pages by subject: one function for each table, figure and piece of prose."""

@@ -1,0 +1,184 @@
+"""Paired differences: in words, as a dot plot, and as their distributions over resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from microexpr.evaluation.statistics.scope import Trained, together
+from microexpr.report.figure import SERIES, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.summary import Paired
+from microexpr.report.table import format_interval, format_value, short
+
+MOST = 36
+"""Largest number of comparisons in one figure."""
+BINS = 60
+_GAP = 5 * "\u00a0"
+"""Space that browsers do not collapse."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A comparison as figures show it."""
+
+    label: str
+    paired: Paired
+    colour: str = SERIES[0]
+
+    @property
+    def percentiles(self) -> Float[np.ndarray, "q"]:
+        """The percentiles of the resampled differences."""
+        return np.array(self.paired.percentiles, float)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+def listed(words: Sequence[str], most: int | None = None, last: str = "and") -> str:
+    """Return 'a, b and c'; of more than `most` words, 'a, b and 3 more'; `last` comes before the last word.
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c", "d", "e"], 2)
+    ('a, b and c', 'a, b and 3 more')
+    """
+    if most is not None and len(words) > most:
+        words = [*words[:most], f"{len(words) - most} more"]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """Return a difference with its interval.
+
+    >>> signed(0.062, -0.0214, 0.144)
+    '+0.062 [−0.021, 0.144]'
+    """
+    return format_value(value, "change") + format_interval({"ci_low": low, "ci_high": high}, digits=3)
+
+
+def p_equals(p: float) -> str:
+    """Return a p-value as a sentence gives it.
+
+    >>> p_equals(0.31), p_equals(0.0002)
+    ('p = 0.310', 'p < 0.001')
+    """
+    text = format_value(p, "p")
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def span(values: Sequence[float]) -> str:
+    """Return the range of several scores, '0.080 to 0.120'; one score where they are equal."""
+    low, high = (format_value(bound(values), "score") for bound in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def detectable(least: Sequence[float | None], power: float, between: str = "") -> str:
+    """Return which differences such test sets detect; empty where that is not known."""
+    known = [value for value in least if value is not None]
+    return f"Differences{between} of {span(known)} would be detected with {100 * power:.0f} % power." if known else ""
+
+
+def trainings(pairs: Sequence[Paired]) -> Trained:
+    """Return how the sides of several comparisons were trained."""
+    return together([pair.trained for pair in pairs])
+
+
+def how(pairs: Sequence[Paired]) -> list[str]:
+    """Return how intervals and p-values were computed, as sentences; each once."""
+    made = [clause for key in ("interval", "test") for pair in pairs if (clause := getattr(pair, key))]
+    drawn = {pair.permutations for pair in pairs if not pair.p_exact}
+    exact = any(pair.p_exact for pair in pairs)
+    ways = [f"{max(drawn):,} random permutations"] if drawn else []
+    ways += [f"all permutations{' where there are fewer' if drawn else ''}"] if exact else []
+    return [f"{clause}." for clause in (*dict.fromkeys(made), *([", ".join(ways)] if ways else []))]
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+def chosen(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
+    """Return the pairs that fit in a figure, and a note where these are not all."""
+    if len(pairs) <= MOST:
+        return list(pairs), []
+    kept = sorted(pairs, key=lambda pair: (pair.paired.p, pair.paired.p_value))[:MOST]
+    note = f"The {MOST} of {len(pairs)} pairs with the smallest p; the table lists all."
+    return [pair for pair in pairs if pair in kept], [note]
+
+
+def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str) -> Plot | None:
+    """Draw every difference with its interval; `ahead` names the sides with the higher score left and right of 0."""
+    drawn, notes = chosen(pairs)
+    if not drawn:
+        return None
+    dots = [
+        _dot(pair, f"{_difference(pair.paired)} · {p_equals(pair.paired.p)}", pair.paired.detectable) for pair in drawn
+    ]
+    figure = Figure(figsize=(WIDTH, 1.2 * dot_height(dots) + 0.85), layout="constrained")
+    dotplot(figure.subplots(), dots, xlabel=_towards(ahead, score), zero=True)
+    filled = trainings([pair.paired for pair in drawn]).verdict(significant=True)
+    corrected = any(pair.paired.p_holm is not None and pair.paired.family > 1 for pair in drawn)
+    notes.append(f"Filled markers: {filled}{' (p corrected by Holm)' if corrected else ''}.")
+    if any(pair.paired.detectable is not None for pair in drawn):
+        power = 100 * drawn[0].paired.power
+        notes.append(f"Grey ticks: the smallest difference that is detected with {power:.0f} % power.")
+    method = how([pair.paired for pair in drawn])
+    caption = f"Differences in {score} with their intervals" if len(drawn) > 1 else f"Difference in {score}"
+    return Plot(name, caption, figure, notes, method)
+
+
+def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str) -> Plot | None:
+    """Draw the distribution of each difference over resamples, all on one scale."""
+    drawn, notes = chosen([pair for pair in pairs if len(pair.paired.percentiles) > 1])
+    if not drawn:
+        return None
+    edges = _edges(drawn)
+    mass = [np.diff(np.interp(edges, p, np.linspace(0, 1, p.size))) for p in (pair.percentiles for pair in drawn)]
+    spread = [row.max() for row, pair in zip(mass, drawn, strict=True) if np.ptp(pair.percentiles) > 0]
+    dots = [_dot(pair, f"{100 * (pair.percentiles > 1e-12).mean():.0f} %") for pair in drawn]
+    tall = 0.46 if len(drawn) <= 12 else 0.3
+    figure = Figure(figsize=(WIDTH, tall * len(drawn) + (1.2 if len(drawn) == 1 else 0.85)), layout="constrained")
+    axes = figure.subplots()
+    dotplot(axes, dots, xlabel=_towards(ahead, score), zero=True)
+    axes.set_ylim(len(drawn) - 0.65, -1.05)
+    for at, (pair, row) in enumerate(zip(drawn, mass, strict=True)):
+        ground, heights = at - 0.14, 0.8 * row / max([*spread, 1e-9])
+        axes.axhline(ground, color=SOFT, linewidth=0.4, zorder=1)
+        if np.ptp(pair.percentiles) == 0:  # all resamples are equal: a line, since a bin would be misleading
+            axes.plot([pair.percentiles[0]] * 2, [ground, ground - 0.8], color=pair.colour, linewidth=1.2)
+            continue
+        higher = (edges[:-1] + edges[1:]) / 2 > (edges[1] - edges[0]) / 4
+        for side, alpha in ((higher, 0.75), (~higher, 0.3)):
+            if side.any():
+                own = np.append(edges[:-1][side], edges[1:][side][-1])
+                axes.stairs(ground - heights[side], own, baseline=ground, fill=True, color=pair.colour, alpha=alpha)
+    notes += [
+        f"Height: share of the resamples. Dark: those in which {ahead[1]} scores higher; their share (right) is no "
+        "p-value."
+    ]
+    resamples = f"{max(pair.paired.resamples for pair in drawn):,} resamples, on a common scale."
+    s = "s" * (len(drawn) > 1)
+    return Plot(name, f"Bootstrap distribution{s} of the difference{s} in {score}", figure, notes, [resamples])
+
+
+def _difference(pair: Paired) -> str:
+    return signed(pair.difference, pair.ci_low, pair.ci_high)
+
+
+def _dot(pair: Pair, beside: str, least: float | None = None) -> Dot:
+    """Return a row of a figure; `least` is the difference to mark on both sides of 0."""
+    found, ticks = pair.paired, () if least is None else (-least, least)
+    return Dot(
+        short(pair.label, 44), found.difference, found.ci_low, found.ci_high, beside, pair.colour,
+        filled=found.significant, ticks=ticks,
+    )  # fmt: skip
+
+
+def _towards(ahead: tuple[str, str], score: str) -> str:
+    left, right = (short(name, 22) for name in ahead)
+    return f"← {left} higher{_GAP}difference in {score}{_GAP}{right} higher →"
+
+
+def _edges(drawn: Sequence[Pair]) -> Float[np.ndarray, "e"]:
+    """Return bin edges of one width for all pairs, with zero in the middle of a bin."""
+    low = min(pair.paired.percentiles[0] for pair in drawn)
+    high = max(pair.paired.percentiles[-1] for pair in drawn)
+    width = (high - low) / BINS or 0.01
+    return np.asarray((np.arange(np.floor(low / width - 0.5), np.ceil(high / width + 0.5) + 1) + 0.5) * width)

@@ -1,0 +1,1 @@
+"""The kinds of pages: each a first screen and sections of blocks."""

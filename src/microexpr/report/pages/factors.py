@@ -1,0 +1,266 @@
+"""The page of a study of factors: a grid of experiments, or a single one; with what a replicated publication adds."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from microexpr.report.blocks import data, effects, maps, pairs, record, scores, seeds, subjects, training
+from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
+from microexpr.report.page import First, Page, Prose, Section
+from microexpr.report.pages import paper
+from microexpr.report.summary import NamedCell
+from microexpr.report.table import Column, Table, format_value
+from microexpr.report.view import StudyView, scored
+
+
+# --- the first screen -------------------------------------------------------------------------------------------------
+def first(view: StudyView) -> First:
+    """Return the verdict, the score that counts with its chance level, its figure, and the limits."""
+    return First(verdict(view), _numbers(view), prespecified(view) or scores.forest(view) or effects.contrasts(view),
+                 view.summary.caveats)  # fmt: skip
+
+
+def verdict(view: StudyView) -> list[str]:
+    """Return in plain sentences what was found: the answer first, then what else can be said of the study."""
+    summary = view.summary
+    if named := summary.named_cell:
+        return [_named(view, named), _alternatives(named), _grid(view)]
+    if summary.nested:
+        return [_nested(view), _effects(view)]
+    best = view.best_cell
+    if best is None:
+        return ["No experiment has a score yet."]
+    if not view.single_experiment:
+        said = (
+            f"{len(view.cells)} experiments were compared. None was named beforehand or selected without test clips, "
+            "so no single score is unbiased."
+        )
+        return [said, _effects(view)]
+    if summary.over_seeds:
+        return [seeds.mean_over_seeds(view), scores.above_guessing(view)]
+    return [
+        f"{view.title(best)} reaches {view.score} {scored(best.score, best.ci_low, best.ci_high)} on {best.n_test} "
+        f"test clips. {scores.above_guessing(view)}"
+    ]
+
+
+def _name(view: StudyView, named: NamedCell) -> str:
+    return named.title or view.title(named)
+
+
+def _named(view: StudyView, named: NamedCell) -> str:
+    title = _name(view, named)
+    title = title[:1].upper() + title[1:]
+    p = format_value(named.p_value, "p")
+    evidence = (
+        f"{view.score} {scored(named.score, named.ci_low, named.ci_high)}; with permuted labels at most "
+        f"{named.permutation_level:.3f} (95th percentile), p {p if p.startswith('<') else f'= {p}'}"
+    )
+    if named.above_chance:
+        return f"{title} recognises the expressions of subjects it has not seen better than chance: {evidence}."
+    return f"{title} cannot be shown to recognise expressions better than chance: {evidence}."
+
+
+def _alternatives(named: NamedCell) -> str:
+    """Say how the prespecified experiment differs from those named beside it."""
+    said = []
+    for other in named.alternatives:
+        if other.paired is None:
+            said.append(f"{other.name} could not be compared: {other.problem}")
+            continue
+        p = format_value(other.paired.p, "p")
+        p = p if p.startswith("<") else f"= {p}"
+        if not other.paired.significant:
+            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant (p {p}).")
+        else:
+            word = "higher" if other.paired.difference > 0 else "lower"
+            said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; p {p}).")
+    said += [f"{each.method} could not be run: {each.reason}" for each in named.skipped]
+    return " ".join(said)
+
+
+def _grid(view: StudyView) -> str:
+    """Say how the grid relates to the prespecified experiment."""
+    if len(view.cells) < 2:
+        return ""
+    protocol = view.summary.protocol.name
+    return (
+        f"The grid of {len(view.cells)} cells below has another protocol ({protocol}); its scores are not comparable "
+        f"with these. {_effects(view)}"
+    ).strip()
+
+
+def _effects(view: StudyView) -> str:
+    factors = view.summary.factors
+    if factors is None:
+        return ""
+    claimed = [effect.name for effect in factors.effects if effect.claimed]
+    if factors.problem:
+        return ""
+    if not claimed:
+        return "No factor of the grid had a significant effect."
+    return f"Significant effects in the grid, after correction: {', '.join(claimed)}."
+
+
+def _nested(view: StudyView) -> str:
+    found = view.summary.nested
+    assert found is not None
+    level = f"; random guessing reaches {view.guessing.score:.3f}" if view.guessing else ""
+    where = "the fold" if found.folds == 1 else f"each of the {found.folds} folds"
+    return (
+        f"With the cell selected on the validation clips of {where}, {view.score} is "
+        f"{scored(found.score, found.ci_low, found.ci_high)}{level}. No test clip takes part in this selection."
+    )
+
+
+def _numbers(view: StudyView) -> dict[str, str]:
+    """Return the score that counts, its chance level, and the size of the data."""
+    summary, best = view.summary, view.best_cell
+    title = view.score_head
+    found: dict[str, str] = {}
+    if named := summary.named_cell:
+        found[f"{title}, prespecified"] = scored(named.score, named.ci_low, named.ci_high)
+        found["Permuted labels, 95th percentile"] = format_value(named.permutation_level, "score")
+        found["Protocol"] = named.protocol.upper()
+    elif summary.nested:
+        found[f"{title}, selected on validation"] = scored(
+            summary.nested.score, summary.nested.ci_low, summary.nested.ci_high
+        )
+    elif best is not None and view.single_experiment:
+        if rows := summary.over_seeds:
+            found[f"{title}, mean of {len(rows[0].seeds)} seeds"] = scored(rows[0].mean, rows[0].low, rows[0].high)
+        else:
+            found[title] = scored(best.score, best.ci_low, best.ci_high)
+    if not summary.named_cell and view.guessing:
+        found["Random guessing"] = format_value(view.guessing.score, "score")
+    found["Clips"] = format_value(summary.data.n_clips, "count")
+    found["Subjects"] = format_value(summary.data.n_subjects, "count")
+    if len(view.cells) > 1:
+        found["Seeds" if view.single_experiment else "Cells of the grid"] = str(len(view.cells))
+    return found
+
+
+def prespecified(view: StudyView) -> Plot | None:
+    """Draw the prespecified experiment, and those named beside it, on the same folds."""
+    named = view.summary.named_cell
+    if named is None:
+        return None
+    dots = [
+        Dot(_name(view, named), named.score, named.ci_low, named.ci_high,
+            score_beside(named.score, named.ci_low, named.ci_high), ticks=(named.permutation_level,))
+    ]  # fmt: skip
+    for other in named.alternatives:
+        beside = score_beside(other.score, other.ci_low, other.ci_high)
+        if other.paired:
+            beside += f" · p {format_value(other.paired.p, 'p')}"
+        filled = bool(other.paired and other.paired.significant)
+        dots.append(Dot(other.name, other.score, other.ci_low, other.ci_high, beside, SERIES[1], "s", filled))
+    figure = Figure(figsize=(WIDTH, 1.5 * dot_height(dots) + 0.75), layout="constrained")
+    axes = figure.subplots()
+    dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.upper()}")
+    axes.set_xlim(0.0, 1.0)
+    axes.tick_params(axis="y", labelcolor=INK)
+    notes = ["Grey bar: 95th percentile under permuted labels."]
+    if named.alternatives:
+        notes.append("p: difference from the first, corrected (Holm); filled squares: significant.")
+    method = [
+        f"{100 * view.summary.intervals.level:.3g} % intervals: {named.interval} by {named.interval_unit}, "
+        f"{named.interval_resamples:,} resamples. {named.n_test} test clips of {named.n_subjects} subjects. Permuted "
+        f"labels: {named.permutations:,} permutations of the classes within subjects, the predictions being fixed."
+    ]
+    if named.shuffled is not None:
+        method.append(f"Trained on shuffled labels, it reaches {named.shuffled:.3f}.")
+    tests = [other.paired.test for other in named.alternatives if other.paired]
+    method += list(dict.fromkeys(f"{test[:1].upper()}{test[1:]}." for test in tests))
+    what = "The prespecified experiment and its alternatives" if named.alternatives else "The prespecified experiment"
+    return Plot("prespecified", f"{what}: named beforehand, tested on the same folds", figure, notes, method)
+
+
+def prespecified_table(view: StudyView) -> Table | None:
+    """Return the prespecified experiment and its alternatives with all main scores."""
+    named = view.summary.named_cell
+    if named is None:
+        return None
+    names = ("score", "ci_low", "ci_high", "uf1", "uar", "accuracy", "n_test")
+    rows = [{"name": _name(view, named), "p": "reference", **{name: getattr(named, name) for name in names}}]
+    for other in named.alternatives:
+        pair = other.paired
+        row = {"name": other.name, **{name: getattr(other, name) for name in names}}
+        rows.append(row | ({"difference": pair.difference, "low": pair.ci_low, "high": pair.ci_high, "p": pair.p}
+                           if pair else {}))  # fmt: skip
+    columns = [
+        Column("Experiment", "name"),
+        Column(f"{view.score_head} [{view.interval_level}]", ("score", "ci_low", "ci_high"),
+               "interval"),
+        Column("UF1", "uf1", "score"),
+        Column("UAR", "uar", "score"),
+        Column("Accuracy", "accuracy", "score"),
+        *([Column("First minus this", ("difference", "low", "high"), "change", missing=" "),
+           Column("p (Holm)", "p", "p", missing=" ")] if named.alternatives else []),
+        Column("n", "n_test", "count"),
+    ]  # fmt: skip
+    links = {0: f"details.html#{scores.anchor(f'prespecified {_name(view, named)}')}"} | {
+        at: f"details.html#{scores.anchor(f'prespecified {other.name}')}"
+        for at, other in enumerate(named.alternatives, start=1)
+    }
+    return Table("prespecified", "Experiments named beforehand", columns, rows, links=links)
+
+
+def grid_heading(view: StudyView) -> Prose | None:
+    """Say that the grid is another protocol than the prespecified experiment, and what it shares."""
+    return data.shares(view) if view.summary.named_cell and len(view.cells) > 1 else None
+
+
+def main_table(view: StudyView) -> Table | None:
+    """Return the published form of the main results, or all cells."""
+    return paper.main_results(view) or scores.all_cells(view)
+
+
+def further_cells(view: StudyView) -> Table | None:
+    """Return all cells, where the main table is another."""
+    return scores.all_cells(view) if paper.main_results(view) else None
+
+
+def forest_below(view: StudyView) -> Plot | None:
+    """Draw the forest of cells, where the first screen shows another figure."""
+    return scores.forest(view) if view.summary.named_cell else None
+
+
+def contrasts_below(view: StudyView) -> Plot | None:
+    """Draw the main effects, where the first screen does not show them."""
+    return effects.contrasts(view) if prespecified(view) or scores.forest(view) else None
+
+
+PAGE: Page[StudyView] = Page(
+    "report",
+    "microexpr report",
+    first,
+    sections=(
+        Section("Results", (prespecified_table, scores.nested, grid_heading, scores.best_on_test, main_table,
+                            paper.quality_and_performance, forest_below)),
+        Section("Comparisons", (pairs.verdict, pairs.figure, pairs.table)),
+        Section("Factors", (effects.verdict, contrasts_below, effects.effects)),
+        Section("Training-set size", (effects.sizes_problem, effects.curves, effects.crossing_sentences)),
+        Section("Seeds", (seeds.sentence, seeds.over_seeds)),
+        Section("Data", (data.shares, data.classes, data.contact_sheets, data.database), open=False),
+        Section("By class", (scores.confusion, paper.per_class, scores.by_class), open=False),
+        Section("Learning", (paper.explanation, training.overfitting_sentence, training.overfitting,
+                             training.score_curves), open=False),
+        Section("Attribution maps", (maps.about, maps.weights), open=False),
+    ),
+    details=(
+        Section("All scores", (further_cells, scores.all_metrics, paper.evolution, paper.phases, effects.levels,
+                               seeds.seeds, effects.crossings, scores.repeats)),
+        Section("Confusion matrices", (scores.matrices,)),
+        Section("Clips and subjects", (scores.hard_clips, pairs.changing, pairs.changed, pairs.distributions,
+                                       scores.by_database, subjects.accuracy_by_subject, subjects.influence,
+                                       subjects.by_subject)),
+        Section("Preprocessing and models", (data.examples, data.preprocessing, data.models, training.losses,
+                                             training.gaps, training.loss_curves, training.targets)),
+        Section("Latency", (training.latency_figure, training.latency)),
+        Section("Attribution maps", (maps.sanity, maps.regions, maps.maps)),
+        Section("Checks and settings", (record.checks, paper.options, record.definitions, record.corrections,
+                                        record.skipped, paper.disagreements, paper.other_methods)),
+        Section("Reproducing this report", (record.reproduce, record.cite)),
+    ),
+)  # fmt: skip
