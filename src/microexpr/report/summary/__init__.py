@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +24,7 @@ from microexpr.config.scores import title
 from microexpr.core.errors import StoreError
 from microexpr.evaluation.statistics.scope import Trained
 
+S = TypeVar("S", bound="Summary")
 FORMAT = 3
 """Format of the three files; raised when a key or its meaning changes."""
 LINE = 110
@@ -59,7 +60,7 @@ class Caveat(Part):
     """The explanation; it continues the line."""
 
     @classmethod
-    def of(cls, code: str, level: Literal["warning", "note"], line: str, text: str = "") -> Self:
+    def of(cls, code: str, level: Literal["warning", "note"], line: str, text: str = "") -> Caveat:
         """Return a caveat; a line that is too long is cut, and the explanation then begins with it."""
         cut = shorten(line, LINE, placeholder=" …")
         return cls(code=code, level=level, line=cut, text=text if cut == line else f"{line} {text}".strip())
@@ -221,7 +222,7 @@ class Summary(Part):
         return name[:1].upper() + name[1:]
 
     @classmethod
-    def read(cls, file: Path) -> Self:
+    def read(cls: type[S], file: Path) -> S:
         """Return the summary of a file; raises StoreError where it is damaged or has another format."""
         try:
             text = file.read_text("utf-8")
