@@ -28,6 +28,7 @@ VARIANTS = {
 def study() -> microexpr.Study:
     base = microexpr.Experiment().with_values(
         {
+            "datasets": "casme2",
             "labels": "as_given",
             "sampling": "af",
             "model": "small_cnn",

@@ -547,7 +547,10 @@ def _experiment(what: Experiment | Path | str) -> Experiment:
     from microexpr.config.experiment import Experiment
     from microexpr.config.study import load
 
-    return what if isinstance(what, Experiment) else load(Experiment, Path(what))
+    if not isinstance(what, Experiment):
+        return load(Experiment, Path(what))
+    what.check()
+    return what
 
 
 def _study(
@@ -565,6 +568,7 @@ def _study(
 def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
     from microexpr.core.interfaces import datasets
 
+    experiment.require("datasets", "labels")
     if isinstance(data, Mapping):
         wanted = {item.name for item in experiment.datasets}
         for name in sorted(set(data) - wanted):

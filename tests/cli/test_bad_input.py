@@ -31,6 +31,8 @@ from shell import Answer, microexpr
 pytestmark = pytest.mark.usefixtures("no_figures")
 
 RECIPE = """
+datasets = "casme2"
+labels = "casme2_7"
 preprocessing = { name = "m1", size = 16 }
 model = "majority"
 loss = "cross_entropy"
@@ -215,7 +217,7 @@ def test_the_correction_of_the_slash_apex_can_be_switched_off(casme2, tmp_path):
     change(casme2, 2, Subject="04", Filename="EP12_01f", ApexFrame="/")
     (casme2 / RAW / "sub01/EP01").rename(casme2 / RAW / "sub04/EP12_01f")
     with_it = write(tmp_path / "with.toml", RECIPE)
-    without = write(tmp_path / "without.toml", RECIPE + 'datasets = { name = "casme2", corrections = false }\n')
+    without = write(tmp_path / "without.toml", RECIPE.replace('"casme2"', '{ name = "casme2", corrections = false }'))
     assert run(with_it, casme2, tmp_path / "a").code == 0
     assert "04/EP12_01f: apex" in (tmp_path / "a/details.html").read_text("utf-8")
     refused(run(without, casme2, tmp_path / "b"), "E468", "casme2/04/EP12_01f/1-5", "[E451]", out=tmp_path / "b")
@@ -259,6 +261,7 @@ def test_one_subject_cannot_be_left_out(casme2, recipe, tmp_path):
 # --- faces ----------------------------------------------------------------------------------------------------------
 M2 = """
 datasets = "casme2"
+labels = "casme2_7"
 preprocessing = { name = "m2", size = 32 }
 sampling = "af"
 model = "majority"
@@ -395,6 +398,35 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
 
 
 # --- files of experiments and studies -------------------------------------------------------------------------------
+SET = {"datasets": '"casme2"', "labels": '"casme2_7"', "model": '"vit_b32"'}
+"""What has no default."""
+
+
+def and_the_rest(text: str, *without: str) -> str:
+    """Return the text of an experiment, with what has no default where the text does not set it."""
+    lines = [f"{key} = {value}" for key, value in SET.items() if f"{key} = " not in text and key not in without]
+    return "\n".join([*lines, text, ""])
+
+
+@pytest.mark.parametrize("missing", [("model",), ("labels",), ("datasets",), ("datasets", "labels", "model")])
+@pytest.mark.parametrize("command", ["run", "fit", "tune"])
+def test_an_experiment_without_database_labels_or_model_says_what_to_write(sound, tmp_path, command, missing):
+    file, out = write(tmp_path / "e.toml", and_the_rest('name = "mine"', *missing)), tmp_path / "out"
+    answer = microexpr(command, file, "--data", sound, "--out", out)
+    known = {"datasets": "data list", "labels": "casme2_5", "model": "pca_svm"}
+    refused(answer, "E119", file, "'mine'", *missing, *(known[name] for name in missing), out=out)
+    assert not [known[name] for name in known if name not in missing and known[name] in answer.err]
+
+
+@pytest.mark.parametrize("missing", SET)
+def test_a_study_without_them_is_refused_before_the_data_are_opened(tmp_path, missing):
+    text = f'name = "s"\ntitle = "S"\n[experiment]\n{and_the_rest("", missing)}'
+    file = write(tmp_path / "s.toml", text + '[grid]\nsampling = ["af", "kfs"]\n')
+    for option in (["--out", tmp_path / "out"], ["--dry-run"]):
+        answer = microexpr("study", file, "--data", tmp_path / "nowhere", *option)
+        refused(answer, "E119", file, "'af'", missing, "[experiment]", out=tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "named"),
     [
@@ -412,14 +444,14 @@ def test_clips_that_fail_while_frames_are_prepared_can_be_all_that_are_left(soun
         ("model = { drop_path = 0.1 }", "E102", ["e.toml", "model.name"]),
         ('labels = "casme2_9"', "E103", ["e.toml", "label set 'casme2_9'", "casme2_7"]),
         ('labels = { joy = "good" }', "E262", ["emotion 'joy'", "happiness"]),
-        ("datasets = []", "E102", ["e.toml", "datasets"]),
+        ("datasets = []", "E119", ["e.toml", "datasets"]),
         ("loss = []", "E102", ["e.toml", "loss"]),
         ('model = "vit_b32', "E106", ["e.toml", "TOML"]),
         ("model: vit_b32", "E106", ["e.toml", "TOML"]),
     ],
 )
 def test_an_experiment_file_that_is_wrong(sound, tmp_path, text, code, named):
-    answer = run(write(tmp_path / "e.toml", text), sound, tmp_path / "out")
+    answer = run(write(tmp_path / "e.toml", and_the_rest(text)), sound, tmp_path / "out")
     refused(answer, code, *named, out=tmp_path / "out")
 
 
@@ -437,6 +469,7 @@ def test_an_experiment_file_that_is_wrong(sound, tmp_path, text, code, named):
     ],
 )
 def test_a_study_file_that_is_wrong(sound, tmp_path, text, code, named):
+    text = text if "[experiment]" in text else f"{text}\n[experiment]\n{and_the_rest('')}"
     file = write(tmp_path / "s.toml", f'name = "s"\ntitle = "S"\nbaselines = ["majority"]\n{text}\n')
     answer = microexpr("study", file, "--data", sound, "--out", tmp_path / "out", "--quiet")
     refused(answer, code, *named, out=tmp_path / "out")
@@ -474,7 +507,7 @@ def test_settings_that_are_wrong(sound, recipe, tmp_path, setting, code, named):
 # --- weights --------------------------------------------------------------------------------------------------------
 def test_without_weights_nothing_is_trained_and_the_ways_on_are_told(sound, tmp_path, monkeypatch):
     monkeypatch.setenv("MICROEXPR_WEIGHTS", str(tmp_path / "weights"))
-    file = write(tmp_path / "e.toml", 'preprocessing = { name = "m1", size = 224 }\nprotocol = "loso"\n')
+    file = write(tmp_path / "e.toml", and_the_rest('preprocessing = { name = "m1", size = 224 }'))
     answer = run(file, sound, tmp_path / "out")
     ways = ["microexpr weights fetch vit_base_patch32_224", "microexpr weights unbundle", 'weights = "/path']
     refused(answer, "E501", "vit_base_patch32_224", *ways, 'weights = "random"', out=tmp_path / "out")
@@ -529,7 +562,7 @@ def test_a_command_that_is_wrong_exits_with_2(words, tmp_path, monkeypatch):
 def test_usage_that_only_the_file_tells_is_wrong(sound, recipe, tmp_path):
     answer = microexpr("run", recipe, "--data", sound, "--data", sound, "--out", tmp_path / "out")
     refused(answer, "E193", "--data casme2=DIR", status=2, out=tmp_path / "out")
-    study = write(tmp_path / "s.toml", 'name = "s"\ntitle = "S"\n')
+    study = write(tmp_path / "s.toml", f'name = "s"\ntitle = "S"\n[experiment]\n{RECIPE}')
     refused(microexpr("study", study, "--data", sound), "E190", "--out DIR", status=2)
 
 

@@ -14,6 +14,8 @@ from microexpr.core.errors import ConfigError, UnknownComponentError
 from microexpr.core.interfaces import ConfusionMetric, metrics
 from refusal import refuses
 
+BASE = Experiment().with_values({"datasets": "manifest", "labels": "as_given", "model": "small_cnn"})
+
 
 @pytest.fixture
 def other():
@@ -94,7 +96,7 @@ class Errors(Titled):
 )
 def test_metrics_that_cannot_select_are_refused(other, name, code, named):
     other("errors", Errors)
-    experiment = Experiment().with_values({"training.select": name})
+    experiment = BASE.with_values({"training.select": name})
     with refuses(code, *named, kind=ConfigError):
         experiment.check()
     with refuses(code, *named, kind=ConfigError):
@@ -102,12 +104,12 @@ def test_metrics_that_cannot_select_are_refused(other, name, code, named):
 
 
 def test_the_selecting_metric_is_macro_f1_unless_the_file_names_another():
-    assert Experiment().selecting_metric == metrics.build("macro_f1", {})
-    assert Experiment().with_values({"training.select": "uar"}).selecting_metric == metrics.build("uar", {})
+    assert BASE.selecting_metric == metrics.build("macro_f1", {})
+    assert BASE.with_values({"training.select": "uar"}).selecting_metric == metrics.build("uar", {})
 
 
 def test_the_revision_of_the_selecting_metric_is_part_of_the_key(monkeypatch):
-    plain, other = (Experiment().with_values({"training.select": name}) for name in ("macro_f1", "uf1"))
+    plain, other = (BASE.with_values({"training.select": name}) for name in ("macro_f1", "uf1"))
     before = plain.key(), other.key()
     for name in ("macro_f1", "uf1"):
         monkeypatch.setitem(metrics._revisions, name, 2)

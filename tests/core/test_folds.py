@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from conftest import recipe as small_recipe
 from microexpr.api import run_experiment
 from microexpr.config.component import Component
-from microexpr.config.experiment import Experiment
 from microexpr.config.study import Study
 from microexpr.core.errors import ConfigError, SplitError, StoreError
 from microexpr.core.folds import FILE, read, stored
@@ -186,8 +186,12 @@ def test_validation_on_tested_subjects_is_no_independence(table, content, tmp_pa
 
 
 # --- the key ----------------------------------------------------------------------------------------------------------
+def tested_with(place):
+    return small_recipe().with_values({"protocol": Component(name="from_file", params={"file": place})})
+
+
 def key(place):
-    return Experiment(protocol=Component(name="from_file", params={"file": place})).key()
+    return tested_with(place).key()
 
 
 def test_what_is_in_the_file_makes_the_key_not_where_it_lies(content, tmp_path):
@@ -196,7 +200,7 @@ def test_what_is_in_the_file_makes_the_key_not_where_it_lies(content, tmp_path):
     # Neither does how it is laid out, nor what it says of its origin.
     (there / FILE).write_text(json.dumps({**content, "seed": 9, "folds": content["folds"][::-1]}, indent=3))
     assert key(here) == key(there)
-    assert str(tmp_path) not in json.dumps(Experiment(protocol={"name": "from_file", "file": str(here)}).canonical())
+    assert str(tmp_path) not in json.dumps(tested_with(here).canonical())
 
 
 @pytest.mark.parametrize(

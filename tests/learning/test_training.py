@@ -38,7 +38,7 @@ def settings(**values):
 
 
 def test_what_came_later_changes_no_key_unless_it_is_used():
-    plain = Experiment()
+    plain = Experiment().with_values({"datasets": "manifest", "labels": "as_given", "model": "small_cnn"})
     assert set(plain.canonical()["training"]) == {
         "epochs", "learning_rate", "weight_decay", "batch", "patience", "precision"
     }  # fmt: skip

@@ -93,9 +93,9 @@ def test_the_default_interval_is_the_one_that_covers_best():
 
 
 def test_intervals_and_scores_make_no_other_experiment():
-    key = Experiment().key()
+    key = recipe().key()
     changes = {"bootstrap": {"unit": "clip", "method": "bca", "stratified": True}, "scores": ["mean_of_folds(uar)"]}
-    assert Experiment().with_values(changes).key() == key
+    assert recipe().with_values(changes).key() == key
 
 
 def test_strata_of_subjects_are_refused_where_they_are_written(tmp_path):
@@ -288,7 +288,7 @@ def test_a_mean_of_folds_is_objected_to_from_what_is_stored(one, joined, tmp_pat
 def test_a_score_that_there_is_not_is_named():
     for wrong, name in (("uff1", "uff1"), ("mean_of_folds(uff1)", "uff1"), ("mean_of_folds", "mean_of_folds")):
         with pytest.raises(UnknownComponentError, match=f"unknown metric {name!r}"):
-            Experiment().with_values({"scores": [wrong]}).check()
+            recipe().with_values({"scores": [wrong]}).check()
     with pytest.raises(ConfigError, match="scores"):
         parse(Experiment, {"scores": "uf1"}, "e.toml")
 

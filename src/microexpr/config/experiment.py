@@ -2,7 +2,7 @@
 
 A component is written by its name, ``model = "vit_b32"``, or with parameters,
 ``model = { name = "vit_b32", drop_path = 0.2 }``. A study's grid and ``--set`` address parts of an experiment by dotted
-keys: ``"preprocessing.size" = [224, 384]``, ``training.epochs = 2``.
+keys: ``"preprocessing.size" = [224, 384]``, ``training.epochs = 2``. Everything has a default but `REQUIRED`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field, model_validator
 
-from microexpr.config.component import PAPERS_LOSSES, Component, Components, Strict
+from microexpr.config.component import Component, Components, Strict
 from microexpr.config.loading import parse, set_dotted
 from microexpr.config.scores import check_score, selecting_metric
 from microexpr.config.settings import Bootstrap, Training, Tuning
@@ -41,25 +41,30 @@ FIELDS: Mapping[str, Registry[Any]] = {
     "protocol": interfaces.protocols,
 }
 """Parts of an experiment that are components, and their registries."""
+UNSET = ""
+"""Name of a component, or label set, that an experiment does not set; `check` refuses it."""
+REQUIRED = ("datasets", "labels", "model")
+"""What an experiment must set: there is no neutral choice. In a study, the grid or the methods may set the model."""
 
 
 class Experiment(Strict):
     """One training recipe under one protocol: one cell of a study."""
 
     name: str = "experiment"
-    datasets: Components = Field((Component(name="casme2"),), min_length=1)
+    datasets: Components = ()
     modality: str | None = None
-    labels: str | dict[str, str] = "casme2_7"
+    labels: str | dict[str, str] = UNSET
     preprocessing: Component = Component(name="m1")
     sampling: Component = Component(name="af")
     representation: Component = Component(name="pixels")
     augmentation: Components = ()
-    model: Component = Component(name="vit_b32")
+    model: Component = Component(name=UNSET)
     target: Components = ()
     """Auxiliary targets: what a network learns in addition to the class, each through its own head."""
-    loss: Components = Field(tuple(Component(name=name) for name in PAPERS_LOSSES), min_length=1)
+    loss: Components = Field((Component(name="cross_entropy"),), min_length=1)
+    """Of several losses, the one with the best score on validation clips is selected in each fold."""
     vote: Component = Component(name="majority")
-    protocol: Component = Component(name="paper_holdout")
+    protocol: Component = Component(name="loso")
     validation: float = Field(0.1, gt=0, lt=0.5)
     """Share of the training clips, in whole subjects, used as validation if the protocol has no validation set."""
     training: Training = Training()
@@ -157,8 +162,26 @@ class Experiment(Strict):
         """Return this experiment as the text of a file for `microexpr run`."""
         return tomli_w.dumps(self.to_dict())
 
+    def require(self, *names: str) -> None:
+        """Raise ConfigError if one of these, which have no default, is not set."""
+        values: dict[str, object] = {"datasets": self.datasets, "labels": self.labels, "model": self.model.name}
+        missing = [name for name in names if not values[name]]
+        if missing:
+            examples = {
+                "datasets": f'datasets = "manifest"  # or {_listed(interfaces.datasets)}; see `microexpr data list`',
+                "labels": f'labels = "{AS_GIVEN}"  # or {", ".join(LABEL_SETS)}, or a table: emotion = "class"',
+                "model": f'model = "small_cnn"  # or {_listed(interfaces.models)}',
+            }
+            raise ConfigError(
+                "E119",
+                f"experiment {self.name!r} does not set {', '.join(missing)}, and there is no default. Add to the file "
+                "(in a study to [experiment]; its grid or methods may set the model instead), for example:\n  "
+                + "\n  ".join(examples[name] for name in missing),
+            )
+
     def check(self) -> None:
-        """Check every component's name and parameters; raises ConfigError at the first error."""
+        """Check that everything required is set, and every component; raises ConfigError at the first error."""
+        self.require(*REQUIRED)
         for registry, component in self.components():
             registry.bind(component.name, component.params)
         if isinstance(self.labels, str) and self.labels not in (*LABEL_SETS, AS_GIVEN):
@@ -166,6 +189,10 @@ class Experiment(Strict):
         for score in self.scores:
             check_score(score)
         selecting_metric(self.training.select)
+
+
+def _listed(registry: Registry[Any]) -> str:
+    return ", ".join(registry.names())
 
 
 def _canonical(registry: Registry[Any], component: Component) -> dict[str, Any]:

@@ -87,6 +87,10 @@ COMMAND: Mapping[str, Explanation] = {
         "A vote of your own learns something that is not among its parameters, so the model cannot be stored with it.",
         "Make the vote a dataclass whose fields hold what it learns, as in learnt_temporal.",
     ),
+    "E119": Explanation(
+        "A file does not set the database, the label set or the model of an experiment, which have no default.",
+        "Write datasets, labels and model into the file, as in the example that the message gives.",
+    ),
     "E120": Explanation(
         "An axis of a study's grid, or a key of a method or an alternative, cannot vary between cells.",
         "Use the parts of an experiment that the message lists; set everything else once, under [experiment].",
