@@ -25,8 +25,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/microexpr data make synthetic --out $(DEMO)/data --subjects 12 --clips 96 \
-		--emotions disgust,happiness,repression,surprise --expression-size 5 --seed 1
-	$(BIN)/microexpr study demo --data $(DEMO)/data --out $(DEMO)
+		--emotions disgust,happiness,repression,surprise --expression-size 1 --seed 1
+	$(BIN)/microexpr study demo --data $(DEMO)/data --out $(DEMO) --jobs 2
 
 # Two processes with one thread each, as two threads in each would wait for each other's cores; whole files to each, so
 # that what the tests of a file share is made once.
