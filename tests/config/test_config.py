@@ -389,7 +389,7 @@ FLOW = {"sampling": "onset_apex", "representation": {"name": "flow", "size": 28}
 def compared(alternatives, **named):
     named = {"set": FLOW | {"protocol": "loso"}, "alternatives": alternatives} | named
     overrides = [{"when": {"model": "pca_svm"}, "set": {"model.components": 5}}]
-    return parse(Study, {"name": "s", "title": "t", "named_cell": named, "overrides": overrides}, "s.toml")
+    return parse(Study, STUDY | {"named_cell": named, "overrides": overrides}, "s.toml")
 
 
 def test_alternatives_change_the_named_cell():

@@ -186,12 +186,12 @@ def test_validation_on_tested_subjects_is_no_independence(table, content, tmp_pa
 
 
 # --- the key ----------------------------------------------------------------------------------------------------------
-def tested_with(place):
+def split_by(place):
     return small_recipe().with_values({"protocol": Component(name="from_file", params={"file": place})})
 
 
 def key(place):
-    return tested_with(place).key()
+    return split_by(place).key()
 
 
 def test_what_is_in_the_file_makes_the_key_not_where_it_lies(content, tmp_path):
@@ -200,7 +200,7 @@ def test_what_is_in_the_file_makes_the_key_not_where_it_lies(content, tmp_path):
     # Neither does how it is laid out, nor what it says of its origin.
     (there / FILE).write_text(json.dumps({**content, "seed": 9, "folds": content["folds"][::-1]}, indent=3))
     assert key(here) == key(there)
-    assert str(tmp_path) not in json.dumps(tested_with(here).canonical())
+    assert str(tmp_path) not in json.dumps(split_by(here).canonical())
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from microexpr.core.interfaces import Attribution, ClipFrames, ClipSource, Frame
 from microexpr.data.cache import Views
 from microexpr.data.composite import Composite
 from microexpr.report.blocks import maps as blocks
-from microexpr.report.summary.examples import is_synthetic
+from microexpr.report.summary.data import is_synthetic
 from microexpr.report.view import StudyView
 from microexpr.runs import explain as explanations
 from microexpr.runs import study
@@ -352,7 +352,7 @@ def test_unknown_names_and_parameters_are_refused():
 
 
 def test_without_methods_models_are_named():
-    content = asking([]).model_dump(mode="json", exclude={"methods", "experiment", "leaderboard"})
+    content = asking([]).model_dump(mode="json", exclude={"methods", "leaderboard"})
     grid = {"model": ["small_cnn", "pca_svm"]}
     named = {"of": ["pca_svm"], "method": "auto", "folds": 1}
     made = parse(Study, content | {"methods": {}, "grid": grid, "explanations": named}, "grid")
