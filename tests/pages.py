@@ -18,6 +18,16 @@ from microexpr.report.summary import StudySummary
 CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]
 
 
+LOSO = {
+    "name": "loso",
+    "title": "LOSO",
+    "subject_independent": True,
+    "folds": 12,
+    "shared_subjects": 0,
+    "test_subjects": 12,
+}
+
+
 TEST = [5, 4, 2, 2, 1, 1, 0]
 
 
@@ -183,6 +193,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
         },
         "protocol": {
             "name": "paper_holdout",
+            "title": "the paper's hold-out",
             "subject_independent": False,
             "folds": 1,
             "shared_subjects": 11,
@@ -244,7 +255,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             "sampling": "af",
             "model": next(iter(models)),
             "title": "a small CNN on face crops",
-            "protocol": "loso",
+            "protocol": LOSO,
             "key": "0123456789abcdef",
             "score": 0.412,
             "macro_f1": 0.412,

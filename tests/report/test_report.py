@@ -16,7 +16,7 @@ from microexpr.report import write_report
 from microexpr.report.glossary import Glossary
 from microexpr.report.page import ReportPaths
 from microexpr.report.summary import StudySummary
-from pages import CLASSES, NANO, Page, few_cells, make_summary, png, read, study
+from pages import CLASSES, LOSO, NANO, Page, few_cells, make_summary, png, read, study
 from refusal import refuses
 
 WORDS = 1200
@@ -32,7 +32,7 @@ def one_experiment(**parts: Any) -> dict[str, Any]:
         summary["cells"][0] | {"preprocessing": "as_is", "sampling": "onset_apex", "model": "pca_svm", "factors": {}}
     ]
     summary |= {"curves": [], "latency": [], "choices": [], "examples": [], "axes": {}, "caveats": [], "name": "flow"}
-    summary["protocol"] = summary["protocol"] | {"name": "loso", "subject_independent": True}
+    summary["protocol"] = LOSO
     return summary | {"title": "Flow images", "preprocessing": {}, "sampling": {}, "models": {}} | parts
 
 
@@ -87,7 +87,7 @@ def test_tables_and_figures_are_numbered_in_the_order_of_the_pages(written: Repo
 
 def test_the_first_screen_has_the_verdict_the_score_that_counts_and_the_limits(written: ReportPaths) -> None:
     text = both(written)[0].text
-    verdict = "A small CNN on face crops recognises the expressions of subjects it has not seen better than chance"
+    verdict = "A small CNN on face crops recognises expressions of subjects it has not seen better than chance"
     biased = "It was selected on the test clips, so it is optimistically biased"
     order = [text.index(words) for words in (verdict, "0.412 [0.310, 0.520]", "Figure 1", "Results Table 1", biased)]
     assert order == sorted(order)
@@ -179,8 +179,17 @@ def test_a_score_within_chance_is_not_called_recognition(tmp_path: Path) -> None
     summary = make_summary()
     summary["named_cell"] |= {"ci_low": 0.1, "p_value": 0.4}
     text = read(write_report(study(summary), tmp_path)).text
-    assert "A small CNN on face crops cannot be shown to recognise expressions better than chance" in text
+    assert "A small CNN on face crops cannot be shown to recognise expressions of subjects it has not seen" in text
     assert "p = 0.400" in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_only_subjects_that_were_not_trained_on_are_called_unseen(tmp_path: Path) -> None:
+    summary = make_summary()
+    summary["named_cell"] |= {"protocol": summary["protocol"]}
+    text = read(write_report(study(summary), tmp_path)).text
+    assert "A small CNN on face crops recognises expressions better than chance" in text
+    assert "not seen" not in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -201,7 +210,7 @@ def test_a_single_experiment_gives_its_score_and_nothing_of_the_paper(tmp_path: 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_study_of_ones_own_shows_no_numbers_of_the_paper(tmp_path: Path) -> None:
-    protocol = make_summary()["protocol"] | {"name": "holdout"}
+    protocol = make_summary()["protocol"] | {"name": "holdout", "title": "hold-out"}
     own = make_summary() | {"published": None, "choices": [], "protocol": protocol, "title": "My grid"}
     paths = write_report(study(own), tmp_path)
     text = read(paths).text

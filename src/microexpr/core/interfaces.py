@@ -306,7 +306,10 @@ class TrainableVote(Protocol):
 # --- evaluation -------------------------------------------------------------------------------------------------------
 @runtime_checkable
 class EvalProtocol(Protocol):
-    """Split the clips into folds: clip table with a column ``label`` -> `Fold` objects. Raises SplitError."""
+    """Split the clips into folds: clip table with a column ``label`` -> `Fold` objects. Raises SplitError.
+
+    Its name within a sentence is its `title`, "LOSO"; one without it is titled by its registered name.
+    """
 
     @property
     def subject_independent(self) -> bool:

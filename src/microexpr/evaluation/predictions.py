@@ -17,7 +17,7 @@ from microexpr.config.scores import MAIN, metric_of
 from microexpr.config.scores import confusion_metric as confusion_metric
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
-from microexpr.core.errors import ConfigError
+from microexpr.core.errors import ConfigError, many
 
 
 def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.DataFrame:
@@ -77,7 +77,7 @@ class FoldMean(NamedTuple):
             f" {self.incomplete} of the folds have no clip of some class that others test." if self.incomplete else ""
         )
         return (
-            f"Scores are means over {self.folds} folds, not scores of the pooled predictions.{lacking} "
+            f"Scores are means over {many(self.folds, 'fold')}, not scores of the pooled predictions.{lacking} "
             f"{self.absent_classes[:1].upper()}{self.absent_classes[1:]}. They cannot be compared with pooled scores."
         )
 

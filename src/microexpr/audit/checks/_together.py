@@ -12,6 +12,7 @@ from microexpr.audit.checks._stored import Stored
 from microexpr.config.experiment import Experiment
 from microexpr.config.scores import metric_of
 from microexpr.core import interfaces
+from microexpr.core.errors import many
 from microexpr.core.files import digest
 from microexpr.evaluation.predictions import mean_of_folds, score_named
 
@@ -127,23 +128,24 @@ def _compared(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _best_of(summary: Mapping[str, Any], stored: Sequence[Stored]) -> Iterator[Finding]:
     """Yield a finding if the best of several can be chosen by its test score; seeds count once."""
     named = summary.get("named_cell") or {}
+    beforehand = {each["key"] for each in (named, *named.get("alternatives", ())) if each.get("key")}
     choice = (summary.get("leaderboard") or {}).get("choice") or {}
     chosen = (choice.get("result") or choice).get("score") is not None  # format 2 had no `result`
     groups: dict[frozenset[str], set[str]] = {}
     for each in stored:
-        if each.makes_claim and each.key not in (named.get("key"), *choice.get("keys", ())):
+        if each.makes_claim and each.key not in (*beforehand, *choice.get("keys", ())):
             settings = each.experiment.model_dump(mode="json", exclude={"name", "seed", "bootstrap", "scores"})
             groups.setdefault(frozenset(each.predictions()["clip"]), set()).add(digest(settings))
-    many = max([_settings_of(summary), *map(len, groups.values())])
-    if many < 2:
+    scored = max([_settings_of(summary), *map(len, groups.values())])
+    if scored < 2:
         return
-    instead = "; one cell was named beforehand" if named else ""
+    instead = f"; {many(len(beforehand), 'experiment')} named beforehand" if named else ""
     instead += f"; one of {len(choice['of'])} was also chosen within the training subjects" if chosen else ""
     yield Finding(
         "ME003",
         "note" if named or chosen else "warning",
         "The test score of the best of several cells, chosen by that score, is not an estimate for new data.",
-        f"{many} cells were scored on the same test clips{instead}.",
+        f"{scored} cells were scored on the same test clips{instead}.",
         _claim(named=bool(named), chosen=chosen, methods=bool(summary.get("leaderboard"))),
     )
 

@@ -99,9 +99,10 @@ def _accuracy(confusion: np.ndarray, averaged_classes: np.ndarray) -> np.ndarray
 @metrics.register("macro_f1")
 @dataclass(frozen=True)
 class MacroF1:
-    """Mean of the classes' F1, range 0..1 (the paper's score: "classes present in the test set", section II.C).
+    """Mean of the F1 of the classes in the test set, range 0..1.
 
-    A class of `averaged_classes` that a resample loses counts 0, so every resample averages the same classes.
+    The paper's score ("classes present in the test set", section II.C). A class of `averaged_classes` that a resample
+    loses counts 0, so every resample averages the same classes.
 
     >>> y_true, y_pred = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     >>> round(MacroF1()(y_true, y_pred, np.eye(3)[y_pred], present(y_true, 3)), 4)

@@ -27,6 +27,7 @@ class LeaveOneDatabaseOut:
     table by database scores each separately.
     """
 
+    title: ClassVar[str] = "leave one database out"
     subject_independent: ClassVar[bool] = True
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
@@ -56,6 +57,7 @@ class CrossDatabase:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
+    title: ClassVar[str] = "cross-database"
     subject_independent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ class GroupPairs:
 
     groups: Annotated[int, Field(ge=4, le=64, multiple_of=2)] = 8
 
+    title: ClassVar[str] = "pairs of groups"
     subject_independent: ClassVar[bool] = True
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:

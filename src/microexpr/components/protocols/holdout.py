@@ -51,6 +51,7 @@ class PaperHoldout:
     test_clips: tuple[str, ...] = ()
     validation_clips: tuple[str, ...] = ()
 
+    title: ClassVar[str] = "the paper's hold-out"
     subject_independent: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -36,6 +36,7 @@ class SubjectKFold:
     k: Annotated[int, Field(ge=2)] = 5
     repeats: Annotated[int, Field(ge=1)] = 1
 
+    title: ClassVar[str] = "k-fold by subject"
     subject_independent: ClassVar[bool] = True
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:
@@ -90,6 +91,7 @@ class ClipKFold:
     k: Annotated[int, Field(ge=2)] = 5
     repeats: Annotated[int, Field(ge=1)] = 1
 
+    title: ClassVar[str] = "k-fold by clip"
     subject_independent: ClassVar[bool] = False
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:

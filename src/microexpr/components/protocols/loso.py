@@ -27,6 +27,7 @@ class LeaveOneSubjectOut:
     instance `datasets = ["casme2", "samm", "smic"]` with `labels = "megc2019_3"` (See et al., MEGC 2019).
     """
 
+    title: ClassVar[str] = "LOSO"
     subject_independent: ClassVar[bool] = True
 
     def __call__(self, table: pd.DataFrame, rng: np.random.Generator) -> Iterator[Fold]:

@@ -19,9 +19,9 @@ def shares(view: StudyView) -> Prose:
     """Say whether the protocol separates subjects, and how many it shares between training and test."""
     protocol = view.summary.protocol
     if protocol.subject_independent or protocol.shared_subjects == 0:
-        return Prose([f"Under the protocol {protocol.name}, no subject is in both training and test."])
+        return Prose([f"Under {protocol.title}, no subject is in both training and test."])
     return Prose([
-        f"The protocol {protocol.name} splits clips, not subjects: {protocol.shared_subjects} of the "
+        f"The protocol ({protocol.title}) splits clips, not subjects: {protocol.shared_subjects} of the "
         f"{protocol.test_subjects} subjects in the test set are in the training set as well. A model may recognise the "
         "subject instead of the expression, so these scores do not apply to new subjects."
     ])  # fmt: skip

@@ -185,7 +185,7 @@ def all_metrics(view: StudyView) -> Table | None:
         marks[len(rows)] = "rule best"
         blank = {f"factor_{name}": ABSENT for name in view.other_axes}
         rows.append({**blank, **where(view, named), "model": f"{named.title or view.label('model', named.model)}, "
-                     f"under {named.protocol.upper()}", **named.scores})  # fmt: skip
+                     f"under {named.protocol.title}", **named.scores})  # fmt: skip
     given = {name for cell in view.cells for name in cell.scores}
     names = [*(name for name in summary.metrics if name in given), *sorted(given - set(summary.metrics))]
     columns = [
@@ -244,7 +244,7 @@ def nested(view: StudyView) -> Table | None:
 # --- by class and database --------------------------------------------------------------------------------------------
 def about(view: StudyView, detail: Detail) -> str:
     """Return the role and title of the cell that a detail describes; empty for a single experiment."""
-    under = f" under {detail.protocol.upper()}" if detail.role == "named" else ""
+    under = f" under {detail.protocol}" if detail.role == "named" else ""
     return f"{ROLES[detail.role]}: {view.title(detail)}{under}" if detail.role else ""
 
 

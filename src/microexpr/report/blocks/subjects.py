@@ -100,7 +100,7 @@ def influence(view: StudyView) -> Plot | None:
     figure = Figure(figsize=(WIDTH, max(map(dot_height, drawn)) + 0.8), layout="constrained")
     for detail, dots, axes in zip(details, drawn, figure.subplots(1, len(details), squeeze=False).flat, strict=True):
         dotplot(axes, dots, xlabel=f"change in {view.score} without the subject", zero=True)
-        named = f"prespecified cell, {detail.protocol.upper()}"
+        named = f"prespecified cell, {detail.protocol}"
         axes.set_title({"best": "best cell", "named": short(named, 40)}.get(detail.role, ""))
     method = ["Score over the clips of all other subjects; models are not retrained."]
     return Plot("influence", titled(view, "Influence of single subjects on the score"), figure, notes, method)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from microexpr.report.blocks import data, effects, maps, pairs, record, scores, seeds, subjects, training
+from microexpr.report.blocks.counting import prespecified
+from microexpr.report.blocks.differences import p_equals
 from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
@@ -16,15 +18,15 @@ from microexpr.report.view import StudyView, scored
 # --- the first screen -------------------------------------------------------------------------------------------------
 def first(view: StudyView) -> First:
     """Return the verdict, the score that counts with its chance level, its figure, and the limits."""
-    return First(verdict(view), _numbers(view), prespecified(view) or scores.forest(view) or effects.contrasts(view),
-                 view.summary.caveats)  # fmt: skip
+    figure = prespecified_forest(view) or scores.forest(view) or effects.contrasts(view)
+    return First(verdict(view), _numbers(view), figure, view.summary.caveats)
 
 
 def verdict(view: StudyView) -> list[str]:
     """Return in plain sentences what was found: the answer first, then what else can be said of the study."""
     summary = view.summary
     if named := summary.named_cell:
-        return [_named(view, named), _alternatives(named), _grid(view)]
+        return [prespecified(view, named, _name(view, named)).sentence, _alternatives(named), _grid(view)]
     if summary.nested:
         return [_nested(view), _effects(view)]
     best = view.best_cell
@@ -48,19 +50,6 @@ def _name(view: StudyView, named: NamedCell) -> str:
     return named.title or view.title(named)
 
 
-def _named(view: StudyView, named: NamedCell) -> str:
-    title = _name(view, named)
-    title = title[:1].upper() + title[1:]
-    p = format_value(named.p_value, "p")
-    evidence = (
-        f"{view.score} {scored(named.score, named.ci_low, named.ci_high)}; with permuted labels at most "
-        f"{named.permutation_level:.3f} (95th percentile), p {p if p.startswith('<') else f'= {p}'}"
-    )
-    if named.above_chance:
-        return f"{title} recognises the expressions of subjects it has not seen better than chance: {evidence}."
-    return f"{title} cannot be shown to recognise expressions better than chance: {evidence}."
-
-
 def _alternatives(named: NamedCell) -> str:
     """Say how the prespecified experiment differs from those named beside it."""
     said = []
@@ -68,13 +57,12 @@ def _alternatives(named: NamedCell) -> str:
         if other.paired is None:
             said.append(f"{other.name} could not be compared: {other.problem}")
             continue
-        p = format_value(other.paired.p, "p")
-        p = p if p.startswith("<") else f"= {p}"
+        p = p_equals(other.paired.p)
         if not other.paired.significant:
-            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant (p {p}).")
+            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}).")
         else:
             word = "higher" if other.paired.difference > 0 else "lower"
-            said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; p {p}).")
+            said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; {p}).")
     said += [f"{each.method} could not be run: {each.reason}" for each in named.skipped]
     return " ".join(said)
 
@@ -83,7 +71,7 @@ def _grid(view: StudyView) -> str:
     """Say how the grid relates to the prespecified experiment."""
     if len(view.cells) < 2:
         return ""
-    protocol = view.summary.protocol.name
+    protocol = view.summary.protocol.title
     return (
         f"The grid of {len(view.cells)} cells below has another protocol ({protocol}); its scores are not comparable "
         f"with these. {_effects(view)}"
@@ -121,7 +109,7 @@ def _numbers(view: StudyView) -> dict[str, str]:
     if named := summary.named_cell:
         found[f"{title}, prespecified"] = scored(named.score, named.ci_low, named.ci_high)
         found["Permuted labels, 95th percentile"] = format_value(named.permutation_level, "score")
-        found["Protocol"] = named.protocol.upper()
+        found["Protocol"] = named.protocol.title
     elif summary.nested:
         found[f"{title}, selected on validation"] = scored(
             summary.nested.score, summary.nested.ci_low, summary.nested.ci_high
@@ -140,7 +128,7 @@ def _numbers(view: StudyView) -> dict[str, str]:
     return found
 
 
-def prespecified(view: StudyView) -> Plot | None:
+def prespecified_forest(view: StudyView) -> Plot | None:
     """Draw the prespecified experiment, and those named beside it, on the same folds."""
     named = view.summary.named_cell
     if named is None:
@@ -157,7 +145,7 @@ def prespecified(view: StudyView) -> Plot | None:
         dots.append(Dot(other.name, other.score, other.ci_low, other.ci_high, beside, SERIES[1], "s", filled))
     figure = Figure(figsize=(WIDTH, 1.5 * dot_height(dots) + 0.75), layout="constrained")
     axes = figure.subplots()
-    dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.upper()}")
+    dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.title}")
     axes.set_xlim(0.0, 1.0)
     axes.tick_params(axis="y", labelcolor=INK)
     notes = ["Grey bar: 95th percentile under permuted labels."]
@@ -228,7 +216,7 @@ def forest_below(view: StudyView) -> Plot | None:
 
 def contrasts_below(view: StudyView) -> Plot | None:
     """Draw the main effects, where the first screen does not show them."""
-    return effects.contrasts(view) if prespecified(view) or scores.forest(view) else None
+    return effects.contrasts(view) if prespecified_forest(view) or scores.forest(view) else None
 
 
 PAGE: Page[StudyView] = Page(
@@ -236,7 +224,7 @@ PAGE: Page[StudyView] = Page(
     "microexpr report",
     first,
     sections=(
-        Section("Results", (prespecified_table, scores.nested, grid_heading, scores.best_on_test, main_table,
+        Section("Results", (prespecified_table, grid_heading, scores.nested, scores.best_on_test, main_table,
                             paper.quality_and_performance, forest_below)),
         Section("Comparisons", (pairs.verdict, pairs.figure, pairs.table)),
         Section("Factors", (effects.verdict, contrasts_below, effects.effects)),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from microexpr.evaluation.statistics.power import LEVEL
 from microexpr.report.blocks import data, effects, leaderboard, maps, record, scores, seeds, subjects, training
+from microexpr.report.blocks.counting import PRESPECIFIED, Counting, prespecified
 from microexpr.report.blocks.differences import listed, p_equals, signed
 from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, score_title
 from microexpr.report.page import First, Page, Section
@@ -13,72 +13,37 @@ from microexpr.report.summary import Leaderboard, MethodScores
 from microexpr.report.table import format_value, short
 from microexpr.report.view import StudyView, scored
 
+
 # --- sentences --------------------------------------------------------------------------------------------------------
-PRESPECIFIED = "prespecified"
-"""Name of the experiment that the study file names beforehand."""
-
-
-@dataclass(frozen=True)
-class Counting:
-    """The score that counts: not that of a method selected by its result on the test subjects."""
-
-    name: str
-    subject: str
-    """The subject of a sentence on it."""
-    metric: str
-    """Display name of its metric."""
-    score: float
-    low: float | None
-    high: float | None
-    level: float | None
-    """95th percentile under permuted labels."""
-    p: float | None
-    above: bool
-
-
 def counting(view: StudyView) -> Counting | None:
     """Return the score that counts; None where the study names none and selects no method."""
-    board, named, title = board_of(view), view.summary.named_cell, score_title(view)
+    board, named = board_of(view), view.summary.named_cell
     if board.choice and board.choice.result:
-        return _counted(CHOSEN, "The method selected within the training subjects", title, board.choice.result)
+        return _counted(view, CHOSEN, "the method selected within the training subjects", board.choice.result)
     if named:
-        p, who = named.p_value, f"The prespecified experiment, {named.title or view.title(named)},"
-        return Counting(PRESPECIFIED, who, view.score, named.score, named.ci_low, named.ci_high,
-                        named.permutation_level, p, p <= LEVEL)  # fmt: skip
+        return prespecified(view, named, f"the prespecified experiment, {named.title or view.title(named)},")
     reference = next((row for row in board.rows if row.reference), None)
     if reference:
-        name, who = f"{short(reference.label, 20)} (reference)", f"The reference named beforehand, {reference.label},"
-        return _counted(name, who, title, reference)
+        name, who = f"{short(reference.label, 20)} (reference)", f"the reference named beforehand, {reference.label},"
+        return _counted(view, name, who, reference)
     if len(board.rows) == 1:
-        return _counted(short(board.rows[0].label, 24), f"The one method, {board.rows[0].label},", title, board.rows[0])
+        return _counted(view, short(board.rows[0].label, 24), f"the one method, {board.rows[0].label},", board.rows[0])
     return None
 
 
-def _counted(name: str, subject: str, metric: str, found: MethodScores) -> Counting:
-    level, p, above = None, None, False
-    if found.permuted:
-        level, p, above = found.permuted.level, found.permuted.p_holm, found.permuted.above
-    return Counting(name, subject, metric, found.score, found.low, found.high, level, p, above)
-
-
-def _answer(view: StudyView, found: Counting) -> str:
-    """Return whether the score that counts is above chance."""
-    value = f"{found.metric} {scored(found.score, found.low, found.high)}"
-    if found.level is None or found.p is None:
-        return f"{found.subject} reaches {value}."
-    independent = view.summary.protocol.shared_subjects == 0 and found.name != PRESPECIFIED  # which has its own
-    what = f"expressions{' of new subjects' if independent else ''}"
-    can = f"recognises {what}" if found.above else f"cannot be shown to recognise {what}"
-    return (
-        f"{found.subject} {can} better than chance ({value}; under permuted labels, 95 % of the scores are below "
-        f"{format_value(found.level, 'score')}; {p_equals(found.p)})."
-    )
+def _counted(view: StudyView, name: str, subject: str, found: MethodScores) -> Counting:
+    made = Counting(name, subject, score_title(view), found.score, found.low, found.high,
+                    unseen=view.summary.protocol.shared_subjects == 0)  # fmt: skip
+    if found.permuted is None:
+        return made
+    null, corrected = found.permuted, found.permuted.p_holm != found.permuted.p_value
+    return replace(made, level=null.level, p=null.p_holm, above=null.above, corrected=corrected)
 
 
 def verdict(view: StudyView) -> list[str]:
     """Return what was found: the score that counts, how sure it is, and which methods differ significantly."""
     board, found = board_of(view), counting(view)
-    said = [_answer(view, found)] if found else []
+    said = [found.sentence] if found else []
     if board.choice and board.choice.problem:
         said.append(f"No method could be selected within the training subjects: {board.choice.problem}")
     elif not board.choice and len(board.rows) > 1:

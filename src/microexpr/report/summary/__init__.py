@@ -320,7 +320,7 @@ class NamedCell(Place, Scored):
     """The prespecified experiment, with its score under permuted labels."""
 
     title: str = ""
-    protocol: str
+    protocol: Protocol
     key: str
     interval: str
     interval_unit: Literal["clip", "subject"]
@@ -356,6 +356,8 @@ class Protocol(Part):
     """How clips are split into training and test."""
 
     name: str
+    title: str
+    """Its name within a sentence: "LOSO"."""
     subject_independent: bool
     folds: int
     shared_subjects: int

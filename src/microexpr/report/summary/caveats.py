@@ -11,6 +11,7 @@ from microexpr.core.errors import many
 from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report.summary import Caveat, Repeats
 from microexpr.report.summary.cells import metric_of
+from microexpr.report.summary.data import protocol
 from microexpr.report.summary.factors import settings as settings_of
 from microexpr.report.summary.metrics import defined
 from microexpr.runs.plan import Plan
@@ -28,9 +29,6 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
     plan = result.cells[0].plan
     replicates = result.study.published is not None
     metadata: Mapping[str, str] = plan.data.dataset.metadata()
-    if result.study.reduced:
-        first, _, rest = result.study.reduced.partition(". ")
-        yield Caveat.of("reduced", "warning", f"Reduced: {first.rstrip('.')}.", rest)
     if "synthetic" in metadata:
         yield Caveat.of(
             "synthetic",
@@ -38,21 +36,19 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
             "Synthetic faces: nothing here applies to real people.",
             f"The faces were generated, not recorded: {metadata['synthetic']}.",
         )
+    if result.study.reduced:
+        first, _, rest = result.study.reduced.partition(". ")
+        yield Caveat.of("reduced", "warning", f"Reduced: {first.rstrip('.')}.", rest)
     if with_frames:
         yield Caveat.of(
             "frames_shown",
             "warning",
             "This page shows frames of the database. Most licences forbid passing such a page on.",
         )
-    shared, tested = shared_subjects(plan)
-    if shared:
-        yield Caveat.of(
-            "shared_subjects",
-            "warning",
-            f"{shared} of the {many(tested, 'test subject')} {'is' if shared == 1 else 'are'} also in the training "
-            "set.",
-            "Scores say nothing about new subjects.",
-        )
+    grid = "In the grid, " if result.named and not result.study.methods and len(result.cells) > 1 else ""
+    if result.named:
+        yield from _shared(result.named.plan, "In the prespecified experiment, ")
+    yield from _shared(plan, grid)
     yield from _copied(result)
     untested = _untested(plan)
     if untested and plan.experiment.protocol.name == "from_file":
@@ -74,7 +70,7 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
     yield from _averaged(result)
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
         paper = ", not from ImageNet weights as in the paper" if replicates else ""
-        yield Caveat.of("random_weights", "warning", f"Networks start from random weights{paper}.")
+        yield Caveat.of("random_weights", "warning", _in(grid, f"Networks start from random weights{paper}."))
     for name, reason in result.failed:
         yield Caveat.of("failed", "warning", f"{name} could not be trained and is missing.", reason)
     seeds = {cell.experiment.seed for cell in result.cells}
@@ -82,10 +78,10 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
         yield Caveat.of(
             "one_seed",
             "note",
-            f"One seed{', as in the paper' if replicates else ''}: another seed can change any difference.",
+            _in(grid, f"One seed{', as in the paper' if replicates else ''}: another seed can change any difference."),
             "Repeat with other seeds (--seeds 0,1,2) before interpreting one.",
         )
-    yield from _best(result, len(seeds))
+    yield from _best(result, len(seeds), grid)
     yield from _same_laboratory(plan)
     uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)
     if uncoded and any(getattr(cell.plan.sampler, "missing_apex", "") == "middle" for cell in result.cells):
@@ -128,6 +124,25 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
         )
 
 
+def _in(where: str, sentence: str) -> str:
+    """Return a sentence that begins by saying what it is about, where it is not all of the report."""
+    return f"{where}{sentence[:1].lower()}{sentence[1:]}" if where else sentence
+
+
+def _shared(plan: Plan, where: str) -> Iterator[Caveat]:
+    """Warn of subjects that are in both training and test."""
+    found = protocol(plan)
+    if found.shared_subjects:
+        is_ = "is" if found.shared_subjects == 1 else "are"
+        yield Caveat.of(
+            "shared_subjects",
+            "warning",
+            _in(where, f"{found.shared_subjects} of the {many(found.test_subjects, 'test subject')} {is_} also in the "
+                "training set."),
+            "Scores say nothing about new subjects.",
+        )  # fmt: skip
+
+
 def _copied(result: StudyResult) -> Iterator[Caveat]:
     """Warn of test clips whose frames, under another name, were trained on by the model or its initial weights."""
     cells = [*result.cells, *([result.named] if result.named else [])]
@@ -148,7 +163,7 @@ def _copied(result: StudyResult) -> Iterator[Caveat]:
         )
 
 
-def _best(result: StudyResult, seeds: int) -> Iterator[Caveat]:
+def _best(result: StudyResult, seeds: int, grid: str) -> Iterator[Caveat]:
     """Warn that the best of several cells is overestimated, and name the score that is not."""
     if (settings := settings_of(result)) < 2:
         return
@@ -167,7 +182,7 @@ def _best(result: StudyResult, seeds: int) -> Iterator[Caveat]:
     yield Caveat.of(
         "best_of_cells",
         "note",
-        f"The best of {what} is selected on the test clips{paper}; its score is optimistically biased.",
+        _in(grid, f"The best of {what} is selected on the test clips{paper}: optimistically biased."),
     )
 
 
@@ -221,12 +236,3 @@ def _same_laboratory(plan: Plan) -> Iterator[Caveat]:
                 "Whether subjects took part in several of them is not known, so one person may be in both training and "
                 "test under different numbers.",
             )
-
-
-def shared_subjects(plan: Plan) -> tuple[int, int]:
-    """Return how many subjects are in both training and test set of a fold, and how many are tested."""
-    subjects = plan.table["subject"].to_numpy()
-    folds = plan.folds
-    tested = {subject for fold in folds for subject in subjects[fold.test]}
-    shared = {subject for fold in folds for subject in set(subjects[fold.test]) & set(subjects[fold.train])}
-    return len(shared), len(tested)

@@ -35,6 +35,7 @@ from microexpr.report.summary import (
     TargetRow,
 )
 from microexpr.report.summary import Cell as CellRow
+from microexpr.report.summary.data import protocol
 from microexpr.report.view import StudyView
 from microexpr.runs.study import Cell, StudyResult
 
@@ -180,7 +181,7 @@ def _detail(cell: Cell, role: Literal["", "best", "named"], metric: str) -> Deta
     return Detail(
         **place(cell),
         role=role,
-        protocol=cell.experiment.protocol.label,
+        protocol=protocol(cell.plan).title,
         score=by_name[metric],
         accuracy=by_name["accuracy"],
         classes=[ClassRow(**row) for row in _plain(by_class(predictions, classes).rename(columns={"class": "name"}))],

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from microexpr.report.summary import Data, Skipped
-from microexpr.report.summary.examples import is_synthetic
+from microexpr.core import interfaces
+from microexpr.core.interfaces import ClipSource
+from microexpr.data.composite import Composite
+from microexpr.report.summary import Data, Protocol, Skipped
 from microexpr.runs.plan import Plan
 
 
@@ -33,6 +35,28 @@ def data(plan: Plan) -> Data:
         ],
         synthetic=is_synthetic(plan.data.dataset),
     )
+
+
+def protocol(plan: Plan) -> Protocol:
+    """Return how an experiment splits its clips, and how many subjects are in both training and test of a fold."""
+    chosen, subjects = plan.experiment.protocol, plan.table["subject"].to_numpy()
+    built = interfaces.protocols.build(chosen.name, chosen.params)
+    tested = {subject for fold in plan.folds for subject in subjects[fold.test]}
+    shared = {s for fold in plan.folds for s in set(subjects[fold.test]) & set(subjects[fold.train])}
+    return Protocol(
+        name=chosen.name,
+        title=getattr(built, "title", chosen.name),
+        subject_independent=built.subject_independent,
+        folds=len(plan.folds),
+        shared_subjects=len(shared),
+        test_subjects=len(tested),
+    )
+
+
+def is_synthetic(dataset: ClipSource) -> bool:
+    """Return whether all databases are synthetic; a report shows no faces of real ones."""
+    members = dataset.members.values() if isinstance(dataset, Composite) else [dataset]
+    return all("synthetic" in member.metadata() for member in members)
 
 
 def _counts(table: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]:

@@ -17,9 +17,9 @@ from microexpr.core import image as ops
 from microexpr.core.clip import Clip
 from microexpr.core.errors import MicroexprError
 from microexpr.core.flow import ACROSS, DOWN
-from microexpr.core.interfaces import ClipSource, Frames
-from microexpr.data.composite import Composite
+from microexpr.core.interfaces import Frames
 from microexpr.report.summary import ContactSheet, Example
+from microexpr.report.summary.data import is_synthetic
 from microexpr.report.summary.factors import short
 from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult, input_label
@@ -53,12 +53,6 @@ def examples(result: StudyResult) -> list[Example]:
     kept = [(cell, strip) for (place, cell), strip in zip(drawn.items(), strips, strict=True) if place[1] == sampling]
     named = [strip.model_copy(update={"caption": short(result, cell, "preprocessing")}) for cell, strip in kept[1:]]
     return [kept[0][1], *named] if kept else []
-
-
-def is_synthetic(dataset: ClipSource) -> bool:
-    """Return whether all databases are synthetic; a report shows no faces of real ones."""
-    members = dataset.members.values() if isinstance(dataset, Composite) else [dataset]
-    return all("synthetic" in member.metadata() for member in members)
 
 
 def _has_images(cell: Cell) -> bool:
@@ -97,20 +91,22 @@ def _png(image: UInt8[np.ndarray, "h w c"]) -> str:
 def contact_sheets(result: StudyResult, *, with_frames: bool = False) -> list[ContactSheet]:
     """Return, for each preprocessing with its representation, what models saw of one clip of every class.
 
-    Of synthetic data, and of others only `with_frames`. Clips without frames in time and those in which no face is
-    found are left out.
+    First those of the prespecified experiment and its alternatives. Of synthetic data, and of others only
+    `with_frames`. Clips without frames in time and those in which no face is found are left out.
     """
-    first: dict[tuple[str, str], Cell] = {}
-    for cell in result.cells:
+    named = {result.study.named_cell.title: result.named} if result.study.named_cell and result.named else {}
+    titled = [*(named | dict(result.alternatives)).items(), *(("", cell) for cell in result.cells)]
+    first: dict[tuple[str, str], tuple[str, Cell]] = {}
+    for title, cell in titled:
         if (with_frames or is_synthetic(cell.plan.data.dataset)) and _has_images(cell):
             part = input_label(cell.plan, result.cells[0].plan), cell.experiment.representation.label
-            first.setdefault(part, cell)
+            first.setdefault(part, (title, cell))
     sheets = [
         ContactSheet(
-            title=f"{short(result, cell, 'preprocessing')}, {cell.experiment.representation.name}",
+            title=title or f"{short(result, cell, 'preprocessing')}, {cell.experiment.representation.name}",
             clips=list(_of_each_class(cell.plan)),
         )
-        for cell in list(first.values())[:MANY]
+        for title, cell in list(first.values())[:MANY]
     ]
     return [sheet for sheet in sheets if sheet.clips]
 

@@ -7,7 +7,7 @@ import base64
 import pandas as pd
 
 from microexpr.report.summary import Explanations, Maps, Region, ShownMap
-from microexpr.report.summary.examples import is_synthetic
+from microexpr.report.summary.data import is_synthetic
 from microexpr.runs.explain import INSENSITIVE, Explained, ExplainedClip, overlays
 from microexpr.runs.study import StudyResult
 

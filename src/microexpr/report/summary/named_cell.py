@@ -18,6 +18,7 @@ from microexpr.evaluation.statistics.permutation import QUANTILE, permutation_nu
 from microexpr.report.summary import Alternative, NamedCell, SkippedMethod
 from microexpr.report.summary.cells import cell_interval, confusion, place, scores, words
 from microexpr.report.summary.comparison import paired
+from microexpr.report.summary.data import protocol
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
@@ -49,7 +50,7 @@ def named_cell(result: StudyResult, metric: str) -> NamedCell | None:
         **place(cell),
         **scores(cell, metric, found),
         title=settings.title,
-        protocol=experiment.protocol.label,
+        protocol=protocol(cell.plan),
         key=cell.result.key,
         interval=words(found.method, stratified=experiment.bootstrap.stratified),
         interval_unit=experiment.bootstrap.unit,

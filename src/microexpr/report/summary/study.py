@@ -28,17 +28,16 @@ from microexpr.report.summary import (
     Latency,
     Model,
     Preprocessing,
-    Protocol,
     Run,
     Sampling,
     StudySummary,
 )
 from microexpr.report.summary import cells as of_cells
 from microexpr.report.summary import factors as of_factors
-from microexpr.report.summary.caveats import caveats, shared_subjects
+from microexpr.report.summary.caveats import caveats
 from microexpr.report.summary.cells import metric_of
-from microexpr.report.summary.data import data
-from microexpr.report.summary.examples import contact_sheets, examples, is_synthetic
+from microexpr.report.summary.data import data, is_synthetic, protocol
+from microexpr.report.summary.examples import contact_sheets, examples
 from microexpr.report.summary.explanations import explanations
 from microexpr.report.summary.hard_clips import hard_clips
 from microexpr.report.summary.methods import leaderboard
@@ -78,7 +77,7 @@ def summarise(result: StudyResult, command: str = "", *, with_frames: bool = Fal
         run=Run(**result.done),
         published=published,
         dataset_stats=clip_stats(_labelled(first)),
-        protocol=_protocol(first),
+        protocol=protocol(first),
         preprocessing=_preprocessing(result),
         sampling=_samplings(result),
         models=_models(result),
@@ -132,18 +131,6 @@ def _stored(result: StudyResult) -> list[Stored]:
 def _labelled(plan: Plan) -> Iterator[tuple[Clip, str]]:
     for clip in plan.data.clips:
         yield clip, str(plan.data.labels.of(clip))
-
-
-def _protocol(plan: Plan) -> Protocol:
-    shared, tested = shared_subjects(plan)
-    name = plan.experiment.protocol.name
-    return Protocol(
-        name=name,
-        subject_independent=interfaces.protocols.build(name, plan.experiment.protocol.params).subject_independent,
-        folds=len(plan.folds),
-        shared_subjects=shared,
-        test_subjects=tested,
-    )
 
 
 # --- components -------------------------------------------------------------------------------------------------------
