@@ -111,8 +111,9 @@ def rows_of(paths: ReportPaths, name: str) -> list[dict[str, str]]:
 def test_the_first_screen_has_the_score_that_counts_and_not_the_best_on_the_test_subjects() -> None:
     view = view_of()
     found = first(view)
-    assert "0.570 [0.490, 0.640]" in found.verdict[0]
-    assert "recognises expressions of subjects it has not seen better than chance" in found.verdict[0]
+    assert "macro-F1 0.570 (95 % interval 0.490 to 0.640)" in found.verdict[0]
+    assert "recognises expressions better than chance in subjects it was not trained on" in found.verdict[0]
+    assert "below 0.200 in 95 % of permutations (p = 0.005, corrected by Holm)" in found.verdict[1]
     assert next(iter(found.numbers)) == "Macro-F1, nested selection"
     assert len(found.numbers) <= 6
     assert not any("0.610" in text for text in (*found.verdict, *found.numbers.values()))
@@ -197,8 +198,8 @@ def test_without_nested_selection_the_reference_counts() -> None:
     assert (found.score, found.name) == (0.31, "raw pixels + SVM (reference)")
     said = verdict(view)
     assert said[0].startswith("The reference named beforehand, raw pixels + SVM, recognises")
-    assert "macro-F1 0.310 [" in said[0]
-    assert "No method was selected within the training subjects, so the highest of the 5 scores is optimis" in said[1]
+    assert "macro-F1 0.310 (95 % interval " in said[0]
+    assert "No method was selected within the training subjects, so the highest of the 5 scores is optimis" in said[2]
 
 
 def test_without_reference_either_no_score_counts() -> None:

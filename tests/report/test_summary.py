@@ -102,7 +102,7 @@ def test_limits_of_the_grid_say_that_they_are_its_own(database: Path, tmp_path: 
         lines[name] = {each.code: each.line for each in done.summary.caveats}
     shared = lines["alone"]["shared_subjects"]
     assert shared.endswith("are also in the training set.")
-    assert lines["named"]["shared_subjects"] == f"In the grid, {shared}"
+    assert lines["named"]["shared_subjects"] == f"In the grid, {shared[:1].lower()}{shared[1:]}"
     assert lines["named"]["best_of_cells"].startswith("In the grid, the best of 2 cells")
 
 

@@ -25,6 +25,7 @@ TERMS = {
     "UAR": "Mean over the classes of the share of a class's clips that are recognised.",
     "interval": "A range for the score on other samples of subjects: of 100 such ranges, about 95 should contain the "
     "true score.",
+    "chance level": "Score below which 95 % of the scores under permuted labels lie.",
     "permuted labels": "Scores of the same predictions when the true classes are shuffled: what chance gives.",
     "Holm": "Correction of p-values for the number of comparisons made.",
     "cell": "One combination of the settings of a grid.",

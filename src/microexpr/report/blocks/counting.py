@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from microexpr.report.blocks.differences import p_equals
 from microexpr.report.summary import NamedCell
-from microexpr.report.view import StudyView, scored
+from microexpr.report.view import StudyView
 
 PRESPECIFIED = "prespecified"
 """Name of the experiment that the study file names beforehand."""
+
+
+class Permuted(NamedTuple):
+    """The score under permuted labels."""
+
+    mean: float
+    level: float
+    """95th percentile."""
+    p: float
+    corrected: bool = False
+    """Whether p is corrected (Holm) for the number of methods."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +36,41 @@ class Counting:
     score: float
     low: float | None
     high: float | None
-    level: float | None = None
-    """95th percentile under permuted labels."""
-    p: float | None = None
-    above: bool = False
-    unseen: bool = True
+    unseen: bool
     """Whether no subject is in both training and test."""
-    corrected: bool = False
-    """Whether p is corrected (Holm) for the number of methods."""
+    permuted: Permuted | None
+    above: bool
+    """Whether it is above the score under permuted labels."""
+
+    def answer(self, view: StudyView) -> str:
+        """Return whether the score is above chance."""
+        value = f"{self.metric} {self.score:.3f}"
+        if self.low is not None and self.high is not None:
+            value += f" ({view.interval_level} interval {self.low:.3f} to {self.high:.3f})"
+        subject = self.subject
+        if view.summary.data.synthetic:
+            subject = f"on synthetic faces, {subject}"
+        subject = subject[:1].upper() + subject[1:]
+        if self.permuted is None:
+            return f"{subject} reaches {value}."
+        can = "recognises" if self.above else "cannot be shown to recognise"
+        where = " in subjects it was not trained on" if self.unseen else ""
+        return f"{subject} {can} expressions better than chance{where}: {value}."
 
     @property
-    def sentence(self) -> str:
-        """Whether it is above chance, and the numbers that say so."""
-        value = f"{self.metric} {scored(self.score, self.low, self.high)}"
-        subject = self.subject[:1].upper() + self.subject[1:]
-        if self.level is None or self.p is None:
-            return f"{subject} reaches {value}."
-        what = f"expressions{' of subjects it has not seen' if self.unseen else ''}"
-        can = f"recognises {what}" if self.above else f"cannot be shown to recognise {what}"
+    def chance(self) -> str:
+        """The score under permuted labels, in a sentence; empty where it was not computed."""
+        if self.permuted is None:
+            return ""
+        found = self.permuted
         return (
-            f"{subject} {can} better than chance: {value}; 95 % of label permutations score below "
-            f"{self.level:.3f}, {p_equals(self.p)}{', corrected (Holm)' if self.corrected else ''}."
+            f"With permuted labels, {self.metric} is {found.mean:.3f} on average and below {found.level:.3f} in 95 % "
+            f"of permutations ({p_equals(found.p)}{', corrected by Holm' if found.corrected else ''})."
         )
 
 
 def prespecified(view: StudyView, named: NamedCell, subject: str) -> Counting:
     """Return the prespecified experiment as the score that counts."""
+    permuted = Permuted(named.permutation_mean, named.permutation_level, named.p_value)
     return Counting(PRESPECIFIED, subject, view.score, named.score, named.ci_low, named.ci_high,
-                    named.permutation_level, named.p_value, named.above_chance,
-                    named.protocol.shared_subjects == 0)  # fmt: skip
+                    named.protocol.shared_subjects == 0, permuted, named.above_chance)  # fmt: skip

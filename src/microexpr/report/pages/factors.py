@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from microexpr.report.blocks import data, effects, maps, pairs, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import prespecified
-from microexpr.report.blocks.differences import p_equals
+from microexpr.report.blocks.differences import listed, p_equals
 from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
@@ -26,7 +26,8 @@ def verdict(view: StudyView) -> list[str]:
     """Return in plain sentences what was found: the answer first, then what else can be said of the study."""
     summary = view.summary
     if named := summary.named_cell:
-        return [prespecified(view, named, _name(view, named)).sentence, _alternatives(named), _grid(view)]
+        counted = prespecified(view, named, _name(view, named))
+        return [counted.answer(view), counted.chance, _alternatives(named), _grid(view)]
     if summary.nested:
         return [_nested(view), _effects(view)]
     best = view.best_cell
@@ -59,7 +60,8 @@ def _alternatives(named: NamedCell) -> str:
             continue
         p = p_equals(other.paired.p)
         if not other.paired.significant:
-            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}).")
+            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}), "
+                        "which does not show that they are equal.")  # fmt: skip
         else:
             word = "higher" if other.paired.difference > 0 else "lower"
             said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; {p}).")
@@ -69,12 +71,17 @@ def _alternatives(named: NamedCell) -> str:
 
 def _grid(view: StudyView) -> str:
     """Say how the grid relates to the prespecified experiment."""
+    summary = view.summary
     if len(view.cells) < 2:
         return ""
-    protocol = view.summary.protocol.title
+    axes = f" of {listed(list(summary.axes))}" if summary.axes else ""
+    what = f"The grid below ({len(view.cells)} combinations{axes})"
+    reduced = any(caveat.code == "reduced" for caveat in summary.caveats)
+    if summary.named_cell and summary.protocol == summary.named_cell.protocol:
+        return f"{what} has the same protocol. {_effects(view)}".strip()
     return (
-        f"The grid of {len(view.cells)} cells below has another protocol ({protocol}); its scores are not comparable "
-        f"with these. {_effects(view)}"
+        f"{what} has another protocol, {summary.protocol.title}; its scores are not comparable with these. "
+        f"{'' if reduced else _effects(view)}"
     ).strip()
 
 
@@ -108,8 +115,8 @@ def _numbers(view: StudyView) -> dict[str, str]:
     found: dict[str, str] = {}
     if named := summary.named_cell:
         found[f"{title}, prespecified"] = scored(named.score, named.ci_low, named.ci_high)
-        found["Permuted labels, 95th percentile"] = format_value(named.permutation_level, "score")
-        found["Protocol"] = named.protocol.title
+        found["Chance level"] = format_value(named.permutation_level, "score")
+        found["Accuracy"] = f"{100 * named.accuracy:.0f} %"
     elif summary.nested:
         found[f"{title}, selected on validation"] = scored(
             summary.nested.score, summary.nested.ci_low, summary.nested.ci_high
@@ -123,7 +130,9 @@ def _numbers(view: StudyView) -> dict[str, str]:
         found["Random guessing"] = format_value(view.guessing.score, "score")
     found["Clips"] = format_value(summary.data.n_clips, "count")
     found["Subjects"] = format_value(summary.data.n_subjects, "count")
-    if len(view.cells) > 1:
+    if named:
+        found["Classes"] = str(len(summary.data.classes))
+    elif len(view.cells) > 1:
         found["Seeds" if view.single_experiment else "Cells of the grid"] = str(len(view.cells))
     return found
 
@@ -142,15 +151,16 @@ def prespecified_forest(view: StudyView) -> Plot | None:
         if other.paired:
             beside += f" · p {format_value(other.paired.p, 'p')}"
         filled = bool(other.paired and other.paired.significant)
-        dots.append(Dot(other.name, other.score, other.ci_low, other.ci_high, beside, SERIES[1], "s", filled))
+        dots.append(Dot(other.name, other.score, other.ci_low, other.ci_high, beside, SERIES[1], "s", filled,
+                        ticks=(other.permutation_level,)))  # fmt: skip
     figure = Figure(figsize=(WIDTH, 1.5 * dot_height(dots) + 0.75), layout="constrained")
     axes = figure.subplots()
     dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.title}")
     axes.set_xlim(0.0, 1.0)
     axes.tick_params(axis="y", labelcolor=INK)
-    notes = ["Grey bar: 95th percentile under permuted labels."]
+    notes = [f"Lines: {view.interval_level} intervals. Grey bars: 95th percentile of each score under permuted labels."]
     if named.alternatives:
-        notes.append("p: difference from the first, corrected (Holm); filled squares: significant.")
+        notes.append("Squares: alternatives; p of their difference from the first (Holm), filled where significant.")
     method = [
         f"{100 * view.summary.intervals.level:.3g} % intervals: {named.interval} by {named.interval_unit}, "
         f"{named.interval_resamples:,} resamples. {named.n_test} test clips of {named.n_subjects} subjects. Permuted "
@@ -161,7 +171,8 @@ def prespecified_forest(view: StudyView) -> Plot | None:
     tests = [other.paired.test for other in named.alternatives if other.paired]
     method += list(dict.fromkeys(f"{test[:1].upper()}{test[1:]}." for test in tests))
     what = "The prespecified experiment and its alternatives" if named.alternatives else "The prespecified experiment"
-    return Plot("prespecified", f"{what}: named beforehand, tested on the same folds", figure, notes, method)
+    caption = f"{what} under {named.protocol.title}, named before anything was trained"
+    return Plot("prespecified", caption, figure, notes, method)
 
 
 def prespecified_table(view: StudyView) -> Table | None:

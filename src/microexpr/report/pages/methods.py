@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from microexpr.report.blocks import data, effects, leaderboard, maps, record, scores, seeds, subjects, training
-from microexpr.report.blocks.counting import PRESPECIFIED, Counting, prespecified
+from microexpr.report.blocks.counting import PRESPECIFIED, Counting, Permuted, prespecified
 from microexpr.report.blocks.differences import listed, p_equals, signed
 from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, score_title
 from microexpr.report.page import First, Page, Section
@@ -32,18 +30,16 @@ def counting(view: StudyView) -> Counting | None:
 
 
 def _counted(view: StudyView, name: str, subject: str, found: MethodScores) -> Counting:
-    made = Counting(name, subject, score_title(view), found.score, found.low, found.high,
-                    unseen=view.summary.protocol.shared_subjects == 0)  # fmt: skip
-    if found.permuted is None:
-        return made
-    null, corrected = found.permuted, found.permuted.p_holm != found.permuted.p_value
-    return replace(made, level=null.level, p=null.p_holm, above=null.above, corrected=corrected)
+    null, unseen = found.permuted, view.summary.protocol.shared_subjects == 0
+    permuted = Permuted(null.mean, null.level, null.p_holm, null.p_holm != null.p_value) if null else None
+    return Counting(name, subject, score_title(view), found.score, found.low, found.high, unseen, permuted,
+                    bool(null and null.above))  # fmt: skip
 
 
 def verdict(view: StudyView) -> list[str]:
     """Return what was found: the score that counts, how sure it is, and which methods differ significantly."""
     board, found = board_of(view), counting(view)
-    said = [found.sentence] if found else []
+    said = [found.answer(view), found.chance] if found else []
     if board.choice and board.choice.problem:
         said.append(f"No method could be selected within the training subjects: {board.choice.problem}")
     elif not board.choice and len(board.rows) > 1:
@@ -53,7 +49,7 @@ def verdict(view: StudyView) -> list[str]:
             f"subjects, so the highest of the {len(board.rows)} scores is optimistically biased."
         )
     selection = board.choice.result if board.choice else None
-    return [*said, *filter(None, [_selected_against(board, selection), against(view)])]
+    return [*filter(None, [*said, _selected_against(board, selection), against(view)])]
 
 
 def _selected_against(board: Leaderboard, selection: MethodScores | None) -> str:
@@ -114,8 +110,8 @@ def first(view: StudyView) -> First:
     numbers = {}
     if found:
         numbers[f"{title}, {found.name}"] = scored(found.score, found.low, found.high)
-        if found.level is not None:
-            numbers["Under permuted labels"] = format_value(found.level, "score")
+        if found.permuted:
+            numbers["Chance level"] = format_value(found.permuted.level, "score")
     numbers["Methods"] = str(len(board_of(view).rows))
     several = sorted({len(row.seeds) for row in board_of(view).rows})
     if several and several[-1] > 1:

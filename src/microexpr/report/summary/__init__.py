@@ -305,7 +305,18 @@ class Cell(Place, Scored):
     seconds: float
 
 
-class Alternative(Scored):
+class Permutations(Part):
+    """The score under permuted labels, the predictions being fixed."""
+
+    permutation_level: float
+    """The `permutation_quantile` of the score."""
+    permutation_quantile: float
+    permutation_mean: float
+    p_value: float
+    permutations: int
+
+
+class Alternative(Scored, Permutations):
     """An experiment named beforehand beside the prespecified one, tested on the same clips."""
 
     name: str
@@ -316,8 +327,8 @@ class Alternative(Scored):
     problem: str | None = None
 
 
-class NamedCell(Place, Scored):
-    """The prespecified experiment, with its score under permuted labels."""
+class NamedCell(Place, Scored, Permutations):
+    """The prespecified experiment."""
 
     title: str = ""
     protocol: Protocol
@@ -326,12 +337,6 @@ class NamedCell(Place, Scored):
     interval_unit: Literal["clip", "subject"]
     interval_resamples: int
     confusion: list[list[int]]
-    permutation_level: float
-    """The `permutation_quantile` of the score over permuted labels."""
-    permutation_quantile: float
-    permutation_mean: float
-    p_value: float
-    permutations: int
     shuffled: float | None = None
     """The score after training on shuffled labels."""
     n_subjects: int

@@ -69,7 +69,7 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
         )
     yield from _averaged(result)
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
-        paper = ", not from ImageNet weights as in the paper" if replicates else ""
+        paper = "; those of the paper start from ImageNet weights" if replicates else ""
         yield Caveat.of("random_weights", "warning", _in(grid, f"Networks start from random weights{paper}."))
     for name, reason in result.failed:
         yield Caveat.of("failed", "warning", f"{name} could not be trained and is missing.", reason)
@@ -133,12 +133,13 @@ def _shared(plan: Plan, where: str) -> Iterator[Caveat]:
     """Warn of subjects that are in both training and test."""
     found = protocol(plan)
     if found.shared_subjects:
-        is_ = "is" if found.shared_subjects == 1 else "are"
+        is_, tested = "is" if found.shared_subjects == 1 else "are", many(found.test_subjects, "test subject")
+        which = f"{found.shared_subjects} of the {tested} {is_}"
+        which = f"All {tested} are" if 1 < found.shared_subjects == found.test_subjects else which
         yield Caveat.of(
             "shared_subjects",
             "warning",
-            _in(where, f"{found.shared_subjects} of the {many(found.test_subjects, 'test subject')} {is_} also in the "
-                "training set."),
+            _in(where, f"{which} also in the training set."),
             "Scores say nothing about new subjects.",
         )  # fmt: skip
 

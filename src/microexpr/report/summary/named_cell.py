@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,19 +32,7 @@ def named_cell(result: StudyResult, metric: str) -> NamedCell | None:
     cell, settings = result.named, result.study.named_cell
     if cell is None or settings is None:
         return None
-    experiment, k = cell.experiment, len(cell.plan.data.labels.classes)
-    predictions = cell.result.predictions()
-    y_true = predictions["y_true"].to_numpy(int)
-    null = permutation_null(
-        interfaces.metrics.build(metric, {}),
-        y_true,
-        predictions["y_pred"].to_numpy(int),
-        num_classes=k,
-        averaged_classes=present(y_true, k),
-        n=settings.permutations,
-        rng=rng_for(experiment.seed, "permutation"),
-        subjects=predictions["subject"].to_numpy(),
-    )
+    experiment, predictions = cell.experiment, cell.result.predictions()
     found = cell_interval(cell, metric)
     shuffled = [other.result.scores()[metric] for other in result.shuffled]
     return NamedCell(
@@ -56,16 +45,35 @@ def named_cell(result: StudyResult, metric: str) -> NamedCell | None:
         interval_unit=experiment.bootstrap.unit,
         interval_resamples=experiment.bootstrap.n,
         confusion=confusion(cell),
-        permutation_level=null.level,
-        permutation_quantile=QUANTILE,
-        permutation_mean=null.mean,
-        p_value=null.p_value,
-        permutations=settings.permutations,
+        **_permuted(cell, metric, settings.permutations, "permutation"),
         shuffled=float(np.mean(shuffled)) if shuffled else None,
         n_subjects=int(predictions["subject"].nunique()),
         alternatives=_alternatives(cell, result.alternatives, settings, metric),
         skipped=[SkippedMethod(method=name, reason=reason) for name, reason in result.skipped_alternatives.items()],
     )
+
+
+def _permuted(cell: Cell, metric: str, n: int, role: str) -> dict[str, Any]:
+    """Return the fields of `Permutations`."""
+    predictions, k = cell.result.predictions(), len(cell.plan.data.labels.classes)
+    y_true = predictions["y_true"].to_numpy(int)
+    null = permutation_null(
+        interfaces.metrics.build(metric, {}),
+        y_true,
+        predictions["y_pred"].to_numpy(int),
+        num_classes=k,
+        averaged_classes=present(y_true, k),
+        n=n,
+        rng=rng_for(cell.experiment.seed, role),
+        subjects=predictions["subject"].to_numpy(),
+    )
+    return {
+        "permutation_level": null.level,
+        "permutation_quantile": QUANTILE,
+        "permutation_mean": null.mean,
+        "p_value": null.p_value,
+        "permutations": n,
+    }
 
 
 def _alternatives(cell: Cell, others: Mapping[str, Cell], settings: Settings, metric: str) -> list[Alternative]:
@@ -76,6 +84,7 @@ def _alternatives(cell: Cell, others: Mapping[str, Cell], settings: Settings, me
     return [
         Alternative(
             **scores(other, metric, cell_interval(other, metric)),
+            **_permuted(other, metric, settings.permutations, f"permutation/{name}"),
             name=name,
             key=other.result.key,
             confusion=confusion(other),
