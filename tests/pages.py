@@ -261,6 +261,8 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             "macro_f1": 0.412,
             "ci_low": 0.31,
             "ci_high": 0.52,
+            "interval_level": 0.95,
+            "trained": {"folds": 12, "seeds": 1, "networks": True},
             "permutation_level": 0.187,
             "permutation_quantile": 0.95,
             "permutation_mean": 0.135,

@@ -51,6 +51,7 @@ OptionName = Literal[
     "bootstrap stratified by class",
 ]
 """Settings that a publication may leave open; `report.summary.options` reads their values."""
+Practice = Literal["one_seed", "selected_on_test", "imagenet_weights"]
 
 
 class PublishedImage(Strict):
@@ -149,6 +150,12 @@ class Published(Strict):
     latency: PublishedLatency | None = None
     options: dict[OptionName, str] = Field(default_factory=dict)
     """Setting that the publication leaves open, or where a study may differ -> what it says about it."""
+    practices: set[Practice] = Field(default_factory=set)
+    """What the publication does, of which caveats say that a study does it as well, or not."""
+    captions: dict[str, str] = Field(default_factory=dict)
+    """Table or figure of the report -> the published one that it corresponds to."""
+    other_methods: str = ""
+    """Why a published comparison with other methods is left out."""
     model_notes: list[str] = Field(default_factory=list)
     learning_note: str = ""
     disagreements: list[Disagreement] = Field(default_factory=list)

@@ -169,7 +169,7 @@ class StudyView:
     @property
     def interval_level(self) -> str:
         """The confidence level of the intervals, as '95 %'."""
-        return f"{100 * self.summary.intervals.level:.3g} %"
+        return percent(self.summary.intervals.level)
 
     @property
     def interval_note(self) -> str:
@@ -205,6 +205,11 @@ class StudyView:
             f"With fewer than {FEW_CLIPS} test clips in a class ({self.rare_classes}), no interval reaches its nominal "
             "coverage."
         ]
+
+
+def percent(share: float) -> str:
+    """Return '95 %'."""
+    return f"{100 * share:.3g} %"
 
 
 def test_counts(confusion: Sequence[Sequence[int]]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from microexpr.report.blocks.differences import p_equals
 from microexpr.report.summary import NamedCell
-from microexpr.report.view import StudyView
+from microexpr.report.view import StudyView, percent
 
 PRESPECIFIED = "prespecified"
 """Name of the experiment that the study file names beforehand."""
@@ -36,6 +36,8 @@ class Counting:
     score: float
     low: float | None
     high: float | None
+    level: float
+    """Confidence level of the interval."""
     unseen: bool
     """Whether no subject is in both training and test."""
     permuted: Permuted | None
@@ -46,7 +48,7 @@ class Counting:
         """Return whether the score is above chance."""
         value = f"{self.metric} {self.score:.3f}"
         if self.low is not None and self.high is not None:
-            value += f" ({view.interval_level} interval {self.low:.3f} to {self.high:.3f})"
+            value += f" ({percent(self.level)} interval {self.low:.3f} to {self.high:.3f})"
         subject = self.subject
         if view.summary.data.synthetic:
             subject = f"on synthetic faces, {subject}"
@@ -72,5 +74,6 @@ class Counting:
 def prespecified(view: StudyView, named: NamedCell, subject: str) -> Counting:
     """Return the prespecified experiment as the score that counts."""
     permuted = Permuted(named.permutation_mean, named.permutation_level, named.p_value)
+    unseen = named.protocol.shared_subjects == 0
     return Counting(PRESPECIFIED, subject, view.score, named.score, named.ci_low, named.ci_high,
-                    named.protocol.shared_subjects == 0, permuted, named.above_chance)  # fmt: skip
+                    named.interval_level, unseen, permuted, named.above_chance)  # fmt: skip

@@ -20,9 +20,11 @@ def shares(view: StudyView) -> Prose:
     protocol = view.summary.protocol
     if protocol.subject_independent or protocol.shared_subjects == 0:
         return Prose([f"Under {protocol.title}, no subject is in both training and test."])
+    shared, tested = protocol.shared_subjects, protocol.test_subjects
+    which = f"all {tested}" if shared == tested else f"{shared} of the {tested}"
     return Prose([
-        f"The protocol ({protocol.title}) splits clips, not subjects: {protocol.shared_subjects} of the "
-        f"{protocol.test_subjects} subjects in the test set are in the training set as well. A model may recognise the "
+        f"The protocol ({protocol.title}) splits clips, not subjects: {which} subjects of the test set "
+        f"{'is' if shared == 1 else 'are'} in the training set as well. A model may recognise the "
         "subject instead of the expression, so these scores do not apply to new subjects."
     ])  # fmt: skip
 
@@ -160,24 +162,23 @@ def _per_clip(found: Sampling) -> str:
 def models(view: StudyView) -> Table:
     """Return token mixing, parameters and initial weights of each model."""
     found = view.summary.models
-    labels = [model.label for model in found.values()]
     rows: list[dict[str, Any]] = [
         {
-            "model": model.label if labels.count(model.label) == 1 else f"{model.label}, {name}",
+            "model": model.label,
             "token_mixing": model.token_mixing,
             "networks": build.ensemble,
             "input": ", ".join(map(input_shape, build.inputs)),
             "parameters": build.parameters,
             "weights": build.weights,
         }
-        for name, model in found.items()
+        for model in found.values()
         for build in model.builds
     ]
     columns = [
         Column("Model", "model"),
         Column("Token mixing", "token_mixing", missing=ABSENT),
         *([Column("Networks", "networks", "count")] if any(row["networks"] > 1 for row in rows) else []),
-        *([Column("Input", "input", missing=ABSENT)] if len(rows) > len(labels) else []),
+        *([Column("Input", "input", missing=ABSENT)] if len(rows) > len(found) else []),
         Column("Parameters", "parameters", "count", missing=ABSENT),
         Column("Initial weights", "weights"),
     ]

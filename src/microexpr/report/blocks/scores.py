@@ -13,7 +13,7 @@ from microexpr.config.scores import MAIN, metric_of
 from microexpr.report.figure import INK, MARKERS, RULE, SERIES, SHADE, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.page import Matrices, Matrix, Prose, slug
 from microexpr.report.summary import Cell, Detail, NamedCell, Place, Scored
-from microexpr.report.table import ABSENT, Column, Row, Table, format_value, short
+from microexpr.report.table import ABSENT, Column, Row, Table, short
 from microexpr.report.view import BASELINES, StudyView, correct_count, scored, test_counts
 
 MOST = 60
@@ -243,15 +243,17 @@ def nested(view: StudyView) -> Table | None:
 
 # --- by class and database --------------------------------------------------------------------------------------------
 def about(view: StudyView, detail: Detail) -> str:
-    """Return the role and title of the cell that a detail describes; empty for a single experiment."""
-    under = f" under {detail.protocol}" if detail.role == "named" else ""
-    return f"{ROLES[detail.role]}: {view.title(detail)}{under}" if detail.role else ""
+    """Return the role and title of the cell that a detail describes; empty where there is only one."""
+    if len(view.summary.detail) == 1 and not detail.role:
+        return ""
+    title = detail.title or view.title(detail)
+    return f"{ROLES[detail.role]}: {title} under {detail.protocol}" if detail.role else title
 
 
 def titled(view: StudyView, title: str) -> str:
     """Return a caption that names the cells described, where there is more than one experiment."""
-    cells = [f"{ROLES[detail.role]} cell" for detail in view.summary.detail if detail.role]
-    return f"{title}: {' and '.join(cells)}" if cells else title
+    roles = [ROLES[detail.role] for detail in view.summary.detail if detail.role]
+    return f"{title} ({' and '.join(roles)})" if roles and len(roles) == len(view.summary.detail) else title
 
 
 def detail_rows(view: StudyView, part: str) -> tuple[list[dict[str, Any]], dict[int, str], list[Column]]:
@@ -387,22 +389,16 @@ def _matrices(view: StudyView) -> Iterator[Matrix]:
 
 
 def hard_clips(view: StudyView) -> Table:
-    """Return the clips that most methods, or cells, miss."""
+    """Return the clips that most experiments miss."""
     rows = [row.model_dump() | {"share": f"{row.right} of {row.of}"} for row in view.summary.hard_clips]
-    what = "methods" if view.summary.leaderboard else "cells"
     columns = [
         Column("Clip", "clip"),
         Column("Subject", "subject"),
         Column("True class", "truth"),
-        Column(f"Correct in {what}", "share"),
+        Column("Correct", "share"),
         Column("Most frequent error", "most"),
     ]
     none = sum(row.right == 0 for row in view.summary.hard_clips)
-    every = f" No {what[:-1]} recognises the first {none}." if none else ""
-    notes = [f"The {len(rows)} clips that most {what} miss.{every}"]
+    every = f"; {many(none, 'clip')} by all of them" if none else ""
+    notes = [f"Clips that more than half of the {rows[0]['of']} {rows[0]['among']} miss{every}." if rows else ""]
     return Table("hard_clips", "Hard clips", columns, rows, notes)
-
-
-def value(number: float | None) -> str:
-    """Return a score as text."""
-    return format_value(number, "score")

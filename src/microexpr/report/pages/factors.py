@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from microexpr.config.scores import MAIN
 from microexpr.report.blocks import data, effects, maps, pairs, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import prespecified
 from microexpr.report.blocks.differences import listed, p_equals
@@ -12,7 +13,7 @@ from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
 from microexpr.report.summary import NamedCell
 from microexpr.report.table import Column, Table, format_value
-from microexpr.report.view import StudyView, scored
+from microexpr.report.view import StudyView, percent, scored
 
 
 # --- the first screen -------------------------------------------------------------------------------------------------
@@ -25,6 +26,8 @@ def first(view: StudyView) -> First:
 def verdict(view: StudyView) -> list[str]:
     """Return in plain sentences what was found: the answer first, then what else can be said of the study."""
     summary = view.summary
+    if summary.named_problem:
+        return [f"The experiment named beforehand could not be trained: {summary.named_problem}", _effects(view)]
     if named := summary.named_cell:
         counted = prespecified(view, named, _name(view, named))
         return [counted.answer(view), counted.chance, _alternatives(named), _grid(view)]
@@ -60,11 +63,14 @@ def _alternatives(named: NamedCell) -> str:
             continue
         p = p_equals(other.paired.p)
         if not other.paired.significant:
-            said.append(f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}), "
-                        "which does not show that they are equal.")  # fmt: skip
+            said.append(
+                f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}), which does not show "
+                "that they are equal."
+            )
         else:
             word = "higher" if other.paired.difference > 0 else "lower"
             said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; {p}).")
+    said += [named.trained.caveat] if named.alternatives and named.trained.caveat else []
     said += [f"{each.method} could not be run: {each.reason}" for each in named.skipped]
     return " ".join(said)
 
@@ -158,21 +164,13 @@ def prespecified_forest(view: StudyView) -> Plot | None:
     dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.title}")
     axes.set_xlim(0.0, 1.0)
     axes.tick_params(axis="y", labelcolor=INK)
-    notes = [f"Lines: {view.interval_level} intervals. Grey bars: 95th percentile of each score under permuted labels."]
+    level = percent(named.interval_level)
+    notes = [f"Lines: {level} intervals. Grey bars: 95th percentile of each score under permuted labels."]
     if named.alternatives:
         notes.append("Squares: alternatives; p of their difference from the first (Holm), filled where significant.")
-    method = [
-        f"{100 * view.summary.intervals.level:.3g} % intervals: {named.interval} by {named.interval_unit}, "
-        f"{named.interval_resamples:,} resamples. {named.n_test} test clips of {named.n_subjects} subjects. Permuted "
-        f"labels: {named.permutations:,} permutations of the classes within subjects, the predictions being fixed."
-    ]
-    if named.shuffled is not None:
-        method.append(f"Trained on shuffled labels, it reaches {named.shuffled:.3f}.")
-    tests = [other.paired.test for other in named.alternatives if other.paired]
-    method += list(dict.fromkeys(f"{test[:1].upper()}{test[1:]}." for test in tests))
     what = "The prespecified experiment and its alternatives" if named.alternatives else "The prespecified experiment"
     caption = f"{what} under {named.protocol.title}, named before anything was trained"
-    return Plot("prespecified", caption, figure, notes, method)
+    return Plot("prespecified", caption, figure, notes)
 
 
 def prespecified_table(view: StudyView) -> Table | None:
@@ -180,8 +178,9 @@ def prespecified_table(view: StudyView) -> Table | None:
     named = view.summary.named_cell
     if named is None:
         return None
-    names = ("score", "ci_low", "ci_high", "uf1", "uar", "accuracy", "n_test")
-    rows = [{"name": _name(view, named), "p": "reference", **{name: getattr(named, name) for name in names}}]
+    beside = [name for name in MAIN if name != view.summary.metric]
+    names = ("score", "ci_low", "ci_high", *beside, "n_test")
+    rows = [{"name": _name(view, named), **{name: getattr(named, name) for name in names}}]
     for other in named.alternatives:
         pair = other.paired
         row = {"name": other.name, **{name: getattr(other, name) for name in names}}
@@ -189,11 +188,8 @@ def prespecified_table(view: StudyView) -> Table | None:
                            if pair else {}))  # fmt: skip
     columns = [
         Column("Experiment", "name"),
-        Column(f"{view.score_head} [{view.interval_level}]", ("score", "ci_low", "ci_high"),
-               "interval"),
-        Column("UF1", "uf1", "score"),
-        Column("UAR", "uar", "score"),
-        Column("Accuracy", "accuracy", "score"),
+        Column(f"{view.score_head} [{percent(named.interval_level)}]", ("score", "ci_low", "ci_high"), "interval"),
+        *(Column(view.summary.heading(name), name, "score") for name in beside),
         *([Column("First minus this", ("difference", "low", "high"), "change", missing=" "),
            Column("p (Holm)", "p", "p", missing=" ")] if named.alternatives else []),
         Column("n", "n_test", "count"),
@@ -202,12 +198,24 @@ def prespecified_table(view: StudyView) -> Table | None:
         at: f"details.html#{scores.anchor(f'prespecified {other.name}')}"
         for at, other in enumerate(named.alternatives, start=1)
     }
-    return Table("prespecified", "Experiments named beforehand", columns, rows, links=links)
+    method = [
+        f"{percent(named.interval_level)} intervals: {named.interval} by {named.interval_unit}, "
+        f"{named.interval_resamples:,} resamples. {named.n_test} test clips of {named.n_subjects} subjects. Permuted "
+        f"labels: {named.permutations:,} permutations of the classes within subjects, the predictions being fixed."
+    ]
+    if named.shuffled is not None:
+        method.append(f"Trained on shuffled labels, it reaches {named.shuffled:.3f}.")
+    tests = [other.paired.test for other in named.alternatives if other.paired]
+    method += list(dict.fromkeys(f"{test[:1].upper()}{test[1:]}." for test in tests))
+    return Table("prespecified", "Experiments named beforehand", columns, rows, method=method, links=links)
 
 
 def grid_heading(view: StudyView) -> Prose | None:
-    """Say that the grid is another protocol than the prespecified experiment, and what it shares."""
-    return data.shares(view) if view.summary.named_cell and len(view.cells) > 1 else None
+    """Introduce the grid after the prespecified experiment, with what is particular to it."""
+    if view.summary.named_cell is None or len(view.cells) < 2:
+        return None
+    reduced = next((caveat for caveat in view.summary.caveats if caveat.code == "reduced"), None)
+    return Prose([f"{_grid(view)} {reduced.line} {reduced.text}" if reduced else _grid(view)])
 
 
 def main_table(view: StudyView) -> Table | None:

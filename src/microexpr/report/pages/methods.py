@@ -32,7 +32,8 @@ def counting(view: StudyView) -> Counting | None:
 def _counted(view: StudyView, name: str, subject: str, found: MethodScores) -> Counting:
     null, unseen = found.permuted, view.summary.protocol.shared_subjects == 0
     permuted = Permuted(null.mean, null.level, null.p_holm, null.p_holm != null.p_value) if null else None
-    return Counting(name, subject, score_title(view), found.score, found.low, found.high, unseen, permuted,
+    return Counting(name, subject, score_title(view), found.score, found.low, found.high,
+                    view.summary.intervals.level, unseen, permuted,
                     bool(null and null.above))  # fmt: skip
 
 

@@ -43,6 +43,12 @@ def _row(view: StudyView, found: Published, sampling: str) -> PublishedPhase | N
     return next((row for row in found.phases if phase and row.phase == phase), None)
 
 
+def _captioned(view: StudyView, name: str, caption: str) -> str:
+    """Return a caption that names the published table or figure, if there is one."""
+    published = view.summary.published.captions.get(name) if view.summary.published else None
+    return f"{caption} ({published})" if published else caption
+
+
 def _scores(prefix: str) -> tuple[str, str, str]:
     """Return the keys of a score and its interval in a row."""
     return f"{prefix}score", f"{prefix}ci_low", f"{prefix}ci_high"
@@ -90,7 +96,7 @@ def main_results(view: StudyView) -> Table | None:
         order = ", then ".join(view.label("preprocessing", name) for name in methods)
         method.append(f"Correct clips: correctly classified test clips under {order}, and the number of test clips.")
     marks = {len(view.best_by_sampling): "reference rule"} | {len(view.best_by_sampling) + 1: "reference"}
-    caption = "Main results: the best model of each sampling (the paper's Table III)"
+    caption = _captioned(view, "main_results", "Main results: the best model of each sampling")
     return Table("main_results", caption, columns, rows, _only_default(view, notes), method, marks, sortable=False)
 
 
@@ -153,7 +159,7 @@ def evolution(view: StudyView) -> Table | None:
         f"{view.score_head}; {view.test_clips}. The paper reports M1 only. A smaller model is listed beside the "
         "paper's model of its family."
     ]
-    caption = "Models by sampling (the paper's Table IV)"
+    caption = _captioned(view, "evolution", "Models by sampling")
     return Table("evolution", caption, columns, rows, _only_default(view, []), method, marks, sortable=False)
 
 
@@ -195,7 +201,7 @@ def per_class(view: StudyView) -> Table | None:
         f"F1 ({ABSENT}) and is excluded from macro-F1. The recall of a class with one to three test clips changes by a "
         "third or more with a single clip."
     ]
-    caption = "F1 of each class (the paper's Table V)"
+    caption = _captioned(view, "per_class", "F1 of each class")
     return Table("per_class", caption, [*columns, *beside], rows, _only_default(view, []), method)
 
 
@@ -209,10 +215,10 @@ def options(view: StudyView) -> Table:
     columns = [
         Column("Setting", "choice"),
         Column("Here", "value"),
-        Column("The paper's text", "published", missing=ABSENT),
+        Column("Published text", "published", missing=ABSENT),
         Column("Default", "default"),
     ]
-    return Table("choices", "Settings that the paper leaves open", columns, rows)
+    return Table("choices", "Settings beside the published text", columns, rows)
 
 
 def disagreements(view: StudyView) -> Table | None:
@@ -221,17 +227,13 @@ def disagreements(view: StudyView) -> Table | None:
         return None
     rows = [row.model_dump() for row in view.summary.published.disagreements]
     columns = [Column("No.", "number"), Column("Where", "place", missing=ABSENT), Column("Inconsistency", "text")]
-    return Table("disagreements", "Inconsistencies in the paper", columns, rows)
+    return Table("disagreements", "Inconsistencies in the published numbers", columns, rows)
 
 
 def other_methods(view: StudyView) -> Prose | None:
     """Say why the publication's table of other methods is left out."""
-    if view.summary.published is None or view.summary.leaderboard:
-        return None
-    return Prose([
-        "The paper's Table VI is left out: its methods were scored under different protocols, so the numbers are not "
-        "comparable with these. The study table6 runs the methods under a single protocol."
-    ])  # fmt: skip
+    found = view.summary.published
+    return Prose([found.other_methods]) if found and found.other_methods else None
 
 
 def explanation(view: StudyView) -> Prose | None:
@@ -240,22 +242,6 @@ def explanation(view: StudyView) -> Prose | None:
     return Prose([found.learning_note]) if found and found.learning_note else None
 
 
-def comparisons(view: StudyView) -> Prose | None:
-    """Say, for each sampling, by how many correct clips two preprocessings differ."""
-    methods = view.levels("preprocessing")
-    if _replicates(view) is None or len(methods) != 2:
-        return None
-    said = []
-    for sampling, winner in view.best_by_sampling.items():
-        cells = [view.find(name, sampling, winner.model) for name in methods]
-        if cells[0] and cells[1]:
-            first, second = (correct_count(cell.confusion) for cell in cells if cell)
-            said.append(f"{view.label('sampling', sampling)} {first} and {second}")
-    one, other = (view.label("preprocessing", name) for name in methods)
-    return Prose([f"Correct clips of the best model under {one} and {other}: {', '.join(said)}."]) if said else None
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
 def _draw(axes: Axes, x: float, score: float | None, low: float | None, high: float | None, **look: Any) -> None:
     """Draw a score with its interval, upright."""
     if score is None:
@@ -322,7 +308,7 @@ def quality_and_performance(view: StudyView) -> Plot | None:
         entries["published (other models, other data)"] = {"color": SOFT, "marker": "D", "markerfacecolor": "white",
                                                            "markersize": 4.0}  # fmt: skip
     _legend(figure, entries)
-    caption = "Quality of preprocessing against performance (the paper's Figure 2)"
+    caption = _captioned(view, "quality_performance", "Quality of preprocessing against performance")
     method = [f"{view.test_clips}; {view.interval_note}."]
     return Plot("quality_performance", caption, figure, _only_default(view, ["Colours: models."]), method)
 
@@ -379,5 +365,6 @@ def phases(view: StudyView) -> Plot | None:
     for axes in panels:
         axes.set_visible(False)
     _legend(figure, {view.short_label("model", m): model_style(view, m) | {"markersize": 5.0} for m in models})
-    caption, method_note = "Models by sampling (the paper's Figure 3)", [f"{view.test_clips}; {view.interval_note}."]
+    caption = _captioned(view, "phases", "Models by sampling")
+    method_note = [f"{view.test_clips}; {view.interval_note}."]
     return Plot("phases", caption, figure, _only_default(view, []), method_note)

@@ -14,14 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from microexpr.config.published import Disagreement as Disagreement
 from microexpr.config.published import Published as Published
-from microexpr.config.published import PublishedClass as PublishedClass
-from microexpr.config.published import PublishedImage as PublishedImage
-from microexpr.config.published import PublishedLatency as PublishedLatency
-from microexpr.config.published import PublishedModel as PublishedModel
-from microexpr.config.published import PublishedPhase as PublishedPhase
-from microexpr.config.published import PublishedTime as PublishedTime
 from microexpr.config.scores import title
 from microexpr.core.errors import StoreError
+from microexpr.evaluation.statistics.power import LEVEL
 from microexpr.evaluation.statistics.scope import Trained
 
 S = TypeVar("S", bound="Summary")
@@ -315,6 +310,11 @@ class Permutations(Part):
     p_value: float
     permutations: int
 
+    @property
+    def above_chance(self) -> bool:
+        """Whether the score is significantly higher than under permuted labels."""
+        return self.p_value <= LEVEL
+
 
 class Alternative(Scored, Permutations):
     """An experiment named beforehand beside the prespecified one, tested on the same clips."""
@@ -334,20 +334,18 @@ class NamedCell(Place, Scored, Permutations):
     protocol: Protocol
     key: str
     interval: str
+    interval_level: float
     interval_unit: Literal["clip", "subject"]
     interval_resamples: int
     confusion: list[list[int]]
     shuffled: float | None = None
     """The score after training on shuffled labels."""
     n_subjects: int
+    trained: Trained
+    """What the comparisons with the alternatives treat as fixed."""
     alternatives: list[Alternative] = []
     skipped: list[SkippedMethod] = []
-    """Alternatives that the data do not allow."""
-
-    @property
-    def above_chance(self) -> bool:
-        """Whether the whole interval lies above the score under permuted labels."""
-        return self.ci_low is not None and self.ci_low > self.permutation_level
+    """Alternatives that could not be run."""
 
 
 class Baseline(Scored):
@@ -627,6 +625,8 @@ class Detail(Place):
 
     role: Literal["", "best", "named"]
     """Empty for a single experiment."""
+    title: str
+    """Its title in the study file; empty where it has none."""
     protocol: str
     score: float
     accuracy: float
@@ -653,13 +653,15 @@ class TargetRow(Part):
 
 
 class HardClip(Part):
-    """A clip with the number of methods (or cells) that classify it correctly."""
+    """A clip with the number of experiments that classify it correctly."""
 
     clip: str
     subject: str
     truth: str
     right: int
     of: int
+    among: str
+    """What these experiments are, in the plural."""
     most: str
     """The most frequent wrong prediction."""
 
@@ -915,6 +917,8 @@ class StudySummary(Summary):
     paired: list[Pair] = []
     baselines: dict[str, Baseline] = {}
     named_cell: NamedCell | None = None
+    named_problem: str = ""
+    """Why there is no prespecified experiment although the study names one."""
     nested: Nested | None = None
     leaderboard: Leaderboard | None = None
     targets: list[TargetRow] = []

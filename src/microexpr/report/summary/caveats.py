@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from microexpr.audit.checks import copies
+from microexpr.config.published import Practice
 from microexpr.config.scores import metric_of as metric_and_mean
 from microexpr.core import interfaces
 from microexpr.core.errors import many
 from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report.summary import Caveat, Repeats
 from microexpr.report.summary.cells import metric_of
-from microexpr.report.summary.data import protocol
+from microexpr.report.summary.data import is_synthetic, protocol
 from microexpr.report.summary.factors import settings as settings_of
 from microexpr.report.summary.metrics import defined
 from microexpr.runs.plan import Plan
@@ -21,15 +22,21 @@ NAMED = 3
 """Largest number of cells whose repeats a caveat lists; for more it gives the range."""
 
 
-def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames: bool = False) -> Iterator[Caveat]:
+def caveats(
+    result: StudyResult,
+    repeats: Sequence[Repeats] = (),
+    *,
+    practices: Collection[Practice] = (),
+    with_frames: bool = False,
+) -> Iterator[Caveat]:
     """Yield the caveats, most serious first; `repeats` are the scores of repeated splits.
 
-    `with_frames` says whether the report shows frames of recordings.
+    `practices` are those of the publication that the study replicates; `with_frames` says whether the report shows
+    frames of recordings.
     """
     plan = result.cells[0].plan
-    replicates = result.study.published is not None
     metadata: Mapping[str, str] = plan.data.dataset.metadata()
-    if "synthetic" in metadata:
+    if is_synthetic(plan.data.dataset):
         yield Caveat.of(
             "synthetic",
             "warning",
@@ -45,7 +52,9 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
             "warning",
             "This page shows frames of the database. Most licences forbid passing such a page on.",
         )
-    grid = "In the grid, " if result.named and not result.study.methods and len(result.cells) > 1 else ""
+    grid = ""
+    if result.named and not result.study.methods:
+        grid = "In the grid, " if len(result.cells) > 1 else "In the further experiment, "
     if result.named:
         yield from _shared(result.named.plan, "In the prespecified experiment, ")
     yield from _shared(plan, grid)
@@ -69,19 +78,20 @@ def caveats(result: StudyResult, repeats: Sequence[Repeats] = (), *, with_frames
         )
     yield from _averaged(result)
     if any(getattr(cell.plan.model, "weights", None) == "random" for cell in result.cells):
-        paper = "; those of the paper start from ImageNet weights" if replicates else ""
+        paper = "; those of the paper start from ImageNet weights" if "imagenet_weights" in practices else ""
         yield Caveat.of("random_weights", "warning", _in(grid, f"Networks start from random weights{paper}."))
     for name, reason in result.failed:
         yield Caveat.of("failed", "warning", f"{name} could not be trained and is missing.", reason)
     seeds = {cell.experiment.seed for cell in result.cells}
     if len(seeds) == 1 and any(cell.plan.model.trains_in_epochs for cell in result.cells):
+        paper = ", as in the paper" if "one_seed" in practices else ""
         yield Caveat.of(
             "one_seed",
             "note",
-            _in(grid, f"One seed{', as in the paper' if replicates else ''}: another seed can change any difference."),
+            _in(grid, f"One seed{paper}: another seed can change any difference."),
             "Repeat with other seeds (--seeds 0,1,2) before interpreting one.",
         )
-    yield from _best(result, len(seeds), grid)
+    yield from _best(result, len(seeds), grid, practices)
     yield from _same_laboratory(plan)
     uncoded = sum(clip.apex is None and clip.onset is not None for clip in plan.data.clips)
     if uncoded and any(getattr(cell.plan.sampler, "missing_apex", "") == "middle" for cell in result.cells):
@@ -164,7 +174,7 @@ def _copied(result: StudyResult) -> Iterator[Caveat]:
         )
 
 
-def _best(result: StudyResult, seeds: int, grid: str) -> Iterator[Caveat]:
+def _best(result: StudyResult, seeds: int, grid: str, practices: Collection[Practice]) -> Iterator[Caveat]:
     """Warn that the best of several cells is overestimated, and name the score that is not."""
     if (settings := settings_of(result)) < 2:
         return
@@ -179,7 +189,7 @@ def _best(result: StudyResult, seeds: int, grid: str) -> Iterator[Caveat]:
         )
         return
     what = f"{settings} cells" if seeds == 1 else f"{settings} settings with {seeds} seeds"
-    paper = ", as in the paper" if result.study.published is not None else ""
+    paper = ", as in the paper" if "selected_on_test" in practices else ""
     yield Caveat.of(
         "best_of_cells",
         "note",

@@ -159,7 +159,10 @@ def details(result: StudyResult, summary: StudySummary) -> list[Detail]:
 
     For a single experiment its only cell (role ""); for a study the best cell and the prespecified one ("named").
     """
-    return [_detail(cell, role, summary.metric) for role, cell in _chosen(result, summary)]
+    named = result.study.named_cell.title if result.study.named_cell else ""
+    return [
+        _detail(cell, role, named if role == "named" else "", summary.metric) for role, cell in _chosen(result, summary)
+    ]
 
 
 def _chosen(result: StudyResult, summary: StudySummary) -> Iterator[tuple[Literal["", "best", "named"], Cell]]:
@@ -172,7 +175,7 @@ def _chosen(result: StudyResult, summary: StudySummary) -> Iterator[tuple[Litera
         yield "named", result.named
 
 
-def _detail(cell: Cell, role: Literal["", "best", "named"], metric: str) -> Detail:
+def _detail(cell: Cell, role: Literal["", "best", "named"], title: str, metric: str) -> Detail:
     predictions, classes = cell.result.predictions(), cell.plan.data.labels.classes
     names = tuple(dict.fromkeys((metric, *MAIN)))
     databases = _plain(by_database(predictions, names))
@@ -181,6 +184,7 @@ def _detail(cell: Cell, role: Literal["", "best", "named"], metric: str) -> Deta
     return Detail(
         **place(cell),
         role=role,
+        title=title,
         protocol=protocol(cell.plan).title,
         score=by_name[metric],
         accuracy=by_name["accuracy"],
@@ -324,9 +328,11 @@ def words(method: Method, *, stratified: bool = False) -> str:
 def nested(result: StudyResult, metric: str) -> Nested | None:
     """Select a cell in each fold by its score on validation clips, and score the pooled test predictions.
 
-    Only networks have validation clips. None where fewer than two cells have them, or where cells have different ones;
-    of ties the first in the order of the grid is selected.
+    Only networks have validation clips. None where fewer than two cells have them, where cells have different ones, or
+    differ in their seed only; of ties the first in the order of the grid is selected.
     """
+    if len({cell.experiment.with_values({"seed": 0}).key() for cell in result.cells}) < 2:
+        return None
     cells = [cell for cell in result.cells if all((fold.views["part"] == "val").any() for fold in cell.result.folds)]
     if len(cells) < 2 or len({_validation_clips(cell) for cell in cells}) > 1:
         return None

@@ -1,4 +1,4 @@
-"""Clips that most methods, or most cells of a grid, classify wrongly."""
+"""Clips that most experiments classify wrongly."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ LEAST = 3
 
 
 def hard_clips(result: StudyResult) -> list[HardClip]:
-    """Return the clips that are missed most often; empty where methods or cells were tested on different clips.
+    """Return the clips that more than half of the experiments miss; empty where they were tested on different clips.
 
-    A method counts with its first seed; averages of methods count as methods.
+    Counted are the prespecified experiment and its alternatives, if there are enough; in a study of methods the methods
+    with their first seed, and averages of methods; otherwise the cells.
     """
+    named = [*([result.named] if result.named else []), *result.alternatives.values()]
     methods = [*(cells[0] for cells in by_setting(result)), *result.fused]
-    cells = methods if result.study.methods else result.cells
+    cells, among = list(result.cells), "cells"
+    if len(named) >= LEAST:
+        cells, among = named, "experiments named beforehand"
+    elif result.study.methods:
+        cells, among = methods, "methods (first seeds)"
     tables = [cell.result.predictions().set_index("clip").sort_index() for cell in cells]
     if len(tables) < LEAST or any(not table.index.equals(tables[0].index) for table in tables):
         return []
@@ -31,7 +37,7 @@ def hard_clips(result: StudyResult) -> list[HardClip]:
     found = []
     for clip, subject, truth, row in zip(first.index, first["subject"], first["y_true"], predicted, strict=True):
         wrong = Counter(row[row != truth].tolist())
-        if wrong:
+        if 2 * wrong.total() > len(tables):
             most = min(wrong, key=lambda number: (-wrong[number], number))
             found.append(
                 HardClip(
@@ -40,6 +46,7 @@ def hard_clips(result: StudyResult) -> list[HardClip]:
                     truth=classes[int(truth)],
                     right=len(tables) - wrong.total(),
                     of=len(tables),
+                    among=among,
                     most=classes[most],
                 )
             )

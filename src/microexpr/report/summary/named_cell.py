@@ -42,14 +42,20 @@ def named_cell(result: StudyResult, metric: str) -> NamedCell | None:
         protocol=protocol(cell.plan),
         key=cell.result.key,
         interval=words(found.method, stratified=experiment.bootstrap.stratified),
+        interval_level=experiment.bootstrap.level,
         interval_unit=experiment.bootstrap.unit,
         interval_resamples=experiment.bootstrap.n,
         confusion=confusion(cell),
         **_permuted(cell, metric, settings.permutations, "permutation"),
         shuffled=float(np.mean(shuffled)) if shuffled else None,
         n_subjects=int(predictions["subject"].nunique()),
+        trained=trained([cell.result, *(other.result for other in result.alternatives.values())]),
         alternatives=_alternatives(cell, result.alternatives, settings, metric),
-        skipped=[SkippedMethod(method=name, reason=reason) for name, reason in result.skipped_alternatives.items()],
+        skipped=[
+            SkippedMethod(method=name, reason=reason)
+            for name, reason in {**result.skipped_alternatives, **dict(result.failed)}.items()
+            if name in settings.alternatives
+        ],
     )
 
 

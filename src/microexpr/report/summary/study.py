@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -56,11 +57,12 @@ def summarise(result: StudyResult, command: str = "", *, with_frames: bool = Fal
     repeats = of_cells.repeats(result, metric)
     sheets = contact_sheets(result, with_frames=with_frames)
     shown = bool(sheets) and not is_synthetic(result.cells[0].plan.data.dataset)
-    warnings = list(caveats(result, repeats, with_frames=shown))
+    published = load_published(result.study.published) if result.study.published is not None else None
+    practices = published.practices if published else ()
+    warnings = list(caveats(result, repeats, practices=practices, with_frames=shown))
     result = result.first_repeats()
     first = result.cells[0].plan
     metadata = environment()
-    published = load_published(result.study.published) if result.study.published is not None else None
     cells = [of_cells.cell_row(cell, metric) for cell in result.cells]
     summary = StudySummary(
         name=result.study.name,
@@ -90,6 +92,7 @@ def summarise(result: StudyResult, command: str = "", *, with_frames: bool = Fal
         paired=of_factors.preprocessing_pairs(result, metric),
         baselines=dict(_baseline(cell, metric) for cell in result.baselines),
         named_cell=named_cell(result, metric),
+        named_problem=_named_problem(result),
         nested=None if result.study.methods else of_cells.nested(result, metric),
         leaderboard=leaderboard(result),
         targets=of_cells.target_rows(result),
@@ -126,6 +129,12 @@ def _stored(result: StudyResult) -> list[Stored]:
         )
         for cell in judged
     ]
+
+
+def _named_problem(result: StudyResult) -> str:
+    """Return why the prespecified experiment is missing; empty where it is not."""
+    named = result.study.named()
+    return dict(result.failed).get(named.name, "") if named and result.named is None else ""
 
 
 def _labelled(plan: Plan) -> Iterator[tuple[Clip, str]]:
@@ -175,12 +184,15 @@ def _models(result: StudyResult) -> dict[str, Model]:
     by_name: dict[str, list[Cell]] = {}
     for cell in result.cells:
         by_name.setdefault(cell.experiment.model.label, []).append(cell)
-    return {
-        name: Model(
-            label=cells[0].plan.model.label, token_mixing=cells[0].plan.model.mixing, builds=_builds(cells, timed)
+    labels = Counter(cells[0].plan.model.label for cells in by_name.values())
+    described = {}
+    for name, cells in by_name.items():
+        model = cells[0].plan.model
+        label = (
+            model.label if labels[model.label] == 1 else f"{model.label} {name.partition('(')[2].rstrip(')')}".strip()
         )
-        for name, cells in by_name.items()
-    }
+        described[name] = Model(label=label, token_mixing=model.mixing, builds=_builds(cells, timed))
+    return described
 
 
 def _build(row: Mapping[str, Any]) -> tuple[object, ...]:
