@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from microexpr.config.published import load_published
 from microexpr.core.errors import StoreError
 from microexpr.report import write_report
 from microexpr.report.glossary import Glossary
@@ -89,7 +90,10 @@ def test_the_first_screen_has_the_verdict_the_score_that_counts_and_the_limits(w
     text = both(written)[0].text
     verdict = "A small CNN on face crops recognises expressions better than chance in subjects it was not trained on"
     biased = "It was selected on the test clips, so it is optimistically biased"
-    order = [text.index(words) for words in (verdict, "0.412 (95 % interval 0.310 to 0.520)", "Figure 1", "Results Table 1", biased)]
+    order = [
+        text.index(words)
+        for words in (verdict, "0.412 (95 % interval 0.310 to 0.520)", "Figure 1", "Results Table 1", biased)
+    ]
     assert order == sorted(order)
     for caveat in make_summary()["caveats"]:
         assert order[0] < text.index(caveat["line"].partition("M1")[0]) < order[3]
@@ -345,3 +349,41 @@ def test_tables_say_what_is_said_of_ensembles(tmp_path: Path) -> None:
     text = read(write_report(study(summary | {"cells": cells}), tmp_path / "three")).text
     assert "Each network of an ensemble selects its own loss" in text
     assert text.count("those of its first network.") >= 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_experiment_named_beforehand_that_failed_is_told(tmp_path: Path) -> None:
+    summary = make_summary() | {"named_cell": None, "named_problem": "the face detector is not installed."}
+    text = read(write_report(study(summary), tmp_path)).text
+    assert "The experiment named beforehand could not be trained: the face detector is not installed." in text
+    assert "None was named beforehand" not in text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_numbers_of_another_publication_are_not_called_the_papers(tmp_path: Path) -> None:
+    summary = make_summary()
+    published = load_published("paper").model_dump(mode="json") | {"captions": {}, "other_methods": ""}
+    published |= {"learning_note": "", "model_notes": [], "disagreements": [], "title": "Another work"}
+    paths = write_report(study(summary | {"published": published, "caveats": []}), tmp_path)
+    assert paths.details
+    for page in both(paths):
+        assert "the paper's Table" not in page.text
+        assert "the paper's Figure" not in page.text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_second_experiment_beside_the_prespecified_one_is_named(tmp_path: Path) -> None:
+    made = one_experiment(named_cell=make_summary()["named_cell"])
+    rows = [
+        {"name": name, "support": 5, "predicted": 5, "precision": 0.5, "recall": 0.5, "f1": 0.5} for name in CLASSES
+    ]
+    part = made["cells"][0] | {"score": 0.4, "accuracy": 0.4, "classes": rows, "databases": [], "subjects": []}
+    keep = ("preprocessing", "sampling", "model", "factors", "score", "accuracy", "classes", "databases", "subjects")
+    described = {name: part[name] for name in keep}
+    made["detail"] = [
+        described | {"problem": None, "role": "", "title": "", "protocol": "LOSO"},
+        described | {"problem": None, "role": "named", "title": "a small CNN on face crops", "protocol": "LOSO"},
+    ]
+    table = (write_report(study(made), tmp_path).html.parent / "tables" / "by_class.csv").read_text()
+    assert "as_is · onset_apex · pca_svm" in table
+    assert "prespecified: a small CNN on face crops under LOSO" in table

@@ -251,7 +251,7 @@ def test_of_a_study_the_best_and_the_named_cell_are_told(database, tmp_path):
     assert best.score == max(cell.macro_f1 for cell in done.summary.cells)
     assert sum(row.clips for row in other.subjects) == 36
     text = page(tmp_path)
-    assert "Results by class: best on test cell and prespecified cell" in text
+    assert "Results by class (best on test and prespecified)" in text
     assert "prespecified: M1 · AF · PCA + SVM under LOSO" in text
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from microexpr.config.scores import MAIN, metric_of
+from microexpr.core.errors import many
 from microexpr.report.figure import INK, MARKERS, RULE, SERIES, SHADE, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.page import Matrices, Matrix, Prose, slug
 from microexpr.report.summary import Cell, Detail, NamedCell, Place, Scored
