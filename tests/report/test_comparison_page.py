@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from microexpr.config.experiment import Experiment
+from microexpr.core.errors import ConfigError
+from microexpr.evaluation.statistics.bootstrap import bootstrap
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.report import write_comparison, write_tuning
+from microexpr.report.blocks.differences import Pair, detectable, differing, forest
+from microexpr.report.blocks.pairs import sentence
 from microexpr.report.page import ReportPaths
 from microexpr.report.pages import comparison as page
 from microexpr.report.pages import tuning as tuning_page
-from microexpr.report.summary import ComparisonSummary, Paired, TuningSummary
-from pages import Page, make_summary
+from microexpr.report.summary import ComparisonSummary, Paired, TuningSummary, cells
+from microexpr.report.summary.tuning import _scores
+from microexpr.report.view import StudyView
+from microexpr.runs.tuning import Tuned
+from pages import Page, make_summary, study
 
 CLIPS, SUBJECTS = 60, 12
 CLASSES = ["negative", "positive", "surprise"]
@@ -170,6 +180,40 @@ def test_of_a_hold_out_two_trained_networks_are_spoken_of() -> None:
         assert "the difference is" not in said
 
 
+def test_of_several_pairs_in_a_hold_out_the_networks_of_a_pair_are_spoken_of() -> None:
+    made = comparison(5)
+    held = [
+        pair.model_copy(update={"paired": pair.paired.model_copy(update={"trained": Trained(1), "significant": False})})
+        for pair in made.comparisons
+    ]
+    (said,) = page.verdict(made.model_copy(update={"comparisons": held}))
+    assert "the two networks of a pair differ significantly in none of the comparisons" in said
+    assert differing([pair.paired for pair in held]) == "the two networks of a pair differ significantly"
+
+
+def test_of_several_preprocessings_in_a_hold_out_the_networks_of_a_pair_are_spoken_of() -> None:
+    held = paired(0.1, 0.5, trained={"folds": 1, "seeds": 1, "networks": True})
+    places = [{"model": cell["model"], "sampling": cell["sampling"], "factors": {}} for cell in make_summary()["cells"]]
+    pairs = [place | {"a": "m1", "b": "m2", "paired": held, "problem": None} for place in places[:9]]
+    said = sentence(StudyView(study(make_summary() | {"paired": pairs})))
+    assert "the two networks of a pair differ significantly in none of them, which does not show" in said
+
+
+@pytest.mark.parametrize("significant", [False, True])
+def test_filled_markers_are_explained_where_there_are_any(significant: bool) -> None:
+    found = Paired.model_validate(paired(0.1, 0.01 if significant else 0.5))
+    drawn = forest([Pair("A − B", found)], ("B", "A"), "macro-F1", "differences")
+    assert drawn
+    assert ("Filled markers: the difference is significant." in drawn.notes) == significant
+
+
+def test_pairs_in_which_nothing_would_be_detected_are_counted() -> None:
+    assert detectable([0.12, None, None, None], 0.8) == (
+        "Differences of 0.120 would be detected with 80 % power in 1 of 4 pairs; in the others, no difference would be."
+    )
+    assert detectable([0.12, 0.12], 0.8) == "Differences of 0.120 would be detected with 80 % power."
+
+
 def test_a_copy_does_not_differ(tmp_path: Path) -> None:
     same = paired(0.0, 1.0, percentiles=[0.0] * 101, ci_low=0.0, ci_high=0.0, only_a=0, only_b=0, detectable=None)
     made = comparison(comparisons=[{"letter": "B", "paired": same}], settings=[], surroundings=[], changed=[],
@@ -238,3 +282,35 @@ def test_a_tuning_that_could_not_be_compared(tmp_path: Path) -> None:
     text = whole(write_tuning(made, tmp_path)).text
     assert "Tuned and untuned parameters could not be compared: all clips are of one subject." in text
     assert "There is one search only" in text
+
+
+def test_what_a_tuning_lacks_is_not_claimed(tmp_path: Path) -> None:
+    made = tuning(experiment={"seed": "0"})
+    bare = made.model_copy(update={"tuned": made.tuned.model_copy(update={"bounds": {}})})
+    text = whole(write_tuning(bare, tmp_path)).text
+    assert "dropout and learning rate of the model were tuned on 60 clips of 12 subjects (manifest)." in text
+    assert "Undefined intervals: tuned." in text
+    table = tuning_page.results(bare.model_copy(update={"untuned": bare.tuned}))
+    assert table.columns[1].head == "Macro-F1"
+    assert "intervals" not in table.method[0]
+    assert "None" not in text
+
+
+def test_intervals_of_a_tuning_fall_back_as_those_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*given: Any, **settings: Any) -> object:
+        if settings["method"] == "bca":
+            raise ConfigError("E806", "there is no BCa interval.")
+        return bootstrap(*given, **settings)
+
+    monkeypatch.setattr(cells, "bootstrap", refusing)
+    truth = np.arange(12) % 3
+    table = pd.DataFrame({"subject": [f"s{at % 4}" for at in range(12)], "fold": "a", "y_true": truth,
+                          "y_pred": np.roll(truth, 5)} | {f"p_{at}": 0.3 for at in range(3)})  # fmt: skip
+    experiment = Experiment().with_values({"labels": "as_given", "bootstrap.method": "bca", "bootstrap.n": 100})
+    found = SimpleNamespace(plan=SimpleNamespace(experiment=experiment, data=SimpleNamespace(
+        labels=SimpleNamespace(classes=CLASSES))))  # fmt: skip
+    scores, used = _scores(cast(Tuned, found), table)
+    assert used == {"expanded"}
+    assert experiment.tuning.metric in scores.bounds
+    _, used = _scores(cast(Tuned, found), table.assign(subject="s0"))
+    assert not used, "one subject has no interval by any method"

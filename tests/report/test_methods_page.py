@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from microexpr.evaluation.statistics.methods import Standing
 from microexpr.report import write_report
-from microexpr.report.blocks.leaderboard import learning_curves
+from microexpr.report.blocks.leaderboard import findings, learning_curves, not_run
 from microexpr.report.page import ReportPaths
 from microexpr.report.pages.methods import counting, first, verdict
+from microexpr.report.summary import methods
 from microexpr.report.view import StudyView
 from pages import CLASSES, LOSO, Page, make_summary, read, study
 
@@ -224,6 +227,9 @@ def test_a_prespecified_experiment_counts_before_the_reference() -> None:
     ("board", "words"),
     [
         ({"reference": None}, "The reference, raw pixels + SVM, could not be run"),
+        ({"rows": [row | {"paired": None, "problem": None if row["reference"] else "no seed in common."}
+                   for row in leaderboard()["rows"]]},
+         "No method could be compared with raw pixels + SVM: no seed in common."),
         ({"problem": "the seeds were not tested on the same clips."}, "The methods were not compared: the seeds"),
         ({"choice": leaderboard()["choice"] | {"result": None, "problem": "only one can be run."}},
          "No method could be selected within the training subjects: only one can be run."),
@@ -231,6 +237,52 @@ def test_a_prespecified_experiment_counts_before_the_reference() -> None:
 )  # fmt: skip
 def test_what_could_not_be_compared_is_said(board: dict[str, Any], words: str) -> None:
     assert words in " ".join(verdict(view_of(**board)))
+
+
+def test_rows_of_several_sizes_are_no_methods() -> None:
+    rows = leaderboard()["rows"]
+    other = [row | {"label": f"{row['label']} · size 20", "settings": {"size": "20"}, "reference": False,
+                    "best": False, "paired": difference(0.01, 0.9)} for row in rows]  # fmt: skip
+    made = summary_of(rows=[*rows, *other], choice=None)
+    made["axes"]["size"] = {"part": "train_size", "levels": ["10", "20"]}
+    view = StudyView(study(made))
+    assert first(view).numbers["Combinations of method and size"] == "10"
+    said = " ".join([*verdict(view), *findings(view).paragraphs])
+    for words in (
+        "Of the 9 other combinations of method and size, flow + PCA-SVM",
+        "8 of 10 combinations of method and size score significantly",
+        "of the 10 combinations of method and size is 0.610",
+    ):
+        assert words in said, words
+    assert "0 methods" not in said
+
+
+def test_undetectable_differences_are_counted() -> None:
+    pairs = [row["paired"] for row in leaderboard()["rows"]]
+    blank = [pair and pair | {"p_holm": 0.9, "significant": False, "detectable": 0.12 if at == 0 else None}
+             for at, pair in enumerate(pairs)]  # fmt: skip
+    rows = [row | {"paired": pair} for row, pair in zip(leaderboard()["rows"], blank, strict=True)]
+    assert (
+        "of 0.120 would be detected with 80 % power in 1 of 4 comparisons without a significant difference; in the "
+        "others, no difference would be."
+    ) in " ".join(findings(view_of(rows=rows)).paragraphs)
+
+
+@pytest.mark.parametrize(("p", "above"), [(0.05, True), (0.1, False)])
+def test_above_permuted_labels_means_one_level_whatever_that_of_the_intervals(
+    monkeypatch: pytest.MonkeyPatch, p: float, above: bool
+) -> None:
+    each = Standing(0.4, 0.3, 0.5, SimpleNamespace(mean=0.1, level=0.2, p_value=p / 2, n=1999), p)  # type: ignore[arg-type]
+    monkeypatch.setattr(methods, "standings", lambda *given, **settings: [each])
+    board: Any = SimpleNamespace(resampling={"level": 0.8}, rng=lambda role: None)
+    (found,) = methods._standings(board, None, [], "scores")  # type: ignore[arg-type]
+    assert found["permuted"].above == above
+
+
+def test_methods_that_failed_are_not_blamed_on_the_data() -> None:
+    reason = "STSTNet, which it averages, failed to train."
+    found = not_run(view_of(skipped=[{"method": "mean", "reason": reason}]))
+    assert (list(found.paragraphs), list(found.items)) == (["These methods could not be run."], [f"mean: {reason}"])
 
 
 def test_absent_values_leave_a_whole_page(tmp_path: Path) -> None:

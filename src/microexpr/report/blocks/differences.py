@@ -17,6 +17,8 @@ from microexpr.report.table import format_interval, format_value, short
 MOST = 36
 """Largest number of comparisons in one figure."""
 BINS = 60
+UNDECIDED = "comparisons without a significant difference"
+"""Comparisons for which a page says what could have been detected."""
 _GAP = 5 * "\u00a0"
 """Space that browsers do not collapse."""
 
@@ -72,15 +74,31 @@ def span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def detectable(least: Sequence[float | None], power: float, between: str = "") -> str:
-    """Return which differences such test sets detect; empty where that is not known."""
+def detectable(least: Sequence[float | None], power: float, between: str = "", what: str = "pairs") -> str:
+    """Return which differences such test sets detect, and in how many of `what`; empty where none is detected.
+
+    >>> detectable([0.1, None, None], 0.8)
+    'Differences of 0.100 would be detected with 80 % power in 1 of 3 pairs; in the others, no difference would be.'
+    """
     known = [value for value in least if value is not None]
-    return f"Differences{between} of {span(known)} would be detected with {100 * power:.0f} % power." if known else ""
+    if not known:
+        return ""
+    where = f" in {len(known)} of {len(least)} {what}; in the others, no difference would be"
+    where = "" if len(known) == len(least) else where
+    return f"Differences{between} of {span(known)} would be detected with {100 * power:.0f} % power{where}."
 
 
 def trainings(pairs: Sequence[Paired]) -> Trained:
     """Return how the sides of several comparisons were trained."""
     return together([pair.trained for pair in pairs])
+
+
+def differing(pairs: Sequence[Paired]) -> str:
+    """Return what a mark on some of these pairs says: that the difference is significant, or the networks differ."""
+    trained = trainings(pairs)
+    if len(pairs) < 2 or not trained.holdout:
+        return trained.verdict(significant=True)
+    return f"the {'two ' if trained.seeds == 1 else ''}{trained.things} of a pair differ significantly"
 
 
 def how(pairs: Sequence[Paired]) -> list[str]:
@@ -108,14 +126,13 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
     drawn, notes = chosen(pairs)
     if not drawn:
         return None
-    dots = [
-        _dot(pair, f"{_difference(pair.paired)} · {p_equals(pair.paired.p)}", pair.paired.detectable) for pair in drawn
-    ]
+    dots = [_dot(pair, _beside(pair.paired), pair.paired.detectable) for pair in drawn]
     figure = Figure(figsize=(WIDTH, 1.2 * dot_height(dots) + 0.85), layout="constrained")
     dotplot(figure.subplots(), dots, xlabel=_towards(ahead, score), zero=True)
-    filled = trainings([pair.paired for pair in drawn]).verdict(significant=True)
-    corrected = any(pair.paired.p_holm is not None and pair.paired.family > 1 for pair in drawn)
-    notes.append(f"Filled markers: {filled}{' (p corrected by Holm)' if corrected else ''}.")
+    if any(pair.paired.significant for pair in drawn):
+        corrected = any(pair.paired.p_holm is not None and pair.paired.family > 1 for pair in drawn)
+        filled = differing([pair.paired for pair in drawn])
+        notes.append(f"Filled markers: {filled}{' (p corrected by Holm)' if corrected else ''}.")
     if any(pair.paired.detectable is not None for pair in drawn):
         power = 100 * drawn[0].paired.power
         notes.append(f"Grey ticks: the smallest difference that is detected with {power:.0f} % power.")
@@ -158,8 +175,8 @@ def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, nam
     return Plot(name, f"Bootstrap distribution{s} of the difference{s} in {score}", figure, notes, [resamples])
 
 
-def _difference(pair: Paired) -> str:
-    return signed(pair.difference, pair.ci_low, pair.ci_high)
+def _beside(pair: Paired) -> str:
+    return f"{signed(pair.difference, pair.ci_low, pair.ci_high)} · {p_equals(pair.p)}"
 
 
 def _dot(pair: Pair, beside: str, least: float | None = None) -> Dot:

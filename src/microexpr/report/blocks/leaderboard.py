@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from microexpr.core.errors import many
 from microexpr.evaluation.statistics.power import LEVEL
-from microexpr.report.blocks.differences import detectable, listed, p_equals, signed, span
+from microexpr.report.blocks.differences import UNDECIDED, detectable, listed, p_equals, signed, span
 from microexpr.report.blocks.scores import anchor
 from microexpr.report.blocks.training import EPOCHS
 from microexpr.report.figure import (
@@ -89,6 +89,17 @@ def lines(view: StudyView) -> list[Line]:
     return found + ([Line(CHOSEN, choice.result)] if choice and choice.result else [])
 
 
+def counted(view: StudyView, number: int, kind: str = "") -> str:
+    """Return '5 methods', or '10 combinations of method and size' where another axis crosses them; `kind`: 'other '."""
+    axes = view.summary.axes.items()
+    crossing = [name for name, axis in axes if name != METHOD and axis.part != "seed" and len(axis.levels) > 1]
+    return (
+        f"{many(number, f'{kind}combination')} of {listed([METHOD, *crossing])}"
+        if crossing
+        else many(number, f"{kind}method")
+    )
+
+
 def _several(view: StudyView) -> bool:
     return any(len(row.scores) > 1 for row in board_of(view).rows)
 
@@ -98,24 +109,25 @@ def findings(view: StudyView) -> Prose:
     """Return further results: power, permuted labels, the best method on the test subjects, groups of methods."""
     board, title = board_of(view), score_title(view)
     others = [row.paired for row in board.rows if row.paired and not row.paired.significant]
-    least = detectable([pair.detectable for pair in others], board.power, f" from {board.reference}")
-    said = [least, _permuted(board), _contrast(view)]
+    least = detectable([pair.detectable for pair in others], board.power, f" from {board.reference}", UNDECIDED)
+    said = [least, _permuted(view), _contrast(view)]
     if len(board.rows) > 1:
         best = board.rows[0]
         said.append(
-            f"The highest {title} of the {len(board.rows)} methods is {scored(best.score, best.low, best.high)} "
-            f"({best.label}). It was selected on the test subjects, so it is optimistically biased."
+            f"The highest {title} of the {counted(view, len(board.rows))} is "
+            f"{scored(best.score, best.low, best.high)} ({best.label}). It was selected on the test "
+            "subjects, so it is optimistically biased."
         )
     compares = any(row.paired for row in board.rows) or board.contrast
     return Prose([*said, board.trained.caveat if compares else ""])
 
 
-def _permuted(board: Leaderboard) -> str:
-    rows = [(row.label, row.permuted) for row in board.rows if row.permuted]
+def _permuted(view: StudyView) -> str:
+    rows = [(row.label, row.permuted) for row in board_of(view).rows if row.permuted]
     if len(rows) < 2:
         return ""
     if all(found.above for _, found in rows):
-        return "Every method scores significantly above permuted labels (Holm)."
+        return f"All {counted(view, len(rows))} score significantly above permuted labels (Holm)."
     alone = sum(found.p_value <= LEVEL for _, found in rows)
     missed = [label for label, found in rows if found.p_value > LEVEL]
     rest = ""
@@ -123,8 +135,8 @@ def _permuted(board: Leaderboard) -> str:
         rest = f"; {listed(missed)} {'does' if len(missed) == 1 else 'do'} not, which does not show that nothing is "
         rest += "recognised"
     return (
-        f"{sum(found.above for _, found in rows)} of {len(rows)} methods score significantly above permuted labels "
-        f"after Holm's correction. Without it, {alone} do ({len(rows) * LEVEL:g} expected by chance){rest}."
+        f"{sum(found.above for _, found in rows)} of {counted(view, len(rows))} score significantly above permuted "
+        f"labels after Holm's correction. Without it, {alone} do ({len(rows) * LEVEL:g} expected by chance){rest}."
     )
 
 
@@ -152,9 +164,9 @@ def _contrast(view: StudyView) -> str:
 
 
 def not_run(view: StudyView) -> Prose:
-    """Return the methods that the data do not allow, with reasons."""
+    """Return the methods that could not be run, with reasons."""
     skipped = [f"{row.method}: {row.reason}" for row in board_of(view).skipped]
-    return Prose(["These methods were not run, because the data do not allow them."] if skipped else [], skipped)
+    return Prose(["These methods could not be run."] if skipped else [], skipped)
 
 
 # --- figure -----------------------------------------------------------------------------------------------------------
@@ -186,7 +198,7 @@ def forest(view: StudyView) -> Plot | None:
     if len(methods) > 1:
         notes.append("Methods are sorted by their score on the test subjects, so the scores at the top are optimistic.")
     if len(methods) > MOST:
-        notes.append(f"{len(methods) - MOST} methods with lower scores are in the table only.")
+        notes.append(f"In the table only: {counted(view, len(methods) - MOST)} with lower scores.")
     return Plot("leaderboard", f"Methods by {score_title(view)}", figure, notes, _method(view))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from microexpr.report.blocks import differences
-from microexpr.report.blocks.differences import Pair, detectable, how, listed, p_equals, trainings
+from microexpr.report.blocks.differences import Pair, detectable, differing, how, listed, p_equals, trainings
 from microexpr.report.blocks.scores import model_style, place
 from microexpr.report.figure import Plot
 from microexpr.report.page import Prose
@@ -69,7 +69,7 @@ def sentence(view: StudyView) -> str:
     share = f"in {len(significant)} of them: {_named(view, significant)}" if significant else f"in none of them{none}"
     return (
         f"{what} were compared in {len(pairs)} pairs on the same test clips. After Holm's correction for their number, "
-        f"{trained.verdict(significant=True)} {share}."
+        f"{differing([found for _, found in pairs])} {share}."
     )
 
 
@@ -156,7 +156,7 @@ def table(view: StudyView) -> Table | None:
         Column("Detectable", "detectable", "score", missing=ABSENT),
     ]
     marks = {at: "best" for at, pair in enumerate(found) if pair.paired and pair.paired.significant}
-    notes = [f"Bold: {trainings(made).verdict(significant=True)}."] if marks else []
+    notes = [f"Bold: {differing(made)}."] if marks else []
     notes += list(dict.fromkeys(f"Not compared: {pair.problem}" for pair in found if pair.problem))
     method = [
         f"{view.score[:1].upper()}{view.score[1:]} on the same test clips.",

@@ -10,7 +10,16 @@ from matplotlib.figure import Figure
 
 from microexpr.core.errors import many
 from microexpr.report.blocks import differences, record
-from microexpr.report.blocks.differences import Pair, detectable, how, listed, p_equals, signed, trainings
+from microexpr.report.blocks.differences import (
+    UNDECIDED,
+    Pair,
+    detectable,
+    differing,
+    how,
+    listed,
+    p_equals,
+    signed,
+)
 from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.summary import ComparedResult, ComparisonSummary, Summary
@@ -51,7 +60,6 @@ def _pairs(view: ComparisonSummary) -> list[Pair]:
 def verdict(view: ComparisonSummary) -> list[str]:
     """Return whether the first result differs significantly from the others, and in which direction."""
     pairs, named = view.comparisons, {row.letter: _name(row) for row in view.results}
-    trained = trainings([pair.paired for pair in pairs])
     none = ", which does not show that there is no difference"
     if len(pairs) > SEVERAL:
         found = [
@@ -62,7 +70,7 @@ def verdict(view: ComparisonSummary) -> list[str]:
         share = f"in {sum(pair.paired.significant for pair in pairs)}" if found else "in none"
         return [
             f"A was compared with {len(pairs)} other results. After Holm's correction, "
-            f"{trained.verdict(significant=True)} {share} of the comparisons"
+            f"{differing([pair.paired for pair in pairs])} {share} of the comparisons"
             f"{f' (A scores {listed(found)})' if found else none}."
         ]
     said = []
@@ -129,7 +137,7 @@ def notes(view: ComparisonSummary) -> Prose:
     """Return what could have been detected, and the notes of the comparisons, with the pairs that they apply to."""
     rows = view.comparisons
     least = [pair.paired.detectable for pair in rows if not pair.paired.significant]
-    said = [detectable(least, rows[0].paired.power) if rows else ""]
+    said = [detectable(least, rows[0].paired.power, what=UNDECIDED) if rows else ""]
     for note in dict.fromkeys(note for pair in rows for note in pair.paired.notes):
         letters = [pair.letter for pair in rows if note in pair.paired.notes]
         said.append(note if len(letters) == len(rows) else f"A − {', '.join(letters)}: {note}")
@@ -247,7 +255,7 @@ def tests(view: ComparisonSummary) -> Table:
         Column("Detectable", "detectable", "score", missing=ABSENT),
     ]
     marks = {at: "best" for at, pair in enumerate(pairs) if pair.significant}
-    text = [f"Bold: {trainings(pairs).verdict(significant=True)}."] if marks and several else []
+    text = [f"Bold: {differing(pairs)}."] if marks and several else []
     method = [
         f"Differences in {view.score_title}.",
         *how(pairs),

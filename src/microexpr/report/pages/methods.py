@@ -5,7 +5,7 @@ from __future__ import annotations
 from microexpr.report.blocks import data, effects, leaderboard, maps, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import PRESPECIFIED, Counting, Permuted, prespecified
 from microexpr.report.blocks.differences import listed, p_equals, signed
-from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, score_title
+from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, counted, score_title
 from microexpr.report.page import First, Page, Section
 from microexpr.report.summary import Leaderboard, MethodScores
 from microexpr.report.table import format_value, short
@@ -80,8 +80,11 @@ def against(view: StudyView) -> str:
             f"The reference, {board.requested_reference}, could not be run, so no method was compared with it and no "
             "difference may be claimed."
         )
-    if not board.reference or not rows:
+    if not board.reference:
         return "The study names no reference, so methods were not compared and no difference may be claimed."
+    if not rows:
+        problem = next((row.problem for row in board.rows if row.problem), "no pairing was tested.")
+        return f"No method could be compared with {board.reference}: {problem}"
     significant = {
         word: mine
         for sign, word in ((1, "better"), (-1, "worse"))
@@ -93,7 +96,9 @@ def against(view: StudyView) -> str:
             f"is significantly {next(iter(significant))} than" if significant else "does not differ significantly from"
         )
         return f"{method} {is_} {board.reference}{caution}."
-    what = f"Of these trained {board.trained.things}" if board.trained.holdout else f"Of the {len(rows)} other methods"
+    kind = "other " if len(rows) == len(board.rows) - 1 else "compared "
+    what = f"Of the {counted(view, len(rows), kind)}"
+    what = f"Of these trained {board.trained.things}" if board.trained.holdout else what
     if not significant:
         return f"{what}, none differs significantly from {board.reference}, which does not show that they are equal."
     said = [f"{listed(mine, NAMED)} {'is' if len(mine) == 1 else 'are'} significantly {word}"
@@ -113,7 +118,8 @@ def first(view: StudyView) -> First:
         numbers[f"{title}, {found.name}"] = scored(found.score, found.low, found.high)
         if found.permuted:
             numbers["Chance level"] = format_value(found.permuted.level, "score")
-    numbers["Methods"] = str(len(board_of(view).rows))
+    count, what = counted(view, len(board_of(view).rows)).split(" ", 1)
+    numbers[f"{what[:1].upper()}{what[1:]}"] = count
     several = sorted({len(row.seeds) for row in board_of(view).rows})
     if several and several[-1] > 1:
         numbers["Seeds of a method"] = " to ".join(map(str, dict.fromkeys((several[0], several[-1]))))

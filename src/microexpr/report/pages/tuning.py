@@ -79,12 +79,12 @@ def verdict(view: TuningSummary) -> list[str]:
 
 def done(view: TuningSummary) -> str:
     """Return what was searched, on which data."""
-    data, count = view.data, len(view.searches)
+    data, count, protocol = view.data, len(view.searches), view.experiment.get("protocol")
     return (
         f"In {count} search{'es' * (count != 1)} of at least {many(view.trials_requested, 'trial')}, "
-        f"{listed([brief(key) for key in parameters(view)])} of {view.experiment.get('model')} were tuned on "
-        f"{many(data.n_clips, 'clip')} of {many(data.n_subjects, 'subject')} ({', '.join(data.datasets)}), protocol "
-        f"{view.experiment.get('protocol')}. No search used a clip that its result is tested on."
+        f"{listed([brief(key) for key in parameters(view)])} of {view.experiment.get('model', 'the model')} were "
+        f"tuned on {many(data.n_clips, 'clip')} of {many(data.n_subjects, 'subject')} ({', '.join(data.datasets)})"
+        f"{f', protocol {protocol}' if protocol else ''}. No search used a clip that its result is tested on."
     )
 
 
@@ -170,23 +170,28 @@ def importance(view: TuningSummary) -> Prose | None:
 # --- tables -----------------------------------------------------------------------------------------------------------
 def results(view: TuningSummary) -> Table:
     """Return the tuned and untuned scores on the same clips."""
-    rows = []
-    for name, found in (("tuned", view.tuned), ("untuned", view.untuned)):
+    rows, both = [], {"tuned": view.tuned, "untuned": view.untuned}
+    missing = [name for name, found in both.items() if view.metric not in found.bounds]
+    for name, found in both.items():
         low, high = found.bounds.get(view.metric, (None, None))
         rows.append({"what": name, **found.scores, "ci_low": low, "ci_high": high})
     made = view.intervals
-    level = f"{100 * made.level:.3g} %"
+    level, shown = f"{100 * made.level:.3g} %", len(missing) < len(both)
+    instead = f"; where undefined, {made.instead}" if made.instead else ""
+    notes = [f"Undefined intervals: {listed(missing)}."] if missing else []
     columns = [
         Column("Parameters", "what"),
-        Column(f"{view.heading(view.metric)} [{level}]", (view.metric, "ci_low", "ci_high"), "interval"),
+        Column(f"{view.heading(view.metric)}{f' [{level}]' if shown else ''}",
+               (view.metric, "ci_low", "ci_high"), "interval"),
         *(Column(view.heading(name), name, "score") for name in others(view, view.tuned.scores)),
-    ]
+    ]  # fmt: skip
+    ways = f"; {level} intervals: {made.method} by {made.unit}, {made.n:,} resamples{instead}" if shown else ""
     method = [
-        f"The same {view.tuned.n_test} test clips of {view.tuned.n_subjects} subjects, predictions pooled over folds; "
-        f"{level} intervals: {made.method} by {made.unit}, {made.n:,} resamples.",
+        f"The same {view.tuned.n_test} test clips of {view.tuned.n_subjects} subjects, predictions pooled over folds"
+        f"{ways}.",
         *(how([view.comparison]) if view.comparison else []),
     ]
-    return Table("tuning_results", "Tuned and untuned", columns, rows, [], method)
+    return Table("tuning_results", "Tuned and untuned", columns, rows, notes, method)
 
 
 def space(view: TuningSummary) -> Table:

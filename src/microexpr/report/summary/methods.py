@@ -24,7 +24,7 @@ from microexpr.evaluation.statistics.methods import Clips, SeedPredictions, Stan
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.nested_choice import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions, align
-from microexpr.evaluation.statistics.power import POWER
+from microexpr.evaluation.statistics.power import LEVEL, POWER
 from microexpr.report.summary import (
     Difference,
     GroupContrast,
@@ -124,10 +124,11 @@ def leaderboard(result: StudyResult) -> Leaderboard | None:
     except ConfigError as error:
         compared, problem = _Tests(), str(error)
     rows = [_row(board, entry, compared) for entry in board.entries]
+    reference = board.default.get(board.settings.reference or "")
     ranked = sorted(rows, key=lambda row: -row.score)  # stable: ties keep the order of the study file
     return Leaderboard(
         metric=board.settings.metric,
-        reference=board.settings.reference if board.settings.reference in board.default else None,
+        reference=reference.label if reference else None,
         requested_reference=board.settings.reference,
         level=bootstrap.level,
         n=bootstrap.n,
@@ -248,7 +249,6 @@ def _compared(board: _Board) -> _Tests:
 def _standings(board: _Board, clips: Clips, predictions: Sequence[SeedPredictions], role: str) -> list[dict[str, Any]]:
     """Return interval and permutation test of each method."""
     settings = board.resampling | {"permutations": PERMUTATIONS}
-    claim = 1 - settings["level"] + 1e-12
 
     def permuted(each: Standing) -> Permuted:
         null = each.permuted
@@ -258,7 +258,7 @@ def _standings(board: _Board, clips: Clips, predictions: Sequence[SeedPrediction
             p_value=null.p_value,
             n=null.n,
             p_holm=each.p_holm,
-            above=each.p_holm <= claim,
+            above=each.p_holm <= LEVEL + 1e-12,
         )
 
     found = standings(clips, predictions, rng=board.rng(role), **settings)
@@ -388,7 +388,7 @@ def _contrast(board: _Board, scores: Mapping[str, float]) -> GroupContrast | Non
     }
     empty = next((name for name, entries in groups.items() if not entries), None)
     if empty is not None:
-        return GroupContrast(**known, problem=f"no method of the group {empty} could be run on these data.")
+        return GroupContrast(**known, problem=f"no method of the group {empty} could be run.")
     try:
         clips, predictions = _predictions(board, [entry for entries in groups.values() for entry in entries])
         size = len(next(iter(groups.values())))

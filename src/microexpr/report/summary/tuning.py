@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,12 +12,12 @@ import pandas as pd
 from microexpr.config.scores import MAIN
 from microexpr.config.study import Study
 from microexpr.core import interfaces
-from microexpr.core.confusion import confusion_matrix, present
+from microexpr.core.confusion import confusion_matrix
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
-from microexpr.evaluation.predictions import confusion_metric, score
-from microexpr.evaluation.statistics.bootstrap import bootstrap_all
+from microexpr.evaluation.predictions import score
+from microexpr.evaluation.statistics.bootstrap import BootstrapInterval
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report.summary import (
@@ -31,7 +32,7 @@ from microexpr.report.summary import (
     TuningSummary,
 )
 from microexpr.report.summary.caveats import caveats
-from microexpr.report.summary.cells import stated
+from microexpr.report.summary.cells import interval, stated
 from microexpr.report.summary.comparison import paired
 from microexpr.report.summary.data import data
 from microexpr.report.summary.metrics import defined
@@ -52,6 +53,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
     plan, experiment = found.plan, found.plan.experiment
     software = environment()
     comparison = _comparison(found)
+    (tuned, ways), (untuned, others) = (_scores(found, each.predictions()) for each in (found, found.untuned))
     return TuningSummary(
         name=experiment.name,
         title=f"{experiment.model.label} tuned on {', '.join(item.name for item in experiment.datasets)}",
@@ -61,7 +63,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
         caveats=list(_caveats(found)),
         metric=experiment.tuning.metric,
         metrics=defined(experiment.tuning.metric, *MAIN),
-        intervals=stated(experiment.bootstrap, set()),
+        intervals=stated(experiment.bootstrap, ways | others),
         data=data(plan),
         environment=software,
         run=Run(**found.done),
@@ -82,8 +84,8 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
         trials=[row for each in found.found for row in _trials(each)],
         importance=_importance(found.importance),
         importances=[_importance(each.importance) for each in found.found],
-        tuned=_scores(found, found.predictions()),
-        untuned=_scores(found, found.untuned.predictions()),
+        tuned=tuned,
+        untuned=untuned,
         comparison=comparison if isinstance(comparison, Paired) else None,
         problem=comparison if isinstance(comparison, str) else None,
     )
@@ -143,35 +145,23 @@ def _importance(importance: Mapping[str, float] | str) -> Importance:
     return Importance(shares=dict(importance), problem="")
 
 
-def _scores(found: Tuned, predictions: pd.DataFrame) -> TunedScores:
+def _scores(found: Tuned, predictions: pd.DataFrame) -> tuple[TunedScores, set[str]]:
+    """Return scores with their intervals, where these are defined, and the methods of the intervals."""
     experiment, k = found.plan.experiment, len(found.plan.data.labels.classes)
-    y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
-    settings = experiment.bootstrap
     names = dict.fromkeys((experiment.tuning.metric, *MAIN))
-    try:
-        intervals = bootstrap_all(
-            {name: confusion_metric(name) for name in names},
-            y_true,
-            y_pred,
-            num_classes=k,
-            averaged_classes=present(y_true, k),
-            rng=rng_for(experiment.seed, "bootstrap"),
-            subjects=predictions["subject"].to_numpy() if settings.unit == "subject" else None,
-            method=settings.method,
-            n=settings.n,
-            level=settings.level,
-            stratified=settings.stratified,
-        )
-        bounds = {name: (one.low, one.high) for name, one in intervals.items()}
-    except ConfigError:
-        bounds = {}
-    return TunedScores(
+    intervals: dict[str, BootstrapInterval] = {}
+    for name in names:
+        with suppress(ConfigError):
+            intervals[name] = interval(predictions, k, experiment.bootstrap, experiment.seed, name)
+    y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
+    scores = TunedScores(
         scores={name: score(interfaces.metrics.build(name, {}), predictions) for name in names},
-        bounds=bounds,
+        bounds={name: (one.low, one.high) for name, one in intervals.items()},
         confusion=confusion_matrix(y_true, y_pred, k).tolist(),
         n_test=len(predictions),
         n_subjects=int(predictions["subject"].nunique()),
     )
+    return scores, {one.method for one in intervals.values()}
 
 
 def _comparison(found: Tuned) -> Paired | str:
