@@ -30,8 +30,8 @@ TERMS = {
     "equally, however rare. 1 is perfect.",
     "UF1": "Macro-F1 of the predictions of all folds pooled.",
     "UAR": "Mean over the classes of the share of a class's clips that are recognised.",
-    "interval": "Range for the score on other samples of subjects or of clips, as stated with the interval; the stated "
-    "level is the share of such ranges that should contain the true score.",
+    "interval": "Range that should contain the score on other samples of subjects or of clips, as stated with the "
+    "interval, at the stated level.",
     "chance level": "Score below which 95 % of the scores under permuted labels lie.",
     "permuted labels": "Scores of the same predictions when the true classes are shuffled: what chance gives.",
     "Holm": "Correction of p-values for the number of comparisons made.",
@@ -43,15 +43,14 @@ TERMS = {
     "apex": "Frame in which the movement is strongest.",
     "offset": "Last frame of the movement.",
     "optical flow": "The motion of every image point between two frames.",
-    "AF": "A sampling.",
-    "KFS": "A sampling.",
-    "MFS": "A sampling.",
-    "M1": "A preprocessing.",
-    "M2": "A preprocessing.",
+    "AF": "",
+    "KFS": "",
+    "MFS": "",
+    "M1": "",
+    "M2": "",
     "nested selection": "The method is selected within the training subjects of each fold, so no test subject takes "
     "part in it.",
-    "permutation test": "Test that swaps the two sides within subjects; it needs no assumption on the distribution of "
-    "the score.",
+    "permutation test": "Test that swaps the two sides within subjects.",
     "ECE": "Mean difference between the stated probability and the share that is correct.",
     "SD": "",
     "PCA": "Projection onto the directions of largest variance.",
