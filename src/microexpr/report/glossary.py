@@ -26,8 +26,7 @@ ABBREVIATIONS = {
 """Spelt out in brackets at the first use in the prose, captions and notes of a page, but not in compounds (PCA-SVM)."""
 
 TERMS = {
-    "macro-F1": "Mean over the classes of F1, which is the harmonic mean of precision and recall; every class counts "
-    "equally, however rare. 1 is perfect.",
+    "macro-F1": "Mean over the classes of F1, the harmonic mean of precision and recall; every class counts equally.",
     "UF1": "Macro-F1 of the predictions of all folds pooled.",
     "UAR": "Mean over the classes of the share of a class's clips that are recognised.",
     "interval": "Range that should contain the score on other samples of subjects or of clips, as stated with the "
