@@ -83,3 +83,5 @@ def test_a_page_is_complete_without_scripts_and_on_paper(written: ReportPaths) -
         page.emulate_media(media="print")
         hidden = [table for table in page.locator("figure.table table").all() if not table.is_visible()]
         assert not hidden
+        serious = page.locator("ul.caveats li.warning")
+        assert serious.count() == page.get_by_text("Serious", exact=True).filter(visible=True).count() > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 ABBREVIATIONS = {
     "AF": "apex frame",
@@ -15,16 +16,21 @@ ABBREVIATIONS = {
     "UAR": "unweighted average recall",
     "ECE": "expected calibration error",
     "SD": "standard deviation",
+    "PCA": "principal component analysis",
+    "SVM": "support vector machine",
+    "TPE": "tree-structured Parzen estimator",
+    "TP": "true positives",
+    "FP": "false positives",
+    "FN": "false negatives",
 }
-"""Spelt out in brackets at the first use on a page."""
+"""Spelt out in brackets at the first use in the prose, captions and notes of a page, but not in compounds (PCA-SVM)."""
 
 TERMS = {
-    "macro-F1": "Mean over the classes of F1, which is the harmonic mean of precision and recall; every class counts "
-    "equally, however rare. 1 is perfect.",
+    "macro-F1": "Mean over the classes of F1, the harmonic mean of precision and recall; every class counts equally.",
     "UF1": "Macro-F1 of the predictions of all folds pooled.",
     "UAR": "Mean over the classes of the share of a class's clips that are recognised.",
-    "interval": "A range for the score on other samples of subjects: of 100 such ranges, about 95 should contain the "
-    "true score.",
+    "interval": "Range that should contain the score on other samples of subjects or of clips, as stated with the "
+    "interval, at the stated level.",
     "chance level": "Score below which 95 % of the scores under permuted labels lie.",
     "permuted labels": "Scores of the same predictions when the true classes are shuffled: what chance gives.",
     "Holm": "Correction of p-values for the number of comparisons made.",
@@ -36,27 +42,33 @@ TERMS = {
     "apex": "Frame in which the movement is strongest.",
     "offset": "Last frame of the movement.",
     "optical flow": "The motion of every image point between two frames.",
-    "AF": "Sampling: the apex frame alone.",
-    "KFS": "Sampling: onset, apex and offset.",
-    "MFS": "Sampling: several frames around onset, apex and offset.",
-    "M1": "Preprocessing: the centre of the frame, in colour.",
-    "M2": "Preprocessing: the detected face, in grey.",
+    "AF": "",
+    "KFS": "",
+    "MFS": "",
+    "M1": "",
+    "M2": "",
     "nested selection": "The method is selected within the training subjects of each fold, so no test subject takes "
     "part in it.",
-    "permutation test": "Test that swaps the two sides within subjects; it needs no assumption on the distribution of "
-    "the score.",
+    "permutation test": "Test that swaps the two sides within subjects.",
+    "ECE": "Mean difference between the stated probability and the share that is correct.",
+    "SD": "",
+    "PCA": "Projection onto the directions of largest variance.",
+    "SVM": "A classifier.",
+    "TPE": "Search for parameters that samples near the best trials so far.",
+    "TP": "",
+    "FP": "",
+    "FN": "",
 }
-"""In the order of the glossary; only terms that a page uses are listed."""
+"""In the order of the glossary; only terms that a page uses are listed. Abbreviations are spelt out first."""
 
-_PATTERN = re.compile(rf"(?<![\w-])({'|'.join(ABBREVIATIONS)})(?![\w-])")
+_PATTERN = re.compile(rf"(?<![\w-])({'|'.join(ABBREVIATIONS)})(?![\w-])( \()?")
 
 
 class Glossary:
-    """The abbreviations that one page has spelt out so far, and the words that it has used."""
+    """The abbreviations that one page has spelt out so far, and the terms that it uses."""
 
     def __init__(self) -> None:
         self._spelt: set[str] = set()
-        self._seen: list[str] = []
 
     def spell(self, text: str) -> str:
         """Return text in which every abbreviation is spelt out where the page uses it for the first time.
@@ -64,18 +76,32 @@ class Glossary:
         >>> Glossary().spell("Under LOSO, and LOSO again.")
         'Under LOSO (leave one subject out), and LOSO again.'
         """
-        self._seen.append(text)
 
         def full(found: re.Match[str]) -> str:
-            word = found.group()
-            if word in self._spelt or text[found.end() : found.end() + 2] == " (":
-                return word
+            word, bracket = found.groups()
+            if word in self._spelt or text.startswith(ABBREVIATIONS[word], found.end()):
+                return found.group()
             self._spelt.add(word)
-            return f"{word} ({ABBREVIATIONS[word]})"
+            return f"{word} ({ABBREVIATIONS[word]}{'; ' if bracket else ')'}"
 
         return _PATTERN.sub(full, text)
 
-    def terms(self) -> dict[str, str]:
-        """Return the terms that the page has used, with their explanations."""
-        used = " ".join(self._seen).lower()
-        return {term: text for term, text in TERMS.items() if re.search(rf"(?<![\w-]){re.escape(term.lower())}", used)}
+    def terms(self, page: str = "") -> dict[str, str]:
+        """Return the terms in the text of a page (HTML), tables and drawings included, with their explanations.
+
+        >>> list(Glossary().terms("<td>KFS</td><p>Intervals after Loso</p>"))
+        ['interval', 'KFS']
+        """
+        text = unescape(re.sub(r"<[^>]*>", " ", page))
+        return {term: _explained(term) for term in TERMS if term in self._spelt or _used(term, text)}
+
+
+def _used(term: str, text: str) -> bool:
+    """Return whether a term is a word of a text; abbreviations are case-sensitive."""
+    flags = 0 if term in ABBREVIATIONS else re.IGNORECASE
+    return re.search(rf"(?<!\w){re.escape(term)}s?(?!\w)", text, flags) is not None
+
+
+def _explained(term: str) -> str:
+    full = ABBREVIATIONS.get(term, "")
+    return f"{full[:1].upper()}{full[1:]}{'. ' if full else ''}{TERMS[term]}".strip()

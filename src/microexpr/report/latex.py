@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from microexpr.report.table import Table
@@ -14,7 +15,7 @@ _ESCAPES = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
+        '"': "''",
         **{character: f"\\{character}" for character in "&%$#_{}"},
         "—": "---",
         "–": "--",
@@ -40,12 +41,14 @@ _ESCAPES = str.maketrans(
 
 
 def escape(text: str) -> str:
-    r"""Return text with LaTeX's special characters escaped.
+    r"""Return text with LaTeX's special characters escaped, and quotes as pairs, which every font encoding has.
 
     >>> escape("M1_crop & 50 %")
     'M1\\_crop \\& 50 \\%'
+    >>> print(escape('a "wrong" clip'))
+    a ``wrong'' clip
     """
-    return text.translate(_ESCAPES)
+    return re.sub(r'"([^"]*)"', r"``\1''", text).translate(_ESCAPES)
 
 
 WRAPPED, CHARACTER, GAP = 24, 0.013, 0.026

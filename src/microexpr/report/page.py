@@ -145,16 +145,6 @@ class ReportPaths:
     details: Path | None = None
 
 
-@dataclass(frozen=True)
-class _Laid:
-    """A section with its blocks made and numbered."""
-
-    title: str
-    anchor: str
-    open: bool
-    blocks: Sequence[Block]
-
-
 @dataclass
 class _Numbers:
     tables: int = 0
@@ -189,20 +179,19 @@ def write(page: Page[V], summary: Summary, view: V, out: Path) -> ReportPaths:
     with styled():
         first = page.first(view)
         figure = numbers.of(first.figure) if first.figure else None
-        sections = [_lay(section, view, numbers) for section in page.sections]
-        details = [_lay(section, view, numbers) for section in page.details]
-    sections, details = ([each for each in part if each.blocks] for part in (sections, details))
+        sections, details = (
+            [(section, blocks) for section in part if (blocks := _blocks(section, view, numbers))]
+            for part in (page.sections, page.details)
+        )
     method = [(block.label, list(block.method)) for block in numbers.laid if block.method and block.label]
     shared: dict[str, object] = {
         "page": page,
         "summary": summary,
         "drawings": {name: Markup(inline(svg, name)) for name, svg in numbers.svg.items()},
         "quiet": (ABSENT, NOT_MEASURED),
-        "kinds": {"table": Table, "plot": Plot, "prose": Prose, "pictures": Pictures, "matrices": Matrices,
-                  "facts": Facts},
         "has_details": bool(details),
         "on_details": False,
-    }  # fmt: skip
+    }
     html = {
         f"{page.stem}.html": _render(
             "page.html", **shared, first=first, figure=figure, sections=sections, method=[] if details else method
@@ -225,13 +214,14 @@ def write(page: Page[V], summary: Summary, view: V, out: Path) -> ReportPaths:
     return ReportPaths(paths[0], written["tables"], written["figures"], paths[1] if details else None)
 
 
-def _lay(section: Section[V], view: V, numbers: _Numbers) -> _Laid:
+def _blocks(section: Section[V], view: V, numbers: _Numbers) -> list[Block]:
+    """Return the blocks of a section, made and numbered."""
     blocks: list[Block] = []
     for make in section.blocks:
         made = make(view)
         each = [made] if made is None or isinstance(made, Block) else list(made)
         blocks += [numbers.of(block) for block in each if block is not None and not _empty(block)]
-    return _Laid(section.title, section.anchor, section.open, blocks)
+    return blocks
 
 
 def _empty(block: Block) -> bool:
@@ -264,7 +254,7 @@ def _render(template: str, **context: object) -> str:
         keep_trailing_newline=True,
     )
     glossary = Glossary()
-    environment.tests["of"] = lambda block, kind: isinstance(block, kind)
+    environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["spell"] = glossary.spell
     css, js = (Markup(here.joinpath(name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
     return environment.get_template(template).render(css=css, js=js, glossary=glossary, **context)

@@ -71,7 +71,7 @@ def _pairs(view: StudyView) -> Iterator[tuple[str, str, dict[str, Cell | None]]]
 def gaps(view: StudyView) -> Table | None:
     """Return training and validation scores of each model and their difference, by preprocessing."""
     methods = view.levels("preprocessing")
-    if view.many_preprocessings or view.summary.leaderboard:
+    if view.many_preprocessings:
         return None
     rows: list[Row] = []
     for model, sampling, cells in _pairs(view):
@@ -96,7 +96,7 @@ def gaps(view: StudyView) -> Table | None:
 def overfitting_sentence(view: StudyView) -> Prose | None:
     """Say under which of two preprocessings the gap between training and validation is larger."""
     methods = view.levels("preprocessing")
-    if len(methods) != 2 or view.summary.leaderboard:
+    if len(methods) != 2:
         return None
     pairs = []
     for _, _, cells in _pairs(view):
@@ -117,7 +117,7 @@ def overfitting_sentence(view: StudyView) -> Prose | None:
 def overfitting(view: StudyView) -> Plot | None:
     """Draw the gap between training and validation scores under every preprocessing."""
     methods, found = view.levels("preprocessing"), list(_pairs(view))
-    if not found or len(methods) < 2 or view.many_preprocessings or view.summary.leaderboard:
+    if not found or len(methods) < 2 or view.many_preprocessings:
         return None
     dots = []
     for model, sampling, cells in found:
@@ -152,7 +152,7 @@ Values = Callable[[LearningCurve], Sequence[float | None]]
 
 def _learning(view: StudyView, what: str, title: str, train: Values, val: Values) -> Plot | None:
     """Draw curves by epoch: one small panel per cell, all on one scale."""
-    if view.many_preprocessings or view.summary.leaderboard:
+    if view.many_preprocessings:
         return None
     curves = [
         curve
