@@ -16,14 +16,8 @@ ABBREVIATIONS = {
     "UAR": "unweighted average recall",
     "ECE": "expected calibration error",
     "SD": "standard deviation",
-    "PCA": "principal component analysis",
-    "SVM": "support vector machine",
-    "TPE": "tree-structured Parzen estimator",
-    "TP": "true positives",
-    "FP": "false positives",
-    "FN": "false negatives",
 }
-"""Spelt out in brackets at the first use in the prose, captions and notes of a page, but not in compounds (PCA-SVM)."""
+"""Spelt out in brackets at the first use in the prose, captions and notes of a page."""
 
 TERMS = {
     "macro-F1": "Mean over the classes of F1, the harmonic mean of precision and recall; every class counts equally.",
@@ -52,12 +46,12 @@ TERMS = {
     "permutation test": "Test that swaps the two sides within subjects.",
     "ECE": "Mean difference between the stated probability and the share that is correct.",
     "SD": "",
-    "PCA": "Projection onto the directions of largest variance.",
-    "SVM": "A classifier.",
-    "TPE": "Search for parameters that samples near the best trials so far.",
-    "TP": "",
-    "FP": "",
-    "FN": "",
+    "PCA": "Principal component analysis: projection onto the directions of largest variance.",
+    "SVM": "Support vector machine, a classifier.",
+    "TPE": "Tree-structured Parzen estimator, a search that samples near the best trials so far.",
+    "TP": "True positives.",
+    "FP": "False positives.",
+    "FN": "False negatives.",
 }
 """In the order of the glossary; only terms that a page uses are listed. Abbreviations are spelt out first."""
 
@@ -98,7 +92,7 @@ class Glossary:
 
 def _used(term: str, text: str) -> bool:
     """Return whether a term is a word of a text; abbreviations are case-sensitive."""
-    flags = 0 if term in ABBREVIATIONS else re.IGNORECASE
+    flags = 0 if term.isupper() else re.IGNORECASE
     return re.search(rf"(?<!\w){re.escape(term)}s?(?!\w)", text, flags) is not None
 
 
