@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ class FromFile:
     format.
     """
 
+    title: ClassVar[str] = "given folds"
     file: Annotated[Path, KeyedByContent(content)]
 
     @property

@@ -351,7 +351,8 @@ def _verdict(found: Factorial, score: str) -> list[str]:
 def _largest(effect: Effect) -> str:
     top = effect.largest
     interval = f"{top.value:+.3f} [{top.low:+.3f}, {top.high:+.3f}]".replace("-", "−")
-    return f"{top.words} = {interval}, corrected p = {effect.p_corrected:.2g}"
+    p = "< 0.001" if effect.p_corrected < 0.001 else f"= {effect.p_corrected:.3f}"
+    return f"{top.words} = {interval}, corrected p {p}"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -1,22 +1,19 @@
-"""Paired differences: in words, as a dot plot, and as their distributions over resamples."""
+"""Paired differences: in words, and as a dot plot."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from microexpr.evaluation.statistics.scope import Trained, together
-from microexpr.report.figure import SERIES, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.summary import Paired
 from microexpr.report.table import format_interval, format_value, short
 
 MOST = 36
 """Largest number of comparisons in one figure."""
-BINS = 60
 UNDECIDED = "comparisons without a significant difference"
 """Comparisons for which a page says what could have been detected."""
 _GAP = 5 * "\u00a0"
@@ -30,11 +27,6 @@ class Pair:
     label: str
     paired: Paired
     colour: str = SERIES[0]
-
-    @property
-    def percentiles(self) -> Float[np.ndarray, "q"]:
-        """The percentiles of the resampled differences."""
-        return np.array(self.paired.percentiles, float)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -141,40 +133,6 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
     return Plot(name, caption, figure, notes, method)
 
 
-def distributions(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str) -> Plot | None:
-    """Draw the distribution of each difference over resamples, all on one scale."""
-    drawn, notes = chosen([pair for pair in pairs if len(pair.paired.percentiles) > 1])
-    if not drawn:
-        return None
-    edges = _edges(drawn)
-    mass = [np.diff(np.interp(edges, p, np.linspace(0, 1, p.size))) for p in (pair.percentiles for pair in drawn)]
-    spread = [row.max() for row, pair in zip(mass, drawn, strict=True) if np.ptp(pair.percentiles) > 0]
-    dots = [_dot(pair, f"{100 * (pair.percentiles > 1e-12).mean():.0f} %") for pair in drawn]
-    tall = 0.46 if len(drawn) <= 12 else 0.3
-    figure = Figure(figsize=(WIDTH, tall * len(drawn) + (1.2 if len(drawn) == 1 else 0.85)), layout="constrained")
-    axes = figure.subplots()
-    dotplot(axes, dots, xlabel=_towards(ahead, score), zero=True)
-    axes.set_ylim(len(drawn) - 0.65, -1.05)
-    for at, (pair, row) in enumerate(zip(drawn, mass, strict=True)):
-        ground, heights = at - 0.14, 0.8 * row / max([*spread, 1e-9])
-        axes.axhline(ground, color=SOFT, linewidth=0.4, zorder=1)
-        if np.ptp(pair.percentiles) == 0:  # all resamples are equal: a line, since a bin would be misleading
-            axes.plot([pair.percentiles[0]] * 2, [ground, ground - 0.8], color=pair.colour, linewidth=1.2)
-            continue
-        higher = (edges[:-1] + edges[1:]) / 2 > (edges[1] - edges[0]) / 4
-        for side, alpha in ((higher, 0.75), (~higher, 0.3)):
-            if side.any():
-                own = np.append(edges[:-1][side], edges[1:][side][-1])
-                axes.stairs(ground - heights[side], own, baseline=ground, fill=True, color=pair.colour, alpha=alpha)
-    notes += [
-        f"Height: share of the resamples. Dark: those in which {ahead[1]} scores higher; their share (right) is no "
-        "p-value."
-    ]
-    resamples = f"{max(pair.paired.resamples for pair in drawn):,} resamples, on a common scale."
-    s = "s" * (len(drawn) > 1)
-    return Plot(name, f"Bootstrap distribution{s} of the difference{s} in {score}", figure, notes, [resamples])
-
-
 def _beside(pair: Paired) -> str:
     return f"{signed(pair.difference, pair.ci_low, pair.ci_high)} · {p_equals(pair.p)}"
 
@@ -191,11 +149,3 @@ def _dot(pair: Pair, beside: str, least: float | None = None) -> Dot:
 def _towards(ahead: tuple[str, str], score: str) -> str:
     left, right = (short(name, 22) for name in ahead)
     return f"← {left} higher{_GAP}difference in {score}{_GAP}{right} higher →"
-
-
-def _edges(drawn: Sequence[Pair]) -> Float[np.ndarray, "e"]:
-    """Return bin edges of one width for all pairs, with zero in the middle of a bin."""
-    low = min(pair.paired.percentiles[0] for pair in drawn)
-    high = max(pair.paired.percentiles[-1] for pair in drawn)
-    width = (high - low) / BINS or 0.01
-    return np.asarray((np.arange(np.floor(low / width - 0.5), np.ceil(high / width + 0.5) + 1) + 0.5) * width)

@@ -111,11 +111,6 @@ def figure(view: StudyView) -> Plot | None:
     return differences.forest(_drawn(view), _ahead(view), view.score, "differences")
 
 
-def distributions(view: StudyView) -> Plot | None:
-    """Draw the bootstrap distribution of every difference."""
-    return differences.distributions(_drawn(view), _ahead(view), view.score, "difference_distributions")
-
-
 def _drawn(view: StudyView) -> list[Pair]:
     named = zip(_titles(view), _made(view), strict=True)
     return [Pair(title, found, model_style(view, pair.model)["color"]) for title, (pair, found) in named]

@@ -55,6 +55,11 @@ def anchor(title: str) -> str:
     return f"confusion-{slug(title)}"
 
 
+def matrix_of(view: StudyView, place: Place) -> str:
+    """Return the address of a cell's confusion matrix."""
+    return f"details.html#{anchor(view.title(place))}"
+
+
 # --- all cells --------------------------------------------------------------------------------------------------------
 def all_cells(view: StudyView) -> Table:
     """Return every cell with every main score, then the baselines."""
@@ -101,7 +106,7 @@ def all_cells(view: StudyView) -> Table:
             "clips. Baselines use no image."
         )
     matrices = [] if view.summary.leaderboard else view.cells  # of methods, the leaderboard links to them
-    links = {at: f"details.html#{anchor(view.title(cell))}" for at, cell in enumerate(matrices)}
+    links = {at: matrix_of(view, cell) for at, cell in enumerate(matrices)}
     title = "Scores" if view.single_experiment else "All cells"
     return Table("all_cells", title, columns, rows, notes, method, marks, links)
 
@@ -239,7 +244,8 @@ def nested(view: StudyView) -> Table | None:
     if found.left_out:
         method.append(f"{found.left_out} cells have no validation clips and could not be selected.")
     return Table("nested", "Selection of the cell on validation clips", columns, rows, [], method,
-                 {len(rows) - 1: "best rule"}, sortable=False)  # fmt: skip
+                 {len(rows) - 1: "best rule"}, {at: matrix_of(view, row) for at, row in enumerate(found.chosen)},
+                 sortable=False)  # fmt: skip
 
 
 # --- by class and database --------------------------------------------------------------------------------------------

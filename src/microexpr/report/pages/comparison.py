@@ -158,11 +158,6 @@ def forest(view: ComparisonSummary) -> Plot | None:
     return differences.forest(_pairs(view), _ahead(view), view.score_title, "comparison_differences")
 
 
-def distributions(view: ComparisonSummary) -> Plot | None:
-    """Draw the bootstrap distribution of every difference."""
-    return differences.distributions(_pairs(view), _ahead(view), view.score_title, "comparison_distributions")
-
-
 def influence(view: ComparisonSummary) -> Plot | None:
     """Draw the difference without each of the most influential subjects."""
     pairs = {row.letter: pair for row, pair in zip(view.comparisons, _pairs(view), strict=True)}
@@ -381,7 +376,6 @@ PAGE: Page[ComparisonSummary] = Page(
         Section("Differences", (tests, notes)),
         Section("Changed clips", (changing, classes, clips)),
         Section("Influence of single subjects", (influence_ranges, influence, left_out)),
-        Section("Distributions of the differences", (distributions,), open=False),
         Section("Methodological checks", (checks,)),
         Section("Reproducing this page", (reproduce,)),
     ),

@@ -259,7 +259,7 @@ PAGE: Page[StudyView] = Page(
         Section("All scores", (further_cells, scores.all_metrics, paper.evolution, paper.phases, effects.levels,
                                seeds.seeds, effects.crossings, scores.repeats)),
         Section("Confusion matrices", (scores.matrices,)),
-        Section("Clips and subjects", (scores.hard_clips, pairs.changing, pairs.changed, pairs.distributions,
+        Section("Clips and subjects", (scores.hard_clips, pairs.changing, pairs.changed,
                                        scores.by_database, subjects.accuracy_by_subject, subjects.influence,
                                        subjects.by_subject)),
         Section("Preprocessing and models", (data.examples, data.preprocessing, data.models, training.losses,

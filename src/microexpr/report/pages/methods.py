@@ -17,7 +17,10 @@ def counting(view: StudyView) -> Counting | None:
     """Return the score that counts; None where the study names none and selects no method."""
     board, named = board_of(view), view.summary.named_cell
     if board.choice and board.choice.result:
-        return _counted(view, CHOSEN, "the method selected within the training subjects", board.choice.result)
+        chosen = max(board.choice.chosen, key=lambda row: row.subjects)
+        which = f"{chosen.method} for {chosen.subjects} of {sum(row.subjects for row in board.choice.chosen)} subjects"
+        subject = f"the method selected within the training subjects ({which})"
+        return _counted(view, CHOSEN, subject, board.choice.result)
     if named:
         return prespecified(view, named, f"the prespecified experiment, {named.title or view.title(named)},")
     reference = next((row for row in board.rows if row.reference), None)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from microexpr.config.published import Published, PublishedPhase
-from microexpr.report.blocks.scores import baseline_lines, model_style
+from microexpr.report.blocks.scores import baseline_lines, matrix_of, model_style
 from microexpr.report.figure import INK, MARKERS, SHADE, SOFT, WIDTH, Plot, legend_handles
 from microexpr.report.page import Prose
 from microexpr.report.summary import Cell
@@ -97,7 +97,10 @@ def main_results(view: StudyView) -> Table | None:
         method.append(f"Correct clips: correctly classified test clips under {order}, and the number of test clips.")
     marks = {len(view.best_by_sampling): "reference rule"} | {len(view.best_by_sampling) + 1: "reference"}
     caption = _captioned(view, "main_results", "Main results: the best model of each sampling")
-    return Table("main_results", caption, columns, rows, _only_default(view, notes), method, marks, sortable=False)
+    links = {at: matrix_of(view, cell) for at, cell in enumerate(view.best_by_sampling.values())}
+    return Table(
+        "main_results", caption, columns, rows, _only_default(view, notes), method, marks, links, sortable=False
+    )
 
 
 def _only_default(view: StudyView, notes: Sequence[str]) -> list[str]:

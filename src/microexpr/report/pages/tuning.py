@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from microexpr.core.errors import many
 from microexpr.report.blocks import record
-from microexpr.report.blocks.differences import Pair, detectable, distributions, how, listed, p_equals, signed, span
+from microexpr.report.blocks.differences import Pair, detectable, forest, how, listed, p_equals, signed, span
 from microexpr.report.figure import (
     MARKERS,
     SERIES,
@@ -304,11 +304,11 @@ WORDS = 24
 
 
 def gain(view: TuningSummary) -> Plot | None:
-    """Draw the bootstrap distribution of the difference between tuned and untuned."""
+    """Draw the difference between tuned and untuned."""
     if view.comparison is None:
         return None
     pair = Pair("tuned − untuned", view.comparison)
-    return distributions([pair], ("untuned", "tuned"), view.score_title, "tuning_difference")
+    return forest([pair], ("untuned", "tuned"), view.score_title, "tuning_difference")
 
 
 def history(view: TuningSummary) -> Plot | None:

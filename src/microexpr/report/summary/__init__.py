@@ -148,8 +148,6 @@ class Paired(Part):
     ci_high: float
     level: float
     unit: Literal["clip", "subject"]
-    percentiles: list[float]
-    """The 0th to 100th percentile of the resampled differences."""
     resamples: int
     permutations: int
     p_exact: bool

@@ -195,7 +195,7 @@ def _material(result: StudyResult, metric: str, role: str) -> dict[str, Any]:
         "metric": confusion_metric(metric),
         "y_true": aligned[0].y_true,
         "predictions": [table.y_pred for table in aligned],
-        "cells": [cell.factors for cell in result.cells],
+        "cells": _displayed(result),
         "num_classes": len(classes),
         "averaged_classes": present(aligned[0].y_true, len(classes)),
         "subjects": aligned[0].subjects,
@@ -204,6 +204,18 @@ def _material(result: StudyResult, metric: str, role: str) -> dict[str, Any]:
         "level": first.experiment.bootstrap.level,
         "averaged": _averaged(result),
     }
+
+
+def _displayed(result: StudyResult) -> list[dict[str, str]]:
+    """Return the level of each factor, by cell; preprocessings, samplings and models by their display names."""
+    rows = [dict(cell.factors) for cell in result.cells]
+    for key, title in titles(result.study.axes).items():
+        if key in COMPARED:
+            shown = [cell.plan.model.label if key == "model" else short(result, cell, key) for cell in result.cells]
+            if len(set(shown)) == len({row[title] for row in rows}):
+                for row, label in zip(rows, shown, strict=True):
+                    row[title] = label
+    return rows
 
 
 def _joint_parameters(result: StudyResult) -> str:
