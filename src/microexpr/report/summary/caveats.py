@@ -36,11 +36,12 @@ def caveats(
     """
     plan = result.cells[0].plan
     metadata: Mapping[str, str] = plan.data.dataset.metadata()
-    if is_synthetic(plan.data.dataset):
+    if "synthetic" in metadata:
+        which = "Synthetic faces" if is_synthetic(plan.data.dataset) else "Some of the faces are synthetic"
         yield Caveat.of(
             "synthetic",
             "warning",
-            "Synthetic faces: nothing here applies to real people.",
+            f"{which}: nothing here applies to real people.",
             f"The faces were generated, not recorded: {metadata['synthetic']}.",
         )
     if result.study.reduced:
