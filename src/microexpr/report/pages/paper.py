@@ -245,6 +245,7 @@ def explanation(view: StudyView) -> Prose | None:
     return Prose([found.learning_note]) if found and found.learning_note else None
 
 
+# --- figures ----------------------------------------------------------------------------------------------------------
 def _draw(axes: Axes, x: float, score: float | None, low: float | None, high: float | None, **look: Any) -> None:
     """Draw a score with its interval, upright."""
     if score is None:

@@ -152,7 +152,7 @@ def _shared(plan: Plan, where: str) -> Iterator[Caveat]:
             "warning",
             _in(where, f"{which} also in the training set."),
             "Scores say nothing about new subjects.",
-        )  # fmt: skip
+        )
 
 
 def _copied(result: StudyResult) -> Iterator[Caveat]:
