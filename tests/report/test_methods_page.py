@@ -215,6 +215,12 @@ def test_without_reference_either_no_score_counts() -> None:
     assert "no difference may be claimed" in said[1]
 
 
+def test_a_prespecified_experiment_that_failed_is_told() -> None:
+    made = summary_of(choice=None) | {"named_problem": "no face was found."}
+    said = verdict(StudyView(study(made)))
+    assert said[0] == "The experiment named beforehand could not be trained: no face was found."
+
+
 def test_a_prespecified_experiment_counts_before_the_reference() -> None:
     made = summary_of(choice=None)
     made["named_cell"] = make_summary()["named_cell"]

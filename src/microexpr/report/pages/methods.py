@@ -44,6 +44,8 @@ def verdict(view: StudyView) -> list[str]:
     """Return what was found: the score that counts, how sure it is, and which methods differ significantly."""
     board, found = board_of(view), counting(view)
     said = [found.answer(view), found.chance] if found else []
+    if view.summary.named_problem:
+        said.insert(0, f"The experiment named beforehand could not be trained: {view.summary.named_problem}")
     if board.choice and board.choice.problem:
         said.append(f"No method could be selected within the training subjects: {board.choice.problem}")
     elif not board.choice and len(board.rows) > 1:
