@@ -79,10 +79,12 @@ def make_cell(rng: np.random.Generator, skill: float) -> dict[str, Any]:
         "macro_f1": macro,
         "ci_low": max(0.0, macro - 0.14),
         "ci_high": min(1.0, macro + 0.2),
-        "uf1": macro * 0.9,
-        "uar": float((hits[present] / true_n[present]).mean()),
-        "accuracy": accuracy,
-        "scores": {"macro_f1": macro, "uf1": macro * 0.9, "accuracy": accuracy},
+        "scores": {
+            "macro_f1": macro,
+            "uf1": macro * 0.9,
+            "uar": float((hits[present] / true_n[present]).mean()),
+            "accuracy": accuracy,
+        },
         "n_test": sum(TEST),
         "per_class_f1": {c: float(v) if n else None for c, v, n in zip(CLASSES, f1, TEST, strict=True)},
         "confusion": confusion.tolist(),
@@ -135,9 +137,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
         "macro_f1": 0.128,
         "ci_low": 0.04,
         "ci_high": 0.25,
-        "uf1": 0.11,
-        "uar": 0.14,
-        "accuracy": 0.24,
+        "scores": {"macro_f1": 0.128, "uf1": 0.11, "uar": 0.14, "accuracy": 0.24},
     }
     total = [37, 24, 12, 10, 9, 3, 1]
     return {
@@ -275,9 +275,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
             "confusion": [[TEST[at] if k == at else 0 for k in range(len(CLASSES))] for at in range(len(CLASSES))],
             "n_test": 96,
             "n_subjects": 12,
-            "uf1": 0.4,
-            "uar": 0.41,
-            "accuracy": 0.47,
+            "scores": {"macro_f1": 0.41, "uf1": 0.4, "uar": 0.41, "accuracy": 0.47},
         },
         "intervals": {"method": "percentile bootstrap", "unit": "clip", "n": 1000, "level": 0.95},
         "metrics": {

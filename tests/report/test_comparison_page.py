@@ -141,7 +141,7 @@ def test_the_page_of_a_comparison(tmp_path: Path, count: int) -> None:
     found = whole(paths)
     for words in (
         f"{count} experiments were tested on the same 60 clips of 12 subjects (manifest).",
-        "A scores higher than B (pca_svm) in macro-F1 (+0.200 [0.100, 0.300]), and the difference is significant",
+        "A scores higher than B (pca_svm) in macro-F1 (mean F1 of the classes; +0.200 [0.100, 0.300]), and the difference is significant",
         "8 clips are correct in A only and 3 in B only; the other 49 of 60",
         "Its sign is the same whichever subject is left out",
         "microexpr compare a b --out out",
@@ -218,7 +218,7 @@ def test_a_copy_does_not_differ(tmp_path: Path) -> None:
                       caveats=[])  # fmt: skip
     text = whole(write_comparison(made, tmp_path)).text
     for words in (
-        "A and B (pca_svm) have the same macro-F1, and the difference is not significant",
+        "A and B (pca_svm) have the same macro-F1 (mean F1 of the classes), and the difference is not significant",
         "The experiments have the same settings, data, libraries and machine.",
         "A − B: there is one subject only.",
         "0 clips are correct in A only and 0 in B only; the other 60 of 60",
@@ -232,7 +232,7 @@ def test_the_page_of_a_tuning(tmp_path: Path) -> None:
     paths = write_tuning(tuning(), tmp_path)
     found = whole(paths)
     for words in (
-        "Tuning had no significant effect on macro-F1 (+0.040 [−0.060, 0.140], p = 0.300).",
+        "Tuning had no significant effect on macro-F1 (mean F1 of the classes; +0.040 [−0.060, 0.140], p = 0.300).",
         "In 2 searches of at least 5 trials, dropout and learning rate of small_cnn were tuned on 60 clips",
         "No search used a clip that its result is tested on.",
         "it is the best of 5 or more on the clips that selected it",

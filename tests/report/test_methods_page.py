@@ -13,7 +13,8 @@ import pytest
 
 from microexpr.evaluation.statistics.methods import Standing
 from microexpr.report import write_report
-from microexpr.report.blocks.leaderboard import findings, learning_curves, not_run
+from microexpr.report.blocks.curves import of_methods
+from microexpr.report.blocks.leaderboard import findings, not_run
 from microexpr.report.page import ReportPaths
 from microexpr.report.pages.methods import counting, first, verdict
 from microexpr.report.summary import methods
@@ -29,8 +30,9 @@ def scores_of(rng: np.random.Generator, score: float) -> dict[str, Any]:
     """Return the scores of one line of a leaderboard."""
     drawn = rng.normal(score, 0.02, 3).tolist()
     means = {"macro_f1": score, "uf1": score - 0.02, "uar": score + 0.01, "accuracy": score + 0.1}
-    permuted = {"mean": 0.14, "level": 0.2, "p_value": 0.001 if score > 0.2 else 0.6, "n": 1999, "p_holm": 0.005,
-                "above": score > 0.2}  # fmt: skip
+    p = {"p_value": 0.001, "p_holm": 0.005} if score > 0.2 else {"p_value": 0.6, "p_holm": 0.6}
+    permuted = {"permutation_mean": 0.14, "permutation_level": 0.2, "permutation_quantile": 0.95,
+                "permutations": 1999, **p}  # fmt: skip
     return {
         "score": score, "scores": drawn, "means": means, "low": score - 0.08, "high": score + 0.07, "seconds": 321.0,
         "databases": dict.fromkeys(("casme2", "samm"), means), "permuted": permuted, "seeds": ["0", "1", "2"],
@@ -173,7 +175,7 @@ def test_learning_curves_need_eight_epochs() -> None:
     for curve in made["curves"]:
         for name in ("epoch", "train_score", "val_score"):
             curve[name] = curve[name][:7]
-    assert learning_curves(StudyView(study(made))) is None
+    assert of_methods(StudyView(study(made))) is None
 
 
 # --- sentences --------------------------------------------------------------------------------------------------------
@@ -282,7 +284,7 @@ def test_above_permuted_labels_means_one_level_whatever_that_of_the_intervals(
     monkeypatch.setattr(methods, "standings", lambda *given, **settings: [each])
     board: Any = SimpleNamespace(resampling={"level": 0.8}, rng=lambda role: None)
     (found,) = methods._standings(board, None, [], "scores")  # type: ignore[arg-type]
-    assert found["permuted"].above == above
+    assert found["permuted"].above_chance == above
 
 
 def test_methods_that_failed_are_not_blamed_on_the_data() -> None:
@@ -301,6 +303,6 @@ def test_absent_values_leave_a_whole_page(tmp_path: Path) -> None:
     paths = write_report(study(made), tmp_path)
     page = read(paths)
     assert not page.open
-    assert "The one method, flow + PCA-SVM, reaches macro-F1 0.610." in page.text
+    assert "The one method, flow + PCA-SVM, reaches macro-F1 (mean F1 of the classes) 0.610." in page.text
     assert CLASSES[0] in page.text
     assert "nan" not in page.text.lower().split()

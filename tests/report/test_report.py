@@ -250,6 +250,29 @@ def test_a_summary_without_cells_says_so(tmp_path: Path) -> None:
     assert "No experiment has a score yet." in read(write_report(study(summary), tmp_path)).text
 
 
+def test_one_class_and_one_subject_make_a_whole_page(tmp_path: Path) -> None:
+    summary = few_cells()
+    (only, *_), clips = summary["data"]["classes"], 7
+    one = {"confusion": [[clips]], "n_test": clips, "ci_low": None, "ci_high": None}
+    summary["data"] |= {"classes": [only], "counts": {only: clips}, "parts": {}, "n_clips": clips, "n_subjects": 1}
+    summary["cells"] = [cell | one | {"per_class_f1": {only: 1.0}} for cell in summary["cells"]]
+    summary["named_cell"] |= one | {"n_subjects": 1, "permutation_level": 1.0, "p_value": 1.0}
+    summary["detail"] = [
+        {
+            **{part: summary["cells"][0][part] for part in ("preprocessing", "sampling", "model", "factors")},
+            "role": "best", "title": "", "protocol": "LOSO", "score": 1.0, "accuracy": 1.0, "databases": [],
+            "classes": [{"name": only, "support": 7, "predicted": 7, "precision": 1.0, "recall": 1.0, "f1": 1.0}],
+            "subjects": [{"subject": "sub01", "clips": clips, "classes": 1, "right": clips, "accuracy": 1.0}],
+            "problem": "there is only one subject.",
+        }
+    ]  # fmt: skip
+    found = read(write_report(study(summary), tmp_path))
+    assert not found.open
+    assert "there is only one subject." in found.text
+    assert "cannot be shown to recognise expressions better than chance" in found.text
+    assert not {"nan", "none", "inf"} & set(found.text.lower().split())
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
     summary = make_summary()

@@ -26,7 +26,7 @@ def changed() -> dict[str, Any]:
     cut = {"code": "long", "level": "warning", "line": f"{LONG[:90].rpartition(' ')[0]} …", "text": f"{LONG}The end."}
     summary["caveats"].append(cut)
     clips = [{"caption": "fear: 01/a, onset 1, apex 5, flow from onset to apex", "png_base64": png()}]
-    summary["contact_sheet"] = [{"title": title, "clips": clips} for title in ("KFS", "AF")]
+    summary["contact_sheet"] = [{"title": title, "clips": clips, "has_flow": True} for title in ("KFS", "AF")]
     return summary
 
 

@@ -104,6 +104,7 @@ def predictions(found: pd.DataFrame, out: Path | None) -> None:
 
 def summary(found: StudySummary, report: Path) -> None:
     """Print the scores of a study and its verdict, how many folds were trained, and the path of its report."""
+    from microexpr.config.scores import CHALLENGE
     from microexpr.report.blocks.record import run_lines
     from microexpr.report.pages import factors, methods
     from microexpr.report.view import StudyView
@@ -118,7 +119,8 @@ def summary(found: StudySummary, report: Path) -> None:
         line = {name: getattr(cell, name) for name in where if not (further and name in parts)}
         line |= cell.factors if further else {}
         line |= {"loss": cell.loss or "-", found.metric: _short(cell.score)}
-        line |= {name: _short(getattr(cell, name)) for name in ("ci_low", "ci_high", "uf1", "uar", "n_test")}
+        line |= {"ci_low": _short(cell.ci_low), "ci_high": _short(cell.ci_high)}
+        line |= {name: _short(cell.scores[name]) for name in CHALLENGE} | {"n_test": _short(cell.n_test)}
         lines.append(line | {name: _short(value) for name, value in cell.requested_scores.items()})
     table(lines)
     if found.leaderboard:
@@ -141,6 +143,7 @@ def _limits(found: Sequence[Caveat]) -> None:
 
 def leaderboard(view: StudyView) -> None:
     """Print a study's methods, the best first, and the nested selection."""
+    from microexpr.config.scores import CHALLENGE
     from microexpr.report.blocks.leaderboard import board_of, lines
 
     board, rows = board_of(view), []
@@ -148,7 +151,7 @@ def leaderboard(view: StudyView) -> None:
         scores, paired = line.scores, line.scores.paired
         interval = "" if scores.low is None else f" [{scores.low:.3f}, {scores.high:.3f}]"
         row = {"method": line.name, board.metric: f"{_short(scores.score)}{interval}"}
-        row |= {name: _short(scores.means[name]) for name in ("uf1", "uar") if name != board.metric}
+        row |= {name: _short(scores.means[name]) for name in CHALLENGE if name != board.metric}
         if board.reference:
             value = f"{paired.value:+.3f}" if paired else "-"
             row[f"- {board.reference}"] = "reference" if line.row and line.row.reference else value

@@ -53,12 +53,16 @@ class Component(Strict):
 
     @property
     def label(self) -> str:
-        """Name and explicitly set parameters, for tables; nested components appear by their own labels."""
-        inner = ", ".join(
+        """Name and explicitly set parameters, for tables."""
+        return f"{self.name}({self.listed_params})" if self.params else self.name
+
+    @property
+    def listed_params(self) -> str:
+        """Explicitly set parameters in one line; nested components appear by their own labels."""
+        return ", ".join(
             f"{key}={Component.model_validate(item).label if isinstance(item, Mapping) and 'name' in item else item}"
             for key, item in self.params.items()
         )
-        return f"{self.name}({inner})" if inner else self.name
 
 
 def _as_in_toml(value: Any) -> Any:

@@ -173,7 +173,7 @@ class Dot:
     small: Sequence[float] = ()
     """Further values, as small dots below the line, such as single seeds."""
     ticks: Sequence[float] = ()
-    """Grey bars, such as the score under permuted labels."""
+    """Grey marks, such as the score under permuted labels."""
     gap: float = 0.0
     """Empty space above, in rows."""
     same_row: bool = False

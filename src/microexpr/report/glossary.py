@@ -12,6 +12,7 @@ ABBREVIATIONS = {
     "M1": "centre crop in colour",
     "M2": "face crop in grey",
     "LOSO": "leave one subject out",
+    "macro-F1": "mean F1 of the classes",
     "UF1": "unweighted F1",
     "UAR": "unweighted average recall",
     "ECE": "expected calibration error",
@@ -20,12 +21,11 @@ ABBREVIATIONS = {
 """Spelt out in brackets at the first use in the prose, captions and notes of a page."""
 
 TERMS = {
-    "macro-F1": "Mean over the classes of F1, the harmonic mean of precision and recall; every class counts equally.",
+    "macro-F1": "F1 is the harmonic mean of precision and recall; every class counts equally.",
     "UF1": "Macro-F1 of the predictions of all folds pooled.",
     "UAR": "Mean over the classes of the share of a class's clips that are recognised.",
     "interval": "Range that should contain the score on other samples of subjects or of clips, as stated with the "
     "interval, at the stated level.",
-    "chance level": "Score below which 95 % of the scores under permuted labels lie.",
     "permuted labels": "Scores of the same predictions when the true classes are shuffled: what chance gives.",
     "Holm": "Correction of p-values for the number of comparisons made.",
     "cell": "One combination of the settings of a grid.",
@@ -57,6 +57,8 @@ TERMS = {
 
 _PATTERN = re.compile(rf"(?<![\w-])({'|'.join(ABBREVIATIONS)})(?![\w-])( \()?")
 
+_P_VALUE = re.compile(r"\bp ([=<]) (?=\d)")
+
 
 class Glossary:
     """The abbreviations that one page has spelt out so far, and the terms that it uses."""
@@ -66,6 +68,8 @@ class Glossary:
 
     def spell(self, text: str) -> str:
         """Return text in which every abbreviation is spelt out where the page uses it for the first time.
+
+        A p-value stays on one line.
 
         >>> Glossary().spell("Under LOSO, and LOSO again.")
         'Under LOSO (leave one subject out), and LOSO again.'
@@ -78,7 +82,7 @@ class Glossary:
             self._spelt.add(word)
             return f"{word} ({ABBREVIATIONS[word]}{'; ' if bracket else ')'}"
 
-        return _PATTERN.sub(full, text)
+        return _P_VALUE.sub("p\u00a0\\1\u00a0", _PATTERN.sub(full, text))
 
     def terms(self, page: str = "") -> dict[str, str]:
         """Return the terms in the text of a page (HTML), tables and drawings included, with their explanations.

@@ -10,6 +10,8 @@ from microexpr.report.summary import Cell, Model, Place, Preprocessing, Sampling
 from microexpr.report.table import format_value, short
 
 AXES = ("preprocessing", "sampling", "model")
+METHOD = "method"
+"""Axis of the methods."""
 MANY = 6
 """Largest number of preprocessings that tables and figures show side by side."""
 FEW_CLIPS = 8
@@ -95,8 +97,10 @@ class StudyView:
         return self._described(axis).get(name) or name
 
     def short_label(self, axis: str, name: str) -> str:
-        """Return a label short enough for a figure."""
-        return short(self.label(axis, name))
+        """Return a label short enough for a figure, or the whole where another level has the same short label."""
+        whole = self.label(axis, name)
+        cut = short(whole)
+        return whole if sum(short(self.label(axis, level)) == cut for level in self.levels(axis)) > 1 else cut
 
     def title(self, place: Place, *axes: str) -> str:
         """Return 'M1 · AF · ViT', or only these axes of it, followed by the place's levels of the other axes."""
@@ -109,7 +113,7 @@ class StudyView:
     def _title(self, place: Place, axes: Sequence[str], label: Callable[[str, str], str]) -> str:
         if self.summary.leaderboard and place.factors:  # a method, then the levels of the other axes
             levels = dict(place.factors)
-            names = [levels.pop("method", None) or self.summary.leaderboard.rows[0].method]
+            names = [levels.pop(METHOD, None) or self.summary.leaderboard.rows[0].method]
         else:
             levels, names = self.other_levels(place), [label(axis, getattr(place, axis)) for axis in (axes or AXES)]
         return " · ".join([*names, *(f"{axis} {level}" for axis, level in levels.items())])

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from microexpr.report.blocks.differences import p_equals
-from microexpr.report.summary import NamedCell
+from microexpr.report.summary import NamedCell, Permutations, Protocol
 from microexpr.report.view import StudyView, percent
 
 PRESPECIFIED = "prespecified"
 """Name of the experiment that the study file names beforehand."""
-
-
-class Permuted(NamedTuple):
-    """The score under permuted labels."""
-
-    mean: float
-    level: float
-    """95th percentile."""
-    p: float
-    corrected: bool = False
-    """Whether p is corrected (Holm) for the number of methods."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +26,8 @@ class Counting:
     high: float | None
     level: float
     """Confidence level of the interval."""
-    unseen: bool
-    """Whether no subject is in both training and test."""
-    permuted: Permuted | None
-    above: bool
-    """Whether it is above the score under permuted labels."""
+    protocol: Protocol
+    permuted: Permutations | None
 
     def answer(self, view: StudyView) -> str:
         """Return whether the score is above chance."""
@@ -55,8 +40,8 @@ class Counting:
         subject = subject[:1].upper() + subject[1:]
         if self.permuted is None:
             return f"{subject} reaches {value}."
-        can = "recognises" if self.above else "cannot be shown to recognise"
-        where = " in subjects it was not trained on" if self.unseen else ""
+        can = "recognises" if self.permuted.above_chance else "cannot be shown to recognise"
+        where = "" if self.protocol.shared_subjects else " in subjects it was not trained on"
         return f"{subject} {can} expressions better than chance{where}: {value}."
 
     @property
@@ -65,15 +50,19 @@ class Counting:
         if self.permuted is None:
             return ""
         found = self.permuted
+        corrected = ", corrected by Holm" if found.p != found.p_value else ""
         return (
-            f"With permuted labels, {self.metric} is {found.mean:.3f} on average and below {found.level:.3f} in 95 % "
-            f"of permutations ({p_equals(found.p)}{', corrected by Holm' if found.corrected else ''})."
+            f"With permuted labels, {self.metric} is {found.permutation_mean:.3f} on average and below "
+            f"{found.permutation_level:.3f} in 95 % of permutations ({p_equals(found.p)}{corrected})."
         )
+
+
+def chance_level(found: Permutations) -> dict[str, str]:
+    """Return the score under permuted labels as a number of the first screen."""
+    return {"With permuted labels": f"{found.permutation_mean:.3f} [95 % below {found.permutation_level:.3f}]"}
 
 
 def prespecified(view: StudyView, named: NamedCell, subject: str) -> Counting:
     """Return the prespecified experiment as the score that counts."""
-    permuted = Permuted(named.permutation_mean, named.permutation_level, named.p_value)
-    unseen = named.protocol.shared_subjects == 0
     return Counting(PRESPECIFIED, subject, view.score, named.score, named.ci_low, named.ci_high,
-                    named.interval_level, unseen, permuted, named.above_chance)  # fmt: skip
+                    named.interval_level, named.protocol, named)  # fmt: skip

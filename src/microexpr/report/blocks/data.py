@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from microexpr.core.errors import many
 from microexpr.report.blocks.database import database_figure
 from microexpr.report.figure import Plot
 from microexpr.report.page import Picture, Pictures, Prose
@@ -13,6 +14,10 @@ from microexpr.report.table import ABSENT, Column, Row, Table, format_value
 from microexpr.report.view import StudyView, input_shape
 
 HERE, PUBLISHED = "here", "published"
+FLOW_COLOURS = (
+    "Colours of the flow: hue is the direction of motion (red: right, yellow-green: down, cyan: left, violet: up), "
+    "brightness its size."
+)
 
 
 def shares(view: StudyView) -> Prose:
@@ -187,20 +192,26 @@ def models(view: StudyView) -> Table:
 
 
 # --- frames -----------------------------------------------------------------------------------------------------------
-def contact_sheets(view: StudyView) -> list[Pictures]:
+def contact_sheets(view: StudyView) -> list[Pictures | Prose]:
     """Return what models saw of a clip of every class: onset, apex and flow, for every model input.
 
     Of synthetic databases, and of others only where the user asked for it.
     """
-    return [
+    sheets = view.summary.contact_sheet
+    first_flow = next((at for at, sheet in enumerate(sheets) if sheet.has_flow), None)
+    shown: list[Pictures | Prose] = [
         Pictures(
             f"contact_sheet_{at}",
             [Picture(each.caption, f"data:image/png;base64,{each.png_base64}") for each in sheet.clips],
             f"What models saw: {sheet.title}",
+            FLOW_COLOURS if at == first_flow else "",
             width="sheet",
         )
-        for at, sheet in enumerate(view.summary.contact_sheet)
+        for at, sheet in enumerate(sheets)
     ]
+    if omitted := view.summary.contact_sheets_omitted:
+        shown.append(Prose([f"Not shown: {many(omitted, 'further input')} of models."]))
+    return shown
 
 
 def examples(view: StudyView) -> Pictures | None:

@@ -127,7 +127,7 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
         notes.append(f"Filled markers: {filled}{' (p corrected by Holm)' if corrected else ''}.")
     if any(pair.paired.detectable is not None for pair in drawn):
         power = 100 * drawn[0].paired.power
-        notes.append(f"Grey ticks: the smallest difference that is detected with {power:.0f} % power.")
+        notes.append(f"Grey marks: the smallest difference that is detected with {power:.0f} % power.")
     method = how([pair.paired for pair in drawn])
     caption = f"Differences in {score} with their intervals" if len(drawn) > 1 else f"Difference in {score}"
     return Plot(name, caption, figure, notes, method)

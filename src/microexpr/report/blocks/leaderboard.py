@@ -1,26 +1,20 @@
-"""The leaderboard of a study of methods: scores, differences from the reference, nested selection, learning curves."""
+"""The leaderboard of a study of methods: scores, differences from the reference, nested selection."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from microexpr.core.errors import many
 from microexpr.evaluation.statistics.power import LEVEL
 from microexpr.report.blocks.differences import UNDECIDED, detectable, listed, p_equals, signed, span
 from microexpr.report.blocks.scores import anchor
-from microexpr.report.blocks.training import EPOCHS
 from microexpr.report.figure import (
     INK,
     SERIES,
-    SOFT,
     WIDTH,
     Dot,
     Plot,
@@ -30,14 +24,12 @@ from microexpr.report.figure import (
     score_beside,
 )
 from microexpr.report.page import Prose
-from microexpr.report.summary import Leaderboard, LearningCurve, MethodRow, MethodScores
+from microexpr.report.summary import Leaderboard, MethodRow, MethodScores
 from microexpr.report.table import ABSENT, Column, Table, format_value, short
-from microexpr.report.view import StudyView, scored
+from microexpr.report.view import METHOD, StudyView, scored
 
 CHOSEN = "nested selection"
 """Name of the selection of a method within the training subjects."""
-METHOD = "method"
-"""Axis of the methods."""
 MOST = 48
 """Largest number of methods in the figure."""
 NAMED = 4
@@ -126,17 +118,19 @@ def _permuted(view: StudyView) -> str:
     rows = [(row.label, row.permuted) for row in board_of(view).rows if row.permuted]
     if len(rows) < 2:
         return ""
-    if all(found.above for _, found in rows):
-        return f"All {counted(view, len(rows))} score significantly above permuted labels (Holm)."
+    if all(found.above_chance for _, found in rows):
+        share = "Both" if len(rows) == 2 else f"All {len(rows)}"
+        return f"{share} {counted(view, len(rows)).partition(' ')[2]} score significantly above permuted labels (Holm)."
     alone = sum(found.p_value <= LEVEL for _, found in rows)
     missed = [label for label, found in rows if found.p_value > LEVEL]
     rest = ""
     if missed:
         rest = f"; {listed(missed)} {'does' if len(missed) == 1 else 'do'} not, which does not show that nothing is "
         rest += "recognised"
+    above = sum(found.above_chance for _, found in rows)
     return (
-        f"{sum(found.above for _, found in rows)} of {counted(view, len(rows))} score significantly above permuted "
-        f"labels after Holm's correction. Without it, {alone} do ({len(rows) * LEVEL:g} expected by chance){rest}."
+        f"{above} of {counted(view, len(rows))} score significantly above permuted labels after Holm's correction. "
+        f"Without it, {alone} do ({len(rows) * LEVEL:g} expected by chance){rest}."
     )
 
 
@@ -189,7 +183,7 @@ def forest(view: StudyView) -> Plot | None:
     notes = [f"Lines: {view.interval_level} intervals."]
     notes += ["Small dots: single seeds."] if _several(view) else []
     if any(dot.ticks for dot in dots):
-        notes.append("Grey ticks: 95th percentile under permuted labels.")
+        notes.append("Grey marks: 95th percentile under permuted labels.")
     if board.reference:
         notes.append(
             f"Filled: {board.reference} and methods that differ significantly from it. At the right: score, difference "
@@ -211,7 +205,7 @@ def _dot(line: Line, colours: dict[str, str], gap: float) -> Dot:
         beside, colours.get((row.group if row else None) or "", INK), marker="o" if row else "D",
         filled=bool((row and row.reference) or (paired and paired.significant)),
         small=found.scores if len(found.scores) > 1 else (),
-        ticks=(found.permuted.level,) if found.permuted else (), gap=gap,
+        ticks=(found.permuted.permutation_level,) if found.permuted else (), gap=gap,
     )  # fmt: skip
 
 
@@ -402,8 +396,8 @@ def tests(view: StudyView) -> Table:
             Column("Detectable", "detectable", "score", versus, ABSENT),
         ]
     columns += [
-        Column("Mean", "null_mean", "score", nulls),
-        Column("95th percentile", "null_level", "score", nulls),
+        Column("Mean", "null_permutation_mean", "score", nulls),
+        Column("95th percentile", "null_permutation_level", "score", nulls),
         Column("p", "null_p_value", "p", nulls),
         Column("p (Holm)", "null_p_holm", "p", nulls),
     ]
@@ -454,63 +448,3 @@ def databases(view: StudyView) -> Table:
 
 def _spread(found: MethodScores) -> str:
     return span(found.scores).replace(" to ", "–") if len(found.scores) > 1 else ABSENT
-
-
-# --- learning curves --------------------------------------------------------------------------------------------------
-ACROSS = 4
-"""Panels side by side."""
-WITHIN = (10, 90)
-"""Percentiles of the folds that bound the band."""
-VAL, TRAIN = SERIES[0], SOFT
-
-
-def learning_curves(view: StudyView) -> Plot | None:
-    """Draw the score on training and validation clips by epoch, one panel per method that trains for enough epochs."""
-    methods: dict[str, list[LearningCurve]] = {}
-    for curve in view.summary.curves:
-        if curve.chosen:
-            methods.setdefault(curve.factors.get(METHOD, curve.model), []).append(curve)
-    long = {name: curves for name, curves in methods.items() if max(len(each.epoch) for each in curves) >= EPOCHS}
-    if not long:
-        return None
-    down = math.ceil(len(long) / ACROSS)
-    figure = Figure(figsize=(WIDTH, 1.25 * down + 0.55), layout="constrained")
-    grid = figure.subplots(down, ACROSS, sharey=True, squeeze=False).flatten()
-    for axes, (method, curves) in zip(grid, long.items(), strict=False):
-        axes.set_title(short(method, 26), fontsize=7.5, pad=3)
-        _band(axes, curves, lambda curve: curve.train_score, TRAIN)
-        _band(axes, curves, lambda curve: curve.val_score, VAL)
-        axes.grid(axis="y")
-        axes.set_ylim(0.0, 1.02)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.tick_params(labelsize=6.5)
-    for axes in grid[len(long) :]:
-        axes.set_visible(False)
-    validated = any(value is not None for curves in long.values() for curve in curves for value in curve.val_score)
-    entries: dict[str, dict[str, Any]] = {f"training {view.score}": {"color": TRAIN, "linewidth": 1.3}}
-    if validated:
-        entries[f"validation {view.score}"] = {"color": VAL, "linewidth": 1.3}
-    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=2)
-    figure.supxlabel("epoch", fontsize=7.5, color=INK)
-    notes = [] if validated else ["No validation clips were used, so there is no validation curve."]
-    how = [
-        f"Lines: mean over the folds and seeds still in training; bands: {WITHIN[0]}th to {WITHIN[1]}th percentile. "
-        f"Methods with fewer than {EPOCHS} epochs have no curve."
-    ]
-    return Plot("curves_methods", f"Learning curves of the methods: {view.score}", figure, notes, how)
-
-
-def _band(
-    axes: Axes, curves: Sequence[LearningCurve], of: Callable[[LearningCurve], Sequence[float | None]], colour: str
-) -> None:
-    values: dict[int, list[float]] = {}
-    for curve in curves:
-        for epoch, value in zip(curve.epoch, of(curve), strict=False):
-            if value is not None:
-                values.setdefault(epoch, []).append(value)
-    if not values:
-        return
-    epochs = sorted(values)
-    low, high = np.array([np.percentile(values[epoch], WITHIN) for epoch in epochs]).T
-    axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(epochs, [float(np.mean(values[epoch])) for epoch in epochs], color=colour, linewidth=1.3)

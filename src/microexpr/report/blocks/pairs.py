@@ -13,7 +13,7 @@ from microexpr.report.figure import Plot
 from microexpr.report.page import Prose
 from microexpr.report.summary import Pair as Compared
 from microexpr.report.summary import Paired
-from microexpr.report.table import ABSENT, Column, Table, format_value, short
+from microexpr.report.table import ABSENT, Column, Table, format_value
 from microexpr.report.view import MANY, StudyView
 
 ONE_BY_ONE = 3
@@ -27,23 +27,18 @@ def _made(view: StudyView) -> list[tuple[Compared, Paired]]:
     return [(pair, pair.paired) for pair in view.summary.paired if pair.paired is not None]
 
 
-def _label(view: StudyView, axis: str, name: str, *, full: bool = False) -> str:
-    """Return a level's label (short unless `full`), or its name where another level has the same label."""
-    label = view.label if full else view.short_label
-    shared = sum(label(axis, level) == label(axis, name) for level in view.levels(axis)) > 1
-    return (name if full else short(name)) if shared else label(axis, name)
-
-
 def _where(view: StudyView, pair: Compared) -> list[str]:
     """Return a pair's sampling, model and levels of the other axes."""
     others = [f"{name} {pair.factors[name]}" for name in view.other_axes if name in pair.factors]
-    return [_label(view, "sampling", pair.sampling), _label(view, "model", pair.model), *others]
+    return [view.short_label("sampling", pair.sampling), view.short_label("model", pair.model), *others]
 
 
 def _titles(view: StudyView) -> list[str]:
     """Return the names of pairs, reduced to the parts in which they differ."""
-    sides = [" − ".join(_label(view, "preprocessing", name) for name in (pair.a, pair.b)) for pair, _ in _made(view)]
-    words = [[side, *_where(view, pair)] for side, (pair, _) in zip(sides, _made(view), strict=True)]
+    words = [
+        [" − ".join(view.short_label("preprocessing", name) for name in (pair.a, pair.b)), *_where(view, pair)]
+        for pair, _ in _made(view)
+    ]
     apart = [at for at, part in enumerate(zip(*words, strict=True)) if len(set(part)) > 1]
     return [" · ".join(each[at] for at in apart or [0]) for each in words]
 
@@ -59,7 +54,7 @@ def sentence(view: StudyView) -> str:
     none = ", which does not show that there is no difference"
     if len(pairs) == 1:
         pair, found = pairs[0]
-        sides = " with ".join(_label(view, "preprocessing", name) for name in (pair.a, pair.b))
+        sides = " with ".join(view.short_label("preprocessing", name) for name in (pair.a, pair.b))
         return (
             f"In the comparison of {sides} ({' · '.join(_where(view, pair))}), "
             f"{trained.verdict(significant=found.significant)} ({format_value(found.difference, 'change')} in "
@@ -77,7 +72,7 @@ def _named(view: StudyView, pairs: Sequence[tuple[Compared, Paired]]) -> str:
     said = []
     for pair, found in pairs:
         more, less = (pair.a, pair.b) if found.difference > 0 else (pair.b, pair.a)
-        better, worse = (_label(view, "preprocessing", name) for name in (more, less))
+        better, worse = (view.short_label("preprocessing", name) for name in (more, less))
         said.append(f"{better} scores higher than {worse} ({' · '.join(_where(view, pair))}, {p_equals(found.p)})")
     return listed(said, NAMED)
 
@@ -132,7 +127,7 @@ def table(view: StudyView) -> Table | None:
     rows: list[dict[str, Any]] = [
         {
             **(pair.paired.model_dump(exclude={"trained"}) if pair.paired else {}),
-            **{axis: _label(view, axis, getattr(pair, axis), full=True) for axis in ("model", "sampling")},
+            **{axis: view.label(axis, getattr(pair, axis)) for axis in ("model", "sampling")},
             **{side: view.label("preprocessing", getattr(pair, side)) for side in ("a", "b")},
             **{f"factor_{name}": level for name, level in pair.factors.items()},
         }

@@ -72,13 +72,13 @@ def all_cells(view: StudyView) -> Table:
         if cell is best and chosen:
             marks[len(rows)] = f"{marks.get(len(rows), '')} best".strip()
         requested = {f"requested_{name}": value for name, value in cell.requested_scores.items()}
-        rows.append({**_scores(cell), **where(view, cell), "loss": loss_name(cell.loss), "epochs_run": cell.epochs_run}
-                    | requested)  # fmt: skip
+        trained = {"loss": loss_name(cell.loss), "epochs_run": cell.epochs_run}
+        rows.append(score_row(cell) | where(view, cell) | trained | requested)
     for at, (name, baseline) in enumerate(summary.baselines.items()):
         marks[len(rows)] = "reference" if at else "reference rule"
         blank = dict.fromkeys(("sampling", "preprocessing", "loss", "epochs_run"), ABSENT)
         blank |= {f"factor_{axis}": ABSENT for axis in view.other_axes}
-        rows.append({**blank, "model": BASELINES.get(name, name), **_scores(baseline)})
+        rows.append({**blank, "model": BASELINES.get(name, name), **score_row(baseline)})
     networks = any(cell.loss for cell in view.cells)
     main = [name for name in MAIN if name != summary.metric]
     further = dict.fromkeys(name for cell in view.cells for name in cell.requested_scores if name not in main)
@@ -111,9 +111,9 @@ def all_cells(view: StudyView) -> Table:
     return Table("all_cells", title, columns, rows, notes, method, marks, links)
 
 
-def _scores(cell: Scored) -> dict[str, Any]:
-    return {name: getattr(cell, name)
-            for name in ("score", "ci_low", "ci_high", "macro_f1", "uf1", "uar", "accuracy", "n_test")}  # fmt: skip
+def score_row(cell: Scored) -> dict[str, Any]:
+    """Return the scores of a row by the keys of columns."""
+    return {**cell.scores, "score": cell.score, "ci_low": cell.ci_low, "ci_high": cell.ci_high, "n_test": cell.n_test}
 
 
 def best_on_test(view: StudyView) -> Prose | None:

@@ -1,24 +1,19 @@
-"""Training: the losses selected, the gap between training and validation, learning curves, latency, targets."""
+"""Training: the losses selected, the gap between training and validation, latency, targets."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from microexpr.report.blocks.scores import loss_name, model_style, place, where
-from microexpr.report.figure import INK, MARKERS, SOFT, WIDTH, Dot, Plot, dot_height, dotplot, legend_handles
+from microexpr.report.figure import MARKERS, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.page import Prose
-from microexpr.report.summary import MEAN, Cell, Latency, LearningCurve
-from microexpr.report.table import ABSENT, Column, Row, Table, short
+from microexpr.report.summary import MEAN, Cell, Latency
+from microexpr.report.table import ABSENT, Column, Row, Table
 from microexpr.report.view import StudyView, input_shape
 
-EPOCHS = 8
-"""Smallest number of epochs that has learning curves: a shorter curve shows nothing."""
 FIRST_NETWORK = "For an ensemble, values are those of its first network."
 
 
@@ -134,95 +129,6 @@ def overfitting(view: StudyView) -> Plot | None:
     names = [view.short_label("preprocessing", name) for name in methods]
     notes = ["Right of zero: higher on training clips. Filled: " + names[0] + f"; open: {', '.join(names[1:])}."]
     return Plot("overfitting", "Gap between training and validation scores", figure, notes)
-
-
-# --- learning curves --------------------------------------------------------------------------------------------------
-def score_curves(view: StudyView) -> Plot | None:
-    """Draw training and validation scores by epoch, where there are enough epochs."""
-    return _learning(view, "score", view.score, lambda curve: curve.train_score, lambda curve: curve.val_score)
-
-
-def loss_curves(view: StudyView) -> Plot | None:
-    """Draw training and validation losses by epoch, where there are enough epochs."""
-    return _learning(view, "loss", "loss", lambda curve: curve.train_loss, lambda curve: curve.val_loss)
-
-
-Values = Callable[[LearningCurve], Sequence[float | None]]
-
-
-def _learning(view: StudyView, what: str, title: str, train: Values, val: Values) -> Plot | None:
-    """Draw curves by epoch: one small panel per cell, all on one scale."""
-    if view.many_preprocessings:
-        return None
-    curves = [
-        curve
-        for curve in view.summary.curves
-        if curve.chosen
-        and len(curve.epoch) >= EPOCHS
-        and view.other_levels(curve) == view.default_levels
-        and any(value is not None for value in val(curve))
-    ]
-    models = [name for name in view.levels("model") if any(curve.model == name for curve in curves)]
-    strips = [
-        (sampling, method)
-        for sampling in view.levels("sampling")
-        for method in view.levels("preprocessing")
-        if any((curve.sampling, curve.preprocessing) == (sampling, method) for curve in curves)
-    ]
-    if not models or not strips:
-        return None
-    size = (WIDTH if len(models) > 1 else 4.0, max(0.82 * len(strips) + 0.75, 2.0))
-    figure = Figure(figsize=size)
-    low, high = 0.42 / size[1], 1 - 0.42 / size[1]
-    around = {"left": 0.115, "right": 0.99, "bottom": low, "top": high, "hspace": 0.22, "wspace": 0.09}
-    grid = figure.subplots(len(strips), len(models), sharex=True, sharey=True, squeeze=False, gridspec_kw=around)
-    for strip, line in zip(strips, grid, strict=True):
-        for model, axes in zip(models, line, strict=True):
-            own = [c for c in curves if (c.sampling, c.preprocessing, c.model) == (*strip, model)]
-            _panel(axes, own, train, val, model_style(view, model)["color"])
-        names = [short(view.label(*pair), 16) for pair in zip(("sampling", "preprocessing"), strip, strict=True)]
-        line[0].set_ylabel((" · " if sum(map(len, names)) < 11 else "\n").join(names), fontsize=7.0, linespacing=1.1)
-    for model, axes in zip(models, grid[0], strict=True):
-        axes.set_title(view.short_label("model", model), pad=4)
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch", labelpad=1.5)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if what != "loss":
-        grid[0][0].set_ylim(0.0, 1.02)
-    entries: dict[str, dict[str, Any]] = {
-        f"validation {title}": {"color": INK, "linewidth": 1.3},
-        f"training {title}": {"color": SOFT, "linewidth": 1.0, "dashes": (3, 1.5)},
-        "selected epoch": {"color": INK, "marker": "o", "markersize": 3.5, "linestyle": "none"},
-    }
-    figure.legend(handles=legend_handles(entries), loc="upper right", ncols=3, bbox_to_anchor=(0.99, 1.0),
-                  borderaxespad=0.1)  # fmt: skip
-    folds = len({curve.fold for curve in curves})
-    notes = [f"One line per fold ({folds} folds)."] if folds > 1 else []
-    notes += [FIRST_NETWORK] if ensembles(view.cells) else []
-    notes += [view.default_cells_note] if view.default_cells_note else []
-    if len(curves) < sum(curve.chosen for curve in view.summary.curves):
-        notes.append(f"Cells with fewer than {EPOCHS} epochs are not drawn.")
-    return Plot(f"curves_{what}", f"Learning curves: {title}", figure, notes)
-
-
-def _panel(axes: Axes, curves: Sequence[LearningCurve], train: Values, val: Values, colour: str) -> None:
-    axes.grid(axis="y")
-    faint = 1.0 if len(curves) < 3 else 0.45
-    for curve in curves:
-        values = _plain(val(curve))
-        if train(curve):
-            axes.plot(curve.epoch, _plain(train(curve)), color=SOFT, linewidth=0.9, dashes=(3, 1.5), alpha=faint)
-        axes.plot(curve.epoch, values, color=colour, linewidth=1.2, alpha=faint)
-        if curve.chosen_epoch in curve.epoch:
-            at = curve.epoch.index(curve.chosen_epoch)
-            axes.plot(curve.epoch[at], values[at], color=colour, marker="o", markersize=3.2, alpha=faint)
-    if not curves:
-        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-        axes.text(0.5, 0.5, "not drawn", color=SOFT, fontsize=6.5, **place)
-
-
-def _plain(values: Sequence[float | None]) -> list[float]:
-    return [math.nan if value is None else value for value in values]
 
 
 # --- latency ----------------------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from microexpr.config.scores import MAIN
-from microexpr.report.blocks import data, effects, maps, pairs, record, scores, seeds, subjects, training
-from microexpr.report.blocks.counting import prespecified
+from microexpr.report.blocks import curves, data, effects, maps, pairs, record, scores, seeds, subjects, training
+from microexpr.report.blocks.counting import Counting, chance_level, prespecified
 from microexpr.report.blocks.differences import listed, p_equals
 from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
-from microexpr.report.summary import NamedCell
+from microexpr.report.summary import Caveat, NamedCell, Nested
 from microexpr.report.table import Column, Table, format_value
 from microexpr.report.view import StudyView, percent, scored
 
@@ -30,9 +30,10 @@ def verdict(view: StudyView) -> list[str]:
         return [f"The experiment named beforehand could not be trained: {summary.named_problem}", _effects(view)]
     if named := summary.named_cell:
         counted = prespecified(view, named, _name(view, named))
-        return [counted.answer(view), counted.chance, _alternatives(named), _grid(view)]
+        return [counted.answer(view), counted.chance, _alternatives(named), "" if _reduced(view) else _grid(view)]
     if summary.nested:
-        return [_nested(view), _effects(view)]
+        counted = _nested(view, summary.nested)
+        return [counted.answer(view), f"{counted.chance} No test clip takes part in this selection.", _effects(view)]
     best = view.best_cell
     if best is None:
         return ["No experiment has a score yet."]
@@ -62,14 +63,15 @@ def _alternatives(named: NamedCell) -> str:
             said.append(f"{other.name} could not be compared: {other.problem}")
             continue
         p = p_equals(other.paired.p)
+        chance = f"{'above' if other.above_chance else 'not significantly above'} chance, {p_equals(other.p)}"
         if not other.paired.significant:
             said.append(
-                f"Its difference from {other.name} ({other.score:.3f}) is not significant ({p}), which does not show "
-                "that they are equal."
+                f"Its difference from {other.name} ({other.score:.3f}; {chance}) is not significant ({p}), which does "
+                "not show that they are equal."
             )
         else:
             word = "higher" if other.paired.difference > 0 else "lower"
-            said.append(f"It scores significantly {word} than {other.name} ({other.score:.3f}; {p}).")
+            said.append(f"It scores significantly {word} ({p}) than {other.name} ({other.score:.3f}; {chance}).")
     said += [named.trained.caveat] if named.alternatives and named.trained.caveat else []
     said += [f"{each.method} could not be run: {each.reason}" for each in named.skipped]
     return " ".join(said)
@@ -82,13 +84,17 @@ def _grid(view: StudyView) -> str:
         return ""
     axes = f" of {listed(list(summary.axes))}" if summary.axes else ""
     what = f"The grid below ({len(view.cells)} combinations{axes})"
-    reduced = any(caveat.code == "reduced" for caveat in summary.caveats)
     if summary.named_cell and summary.protocol == summary.named_cell.protocol:
         return f"{what} has the same protocol. {_effects(view)}".strip()
     return (
         f"{what} has another protocol, {summary.protocol.title}; its scores are not comparable with these. "
-        f"{'' if reduced else _effects(view)}"
+        f"{'' if _reduced(view) else _effects(view)}"
     ).strip()
+
+
+def _reduced(view: StudyView) -> Caveat | None:
+    """Return the caveat of a study that is reduced and not expected to learn."""
+    return next((caveat for caveat in view.summary.caveats if caveat.code == "reduced"), None)
 
 
 def _effects(view: StudyView) -> str:
@@ -103,15 +109,12 @@ def _effects(view: StudyView) -> str:
     return f"Significant effects in the grid, after correction: {', '.join(claimed)}."
 
 
-def _nested(view: StudyView) -> str:
-    found = view.summary.nested
-    assert found is not None
-    level = f"; random guessing reaches {view.guessing.score:.3f}" if view.guessing else ""
+def _nested(view: StudyView, found: Nested) -> Counting:
+    """Return the score of the cells selected on validation clips as the score that counts."""
     where = "the fold" if found.folds == 1 else f"each of the {found.folds} folds"
-    return (
-        f"With the cell selected on the validation clips of {where}, {view.score} is "
-        f"{scored(found.score, found.ci_low, found.ci_high)}{level}. No test clip takes part in this selection."
-    )
+    subject = f"the cell selected on the validation clips of {where}"
+    return Counting("selected on validation", subject, view.score, found.score, found.ci_low, found.ci_high,
+                    view.summary.intervals.level, view.summary.protocol, found)  # fmt: skip
 
 
 def _numbers(view: StudyView) -> dict[str, str]:
@@ -121,18 +124,17 @@ def _numbers(view: StudyView) -> dict[str, str]:
     found: dict[str, str] = {}
     if named := summary.named_cell:
         found[f"{title}, prespecified"] = scored(named.score, named.ci_low, named.ci_high)
-        found["Chance level"] = format_value(named.permutation_level, "score")
-        found["Accuracy"] = f"{100 * named.accuracy:.0f} %"
-    elif summary.nested:
-        found[f"{title}, selected on validation"] = scored(
-            summary.nested.score, summary.nested.ci_low, summary.nested.ci_high
-        )
+        found |= chance_level(named)
+        found["Accuracy"] = format_value(named.scores["accuracy"], "percent")
+    elif nested := summary.nested:
+        found[f"{title}, selected on validation"] = scored(nested.score, nested.ci_low, nested.ci_high)
+        found |= chance_level(nested)
     elif best is not None and view.single_experiment:
         if rows := summary.over_seeds:
             found[f"{title}, mean of {len(rows[0].seeds)} seeds"] = scored(rows[0].mean, rows[0].low, rows[0].high)
         else:
             found[title] = scored(best.score, best.ci_low, best.ci_high)
-    if not summary.named_cell and view.guessing:
+    if not (summary.named_cell or summary.nested) and view.guessing:
         found["Random guessing"] = format_value(view.guessing.score, "score")
     found["Clips"] = format_value(summary.data.n_clips, "count")
     found["Subjects"] = format_value(summary.data.n_subjects, "count")
@@ -165,9 +167,15 @@ def prespecified_forest(view: StudyView) -> Plot | None:
     axes.set_xlim(0.0, 1.0)
     axes.tick_params(axis="y", labelcolor=INK)
     level = percent(named.interval_level)
-    notes = [f"Lines: {level} intervals. Grey bars: 95th percentile of each score under permuted labels."]
+    notes = [
+        f"Lines: {level} intervals, resampled by {named.interval_unit}. Grey marks: 95th percentile of each score "
+        "under permuted labels."
+    ]
     if named.alternatives:
-        notes.append("Squares: alternatives; p of their difference from the first (Holm), filled where significant.")
+        notes.append(
+            "Circle: the prespecified experiment. Squares: alternatives; p of their difference from it (Holm), filled "
+            "where significant."
+        )
     what = "The prespecified experiment and its alternatives" if named.alternatives else "The prespecified experiment"
     caption = f"{what} under {named.protocol.title}, named before anything was trained"
     return Plot("prespecified", caption, figure, notes)
@@ -179,11 +187,10 @@ def prespecified_table(view: StudyView) -> Table | None:
     if named is None:
         return None
     beside = [name for name in MAIN if name != view.summary.metric]
-    names = ("score", "ci_low", "ci_high", *beside, "n_test")
-    rows = [{"name": _name(view, named), **{name: getattr(named, name) for name in names}}]
+    rows = [{"name": _name(view, named), **scores.score_row(named)}]
     for other in named.alternatives:
         pair = other.paired
-        row = {"name": other.name, **{name: getattr(other, name) for name in names}}
+        row = {"name": other.name, **scores.score_row(other)}
         rows.append(row | ({"difference": pair.difference, "low": pair.ci_low, "high": pair.ci_high, "p": pair.p}
                            if pair else {}))  # fmt: skip
     columns = [
@@ -214,7 +221,7 @@ def grid_heading(view: StudyView) -> Prose | None:
     """Introduce the grid after the prespecified experiment, with what is particular to it."""
     if view.summary.named_cell is None or len(view.cells) < 2:
         return None
-    reduced = next((caveat for caveat in view.summary.caveats if caveat.code == "reduced"), None)
+    reduced = _reduced(view)
     return Prose([f"{_grid(view)} {reduced.line} {reduced.text}" if reduced else _grid(view)])
 
 
@@ -252,7 +259,7 @@ PAGE: Page[StudyView] = Page(
         Section("Data", (data.shares, data.classes, data.contact_sheets, data.database), open=False),
         Section("By class", (scores.confusion, paper.per_class, scores.by_class), open=False),
         Section("Learning", (paper.explanation, training.overfitting_sentence, training.overfitting,
-                             training.score_curves), open=False),
+                             curves.of_scores), open=False),
         Section("Attribution maps", (maps.about, maps.weights), open=False),
     ),
     details=(
@@ -263,7 +270,7 @@ PAGE: Page[StudyView] = Page(
                                        scores.by_database, subjects.accuracy_by_subject, subjects.influence,
                                        subjects.by_subject)),
         Section("Preprocessing and models", (data.examples, data.preprocessing, data.models, training.losses,
-                                             training.gaps, training.loss_curves, training.targets)),
+                                             training.gaps, curves.of_losses, training.targets)),
         Section("Latency", (training.latency_figure, training.latency)),
         Section("Attribution maps", (maps.sanity, maps.regions, maps.maps)),
         Section("Checks and settings", (record.checks, paper.options, record.definitions, record.corrections,

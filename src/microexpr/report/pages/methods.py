@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from microexpr.report.blocks import data, effects, leaderboard, maps, record, scores, seeds, subjects, training
-from microexpr.report.blocks.counting import PRESPECIFIED, Counting, Permuted, prespecified
+from microexpr.report.blocks import curves, data, effects, leaderboard, maps, record, scores, seeds, subjects, training
+from microexpr.report.blocks.counting import PRESPECIFIED, Counting, chance_level, prespecified
 from microexpr.report.blocks.differences import listed, p_equals, signed
 from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, counted, score_title
 from microexpr.report.page import First, Page, Section
@@ -33,11 +33,8 @@ def counting(view: StudyView) -> Counting | None:
 
 
 def _counted(view: StudyView, name: str, subject: str, found: MethodScores) -> Counting:
-    null, unseen = found.permuted, view.summary.protocol.shared_subjects == 0
-    permuted = Permuted(null.mean, null.level, null.p_holm, null.p_holm != null.p_value) if null else None
     return Counting(name, subject, score_title(view), found.score, found.low, found.high,
-                    view.summary.intervals.level, unseen, permuted,
-                    bool(null and null.above))  # fmt: skip
+                    view.summary.intervals.level, view.summary.protocol, found.permuted)  # fmt: skip
 
 
 def verdict(view: StudyView) -> list[str]:
@@ -96,11 +93,12 @@ def against(view: StudyView) -> str:
         if (mine := [row.label for row, pair in rows if pair.significant and pair.value * sign > 0])
     }
     if len(rows) == 1 and not board.trained.holdout:
-        method, caution = rows[0][0].label, "" if significant else ", which does not show that they are equal"
+        (row, pair), caution = rows[0], "" if significant else ", which does not show that they are equal"
+        value = f"{signed(pair.value, pair.low, pair.high)}, {p_equals(pair.p)}"
         is_ = (
             f"is significantly {next(iter(significant))} than" if significant else "does not differ significantly from"
         )
-        return f"{method} {is_} {board.reference}{caution}."
+        return f"{row.label} {is_} {board.reference} ({value}){caution}."
     kind = "other " if len(rows) == len(board.rows) - 1 else "compared "
     what = f"Of the {counted(view, len(rows), kind)}"
     what = f"Of these trained {board.trained.things}" if board.trained.holdout else what
@@ -122,7 +120,7 @@ def first(view: StudyView) -> First:
     if found:
         numbers[f"{title}, {found.name}"] = scored(found.score, found.low, found.high)
         if found.permuted:
-            numbers["Chance level"] = format_value(found.permuted.level, "score")
+            numbers |= chance_level(found.permuted)
     count, what = counted(view, len(board_of(view).rows)).split(" ", 1)
     numbers[f"{what[:1].upper()}{what[1:]}"] = count
     several = sorted({len(row.seeds) for row in board_of(view).rows})
@@ -144,7 +142,7 @@ PAGE: Page[StudyView] = Page(
         Section("Training-set size", (effects.sizes_problem, effects.curves, effects.crossing_sentences)),
         Section("Hard clips", (scores.hard_clips,)),
         Section("Data", (data.shares, data.classes, data.contact_sheets, data.database), open=False),
-        Section("Learning curves", (leaderboard.learning_curves,), open=False),
+        Section("Learning curves", (curves.of_methods,), open=False),
         Section("Attribution maps", (maps.about, maps.weights), open=False),
     ),
     details=(

@@ -266,11 +266,8 @@ class Scored(Part):
     ci_low: float | None
     ci_high: float | None
     macro_f1: float
-    uf1: float
-    uar: float
-    accuracy: float
-    scores: dict[str, float | None] = {}
-    """All registered metrics."""
+    scores: dict[str, float | None]
+    """By name: the summary's metric and the main ones at least; of a trained experiment, all registered metrics."""
     n_test: int
 
 
@@ -306,12 +303,19 @@ class Permutations(Part):
     permutation_quantile: float
     permutation_mean: float
     p_value: float
+    p_holm: float | None = None
+    """Corrected for several methods, where these are tested."""
     permutations: int
+
+    @property
+    def p(self) -> float:
+        """The p-value to report."""
+        return self.p_value if self.p_holm is None else self.p_holm
 
     @property
     def above_chance(self) -> bool:
         """Whether the score is significantly higher than under permuted labels."""
-        return self.p_value <= LEVEL
+        return self.p <= LEVEL + 1e-12
 
 
 class Alternative(Scored, Permutations):
@@ -543,7 +547,7 @@ class Selected(Place):
     """Over all test clips."""
 
 
-class Nested(Scored):
+class Nested(Scored, Permutations):
     """The score where the cell is selected on the validation clips of every fold."""
 
     folds: int
@@ -685,6 +689,8 @@ class ContactSheet(Part):
 
     title: str
     clips: list[Example]
+    has_flow: bool
+    """Whether the last image of every clip is the flow from onset to apex."""
 
 
 class Difference(Part):
@@ -709,18 +715,6 @@ class Difference(Part):
         return self.p_value if self.p_holm is None else self.p_holm
 
 
-class Permuted(Part):
-    """The score under permuted labels."""
-
-    mean: float
-    level: float
-    """95th percentile."""
-    p_value: float
-    n: int
-    p_holm: float
-    above: bool
-
-
 class Printed(Part):
     """A published score of a method, and the score here by the same metric."""
 
@@ -743,7 +737,7 @@ class MethodScores(Part):
     databases: dict[str, dict[str, float]]
     low: float | None = None
     high: float | None = None
-    permuted: Permuted | None = None
+    permuted: Permutations | None = None
     paired: Difference | None = None
     """Minus the reference."""
     seconds: float
@@ -927,6 +921,8 @@ class StudySummary(Summary):
     examples: list[Example] = []
     """Frames of a synthetic database by preprocessing and sampling."""
     contact_sheet: list[ContactSheet] = []
+    contact_sheets_omitted: int = 0
+    """Further inputs of models, which are not shown."""
     explanations: Explanations | None = None
     detail: list[Detail] = []
     hard_clips: list[HardClip] = []

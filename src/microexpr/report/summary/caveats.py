@@ -54,9 +54,14 @@ def caveats(
             "This page shows frames of the database. Most licences forbid passing such a page on.",
         )
     grid = ""
-    if result.named and not result.study.methods:
-        grid = "In the grid, " if len(result.cells) > 1 else "In the further experiment, "
     if result.named:
+        grid = (
+            ""
+            if result.study.methods
+            else "In the grid, "
+            if len(result.cells) > 1
+            else "In the experiment beside it, "
+        )
         yield from _shared(result.named.plan, "In the prespecified experiment, ")
     yield from _shared(plan, grid)
     yield from _copied(result)

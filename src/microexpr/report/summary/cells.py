@@ -20,6 +20,7 @@ from microexpr.evaluation.predictions import by_class, by_database, by_subject, 
 from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, bootstrap
 from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.permutation import QUANTILE, PermutationNull, permutation_null
 from microexpr.report.summary import (
     MEAN,
     ClassRow,
@@ -37,7 +38,11 @@ from microexpr.report.summary import (
 from microexpr.report.summary import Cell as CellRow
 from microexpr.report.summary.data import protocol
 from microexpr.report.view import StudyView
+from microexpr.runs.plan import Plan
 from microexpr.runs.study import Cell, StudyResult
+
+PERMUTATIONS = 1_999
+"""Permutations of the labels, where the study does not set their number."""
 
 
 def metric_of(result: StudyResult) -> str:
@@ -111,9 +116,36 @@ def scores(cell: Cell, metric: str, found: BootstrapInterval) -> dict[str, Any]:
         "score": by_name[metric],
         "ci_low": found.low,
         "ci_high": found.high,
-        **{name: by_name[name] for name in MAIN},
+        "macro_f1": by_name["macro_f1"],
         "scores": {name: _number(value) for name, value in by_name.items()},
         "n_test": len(cell.result.predictions()),
+    }
+
+
+def permuted(plan: Plan, predictions: pd.DataFrame, metric: str, n: int, role: str) -> dict[str, Any]:
+    """Return the fields of `Permutations` for these predictions; `role` names the random numbers."""
+    y_true, k = predictions["y_true"].to_numpy(int), len(plan.data.labels.classes)
+    null = permutation_null(
+        interfaces.metrics.build(metric, {}),
+        y_true,
+        predictions["y_pred"].to_numpy(int),
+        num_classes=k,
+        averaged_classes=present(y_true, k),
+        n=n,
+        rng=rng_for(plan.experiment.seed, role),
+        subjects=predictions["subject"].to_numpy(),
+    )
+    return permutations(null)
+
+
+def permutations(null: PermutationNull) -> dict[str, Any]:
+    """Return the fields of `Permutations`."""
+    return {
+        "permutation_level": null.level,
+        "permutation_quantile": QUANTILE,
+        "permutation_mean": null.mean,
+        "p_value": null.p_value,
+        "permutations": null.n,
     }
 
 
@@ -159,10 +191,7 @@ def details(result: StudyResult, summary: StudySummary) -> list[Detail]:
 
     For a single experiment its only cell (role ""); for a study the best cell and the prespecified one ("named").
     """
-    named = result.study.named_cell.title if result.study.named_cell else ""
-    return [
-        _detail(cell, role, named if role == "named" else "", summary.metric) for role, cell in _chosen(result, summary)
-    ]
+    return [_detail(cell, role, result, summary.metric) for role, cell in _chosen(result, summary)]
 
 
 def _chosen(result: StudyResult, summary: StudySummary) -> Iterator[tuple[Literal["", "best", "named"], Cell]]:
@@ -175,7 +204,8 @@ def _chosen(result: StudyResult, summary: StudySummary) -> Iterator[tuple[Litera
         yield "named", result.named
 
 
-def _detail(cell: Cell, role: Literal["", "best", "named"], title: str, metric: str) -> Detail:
+def _detail(cell: Cell, role: Literal["", "best", "named"], result: StudyResult, metric: str) -> Detail:
+    settings = result.study.named_cell
     predictions, classes = cell.result.predictions(), cell.plan.data.labels.classes
     names = tuple(dict.fromkeys((metric, *MAIN)))
     databases = _plain(by_database(predictions, names))
@@ -184,7 +214,7 @@ def _detail(cell: Cell, role: Literal["", "best", "named"], title: str, metric: 
     return Detail(
         **place(cell),
         role=role,
-        title=title,
+        title=settings.title if settings and role == "named" else "",
         protocol=protocol(cell.plan).title,
         score=by_name[metric],
         accuracy=by_name["accuracy"],
@@ -349,14 +379,17 @@ def nested(result: StudyResult, metric: str) -> Nested | None:
     first, counts = cells[0], Counter(chosen)
     k, settings = len(first.plan.data.labels.classes), first.experiment.bootstrap
     found = interval(pooled, k, settings, first.experiment.seed, metric)
+    named = {name: score(interfaces.metrics.build(name, {}), pooled) for name in MAIN}
     return Nested(
         folds=len(chosen),
         cells=len(cells),
         left_out=len(result.cells) - len(cells),
         score=score(built, pooled),
-        **{name: score(interfaces.metrics.build(name, {}), pooled) for name in MAIN},
+        macro_f1=named["macro_f1"],
+        scores=named,
         ci_low=found.low,
         ci_high=found.high,
+        **permuted(first.plan, pooled, metric, PERMUTATIONS, "nested"),
         n_test=len(pooled),
         chosen=[
             Selected(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from microexpr.audit.comparison import Compared, settings, surroundings, titles
 from microexpr.core.confusion import confusion_matrix, present
@@ -15,8 +17,9 @@ from microexpr.core.errors import ConfigError, many
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import METHODS, bootstrap_all
-from microexpr.evaluation.statistics.comparison import Comparison
+from microexpr.evaluation.statistics.comparison import Comparison, compare
 from microexpr.evaluation.statistics.influence import influence
+from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report.summary import (
     Caveat,
     ChangedClip,
@@ -32,6 +35,8 @@ from microexpr.report.summary import (
     Setting,
 )
 from microexpr.report.summary.metrics import defined
+from microexpr.runs.experiment import Result, trained
+from microexpr.runs.plan import Plan
 
 SCORES = ("macro_f1", "uar", "accuracy")
 
@@ -73,6 +78,33 @@ def summarise_comparison(found: Compared, command: str = "") -> ComparisonSummar
         changed=list(_changed(found)),
         influence=[_influence(found, at) for at in range(1, len(stored))],
     )
+
+
+def compared(
+    plan: Plan,
+    metric: str,
+    sides: Sequence[tuple[str, pd.DataFrame]],
+    results: Sequence[Result],
+    role: str,
+    **sizes: Any,
+) -> Comparison | str:
+    """Compare the named predictions of two sides, or return why they cannot be compared.
+
+    `results` are those trained for either side, `role` names the random numbers, `sizes` are those of `compare`.
+    """
+    a, b = (Predictions.of(name, table, plan.data.labels.classes) for name, table in sides)
+    try:
+        return compare(
+            a,
+            b,
+            metric,
+            rng=rng_for(plan.experiment.seed, role),
+            level=plan.experiment.bootstrap.level,
+            trained=trained(results),
+            **sizes,
+        )
+    except ConfigError as error:
+        return str(error)
 
 
 def paired(found: Comparison) -> Paired:

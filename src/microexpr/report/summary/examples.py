@@ -7,7 +7,7 @@ only the contact sheets.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -29,8 +29,6 @@ SIDE = 96
 GAP = 4
 MANY = 6
 """Largest number of preprocessings of which every sampling is shown, and of contact sheets."""
-CLIPS = 8
-"""Largest number of clips of a contact sheet."""
 HIGH = 255.0
 """Maximum value of images; depth and motion are not shown."""
 MOST = 13
@@ -88,8 +86,10 @@ def _png(image: UInt8[np.ndarray, "h w c"]) -> str:
 
 
 # --- contact sheets ---------------------------------------------------------------------------------------------------
-def contact_sheets(result: StudyResult, *, with_frames: bool = False) -> list[ContactSheet]:
+def contact_sheets(result: StudyResult, *, with_frames: bool = False) -> tuple[list[ContactSheet], int]:
     """Return, for each preprocessing with its representation, what models saw of one clip of every class.
+
+    The number is that of the preprocessings beyond the first `MANY`, which are not shown.
 
     First those of the prespecified experiment and its alternatives. Of synthetic data, and of others only
     `with_frames`. Clips without frames in time and those in which no face is found are left out.
@@ -102,60 +102,61 @@ def contact_sheets(result: StudyResult, *, with_frames: bool = False) -> list[Co
             part = input_label(cell.plan, result.cells[0].plan), cell.experiment.representation.label
             first.setdefault(part, (title, cell))
     sheets = [
-        ContactSheet(
-            title=title or f"{short(result, cell, 'preprocessing')}, {cell.experiment.representation.name}",
-            clips=list(_of_each_class(cell.plan)),
-        )
+        _sheet(cell.plan, title or f"{short(result, cell, 'preprocessing')}, {cell.experiment.representation.name}")
         for title, cell in list(first.values())[:MANY]
     ]
-    return [sheet for sheet in sheets if sheet.clips]
+    return [sheet for sheet in sheets if sheet.clips], max(0, len(first) - MANY)
 
 
-def _of_each_class(plan: Plan) -> Iterator[Example]:
-    """Yield onset, apex and flow of the first clip of every class that can be shown."""
-    shown: set[str] = set()
+def _sheet(plan: Plan, title: str) -> ContactSheet:
+    """Return onset, apex and flow of the first clip of every class that can be shown."""
+    shown: dict[str, Example] = {}
+    flow = _flow_channels(plan)
     for clip in plan.data.clips:
         label = str(plan.data.labels.of(clip))
-        if label in shown or len(shown) == CLIPS or clip.onset is None or clip.offset is None:
+        if label in shown or clip.onset is None or clip.offset is None:
             continue
-        try:
-            example = _onset_and_apex(plan, clip, clip.onset, clip.offset, label)
-        except MicroexprError:  # no face in a frame that no model used, for instance
-            continue
-        shown.add(label)
-        yield example
+        with suppress(MicroexprError):  # no face in a frame that no model used, for instance
+            shown[label] = _onset_and_apex(plan, clip, clip.onset, clip.offset, label, flow)
+    return ContactSheet(title=title, clips=list(shown.values()), has_flow=flow is not None)
 
 
-def _onset_and_apex(plan: Plan, clip: Clip, onset: int, offset: int, label: str) -> Example:
+def _onset_and_apex(
+    plan: Plan, clip: Clip, onset: int, offset: int, label: str, flow: tuple[str, str] | None
+) -> Example:
     apex = (onset + offset) // 2 if clip.apex is None else clip.apex
     named = f"{'middle' if clip.apex is None else 'apex'} {apex}"
     frames = plan.preprocessor(plan.data.cache.frames(clip), (onset, apex))
     tiles = [
         cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.shape[2] == 1 else tile for tile in map(_tile, frames.pixels)
     ]
-    flow = _flow(plan, frames, (onset, apex), clip)
-    tiles += [] if flow is None else [_coloured(flow)]
+    tiles += [_coloured(_flow(plan, frames, (onset, apex), clip, *flow))] if flow else []
     gap = np.full((SIDE, GAP, 3), 255, np.uint8)
     row = [image for tile in tiles for image in (tile, gap)][:-1]
-    shown = ", flow from onset to apex" if flow is not None else ""
+    shown = ", flow from onset to apex" if flow else ""
     return Example(
         caption=f"{label}: {clip.key}, onset {onset}, {named}{shown}", png_base64=_png(np.concatenate(row, axis=1))
     )
 
 
-def _flow(plan: Plan, frames: Frames, numbers: tuple[int, int], clip: Clip) -> Float[np.ndarray, "h w 2"] | None:
-    """Return the horizontal and vertical motion that the representation passes on; None if it is not a flow."""
-    representation, modality = plan.representation, plan.data.dataset.modalities()[plan.data.modality]
-    made = representation.output_spec(modality._replace(channels=frames.channels))
-    across, down = (next((name for name in kind if name in made.channels), None) for kind in (ACROSS, DOWN))
-    if across is None or down is None:
-        return None
-    image = dict(zip(made.channels, np.moveaxis(representation(frames, numbers, clip)[0], -1, 0), strict=True))
+def _flow_channels(plan: Plan) -> tuple[str, str] | None:
+    """Return the channels of horizontal and vertical motion of the representation; None if it is not a flow."""
+    channels = plan.spec.channels
+    across, down = (next((name for name in kind if name in channels), None) for kind in (ACROSS, DOWN))
+    return (across, down) if across and down else None
+
+
+def _flow(
+    plan: Plan, frames: Frames, numbers: tuple[int, int], clip: Clip, across: str, down: str
+) -> Float[np.ndarray, "h w 2"]:
+    """Return the horizontal and vertical motion that the representation passes on."""
+    channels = np.moveaxis(plan.representation(frames, numbers, clip)[0], -1, 0)
+    image = dict(zip(plan.spec.channels, channels, strict=True))
     motion = np.stack([image[across], image[down]], axis=-1).astype(np.float32)
     if "magnitude" in image:
         return np.asarray(motion * image["magnitude"][..., None])
-    # Of channels scaled to 0..255 by their own minimum and maximum, the most frequent value stands for no motion.
-    return np.asarray(motion - np.median(motion, axis=(0, 1)) if made.scaling == "minmax" else motion)
+    # Of channels scaled to 0..255 by their own minimum and maximum, the median stands for no motion.
+    return np.asarray(motion - np.median(motion, axis=(0, 1)) if plan.spec.scaling == "minmax" else motion)
 
 
 def _coloured(flow: Float[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "side side 3"]:

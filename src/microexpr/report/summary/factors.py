@@ -17,7 +17,7 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
-from microexpr.evaluation.statistics.comparison import Comparison, compare
+from microexpr.evaluation.statistics.comparison import Comparison
 from microexpr.evaluation.statistics.factors import factorial
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
@@ -26,13 +26,13 @@ from microexpr.evaluation.statistics.sizes import Crossing, size_curves
 from microexpr.report.summary import Axis, Effect, Factors, OverSeeds, Pair, Sizes
 from microexpr.report.summary import Crossing as CrossingRow
 from microexpr.report.summary import Curve as CurveRow
-from microexpr.report.summary.cells import place, train_size
-from microexpr.report.summary.comparison import paired
+from microexpr.report.summary.cells import PERMUTATIONS, place, train_size
+from microexpr.report.summary.comparison import compared, paired
 from microexpr.report.summary.metrics import defined
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
-RESAMPLES, PERMUTATIONS = 2_000, 1_999
+RESAMPLES = 2_000
 METHOD = INTERVALS["expanded"]
 """Method of the intervals of effects and curves, whatever the experiment's own method."""
 OTHER_CLIPS = (
@@ -270,7 +270,18 @@ def _worth(crossings: Sequence[Crossing]) -> list[Crossing]:
 def preprocessing_pairs(result: StudyResult, metric: str) -> list[Pair]:
     """Compare preprocessings cell by cell; p-values are corrected for all these comparisons."""
     cells = list(pairs(result))
-    found = [_compared(first, second, metric) for first, second in cells]
+    found = [
+        compared(
+            first.plan,
+            metric,
+            [(cell.experiment.preprocessing.label, cell.result.predictions()) for cell in (first, second)],
+            [first.result, second.result],
+            "paired",
+            n=RESAMPLES,
+            permutations=PERMUTATIONS,
+        )
+        for first, second in cells
+    ]
     made = iter(with_family([one for one in found if isinstance(one, Comparison)]))
     return [
         Pair(
@@ -284,25 +295,3 @@ def preprocessing_pairs(result: StudyResult, metric: str) -> list[Pair]:
         )
         for (first, second), one in zip(cells, found, strict=True)
     ]
-
-
-def _compared(first: Cell, second: Cell, metric: str) -> Comparison | str:
-    """Compare two cells, or return why they cannot be compared."""
-    classes, settings = first.plan.data.labels.classes, first.experiment
-    a, b = (
-        Predictions.of(cell.experiment.preprocessing.label, cell.result.predictions(), classes)
-        for cell in (first, second)
-    )
-    try:
-        return compare(
-            a,
-            b,
-            metric,
-            rng=rng_for(settings.seed, "paired"),
-            n=RESAMPLES,
-            permutations=PERMUTATIONS,
-            level=settings.bootstrap.level,
-            trained=trained([first.result, second.result]),
-        )
-    except ConfigError as error:
-        return str(error)

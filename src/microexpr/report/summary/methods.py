@@ -20,11 +20,11 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import by_database, confusion_metric, score
 from microexpr.evaluation.statistics.bootstrap import METHODS as INTERVALS
-from microexpr.evaluation.statistics.methods import Clips, SeedPredictions, Standing, contrast, standings
+from microexpr.evaluation.statistics.methods import Clips, SeedPredictions, contrast, standings
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.nested_choice import Chosen, choose, chosen_rows
 from microexpr.evaluation.statistics.paired import Predictions, align
-from microexpr.evaluation.statistics.power import LEVEL, POWER
+from microexpr.evaluation.statistics.power import POWER
 from microexpr.report.summary import (
     Difference,
     GroupContrast,
@@ -33,17 +33,17 @@ from microexpr.report.summary import (
     MethodRow,
     MethodScores,
     MethodSelected,
-    Permuted,
+    Permutations,
     Printed,
     SkippedMethod,
 )
-from microexpr.report.summary.cells import confusion
+from microexpr.report.summary.cells import PERMUTATIONS, confusion, permutations
 from microexpr.report.summary.factors import by_setting
 from microexpr.report.summary.metrics import defined
 from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 
-PAIRED_PERMUTATIONS, PERMUTATIONS = 9_999, 1_999
+PAIRED_PERMUTATIONS = 9_999
 CHOICE = "selected within the training subjects"
 
 
@@ -249,20 +249,15 @@ def _compared(board: _Board) -> _Tests:
 def _standings(board: _Board, clips: Clips, predictions: Sequence[SeedPredictions], role: str) -> list[dict[str, Any]]:
     """Return interval and permutation test of each method."""
     settings = board.resampling | {"permutations": PERMUTATIONS}
-
-    def permuted(each: Standing) -> Permuted:
-        null = each.permuted
-        return Permuted(
-            mean=null.mean,
-            level=null.level,
-            p_value=null.p_value,
-            n=null.n,
-            p_holm=each.p_holm,
-            above=each.p_holm <= LEVEL + 1e-12,
-        )
-
     found = standings(clips, predictions, rng=board.rng(role), **settings)
-    return [{"low": each.low, "high": each.high, "permuted": permuted(each)} for each in found]
+    return [
+        {
+            "low": each.low,
+            "high": each.high,
+            "permuted": Permutations(**permutations(each.permuted), p_holm=each.p_holm),
+        }
+        for each in found
+    ]
 
 
 def _plain(found: object) -> Difference:

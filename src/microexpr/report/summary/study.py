@@ -55,7 +55,7 @@ def summarise(result: StudyResult, command: str = "", *, with_frames: bool = Fal
     """Return the summary of a study; `with_frames` also shows frames of databases that are not synthetic."""
     metric = metric_of(result)
     repeats = of_cells.repeats(result, metric)
-    sheets = contact_sheets(result, with_frames=with_frames)
+    sheets, omitted = contact_sheets(result, with_frames=with_frames)
     shown = bool(sheets) and not is_synthetic(result.cells[0].plan.data.dataset)
     published = load_published(result.study.published) if result.study.published is not None else None
     practices = published.practices if published else ()
@@ -102,6 +102,7 @@ def summarise(result: StudyResult, command: str = "", *, with_frames: bool = Fal
         seeds=list(dict.fromkeys(cell.experiment.seed for cell in result.cells)),
         examples=examples(result),
         contact_sheet=sheets,
+        contact_sheets_omitted=omitted,
         explanations=explanations(result),
         hard_clips=hard_clips(result),
     )
@@ -184,13 +185,11 @@ def _models(result: StudyResult) -> dict[str, Model]:
     by_name: dict[str, list[Cell]] = {}
     for cell in result.cells:
         by_name.setdefault(cell.experiment.model.label, []).append(cell)
-    labels = Counter(cells[0].plan.model.label for cells in by_name.values())
+    shared = Counter(cells[0].plan.model.label for cells in by_name.values())
     described = {}
     for name, cells in by_name.items():
-        model = cells[0].plan.model
-        label = (
-            model.label if labels[model.label] == 1 else f"{model.label} {name.partition('(')[2].rstrip(')')}".strip()
-        )
+        model, params = cells[0].plan.model, cells[0].experiment.model.listed_params
+        label = f"{model.label} ({params})" if params and shared[model.label] > 1 else model.label
         described[name] = Model(label=label, token_mixing=model.mixing, builds=_builds(cells, timed))
     return described
 
@@ -249,7 +248,7 @@ def _guessing(cell: Cell, metric: str) -> Baseline:
         score=means[metric],
         ci_low=float(low),
         ci_high=float(high),
-        **{name: means[name] for name in MAIN},
+        macro_f1=means["macro_f1"],
         scores=means,
         n_test=len(y_true),
         draws=GUESSES,

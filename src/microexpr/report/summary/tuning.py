@@ -15,15 +15,11 @@ from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError
-from microexpr.core.randomness import rng_for
 from microexpr.evaluation.predictions import score
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval
-from microexpr.evaluation.statistics.comparison import compare
-from microexpr.evaluation.statistics.paired import Predictions
 from microexpr.report.summary import (
     Caveat,
     Importance,
-    Paired,
     Run,
     Search,
     Searched,
@@ -33,10 +29,9 @@ from microexpr.report.summary import (
 )
 from microexpr.report.summary.caveats import caveats
 from microexpr.report.summary.cells import interval, stated
-from microexpr.report.summary.comparison import paired
+from microexpr.report.summary.comparison import compared, paired
 from microexpr.report.summary.data import data
 from microexpr.report.summary.metrics import defined
-from microexpr.runs.experiment import trained
 from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
 from microexpr.runs.tuning.result import Found
@@ -52,7 +47,8 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
     """Return the summary of a tuning."""
     plan, experiment = found.plan, found.plan.experiment
     software = environment()
-    comparison = _comparison(found)
+    sides = [("tuned", found.predictions()), ("untuned", found.untuned.predictions())]
+    comparison = compared(plan, experiment.tuning.metric, sides, [found.untuned], "tuning/compare")
     (tuned, ways), (untuned, others) = (_scores(found, each.predictions()) for each in (found, found.untuned))
     return TuningSummary(
         name=experiment.name,
@@ -86,7 +82,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
         importances=[_importance(each.importance) for each in found.found],
         tuned=tuned,
         untuned=untuned,
-        comparison=comparison if isinstance(comparison, Paired) else None,
+        comparison=None if isinstance(comparison, str) else paired(comparison),
         problem=comparison if isinstance(comparison, str) else None,
     )
 
@@ -162,27 +158,6 @@ def _scores(found: Tuned, predictions: pd.DataFrame) -> tuple[TunedScores, set[s
         n_subjects=int(predictions["subject"].nunique()),
     )
     return scores, {one.method for one in intervals.values()}
-
-
-def _comparison(found: Tuned) -> Paired | str:
-    """Return the comparison of tuned and untuned on the same clips, or why they cannot be compared."""
-    experiment, classes = found.plan.experiment, found.plan.data.labels.classes
-    tuned, untuned = (
-        Predictions.of(name, table, classes)
-        for name, table in (("tuned", found.predictions()), ("untuned", found.untuned.predictions()))
-    )
-    try:
-        made = compare(
-            tuned,
-            untuned,
-            experiment.tuning.metric,
-            rng=rng_for(experiment.seed, "tuning/compare"),
-            level=experiment.bootstrap.level,
-            trained=trained([found.untuned]),
-        )
-    except ConfigError as error:
-        return str(error)
-    return paired(made)
 
 
 def _caveats(found: Tuned) -> Iterator[Caveat]:
