@@ -141,7 +141,8 @@ def test_the_page_of_a_comparison(tmp_path: Path, count: int) -> None:
     found = whole(paths)
     for words in (
         f"{count} experiments were tested on the same 60 clips of 12 subjects (manifest).",
-        "A scores higher than B (pca_svm) in macro-F1 (mean F1 of the classes; +0.200 [0.100, 0.300]), and the difference is significant",
+        "A scores higher than B (pca_svm) in macro-F1 (mean F1 of the classes; +0.200 [0.100, 0.300]), and the "
+        "difference is significant",
         "8 clips are correct in A only and 3 in B only; the other 49 of 60",
         "Its sign is the same whichever subject is left out",
         "microexpr compare a b --out out",
