@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -287,7 +288,7 @@ def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
     first = f"  {name:<{indent - 2}}"
     typer.echo(
         textwrap.fill(
-            text,
+            re.sub(r"\bp ([=<]) (?=\d)", rf"p{_TIED}\1{_TIED}", text),
             WIDTH,
             initial_indent=first,
             subsequent_indent=" " * indent,
