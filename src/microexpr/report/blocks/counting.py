@@ -52,14 +52,14 @@ class Counting:
         found = self.permuted
         corrected = ", corrected by Holm" if found.p != found.p_value else ""
         return (
-            f"With permuted labels, {self.metric} is {found.permutation_mean:.3f} on average and below "
+            f"With labels permuted within subjects, {self.metric} is {found.permutation_mean:.3f} on average and below "
             f"{found.permutation_level:.3f} in 95 % of permutations ({p_equals(found.p)}{corrected})."
         )
 
 
 def chance_level(found: Permutations) -> dict[str, str]:
     """Return the score under permuted labels as a number of the first screen."""
-    return {"With permuted labels": f"{found.permutation_mean:.3f} [95 % below {found.permutation_level:.3f}]"}
+    return {"Labels permuted": f"{found.permutation_mean:.3f} [95 % below {found.permutation_level:.3f}]"}
 
 
 def prespecified(view: StudyView, named: NamedCell, subject: str) -> Counting:

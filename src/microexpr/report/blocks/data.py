@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from microexpr.core.errors import many
-from microexpr.report.blocks.database import database_figure
+from microexpr.report.blocks.database import database_figure, has_times
 from microexpr.report.figure import Plot
 from microexpr.report.page import Picture, Pictures, Prose
 from microexpr.report.summary import Preprocessing, Sampling
@@ -52,15 +52,13 @@ def classes(view: StudyView) -> Table:
     titles = {"train": "Training", "val": "Validation", "test": "Test"}
     columns = [Column("Class", "class"), *(Column(titles.get(p, p), p, "count") for p in data.parts)]
     columns.append(Column("All", "all", "count"))
-    if stats:
-        columns += [
-            Column("Subjects", "subjects", "count", missing=ABSENT),
-            Column("Duration (ms)", "milliseconds", missing=ABSENT),
-            Column("Apex position", "apex", missing=ABSENT),
-        ]
+    columns += [Column("Subjects", "subjects", "count", missing=ABSENT)] if stats else []
+    times = {"milliseconds": "Duration (ms)", "apex": "Apex position"}
+    timed = [key for key in times if any(row.get(key) for row in rows)]
+    columns += [Column(times[key], key, missing=ABSENT) for key in timed]
     missing = sums["all"] - sum(sums[part] for part in data.parts) if data.parts else 0
     notes = [f"{missing} clips are in no part of the split."] if missing else []
-    notes += ["Duration and apex position (0 onset, 1 offset): minimum, median, maximum."] if stats else []
+    notes += ["Duration and apex position (0 onset, 1 offset): minimum, median, maximum."] if timed else []
     return Table("classes", "Clips of each class", columns, rows, notes, marks={len(rows) - 1: "rule"}, sortable=False)
 
 
@@ -73,7 +71,8 @@ def database(view: StudyView) -> Plot | None:
     stats = view.summary.dataset_stats
     if not stats.get("each"):
         return None
-    return Plot("database", "Clips by class and subject, apex positions and durations", database_figure(stats))
+    times = ", apex positions and durations" if has_times(stats) else ""
+    return Plot("database", f"Clips by class and subject{times}", database_figure(stats))
 
 
 # --- preprocessing and sampling ---------------------------------------------------------------------------------------

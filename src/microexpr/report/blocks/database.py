@@ -41,17 +41,25 @@ def render_stats(stats: Mapping[str, Any], form: str) -> bytes:
 
 
 def database_figure(stats: Mapping[str, Any]) -> Figure:
-    """Draw four panels: classes, subjects, apex positions, durations."""
-    figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
-    (classes, subjects), (apexes, durations) = figure.subplots(
-        2, 2, width_ratios=[1.0, 1.6], height_ratios=[1.15, 1.0], squeeze=False
+    """Draw classes and subjects; below these apex positions and durations, where the clips have any."""
+    timed = has_times(stats)
+    figure = Figure(figsize=(WIDTH, 4.9 if timed else 2.6), layout="constrained")
+    heights = [1.15, 1.0] if timed else [1.0]
+    (classes, subjects), *below = figure.subplots(
+        len(heights), 2, width_ratios=[1.0, 1.6], height_ratios=heights, squeeze=False
     )
     colours = {word: COLOURS[at % len(COLOURS)] for at, word in enumerate(stats["classes"])}
     _classes(classes, stats["classes"], colours)
     _subjects(subjects, stats["by_subject"], colours)
-    _apexes(apexes, stats["each"])
-    _durations(durations, stats["each"])
+    for apexes, durations in below:
+        _apexes(apexes, stats["each"])
+        _durations(durations, stats["each"])
     return figure
+
+
+def has_times(stats: Mapping[str, Any]) -> bool:
+    """Return whether any clip has an apex or a duration."""
+    return any(row[name] is not None for row in stats["each"] for name in ("apex", "milliseconds", "frames"))
 
 
 def _heading(stats: Mapping[str, Any]) -> str:
