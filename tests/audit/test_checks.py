@@ -225,7 +225,7 @@ def test_a_model_that_learns_differs_from_one_that_does_not(clean, weak):
     assert (found.n_clips, found.n_subjects) == (36, 6)
     answer = microexpr("compare", clean, weak)
     assert answer.code == 0
-    assert "the difference is significant" in answer.out
+    assert "The difference is significant." in answer.out
     stated = json.loads(microexpr("compare", clean, weak, "--json").out)
     assert stated["difference"] == pytest.approx(found.difference)
 
@@ -234,7 +234,7 @@ def test_a_result_does_not_differ_from_its_copy(clean, tmp_path):
     copy = shutil.copytree(clean, tmp_path / "copy")
     found = compare_results(clean, copy, n=200, permutations=199)
     assert (found.difference, found.significant) == (0, False)
-    assert "the difference is not significant" in microexpr("compare", clean, copy).out
+    assert "The difference is not significant." in microexpr("compare", clean, copy).out
 
 
 def test_what_cannot_be_compared_is_an_error(clean, weak, database, tmp_path):

@@ -395,7 +395,7 @@ def comparison(compared: Compared) -> None:
         typer.echo(f"smallest difference detectable with {100 * found.power:g} % power: {found.detectable:.3f}")
     for note in found.notes:
         _wrapped("-", note, indent=4)
-    typer.echo(found.verdict)
+    typer.echo(f"{found.verdict[:1].upper()}{found.verdict[1:]}.")
 
 
 def comparisons(found: Compared) -> None:
@@ -435,7 +435,7 @@ def comparisons(found: Compared) -> None:
         _wrapped("-", note if len(mine) == len(pairs) else f"A - {', '.join(mine)}: {note}", indent=4)
     significant = [f"A - {letter}" for letter, one in pairs if one.significant]
     verdict = together([one.trained for one in found.comparisons]).verdict(significant=bool(significant))
-    typer.echo(f"{verdict}: {', '.join(significant)}" if significant else verdict)
+    typer.echo(f"{verdict[:1].upper()}{verdict[1:]}{': ' if significant else ''}{', '.join(significant)}.")
 
 
 def _caveats(found: Compared) -> None:

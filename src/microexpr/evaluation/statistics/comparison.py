@@ -208,8 +208,8 @@ def _notes(unit: Unit, found: PairedDifference, odds: OddsRatio | None, ranked: 
         yield "The two experiments predict the same class for every clip, so this says nothing about other clips."
     elif found.test.step is None:
         yield (
-            f"The predictions differ for {many(found.test.units, unit)} only. No permutation gives p <= 0.05, so no "
-            "difference can be significant on this test set."
+            f"The predictions differ for {many(found.test.units, unit)} only. No permutation gives a p of 0.05 or "
+            "less, so no difference can be significant on this test set."
         )
     elif found.precision.error == 0:
         yield f"Leaving out any one {unit} does not change the difference, so the detectable difference is not known."

@@ -100,7 +100,10 @@ def how(pairs: Sequence[Paired]) -> list[str]:
     exact = any(pair.p_exact for pair in pairs)
     ways = [f"{max(drawn):,} random permutations"] if drawn else []
     ways += [f"all permutations{' where there are fewer' if drawn else ''}"] if exact else []
-    return [f"{clause}." for clause in (*dict.fromkeys(made), *([", ".join(ways)] if ways else []))]
+    said = list(dict.fromkeys(made))
+    if said and ways:
+        said[-1] += f", {', '.join(ways)}"
+    return [f"{clause}." for clause in said]
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

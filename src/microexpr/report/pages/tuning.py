@@ -80,9 +80,10 @@ def verdict(view: TuningSummary) -> list[str]:
 def done(view: TuningSummary) -> str:
     """Return what was searched, on which data."""
     data, count, protocol = view.data, len(view.searches), view.experiment.get("protocol")
+    tuned = [brief(key) for key in parameters(view)]
     return (
         f"In {count} search{'es' * (count != 1)} of at least {many(view.trials_requested, 'trial')}, "
-        f"{listed([brief(key) for key in parameters(view)])} of {view.experiment.get('model', 'the model')} were "
+        f"{listed(tuned)} of {view.experiment.get('model', 'the model')} {'was' if len(tuned) == 1 else 'were'} "
         f"tuned on {many(data.n_clips, 'clip')} of {many(data.n_subjects, 'subject')} ({', '.join(data.datasets)})"
         f"{f', protocol {protocol}' if protocol else ''}. No search used a clip that its result is tested on."
     )
