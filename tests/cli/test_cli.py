@@ -116,7 +116,8 @@ def test_json_is_all_that_stands_on_the_output(file, small, tmp_path):
     answer = run(file, small, tmp_path / "out", "--json")
     cell = json.loads(answer.out)
     assert (answer.code, answer.err) == (0, "")
-    assert {"preprocessing", "sampling", "model", "macro_f1", "ci_low", "ci_high", "uf1", "uar", "n_test"} <= set(cell)
+    assert {"preprocessing", "sampling", "model", "macro_f1", "ci_low", "ci_high", "scores", "n_test"} <= set(cell)
+    assert {"macro_f1", "uf1", "uar", "accuracy"} <= set(cell["scores"])
     assert cell["n_test"] == 9
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["cells"][0]["macro_f1"] == cell["macro_f1"]

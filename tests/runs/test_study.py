@@ -121,7 +121,7 @@ def test_the_table_of_predictions_holds_every_tested_clip_of_every_method(finish
     for cell in result.summary.cells:
         rows = table[(table["experiment"] == cell.key) & (table["part"] == "cell")]
         assert len(rows) == cell.n_test
-        assert (rows["truth"] == rows["label"]).mean() == pytest.approx(cell.accuracy)
+        assert (rows["truth"] == rows["label"]).mean() == pytest.approx(cell.scores["accuracy"])
     assert set(table["part"]) == {"cell", "prespecified", "baseline"}
     assert not table.duplicated(["part", "experiment", "repeat", "clip"]).any()
 
@@ -300,7 +300,7 @@ def test_cells_have_what_the_report_and_others_read(summary):
     for cell in summary.cells:
         assert cell.n_test == sum(parts["test"].values()) == 4
         assert 0 <= cell.ci_low <= cell.macro_f1 == cell.score <= cell.ci_high <= 1
-        assert all(0 <= value <= 1 for value in (cell.uf1, cell.uar, cell.accuracy))
+        assert all(0 <= cell.scores[name] <= 1 for name in ("uf1", "uar", "accuracy"))
         assert np.sum(cell.confusion) == 4
         assert cell.train_views == sum(parts["train"].values()) * (3 if cell.sampling == "kfs" else 1)
 
@@ -309,7 +309,7 @@ def test_baselines(summary):
     assert set(summary.baselines) == {"majority", "guessing"}
     for row in summary.baselines.values():
         assert 0 <= row.ci_low <= row.macro_f1 == row.score <= row.ci_high <= 1
-        assert all(0 <= value <= 1 for value in (row.uf1, row.uar, row.accuracy))
+        assert all(0 <= row.scores[name] <= 1 for name in ("uf1", "uar", "accuracy"))
         assert row.n_test == 4
 
 
