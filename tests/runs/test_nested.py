@@ -37,8 +37,8 @@ def test_each_fold_takes_the_cell_that_is_best_on_its_validation_clips(done):
         rows = rows[rows["fold"] == fold.name]
         right, total = right + int((rows["y_true"] == rows["y_pred"]).sum()), total + len(rows)
     assert found.scores["accuracy"] == pytest.approx(right / total)
-    assert found.permutation_mean <= found.permutation_level
-    assert found.above_chance == (found.p_value <= 0.05)
+    assert (found.permutations, found.permutation_quantile) == (1999, 0.95)
+    assert found.above_chance == (found.score > found.permutation_level), "the 95th percentile is p = 0.05"
     assert found.n_test == total == len(cells[0].result.predictions())
     assert sorted(row.times for row in found.chosen) == sorted(taken.count(at) for at in set(taken))
     assert found.folds == len(taken)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -285,10 +284,12 @@ def _cell(value: object) -> str:
 
 
 def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
+    from microexpr.report.glossary import tied
+
     first = f"  {name:<{indent - 2}}"
     typer.echo(
         textwrap.fill(
-            re.sub(r"\bp ([=<]) (?=\d)", rf"p{_TIED}\1{_TIED}", text),
+            tied(text),
             WIDTH,
             initial_indent=first,
             subsequent_indent=" " * indent,

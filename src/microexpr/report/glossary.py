@@ -60,6 +60,15 @@ _PATTERN = re.compile(rf"(?<![\w-])({'|'.join(ABBREVIATIONS)})(?![\w-])( \()?")
 _P_VALUE = re.compile(r"\bp ([=<]) (?=\d)")
 
 
+def tied(text: str) -> str:
+    """Return text in which no line breaks within a p-value.
+
+    >>> tied("significant (p = 0.04)")
+    'significant (p\\xa0=\\xa00.04)'
+    """
+    return _P_VALUE.sub("p\u00a0\\1\u00a0", text)
+
+
 class Glossary:
     """The abbreviations that one page has spelt out so far, and the terms that it uses."""
 
@@ -82,7 +91,7 @@ class Glossary:
             self._spelt.add(word)
             return f"{word} ({ABBREVIATIONS[word]}{'; ' if bracket else ')'}"
 
-        return _P_VALUE.sub("p\u00a0\\1\u00a0", _PATTERN.sub(full, text))
+        return tied(_PATTERN.sub(full, text))
 
     def terms(self, page: str = "") -> dict[str, str]:
         """Return the terms in the text of a page (HTML), tables and drawings included, with their explanations.

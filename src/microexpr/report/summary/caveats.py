@@ -55,14 +55,9 @@ def caveats(
         )
     grid = ""
     if result.named:
-        grid = (
-            ""
-            if result.study.methods
-            else "In the grid, "
-            if len(result.cells) > 1
-            else "In the experiment beside it, "
-        )
         yield from _shared(result.named.plan, "In the prespecified experiment, ")
+        if not result.study.methods:
+            grid = "In the grid, " if len(result.cells) > 1 else "In the experiment beside it, "
     yield from _shared(plan, grid)
     yield from _copied(result)
     untested = _untested(plan)

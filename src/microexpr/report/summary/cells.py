@@ -379,12 +379,12 @@ def nested(result: StudyResult, metric: str) -> Nested | None:
     first, counts = cells[0], Counter(chosen)
     k, settings = len(first.plan.data.labels.classes), first.experiment.bootstrap
     found = interval(pooled, k, settings, first.experiment.seed, metric)
-    named = {name: score(interfaces.metrics.build(name, {}), pooled) for name in MAIN}
+    named = {name: score(interfaces.metrics.build(name, {}), pooled) for name in (metric, *MAIN)}
     return Nested(
         folds=len(chosen),
         cells=len(cells),
         left_out=len(result.cells) - len(cells),
-        score=score(built, pooled),
+        score=named[metric],
         macro_f1=named["macro_f1"],
         scores=named,
         ci_low=found.low,
