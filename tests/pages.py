@@ -13,7 +13,7 @@ import numpy as np
 
 from microexpr.config.published import load_published
 from microexpr.report.page import ReportPaths
-from microexpr.report.summary import StudySummary
+from microexpr.report.summary import FORMAT, StudySummary
 
 CLASSES = ["others", "disgust", "happiness", "repression", "surprise", "sadness", "fear"]
 
@@ -141,7 +141,7 @@ def make_summary(models: dict[str, str] = NANO, seed: int = 0) -> dict[str, Any]
     }
     total = [37, 24, 12, 10, 9, 3, 1]
     return {
-        "format": 3,
+        "format": FORMAT,
         "metric": "macro_f1",
         "name": "paper" if full else "demo",
         "title": "The preprocessing paradox, repeated" if full else "The paper's grid, small enough for two cores",

@@ -114,7 +114,7 @@ def tuning(**changed: object) -> TuningSummary:
     made = {name: shared[name] for name in names} | {
         "name": "tuned", "title": "small_cnn tuned on manifest", "command": "microexpr tune e.toml --out out",
         "experiment": {"model": "small_cnn", "protocol": "subject_kfold", "seed": "0"}, "trials_requested": 5,
-        "inner": 2, "folds": 12, "paper_ranges": False, "storage": "out/tuning.db", "search": "TPE",
+        "inner": 2, "folds": 12, "space_source": "", "storage": "out/tuning.db", "search": "TPE",
         "evaluator": "fANOVA", "space": [{"parameter": keys[0], "values": "0 to 0.5"},
                   {"parameter": keys[1], "values": "1e-05 to 0.1, logarithmic"}],
         "searches": searches, "trials": trials, "importance": share, "importances": [share, few],

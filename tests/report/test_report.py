@@ -16,7 +16,7 @@ from microexpr.core.errors import StoreError
 from microexpr.report import write_report
 from microexpr.report.glossary import Glossary
 from microexpr.report.page import ReportPaths
-from microexpr.report.summary import StudySummary
+from microexpr.report.summary import FORMAT, StudySummary
 from pages import CLASSES, LOSO, NANO, Page, few_cells, make_summary, png, read, study
 from refusal import refuses
 
@@ -347,9 +347,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_summary_of_another_format_or_damaged_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
     file.write_text('{"format": 2}')
-    with refuses("E851", "format 2", "format 3", "summary.json", kind=StoreError):
+    with refuses("E851", "format 2", f"format {FORMAT}", "summary.json", kind=StoreError):
         StudySummary.read(file)
-    file.write_text('{"format": 3, "name": 7}')
+    file.write_text(f'{{"format": {FORMAT}, "name": 7}}')
     with refuses("E605", "summary.json", "name", kind=StoreError):
         StudySummary.read(file)
     file.write_text("{")

@@ -20,6 +20,7 @@ from microexpr import fit, run_study
 from microexpr.components.datasets.synthetic import SyntheticSpec, plan
 from microexpr.components.datasets.synthetic.writing import table
 from microexpr.components.detection.dlib_hog import DlibHog
+from microexpr.components.models.classical import PcaSvm
 from microexpr.components.models.shallow import SmallCnn
 from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.loading import parse
@@ -385,6 +386,19 @@ def test_the_table_of_models_names_the_weights_of_every_size(database, tmp_path,
     table = pd.read_csv(tmp_path / "tables" / "models.csv")
     assert list(table["weights"]) == ["trained_at_32", "trained_at_40"]
     assert ["32" in shown for shown in table["input"]] == [True, False]
+
+
+def test_models_of_the_same_display_name_are_told_apart_by_their_names(database, tmp_path, monkeypatch):
+    """Two packages may give their networks the same name."""
+    monkeypatch.setattr(SmallCnn, "label", PcaSvm.label)
+    done = run_study(
+        small_study(grid={"model": ["small_cnn", "pca_svm"], "training.epochs": [1]}, named_cell=None, baselines=[]),
+        database, tmp_path, workers=1,
+    )  # fmt: skip
+    assert {name: model.label for name, model in done.summary.models.items()} == {
+        "small_cnn": f"{PcaSvm.label} (small_cnn)",
+        "pca_svm": f"{PcaSvm.label} (pca_svm)",
+    }
 
 
 def test_an_ensemble_is_timed_and_counted_as_what_it_is(database, tmp_path):

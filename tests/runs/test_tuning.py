@@ -701,9 +701,9 @@ def test_command_and_call_try_as_often():
 
 
 def test_every_part_that_may_be_searched_is_a_part_of_experiments_and_the_papers_names_exist():
-    from microexpr.runs.tuning.space import PAPERS, PARTS
+    from microexpr.runs.tuning.space import DEFAULT, PARTS
 
     assert set(PARTS) <= set(Experiment.model_fields)
     offered = {name for model in models.names() for name in models.parameters(model)}
-    assert {*PAPERS, "frozen_stages"} <= offered
+    assert {*DEFAULT, "frozen_stages"} <= offered
     assert "subject_kfold" in protocols.names()

@@ -15,6 +15,7 @@ from microexpr.config.study import COMPARED
 from microexpr.core.environment import KERNELS, UNKNOWN, together
 from microexpr.core.errors import StoreError, UsageError
 from microexpr.core.randomness import rng_for
+from microexpr.core.words import joined
 from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare
 from microexpr.evaluation.statistics.multiplicity import with_family
 from microexpr.evaluation.statistics.paired import Predictions, align
@@ -158,13 +159,13 @@ def _caveats(found: Compared) -> Iterator[Caveat]:
         yield from _of_one(letter, each)
     if synthetic_in:
         letters = [letter for each in synthetic_in.values() for letter in each]
-        mixed = f" ({_and(sorted(letters))})" if len(letters) < len(found.stored) else ""
+        mixed = f" ({joined(sorted(letters))})" if len(letters) < len(found.stored) else ""
         yield _caveat(
             "synthetic",
             "warning",
             f"Synthetic faces{mixed}: nothing here applies to real people.",
             " ".join(
-                f"{_and(letters)} were generated, not recorded: {made}." for made, letters in synthetic_in.items()
+                f"{joined(letters)} were generated, not recorded: {made}." for made, letters in synthetic_in.items()
             ),
         )
     protocols = {each.experiment.protocol.label for each in found.stored}
@@ -197,7 +198,7 @@ def _caveats(found: Compared) -> Iterator[Caveat]:
         yield _caveat(
             "same_experiment",
             "note",
-            f"{_and(same)} are the same experiment, run in different places.",
+            f"{joined(same)} are the same experiment, run in different places.",
             f"Its key is {key}.",
         )
     if found.comparisons[0].unit == "clip":
@@ -214,10 +215,6 @@ def _caveats(found: Compared) -> Iterator[Caveat]:
             "Each is compared with the first only.",
             "p-values are corrected for all of these comparisons (Holm).",
         )
-
-
-def _and(letters: Sequence[str]) -> str:
-    return f"{', '.join(letters[:-1])} and {letters[-1]}" if len(letters) > 1 else letters[0]
 
 
 def _of_one(letter: str, each: Stored) -> Iterator[Caveat]:

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from microexpr.audit.classes import Classes
 from microexpr.audit.reading import Line, Log, TrueClip
 from microexpr.core.delimited_text import listed, plain_name, runs, squeeze
-from microexpr.core.errors import DataError, Fault, UsageError, many
+from microexpr.core.errors import DataError, Fault, UsageError
+from microexpr.core.words import many
 
 _DATABASES: Final = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "smice": "smic", "casme3": "casme3"}
 """Other names of databases, without signs."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from microexpr.core.delimited_text import Cells, columns, listed, read_cells, read_text, runs, squeeze
-from microexpr.core.errors import DataError, Fault, UsageError, many, suggest
+from microexpr.core.errors import DataError, Fault, UsageError, suggest
+from microexpr.core.words import many
 
 NAMES: Final = {
     "dataset": ("dataset", "database", "db", "corpus"),

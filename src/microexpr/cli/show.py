@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from microexpr.core.errors import many
+from microexpr.core.words import capitalised, many
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -396,7 +396,7 @@ def comparison(compared: Compared) -> None:
         typer.echo(f"smallest difference detectable with {100 * found.power:g} % power: {found.detectable:.3f}")
     for note in found.notes:
         _wrapped("-", note, indent=4)
-    typer.echo(f"{found.verdict[:1].upper()}{found.verdict[1:]}.")
+    typer.echo(f"{capitalised(found.verdict)}.")
 
 
 def comparisons(found: Compared) -> None:
@@ -436,7 +436,7 @@ def comparisons(found: Compared) -> None:
         _wrapped("-", note if len(mine) == len(pairs) else f"A - {', '.join(mine)}: {note}", indent=4)
     significant = [f"A - {letter}" for letter, one in pairs if one.significant]
     verdict = together([one.trained for one in found.comparisons]).verdict(significant=bool(significant))
-    typer.echo(f"{verdict[:1].upper()}{verdict[1:]}{': ' if significant else ''}{', '.join(significant)}.")
+    typer.echo(f"{capitalised(verdict)}{': ' if significant else ''}{', '.join(significant)}.")
 
 
 def _caveats(found: Compared) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from microexpr.cli import show
-from microexpr.core.errors import many
+from microexpr.core.words import many
 
 
 def log(found: Mapping[str, Any]) -> None:

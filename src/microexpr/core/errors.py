@@ -123,12 +123,3 @@ def suggest(word: str, known: Iterable[str]) -> str:
     """Return ' (did you mean ...?)' with the most similar known word, or '' if none is similar."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def many(count: int, word: str) -> str:
-    """Return a number with its noun.
-
-    >>> many(1, "clip"), many(2000, "clip")
-    ('1 clip', '2,000 clips')
-    """
-    return f"{count:,} {word}{'s' * (count != 1)}"

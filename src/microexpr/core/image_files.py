@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-from microexpr.core.errors import FrameError, many
+from microexpr.core.errors import FrameError
 from microexpr.core.files import entries
+from microexpr.core.words import many
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _TAIL = 1024

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Num
 
 from microexpr.core.clip import Clip
-from microexpr.core.errors import DataError, Fault, many
+from microexpr.core.errors import DataError, Fault
 from microexpr.core.interfaces import ClipSource, Correction, Modality
+from microexpr.core.words import many
 
 T = TypeVar("T")
 

@@ -12,10 +12,11 @@ from joblib import delayed
 
 from microexpr.core import interfaces
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, many, of_clip
+from microexpr.core.errors import ConfigError, DataError, of_clip
 from microexpr.core.interfaces import FrameSource, Preprocessor, Representation, Sampler, View, ViewSpec
 from microexpr.core.lineage import image_hash
 from microexpr.core.parallel import in_processes
+from microexpr.core.words import many
 from microexpr.data.cache import DatasetFrames
 
 AHEAD = 8

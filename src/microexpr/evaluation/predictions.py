@@ -17,7 +17,8 @@ from microexpr.config.scores import MAIN, metric_of
 from microexpr.config.scores import confusion_metric as confusion_metric
 from microexpr.core import interfaces
 from microexpr.core.confusion import confusion_matrix, f1_per_class, precision_per_class, present, recall_per_class
-from microexpr.core.errors import ConfigError, many
+from microexpr.core.errors import ConfigError
+from microexpr.core.words import capitalised, many
 
 
 def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.DataFrame:
@@ -78,7 +79,7 @@ class FoldMean(NamedTuple):
         )
         return (
             f"Scores are means over {many(self.folds, 'fold')}, not scores of the pooled predictions.{lacking} "
-            f"{self.absent_classes[:1].upper()}{self.absent_classes[1:]}. They cannot be compared with pooled scores."
+            f"{capitalised(self.absent_classes)}. They cannot be compared with pooled scores."
         )
 
 

@@ -19,7 +19,7 @@ from microexpr.config.experiment import Experiment
 from microexpr.config.loading import parse
 from microexpr.core import interfaces
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, StoreError, many
+from microexpr.core.errors import ConfigError, DataError, StoreError
 from microexpr.core.interfaces import (
     ClipSource,
     FrameSource,
@@ -35,6 +35,7 @@ from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import PREDICTED
 from microexpr.core.parallel import begin_run
 from microexpr.core.progress import Progress, Silent, track
+from microexpr.core.words import many
 from microexpr.data.cache import Views
 from microexpr.data.journal import Journal
 from microexpr.data.reading import ReadClip, Reading, Stack

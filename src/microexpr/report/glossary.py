@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from microexpr.core.words import capitalised
+
 ABBREVIATIONS = {
     "AF": "apex frame",
     "KFS": "key frames: onset, apex and offset",
@@ -111,4 +113,4 @@ def _used(term: str, text: str) -> bool:
 
 def _explained(term: str) -> str:
     full = ABBREVIATIONS.get(term, "")
-    return f"{full[:1].upper()}{full[1:]}{'. ' if full else ''}{TERMS[term]}".strip()
+    return f"{capitalised(full)}{'. ' if full else ''}{TERMS[term]}".strip()

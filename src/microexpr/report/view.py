@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from microexpr.core.words import capitalised
 from microexpr.report.summary import Cell, Model, Place, Preprocessing, Sampling, Scored, StudySummary
 from microexpr.report.table import format_value, short
 
@@ -168,7 +169,7 @@ class StudyView:
     @property
     def score_head(self) -> str:
         """The same at the beginning of a sentence or a column."""
-        return self.score[:1].upper() + self.score[1:]
+        return capitalised(self.score)
 
     @property
     def interval_level(self) -> str:

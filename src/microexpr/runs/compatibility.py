@@ -20,11 +20,11 @@ from microexpr.core.errors import (
     IncompatibleError,
     MicroexprError,
     NoFrameError,
-    many,
     of_clip,
 )
 from microexpr.core.interfaces import Fold, Sampler, ViewSpec
 from microexpr.core.multitask import TargetValues
+from microexpr.core.words import many
 
 
 def are_precomputed(clips: Sequence[Clip]) -> bool:

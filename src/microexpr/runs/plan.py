@@ -18,7 +18,7 @@ from microexpr.config.experiment import Experiment
 from microexpr.core import flow, interfaces
 from microexpr.core.clip import Clip
 from microexpr.core.environment import environment
-from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, many, of_clip
+from microexpr.core.errors import ConfigError, DataError, Fault, IncompatibleError, NoWeightsError, of_clip
 from microexpr.core.files import digest
 from microexpr.core.interfaces import ClipSource, Fold, Preprocessor, Sampler, ViewSpec
 from microexpr.core.labels import CountWarning, LabelSet, clip_table, label_set
@@ -26,6 +26,7 @@ from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import TargetValues
 from microexpr.core.progress import Progress, Silent
 from microexpr.core.randomness import rng_for
+from microexpr.core.words import many
 from microexpr.data.cache import Cache, Views
 from microexpr.data.composite import Composite
 from microexpr.learning import learners

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from microexpr.audit.checks._finding import Finding
-from microexpr.core.errors import many
+from microexpr.core.words import many
 from microexpr.runs.experiment import Result, start_knows
 from microexpr.runs.plan import Plan
 from microexpr.runs.store import FoldResult

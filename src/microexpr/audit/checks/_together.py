@@ -12,8 +12,8 @@ from microexpr.audit.checks._stored import Stored
 from microexpr.config.experiment import Experiment
 from microexpr.config.scores import metric_of
 from microexpr.core import interfaces
-from microexpr.core.errors import many
 from microexpr.core.files import digest
+from microexpr.core.words import capitalised, many
 from microexpr.evaluation.predictions import mean_of_folds, score_named
 
 
@@ -40,7 +40,7 @@ def of_all(stored: Sequence[Stored]) -> Iterator[Finding]:
             "ME019",
             "warning" if none else "note",
             f"The label set keeps {'no clip of a database' if none else 'a number of clips other than published'}.",
-            f"{warning[:1].upper()}{warning[1:]}.",
+            f"{capitalised(warning)}.",
             "use a label set that has the emotions of this database, or leave out the database"
             if none
             else "report the number of clips and the release of the table with the score",

@@ -21,7 +21,7 @@ from microexpr.components.datasets._frame_folder import FrameFolder
 from microexpr.components.datasets._table import Row, RowReader
 from microexpr.core.clip import Clip
 from microexpr.core.delimited_text import read_text, squeeze
-from microexpr.core.errors import DataError, Fault, FrameError, NoFrameError, many
+from microexpr.core.errors import DataError, Fault, FrameError, NoFrameError
 from microexpr.core.facs import parse_action_units
 from microexpr.core.files import entries
 from microexpr.core.image_files import (
@@ -36,6 +36,7 @@ from microexpr.core.image_files import (
 )
 from microexpr.core.interfaces import Dataset, DatasetInfo, Modality, Scaling, datasets
 from microexpr.core.labels import VOCABULARY
+from microexpr.core.words import many
 
 REQUIRED: Final = ("dataset", "subject", "clip")
 TIMES: Final = ("onset", "apex", "offset")

@@ -10,7 +10,7 @@ import numpy as np
 
 from microexpr.config.scores import confusion_metric
 from microexpr.core.confusion import confusion_matrix, present
-from microexpr.core.errors import many
+from microexpr.core.words import many
 from microexpr.evaluation.statistics.bootstrap import Method
 from microexpr.evaluation.statistics.multiplicity import Tested
 from microexpr.evaluation.statistics.paired import Predictions, align

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
+from microexpr.core.words import capitalised, joined
 from microexpr.evaluation.statistics._units import TIE, Units, check_labels, expanded_shares, units_of
 from microexpr.evaluation.statistics.bootstrap import resampled
 from microexpr.evaluation.statistics.multiplicity import holm
@@ -245,10 +246,10 @@ def _confounded(reported: Sequence[str], alone: Mapping[str, _Design], cells: Se
         group = [name, *(other for other in lost if other in tied[name] and name in tied[other])]
         done |= set(group)
         if len(group) > 1:
-            sentences.append(f"{_and(group)} never vary separately, so their effects cannot be separated.")
+            sentences.append(f"{joined(group)} never vary separately, so their effects cannot be separated.")
         elif tied[name]:
             sentences.append(
-                f"{name} never varies without {_and(sorted(tied[name]))}, so its effect cannot be separated."
+                f"{name} never varies without {joined(sorted(tied[name]))}, so its effect cannot be separated."
             )
         else:
             sentences.append(f"{name} is not estimated: no setting of the other factors has all of its levels.")
@@ -341,11 +342,11 @@ def _verdict(found: Factorial, score: str) -> list[str]:
             f"{_largest(nearest)}."
         )
     elif others:
-        sentences.append(f"No significant effect of {_and(others)}.")
+        sentences.append(f"No significant effect of {joined(others)}.")
     sentences += [
         f"The effect of {a} depends on {b}: {_largest(effect)}." for effect in interactions for a, b in [effect.factors]
     ]
-    return [sentence[:1].upper() + sentence[1:] for sentence in sentences]
+    return [capitalised(sentence) for sentence in sentences]
 
 
 def _largest(effect: Effect) -> str:
@@ -353,7 +354,3 @@ def _largest(effect: Effect) -> str:
     interval = f"{top.value:+.3f} [{top.low:+.3f}, {top.high:+.3f}]".replace("-", "−")
     p = "< 0.001" if effect.p_corrected < 0.001 else f"= {effect.p_corrected:.3f}"
     return f"{top.words} = {interval}, corrected p {p}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

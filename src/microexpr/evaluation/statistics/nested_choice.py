@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from microexpr.core.confusion import confusion_matrix, present
-from microexpr.core.errors import ConfigError, many
+from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
+from microexpr.core.words import many
 from microexpr.evaluation.statistics._units import TIE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from microexpr.core.words import capitalised
 from microexpr.report.blocks.differences import p_equals
 from microexpr.report.summary import NamedCell, Permutations, Protocol
 from microexpr.report.view import StudyView, percent
@@ -37,7 +38,7 @@ class Counting:
         subject = self.subject
         if view.summary.data.synthetic:
             subject = f"on synthetic faces, {subject}"
-        subject = subject[:1].upper() + subject[1:]
+        subject = capitalised(subject)
         if self.permuted is None:
             return f"{subject} reaches {value}."
         can = "recognises" if self.permuted.above_chance else "cannot be shown to recognise"

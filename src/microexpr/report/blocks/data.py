@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from microexpr.core.errors import many
+from microexpr.core.words import capitalised, many
 from microexpr.report.blocks.database import database_figure, has_times
 from microexpr.report.figure import Plot
 from microexpr.report.page import Picture, Pictures, Prose
@@ -38,7 +38,7 @@ def classes(view: StudyView) -> Table:
     """Return the clips of each class in each part, with their durations and apex positions."""
     data, stats = view.summary.data, view.summary.dataset_stats
     rows: list[dict[str, Any]] = [
-        {"class": name[:1].upper() + name[1:], "all": data.counts.get(name)}
+        {"class": capitalised(name), "all": data.counts.get(name)}
         | {part: counts.get(name, 0) for part, counts in data.parts.items()}
         for name in (data.classes if data.counts else ())
     ]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from microexpr.core.errors import many
+from microexpr.core.words import many
 from microexpr.report.figure import INK, RULE, SERIES, SHADE, SOFT, WIDTH, render, styled
 from microexpr.report.table import short
 

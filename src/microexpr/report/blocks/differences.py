@@ -30,15 +30,6 @@ class Pair:
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
-def listed(words: Sequence[str], most: int | None = None, last: str = "and") -> str:
-    """Return 'a, b and c'; of more than `most` words, 'a, b and 3 more'; `last` comes before the last word.
-
-    >>> listed(["a", "b", "c"]), listed(["a", "b", "c", "d", "e"], 2)
-    ('a, b and c', 'a, b and 3 more')
-    """
-    if most is not None and len(words) > most:
-        words = [*words[:most], f"{len(words) - most} more"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 def signed(value: float, low: float, high: float) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from microexpr.core.errors import many
+from microexpr.core.words import joined, many
 from microexpr.evaluation.statistics.power import LEVEL
-from microexpr.report.blocks.differences import UNDECIDED, detectable, listed, p_equals, signed, span
+from microexpr.report.blocks.differences import UNDECIDED, detectable, p_equals, signed, span
 from microexpr.report.blocks.scores import anchor
 from microexpr.report.figure import (
     INK,
@@ -83,13 +83,15 @@ def lines(view: StudyView) -> list[Line]:
 
 def counted(view: StudyView, number: int, kind: str = "") -> str:
     """Return '5 methods', or '10 combinations of method and size' where another axis crosses them; `kind`: 'other '."""
+    return f"{number:,} {kind}{noun(view, number)}"
+
+
+def noun(view: StudyView, number: int) -> str:
+    """Return 'methods', or 'combinations of method and size'; without 's' for one."""
     axes = view.summary.axes.items()
     crossing = [name for name, axis in axes if name != METHOD and axis.part != "seed" and len(axis.levels) > 1]
-    return (
-        f"{many(number, f'{kind}combination')} of {listed([METHOD, *crossing])}"
-        if crossing
-        else many(number, f"{kind}method")
-    )
+    s = "s" * (number != 1)
+    return f"combination{s} of {joined([METHOD, *crossing])}" if crossing else f"method{s}"
 
 
 def _several(view: StudyView) -> bool:
@@ -120,12 +122,12 @@ def _permuted(view: StudyView) -> str:
         return ""
     if all(found.above_chance for _, found in rows):
         share = "Both" if len(rows) == 2 else f"All {len(rows)}"
-        return f"{share} {counted(view, len(rows)).partition(' ')[2]} score significantly above permuted labels (Holm)."
+        return f"{share} {noun(view, len(rows))} score significantly above permuted labels (Holm)."
     alone = sum(found.p_value <= LEVEL for _, found in rows)
     missed = [label for label, found in rows if found.p_value > LEVEL]
     rest = ""
     if missed:
-        rest = f"; {listed(missed)} {'does' if len(missed) == 1 else 'do'} not, which does not show that nothing is "
+        rest = f"; {joined(missed)} {'does' if len(missed) == 1 else 'do'} not, which does not show that nothing is "
         rest += "recognised"
     above = sum(found.above_chance for _, found in rows)
     return (
@@ -152,7 +154,7 @@ def _contrast(view: StudyView) -> str:
         f"In the comparison of {first} ({next(means)}) with {second} ({next(means)}), {verdict} "
         f"({signed(difference.value, difference.low, difference.high)}, {p_equals(difference.p)}){caution}.",
         least,
-        f"{listed(found.left_out)} could not be run." if found.left_out else "",
+        f"{joined(found.left_out)} could not be run." if found.left_out else "",
     ]
     return " ".join(filter(None, said))
 
@@ -263,7 +265,7 @@ def table(view: StudyView) -> Table:
     notes += [f"{row.label} was not compared: {row.problem}" for row in board.rows if row.problem]
     notes += [f"No intervals or comparisons: {board.problem}"] if board.problem else []
     fused = [
-        f"{row.label}: clip-wise mean of the class probabilities of {listed(row.fused)} (first seeds)."
+        f"{row.label}: clip-wise mean of the class probabilities of {joined(row.fused)} (first seeds)."
         for row in board.rows
         if row.fused
     ]
@@ -337,8 +339,8 @@ def selected(view: StudyView) -> Prose | None:
     if choice is None or choice.result is None:
         return None
     taken = [row for row in choice.chosen if row.subjects]
-    counts = listed([f"{row.method} for {row.subjects}" for row in taken], NAMED)
-    left = f" {listed(choice.left_out)} could not be run, so could not be selected." if choice.left_out else ""
+    counts = joined([f"{row.method} for {row.subjects}" for row in taken], NAMED)
+    left = f" {joined(choice.left_out)} could not be run, so could not be selected." if choice.left_out else ""
     return Prose([
         f"For every test subject, one of {many(len(choice.of), 'method')} was selected on other subjects, by the rule "
         f"of the study file: {counts} of {sum(row.subjects for row in taken)} subjects. No test subject took part in "

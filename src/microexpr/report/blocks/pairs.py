@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from microexpr.core.words import capitalised, joined
 from microexpr.report.blocks import differences
-from microexpr.report.blocks.differences import Pair, detectable, differing, how, listed, p_equals, trainings
+from microexpr.report.blocks.differences import Pair, detectable, differing, how, p_equals, trainings
 from microexpr.report.blocks.scores import model_style, place
 from microexpr.report.figure import Plot
 from microexpr.report.page import Prose
@@ -74,7 +75,7 @@ def _named(view: StudyView, pairs: Sequence[tuple[Compared, Paired]]) -> str:
         more, less = (pair.a, pair.b) if found.difference > 0 else (pair.b, pair.a)
         better, worse = (view.short_label("preprocessing", name) for name in (more, less))
         said.append(f"{better} scores higher than {worse} ({' · '.join(_where(view, pair))}, {p_equals(found.p)})")
-    return listed(said, NAMED)
+    return joined(said, NAMED)
 
 
 def verdict(view: StudyView) -> Prose:
@@ -149,7 +150,7 @@ def table(view: StudyView) -> Table | None:
     notes = [f"Bold: {differing(made)}."] if marks else []
     notes += list(dict.fromkeys(f"Not compared: {pair.problem}" for pair in found if pair.problem))
     method = [
-        f"{view.score[:1].upper()}{view.score[1:]} on the same test clips.",
+        f"{capitalised(view.score)} on the same test clips.",
         *how(made),
         "Holm: corrected for the number of pairs. McNemar's exact test assumes independent clips, which clips of one "
         "subject are not.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from microexpr.core.words import capitalised
 from microexpr.report.page import Facts, Prose
 from microexpr.report.summary import StudySummary, Summary
 from microexpr.report.table import ABSENT, Column, Table
@@ -31,7 +32,7 @@ def checks_of(summary: Summary) -> Table:
 def definitions(view: StudyView) -> Table:
     """Return the formula of each score and its treatment of classes without test clips."""
     rows = [
-        {"score": metric.title[:1].upper() + metric.title[1:], **metric.model_dump(exclude={"title"})}
+        {"score": capitalised(metric.title), **metric.model_dump(exclude={"title"})}
         for metric in view.summary.metrics.values()
     ]
     columns = [
@@ -85,7 +86,7 @@ def reproduce(view: StudyView) -> Iterator[Prose | Facts | Table]:
     """Yield the command, the data, and the environment of a study."""
     summary = view.summary
     yield Prose(
-        [*(f"{line[:1].upper()}{line[1:]}." for line in run_lines(summary)),
+        [*(f"{capitalised(line)}." for line in run_lines(summary)),
          "The same data, seeds, versions, kernels and number of threads give the same numbers."],
         code=summary.command,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from microexpr.config.scores import MAIN, metric_of
-from microexpr.core.errors import many
+from microexpr.core.words import capitalised, many
 from microexpr.report.figure import INK, MARKERS, RULE, SERIES, SHADE, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
 from microexpr.report.page import Matrices, Matrix, Prose, slug
 from microexpr.report.summary import Cell, Detail, NamedCell, Place, Scored
@@ -278,7 +278,7 @@ def detail_rows(view: StudyView, part: str) -> tuple[list[dict[str, Any]], dict[
 def by_class(view: StudyView) -> Table:
     """Return support, predictions, precision, recall and F1 of every class."""
     rows, marks, cell = detail_rows(view, "classes")
-    rows = [{**row, "class": row["name"][:1].upper() + row["name"][1:]} for row in rows]
+    rows = [{**row, "class": capitalised(row["name"])} for row in rows]
     columns = [
         *cell,
         Column("Class", "class"),

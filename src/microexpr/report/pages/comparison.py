@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from microexpr.core.errors import many
+from microexpr.core.words import joined, many
 from microexpr.report.blocks import differences, record
 from microexpr.report.blocks.differences import (
     UNDECIDED,
@@ -16,7 +16,6 @@ from microexpr.report.blocks.differences import (
     detectable,
     differing,
     how,
-    listed,
     p_equals,
     signed,
 )
@@ -63,7 +62,7 @@ def verdict(view: ComparisonSummary) -> list[str]:
     none = ", which does not show that there is no difference"
     if len(pairs) > SEVERAL:
         found = [
-            f"{word} than {listed(mine)}"
+            f"{word} than {joined(mine)}"
             for word, sign in (("higher", 1), ("lower", -1))
             if (mine := [p.letter for p in pairs if p.paired.significant and p.paired.difference * sign > 0])
         ]
@@ -71,7 +70,7 @@ def verdict(view: ComparisonSummary) -> list[str]:
         return [
             f"A was compared with {len(pairs)} other results. After Holm's correction, "
             f"{differing([pair.paired for pair in pairs])} {share} of the comparisons"
-            f"{f' (A scores {listed(found)})' if found else none}."
+            f"{f' (A scores {joined(found)})' if found else none}."
         ]
     said = []
     for pair in pairs:
@@ -92,7 +91,7 @@ def done(view: ComparisonSummary) -> str:
     data, first = view.data, view.results[0].title if view.results else ""
     named = f" A is {first}." if first else ""
     if len(view.comparisons) > SEVERAL:
-        named = f" They are {listed([_name(row) for row in view.results])}."
+        named = f" They are {joined([_name(row) for row in view.results])}."
     return (
         f"{len(view.results)} experiments were tested on the same {many(data.n_clips, 'clip')} of "
         f"{many(data.n_subjects, 'subject')} ({', '.join(data.datasets)}).{named}"
@@ -125,7 +124,7 @@ def influence_ranges(view: ComparisonSummary) -> Prose:
         low, high = (format_value(bound(scores), "change") for bound in (min, max))
         end = ". Its sign is the same whichever subject is left out"
         if turning:
-            end = f". Its sign changes, or it is 0, without {listed(turning, 3, 'or')}"
+            end = f". Its sign changes, or it is 0, without {joined(turning, 3, 'or')}"
         said.append(
             f"A − {found.letter}: without any one subject, the difference is between {low} and {high}"
             f"{end if difference else ''}."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from microexpr.config.scores import MAIN
+from microexpr.core.words import capitalised, joined
 from microexpr.report.blocks import curves, data, effects, maps, pairs, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import Counting, chance_level, prespecified
-from microexpr.report.blocks.differences import listed, p_equals
+from microexpr.report.blocks.differences import p_equals
 from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
@@ -82,7 +83,7 @@ def _grid(view: StudyView) -> str:
     summary = view.summary
     if len(view.cells) < 2:
         return ""
-    axes = f" of {listed(list(summary.axes))}" if summary.axes else ""
+    axes = f" of {joined(list(summary.axes))}" if summary.axes else ""
     what = f"The grid below ({len(view.cells)} combinations{axes})"
     if summary.named_cell and summary.protocol == summary.named_cell.protocol:
         return f"{what} has the same protocol. {_effects(view)}".strip()
@@ -213,7 +214,7 @@ def prespecified_table(view: StudyView) -> Table | None:
     if named.shuffled is not None:
         method.append(f"Trained on shuffled labels, it reaches {named.shuffled:.3f}.")
     tests = [other.paired.test for other in named.alternatives if other.paired]
-    method += list(dict.fromkeys(f"{test[:1].upper()}{test[1:]}." for test in tests))
+    method += list(dict.fromkeys(f"{capitalised(test)}." for test in tests))
     return Table("prespecified", "Experiments named beforehand", columns, rows, method=method, links=links)
 
 

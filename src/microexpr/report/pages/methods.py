@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from microexpr.core.words import capitalised, joined
 from microexpr.report.blocks import curves, data, effects, leaderboard, maps, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import PRESPECIFIED, Counting, chance_level, prespecified
-from microexpr.report.blocks.differences import listed, p_equals, signed
-from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, counted, score_title
+from microexpr.report.blocks.differences import p_equals, signed
+from microexpr.report.blocks.leaderboard import CHOSEN, NAMED, board_of, counted, noun, score_title
 from microexpr.report.page import First, Page, Section
 from microexpr.report.summary import Leaderboard, MethodScores
 from microexpr.report.table import format_value, short
@@ -48,7 +49,7 @@ def verdict(view: StudyView) -> list[str]:
     elif not board.choice and len(board.rows) > 1:
         named = "" if found else "no score was named beforehand and "
         said.append(
-            f"{'No' if not named else named[:1].upper() + named[1:] + 'no'} method was selected within the training "
+            f"{'No' if not named else capitalised(named) + 'no'} method was selected within the training "
             f"subjects, so the highest of the {len(board.rows)} scores is optimistically biased."
         )
     selection = board.choice.result if board.choice else None
@@ -104,7 +105,7 @@ def against(view: StudyView) -> str:
     what = f"Of these trained {board.trained.things}" if board.trained.holdout else what
     if not significant:
         return f"{what}, none differs significantly from {board.reference}, which does not show that they are equal."
-    said = [f"{listed(mine, NAMED)} {'is' if len(mine) == 1 else 'are'} significantly {word}"
+    said = [f"{joined(mine, NAMED)} {'is' if len(mine) == 1 else 'are'} significantly {word}"
             for word, mine in significant.items()]  # fmt: skip
     others = len(rows) - sum(map(len, significant.values()))
     rest = f"; {others} {'does' if others == 1 else 'do'} not differ significantly from it" if others else ""
@@ -121,8 +122,8 @@ def first(view: StudyView) -> First:
         numbers[f"{title}, {found.name}"] = scored(found.score, found.low, found.high)
         if found.permuted:
             numbers |= chance_level(found.permuted)
-    count, what = counted(view, len(board_of(view).rows)).split(" ", 1)
-    numbers[f"{what[:1].upper()}{what[1:]}"] = count
+    count = len(board_of(view).rows)
+    numbers[capitalised(noun(view, count))] = format_value(count, "count")
     several = sorted({len(row.seeds) for row in board_of(view).rows})
     if several and several[-1] > 1:
         numbers["Seeds of a method"] = " to ".join(map(str, dict.fromkeys((several[0], several[-1]))))

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from microexpr.config.published import Published, PublishedPhase
+from microexpr.core.words import capitalised
 from microexpr.report.blocks.scores import baseline_lines, matrix_of, model_style
 from microexpr.report.figure import INK, MARKERS, SHADE, SOFT, WIDTH, Plot, legend_handles
 from microexpr.report.page import Prose
@@ -188,7 +189,7 @@ def per_class(view: StudyView) -> Table | None:
         beside = [Column(key[-2:].upper(), key, "score", f"published: {found.name(key[:-3])}", ABSENT) for key in keys]
     rows: list[Row] = []
     for at, name in enumerate(classes):
-        row: dict[str, Any] = {"class": name[:1].upper() + name[1:], "n": tested[at]}
+        row: dict[str, Any] = {"class": capitalised(name), "n": tested[at]}
         row |= {_key(cell): cell.per_class_f1.get(name) if tested[at] else ABSENT for cell in cells}
         rows.append(row | published.get(name.lower(), {}))
     columns = [Column("Class", "class"), Column("Test clips", "n", "count")]

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from microexpr.core.errors import many
+from microexpr.core.words import capitalised, joined, many
 from microexpr.report.blocks import record
-from microexpr.report.blocks.differences import Pair, detectable, forest, how, listed, p_equals, signed, span
+from microexpr.report.blocks.differences import Pair, detectable, forest, how, p_equals, signed, span
 from microexpr.report.figure import (
     MARKERS,
     SERIES,
@@ -83,7 +83,7 @@ def done(view: TuningSummary) -> str:
     tuned = [brief(key) for key in parameters(view)]
     return (
         f"In {count} search{'es' * (count != 1)} of at least {many(view.trials_requested, 'trial')}, "
-        f"{listed(tuned)} of {view.experiment.get('model', 'the model')} {'was' if len(tuned) == 1 else 'were'} "
+        f"{joined(tuned)} of {view.experiment.get('model', 'the model')} {'was' if len(tuned) == 1 else 'were'} "
         f"tuned on {many(data.n_clips, 'clip')} of {many(data.n_subjects, 'subject')} ({', '.join(data.datasets)})"
         f"{f', protocol {protocol}' if protocol else ''}. No search used a clip that its result is tested on."
     )
@@ -179,7 +179,7 @@ def results(view: TuningSummary) -> Table:
     made = view.intervals
     level, shown = f"{100 * made.level:.3g} %", len(missing) < len(both)
     instead = f"; where undefined, {made.instead}" if made.instead else ""
-    notes = [f"Undefined intervals: {listed(missing)}."] if missing else []
+    notes = [f"Undefined intervals: {joined(missing)}."] if missing else []
     columns = [
         Column("Parameters", "what"),
         Column(f"{view.heading(view.metric)}{f' [{level}]' if shown else ''}",
@@ -198,9 +198,8 @@ def results(view: TuningSummary) -> Table:
 def space(view: TuningSummary) -> Table:
     """Return the searched parameters and their ranges."""
     columns = [Column("Parameter", "parameter"), Column("Values", "values")]
-    ranges = "Ranges are the paper's (section II.C) where it gives numbers: drop path and dropout."
     rows = [row.model_dump() for row in view.space]
-    return Table("tuning_space", "Search space", columns, rows, [ranges] if view.paper_ranges else [])
+    return Table("tuning_space", "Search space", columns, rows, [view.space_source] if view.space_source else [])
 
 
 def searches(view: TuningSummary) -> Table:
@@ -279,7 +278,7 @@ def trials(view: TuningSummary) -> Table:
         Column("Note", "note"),
     ]
     notes = ["Bold: the selected trial, the first of ties. Untuned: the values of the experiment file."]
-    ended = (problem[:1].upper() + problem[1:].rstrip(".") for problem in problems)
+    ended = (capitalised(problem).rstrip(".") for problem in problems)
     notes += [f"({at}) {problem}." for at, problem in enumerate(ended, start=1)]
     return Table("tuning_trials", "All trials", columns, rows, notes, marks=marks)
 
@@ -442,7 +441,7 @@ def reproduce(view: TuningSummary) -> Iterator[Prose | Table]:
         "number of threads; several concurrent processes do not, because what each samples depends on the trials that "
         "the others have finished."
     )
-    ran = [f"{line[:1].upper()}{line[1:]}" for line in record.run_lines(view)]
+    ran = [f"{capitalised(line)}" for line in record.run_lines(view)]
     yield Prose([*ran, again], code=view.command)
     yield replace(record.environment(view), name="tuning_environment")
     yield Prose([record.PERMITTED_USE])

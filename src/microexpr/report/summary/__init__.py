@@ -16,11 +16,12 @@ from microexpr.config.published import Disagreement as Disagreement
 from microexpr.config.published import Published as Published
 from microexpr.config.scores import title
 from microexpr.core.errors import StoreError
+from microexpr.core.words import capitalised
 from microexpr.evaluation.statistics.power import LEVEL
 from microexpr.evaluation.statistics.scope import Trained
 
 S = TypeVar("S", bound="Summary")
-FORMAT = 3
+FORMAT = 4
 """Format of the three files; raised when a key or its meaning changes."""
 LINE = 110
 """Largest number of characters of a caveat's line."""
@@ -212,7 +213,7 @@ class Summary(Part):
     def heading(self, score: str) -> str:
         """Return the same at the beginning of a sentence or a column."""
         name = self.title_of(score)
-        return name[:1].upper() + name[1:]
+        return capitalised(name)
 
     @classmethod
     def read(cls: type[S], file: Path) -> S:
@@ -1070,7 +1071,7 @@ class TuningSummary(Summary):
     trials_requested: int
     inner: int
     folds: int
-    paper_ranges: bool
+    space_source: str
     storage: str
     search: str
     evaluator: str

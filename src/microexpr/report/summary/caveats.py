@@ -8,7 +8,7 @@ from microexpr.audit.checks import copies
 from microexpr.config.published import Practice
 from microexpr.config.scores import metric_of as metric_and_mean
 from microexpr.core import interfaces
-from microexpr.core.errors import many
+from microexpr.core.words import capitalised, many
 from microexpr.evaluation.predictions import mean_of_folds
 from microexpr.report.summary import Caveat, Repeats
 from microexpr.report.summary.cells import metric_of
@@ -111,7 +111,7 @@ def caveats(
             "Frames were cropped by the owners of the database before any preprocessing here.",
         )
     for kept in plan.data.label_warnings:
-        yield Caveat.of("counts_differ", "warning", f"{kept.text[:1].upper()}{kept.text[1:]}.")
+        yield Caveat.of("counts_differ", "warning", f"{capitalised(kept.text)}.")
     if plan.data.unlabelled:
         counts = ", ".join(f"{emotion} {count}" for emotion, count in plan.data.unlabelled.items())
         total, name = sum(plan.data.unlabelled.values()), plan.data.labels.name
@@ -171,7 +171,7 @@ def _copied(result: StudyResult) -> Iterator[Caveat]:
             {"ME002": "weights_saw_test", "ME016": "copied_frames"}[code],
             "warning",
             f"{first.removesuffix('.')}.",
-            f"{rest} {evidence[0][:1].upper()}{evidence[0][1:]}{of}.".strip(),
+            f"{rest} {capitalised(evidence[0])}{of}.".strip(),
         )
 
 

@@ -13,8 +13,9 @@ import pandas as pd
 from microexpr.audit.comparison import Compared, settings, surroundings, titles
 from microexpr.core.confusion import confusion_matrix, present
 from microexpr.core.environment import environment
-from microexpr.core.errors import ConfigError, many
+from microexpr.core.errors import ConfigError
 from microexpr.core.randomness import rng_for
+from microexpr.core.words import many
 from microexpr.evaluation.predictions import confusion_metric
 from microexpr.evaluation.statistics.bootstrap import METHODS, bootstrap_all
 from microexpr.evaluation.statistics.comparison import Comparison, compare

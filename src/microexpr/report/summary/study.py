@@ -186,12 +186,19 @@ def _models(result: StudyResult) -> dict[str, Model]:
     for cell in result.cells:
         by_name.setdefault(cell.experiment.model.label, []).append(cell)
     shared = Counter(cells[0].plan.model.label for cells in by_name.values())
-    described = {}
+    labels = {}
     for name, cells in by_name.items():
         model, params = cells[0].plan.model, cells[0].experiment.model.listed_params
-        label = f"{model.label} ({params})" if params and shared[model.label] > 1 else model.label
-        described[name] = Model(label=label, token_mixing=model.mixing, builds=_builds(cells, timed))
-    return described
+        labels[name] = f"{model.label} ({params})" if params and shared[model.label] > 1 else model.label
+    same = Counter(labels.values())
+    return {
+        name: Model(
+            label=labels[name] if same[labels[name]] == 1 else f"{labels[name]} ({name})",
+            token_mixing=cells[0].plan.model.mixing,
+            builds=_builds(cells, timed),
+        )
+        for name, cells in by_name.items()
+    }
 
 
 def _build(row: Mapping[str, Any]) -> tuple[object, ...]:

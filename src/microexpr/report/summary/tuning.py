@@ -35,6 +35,7 @@ from microexpr.report.summary.metrics import defined
 from microexpr.runs.study import Cell, StudyResult
 from microexpr.runs.tuning import STARTUP, Tuned
 from microexpr.runs.tuning.result import Found
+from microexpr.runs.tuning.space import DEFAULT_SOURCE
 
 SEARCH = f"tree-structured Parzen estimator (Optuna), the first {STARTUP} trials sampled at random"
 EVALUATOR = (
@@ -71,7 +72,7 @@ def summarise_tuning(found: Tuned, command: str = "") -> TuningSummary:
         trials_requested=found.trials,
         inner=experiment.tuning.inner,
         folds=len(plan.folds),
-        paper_ranges=found.papers,
+        space_source=DEFAULT_SOURCE if found.default_space else "",
         storage=found.storage,
         search=SEARCH,
         evaluator=EVALUATOR,

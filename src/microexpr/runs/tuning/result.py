@@ -60,8 +60,8 @@ class Tuned:
     plan: Plan
     """The experiment as written in its file."""
     space: Space
-    papers: bool
-    """Whether the space is the paper's."""
+    default_space: bool
+    """Whether no space was given."""
     found: tuple[Found, ...]
     importance: Mapping[str, float] | str
     """Over the trials of all searches, the scores of each search centred on their mean."""

@@ -31,7 +31,7 @@ def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str)
     """Implement `microexpr.runs.tuning.tune`."""
     confusion_metric(experiment.tuning.metric, where="tuning.metric")
     plan, folder = workspace.plan(experiment), workspace.options.out / FOLDER
-    space, papers = spaces.space_of(plan)
+    space, default = spaces.space_of(plan)
     spaces.check(space, experiment, workspace)
     divide(plan)
     with _quiet_optuna():
@@ -47,7 +47,7 @@ def run(experiment: Experiment, workspace: Workspace, trials: int, storage: str)
             pooled = importance([each.trials for each in found], distributions(studies.values()), experiment.seed)
     ended = sum(trial.state in ("finished", "failed") for each in found for trial in each.trials)
     done = {**workspace.done.summary(), "trials_tried": tried, "trials_reused": max(0, ended - tried)}
-    return Tuned(plan, space, papers, found, pooled, untuned, shares_subjects(plan), name, trials, done)
+    return Tuned(plan, space, default, found, pooled, untuned, shares_subjects(plan), name, trials, done)
 
 
 def _found(worker: Worker, search: Search, study: optuna.Study, untuned: Result) -> Found:

@@ -1,4 +1,4 @@
-"""Search spaces: from the file or the paper, checked value by value, sampled by trials."""
+"""Search spaces: from the file or the default one, checked value by value, sampled by trials."""
 
 from __future__ import annotations
 
@@ -20,34 +20,38 @@ PARTS = ("model", "training", "loss", "augmentation", "vote")
 """Parts of an experiment that may be searched. All trials use the same model input; a study compares inputs."""
 TRAINED = ("training", "loss", "augmentation")
 """Parts that only affect networks: an estimator is fitted once, on the training clips without augmentation."""
-PAPERS = {
+DEFAULT = {
     "drop_path": Values(low=0.05, high=0.3),
     "dropout": Values(low=0.0, high=0.2),
     "head_units": Values(choices=(0, 128, 256, 512)),
 }
-"""Section II.C: drop path, dropout and "layer configurations", interpreted as a hidden layer of the head and the number
-of frozen stages (`_stages`); the paper gives no numbers for these two."""
+"""Section II.C: drop path, dropout and "layer configurations", interpreted as a hidden layer of the head and
+the number of frozen stages (`_stages`), for which it gives no numbers."""
+DEFAULT_SOURCE = (
+    "Default search space. Ranges of drop path and dropout: section II.C of 'Preprocessing Paradox in Vision "
+    "Transformer-Based Micro-Expression Recognition'."
+)
 EXAMPLE = """
     [tuning.space]
     "model.{name}" = {{ low = 0.1, high = 100.0, log = true }}"""
 
 
 def space_of(plan: Plan) -> tuple[Space, bool]:
-    """Return the search space, and whether it is the paper's; raises ConfigError if there is nothing to search."""
+    """Return the search space, and whether it is the default one; raises ConfigError if there is nothing to search."""
     given = plan.experiment.tuning.space
     if given:
         return given, False
     model = plan.experiment.model.name
     offered = interfaces.models.parameters(model)
-    found = {f"model.{name}": values for name, values in {**PAPERS, **_stages(plan)}.items() if name in offered}
+    found = {f"model.{name}": values for name, values in {**DEFAULT, **_stages(plan)}.items() if name in offered}
     if found:
         return found, True
     name = next((name for name, (annotation, _) in offered.items() if "gt" in str(annotation)), next(iter(offered), ""))
     known = f"its parameters are {', '.join(offered)}" if offered else "it has no parameters"
-    papers = ", ".join((*PAPERS, "frozen_stages"))
+    default = ", ".join((*DEFAULT, "frozen_stages"))
     raise ConfigError(
         "E141",
-        f"model {model!r} has none of the parameters that the paper tuned ({papers}); {known}. "
+        f"model {model!r} has none of the parameters of the default search space ({default}); {known}. "
         f"Set a search space, for example:{EXAMPLE.format(name=name or 'NAME')}",
     )
 
