@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from microexpr.audit.checks import WITHOUT_IMAGES, Finding, Stored, findings, read
 from microexpr.config.study import COMPARED
 from microexpr.core.environment import KERNELS, UNKNOWN, together
-from microexpr.core.errors import StoreError, UsageError
+from microexpr.core.errors import ConfigError, StoreError, UsageError
 from microexpr.core.randomness import rng_for
 from microexpr.core.words import joined
 from microexpr.evaluation.statistics.comparison import Comparison, Unit, compare
@@ -99,6 +99,13 @@ def compare_all(
     if not 2 <= len(results) <= len(ascii_uppercase):
         raise UsageError("E819", f"name 2 to {len(ascii_uppercase)} results to compare, not {len(results)}.")
     stored = _apart(results)
+    if len({each.experiment.shuffled for each in stored}) > 1:
+        names = [each.name for each in stored if each.experiment.shuffled]
+        raise ConfigError(
+            "E816",
+            f"{joined(names)} {'was' if len(names) == 1 else 'were'} trained on shuffled labels, so the true classes "
+            "of these results differ. Compare results on the same labels.",
+        )
     given = [Predictions.of(each.name, each.predictions(), each.metadata["classes"]) for each in stored]
     first, *others = align(*given)
     how: dict[str, Any] = {"n": n, "permutations": permutations, "unit": unit}

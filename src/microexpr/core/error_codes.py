@@ -820,7 +820,7 @@ STATISTICS: Mapping[str, Explanation] = {
     ),
     "E816": Explanation(
         "Two experiments give different true classes or subjects for the same clip.",
-        "Run both on the same version of the annotations.",
+        "Run both on the same version of the annotations. Compare results on shuffled labels only with each other.",
     ),
     "E817": Explanation(
         "No method can be chosen within the training subjects: too few methods, or folds that do not fit.",
