@@ -29,8 +29,8 @@ class Stack:
     def __len__(self):
         return len(self.pixels)
 
-    def take(self, indices):
-        return self.pixels[indices]
+    def take(self, indices, out=None):
+        return np.take(self.pixels, indices, axis=0, out=out)
 
 
 PIXELS = (RNG.integers(0, 60, (60, 1, 32, 32, 1)) + 70 * Y[:, None, None, None, None]).astype(np.uint8)

@@ -5,6 +5,7 @@ import pytest
 
 from microexpr.core.errors import DataError
 from microexpr.core.interfaces import Dataset, datasets, detectors, preprocessors, representations, samplers
+from microexpr.core.progress import Silent
 from microexpr.data.cache import Cache, DatasetFrames
 
 M1 = ("m1", preprocessors.build("m1", {"size": 32}))
@@ -64,6 +65,28 @@ def test_views_show_what_the_preprocessing_gives(cache):
     direct = M1[1](DatasetFrames(cache.dataset, clips[5], "colour"), [1, 4, 7])
     assert np.array_equal(shown.take(shown.of(np.array([5])))[:, 0], direct.pixels)
     assert shown.numbers[:3] == ((1,), (4,), (7,))
+
+
+@pytest.mark.parametrize("represented", ["pixels", "flow"])
+def test_views_can_be_read_into_a_buffer(cache, represented):
+    """Pixels directly; computed and stored views as well."""
+    clips = cache.dataset.clips()
+    prepare(cache, clips, 1, 4)
+    kind = representations.build(represented, {})
+    shown = cache.views(M1[0], clips, samplers.build("onset_apex", {}), kind)
+    rows = np.array([3, 0, 7])
+    expected = shown.take(rows)
+    room = np.full((5, *expected.shape[1:]), 7, expected.dtype)
+    assert shown.take(rows, room[:3]) is not expected
+    assert np.array_equal(room[:3], expected)
+    assert (room[3:] == 7).all()
+    if represented == "flow":
+        cache.represent(shown, "flow", 1, Silent())
+        stored = cache.views(M1[0], clips, samplers.build("onset_apex", {}), kind, "flow")
+        assert stored.computed is not None
+        room[:] = 7
+        stored.take(rows, room[:3])
+        assert np.array_equal(room[:3], expected)
 
 
 def test_a_kill_while_writing_loses_only_that_frame(cache):

@@ -32,6 +32,9 @@ TECHNIQUES = ("label_smoothing", "draw", "average_last", "ensemble")
 """Those that only apply to networks; an estimator that is fitted once ignores them."""
 
 
+Precision = Literal["float32", "bf16"]
+
+
 class Training(Strict):
     """How a network is trained (paper, section II.C); where the paper leaves a choice open, the default comes first."""
 
@@ -41,8 +44,8 @@ class Training(Strict):
     batch: int = Field(16, ge=1)
     patience: int = Field(5, ge=0)
     """Epochs without a better validation score before training stops; 0 = run all epochs and keep the last."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """auto = bf16 where the accelerator supports it."""
+    precision: Literal["auto"] | Precision = "auto"
+    """auto = bf16 where the GPU or processor computes it natively and the network has over 0.1 GFLOP a view."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """sgd uses a momentum of 0.9."""
     schedule: Literal["constant", "cosine"] = "constant"

@@ -192,6 +192,10 @@ COMMAND: Mapping[str, Explanation] = {
         "A folds file contradicts itself: a clip or a name occurs where it must not.",
         "Correct the fold and clip that the message names.",
     ),
+    "E153": Explanation(
+        "This processor does not compute bf16 natively (AVX512-BF16 or AMX), so bf16 would be slower than float32.",
+        'Set training.precision = "auto" or "float32".',
+    ),
     "E190": Explanation(
         "`microexpr study` does not know where to write its results.",
         "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",

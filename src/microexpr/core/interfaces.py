@@ -247,7 +247,8 @@ class FitsStatistics(Protocol):
 class FrozenBackbone(Protocol):
     """A module with a frozen backbone, run once for all folds, and a head that is fitted once to its features.
 
-    The backbone must not depend on the seed of a fold.
+    The backbone must not depend on the seed of a fold. Parameters of the model that only concern the head may be named
+    in ``head_parameters`` of what builds it: models that differ in nothing else share the backbone's features.
     """
 
     def embed(self, x: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b f"]:

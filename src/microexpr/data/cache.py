@@ -215,11 +215,19 @@ class Views:
         _, time, height, width, channels = self.take(np.arange(1)).shape
         return ViewSpec((time, height, width, channels), *self.representation.output_spec(self.modality))
 
-    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
-        """Return the model's input of these views."""
+    def take(
+        self, indices: Int[np.ndarray, "b"], out: Num[np.ndarray, "b t h w c"] | None = None
+    ) -> Num[np.ndarray, "b t h w c"]:
+        """Return the model's input of these views, in `out` if given: a buffer that is used again saves much time."""
         if self.computed is not None:
-            return np.asarray(self.computed[self.computed_rows[indices]])
-        return np.array([self.compute(int(index)) for index in indices])
+            return np.asarray(np.take(self.computed, self.computed_rows[indices], axis=0, out=out, mode="clip"))
+        if out is None:
+            return np.array([self.compute(int(index)) for index in indices])
+        for index, place in zip(indices, out, strict=True):
+            made = self.representation(*self.inputs(int(index), place))
+            if made is not place:
+                place[...] = made
+        return out
 
     def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
         """Return the views of these clips."""
@@ -233,10 +241,13 @@ class Views:
         """Return one view from its frames."""
         return self.representation(*self.inputs(index))
 
-    def inputs(self, index: int) -> tuple[Frames, View, Clip]:
-        """Return the arguments of the representation for one view."""
-        rows = self.places[index]
-        view = Frames(np.asarray(self.frames.pixels[rows]), self.frames.channels, self.frames.window[rows])
+    def inputs(self, index: int, out: Num[np.ndarray, "t h w c"] | None = None) -> tuple[Frames, View, Clip]:
+        """Return the arguments of the representation for one view; its frames are in `out` if they fit there."""
+        rows, pixels = self.places[index], self.frames.pixels
+        if out is not None and (out.shape, out.dtype) != ((len(rows), *pixels.shape[1:]), pixels.dtype):
+            out = None
+        read = np.asarray(np.take(pixels, rows, axis=0, out=out, mode="clip"))
+        view = Frames(read, self.frames.channels, self.frames.window[rows])
         return view, self.numbers[index], self.clips[self.clip_rows[index]]
 
 

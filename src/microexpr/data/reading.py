@@ -34,9 +34,11 @@ class Stack:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
-        """Return these views."""
-        return np.asarray(self.inputs[indices])
+    def take(
+        self, indices: Int[np.ndarray, "b"], out: Num[np.ndarray, "b t h w c"] | None = None
+    ) -> Num[np.ndarray, "b t h w c"]:
+        """Return these views, in `out` if given."""
+        return np.asarray(np.take(self.inputs, indices, axis=0, out=out, mode="clip"))
 
 
 @dataclass(frozen=True)

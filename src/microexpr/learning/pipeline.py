@@ -23,6 +23,7 @@ from microexpr.core.errors import ConfigError, DataError, StoreError
 from microexpr.core.interfaces import (
     ClipSource,
     FrameSource,
+    ModelFn,
     Preprocessor,
     Representation,
     Sampler,
@@ -42,6 +43,7 @@ from microexpr.data.reading import ReadClip, Reading, Stack
 from microexpr.data.sources import ArrayClips, Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
 from microexpr.learning import checkpoint, learners
+from microexpr.learning.device import has_bf16
 from microexpr.learning.learners import Learner, Prediction
 
 FORMAT = 3
@@ -362,12 +364,19 @@ def check_storable(experiment: Experiment) -> None:
 
 def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:
     """Return the learner of an experiment with random weights, into which stored weights can be loaded."""
-    part = experiment.model
-    params = interfaces.models.bind(part.name, part.params)
+    factory, training = without_weights(experiment.model), experiment.training
+    if not has_bf16():  # emulation would be slower than float32
+        training = training.model_copy(update={"precision": "float32"})
+    return learners.make(lambda: factory(view, num_classes, aux), num_classes, training)
+
+
+def without_weights(model: Component) -> ModelFn:
+    """Return a model with random weights in place of those that it starts from."""
+    params = interfaces.models.bind(model.name, model.params)
     if "weights" in params:
         params["weights"] = "random"
-    factory = interfaces.models.get(part.name)(**params)
-    return learners.make(lambda: factory(view, num_classes, aux), num_classes, experiment.training)
+    built: ModelFn = interfaces.models.get(model.name)(**params)
+    return built
 
 
 def _compare_cards(file: Path, card: Mapping[str, Any]) -> None:

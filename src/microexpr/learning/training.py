@@ -20,6 +20,7 @@ from microexpr.core.errors import TrainingError
 from microexpr.core.interfaces import Augmentation, Batch, LossFn, Output, ViewSpec
 from microexpr.core.multitask import TargetValues, target_loss
 from microexpr.core.progress import Progress
+from microexpr.learning.device import autocast, device, placed
 
 AUGMENTATION_SEED = 0x9E3779B9
 """Distinguishes the random numbers of augmentations from those of the batches."""
@@ -49,8 +50,10 @@ class ViewSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: Int[np.ndarray, "b"]) -> Num[np.ndarray, "b t h w c"]:
-        """Return these views."""
+    def take(
+        self, indices: Int[np.ndarray, "b"], out: Num[np.ndarray, "b t h w c"] | None = None
+    ) -> Num[np.ndarray, "b t h w c"]:
+        """Return these views, in `out` if given."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +83,25 @@ class Inputs:
     def __init__(self, views: ViewSource) -> None:
         self.views = views
         self._all: Tensor | None = None
+        self._room: np.ndarray | None = None
         self._few = len(views) * int(np.prod(views.spec.shape)) * 4 <= RESIDENT_BYTES
 
     def take(self, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
-        """Return these views."""
+        """Return these views; a later call may overwrite them."""
         if not self._few:
-            return tensor(self.views, indices)
+            if self._room is None or len(self._room) < len(indices):
+                self._room = np.empty((len(indices), *self.views.spec.shape), self.views.take(indices[:1]).dtype)
+            return tensor(self.views, indices, self._room[: len(indices)])
         if self._all is None:
             self._all = tensor(self.views, np.arange(len(self.views)))
         return self._all[torch.as_tensor(indices, device=self._all.device)]
 
 
-def device() -> torch.device:
-    """Return the accelerator of this machine, or its CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def tensor(views: ViewSource, indices: Int[np.ndarray, "b"]) -> Float[Tensor, "b t c h w"]:
-    """Return these views as input of a network."""
-    x = torch.as_tensor(np.ascontiguousarray(views.take(indices)))
+def tensor(
+    views: ViewSource, indices: Int[np.ndarray, "b"], out: Num[np.ndarray, "b t h w c"] | None = None
+) -> Float[Tensor, "b t c h w"]:
+    """Return these views as input of a network; `out` is a buffer that they are read into."""
+    x = torch.as_tensor(np.ascontiguousarray(views.take(indices, out)))
     return x.to(device(), non_blocking=True).movedim(-1, 2).contiguous().float()
 
 
@@ -116,18 +119,10 @@ def outputs(
     """Return a network's outputs for views, as in validation and test; the network must be in evaluation mode."""
     size = prediction_batch(training)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    with torch.inference_mode(), precision(training, device()):
+    with torch.inference_mode(), autocast(training):
         parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
     aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}
     return Output(torch.cat([part.logits for part in parts]).cpu(), aux)
-
-
-def precision(training: Training, where: torch.device) -> torch.autocast:
-    """Return the context that sets the precision in which a network computes."""
-    use_bf16 = training.precision == "bf16" or (
-        training.precision == "auto" and where.type == "cuda" and torch.cuda.is_bf16_supported()
-    )
-    return torch.autocast(where.type, torch.bfloat16, enabled=use_bf16)
 
 
 class TrainingRun:
@@ -142,7 +137,7 @@ class TrainingRun:
         seed: int,
         augmentations: Sequence[Augmentation],
     ) -> None:
-        self.model, self.task, self.loss, self.training = model.to(device()), task, loss, training
+        self.model, self.task, self.loss, self.training = placed(model, training), task, loss, training
         self.augmentations = augmentations
         self.generator = torch.Generator().manual_seed(seed)
         # A separate stream: with and without augmentation, clips come in the same order.
@@ -197,7 +192,7 @@ class TrainingRun:
             for augment in self.augmentations:
                 batch = augment(batch, self.task.views.spec, self.augmenting)
             batch = _smoothed(batch, self.training.label_smoothing)
-            with precision(self.training, device()):
+            with autocast(self.training):
                 output = self.model(batch.x)
             loss = self._loss(_float(output), batch)
             if not torch.isfinite(loss):

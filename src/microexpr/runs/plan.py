@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from microexpr.config.component import Component
 from microexpr.config.experiment import Experiment
+from microexpr.config.settings import Precision
 from microexpr.core import flow, interfaces
 from microexpr.core.clip import Clip
 from microexpr.core.environment import environment
@@ -31,8 +32,9 @@ from microexpr.data.cache import Cache, Views
 from microexpr.data.composite import Composite
 from microexpr.learning import learners
 from microexpr.learning.checkpoint import lineage_of
+from microexpr.learning.device import fastest_precision, has_bf16
 from microexpr.learning.learners import Learner
-from microexpr.learning.pipeline import Pipeline
+from microexpr.learning.pipeline import Pipeline, without_weights
 from microexpr.runs.compatibility import (
     check_colour,
     check_lengths,
@@ -191,10 +193,13 @@ class Plan:
         learner = None if self.model.trains_in_epochs else self.learner()
         if learner is None or not learner.embeds:
             return views
-        canonical = self.experiment.canonical()
-        kinds = [canonical["preprocessing"], canonical["representation"], canonical["training"]]
+        canonical, training = self.experiment.canonical(), self.experiment.training
+        head = getattr(self.model, "head_parameters", ())
+        backbone = {key: value for key, value in canonical["model"]["params"].items() if key not in head}
+        kinds = [canonical["preprocessing"], canonical["representation"], training.precision, learner.batch]
         where = [learners.device().type, *(environment()[package] for package in ("torch", "timm"))]
-        name = [model.label, interfaces.models.revision(model.name), dict(self.weights), self.spec, kinds, where]
+        revision = interfaces.models.revision(model.name)
+        name = [model.name, revision, backbone, dict(self.weights), self.spec, kinds, where]
         return self.data.cache.embedded(views, name, lambda: learner.embed(views, np.arange(len(views))))
 
     def _views(self, represented: str) -> Views:
@@ -270,6 +275,7 @@ class Workspace:
     _unfit: dict[str, list[Fault]] = field(default_factory=dict)
     """Faults of clips that are still to be left out, by the name of their data."""
     _specs: dict[tuple[str, ...], tuple[ViewSpec, tuple[int, int]]] = field(default_factory=dict)
+    _precisions: dict[tuple[str, ViewSpec], Precision] = field(default_factory=dict)
 
     def plan(self, experiment: Experiment, *, weights: bool = True, tests: bool = True) -> Plan:
         """Check an experiment against its database; raises ConfigError, DataError, SplitError or WeightsError.
@@ -317,9 +323,32 @@ class Workspace:
             check_colour(experiment, data.dataset.modalities()[data.modality].channels, spec)
             check_training(experiment, model, spec)
             found = _weights(model, spec, required=weights)
+        plan = Plan(experiment, data, preprocessor, sampler, model, spec, frame_size, found)
+        if not self.checked:  # processes that train folds compute them as the process that planned them
+            plan = self._with_precision(plan)
         # Last, so that a method that does not fit removes no clip from the others.
         self._unfit.setdefault(data.name, []).extend([*unsampled, *too_short])
-        return Plan(experiment, data, preprocessor, sampler, model, spec, frame_size, found)
+        return plan
+
+    def _with_precision(self, plan: Plan) -> Plan:
+        """Return the plan with the precision that "auto" means for its network on this machine; raises ConfigError."""
+        setting = plan.experiment.training.precision
+        if setting == "bf16" and not has_bf16():
+            raise ConfigError(
+                "E153",
+                'training.precision = "bf16": this processor does not compute bf16 natively (AVX512-BF16, AMX), so '
+                'training would be several times slower. Set "auto" or "float32".',
+            )
+        if setting != "auto" or not has_bf16():
+            return plan
+        model = plan.experiment.model
+        size = (model.label, plan.spec)
+        if size not in self._precisions:
+            classes = len(plan.data.labels.classes)
+            self._precisions[size] = fastest_precision(without_weights(model), plan.spec, classes, plan.aux)
+        if self._precisions[size] == "float32":
+            return plan  # results that earlier versions stored under "auto" keep their keys
+        return replace(plan, experiment=plan.experiment.with_values({"training.precision": "bf16"}))
 
     def settle(self, plans: Sequence[Plan]) -> list[Plan]:
         """Return the plans without the clips that some plan cannot use, so that all of them use the same clips.

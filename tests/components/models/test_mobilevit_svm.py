@@ -103,6 +103,28 @@ def test_the_body_runs_once_for_all_folds(database, tmp_path, experiment, monkey
 
 
 @pytest.mark.slow
+def test_the_body_runs_once_for_all_heads_seeds_and_settings_of_training(database, tmp_path, experiment, monkeypatch):
+    """Only what changes the features makes it run again: its own parameters, its input, the precision, the batch."""
+    calls: list[int] = []
+    embed = learners.Frozen.embed
+    monkeypatch.setattr(
+        learners.Frozen, "embed", lambda self, views, rows: calls.append(len(rows)) or embed(self, views, rows)
+    )
+
+    def features(**values):
+        workspace = Workspace(Options({"manifest": database}, tmp_path))
+        recipe = experiment.with_values({"model": RANDOM, "preprocessing.size": 64, **values})
+        return workspace.prepare([workspace.plan(recipe)])[0].embedded().features
+
+    first = features()
+    for values in ({"model": {**RANDOM, "C": 0.5}}, {"seed": 3}, {"training.epochs": 2, "training.learning_rate": 0.5}):
+        assert features(**values).tobytes() == first.tobytes()
+    assert len(calls) == 1
+    features(**{"preprocessing.size": 96})
+    features(**{"training.batch": 64})
+    assert len(calls) == 3
+
+
 def test_several_folds_at_once_give_the_same(database, tmp_path, experiment):
     recipe = experiment.with_values({"model": RANDOM, "preprocessing.size": 64})
     tables = []

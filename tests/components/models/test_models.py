@@ -12,11 +12,17 @@ import timm
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from timm.layers import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import nn
 
 from microexpr.components.models._architectures import ARCHITECTURES
+from microexpr.components.models._estimators import PrincipalAxes
+from microexpr.components.models.linear import LogisticClassifier
 from microexpr.core import pretrained
 from microexpr.core.interfaces import ViewSpec, models
 from nets import RGB, built, count, pixels, saved
@@ -491,6 +497,41 @@ def test_guesses_follow_the_shares_and_differ_by_row_fold_and_seed_but_not_by_ba
     assert len(set(folds)) > 1
     other = models.build("class_frequency", {"seed": 1})(view(), 4, {}).fit(X, Y)
     assert not np.array_equal(other.predict(rows), guess.predict(rows))
+
+
+@pytest.mark.parametrize(("rows", "values"), [(50, 400), (50, 20_000), (60, 40)])
+def test_principal_axes_are_those_of_a_full_decomposition(rows: int, values: int) -> None:
+    """Of few rows of many values, in blocks of columns, and of many rows; signs are arbitrary."""
+    drawn = np.random.default_rng(1).normal(size=(rows, values)) * np.geomspace(1, 0.01, values) + 3
+    for components in (10, min(rows - 1, values)):
+        ours = PrincipalAxes(components, svd_solver="full")
+        reference = PCA(components, svd_solver="full").fit(drawn)
+        scores = ours.fit_transform(drawn)
+        np.testing.assert_allclose(np.abs(scores), np.abs(reference.transform(drawn)), atol=1e-8)
+        for name in (
+            "mean_",
+            "explained_variance_",
+            "explained_variance_ratio_",
+            "singular_values_",
+            "noise_variance_",
+        ):
+            np.testing.assert_allclose(getattr(ours, name), getattr(reference, name), rtol=1e-6, atol=1e-10)
+        assert set(vars(ours)) == set(vars(reference))  # stored models of earlier versions have the same attributes
+
+
+@pytest.mark.parametrize("values", [30, 400])
+def test_logistic_regression_is_that_of_scikit_learn_on_few_and_on_many_values(values: int) -> None:
+    """With more values than rows it is fitted to coordinates of the rows, and its weights are turned back."""
+    rng = np.random.default_rng(2)
+    rows = (rng.normal(size=(50, values)) + np.eye(values)[Y]).astype(np.float32)
+    ours = LogisticClassifier(C=0.01).fit(rows, Y)
+    exact = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=10_000, tol=1e-10)
+    )
+    new = rng.normal(size=(20, values)).astype(np.float32)
+    expected = exact.fit(rows.astype(float), Y).predict_proba(new.astype(float))
+    np.testing.assert_allclose(ours.predict_proba(new), expected, atol=2e-3)
+    assert ours.pipeline_[-1].coef_.shape == (3, values)
 
 
 def test_pca_svm_learns_caps_its_components_and_takes_two_classes_but_not_one() -> None:

@@ -233,8 +233,8 @@ class Images:
     def __len__(self):
         return len(self.x)
 
-    def take(self, indices):
-        return np.asarray(self.x[indices])
+    def take(self, indices, out=None):
+        return np.take(self.x, indices, axis=0, out=out)
 
 
 def trained(name: str, epochs: int = 60, rows: int = 60, **params: object) -> Trained:

@@ -14,15 +14,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from microexpr.components.models._checks import refuse_targets
-from microexpr.components.models._estimators import confidence, most_probable_class, need_two_classes
+from microexpr.components.models._estimators import PrincipalAxes, confidence, most_probable_class, need_two_classes
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.interfaces import ViewSpec, models
 
@@ -66,7 +65,7 @@ class ClassFrequency:
         return RandomByFrequency(self.seed)
 
 
-@models.register("pca_svm")
+@models.register("pca_svm", revision=2)
 @dataclass(frozen=True)
 class PcaSvm:
     """Standardised pixels, principal components, and an RBF support vector machine with balanced class weights.
@@ -131,12 +130,12 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit all three steps on the training rows."""
         need_two_classes(y, "pca_svm")
         components = min(self.components, len(X) - 1, X.shape[1])
-        pca = PCA(components, svd_solver="full")
+        pca = PrincipalAxes(components, svd_solver="full")
         # Votes between pairs of classes can tie; breaking ties by confidence agrees with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
         # Threads slow down a decomposition this small, by a factor of ten on a machine under load.
         with threadpool_limits(1):
-            self.pipeline_ = make_pipeline(StandardScaler(), pca, svm).fit(X, y)
+            self.pipeline_ = Pipeline([("standardscaler", StandardScaler()), ("pca", pca), ("svc", svm)]).fit(X, y)
         self.classes_ = svm.classes_
         return self
 

@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from microexpr.components.models._checks import refuse_targets
-from microexpr.components.models._estimators import confidence, most_probable_class, need_two_classes
+from microexpr.components.models._estimators import confidence, most_probable_class, need_two_classes, row_axes
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.errors import ConfigError
 from microexpr.core.flow import PLANES, directions
@@ -81,7 +81,7 @@ class BiWoofSvm:
         return LinearSvmClassifier(self.C)
 
 
-@models.register("logistic")
+@models.register("logistic", revision=2)
 @dataclass(frozen=True)
 class Logistic:
     """Multinomial logistic regression on standardised values, with balanced class weights.
@@ -148,7 +148,15 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         regression = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
         # Threads slow down products this small on a machine under load.
         with threadpool_limits(1):
-            self.pipeline_ = make_pipeline(StandardScaler(), regression).fit(X.astype(float), y)
+            scaler = StandardScaler()
+            standard = scaler.fit_transform(X.astype(float))
+            if len(X) < X.shape[1]:
+                axes, *_ = row_axes(standard)
+                regression.fit(standard @ axes.T, y)
+                regression.coef_, regression.n_features_in_ = regression.coef_ @ axes, X.shape[1]
+            else:
+                regression.fit(standard, y)
+        self.pipeline_ = make_pipeline(scaler, regression)
         self.classes_ = regression.classes_
         return self
 

@@ -49,6 +49,7 @@ class MobileVitSvm:
     C: Penalty = 0.01
     grey: Grey = "sum"
     trains_in_epochs: ClassVar[bool] = False
+    head_parameters: ClassVar[tuple[str, ...]] = ("C",)
     label: ClassVar[str] = "MobileViT features + SVM"
     mixing: ClassVar[str] = "convolution and attention between unfolded patches"
 

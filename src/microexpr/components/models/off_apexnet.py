@@ -57,11 +57,11 @@ class OffApexNet:
             inputs,
             # Groups, so that the kernels of a stream see only its own maps.
             nn.Conv2d(inputs.maps, first, 5, padding=2, groups=len(STREAMS)),
+            nn.MaxPool2d(2),  # before ReLU: the same values and gradients, from fewer numbers
             nn.ReLU(inplace=True),
-            nn.MaxPool2d(2),
             nn.Conv2d(first, second, 5, padding=2, groups=len(STREAMS)),
-            nn.ReLU(inplace=True),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(SIDE),
             nn.Flatten(),
             *_dense(second * SIDE**2, self.units, self.dropout),

@@ -74,8 +74,8 @@ def _last_side(side: int) -> int:
 def _block(incoming: int, outgoing: int, kernel: int, pool: int, dropout: float) -> tuple[nn.Module, ...]:
     return (
         nn.Conv2d(incoming, outgoing, kernel),
+        nn.MaxPool2d(pool),  # before ReLU: the same values and gradients, from fewer numbers
         nn.ReLU(inplace=True),
-        nn.MaxPool2d(pool),
         nn.BatchNorm2d(outgoing),
         nn.Dropout2d(dropout),
     )

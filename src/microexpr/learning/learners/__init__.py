@@ -13,6 +13,7 @@ from torch import nn
 
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import FrozenBackbone
+from microexpr.learning.device import device as device
 from microexpr.learning.learners.estimator import Estimator
 from microexpr.learning.learners.frozen import Frozen as Frozen
 from microexpr.learning.learners.learner import Fitted as Fitted
@@ -22,7 +23,6 @@ from microexpr.learning.learners.network import LATENCY_REPEATS as LATENCY_REPEA
 from microexpr.learning.learners.network import Ensemble, Network
 from microexpr.learning.learners.network import latency as latency
 from microexpr.learning.training import Task as Task
-from microexpr.learning.training import device as device
 
 
 def make(build: Callable[[], Any], num_classes: int, training: Training, seed: int | None = None) -> Learner:

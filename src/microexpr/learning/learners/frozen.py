@@ -13,9 +13,10 @@ from torch import Tensor
 
 from microexpr.core.interfaces import Augmentation, LossFn, Output
 from microexpr.core.progress import Progress
+from microexpr.learning.device import device
 from microexpr.learning.learners.learner import Fitted
 from microexpr.learning.learners.network import Network
-from microexpr.learning.training import Task, ViewSource, device, outputs, tensor
+from microexpr.learning.training import Task, ViewSource, outputs, tensor
 
 
 class Frozen(Network):

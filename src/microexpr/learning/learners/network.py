@@ -19,8 +19,9 @@ from microexpr.config.settings import Training
 from microexpr.core.interfaces import Augmentation, FitsStatistics, LossFn, Output, ViewSpec
 from microexpr.core.progress import Progress
 from microexpr.learning.checkpoint import Stored, other_model
+from microexpr.learning.device import autocast, device, placed
 from microexpr.learning.learners.learner import Fitted, Learner, Prediction
-from microexpr.learning.training import Task, TrainingRun, ViewSource, device, outputs, precision, tensor
+from microexpr.learning.training import Task, TrainingRun, ViewSource, outputs, tensor
 
 LATENCY_REPEATS = 30
 STATISTICS_BATCH = 256
@@ -101,7 +102,7 @@ class Network(Learner):
 
     def ready(self) -> nn.Module:
         model: nn.Module = self.model
-        return model.to(device()).eval()
+        return placed(model, self.training).eval()
 
     def state(self) -> Stored:
         return Stored({key: value.contiguous() for key, value in self.model.state_dict().items()})
@@ -119,7 +120,7 @@ def latency(learner: Learner, spec: ViewSpec) -> float:
     time_steps, height, width, channels = spec.shape
     x = torch.rand(1, time_steps, channels, height, width, device=where) * (spec.high - spec.low) + spec.low
     spent = []
-    with torch.inference_mode(), precision(learner.training, where):
+    with torch.inference_mode(), autocast(learner.training):
         for _ in range(5 + LATENCY_REPEATS):
             start = time.perf_counter()
             model(x)

@@ -115,9 +115,11 @@ def _reduction(plan: Plan, *, default: bool = False) -> object:
     return " or ".join(dict.fromkeys(params["reduction"] for params in bound if "reduction" in params)) or None
 
 
-def _precision(plan: Plan) -> str:
-    setting = plan.experiment.training.precision
-    return "auto (bf16 on GPUs that support it, float32 elsewhere)" if setting == "auto" else setting
+def _precision(plan: Plan) -> str | None:
+    """Return the precision in which a network was trained; plans have replaced "auto" by bf16 where it pays."""
+    if not plan.model.trains_in_epochs:
+        return None
+    return "bf16" if plan.experiment.training.precision == "bf16" else "float32"
 
 
 def _weights(plan: Plan) -> str:
@@ -163,7 +165,7 @@ SETTINGS: Mapping[OptionName, Setting] = {
     "weight decay": _training("weight_decay"),
     "batch": _training("batch"),
     "patience, epochs": _training("patience"),
-    "precision": _training("precision", _precision),
+    "precision": Setting(_precision, _precision),
     "drop-path": _parameter("model", "drop_path"),
     "dropout": _parameter("model", "dropout"),
     "hidden units of the head": _parameter("model", "head_units"),
