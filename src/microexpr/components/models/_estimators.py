@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,26 @@ from jaxtyping import Float, Int
 from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.decomposition import PCA
+from threadpoolctl import ThreadpoolController
 
 from microexpr.core.errors import TrainingError
 
 COLUMNS = 8192
 """Columns that are converted to float64 at a time."""
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a context in which matrix products use one thread.
+
+    Threads slow down products and decompositions this small, by a factor of ten on a machine under load.
+    """
+    return _libraries().limit(limits=1)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries of this process that use threads; finding them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def need_two_classes(y: Int[np.ndarray, "n"], name: str) -> None:
@@ -40,44 +57,47 @@ class PrincipalAxes(PCA):  # type: ignore[misc]
 
     def fit(self, X: Float[np.ndarray, "n d"], y: object = None) -> PrincipalAxes:
         """Find the axes of largest variance; their signs may differ from those of `PCA`."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Float[np.ndarray, "n d"], y: object = None) -> Float[np.ndarray, "n r"]:
+        """Fit, and return the coordinates on the axes."""
         rows, columns = X.shape
         if rows > columns:
-            super().fit(X)
-            return self
+            return np.asarray(super().fit_transform(X))
         self.mean_ = X.mean(0, dtype=float).astype(X.dtype)
-        centred = X - self.mean_
-        axes, squares, total = row_axes(centred, self.n_components)
+        axes, coordinates, total = row_axes(X - self.mean_, self.n_components)
+        squares = np.square(coordinates).sum(0)
         self.n_features_in_, self.n_samples_, self.n_components_ = columns, rows, len(axes)
         self.components_ = axes.astype(X.dtype)
         self.explained_variance_ = squares / (rows - 1)
         self.explained_variance_ratio_, self.singular_values_ = squares / total, np.sqrt(squares)
         self.noise_variance_ = float(max(total - squares.sum(), 0)) / (rows - 1) / max(rows - len(axes), 1)
         self._fit_svd_solver = "full"
-        return self
-
-    def fit_transform(self, X: Float[np.ndarray, "n d"], y: object = None) -> Float[np.ndarray, "n r"]:
-        """Fit, and return the coordinates on the axes."""
-        return np.asarray(self.fit(X).transform(X))
+        return coordinates.astype(X.dtype)
 
 
 def row_axes(
     X: Float[np.ndarray, "n d"], most: int | None = None
-) -> tuple[Float[np.ndarray, "r d"], Float[np.ndarray, "r"], float]:
-    """Return orthonormal axes of the space of the rows, the squares along each in descending order, and their sum.
+) -> tuple[Float[np.ndarray, "r d"], Float[np.ndarray, "n r"], float]:
+    """Return orthonormal axes of the space of the rows, the rows' coordinates on them, and the sum of all squares.
 
-    At most `most` axes. They are the eigenvectors of the product of the rows with each other, in float64: few rows of
-    many values have a small product. A linear classifier with a penalty on squared weights is the same on
-    ``X @ axes.T`` as on `X`.
+    At most `most` axes, in descending order of the squares along each. They are found from the eigenvectors of the
+    products of the rows with each other, in float64: few rows of many values have few products. A linear classifier
+    with a penalty on squared weights is the same on the coordinates as on `X`.
     """
-    blocks = [slice(start, start + COLUMNS) for start in range(0, X.shape[1], COLUMNS)]
+    parts = [X[:, start : start + COLUMNS] for start in range(0, X.shape[1], COLUMNS)]
+    if len(parts) == 1:
+        parts = [X.astype(float)]  # converted once
     product = np.zeros((len(X), len(X)))
-    for block in blocks:
-        part = X[:, block].astype(float)
-        product += part @ part.T
+    for part in parts:
+        values = part.astype(float, copy=False)
+        product += values @ values.T
+    total = float(np.trace(product))
     lowest = 0 if most is None else max(0, len(X) - most)
-    squares, vectors = eigh(product, subset_by_index=(lowest, len(X) - 1), check_finite=False)
+    squares, vectors = eigh(product, subset_by_index=(lowest, len(X) - 1), overwrite_a=True, check_finite=False)
     kept = squares > len(X) * np.finfo(float).eps * squares[-1]
-    squares, vectors = squares[kept][::-1], vectors[:, kept][:, ::-1]
-    weights = (vectors / np.sqrt(squares)).T
-    axes = np.concatenate([weights @ X[:, block].astype(float) for block in blocks], axis=1)
-    return axes, squares, float(np.trace(product))
+    lengths, vectors = np.sqrt(squares[kept][::-1]), vectors[:, kept][:, ::-1]
+    weights = (vectors / lengths).T
+    axes = np.concatenate([weights @ part.astype(float, copy=False) for part in parts], axis=1)
+    return axes, vectors * lengths, total

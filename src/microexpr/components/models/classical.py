@@ -18,10 +18,15 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 from microexpr.components.models._checks import refuse_targets
-from microexpr.components.models._estimators import PrincipalAxes, confidence, most_probable_class, need_two_classes
+from microexpr.components.models._estimators import (
+    PrincipalAxes,
+    confidence,
+    most_probable_class,
+    need_two_classes,
+    one_thread,
+)
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.interfaces import ViewSpec, models
 
@@ -133,9 +138,10 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pca = PrincipalAxes(components, svd_solver="full")
         # Votes between pairs of classes can tie; breaking ties by confidence agrees with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
-        # Threads slow down a decomposition this small, by a factor of ten on a machine under load.
-        with threadpool_limits(1):
-            self.pipeline_ = Pipeline([("standardscaler", StandardScaler()), ("pca", pca), ("svc", svm)]).fit(X, y)
+        with one_thread():
+            scaler = StandardScaler()
+            svm.fit(pca.fit_transform(scaler.fit_transform(X)), y)
+        self.pipeline_ = Pipeline([("standardscaler", scaler), ("pca", pca), ("svc", svm)])
         self.classes_ = svm.classes_
         return self
 

@@ -16,10 +16,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 from microexpr.components.models._checks import refuse_targets
-from microexpr.components.models._estimators import confidence, most_probable_class, need_two_classes, row_axes
+from microexpr.components.models._estimators import (
+    confidence,
+    most_probable_class,
+    need_two_classes,
+    one_thread,
+    row_axes,
+)
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.errors import ConfigError
 from microexpr.core.flow import PLANES, directions
@@ -146,13 +151,12 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit both steps on the training rows."""
         need_two_classes(y, "logistic")
         regression = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
-        # Threads slow down products this small on a machine under load.
-        with threadpool_limits(1):
+        with one_thread():
             scaler = StandardScaler()
             standard = scaler.fit_transform(X.astype(float))
             if len(X) < X.shape[1]:
-                axes, *_ = row_axes(standard)
-                regression.fit(standard @ axes.T, y)
+                axes, coordinates, _ = row_axes(standard)
+                regression.fit(coordinates, y)
                 regression.coef_, regression.n_features_in_ = regression.coef_ @ axes, X.shape[1]
             else:
                 regression.fit(standard, y)
