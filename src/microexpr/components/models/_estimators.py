@@ -24,7 +24,8 @@ def one_thread() -> AbstractContextManager[Any]:
 
     Threads slow down products and decompositions this small, by a factor of ten on a machine under load.
     """
-    return _libraries().limit(limits=1)
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1)
+    return limited
 
 
 @cache
