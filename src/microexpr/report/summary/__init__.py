@@ -17,8 +17,7 @@ from microexpr.config.published import Published as Published
 from microexpr.config.scores import title
 from microexpr.core.errors import StoreError
 from microexpr.core.words import capitalised
-from microexpr.evaluation.statistics.power import LEVEL
-from microexpr.evaluation.statistics.scope import Trained
+from microexpr.evaluation.statistics.scope import LEVEL, Trained
 
 S = TypeVar("S", bound="Summary")
 FORMAT = 4
