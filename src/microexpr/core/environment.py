@@ -24,7 +24,7 @@ def environment() -> dict[str, str]:
 
     metadata = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     metadata |= versions(PACKAGES)
-    metadata["processor"] = _processor()
+    metadata["processor"] = processor()
     metadata |= _kernels()
     metadata["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     metadata["threads"] = str(torch.get_num_threads())
@@ -55,7 +55,8 @@ def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -17,8 +17,6 @@ from microexpr.core.files import write_atomically
 from microexpr.report.figure import Plot, as_pdf, as_svg, styled
 from microexpr.report.summary import Summary
 
-DRAWN_WITHOUT = ("command", "created", "run")
-"""Parts of a summary that no figure shows; they differ between two runs of the same study."""
 DRAWN_BY = ("matplotlib", "numpy", "fonttools", "pillow")
 INDEX = ".drawn.json"
 
@@ -40,7 +38,7 @@ class Drawings:
     """The figures of one summary in a folder."""
 
     def __init__(self, summary: Summary, folder: Path) -> None:
-        self._summary = _digest(summary.model_dump_json(exclude=set(DRAWN_WITHOUT)).encode())
+        self._summary = summary.lasting
         self._code = _digest(f"{package_digest()} {versions(DRAWN_BY)}".encode())
         self._folder = folder
         self._before, self._now = _read(folder / INDEX), dict[str, Drawn]()

@@ -177,7 +177,7 @@ class Plot:
     caption: str
     """Without a full stop."""
     draw: Callable[[], Figure]
-    """Called only if the page does not have this figure yet; it uses nothing of the summary in `DRAWN_WITHOUT`."""
+    """Called only if the folder does not have this figure; it may use what is in `Summary.lasting`."""
     notes: Sequence[str] = ()
     """What a reader needs to read the figure."""
     method: Sequence[str] = ()

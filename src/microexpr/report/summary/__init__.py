@@ -6,6 +6,7 @@ not measured is None, never zero. Scores lie in 0..1.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal, TypeVar
@@ -198,6 +199,11 @@ class Summary(Part):
     checks: list[Finding] = []
     environment: dict[str, str]
     run: Run = Run()
+
+    @property
+    def lasting(self) -> str:
+        """A digest of everything but the command, the time and the run, which differ if a study is run again."""
+        return sha256(self.model_dump_json(exclude={"command", "created", "run"}).encode()).hexdigest()
 
     @property
     def score_title(self) -> str:
