@@ -113,12 +113,14 @@ DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" width="9pt" viewBox="0 0 9 9"
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make figures without turning them into bytes, which takes most of a report's time."""
-    monkeypatch.setattr("microexpr.report.page.render", lambda figure: (DRAWING, b"%PDF"))
+    monkeypatch.setattr("microexpr.report.drawings.as_svg", lambda figure: DRAWING)
+    monkeypatch.setattr("microexpr.report.drawings.as_pdf", lambda figure: b"%PDF")
 
 
 @pytest.fixture(scope="module")
 def no_figures() -> Iterator[None]:
     """The same for all tests of a file, with the reports of its shared fixtures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("microexpr.report.page.render", lambda figure: (DRAWING, b"%PDF"))
+        patch.setattr("microexpr.report.drawings.as_svg", lambda figure: DRAWING)
+        patch.setattr("microexpr.report.drawings.as_pdf", lambda figure: b"%PDF")
         yield

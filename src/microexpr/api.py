@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -59,8 +60,17 @@ class Finished:
     summary: StudySummary
     """All numbers of the report: ``summary.cells[0].score``, ``summary.leaderboard.rows``."""
     paths: ReportPaths
-    result: StudyResult
-    """Cells with their stored predictions: ``result.cells[0].result.predictions()``."""
+    _collect: Callable[[], StudyResult]
+
+    @cached_property
+    def result(self) -> StudyResult:
+        """Cells with their stored predictions, ``result.cells[0].result.predictions()``; read when first used."""
+        return self._collect()
+
+    @property
+    def failed(self) -> bool:
+        """Whether an experiment could not be trained; a caveat gives the reason."""
+        return any(caveat.code == "failed" for caveat in self.summary.caveats)
 
     @property
     def run(self) -> Run:
@@ -93,21 +103,58 @@ def run_study(
     Raises ConfigError, DataError, SplitError or WeightsError before anything is trained, StoreError if `out` cannot be
     written.
     """
-    from microexpr.report import write_report
-    from microexpr.report.summary.predictions import FILE, predictions
-    from microexpr.report.summary.study import summarise
-    from microexpr.runs.study import run
+    from microexpr.runs import finished
 
-    study = _study(what, train_sizes, train_subjects, seeds)
-    workspace = _workspace(study.experiment, data, out, **options)
-    folder = workspace.options.out
-    with _no_empty_folder(folder):
-        result = run(study, workspace)
+    study, folder = _study(what, train_sizes, train_subjects, seeds), Path(out)
+    _check_processes(options)
+    how = {name: options.get(name, False) for name in ("skip_invalid", "allow_cropped", "keep_weights")}
+    given = finished.inputs(study, {**how, "with_frames": with_frames})
+
+    def collect() -> StudyResult:
+        from microexpr.runs.study import run
+
+        workspace = _workspace(study.experiment, data, folder, **options)
+        with _no_empty_folder(folder):
+            return run(study, workspace)
+
+    if summary := _unchanged(study, data, folder, given):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        summary = summary.model_copy(update={"command": command, "created": now})
+        with held(folder, wait=True):
+            return Finished(summary, _write_study(summary, folder), collect)
+    from microexpr.report.summary.predictions import predictions
+    from microexpr.report.summary.study import summarise
+
+    result = collect()
+    read = finished.stored(folder, finished.keys(result))
     summary = summarise(result, command, with_frames=with_frames)
     with held(folder, wait=True):
-        write_atomically(folder / "summary.json", summary.model_dump_json(indent=1))
-        _write(folder / "tables" / FILE, predictions(result).to_csv(index=False))
-        return Finished(summary, write_report(summary, folder), result)
+        _write(folder / finished.TABLE, predictions(result).to_csv(index=False))
+        paths = _write_study(summary, folder)
+        finished.write(folder, given, result, read, summary.lasting)
+    return Finished(summary, paths, lambda: result)
+
+
+def _unchanged(study: Study, data: Folders, out: Path, given: str) -> StudySummary | None:
+    """Return the summary of a study that is finished in `out`, if nothing that it was made from has changed."""
+    from microexpr.report.summary import Run, StudySummary
+    from microexpr.runs import finished
+
+    record = finished.read(out)
+    if record is None or not record.unchanged(out, _folders(study.experiment, data), given):
+        return None
+    try:
+        summary = StudySummary.read(out / "summary.json")
+    except StoreError:
+        return None
+    return summary.model_copy(update={"run": Run(reused=record.folds)}) if summary.lasting == record.summary else None
+
+
+def _write_study(summary: StudySummary, folder: Path) -> ReportPaths:
+    from microexpr.report import write_report
+
+    write_atomically(folder / "summary.json", summary.model_dump_json(indent=1))
+    return write_report(summary, folder)
 
 
 def dry_run(
@@ -590,10 +637,14 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     from microexpr.core.parallel import begin_run
     from microexpr.runs.plan import Options, Workspace
 
+    _check_processes(options)
     chosen: dict[str, Any] = {"workers": 2, **options}
     progress = chosen.pop("progress", None) or Silent()
-    for name in ("workers", "jobs"):
-        if chosen.get(name, 1) < 1:
-            raise ConfigError("E131", f"{name} = {chosen[name]}: at least one process is needed.")
     begin_run()
     return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
+
+
+def _check_processes(options: RunOptions) -> None:
+    for name, number in (("workers", options.get("workers", 1)), ("jobs", options.get("jobs", 1))):
+        if number < 1:
+            raise ConfigError("E131", f"{name} = {number}: at least one process is needed.")

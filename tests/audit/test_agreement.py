@@ -38,6 +38,9 @@ B = HEADER + (
 )
 
 
+MANY = pytest.mark.parametrize("cases", [400, pytest.param(2_000, marks=pytest.mark.slow)])
+
+
 @pytest.fixture
 def codings(tmp_path):
     files = tmp_path / "a.csv", tmp_path / "b.csv"
@@ -110,15 +113,16 @@ def test_intraclass_correlations_are_those_of_shrout_and_fleiss():
     assert (three.low, three.high) == pytest.approx((0.34, 0.95), abs=0.005)
 
 
-def test_intraclass_correlations_follow_from_an_analysis_of_variance():
-    """2,000 random tables in one long frame: sums of squares by pandas, intervals of ICC(3,1) by scipy."""
+@MANY
+def test_intraclass_correlations_follow_from_an_analysis_of_variance(cases):
+    """Random tables in one long frame: sums of squares by pandas, intervals of ICC(3,1) by scipy."""
     rng = np.random.default_rng(0)
     tables = []
-    for _ in range(2_000):
+    for _ in range(cases):
         n, num_classes = int(rng.integers(4, 12)), int(rng.integers(2, 5))
         tables.append(rng.normal(size=(n, 1)) * 3 + rng.normal(size=(n, num_classes)) + rng.normal(size=num_classes))
     long = pd.concat(
-        [pd.DataFrame(table).melt(ignore_index=False).reset_index() for table in tables], keys=range(2_000)
+        [pd.DataFrame(table).melt(ignore_index=False).reset_index() for table in tables], keys=range(cases)
     )
     long = long.set_axis(["target", "rater", "rating"], axis=1).rename_axis(["case", None]).reset_index("case")
     mean, by_target, by_rater = (
@@ -215,9 +219,10 @@ def test_overlap_counts_frames_as_sets_do():
     assert overlap(np.array([[0.0, 1.0]]), np.array([[0.5, 1.5]]), frames=False)[0, 0] == pytest.approx(1 / 3)
 
 
-def test_matching_finds_as_many_pairs_as_there_can_be():
+@MANY
+def test_matching_finds_as_many_pairs_as_there_can_be(cases):
     rng = np.random.default_rng(0)
-    for _ in range(2_000):
+    for _ in range(cases):
         iou = rng.random((int(rng.integers(1, 5)), int(rng.integers(1, 5))))
         found = matched(iou, 0.5)
         assert len({r for r, _ in found}) == len({p for _, p in found}) == len(found)
@@ -261,9 +266,10 @@ def test_an_expression_may_match_once(tmp_path):
 
 
 # --- kappa ------------------------------------------------------------------------------------------------------------
-def test_kappa_is_scikit_learns():
+@MANY
+def test_kappa_is_scikit_learns(cases):
     rng = np.random.default_rng(0)
-    for _ in range(2_000):
+    for _ in range(cases):
         num_classes = int(rng.integers(2, 5))
         a, b = rng.integers(num_classes, size=(2, 30))
         confusion = np.zeros((num_classes, num_classes), dtype=int)

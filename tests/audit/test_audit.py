@@ -579,11 +579,12 @@ def test_each_false_claim_is_recognised_for_what_it_is():
         assert real in [item["name"] for item in verdict["equals"]], (claimed, real, value, verdict)
 
 
-def test_quantities_agree_with_scikit_learn_on_random_cases():
-    """2,000 cases; scikit-learn scores all of them in one call, the classes of each case under numbers of their own."""
+@pytest.mark.parametrize("number", [400, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_quantities_agree_with_scikit_learn_on_random_cases(number):
+    """Scikit-learn scores all of them in one call, the classes of each case under numbers of their own."""
     rng, num_classes = np.random.default_rng(0), 5
     cases = []
-    for _ in range(2_000):
+    for _ in range(number):
         n, used = int(rng.integers(2, 40)), int(rng.integers(2, num_classes + 1))
         cases.append((rng.integers(used, size=n), rng.integers(used, size=n)))
     true, guess = (np.concatenate([case[at] + num_classes * n for n, case in enumerate(cases)]) for at in (0, 1))
@@ -618,8 +619,8 @@ def test_quantities_agree_with_scikit_learn_on_random_cases():
         rows = ~there.all(1) if name in ("uf1_all", "uar_all") else np.ones(len(cases), dtype=bool)
         np.testing.assert_allclose(found[name][rows], values[rows], err_msg=name)
     several = (there.sum(1) > 1) & ((predicted > 0).sum(1) > 1)
-    assert several.sum() > 1_500
-    # Kappa is the function that test_agreement.py holds against scikit-learn on 2,000 cases.
+    assert several.sum() > 0.75 * number
+    # Kappa is the function that test_agreement.py holds against scikit-learn.
     for name, score, step in (("mcc", sk.matthews_corrcoef, 1), ("kappa", sk.cohen_kappa_score, 10)):
         rows = np.flatnonzero(several)[::step]
         np.testing.assert_allclose(found[name][rows], [score(*cases[at]) for at in rows], err_msg=name, atol=1e-12)

@@ -1,7 +1,7 @@
-"""Tests, corrections and intervals against scikit-learn, statsmodels and scipy: 2,000 random cases each, fewer if told.
+"""Tests, corrections and intervals against scikit-learn, statsmodels and scipy, on random cases.
 
-What our answers are compared with shares no code of ours: labels are counted and scored by scikit-learn, null
-distributions enumerated with itertools.
+There are 400 of each, and 2,000 among the slow tests; fewer if told. What our answers are compared with shares no code
+of ours: labels are counted and scored by scikit-learn, null distributions enumerated with itertools.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from microexpr.evaluation.statistics.paired_permutation import paired_permutatio
 from microexpr.evaluation.statistics.paired_tests import matched_odds_ratio, mcnemar, signed_rank
 from microexpr.evaluation.statistics.permutation import permutation_null
 
-CASES = 2_000
+MANY = pytest.mark.parametrize("cases", [400, pytest.param(2_000, marks=pytest.mark.slow)])
 EXACT = {"rel": 1e-9, "abs": 1e-12}
 NAMES = ("macro_f1", "uf1", "uar", "accuracy")
 
@@ -55,12 +55,13 @@ def drawn_labels(rng, clips, num_classes, right):
 
 
 # --- corrections ------------------------------------------------------------------------------------------------------
-def test_holm_is_that_of_statsmodels_on_2000_families(monkeypatch):
+@MANY
+def test_holm_is_that_of_statsmodels_on_random_families(monkeypatch, cases):
     """Families of 1 to 15 tests, many with ties; tests without a p-value stay out of theirs."""
     monkeypatch.setattr(gc, "collect", lambda: 0)  # statsmodels collects garbage at every call: 35 ms
     rng = np.random.default_rng(0)
     tied = 0
-    for case in range(CASES):
+    for case in range(cases):
         p_values = rng.random(rng.integers(1, 16)) ** rng.choice([1, 3])
         if case % 3:
             p_values = np.round(p_values, case % 3)  # zeros and ones among them
@@ -76,14 +77,15 @@ def test_holm_is_that_of_statsmodels_on_2000_families(monkeypatch):
         assert np.isnan(ours[p_values.size :]).all()
         clear = np.abs(adjusted - 0.05) > 1e-9  # 0.01 times 5 is 0.05 for one and more for the other
         assert ((ours[: p_values.size] <= 0.05) == rejected)[clear].all()
-    assert tied > CASES / 3
+    assert tied > cases / 3
 
 
 # --- tests of two classifiers -----------------------------------------------------------------------------------------
-def test_mcnemar_is_that_of_statsmodels_on_2000_pairs():
+@MANY
+def test_mcnemar_is_that_of_statsmodels_on_random_pairs(cases):
     rng = np.random.default_rng(1)
     even = 0
-    for _ in range(CASES):
+    for _ in range(cases):
         labels = drawn_labels(rng, int(rng.integers(1, 120)), int(rng.integers(2, 6)), rng.random(2))
         y_true, y_a, y_b = labels
         table = confusion_matrix(y_a == y_true, y_b == y_true, labels=[True, False])
@@ -94,12 +96,13 @@ def test_mcnemar_is_that_of_statsmodels_on_2000_pairs():
     assert even > 20  # where doubling a tail would give more than 1
 
 
-def test_matched_odds_ratio_has_the_interval_of_clopper_and_pearson_in_2000_tables():
+@MANY
+def test_matched_odds_ratio_has_the_interval_of_clopper_and_pearson_in_random_tables(cases):
     """By quantiles of F, from which the odds follow directly (Leemis & Trivedi, 1996), and by statsmodels' shares."""
     rng = np.random.default_rng(2)
-    counts = rng.integers(0, rng.choice([3, 12, 60], size=(CASES, 1)), size=(CASES, 2))
+    counts = rng.integers(0, rng.choice([3, 12, 60], size=(cases, 1)), size=(cases, 2))
     counts[counts.sum(axis=1) == 0] = 1
-    levels = rng.choice([0.8, 0.9, 0.95, 0.99], size=CASES)
+    levels = rng.choice([0.8, 0.9, 0.95, 0.99], size=cases)
     for (a, b), level in zip(counts.tolist(), levels.tolist(), strict=True):
         found, half = matched_odds_ratio(a, b, level), (1 - level) / 2
         low = a / ((b + 1) * scipy.stats.f.isf(half, 2 * (b + 1), 2 * a)) if a else 0.0
@@ -121,7 +124,8 @@ SIGNS = {size: all_signs(size) for size in range(1, 14)}
 
 
 @pytest.mark.numeric
-def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_subjects():
+@MANY
+def test_signed_ranks_are_those_of_scipy_in_random_sets_of_subjects(cases):
     """Scipy is told which distribution to take, and ours must find it.
 
     Ties of up to 13 subjects are enumerated, as scipy has no exact distribution for them. Most such cases are small,
@@ -129,7 +133,7 @@ def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_subjects():
     """
     rng = np.random.default_rng(3)
     ways = dict.fromkeys(("exact", "enumerated", "asymptotic", "nobody"), 0)
-    for case in range(CASES):
+    for case in range(cases):
         kind = case % 4
         people = int(rng.integers(*[(2, 60), (2, 7), (2, 8), (30, 70)][kind])) if case % 500 != 1 else 13
         if kind == 0:  # hardly a tie
@@ -160,7 +164,7 @@ def test_signed_ranks_are_those_of_scipy_in_2000_sets_of_subjects():
             expected = scipy.stats.wilcoxon(kept, method=way)
             statistic, p_value = expected.statistic, expected.pvalue
         assert (found.statistic, found.p_value) == (pytest.approx(statistic), pytest.approx(p_value, **EXACT))
-    assert min(ways.values()) >= 20, ways
+    assert min(ways.values()) >= cases // 100, ways
 
 
 def swapped_predictions(y_a, y_b, groups):
@@ -172,11 +176,12 @@ def swapped_predictions(y_a, y_b, groups):
     return np.where(swaps.T[at], y_b[:, None], y_a[:, None])
 
 
-def test_the_exact_swap_test_is_enumeration_in_2000_cases():
+@MANY
+def test_the_exact_swap_test_is_enumeration_in_random_cases(cases):
     """Up to six subjects, or clips one by one; every swapping is made by itertools and scored by scikit-learn."""
     rng = np.random.default_rng(4)
     below = 0
-    for case in range(CASES):
+    for case in range(cases):
         units, num_classes, name = int(rng.integers(2, 7)), int(rng.integers(2, 5)), NAMES[case // 2 % 4]
         by_subject = case % 2 == 0
         who = np.sort(rng.permutation(np.r_[np.arange(units), rng.integers(units, size=2 * units)]))
@@ -199,11 +204,12 @@ def test_the_exact_swap_test_is_enumeration_in_2000_cases():
         assert found.exact
         assert (found.difference, found.p_value) == (pytest.approx(differences[0], abs=1e-12), pytest.approx(expected))
         below += expected < 0.1
-    assert below > 100
+    assert below > cases / 20
 
 
 # --- one classifier against chance ------------------------------------------------------------------------------------
-def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
+@MANY
+def test_permutations_within_subjects_have_the_enumerated_null_in_random_cases(cases):
     """Two subjects, all permutations of their labels by itertools, scored by scikit-learn.
 
     Ours draws 99. Mean and p-value then lie about the enumerated ones as draws do: standardised, they are 0 on average
@@ -211,7 +217,7 @@ def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
     """
     rng = np.random.default_rng(5)
     draws, means, counts = 99, [], []
-    for case in range(CASES):
+    for case in range(cases):
         num_classes, name = int(rng.integers(2, 4)), NAMES[case % 4]
         sizes = (int(rng.integers(2, 5)), int(rng.integers(1, 4)))
         who = np.repeat(["a", "b"], sizes)
@@ -248,7 +254,7 @@ def test_permutations_within_subjects_have_the_enumerated_null_in_2000_cases():
         else:
             assert found.p_value == 1
     for values in (np.array(means), np.array(counts)):
-        assert values.size > 1_000
+        assert values.size > cases / 2
         assert abs(values.mean()) < 3.5 / math.sqrt(values.size)
         assert (values**2).mean() == pytest.approx(1, abs=3.5 * (values**2).std() / math.sqrt(values.size))
 

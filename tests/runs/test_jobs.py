@@ -136,7 +136,7 @@ from microexpr import api
 from microexpr.config.loading import parse
 from microexpr.config.study import Study
 from microexpr.data.cache import Cache
-from microexpr.report import page
+from microexpr.report import drawings
 from microexpr.runs import experiment
 
 number, several = map(int, sys.argv[1:3])
@@ -167,7 +167,7 @@ def after_meeting(function, *places):
 Cache._appending = after_meeting(Cache._appending, "frames", "views")
 experiment.run_fold = after_meeting(experiment.run_fold, "fold")
 api.held = after_meeting(api.held, "report")
-page.render = lambda figure: (sys.argv[6], b"%PDF")
+drawings.as_svg, drawings.as_pdf = lambda figure: sys.argv[6], lambda figure: b"%PDF"
 study = parse(Study, json.loads((meeting / "study.json").read_text()), "shared")
 meet("start")
 finished = api.run_study(study, data, out, workers=1)

@@ -20,7 +20,8 @@ from microexpr.core.interfaces import ConfusionMetric
 from microexpr.evaluation.statistics.bootstrap import BootstrapInterval, Method, Resamples, resample_pair
 from microexpr.evaluation.statistics.paired_permutation import PairedPermutation, paired_permutation
 from microexpr.evaluation.statistics.paired_tests import mcnemar, signed_rank
-from microexpr.evaluation.statistics.power import LEVEL, POWER, Precision, detectable, precision
+from microexpr.evaluation.statistics.power import POWER, Precision, detectable, precision
+from microexpr.evaluation.statistics.scope import LEVEL
 from tools.validation.simulation import Drawn, Scenario, draw, gap_for, population, true_score
 
 BLOCK = 50

@@ -55,8 +55,10 @@ def study(
     """Run a grid of experiments and write its report; a second run trains only missing folds."""
     from microexpr import api
     from microexpr.config.study import Study, load
+    from microexpr.runs.finished import FILE as FINISHED
 
-    grid, folders = load(Study, file, options.values(settings)), options.folders(data)
+    recorded = out is not None and not dry_run and (out / FINISHED).is_file()  # then it is checked before it runs
+    grid, folders = load(Study, file, options.values(settings), checked=not recorded), options.folders(data)
     grid = grid.uncorrected() if no_corrections else grid
     clips, subjects = options.sizes("--train-sizes", train_sizes), options.sizes("--train-subjects", train_subjects)
     if dry_run:
@@ -93,7 +95,7 @@ def study(
         show.as_json(finished.summary.model_dump(mode="json"))
     else:
         show.summary(finished.summary, finished.paths.html)
-    if finished.result.failed:
+    if finished.failed:
         raise typer.Exit(1)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, PlainSerializer, model_validator
 
 from microexpr.config.component import Strict
 from microexpr.config.loading import parse, read_toml
@@ -150,7 +150,7 @@ class Published(Strict):
     latency: PublishedLatency | None = None
     options: dict[OptionName, str] = Field(default_factory=dict)
     """Setting that the publication leaves open, or where a study may differ -> what it says about it."""
-    practices: set[Practice] = Field(default_factory=set)
+    practices: Annotated[set[Practice], PlainSerializer(sorted, list[str])] = Field(default_factory=set)
     """What the publication does, of which caveats say that a study does it as well, or not."""
     captions: dict[str, str] = Field(default_factory=dict)
     """Table or figure of the report -> the published one that it corresponds to."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from microexpr.config.component import Component, Components, Strict, factors, level_names
 from microexpr.config.experiment import FIELDS, LARGEST, Experiment
@@ -108,6 +108,8 @@ class Study(Strict):
     """Models trained with the first preprocessing and sampling of the grid, for comparison."""
     named_cell: NamedCell | None = None
     latency: bool = True
+    _file: Path | None = PrivateAttr(None)
+    """The file that it was read from, for messages."""
 
     @model_validator(mode="after")
     def _seeds_of_methods(self) -> Study:
@@ -234,6 +236,10 @@ class Study(Strict):
 
     def check(self) -> None:
         """Check every cell, and the file of published numbers; raises ConfigError."""
+        with naming(self._file):
+            self._check()
+
+    def _check(self) -> None:
         if self.published is not None:
             load_published(self.published)
         alternatives = self.alternatives()
@@ -309,6 +315,15 @@ def _identity(cell: Experiment) -> tuple[str, object]:
 
 
 @contextmanager
+def naming(file: Path | None) -> Iterator[None]:
+    """Say in a ConfigError which file it is about, if it is about one."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.code, f"{file}: {error}" if file else str(error)) from None
+
+
+@contextmanager
 def _of_alternative(name: str) -> Iterator[None]:
     """Say in a ConfigError which alternative it is about."""
     try:
@@ -320,10 +335,11 @@ def _of_alternative(name: str) -> Iterator[None]:
 M = TypeVar("M", Experiment, Study)
 
 
-def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> M:
+def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None, *, checked: bool = True) -> M:
     """Read an Experiment or a Study from TOML, then set dotted `values`; raises ConfigError.
 
-    `file` is a path, or the name of a file that comes with the package, for example ``paper``.
+    `file` is a path, or the name of a file that comes with the package, for example ``paper``. Checking loads all
+    components; what is not `checked` here must be checked before it runs.
     """
     given = file
     file, content = read_toml(given)
@@ -334,8 +350,9 @@ def load(kind: type[M], file: Path, values: Mapping[str, Any] | None = None) -> 
     if set(content) <= set(other.model_fields) and not set(content) <= set(kind.model_fields):
         raise ConfigError("E108", f"{file} is {what}; run it with `microexpr {command} {given}`.")
     found = parse(kind, content, str(file))
-    try:
-        found.check()
-    except ConfigError as error:
-        raise ConfigError(error.code, f"{file}: {error}") from None
+    if isinstance(found, Study):
+        found._file = file
+    if checked:
+        with naming(file if isinstance(found, Experiment) else None):
+            found.check()
     return found

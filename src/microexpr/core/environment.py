@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,7 @@ PACKAGES = ("microexpr", "torch", "torchvision", "timm", "numpy", "scikit-learn"
 KERNELS = ("numpy BLAS", "scipy BLAS", "numpy instructions", "torch instructions")
 """Properties that decide how sums and matrix products are rounded: if they differ, so do the results of training."""
 UNKNOWN = "not known"
+HERE = Path(__file__).parents[1]
 
 
 def environment() -> dict[str, str]:
@@ -20,12 +23,28 @@ def environment() -> dict[str, str]:
     import torch
 
     metadata = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    metadata |= {name: version(name) for name in PACKAGES}
-    metadata["processor"] = _processor()
+    metadata |= versions(PACKAGES)
+    metadata["processor"] = processor()
     metadata |= _kernels()
     metadata["accelerator"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     metadata["threads"] = str(torch.get_num_threads())
     return metadata
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each package."""
+    return {name: version(name) for name in packages}
+
+
+@functools.cache
+def package_digest() -> str:
+    """Return a digest of the files of this package: code, templates, studies; what it computes depends on them."""
+    found = hashlib.sha256()
+    for file in sorted(file for file in HERE.rglob("*") if file.suffix != ".pyc" and file.is_file()):
+        content = file.read_bytes()
+        found.update(f"{file.relative_to(HERE).as_posix()} {len(content)}\n".encode())
+        found.update(content)
+    return found.hexdigest()
 
 
 def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -36,7 +55,8 @@ def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
 from microexpr.report.table import format_value
+
+if TYPE_CHECKING:  # a page whose figures are all drawn already does not load matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, SOFT, RULE, SHADE = "#1d2227", "#667079", "#c9ced3", "#2b6cb0"
 SERIES = ("#2b6cb0", "#c2621b", "#1b8a72", "#a14d97", "#8a7300", "#5b6b7a", "#b3364a", "#3f8fb8")
@@ -84,28 +83,55 @@ _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}hre
 @contextmanager
 def styled() -> Iterator[None]:
     """Draw and save figures in the report's style; matplotlib's settings are restored afterwards."""
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
 
 
+def canvas(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+    """Return an empty figure of this size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout=layout)
+
+
 def render(figure: Figure) -> tuple[str, bytes]:
     """Return a figure as SVG text and as PDF bytes, both without a date."""
-    svg, pdf = io.BytesIO(), io.BytesIO()
-    with warnings.catch_warnings():
-        # Labels may be in any script: browsers then use the reader's own fonts. Labels may also be too many or too
-        # long for a figure: the table beside it has the same values.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+    return as_svg(figure), as_pdf(figure)
+
+
+def as_svg(figure: Figure) -> str:
+    """Return a figure as SVG text without a date, and fix its layout."""
+    with _quiet():
         if figure.get_layout_engine() is not None:
             fixed = any(axes.get_aspect() != "auto" for axes in figure.axes)
             for _ in range(2 if fixed else 1):  # axes with a fixed aspect need a second layout pass
                 figure.draw_without_rendering()
             figure.set_layout_engine("none")
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return svg.getvalue().decode().replace("'DejaVu Sans', sans-serif", _FONTS), pdf.getvalue()
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue().decode().replace("'DejaVu Sans', sans-serif", _FONTS)
+
+
+def as_pdf(figure: Figure) -> bytes:
+    """Return a figure that `as_svg` laid out as PDF without a date; its fonts take most of the time of a page."""
+    stream = io.BytesIO()
+    with _quiet():
+        figure.savefig(stream, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return stream.getvalue()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Labels may be in any script: browsers then use the reader's own fonts. Labels may also be too many or too
+        # long for a figure: the table beside it has the same values.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        yield
 
 
 def inline(svg: str, prefix: str) -> str:
@@ -138,6 +164,8 @@ def _localise(key: str, value: str, prefix: str) -> str:
 
 def legend_handles(entries: Mapping[str, Mapping[str, Any]]) -> list[Any]:
     """Return one legend handle per label, a line or marker with the given properties."""
+    from matplotlib.lines import Line2D
+
     return [Line2D([], [], label=label, **look) for label, look in entries.items()]
 
 
@@ -148,7 +176,8 @@ class Plot:
     name: str
     caption: str
     """Without a full stop."""
-    figure: Figure
+    draw: Callable[[], Figure]
+    """Called only if the folder does not have this figure; it may use what is in `Summary.lasting`."""
     notes: Sequence[str] = ()
     """What a reader needs to read the figure."""
     method: Sequence[str] = ()

@@ -18,7 +18,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from microexpr.core.files import make_folder, write_atomically
-from microexpr.report.figure import Plot, inline, render, styled
+from microexpr.report.drawings import Drawings
+from microexpr.report.figure import Plot, inline
 from microexpr.report.glossary import Glossary
 from microexpr.report.latex import latex
 from microexpr.report.summary import Caveat, Summary
@@ -147,6 +148,7 @@ class ReportPaths:
 
 @dataclass
 class _Numbers:
+    drawings: Drawings
     tables: int = 0
     figures: int = 0
     svg: dict[str, str] = field(default_factory=dict)
@@ -154,7 +156,7 @@ class _Numbers:
     laid: list[Table | Plot] = field(default_factory=list)
 
     def of(self, block: Block) -> Block:
-        """Return a table or figure with its number; figures are rendered, so that they need not be kept."""
+        """Return a table or figure with its number; figures are rendered where they changed."""
         if isinstance(block, Table):
             self.tables += 1
             block = replace(block, label=f"Table {self.tables}")
@@ -162,7 +164,7 @@ class _Numbers:
         elif isinstance(block, Plot):
             self.figures += 1
             block = replace(block, label=f"Figure {self.figures}")
-            self.svg[block.name], self.pdf[block.name] = render(block.figure)
+            self.svg[block.name], self.pdf[block.name] = self.drawings.of(block)
             self.laid.append(block)
         elif isinstance(block, Matrices):
             self.laid.append(block.table)
@@ -175,14 +177,13 @@ def write(page: Page[V], summary: Summary, view: V, out: Path) -> ReportPaths:
     The same summary gives the same bytes. Files are replaced atomically; tables and figures of an earlier version of
     the page that this one does not have are removed.
     """
-    numbers = _Numbers()
-    with styled():
-        first = page.first(view)
-        figure = numbers.of(first.figure) if first.figure else None
-        sections, details = (
-            [(section, blocks) for section in part if (blocks := _blocks(section, view, numbers))]
-            for part in (page.sections, page.details)
-        )
+    numbers = _Numbers(Drawings(summary, out / "figures"))
+    first = page.first(view)
+    figure = numbers.of(first.figure) if first.figure else None
+    sections, details = (
+        [(section, blocks) for section in part if (blocks := _blocks(section, view, numbers))]
+        for part in (page.sections, page.details)
+    )
     method = [(block.label, list(block.method)) for block in numbers.laid if block.method and block.label]
     shared: dict[str, object] = {
         "page": page,
@@ -206,11 +207,13 @@ def write(page: Page[V], summary: Summary, view: V, out: Path) -> ReportPaths:
         | {f"{name}.pdf": pdf for name, pdf in numbers.pdf.items()},
     }
     _remove_stale(out, html, files_of)
+    folders = {kind: make_folder(out / kind) for kind in files_of}
     written = {
-        kind: tuple(write_atomically(make_folder(out / kind) / name, content) for name, content in sorted(each.items()))
+        kind: tuple(write_atomically(folders[kind] / name, content) for name, content in sorted(each.items()))
         for kind, each in files_of.items()
     }
-    paths = [write_atomically(make_folder(out) / name, text) for name, text in html.items()]
+    numbers.drawings.write_index()
+    paths = [write_atomically(out / name, text) for name, text in html.items()]
     return ReportPaths(paths[0], written["tables"], written["figures"], paths[1] if details else None)
 
 

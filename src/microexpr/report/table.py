@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import pandas as pd
 
 Row = Mapping[str, Any]
 NOT_MEASURED = "not measured"
@@ -137,17 +137,18 @@ class Table:
     """'Table 3'; set when the page is assembled."""
 
     @property
-    def frame(self) -> pd.DataFrame:
-        """The unrounded values; None where nothing was measured."""
-        keys = [(c.keys,) if isinstance(c.keys, str) else c.keys for c in self.columns]
-        names = list(dict.fromkeys(key for group in keys for key in group))
-        values = [[None if row.get(name) == ABSENT else row.get(name) for name in names] for row in self.rows]
-        return pd.DataFrame(values, columns=names, dtype=object)
-
-    @property
     def csv(self) -> str:
         """The unrounded values; empty where nothing was measured."""
-        return str(self.frame.to_csv(index=False, lineterminator="\n"))
+        keys = [(c.keys,) if isinstance(c.keys, str) else c.keys for c in self.columns]
+        names = list(dict.fromkeys(key for group in keys for key in group))
+        values = [[row.get(name) for name in names] for row in self.rows]
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(
+            ["" if value is None or value == ABSENT or value != value else value for value in line] for line in values
+        )
+        return stream.getvalue()
 
     @cached_property
     def raw(self) -> list[list[float | None]]:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
 from microexpr.evaluation.statistics._units import TIE, Units, units_of
-from microexpr.evaluation.statistics.power import LEVEL
+from microexpr.evaluation.statistics.scope import LEVEL
 
 CHUNK = 2_000
 """Permutations scored at once: limits the memory, never changes a result."""

@@ -12,9 +12,9 @@ from scipy.stats import norm, t
 from microexpr.core.errors import ConfigError
 from microexpr.core.interfaces import ConfusionMetric
 from microexpr.evaluation.statistics._units import TIE, effective_freedom, units_of
+from microexpr.evaluation.statistics.scope import LEVEL
 
 POWER = 0.8
-LEVEL = 0.05
 
 
 class Precision(NamedTuple):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LEVEL = 0.05
+"""Level of significance of all tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from microexpr.report.blocks.scores import model_style
 from microexpr.report.blocks.training import FIRST_NETWORK, ensembles
-from microexpr.report.figure import INK, SERIES, SOFT, WIDTH, Plot, legend_handles
+from microexpr.report.figure import INK, SERIES, SOFT, WIDTH, Plot, canvas, legend_handles
 from microexpr.report.summary import LearningCurve
 from microexpr.report.table import short
 from microexpr.report.view import METHOD, StudyView
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EPOCHS = 8
 """Smallest number of epochs that has learning curves: a shorter curve shows nothing."""
@@ -63,37 +64,45 @@ def _learning(view: StudyView, what: str, title: str, train: Values, val: Values
     if not models or not strips:
         return None
     size = (WIDTH if len(models) > 1 else 4.0, max(0.82 * len(strips) + 0.75, 2.0))
-    figure = Figure(figsize=size)
-    low, high = 0.42 / size[1], 1 - 0.42 / size[1]
-    around = {"left": 0.115, "right": 0.99, "bottom": low, "top": high, "hspace": 0.22, "wspace": 0.09}
-    grid = figure.subplots(len(strips), len(models), sharex=True, sharey=True, squeeze=False, gridspec_kw=around)
-    for strip, line in zip(strips, grid, strict=True):
-        for model, axes in zip(models, line, strict=True):
-            own = [c for c in curves if (c.sampling, c.preprocessing, c.model) == (*strip, model)]
-            _panel(axes, own, train, val, model_style(view, model)["color"])
-        names = [short(view.label(*pair), 16) for pair in zip(("sampling", "preprocessing"), strip, strict=True)]
-        line[0].set_ylabel((" · " if sum(map(len, names)) < 11 else "\n").join(names), fontsize=7.0, linespacing=1.1)
-    for model, axes in zip(models, grid[0], strict=True):
-        axes.set_title(view.short_label("model", model), pad=4)
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch", labelpad=1.5)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if what != "loss":
-        grid[0][0].set_ylim(0.0, 1.02)
-    entries: dict[str, dict[str, Any]] = {
-        f"validation {title}": {"color": INK, "linewidth": 1.3},
-        f"training {title}": {"color": SOFT, "linewidth": 1.0, "dashes": (3, 1.5)},
-        "selected epoch": {"color": INK, "marker": "o", "markersize": 3.5, "linestyle": "none"},
-    }
-    figure.legend(handles=legend_handles(entries), loc="upper right", ncols=3, bbox_to_anchor=(0.99, 1.0),
-                  borderaxespad=0.1)  # fmt: skip
+
+    def draw() -> Figure:
+        from matplotlib.ticker import MaxNLocator
+
+        figure = canvas(*size, layout=None)
+        low, high = 0.42 / size[1], 1 - 0.42 / size[1]
+        around = {"left": 0.115, "right": 0.99, "bottom": low, "top": high, "hspace": 0.22, "wspace": 0.09}
+        grid = figure.subplots(len(strips), len(models), sharex=True, sharey=True, squeeze=False, gridspec_kw=around)
+        for strip, line in zip(strips, grid, strict=True):
+            for model, axes in zip(models, line, strict=True):
+                own = [c for c in curves if (c.sampling, c.preprocessing, c.model) == (*strip, model)]
+                _panel(axes, own, train, val, model_style(view, model)["color"])
+            names = [short(view.label(*pair), 16) for pair in zip(("sampling", "preprocessing"), strip, strict=True)]
+            line[0].set_ylabel(
+                (" · " if sum(map(len, names)) < 11 else "\n").join(names), fontsize=7.0, linespacing=1.1
+            )
+        for model, axes in zip(models, grid[0], strict=True):
+            axes.set_title(view.short_label("model", model), pad=4)
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch", labelpad=1.5)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if what != "loss":
+            grid[0][0].set_ylim(0.0, 1.02)
+        entries: dict[str, dict[str, Any]] = {
+            f"validation {title}": {"color": INK, "linewidth": 1.3},
+            f"training {title}": {"color": SOFT, "linewidth": 1.0, "dashes": (3, 1.5)},
+            "selected epoch": {"color": INK, "marker": "o", "markersize": 3.5, "linestyle": "none"},
+        }
+        figure.legend(handles=legend_handles(entries), loc="upper right", ncols=3, bbox_to_anchor=(0.99, 1.0),
+                      borderaxespad=0.1)  # fmt: skip
+        return figure
+
     folds = len({curve.fold for curve in curves})
     notes = [f"One line per fold ({folds} folds)."] if folds > 1 else []
     notes += [FIRST_NETWORK] if ensembles(view.cells) else []
     notes += [view.default_cells_note] if view.default_cells_note else []
     if len(curves) < sum(curve.chosen for curve in view.summary.curves):
         notes.append(f"Cells with fewer than {EPOCHS} epochs are not drawn.")
-    return Plot(f"curves_{what}", f"Learning curves: {title}", figure, notes)
+    return Plot(f"curves_{what}", f"Learning curves: {title}", draw, notes)
 
 
 def _panel(axes: Axes, curves: Sequence[LearningCurve], train: Values, val: Values, colour: str) -> None:
@@ -127,30 +136,36 @@ def of_methods(view: StudyView) -> Plot | None:
     if not long:
         return None
     down = math.ceil(len(long) / ACROSS)
-    figure = Figure(figsize=(WIDTH, 1.25 * down + 0.55), layout="constrained")
-    grid = figure.subplots(down, ACROSS, sharey=True, squeeze=False).flatten()
-    for axes, (method, curves) in zip(grid, long.items(), strict=False):
-        axes.set_title(short(method, 26), fontsize=7.5, pad=3)
-        _band(axes, curves, lambda curve: curve.train_score, TRAIN)
-        _band(axes, curves, lambda curve: curve.val_score, VAL)
-        axes.grid(axis="y")
-        axes.set_ylim(0.0, 1.02)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.tick_params(labelsize=6.5)
-    for axes in grid[len(long) :]:
-        axes.set_visible(False)
     validated = any(value is not None for curves in long.values() for curve in curves for value in curve.val_score)
-    entries: dict[str, dict[str, Any]] = {f"training {view.score}": {"color": TRAIN, "linewidth": 1.3}}
-    if validated:
-        entries[f"validation {view.score}"] = {"color": VAL, "linewidth": 1.3}
-    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=2)
-    figure.supxlabel("epoch", fontsize=7.5, color=INK)
+
+    def draw() -> Figure:
+        from matplotlib.ticker import MaxNLocator
+
+        figure = canvas(WIDTH, 1.25 * down + 0.55)
+        grid = figure.subplots(down, ACROSS, sharey=True, squeeze=False).flatten()
+        for axes, (method, curves) in zip(grid, long.items(), strict=False):
+            axes.set_title(short(method, 26), fontsize=7.5, pad=3)
+            _band(axes, curves, lambda curve: curve.train_score, TRAIN)
+            _band(axes, curves, lambda curve: curve.val_score, VAL)
+            axes.grid(axis="y")
+            axes.set_ylim(0.0, 1.02)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.tick_params(labelsize=6.5)
+        for axes in grid[len(long) :]:
+            axes.set_visible(False)
+        entries: dict[str, dict[str, Any]] = {f"training {view.score}": {"color": TRAIN, "linewidth": 1.3}}
+        if validated:
+            entries[f"validation {view.score}"] = {"color": VAL, "linewidth": 1.3}
+        figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=2)
+        figure.supxlabel("epoch", fontsize=7.5, color=INK)
+        return figure
+
     notes = [] if validated else ["No validation clips were used, so there is no validation curve."]
     how = [
         f"Lines: mean over the folds and seeds still in training; bands: {WITHIN[0]}th to {WITHIN[1]}th percentile. "
         f"Methods with fewer than {EPOCHS} epochs have no curve."
     ]
-    return Plot("curves_methods", f"Learning curves of the methods: {view.score}", figure, notes, how)
+    return Plot("curves_methods", f"Learning curves of the methods: {view.score}", draw, notes, how)
 
 
 def _band(

@@ -72,7 +72,7 @@ def database(view: StudyView) -> Plot | None:
     if not stats.get("each"):
         return None
     times = ", apex positions and durations" if has_times(stats) else ""
-    return Plot("database", f"Clips by class and subject{times}", database_figure(stats))
+    return Plot("database", f"Clips by class and subject{times}", lambda: database_figure(stats))
 
 
 # --- preprocessing and sampling ---------------------------------------------------------------------------------------

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from microexpr.core.words import many
-from microexpr.report.figure import INK, RULE, SERIES, SHADE, SOFT, WIDTH, render, styled
+from microexpr.report.figure import INK, RULE, SERIES, SHADE, SOFT, WIDTH, canvas, render, styled
 from microexpr.report.table import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NAMED = 40
 """Largest number of subjects that are named on the axis; more are sorted by their number of clips."""
@@ -43,7 +43,7 @@ def render_stats(stats: Mapping[str, Any], form: str) -> bytes:
 def database_figure(stats: Mapping[str, Any]) -> Figure:
     """Draw classes and subjects; below these apex positions and durations, where the clips have any."""
     timed = has_times(stats)
-    figure = Figure(figsize=(WIDTH, 4.9 if timed else 2.6), layout="constrained")
+    figure = canvas(WIDTH, 4.9 if timed else 2.6)
     heights = [1.15, 1.0] if timed else [1.0]
     (classes, subjects), *below = figure.subplots(
         len(heights), 2, width_ratios=[1.0, 1.6], height_ratios=heights, squeeze=False
@@ -68,6 +68,8 @@ def _heading(stats: Mapping[str, Any]) -> str:
 
 
 def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapping[str, str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     counts = [summary["clips"] for summary in classes.values()]
     axes.barh(range(len(counts)), counts, height=0.68, color=[colours[word] for word in classes])
     for at, count in enumerate(counts):
@@ -82,6 +84,8 @@ def _classes(axes: Axes, classes: Mapping[str, Mapping[str, Any]], colours: Mapp
 
 
 def _subjects(axes: Axes, counts: Mapping[str, Mapping[str, int]], colours: Mapping[str, str]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     named = len(counts) <= NAMED
     names = list(counts) if named else sorted(counts, key=lambda name: -sum(counts[name].values()))
     base = [0] * len(names)
@@ -169,6 +173,8 @@ def _line(axes: Axes, at: float, label: str) -> None:
 
 
 def _count_axis(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     low, high = axes.get_ylim()
     axes.set_ylim(low, 1.12 * high)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from microexpr.evaluation.statistics.scope import Trained, together
-from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, canvas, dot_height, dotplot
 from microexpr.report.summary import Paired
 from microexpr.report.table import format_interval, format_value, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST = 36
 """Largest number of comparisons in one figure."""
@@ -113,8 +115,12 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
     if not drawn:
         return None
     dots = [_dot(pair, _beside(pair.paired), pair.paired.detectable) for pair in drawn]
-    figure = Figure(figsize=(WIDTH, 1.2 * dot_height(dots) + 0.85), layout="constrained")
-    dotplot(figure.subplots(), dots, xlabel=_towards(ahead, score), zero=True)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 1.2 * dot_height(dots) + 0.85)
+        dotplot(figure.subplots(), dots, xlabel=_towards(ahead, score), zero=True)
+        return figure
+
     if any(pair.paired.significant for pair in drawn):
         corrected = any(pair.paired.p_holm is not None and pair.paired.family > 1 for pair in drawn)
         filled = differing([pair.paired for pair in drawn])
@@ -124,7 +130,7 @@ def forest(pairs: Sequence[Pair], ahead: tuple[str, str], score: str, name: str)
         notes.append(f"Grey marks: the smallest difference that is detected with {power:.0f} % power.")
     method = how([pair.paired for pair in drawn])
     caption = f"Differences in {score} with their intervals" if len(drawn) > 1 else f"Difference in {score}"
-    return Plot(name, caption, figure, notes, method)
+    return Plot(name, caption, draw, notes, method)
 
 
 def _beside(pair: Paired) -> str:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
-
-from microexpr.report.figure import INK, MARKERS, RULE, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, legend_handles
+from microexpr.report.figure import (
+    INK,
+    MARKERS,
+    RULE,
+    SERIES,
+    WIDTH,
+    Dot,
+    Plot,
+    canvas,
+    dot_height,
+    dotplot,
+    legend_handles,
+)
 from microexpr.report.figure import SOFT as GREY
 from microexpr.report.page import Prose
 from microexpr.report.summary import Curve, Factors, Sizes
 from microexpr.report.table import ABSENT, Column, Row, Table, short
 from microexpr.report.view import StudyView
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 IN_ONE_LINE, ACROSS = 4, 3
 """Largest number of panels in a single row, and panels per row where there are more."""
@@ -83,10 +95,14 @@ def contrasts(view: StudyView) -> Plot | None:
     ]  # fmt: skip
     if not dots or factors is None:
         return None
-    figure = Figure(figsize=(WIDTH, dot_height(dots) + 0.75), layout="constrained")
-    dotplot(figure.subplots(), dots, xlabel=f"difference in mean {view.score}", zero=True)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, dot_height(dots) + 0.75)
+        dotplot(figure.subplots(), dots, xlabel=f"difference in mean {view.score}", zero=True)
+        return figure
+
     notes = ["Filled: significant after correction (Holm)."]
-    return Plot("effects", "Main effects of the factors", figure, notes, _method(view, factors)[:1])
+    return Plot("effects", "Main effects of the factors", draw, notes, _method(view, factors)[:1])
 
 
 def levels(view: StudyView) -> Plot | None:
@@ -97,29 +113,35 @@ def levels(view: StudyView) -> Plot | None:
         return None
     across = len(axes_of) if len(axes_of) <= IN_ONE_LINE else ACROSS
     down = -(-len(axes_of) // across)
-    figure = Figure(figsize=(WIDTH, 2.3 * down + 0.1), layout="constrained")
-    ratios = [max(2, len(words)) for words in axes_of.values()] if down == 1 else None
-    panels = figure.subplots(down, across, sharey=True, squeeze=False, width_ratios=ratios).flat
-    for (name, words), axes in zip(axes_of.items(), panels, strict=False):
-        means = []
-        for at, word in enumerate(words):
-            scores = [cell.score for cell in view.cells if cell.factors.get(name) == word]
-            spread = [at + 0.24 * ((k + 0.5) / len(scores) - 0.5) for k in range(len(scores))]
-            axes.plot(spread, scores, color=SERIES[0], marker="o", markersize=2.2, alpha=0.35, linestyle="none")
-            means.append(sum(scores) / len(scores) if scores else float("nan"))
-        axes.plot(range(len(words)), means, color=INK, marker="_", markersize=13, markeredgewidth=1.6, linewidth=0.8)
-        long = sum(map(len, words)) > 22
-        turn: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
-        axes.set_xticks(range(len(words)), [short(word, 18) for word in words], **turn)
-        axes.set_xlim(-0.5, len(words) - 0.5)
-        axes.set_title(name)
-        axes.grid(axis="y")
-    for axes in panels:
-        axes.set_visible(False)
-    for axes in figure.axes[::across]:
-        axes.set_ylabel(view.score)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 2.3 * down + 0.1)
+        ratios = [max(2, len(words)) for words in axes_of.values()] if down == 1 else None
+        panels = figure.subplots(down, across, sharey=True, squeeze=False, width_ratios=ratios).flat
+        for (name, words), axes in zip(axes_of.items(), panels, strict=False):
+            means = []
+            for at, word in enumerate(words):
+                scores = [cell.score for cell in view.cells if cell.factors.get(name) == word]
+                spread = [at + 0.24 * ((k + 0.5) / len(scores) - 0.5) for k in range(len(scores))]
+                axes.plot(spread, scores, color=SERIES[0], marker="o", markersize=2.2, alpha=0.35, linestyle="none")
+                means.append(sum(scores) / len(scores) if scores else float("nan"))
+            axes.plot(
+                range(len(words)), means, color=INK, marker="_", markersize=13, markeredgewidth=1.6, linewidth=0.8
+            )
+            long = sum(map(len, words)) > 22
+            turn: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if long else {}
+            axes.set_xticks(range(len(words)), [short(word, 18) for word in words], **turn)
+            axes.set_xlim(-0.5, len(words) - 0.5)
+            axes.set_title(name)
+            axes.grid(axis="y")
+        for axes in panels:
+            axes.set_visible(False)
+        for axes in figure.axes[::across]:
+            axes.set_ylabel(view.score)
+        return figure
+
     notes = ["Dots: cells. Bars joined by a line: means of the levels."]
-    return Plot("levels", "Scores of the cells by factor level", figure, notes)
+    return Plot("levels", "Scores of the cells by factor level", draw, notes)
 
 
 # --- sizes of the training set ----------------------------------------------------------------------------------------
@@ -141,26 +163,32 @@ def curves(view: StudyView) -> Plot | None:
         return None
     across = min(ACROSS - 1, len(factors))
     down = -(-len(factors) // across)
-    figure = Figure(figsize=(WIDTH if across > 1 else 4.6, 2.7 * down), layout="constrained")
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
-    for factor, axes in zip(factors, panels, strict=False):
-        mine = [curve for curve in sizes.curves if curve.factor == factor]
-        _lines(axes, mine, sizes.unit)
-        if len(mine) == 2:
-            for row in sizes.crossings:
-                if row.factor == factor and row.at is not None:
-                    axes.axvline(row.at, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
-        axes.set_title(factor if factor else "all cells")
-    for axes in panels:
-        axes.set_visible(False)
-    for axes in figure.axes[::across]:
-        axes.set_ylabel(view.score)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH if across > 1 else 4.6, 2.7 * down)
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+        for factor, axes in zip(factors, panels, strict=False):
+            mine = [curve for curve in sizes.curves if curve.factor == factor]
+            _lines(axes, mine, sizes.unit)
+            if len(mine) == 2:
+                for row in sizes.crossings:
+                    if row.factor == factor and row.at is not None:
+                        axes.axvline(row.at, color=GREY, linewidth=0.9, dashes=(3, 2), zorder=1)
+            axes.set_title(factor if factor else "all cells")
+        for axes in panels:
+            axes.set_visible(False)
+        for axes in figure.axes[::across]:
+            axes.set_ylabel(view.score)
+        return figure
+
     notes = ["Larger training sets contain the smaller ones."]
     notes += ["Dashed lines: crossings of two curves."] if sizes.crossings else []
-    return Plot("sizes", "Scores by size of the training set", figure, notes, [_sizes_method(view, sizes)])
+    return Plot("sizes", "Scores by size of the training set", draw, notes, [_sizes_method(view, sizes)])
 
 
 def _lines(axes: Axes, mine: Sequence[Curve], unit: str) -> None:
+    from matplotlib.ticker import NullFormatter, NullLocator
+
     sizes = mine[0].sizes
     entries = {}
     for at, curve in enumerate(mine):

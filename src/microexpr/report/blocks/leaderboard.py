@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from microexpr.core.words import joined, many
-from microexpr.evaluation.statistics.power import LEVEL
+from microexpr.evaluation.statistics.scope import LEVEL
 from microexpr.report.blocks.differences import UNDECIDED, detectable, p_equals, signed, span
 from microexpr.report.blocks.scores import anchor
 from microexpr.report.figure import (
@@ -18,6 +16,7 @@ from microexpr.report.figure import (
     WIDTH,
     Dot,
     Plot,
+    canvas,
     dot_height,
     dotplot,
     legend_handles,
@@ -27,6 +26,9 @@ from microexpr.report.page import Prose
 from microexpr.report.summary import Leaderboard, MethodRow, MethodScores
 from microexpr.report.table import ABSENT, Column, Table, format_value, short
 from microexpr.report.view import METHOD, StudyView, scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHOSEN = "nested selection"
 """Name of the selection of a method within the training subjects."""
@@ -176,12 +178,16 @@ def forest(view: StudyView) -> Plot | None:
     groups = list(board.contrast.groups) if board.contrast else []
     colours = {name: SERIES[at] for at, name in enumerate(groups)}
     dots = [_dot(line, colours, gap=0.5 if at and not drawn[at - 1].row else 0.0) for at, line in enumerate(drawn)]
-    figure = Figure(figsize=(WIDTH, 1.25 * dot_height(dots) + 0.9), layout="constrained")
-    reference = {short(line.name, 24): line.scores.score for line in methods if line.row and line.row.reference}
-    dotplot(figure.subplots(), dots, xlabel=score_title(view), lines=reference)
-    if colours:
-        entries = {name: {"color": colour, "marker": "o", "linestyle": "none"} for name, colour in colours.items()}
-        figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=min(4, len(entries)))
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 1.25 * dot_height(dots) + 0.9)
+        reference = {short(line.name, 24): line.scores.score for line in methods if line.row and line.row.reference}
+        dotplot(figure.subplots(), dots, xlabel=score_title(view), lines=reference)
+        if colours:
+            entries = {name: {"color": colour, "marker": "o", "linestyle": "none"} for name, colour in colours.items()}
+            figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=min(4, len(entries)))
+        return figure
+
     notes = [f"Lines: {view.interval_level} intervals."]
     notes += ["Small dots: single seeds."] if _several(view) else []
     if any(dot.ticks for dot in dots):
@@ -195,7 +201,7 @@ def forest(view: StudyView) -> Plot | None:
         notes.append("Methods are sorted by their score on the test subjects, so the scores at the top are optimistic.")
     if len(methods) > MOST:
         notes.append(f"In the table only: {counted(view, len(methods) - MOST)} with lower scores.")
-    return Plot("leaderboard", f"Methods by {score_title(view)}", figure, notes, _method(view))
+    return Plot("leaderboard", f"Methods by {score_title(view)}", draw, notes, _method(view))
 
 
 def _dot(line: Line, colours: dict[str, str], gap: float) -> Dot:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from microexpr.report.figure import MARKERS, SERIES, SOFT, WIDTH, Plot, legend_handles
+from microexpr.report.figure import MARKERS, SERIES, SOFT, WIDTH, Plot, canvas, legend_handles
 from microexpr.report.page import Picture, Pictures, Prose
 from microexpr.report.summary import Explanations, Maps, ShownMap
 from microexpr.report.table import ABSENT, Column, Row, Table, short
 from microexpr.report.view import StudyView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COARSE = 4
 """Map resolution, vertical or horizontal, below which correlations are far from 0 by chance."""
@@ -147,34 +148,38 @@ def weights(view: StudyView) -> Plot | None:
     if not rows:
         return None
     names = _regions(rows)
-    figure = Figure(figsize=(WIDTH, 0.42 * len(names) + 0.9), layout="constrained")
-    axes = figure.subplots()
-    spread = min(0.11, 0.7 / len(rows))
-    entries: dict[str, dict[str, Any]] = {}
-    for at, row in enumerate(rows):
-        points = [
-            (y + spread * (at - (len(rows) - 1) / 2), share.share / share.area)
-            for y, name in enumerate(names)
-            if (share := row.regions.get(name)) and share.area
-        ]
-        colour = SERIES[at % len(SERIES)]
-        look: dict[str, Any] = {"color": colour, "marker": MARKERS[at % len(MARKERS)], "markersize": 5.0}
-        look |= {"linestyle": "none", "markerfacecolor": "white" if row.flagged else colour}
-        axes.plot([x for _, x in points], [y for y, _ in points], **look)
-        entries[short(f"{row.name}, {row.explainer}", 40)] = look
-    axes.axvline(1, color=SOFT, linewidth=0.9)
-    axes.set_yticks(range(len(names)), [name.capitalize() for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("share of the map / share of the image")
-    axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    figure.legend(handles=legend_handles(entries), loc="outside upper left", ncols=3)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 0.42 * len(names) + 0.9)
+        axes = figure.subplots()
+        spread = min(0.11, 0.7 / len(rows))
+        entries: dict[str, dict[str, Any]] = {}
+        for at, row in enumerate(rows):
+            points = [
+                (y + spread * (at - (len(rows) - 1) / 2), share.share / share.area)
+                for y, name in enumerate(names)
+                if (share := row.regions.get(name)) and share.area
+            ]
+            colour = SERIES[at % len(SERIES)]
+            look: dict[str, Any] = {"color": colour, "marker": MARKERS[at % len(MARKERS)], "markersize": 5.0}
+            look |= {"linestyle": "none", "markerfacecolor": "white" if row.flagged else colour}
+            axes.plot([x for _, x in points], [y for y, _ in points], **look)
+            entries[short(f"{row.name}, {row.explainer}", 40)] = look
+        axes.axvline(1, color=SOFT, linewidth=0.9)
+        axes.set_yticks(range(len(names)), [name.capitalize() for name in names])
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("share of the map / share of the image")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        figure.legend(handles=legend_handles(entries), loc="outside upper left", ncols=3)
+        return figure
+
     notes = ["Right of 1: a larger share of the map than of the image."]
     notes += ["Open markers: flagged."] if any(row.flagged for row in rows) else []
     notes += [f"Not shown: {', '.join(row.name for row in left)}."] if left else []
-    return Plot("explanations", "Relative weight of face regions in the maps", figure, notes)
+    return Plot("explanations", "Relative weight of face regions in the maps", draw, notes)
 
 
 def maps(view: StudyView) -> list[Pictures]:

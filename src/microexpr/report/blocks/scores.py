@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from typing import TYPE_CHECKING, Any
 
 from microexpr.config.scores import MAIN, metric_of
 from microexpr.core.words import capitalised, many
-from microexpr.report.figure import INK, MARKERS, RULE, SERIES, SHADE, SOFT, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.figure import (
+    INK,
+    MARKERS,
+    RULE,
+    SERIES,
+    SHADE,
+    SOFT,
+    WIDTH,
+    Dot,
+    Plot,
+    canvas,
+    dot_height,
+    dotplot,
+)
 from microexpr.report.page import Matrices, Matrix, Prose, slug
 from microexpr.report.summary import Cell, Detail, NamedCell, Place, Scored
 from microexpr.report.table import ABSENT, Column, Row, Table, short
 from microexpr.report.view import BASELINES, StudyView, correct_count, scored, test_counts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST = 60
 """Largest number of cells in one figure."""
@@ -163,15 +176,19 @@ def forest(view: StudyView) -> Plot | None:
                 gap=0.5 if at and cells[at - 1].model != cell.model else 0.0,
             )
         )  # fmt: skip
-    figure = Figure(figsize=(WIDTH, dot_height(dots) + 0.85), layout="constrained")
-    axes = figure.subplots()
-    dotplot(axes, dots, xlabel=view.score, lines=baseline_lines(view))
-    highest = max(value for dot in dots for value in (dot.value or 0.0, dot.high or 0.0))
-    axes.set_xlim(0.0, min(1.0, max(0.3, highest + 0.03)))
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, dot_height(dots) + 0.85)
+        axes = figure.subplots()
+        dotplot(axes, dots, xlabel=view.score, lines=baseline_lines(view))
+        highest = max(value for dot in dots for value in (dot.value or 0.0, dot.high or 0.0))
+        axes.set_xlim(0.0, min(1.0, max(0.3, highest + 0.03)))
+        return figure
+
     notes = ["Filled: first preprocessing; open: the others."] if len(methods) > 1 else []
     method = [f"{view.test_clips}; {view.interval_note}, per cell, not corrected for the number of cells."]
     return Plot(
-        "cells", f"{view.summary.heading(view.summary.metric)} of all cells, with intervals", figure, notes, method
+        "cells", f"{view.summary.heading(view.summary.metric)} of all cells, with intervals", draw, notes, method
     )
 
 
@@ -322,17 +339,23 @@ def confusion(view: StudyView) -> Plot | None:
         shown.append((f"{'' if view.single_experiment else 'Best on test: '}{view.short_title(best)}", best))
     if not shown or not view.summary.data.classes:
         return None
-    figure = Figure(figsize=(WIDTH if len(shown) > 1 else 4.2, 4.0), layout="constrained")
-    panels = figure.subplots(1, len(shown), squeeze=False).flat
-    for at, ((title, cell), axes) in enumerate(zip(shown, panels, strict=True)):
-        _matrix(axes, view.summary.data.classes, cell.confusion, short(title, 44), first=at == 0)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH if len(shown) > 1 else 4.2, 4.0)
+        panels = figure.subplots(1, len(shown), squeeze=False).flat
+        for at, ((title, cell), axes) in enumerate(zip(shown, panels, strict=True)):
+            _matrix(axes, view.summary.data.classes, cell.confusion, short(title, 44), first=at == 0)
+        return figure
+
     right = "; ".join(f"{correct_count(cell.confusion)} of {cell.n_test}" for _, cell in shown)
     notes = [f"Clips and row percentages. Correct clips: {right}."]
     plural = "matrices" if len(shown) > 1 else "matrix"
-    return Plot("confusion", f"Confusion {plural}", figure, notes)
+    return Plot("confusion", f"Confusion {plural}", draw, notes)
 
 
 def _matrix(axes: Axes, classes: Sequence[str], matrix: Sequence[Sequence[int]], title: str, *, first: bool) -> None:
+    from matplotlib.patches import Rectangle
+
     size = len(classes)
     small = 7.0 if size <= 8 else 5.0
     near = min(1.0, size / 7)  # keeps count and percentage together in the larger squares of few classes

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from microexpr.report.blocks.scores import place, where
-from microexpr.report.figure import INK, SERIES, SOFT, WIDTH, Dot, Plot, dot_height, dotplot, legend_handles
+from microexpr.report.figure import INK, SERIES, SOFT, WIDTH, Dot, Plot, canvas, dot_height, dotplot, legend_handles
 from microexpr.report.page import Prose
 from microexpr.report.summary import OverSeeds
 from microexpr.report.table import ABSENT, Column, Row, Table, short
 from microexpr.report.view import StudyView, scored
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST = 40
 """Largest number of rows in the figure."""
@@ -112,19 +114,25 @@ def over_seeds(view: StudyView) -> Plot | None:
         Dot(short(title, 48), row.mean, row.low, row.high, marker="|", small=row.scores)
         for title, row in zip(titles, found, strict=True)
     ]
-    figure = Figure(figsize=(WIDTH, dot_height(dots) + 1.0), layout="constrained")
-    scores, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, 1.0])
-    for at, row in enumerate(found):
-        _shares(shares, at, row)
-    dotplot(scores, dots, xlabel=view.score)
-    shares.set_xlim(0, 100)
-    shares.set_xlabel("share of the variance, %")
-    shares.tick_params(axis="y", length=0)
-    shares.spines["left"].set_visible(False)
-    entries = {heads[part]: {"color": colour, "marker": "s", "linestyle": "none"} for part, colour in COLOURS.items()}
-    figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=len(entries))
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, dot_height(dots) + 1.0)
+        scores, shares = figure.subplots(1, 2, sharey=True, width_ratios=[2.0, 1.0])
+        for at, row in enumerate(found):
+            _shares(shares, at, row)
+        dotplot(scores, dots, xlabel=view.score)
+        shares.set_xlim(0, 100)
+        shares.set_xlabel("share of the variance, %")
+        shares.tick_params(axis="y", length=0)
+        shares.spines["left"].set_visible(False)
+        entries = {
+            heads[part]: {"color": colour, "marker": "s", "linestyle": "none"} for part, colour in COLOURS.items()
+        }
+        figure.legend(handles=legend_handles(entries), loc="outside upper right", ncols=len(entries))
+        return figure
+
     notes = [f"Dots: seeds. Bar and line: their mean and its interval over seeds and {heads['unit']}."]
-    return Plot("seeds", "Scores over seeds and components of their variance", figure, notes)
+    return Plot("seeds", "Scores over seeds and components of their variance", draw, notes)
 
 
 def _heads(found: Sequence[OverSeeds]) -> dict[str, str]:

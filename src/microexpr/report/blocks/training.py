@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from microexpr.report.blocks.scores import loss_name, model_style, place, where
-from microexpr.report.figure import MARKERS, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.figure import MARKERS, WIDTH, Dot, Plot, canvas, dot_height, dotplot
 from microexpr.report.page import Prose
 from microexpr.report.summary import MEAN, Cell, Latency
 from microexpr.report.table import ABSENT, Column, Row, Table
 from microexpr.report.view import StudyView, input_shape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FIRST_NETWORK = "For an ensemble, values are those of its first network."
 
@@ -124,11 +125,15 @@ def overfitting(view: StudyView) -> Plot | None:
             low, high = (min(v for _, v in known), max(v for _, v in known)) if at == 0 else (None, None)
             marker = MARKERS[k % len(MARKERS)] if len(methods) > 2 else look["marker"]
             dots.append(Dot(label, value, low, high, "", look["color"], marker, k == 0, same_row=at > 0))
-    figure = Figure(figsize=(WIDTH, dot_height(dots) + 0.95), layout="constrained")
-    dotplot(figure.subplots(), dots, xlabel=f"training minus validation {view.score}", zero=True)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, dot_height(dots) + 0.95)
+        dotplot(figure.subplots(), dots, xlabel=f"training minus validation {view.score}", zero=True)
+        return figure
+
     names = [view.short_label("preprocessing", name) for name in methods]
     notes = ["Right of zero: higher on training clips. Filled: " + names[0] + f"; open: {', '.join(names[1:])}."]
-    return Plot("overfitting", "Gap between training and validation scores", figure, notes)
+    return Plot("overfitting", "Gap between training and validation scores", draw, notes)
 
 
 # --- latency ----------------------------------------------------------------------------------------------------------
@@ -168,21 +173,25 @@ def latency_figure(view: StudyView) -> Plot | None:
     rows = view.summary.latency
     if len(rows) < 2:
         return None
-    figure = Figure(figsize=(WIDTH, 0.2 * len(rows) + 0.75), layout="constrained")
-    axes = figure.subplots()
-    longest = max(row.ms for row in rows)
-    for at, row in enumerate(rows):
-        axes.barh(at, row.ms, height=0.55, color=model_style(view, row.model)["color"], alpha=0.8)
-        axes.text(row.ms + 0.008 * longest, at, f"{row.ms:.2f}", va="center", fontsize=7)
-    names = [f"{_timed(view, row, brief=True)} · {input_shape((row.steps, row.height, row.width, row.channels))}"
-             for row in rows]  # fmt: skip
-    axes.set_yticks(range(len(rows)), names)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1.08 * longest)
-    axes.set_xlabel("milliseconds per sample")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    return Plot("latency", "Latency", figure, [f"Measured on {', '.join(sorted({row.device for row in rows}))}."])
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 0.2 * len(rows) + 0.75)
+        axes = figure.subplots()
+        longest = max(row.ms for row in rows)
+        for at, row in enumerate(rows):
+            axes.barh(at, row.ms, height=0.55, color=model_style(view, row.model)["color"], alpha=0.8)
+            axes.text(row.ms + 0.008 * longest, at, f"{row.ms:.2f}", va="center", fontsize=7)
+        names = [f"{_timed(view, row, brief=True)} · {input_shape((row.steps, row.height, row.width, row.channels))}"
+                 for row in rows]  # fmt: skip
+        axes.set_yticks(range(len(rows)), names)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlim(0, 1.08 * longest)
+        axes.set_xlabel("milliseconds per sample")
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        return figure
+
+    return Plot("latency", "Latency", draw, [f"Measured on {', '.join(sorted({row.device for row in rows}))}."])
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------

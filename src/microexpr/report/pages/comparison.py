@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from microexpr.core.words import joined, many
 from microexpr.report.blocks import differences, record
@@ -19,11 +17,14 @@ from microexpr.report.blocks.differences import (
     p_equals,
     signed,
 )
-from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, dot_height, dotplot
+from microexpr.report.figure import SERIES, WIDTH, Dot, Plot, canvas, dot_height, dotplot
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.summary import ComparedResult, ComparisonSummary, Summary
 from microexpr.report.table import ABSENT, Column, Table, format_value, short
 from microexpr.report.view import scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SUBJECTS = 14
 """Number of subjects whose influence a panel shows."""
@@ -174,18 +175,22 @@ def influence(view: ComparisonSummary) -> Plot | None:
     across = min(ACROSS, len(found))
     down = -(-len(found) // across)
     size = (WIDTH if across > 1 else 5.4, (max(map(dot_height, panels)) + 0.85) * down)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = list(figure.subplots(down, across, squeeze=False).flat)
-    for one, dots, axes in zip(found, panels, grid, strict=False):
-        line = {"all subjects": pairs[one.letter].paired.difference}
-        dotplot(axes, dots, xlabel=f"difference in {view.score_title}", zero=True, lines=line)
-        axes.set_title(short(pairs[one.letter].label, 40) if len(found) > 1 else "", pad=12)
-    for axes in grid[len(found) :]:
-        axes.set_visible(False)
+
+    def draw() -> Figure:
+        figure = canvas(*size)
+        grid = list(figure.subplots(down, across, squeeze=False).flat)
+        for one, dots, axes in zip(found, panels, grid, strict=False):
+            line = {"all subjects": pairs[one.letter].paired.difference}
+            dotplot(axes, dots, xlabel=f"difference in {view.score_title}", zero=True, lines=line)
+            axes.set_title(short(pairs[one.letter].label, 40) if len(found) > 1 else "", pad=12)
+        for axes in grid[len(found) :]:
+            axes.set_visible(False)
+        return figure
+
     cut = any(len(one.subjects) > SUBJECTS for one in found)
     text = "Lines: change from the difference over all subjects. Open: the sign changes, or the difference is 0."
     text += f" The {SUBJECTS} most influential subjects; the table lists all." if cut else ""
-    return Plot("comparison_influence", "Difference without each subject", figure, [text])
+    return Plot("comparison_influence", "Difference without each subject", draw, [text])
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from microexpr.config.scores import MAIN
 from microexpr.core.words import capitalised, joined
 from microexpr.report.blocks import curves, data, effects, maps, pairs, record, scores, seeds, subjects, training
 from microexpr.report.blocks.counting import Counting, chance_level, prespecified
 from microexpr.report.blocks.differences import p_equals
-from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, dot_height, dotplot, score_beside
+from microexpr.report.figure import INK, SERIES, WIDTH, Dot, Plot, canvas, dot_height, dotplot, score_beside
 from microexpr.report.page import First, Page, Prose, Section
 from microexpr.report.pages import paper
 from microexpr.report.summary import Caveat, NamedCell, Nested
 from microexpr.report.table import Column, Table, format_value
 from microexpr.report.view import StudyView, percent, scored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 # --- the first screen -------------------------------------------------------------------------------------------------
@@ -162,11 +165,15 @@ def prespecified_forest(view: StudyView) -> Plot | None:
         filled = bool(other.paired and other.paired.significant)
         dots.append(Dot(other.name, other.score, other.ci_low, other.ci_high, beside, SERIES[1], "s", filled,
                         ticks=(other.permutation_level,)))  # fmt: skip
-    figure = Figure(figsize=(WIDTH, 1.5 * dot_height(dots) + 0.75), layout="constrained")
-    axes = figure.subplots()
-    dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.title}")
-    axes.set_xlim(0.0, 1.0)
-    axes.tick_params(axis="y", labelcolor=INK)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 1.5 * dot_height(dots) + 0.75)
+        axes = figure.subplots()
+        dotplot(axes, dots, xlabel=f"{view.score}, {named.protocol.title}")
+        axes.set_xlim(0.0, 1.0)
+        axes.tick_params(axis="y", labelcolor=INK)
+        return figure
+
     level = percent(named.interval_level)
     notes = [
         f"Lines: {level} intervals, resampled by {named.interval_unit}. Grey marks: 95th percentile of each score "
@@ -179,7 +186,7 @@ def prespecified_forest(view: StudyView) -> Plot | None:
         )
     what = "The prespecified experiment and its alternatives" if named.alternatives else "The prespecified experiment"
     caption = f"{what} under {named.protocol.title}, named before anything was trained"
-    return Plot("prespecified", caption, figure, notes)
+    return Plot("prespecified", caption, draw, notes)
 
 
 def prespecified_table(view: StudyView) -> Table | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from microexpr.config.published import Published, PublishedPhase
 from microexpr.core.words import capitalised
 from microexpr.report.blocks.scores import baseline_lines, matrix_of, model_style
-from microexpr.report.figure import INK, MARKERS, SHADE, SOFT, WIDTH, Plot, legend_handles
+from microexpr.report.figure import INK, MARKERS, SHADE, SOFT, WIDTH, Plot, canvas, legend_handles
 from microexpr.report.page import Prose
 from microexpr.report.summary import Cell
 from microexpr.report.table import ABSENT, Column, Row, Table
 from microexpr.report.view import BASELINES, StudyView, correct_count, test_counts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 HERE, PAPER = "here", "published"
 PHASES = ("AF", "KFS", "MFS")
@@ -282,40 +283,46 @@ def quality_and_performance(view: StudyView) -> Plot | None:
     found, methods = _replicates(view), view.levels("preprocessing")
     if found is None or len(methods) < 2 or not view.best_by_sampling:
         return None
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    quality, performance = figure.subplots(1, 2, width_ratios=[1.0, 2.1])
-    _quality(quality, view, found, methods)
-    gap = min(0.2, 0.7 / len(methods))
-    for at, (sampling, winner) in enumerate(view.best_by_sampling.items()):
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 2.9)
+        quality, performance = figure.subplots(1, 2, width_ratios=[1.0, 2.1])
+        _quality(quality, view, found, methods)
+        gap = min(0.2, 0.7 / len(methods))
+        for at, (sampling, winner) in enumerate(view.best_by_sampling.items()):
+            for k, name in enumerate(methods):
+                x = at + gap * (k - (len(methods) - 1) / 2)
+                look = model_style(view, winner.model) | (
+                    {"marker": MARKERS[k % len(MARKERS)]} if len(methods) > 2 else {}
+                )
+                if cell := view.find(name, sampling, winner.model):
+                    _draw(performance, x, cell.score, cell.ci_low, cell.ci_high, **look, filled=k == 0)
+                row, published = _row(view, found, sampling), _published_input(view, name)
+                if row and published:
+                    value, bounds = (row.m1, row.m1_ci) if published == "m1" else (row.m2, None)
+                    light: dict[str, Any] = {"color": SOFT, "marker": "D", "markersize": 3.5, "linewidth": 0.7}
+                    _draw(performance, x + 0.07, value, *(bounds or (None, None)), **light, filled=False)
+        names = [f"{view.short_label('sampling', s)}\n{view.short_label('model', c.model)}"
+                 for s, c in view.best_by_sampling.items()]  # fmt: skip
+        performance.set_xticks(range(len(names)), names)
+        performance.set_xlim(-0.5, len(names) - 0.5)
+        performance.set_title("Performance")
+        _score_axis(performance, view)
+        _baselines(performance, view)
+        entries: dict[str, dict[str, Any]] = {}
         for k, name in enumerate(methods):
-            x = at + gap * (k - (len(methods) - 1) / 2)
-            look = model_style(view, winner.model) | ({"marker": MARKERS[k % len(MARKERS)]} if len(methods) > 2 else {})
-            if cell := view.find(name, sampling, winner.model):
-                _draw(performance, x, cell.score, cell.ci_low, cell.ci_high, **look, filled=k == 0)
-            row, published = _row(view, found, sampling), _published_input(view, name)
-            if row and published:
-                value, bounds = (row.m1, row.m1_ci) if published == "m1" else (row.m2, None)
-                light: dict[str, Any] = {"color": SOFT, "marker": "D", "markersize": 3.5, "linewidth": 0.7}
-                _draw(performance, x + 0.07, value, *(bounds or (None, None)), **light, filled=False)
-    names = [f"{view.short_label('sampling', s)}\n{view.short_label('model', c.model)}"
-             for s, c in view.best_by_sampling.items()]  # fmt: skip
-    performance.set_xticks(range(len(names)), names)
-    performance.set_xlim(-0.5, len(names) - 0.5)
-    performance.set_title("Performance")
-    _score_axis(performance, view)
-    _baselines(performance, view)
-    entries: dict[str, dict[str, Any]] = {}
-    for k, name in enumerate(methods):
-        marker = MARKERS[k % len(MARKERS)] if len(methods) > 2 else "o"
-        face = INK if k == 0 else "white"
-        entries[view.short_label("preprocessing", name)] = {"color": INK, "marker": marker, "markerfacecolor": face}
-    if any(_published_input(view, name) for name in methods):
-        entries["published (other models, other data)"] = {"color": SOFT, "marker": "D", "markerfacecolor": "white",
-                                                           "markersize": 4.0}  # fmt: skip
-    _legend(figure, entries)
+            marker = MARKERS[k % len(MARKERS)] if len(methods) > 2 else "o"
+            face = INK if k == 0 else "white"
+            entries[view.short_label("preprocessing", name)] = {"color": INK, "marker": marker, "markerfacecolor": face}
+        if any(_published_input(view, name) for name in methods):
+            entries["published (other models, other data)"] = {"color": SOFT, "marker": "D", "markerfacecolor": "white",
+                                                               "markersize": 4.0}  # fmt: skip
+        _legend(figure, entries)
+        return figure
+
     caption = _captioned(view, "quality_performance", "Quality of preprocessing against performance")
     method = [f"{view.test_clips}; {view.interval_note}."]
-    return Plot("quality_performance", caption, figure, _only_default(view, ["Colours: models."]), method)
+    return Plot("quality_performance", caption, draw, _only_default(view, ["Colours: models."]), method)
 
 
 def _legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -352,24 +359,30 @@ def phases(view: StudyView) -> Plot | None:
         return None
     across = min(len(methods), 3)
     down = -(-len(methods) // across)
-    figure = Figure(figsize=(WIDTH if across > 1 else 4.2, 2.6 * down + 0.3), layout="constrained")
-    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
-    for method, axes in zip(methods, panels, strict=False):
-        for k, model in enumerate(models):
-            shift, look = 0.11 * (k - (len(models) - 1) / 2), model_style(view, model)
-            known = [(at + shift, cell) for at, name in enumerate(names) if (cell := view.find(method, name, model))]
-            axes.plot([x for x, _ in known], [cell.score for _, cell in known], color=look["color"], linewidth=1.0)
-            for x, cell in known:
-                _draw(axes, x, cell.score, cell.ci_low, cell.ci_high, **look, linewidth=0.9)
-        axes.set_xticks(range(len(names)), [view.short_label("sampling", name) for name in names])
-        axes.set_xlim(-0.45, len(names) - 0.55)
-        axes.set_title(view.short_label("preprocessing", method))
-        _score_axis(axes, view)
-        axes.label_outer()
-        _baselines(axes, view, named=method == methods[-1])
-    for axes in panels:
-        axes.set_visible(False)
-    _legend(figure, {view.short_label("model", m): model_style(view, m) | {"markersize": 5.0} for m in models})
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH if across > 1 else 4.2, 2.6 * down + 0.3)
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+        for method, axes in zip(methods, panels, strict=False):
+            for k, model in enumerate(models):
+                shift, look = 0.11 * (k - (len(models) - 1) / 2), model_style(view, model)
+                known = [
+                    (at + shift, cell) for at, name in enumerate(names) if (cell := view.find(method, name, model))
+                ]
+                axes.plot([x for x, _ in known], [cell.score for _, cell in known], color=look["color"], linewidth=1.0)
+                for x, cell in known:
+                    _draw(axes, x, cell.score, cell.ci_low, cell.ci_high, **look, linewidth=0.9)
+            axes.set_xticks(range(len(names)), [view.short_label("sampling", name) for name in names])
+            axes.set_xlim(-0.45, len(names) - 0.55)
+            axes.set_title(view.short_label("preprocessing", method))
+            _score_axis(axes, view)
+            axes.label_outer()
+            _baselines(axes, view, named=method == methods[-1])
+        for axes in panels:
+            axes.set_visible(False)
+        _legend(figure, {view.short_label("model", m): model_style(view, m) | {"markersize": 5.0} for m in models})
+        return figure
+
     caption = _captioned(view, "phases", "Models by sampling")
     method_note = [f"{view.test_clips}; {view.interval_note}."]
-    return Plot("phases", caption, figure, _only_default(view, []), method_note)
+    return Plot("phases", caption, draw, _only_default(view, []), method_note)

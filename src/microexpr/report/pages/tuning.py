@@ -5,12 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from microexpr.core.words import capitalised, joined, many
 from microexpr.report.blocks import record
@@ -22,6 +19,7 @@ from microexpr.report.figure import (
     WIDTH,
     Dot,
     Plot,
+    canvas,
     dot_height,
     dotplot,
     legend_handles,
@@ -31,6 +29,10 @@ from microexpr.report.pages.comparison import limits, others
 from microexpr.report.summary import Trial, TuningSummary
 from microexpr.report.table import ABSENT, Column, Table, format_value, short
 from microexpr.report.view import scored
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def parameters(view: TuningSummary) -> list[str]:
@@ -316,22 +318,33 @@ def history(view: TuningSummary) -> Plot | None:
     found = _finished(view)
     if not found:
         return None
-    figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-    axes = figure.subplots()
-    for (name, rows), look in zip(found.items(), _looks(found), strict=True):
-        scores = [score for _, score in rows]
-        at = range(1, len(scores) + 1)
-        axes.plot(at, scores, linestyle="none", markersize=3.0, alpha=0.45, markeredgewidth=0, **look)
-        axes.step(
-            at, list(itertools.accumulate(scores, max)), where="post", color=look["color"], linewidth=1.4, label=name
-        )
-    axes.set_xlabel("finished trial")
-    axes.set_ylabel(f"inner {view.score_title}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y")
-    _legend(figure, found)
+
+    def draw() -> Figure:
+        from matplotlib.ticker import MaxNLocator
+
+        figure = canvas(WIDTH, 2.9)
+        axes = figure.subplots()
+        for (name, rows), look in zip(found.items(), _looks(found), strict=True):
+            scores = [score for _, score in rows]
+            at = range(1, len(scores) + 1)
+            axes.plot(at, scores, linestyle="none", markersize=3.0, alpha=0.45, markeredgewidth=0, **look)
+            axes.step(
+                at,
+                list(itertools.accumulate(scores, max)),
+                where="post",
+                color=look["color"],
+                linewidth=1.4,
+                label=name,
+            )
+        axes.set_xlabel("finished trial")
+        axes.set_ylabel(f"inner {view.score_title}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+        _legend(figure, found)
+        return figure
+
     notes = ["Line: best score so far. Points: trials. Different searches are scored on different subjects."]
-    return Plot("tuning_history", "Optimisation history", figure, notes)
+    return Plot("tuning_history", "Optimisation history", draw, notes)
 
 
 def shares(view: TuningSummary) -> Plot | None:
@@ -344,12 +357,16 @@ def shares(view: TuningSummary) -> Plot | None:
         Dot(short(brief(key)), 100 * overall[key], small=[100 * one[key] for one in small], colour=SERIES[0])
         for key in sorted(parameters(view), key=lambda key: -overall[key])
     ]
-    figure = Figure(figsize=(WIDTH, 1.4 * dot_height(dots) + 0.75), layout="constrained")
-    axes = figure.subplots()
-    dotplot(axes, dots, xlabel="share of the explained variance, %")
-    axes.set_xlim(-2, 102)
+
+    def draw() -> Figure:
+        figure = canvas(WIDTH, 1.4 * dot_height(dots) + 0.75)
+        axes = figure.subplots()
+        dotplot(axes, dots, xlabel="share of the explained variance, %")
+        axes.set_xlim(-2, 102)
+        return figure
+
     notes = ["Small dots: single searches; where they vary widely, the order is unreliable."] if small else []
-    return Plot("tuning_importance", "Importance of the parameters", figure, notes)
+    return Plot("tuning_importance", "Importance of the parameters", draw, notes)
 
 
 def slices(view: TuningSummary) -> Plot | None:
@@ -359,24 +376,30 @@ def slices(view: TuningSummary) -> Plot | None:
         return None
     across = min(ACROSS, len(names))
     down = -(-len(names) // across)
-    figure = Figure(figsize=(WIDTH, 2.2 * down + 0.35), layout="constrained")
-    panels = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
-    for axes, row in zip(panels, view.space, strict=False):
-        for rows, look in zip(found.values(), _looks(found), strict=True):
-            points = [(trial.values[row.parameter], score) for trial, score in rows]
-            _slice(axes, points, row.values.split(", "), look)
-        axes.set_title(short(brief(row.parameter)))
-        if "logarithmic" in row.values:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(axis="y")
-    for axes in panels[len(names) :]:
-        axes.set_visible(False)
-    for row_of_panels in range(down):
-        panels[row_of_panels * across].set_ylabel(f"inner {view.score_title}")
-    _legend(figure, found)
-    return Plot("tuning_parameters", "Inner score by parameter value", figure, ["One point per finished trial."])
+
+    def draw() -> Figure:
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+
+        figure = canvas(WIDTH, 2.2 * down + 0.35)
+        panels = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+        for axes, row in zip(panels, view.space, strict=False):
+            for rows, look in zip(found.values(), _looks(found), strict=True):
+                points = [(trial.values[row.parameter], score) for trial, score in rows]
+                _slice(axes, points, row.values.split(", "), look)
+            axes.set_title(short(brief(row.parameter)))
+            if "logarithmic" in row.values:
+                axes.set_xscale("log")
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.grid(axis="y")
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        for row_of_panels in range(down):
+            panels[row_of_panels * across].set_ylabel(f"inner {view.score_title}")
+        _legend(figure, found)
+        return figure
+
+    return Plot("tuning_parameters", "Inner score by parameter value", draw, ["One point per finished trial."])
 
 
 def _slice(axes: Axes, points: Sequence[tuple[Any, float]], words: Sequence[str], look: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ not measured is None, never zero. Scores lie in 0..1.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal, TypeVar
@@ -17,8 +18,7 @@ from microexpr.config.published import Published as Published
 from microexpr.config.scores import title
 from microexpr.core.errors import StoreError
 from microexpr.core.words import capitalised
-from microexpr.evaluation.statistics.power import LEVEL
-from microexpr.evaluation.statistics.scope import Trained
+from microexpr.evaluation.statistics.scope import LEVEL, Trained
 
 S = TypeVar("S", bound="Summary")
 FORMAT = 4
@@ -199,6 +199,11 @@ class Summary(Part):
     checks: list[Finding] = []
     environment: dict[str, str]
     run: Run = Run()
+
+    @property
+    def lasting(self) -> str:
+        """A digest of everything but the command, the time and the run, which differ if a study is run again."""
+        return sha256(self.model_dump_json(exclude={"command", "created", "run"}).encode()).hexdigest()
 
     @property
     def score_title(self) -> str:
