@@ -192,6 +192,18 @@ COMMAND: Mapping[str, Explanation] = {
         "A folds file contradicts itself: a clip or a name occurs where it must not.",
         "Correct the fold and clip that the message names.",
     ),
+    "E160": Explanation(
+        "A model that is no network was to be exported, or an exported model was to be trained.",
+        "Predict with the stored model as it is; only networks have a graph, and a graph only predicts.",
+    ),
+    "E161": Explanation(
+        "The runtime of an exported model is not installed, or is another than the one that was requested.",
+        "Install it with `pip install 'microexpr[export]'`, or name the runtime for which the model was exported.",
+    ),
+    "E162": Explanation(
+        "A precision is not possible on this processor or in this runtime, or too few views would be compared.",
+        "Export in float32, which is possible everywhere, and compare as many views as the message says.",
+    ),
     "E190": Explanation(
         "`microexpr study` does not know where to write its results.",
         "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
@@ -724,6 +736,22 @@ STORE: Mapping[str, Explanation] = {
     "E653": Explanation(
         "A stored model uses a component from outside the package that is not registered here.",
         "Import the module that registers the component, or install its package, before the model is loaded.",
+    ),
+    "E654": Explanation(
+        "The graph of an exported model does not compute what its network computes, so it was not written.",
+        "Export in float32 or for the other runtime, or predict with `--runtime torch`.",
+    ),
+    "E655": Explanation(
+        "A network cannot be converted: the converter lacks one of its operations, or crashed.",
+        "Export for the other runtime, or predict with `--runtime torch`.",
+    ),
+    "E656": Explanation(
+        "The folder of an exported model is incomplete or damaged.",
+        "Copy the folder again, or export the model again.",
+    ),
+    "E657": Explanation(
+        "The folder for an exported model holds other files.",
+        "Name an empty or new folder with `--out`, or that of an earlier export.",
     ),
 }
 
