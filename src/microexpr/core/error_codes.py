@@ -193,8 +193,9 @@ COMMAND: Mapping[str, Explanation] = {
         "Correct the fold and clip that the message names.",
     ),
     "E160": Explanation(
-        "A model that is no network was to be exported, or an exported model was to be trained.",
-        "Predict with the stored model as it is; only networks have a graph, and a graph only predicts.",
+        "A model cannot be exported (for this runtime), since it is no network or its graph would not agree; or an "
+        "exported model was to be trained.",
+        "Follow the message: export for the other runtime, or predict with the stored model as it is.",
     ),
     "E161": Explanation(
         "The runtime of an exported model is not installed, or is another than the one that was requested.",

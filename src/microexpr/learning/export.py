@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from microexpr.core.errors import ConfigError, IncompatibleError, MicroexprError, StoreError
+from microexpr.core.interfaces import models
 from microexpr.core.parallel import in_new_process
 from microexpr.core.processor import native_bf16
 from microexpr.core.progress import Progress, Silent
@@ -65,6 +66,14 @@ def export(
             "E160",
             f"{place} holds {pipeline.experiment.model.label}, a classifier of scikit-learn: it has no network whose "
             "graph could be exported, and predicts a clip within a millisecond as it is. Use `microexpr predict`.",
+        )
+    name = pipeline.experiment.model.name
+    reasons: Mapping[str, str] = getattr(models.get(name), "not_exported_to", {})
+    if runtime in reasons:
+        raise IncompatibleError(
+            "E160",
+            f"{name} is not exported for {RUNTIMES[runtime].title}: {reasons[runtime]}. Export it for the other "
+            "runtime, or predict with `--runtime torch`.",
         )
     folder = exported.default_folder(place, runtime) if out is None else Path(out).expanduser()
     with exported.replacing_folder(folder) as new, tempfile.TemporaryDirectory() as scratch:
