@@ -21,6 +21,7 @@ CALLS = {
     "study": "run_study",
     "run": "run_experiment",
     "fit": "fit",
+    "export": "export",
     "predict": "predict",
     "tune": "tune_experiment",
     "explain": "explain_code",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from microexpr.core.errors import ConfigError, MicroexprError, StoreError, UsageError, WeightsError
 from microexpr.core.files import held, make_folder, write_atomically
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from microexpr.audit.checks import Finding
     from microexpr.audit.comparison import Compared
     from microexpr.config.experiment import Experiment
+    from microexpr.config.settings import Precision
     from microexpr.config.study import Study
     from microexpr.core.error_codes import Explanation
     from microexpr.data.clip_table import ClipTable
     from microexpr.data.doctor import Diagnosis
     from microexpr.data.sources import Inputs
     from microexpr.evaluation.statistics.comparison import Comparison, Unit
-    from microexpr.learning.pipeline import Pipeline
+    from microexpr.learning.export import Exported
+    from microexpr.learning.pipeline import Pipeline, RuntimeName
     from microexpr.report.page import ReportPaths
     from microexpr.report.summary import Run, StudySummary, TuningSummary
     from microexpr.runs.plan import Workspace
@@ -228,14 +230,37 @@ def fit(what: Experiment | Path | str, data: Folders, out: Path | str, **options
         return fit_on_all_clips(experiment, workspace)
 
 
-def load(place: Path | str) -> Pipeline:
-    """Return a model stored by `fit` (a folder) or kept with a fold's results (a .safetensors file), with all steps.
+def export(
+    model: Path | str,
+    *,
+    to: Literal["auto", "openvino", "onnx"] = "auto",
+    precision: Precision = "float32",
+    out: Path | str | None = None,
+    views: int = 1000,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write the graph of a stored network for OpenVINO or ONNX Runtime, with the whole card, into a folder.
 
-    Raises StoreError.
+    `to`: ``auto`` is OpenVINO on x86 and ONNX Runtime elsewhere. `out` is a folder, by default `to` in the model's.
+    Graph and network are compared on `views` random views first; the result has the figures (``agreement``). Nothing
+    is written if they disagree.
+
+    Raises ConfigError for what is not possible here (a runtime that is not installed, bf16, an estimator), StoreError
+    if the conversion fails or the graph disagrees.
+    """
+    from microexpr.learning.export import export
+
+    return export(model, to=to, precision=precision, out=out, views=views, progress=progress)
+
+
+def load(place: Path | str, *, runtime: RuntimeName = "auto") -> Pipeline:
+    """Return a model stored by `fit` (a folder), kept with a fold's results (a .safetensors file) or exported.
+
+    See `Pipeline.load` for the runtimes. Raises ConfigError, StoreError.
     """
     from microexpr.learning.pipeline import Pipeline
 
-    return Pipeline.load(place)
+    return Pipeline.load(place, runtime=runtime)
 
 
 def predict(
@@ -243,18 +268,21 @@ def predict(
     inputs: Inputs,
     *,
     out: Path | str | None = None,
+    runtime: RuntimeName = "auto",
     workers: int = 2,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Predict every clip with a stored model, and write the table to `out`, a .csv or .parquet file.
+    """Predict every clip with a stored or exported model, and write the table to `out`, a .csv or .parquet file.
 
-    See `Pipeline.predict` for the inputs and columns. Nothing is written if an error is raised; after an interruption,
+    `runtime` is what computes: ``auto`` uses a graph that was exported from these weights if there is one, otherwise
+    torch; ``openvino`` and ``onnx`` export it first where it is missing. See `Pipeline.predict` for the inputs and
+    columns. Nothing is written if an error is raised; after an interruption,
     the same call with the same `out` continues where it stopped.
     """
     from microexpr.data.clip_table import file_type, to_bytes
 
     suffix = file_type(out, ".csv", ".parquet")
-    pipeline = load(model)
+    pipeline = load(model, runtime=runtime)
     if out is not None:
         folder = Path(out).absolute().parent
         make_folder(next(place for place in (folder, *folder.parents) if place.exists()))  # reported before the work

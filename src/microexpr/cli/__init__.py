@@ -23,8 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    running.studies, running.study, running.run, running.fit, running.predict, tuning.tune, judging.check,
-    judging.compare, judging.report, running.explain,
+    running.studies, running.study, running.run, running.fit, running.export, running.predict, tuning.tune,
+    judging.check, judging.compare, judging.report, running.explain,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")

@@ -1,10 +1,10 @@
-"""``microexpr studies``, ``study``, ``run``, ``fit`` and ``predict``."""
+"""``microexpr studies``, ``study``, ``run``, ``fit``, ``export`` and ``predict``."""
 
 from __future__ import annotations
 
 from json import loads
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -203,9 +203,49 @@ def fit(
     show.caveat(loads(card.read_text("utf-8"))["licence"]["caveat"])
 
 
-def predict(
+def export(
     model: Annotated[
         Path, typer.Argument(help="Folder that `microexpr fit` wrote, or kept weights of a fold.", metavar="MODEL")
+    ],
+    to: Annotated[
+        Literal["auto", "openvino", "onnx"],
+        typer.Option("--to", help="Runtime of the graph; auto: openvino on x86, onnx on other processors."),
+    ] = "auto",
+    precision: Annotated[
+        Literal["float32", "bf16"],
+        typer.Option("--precision", help="bf16 needs a processor that computes in it (AVX512-BF16, AMX)."),
+    ] = "float32",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the graph (default: MODEL/openvino or MODEL/onnx).", metavar="DIR"),
+    ] = None,
+    views: Annotated[
+        int, typer.Option("--views", help="Random views on which graph and network are compared (bf16: 1000 or more).")
+    ] = 1000,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Export a stored network as a graph for OpenVINO or ONNX Runtime, with its card; predicts without torch."""
+    from microexpr import api
+
+    found = api.export(
+        model, to=to, precision=precision, out=out, views=views, progress=options.progress(quiet or json)
+    )
+    card = loads((found.folder / "card.json").read_text("utf-8"))
+    if json:
+        show.as_json({"folder": str(found.folder), **card["exported"]})
+        return
+    show.export(found)
+    if caveat := card.get("licence", {}).get("caveat"):
+        show.caveat(caveat)
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that `microexpr fit` or `export` wrote, or kept weights of a fold.", metavar="MODEL"
+        ),
     ],
     inputs: Annotated[
         list[str],
@@ -217,6 +257,14 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the table: .csv or .parquet.", metavar="FILE")
     ] = None,
+    runtime: Annotated[
+        Literal["auto", "torch", "openvino", "onnx"],
+        typer.Option(
+            "--runtime",
+            help="What computes; auto: a graph that was exported from this model, otherwise torch. A named runtime "
+            "exports the graph first if it is missing.",
+        ),
+    ] = "auto",
     workers: WorkersOption = 2,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -224,7 +272,8 @@ def predict(
     """Predict the class of every clip with a stored model: one row per clip, with notes on the limits."""
     from microexpr import api
 
-    found = api.predict(model, inputs, out=out, workers=workers, progress=options.progress(quiet or json))
+    progress = options.progress(quiet or json)
+    found = api.predict(model, inputs, out=out, runtime=runtime, workers=workers, progress=progress)
     if json:
         show.as_json(found.astype(object).where(found.notna(), None).to_dict("records"))
     else:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from microexpr.audit.comparison import Compared
     from microexpr.core.errors import Fault
     from microexpr.data.doctor import Diagnosis
+    from microexpr.learning.export import Exported
     from microexpr.report.summary import Caveat, StudySummary, TuningSummary
     from microexpr.report.view import StudyView
 
@@ -68,6 +69,16 @@ def plan(found: Mapping[str, Any]) -> None:
 def caveat(text: str) -> None:
     """Print what limits a result."""
     _wrapped("!", text, indent=4)
+
+
+def export(found: Exported) -> None:
+    """Print where a graph is and how well it agrees with its network."""
+    agreement = found.agreement
+    typer.echo(f"graph: {found.folder} ({found.runtime}, {found.precision})")
+    typer.echo(
+        f"On {agreement.views} random views, network and graph give the same class for {agreement.same_class:.2%}; the "
+        f"largest change of a probability is {agreement.probability:.1e}, of a logit {agreement.logit:.1e}."
+    )
 
 
 def predictions(found: pd.DataFrame, out: Path | None) -> None:

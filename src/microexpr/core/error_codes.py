@@ -196,6 +196,19 @@ COMMAND: Mapping[str, Explanation] = {
         "This processor does not compute bf16 natively (AVX512-BF16 or AMX), so bf16 would be slower than float32.",
         'Set training.precision = "auto" or "float32".',
     ),
+    "E160": Explanation(
+        "A model cannot be exported (for this runtime), since it is no network or its graph would not agree; or an "
+        "exported model was to be trained.",
+        "Follow the message: export for the other runtime, or predict with the stored model as it is.",
+    ),
+    "E161": Explanation(
+        "The runtime of an exported model is not installed, or is another than the one that was requested.",
+        "Install it with `pip install 'microexpr[export]'`, or name the runtime for which the model was exported.",
+    ),
+    "E162": Explanation(
+        "A precision is not possible on this processor or in this runtime, or too few views would be compared.",
+        "Export in float32, which is possible everywhere, and compare as many views as the message says.",
+    ),
     "E190": Explanation(
         "`microexpr study` does not know where to write its results.",
         "Give a folder with `--out`, or use `--dry-run`, which writes nothing.",
@@ -728,6 +741,22 @@ STORE: Mapping[str, Explanation] = {
     "E653": Explanation(
         "A stored model uses a component from outside the package that is not registered here.",
         "Import the module that registers the component, or install its package, before the model is loaded.",
+    ),
+    "E654": Explanation(
+        "The graph of an exported model does not compute what its network computes, so it was not written.",
+        "Export in float32 or for the other runtime, or predict with `--runtime torch`.",
+    ),
+    "E655": Explanation(
+        "A network cannot be converted: the converter lacks one of its operations, or crashed.",
+        "Export for the other runtime, or predict with `--runtime torch`.",
+    ),
+    "E656": Explanation(
+        "The folder of an exported model is incomplete or damaged.",
+        "Copy the folder again, or export the model again.",
+    ),
+    "E657": Explanation(
+        "The folder for an exported model holds other files.",
+        "Name an empty or new folder with `--out`, or that of an earlier export.",
     ),
 }
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float, Int
 
 from microexpr.config.component import Component
 from microexpr.config.experiment import Experiment
 from microexpr.config.loading import parse
+from microexpr.config.settings import Precision
 from microexpr.core import interfaces
 from microexpr.core.clip import Clip
 from microexpr.core.errors import ConfigError, DataError, StoreError
@@ -35,6 +37,7 @@ from microexpr.core.labels import AS_GIVEN, label_set
 from microexpr.core.lineage import Lineage
 from microexpr.core.multitask import PREDICTED
 from microexpr.core.parallel import begin_run
+from microexpr.core.processor import native_bf16
 from microexpr.core.progress import Progress, Silent, track
 from microexpr.core.words import many
 from microexpr.data.cache import Views
@@ -42,13 +45,20 @@ from microexpr.data.journal import Journal
 from microexpr.data.reading import ReadClip, Reading, Stack
 from microexpr.data.sources import ArrayClips, Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
-from microexpr.learning import checkpoint, learners
+from microexpr.learning import checkpoint, exported, learners
 from microexpr.learning.device import has_bf16
+from microexpr.learning.graph import RUNTIMES, installed, open_graph, preferred, require
 from microexpr.learning.learners import Learner, Prediction
 
 FORMAT = 3
 """Of the card; 1 was version 0.1, 2 lacks the fitted vote and the modality. All are read."""
 WEIGHTS, CARD = "model.safetensors", "card.json"
+STEPS = ("preprocessing", "sampling", "representation")
+"""Parts of an experiment that a card must name: their defaults would predict something else without a word."""
+RuntimeName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
+"""What computes a model's predictions; `auto`: an exported graph if there is one, otherwise torch."""
+MakeLearner: TypeAlias = Callable[[Experiment, ViewSpec, int, Mapping[str, int]], Learner]
+"""(experiment, the model's input, number of classes, auxiliary target -> number of its outputs) -> learner."""
 KNOWN_FRAMES = "trained on these frames"
 KNOWN_SUBJECT = "trained on this subject"
 OTHER_CROP = "trained on {} frames, but these are {} (by the owners of the database)"
@@ -79,19 +89,54 @@ class Pipeline:
 
     # --- files --------------------------------------------------------------------------------------------------------
     @classmethod
-    def load(cls, place: Path | str) -> Pipeline:
-        """Read a model that `microexpr fit` stored (a folder), or the kept weights of a fold; raises StoreError."""
+    def load(cls, place: Path | str, *, runtime: RuntimeName = "auto") -> Pipeline:
+        """Read a model: what `microexpr fit` stored, the kept weights of a fold, or what `microexpr export` wrote.
+
+        With the runtime `auto`, an exported graph of a stored model computes if there is one beside it that came from
+        these weights, and its runtime is installed; otherwise torch does. With `openvino` or `onnx`, a graph that is
+        missing or came from other weights is exported first. Raises StoreError, and ConfigError for a runtime that
+        cannot be used.
+        """
         place = Path(place).expanduser()
-        file = place if place.suffix == ".safetensors" and not place.is_dir() else place / WEIGHTS
-        if not file.is_file():
-            raise StoreError(
-                "E606",
-                f"{place} holds no model: {file.name} is missing. `microexpr fit` creates one.",
-            )
+        if runtime not in (known := ("auto", "torch", *RUNTIMES)):
+            raise ConfigError("E112", f"runtime = {runtime!r} is not known; write one of {', '.join(known)}.")
+        if place.is_dir() and not (place / WEIGHTS).is_file() and exported.is_exported(place):
+            return cls._load_graph(place, runtime)
+        file = weights_file(place)
+        if runtime != "torch" and (folder := _graph_of(place, file, runtime)):
+            return cls._load_graph(folder, runtime)
         stored = checkpoint.read(file)
         card = dict(stored.card)
         if place.is_dir():
             _compare_cards(place / CARD, card)
+        pipeline = cls._described(card, file, untrained)
+        pipeline.learner.restore(stored, file)
+        return replace(pipeline, lineage=checkpoint.lineage_of(file))
+
+    @classmethod
+    def _load_graph(cls, folder: Path, runtime: str) -> Pipeline:
+        """Read an exported model."""
+        card = exported.read(folder)
+        section = card[exported.SECTION]
+        if runtime not in ("auto", found := section["runtime"]):
+            raise ConfigError(
+                "E161",
+                f"{folder} was exported for {found} and cannot be computed by {runtime}; leave out the runtime, or "
+                "name the model that it came from.",
+            )
+        precision: Precision = section["precision"] if native_bf16() else "float32"
+        graph = open_graph(folder, found, precision, torch.get_num_threads())
+
+        def learner(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:
+            return learners.ExportedNetwork(
+                graph, num_classes, experiment.training, tuple(aux), card.get("normalisation", "")
+            )
+
+        return replace(cls._described(card, folder / CARD, learner), lineage=exported.lineage_of(folder))
+
+    @classmethod
+    def _described(cls, card: Mapping[str, Any], file: Path, learner: MakeLearner) -> Pipeline:
+        """Return the pipeline that a card describes, with the learner that `learner` makes; `file` is for messages."""
         if card.get("format") not in range(1, FORMAT + 1):
             raise StoreError(
                 "E602",
@@ -102,6 +147,12 @@ class Pipeline:
                 "experiment again with --keep-weights.",
             )
         try:
+            if missing := [name for name in STEPS if name not in card["experiment"]]:
+                raise StoreError(
+                    "E605",
+                    f"the card of {file} does not say which {' and '.join(missing)} its model needs; copy the model "
+                    "again, or fit it again.",
+                )
             experiment, view = parse(Experiment, card["experiment"], str(file)), card["view"]
             low, high = map(float, view["range"])
             time, height, width, count = map(int, view["shape"])
@@ -111,7 +162,7 @@ class Pipeline:
             vote = Component.model_validate(card.get("vote", experiment.vote.to_toml())).build(interfaces.votes)
             modality, channels = str(card.get("modality") or experiment.modality or ""), card.get("channels", ())
             aux = {name: len(units) for name, units in targets.items()}
-            learner = untrained(experiment, spec, len(classes), aux)
+            made = learner(experiment, spec, len(classes), aux)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError("E605", f"the card of {file} is damaged; copy the model again, or fit it again.") from None
         except ConfigError as error:
@@ -122,9 +173,7 @@ class Pipeline:
             ) from None
         if "vote" not in card and isinstance(vote, interfaces.TrainableVote):
             raise StoreError("E602", f"{file} was stored without its learnt vote by an earlier version; fit it again.")
-        learner.restore(stored, file)
-        lineage = checkpoint.lineage_of(file)
-        return cls(experiment, learner, classes, spec, modality, tuple(channels), targets, vote, card, lineage)
+        return cls(experiment, made, classes, spec, modality, tuple(channels), targets, vote, card)
 
     def save(self, file: Path, further: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Write the weights with their card, which also holds `further` entries, and return the card.
@@ -360,6 +409,37 @@ def check_storable(experiment: Experiment) -> None:
             f"vote {experiment.vote.name!r} cannot be stored with a model: what it learns must be parameters of a "
             "dataclass, as in learnt_temporal.",
         )
+
+
+def weights_file(place: Path) -> Path:
+    """Return the file with the weights of a stored model, given by its folder or itself; raises StoreError."""
+    file = place if place.suffix == ".safetensors" and not place.is_dir() else place / WEIGHTS
+    if not file.is_file():
+        raise StoreError("E606", f"{place} holds no model: {file.name} is missing. `microexpr fit` creates one.")
+    return file
+
+
+def _graph_of(place: Path, file: Path, runtime: Literal["auto", "openvino", "onnx"]) -> Path | None:
+    """Return the folder of a stored model's graph; None if `auto` finds none that can be used.
+
+    For a named runtime, a graph that is missing or came from other weights is exported first.
+    """
+    wanted = sorted(RUNTIMES, key=lambda each: each != preferred()) if runtime == "auto" else [runtime]
+    for each in wanted:
+        folder = exported.default_folder(place, each)
+        precision: Precision = "float32"
+        if runtime != "auto":
+            require(each)
+        if exported.is_exported(folder) and installed(each):
+            section = exported.read(folder)[exported.SECTION]
+            if section["weights"] == exported.file_sha256(file):
+                return folder
+            precision = section["precision"]
+        if runtime != "auto":
+            from microexpr.learning.export import export
+
+            return export(place, to=each, precision=precision).folder
+    return None
 
 
 def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:

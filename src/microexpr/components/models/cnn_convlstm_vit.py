@@ -128,7 +128,7 @@ class FusedNet(nn.Module):
 
     def features(self, x: Float[Tensor, "b t c h w"]) -> dict[str, Float[Tensor, "b f"]]:
         """Return the features from which each member's scores are computed linearly."""
-        rows, chosen = torch.arange(len(x), device=x.device), most_changed(x)
+        rows, chosen = torch.arange(x.shape[0], device=x.device), most_changed(x)
         each: Tensor = self.cnn(self.scaled(x).flatten(0, 1))
         maps = each.view(*x.shape[:2], *each.shape[1:])
         return {

@@ -22,6 +22,7 @@ from microexpr.learning.learners.learner import Prediction as Prediction
 from microexpr.learning.learners.network import LATENCY_REPEATS as LATENCY_REPEATS
 from microexpr.learning.learners.network import Ensemble, Network
 from microexpr.learning.learners.network import latency as latency
+from microexpr.learning.learners.runtime import ExportedNetwork as ExportedNetwork
 from microexpr.learning.training import Task as Task
 
 
