@@ -122,9 +122,29 @@ def strain(flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w"]:
     >>> strain(np.stack([0.1 * x, 0 * x], -1))[0].round(3).tolist()
     [0.1, 0.1, 0.1, 0.1]
     """
-    u_y, u_x = np.gradient(flow[..., 0])
-    v_y, v_x = np.gradient(flow[..., 1])
-    return np.asarray(np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2))
+    u, v = np.ascontiguousarray(flow[..., 0]), np.ascontiguousarray(flow[..., 1])
+    # In place: new arrays take longer than the arithmetic.
+    total, other = _gradient(u, 1), _gradient(v, 0)
+    total *= total
+    other *= other
+    total += other
+    shear = _gradient(u, 0)
+    shear += _gradient(v, 1)
+    shear *= shear
+    shear /= 2
+    total += shear
+    return np.asarray(np.sqrt(total, out=total))
+
+
+def _gradient(values: Float[np.ndarray, "h w"], axis: int) -> Float[np.ndarray, "h w"]:
+    """Return what ``np.gradient`` does, in about half its time: central differences, one-sided at the borders."""
+    found = np.empty_like(values)
+    here, there = (values, found) if axis == 0 else (values.T, found.T)
+    np.subtract(here[2:], here[:-2], out=there[1:-1])
+    there[1:-1] /= 2
+    np.subtract(here[1], here[0], out=there[0])
+    np.subtract(here[-1], here[-2], out=there[-1])
+    return found
 
 
 def tim_matrix(frames: int, wanted: int) -> Float[np.ndarray, "m n"]:
@@ -159,4 +179,5 @@ def interpolate(pixels: Num[np.ndarray, "n *rest"], wanted: int) -> Num[np.ndarr
     if pixels.dtype.kind == "f":
         return made
     limits = np.iinfo(pixels.dtype)
-    return made.round().clip(limits.min, limits.max).astype(pixels.dtype)
+    np.rint(made, out=made)
+    return np.clip(made, limits.min, limits.max, out=made).astype(pixels.dtype)
