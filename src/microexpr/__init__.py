@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from microexpr.api import (
+        Benchmarked,
         Finished,
         FinishedTuning,
         RunOptions,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         make_synthetic,
         predict,
         rebuild_report,
+        run_bench,
         run_experiment,
         run_study,
         tune_experiment,
@@ -55,6 +57,7 @@ __version__ = "0.2.0.dev0"
 __all__ = [
     "ActionUnit",
     "ArrayClips",
+    "Benchmarked",
     "Bootstrap",
     "Clip",
     "ClipTable",
@@ -91,6 +94,7 @@ __all__ = [
     "make_synthetic",
     "predict",
     "rebuild_report",
+    "run_bench",
     "run_experiment",
     "run_study",
     "tune_experiment",
