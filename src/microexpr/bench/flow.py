@@ -71,8 +71,8 @@ def _row(folder: Path, name: str, kind: str, case: _Case) -> list[Row]:
     row = compared(
         "flow",
         name,
-        f"{work}: {case.clips} clips of {case.frames} grey frames of {case.side}x{case.side} pixels. Plain: {loop}, one "
-        f"file. Ours: views of a study, read from the cache of frames and stored, {WORKERS} workers (started before).",
+        f"{work}: {case.clips} clips of {case.frames} grey frames of {case.side}x{case.side} pixels. Plain: {loop}, "
+        f"one file. Ours: views of a study, read from the cache of frames and stored, {WORKERS} threads.",
         spent,
         (f"largest difference of a value {difference:.2g}", difference, difference <= 1e-6),
         target=2.0,

@@ -1,10 +1,11 @@
-"""Predicting one view at a time: PyTorch as it is against the runtimes, and the paper's table of speeds, remade here."""
+"""Predicting one view at a time: PyTorch as it is against runtimes, and the paper's table of speeds on this machine."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,8 +99,8 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
     for precision, largest in LARGEST.items():
         name = f"{case.title}, {precision}"
         what = (
-            f"{case.title.rsplit(' ', 1)[0]} with random weights, one view of {case.side}x{case.side} after the other, batch 1. Plain: "
-            f"eager PyTorch in float32. Ours: OpenVINO in {precision}. Seconds a view, {found.threads} threads."
+            f"{case.title.rsplit(' ', 1)[0]} with random weights, one view of {case.side}x{case.side} after the other, "
+            f"batch 1. Plain: eager PyTorch in float32. Ours: OpenVINO in {precision}. Seconds a view, {found.threads} threads."
         )
         if precision not in found.differences:
             reason = "this processor has no bfloat16"
@@ -154,7 +155,7 @@ def measure(case: _Case) -> Measured:
 
 def openvino(model: nn.Module, example: np.ndarray, precision: str) -> Callable[[np.ndarray], np.ndarray]:
     """Return a network compiled by OpenVINO, with its precision pinned and any batch size."""
-    import openvino as ov
+    ov: Any = import_module("openvino")
 
     # Two views, since a batch of one would be taken for a constant.
     exported = torch.export.export(

@@ -123,7 +123,7 @@ def _estimator(folder: Path, model: str, title: str, number: int, case: _Case) -
         "loso",
         f"{title}, jobs {number}",
         f"{title} on {case.clips} flow images of 28x28x3, {case.subjects} folds, from files to predictions. Plain: a "
-        f"scikit-learn pipeline with LeaveOneGroupOut. Ours: predictions of training clips and results on disk as well.",
+        "scikit-learn pipeline with LeaveOneGroupOut. Ours: predictions of training clips and results on disk, too.",
         spent,
         _agreement(spent.results["plain"], spent.results["ours"], names),
         target=(2.5 if number == 1 else 5.0) if model == "pca_svm" else None,
@@ -137,7 +137,7 @@ def _ststnet(folder: Path, case: _Case) -> list[Row]:
     data = write_manifest(folder / "data", drawn)
     tested = [f"s{number:03}" for number in range(case.folds)]
     out = _new(folder)
-    settings = {"epochs": case.epochs, "batch": BATCH, "learning_rate": RATE, "weight_decay": DECAY}
+    settings: dict[str, Any] = {"epochs": case.epochs, "batch": BATCH, "learning_rate": RATE, "weight_decay": DECAY}
 
     def plain() -> Mapping[int, int]:
         return leave_one_subject_out(TripleStream, *estimators.read(data), tested, **settings)
@@ -171,8 +171,9 @@ def _ststnet(folder: Path, case: _Case) -> list[Row]:
     row = compared(
         "loso",
         "STSTNet, jobs 2",
-        f"STSTNet on {case.clips} flow images, the first {case.folds} of {case.subjects} folds, {case.epochs} epochs in batches "
-        f"of {BATCH}, from files to predictions. Plain: a DataLoader, all threads. Ours: two processes (started before).",
+        f"STSTNet on {case.clips} flow images, the first {case.folds} of {case.subjects} folds, {case.epochs} epochs "
+        f"in batches of {BATCH}, from files to predictions. Plain: a DataLoader, all threads. Ours: two processes "
+        "(started before).",
         spent,
         agreement,
         limit="the same number of bare steps in two processes with one thread each",
@@ -200,7 +201,7 @@ def bare_steps(steps: int) -> None:
         x, y = torch.rand(BATCH, 1, 3, 28, 28, device=device()) * 255, torch.arange(BATCH, device=device()) % 3
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(model(x).logits, y).backward()
+            torch.nn.functional.cross_entropy(model(x).logits, y).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     finally:
         torch.set_num_threads(before)
@@ -226,16 +227,14 @@ def _frozen(folder: Path, case: _Case) -> list[Row]:
             network: Any = backbone()
             with torch.inference_mode():
                 x = torch.from_numpy(images[..., ::-1].copy()).permute(0, 3, 1, 2)[:, None].float()
-                features = torch.cat([network.embed(part) for part in x.split(32)]).numpy()
+                features = torch.cat([network.embed(part) for part in torch.split(x, 32)]).numpy()
             make = partial(estimators.linear_svm, penalty)
             found.append(estimators.leave_one_subject_out(make, features, labels, subjects, np.float64))
         return np.concatenate(found)
 
     def ours() -> np.ndarray:
         place = out()
-        parts = []
-        for penalty in HEADS:
-            parts.append(_run(data, place, 1, model={**model, "C": penalty}, **_RGB))
+        parts = [_run(data, place, 1, model={**model, "C": penalty}, **_RGB) for penalty in HEADS]
         names = sorted(EMOTIONS)
         return np.array([names.index(word) for part in parts for word in _in_order(part)])
 
@@ -243,8 +242,9 @@ def _frozen(folder: Path, case: _Case) -> list[Row]:
     differing = int((spent.results["plain"] != spent.results["ours"]).sum())
     total = len(spent.results["ours"])
     what = (
-        f"MobileViT-XXS with random frozen weights on {case.clips} images of {EMBEDDED}x{EMBEDDED}, {case.subjects} folds, two heads. "
-        "Plain: a script, run once for each head, which computes the features once. Ours: two experiments in one folder."
+        f"MobileViT-XXS with random frozen weights on {case.clips} images of {EMBEDDED}x{EMBEDDED}, {case.subjects} "
+        "folds, two heads. Plain: a script, run once for each head, which computes the features once. Ours: two "
+        "experiments in one folder."
     )
     agreement = (f"{differing} of {total} labels differ", float(differing), differing <= total // 200)
     return [compared("loso", "frozen backbone, two heads", what, spent, agreement)]

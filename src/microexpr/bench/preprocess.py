@@ -116,7 +116,7 @@ def _grid(folder: Path, case: _Case) -> list[Row]:
         for clip in plan.data.clips:
             needed.setdefault(clip.key, set()).update(number for view in plan.sampler(clip) for number in view)
     files = _files(data, plans[0], needed)
-    settings = [
+    settings: list[dict[str, Any]] = [
         {"box": "", **crop, "size": size, "colour": colour}
         for crop, size, colour in itertools.product(CROPS[: case.crops], case.sizes, case.colours)
     ]
@@ -136,9 +136,9 @@ def _grid(folder: Path, case: _Case) -> list[Row]:
     row = compared(
         "preprocess",
         "grid",
-        f"{len(settings)} preprocessings of {case.clips} synthetic clips, {frames} frames of 640x480 of which each is needed. Plain: a script "
-        f"for each preprocessing, one process, PNG files. Ours: `prepare` of the study, {WORKERS} workers (started before), "
-        "into the cache.",
+        f"{len(settings)} preprocessings of {frames} frames of 640x480 pixels from {case.clips} synthetic clips. Plain: a "
+        f"script for each preprocessing, one process, PNG files. Ours: `prepare` of the study, {WORKERS} workers (started "
+        "before), into the cache.",
         spent,
         (f"{differing} of {compared_frames} frames differ", float(differing), differing == 0 and compared_frames > 0),
         target=7.0,
@@ -165,7 +165,7 @@ def _differing(written: Path, plans: list[Plan], settings: list[dict[str, Any]])
         frames = store.open()
         for (key, number), row in store.rows.items():
             file = written / places[place] / key.replace("/", "_") / f"{number}.png"
-            image = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            image: Any = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
             image = image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             differing += not np.array_equal(image, frames.pixels[row])
             total += 1
@@ -215,8 +215,8 @@ def _reads(folder: Path, case: _Case) -> list[Row]:
     row = compared(
         "preprocess",
         "cache reads",
-        f"{case.views} images of 224x224x3 in random batches of {BATCH}. Plain: PNG files. Ours: views of the cache, in the "
-        "page cache of the system.",
+        f"{case.views} images of 224x224x3 in random batches of {BATCH}. Plain: PNG files. Ours: views of the cache; "
+        "both are in the page cache of the system.",
         spent,
         (f"{differing} of {case.views} images differ", float(differing), differing == 0),
         limit="copying the same images in memory into a reused buffer",

@@ -37,7 +37,7 @@ def run(
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Bench:
-    """Measure the rows of these groups; rows that `out` holds of this machine and size are kept, others are added to it.
+    """Measure the rows of these groups; those of this machine and size that `out` holds are kept.
 
     Raises StoreError if `out` holds rows of another machine, version or size.
     """
@@ -75,7 +75,7 @@ def _continued(stored: Bench, now: Bench, file: Path) -> Bench:
     if differing:
         raise StoreError(
             "E631",
-            f"{file} holds rows measured under other conditions ({'; '.join(differing)}), which cannot be compared with "
-            "new ones. Choose another --out, or remove the file.",
+            f"{file} holds rows measured under other conditions ({'; '.join(differing)}), which cannot be compared "
+            "with new ones. Choose another --out, or remove the file.",
         )
     return stored

@@ -54,7 +54,8 @@ def _predictions(case: _Case) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]
 
 
 def _metric() -> ConfusionMetric:
-    metric: ConfusionMetric = metrics.build("macro_f1", {})
+    metric: Any = metrics.build("macro_f1", {})
+    assert isinstance(metric, ConfusionMetric)
     return metric
 
 
@@ -79,8 +80,8 @@ def _intervals(folder: Path, case: _Case) -> list[Row]:
     allowed = 0.5 / case.n**0.5
     agreement = f"largest difference of an interval's end {difference:.4f} (other random draws; allowed {allowed:.4f})"
     what = (
-        f"95 % percentile intervals of macro-F1 of {case.methods} methods over {case.subjects} subjects with {case.clips} "
-        f"clips, {case.n} resamples."
+        f"95 % percentile intervals of macro-F1 of {case.methods} methods over {case.subjects} subjects with "
+        f"{case.clips} clips, {case.n} resamples."
     )
     return [compared("stats", "bootstrap intervals", what, spent, (agreement, difference, difference <= allowed))]
 

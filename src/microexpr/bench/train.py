@@ -72,7 +72,7 @@ class _Images:
         return len(self.pixels)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        return self.pixels[indices]
+        return np.asarray(self.pixels[indices])
 
 
 class _Logits(nn.Module):
@@ -109,8 +109,8 @@ def _row(folder: Path, case: _Case, apart: bool) -> list[Row]:
     row = compared(
         "train",
         case.title,
-        f"{case.steps} training steps of {case.batch} images, {case.title.rsplit(' ', 1)[0]} at {case.side}x{case.side}, AdamW. Plain: "
-        f"TensorDataset, DataLoader, contiguous float32, all threads. Ours: one epoch of a training with "
+        f"{case.steps} training steps of {case.batch} images, {case.title.rsplit(' ', 1)[0]} at {case.side}x{case.side}, AdamW. "
+        f"Plain: TensorDataset, DataLoader, contiguous float32, all threads. Ours: one epoch of a training with "
         f'precision = "auto", here {used}.',
         Timed(found.seconds, {}),
         (

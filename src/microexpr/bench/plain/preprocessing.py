@@ -45,16 +45,16 @@ def preprocess(clips: Iterable[ClipFiles], out: Path, crop: str, box: str, size:
             frame = read(clip.files[number])
             height, width = frame.shape[:2]
             if crop == "none":
-                window = (0, 0, width, height)
+                x0, y0, x1, y1 = 0, 0, width, height
             elif crop == "centre":
                 side = min(height, width)
-                window = ((width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2)
+                x0, y0 = (width - side) // 2, (height - side) // 2
+                x1, y1 = x0 + side, y0 + side
             else:
                 x0, y0, x1, y1 = face(frame) if fixed is None else fixed
                 x0, y0, x1, y1 = x0 - MARGIN, y0 - MARGIN, x1 + MARGIN, y1 + MARGIN
                 corners = np.clip([x0, y0, x1, y1], 0, [width, height, width, height])
-                window = tuple(round(float(corner)) for corner in corners)
-            x0, y0, x1, y1 = window
+                x0, y0, x1, y1 = (round(float(corner)) for corner in corners)
             part = frame[y0:y1, x0:x1]
             shrinks = part.shape[0] * part.shape[1] > size * size
             image = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
