@@ -100,7 +100,8 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
         name = f"{case.title}, {precision}"
         what = (
             f"{case.title.rsplit(' ', 1)[0]} with random weights, one view of {case.side}x{case.side} after the other, "
-            f"batch 1. Plain: eager PyTorch in float32. Ours: OpenVINO in {precision}. Seconds a view, {found.threads} threads."
+            f"batch 1. Plain: eager PyTorch in float32. Ours: OpenVINO in {precision}. "
+            f"Seconds a view, {found.threads} threads."
         )
         if precision not in found.differences:
             reason = "this processor has no bfloat16"
