@@ -4,13 +4,14 @@
 # make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
 # make kernels  run the numeric tests with the kernels of other processors
 # make speed  write docs/speed.md from docs/bench.json; microexpr bench all --out docs/bench.json measures
+# make ratios  measure the ratios that continuous integration compares; on a machine that does nothing else
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test kernels check slow validate models speed docs constraints clean
+.PHONY: setup demo test kernels check slow validate models speed ratios docs constraints clean
 
 setup: $(READY)
 
@@ -64,6 +65,9 @@ models: $(READY)
 
 speed: $(READY)
 	$(BIN)/python -m tools.speed_page docs/bench.json docs/speed.md
+
+ratios: $(READY)
+	$(BIN)/python -m tools.commit_ratios src/microexpr/bench/committed.json
 
 check: $(READY)
 	$(BIN)/ruff check .

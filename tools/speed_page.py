@@ -24,25 +24,25 @@ microexpr bench all --out docs/bench.json
 ```
 
 which measures this package against what a good user would otherwise write with PyTorch, scikit-learn, OpenCV and NumPy.
-The scripts of that other side are in `src/microexpr/bench/plain`; they import nothing of this package. Both sides run in
-turn, in one process or in processes that are started before, after one round that does not count.
+The scripts of that other side are in `src/microexpr/bench/plain`; they import nothing of this package. Both sides run
+in turn, in one process or in processes that are started before, after one round that does not count.
 
 How to read the tables:
 
-- **ratio**: median time of the plain side / median time of microexpr, with the quartiles over single rounds. Only ratios
-  can be compared between machines; times depend on whatever else a machine does.
+- **ratio**: median time of the plain side / median time of microexpr, with the quartiles over single rounds. Only
+  ratios can be compared between machines; times depend on whatever else a machine does.
 - **target**: the ratio that is to be reached on two cores. A ratio below it is printed like any other.
-- **share of limit**: time of the limit / time of microexpr. The limit is what the machine could do at best: for training,
-  bare steps on a prepared batch in the same precision; for reading, copying the same bytes in memory; for the start,
-  a process that imports the libraries in use. 1 means that nothing is lost around it.
+- **share of limit**: time of the limit / time of microexpr. The limit is what the machine could do at best: for
+  training, bare steps on a prepared batch in the same precision; for reading, copying the same bytes in memory; for the
+  start, a process that imports the libraries in use. 1 means that nothing is lost around it.
 - **agreement**: how equal the results of both sides are. A row whose results differ by more than rounding or, where
   random numbers differ, by more than chance ends the command with exit code 1.
 
 `microexpr bench GROUP` measures one group, `--json` prints all values, and an interrupted command continues where it
 stopped if `--out FILE` is given. `--small` measures everything at small sizes; `--against committed` then compares its
-ratios with `src/microexpr/bench/committed.json` and fails where one is under two thirds of the committed one for the same
-class of processors (its last feature of AVX2, AVX-512, AVX512-BF16 and AMX, and the number of cores). Times are never
-compared.
+ratios with `src/microexpr/bench/committed.json` and fails where one is under two thirds of the committed one for the
+same class of processors (its last feature of AVX2, AVX-512, AVX512-BF16 and AMX, and the number of cores). Times are
+never compared.
 
 """
 TITLES: dict[Group, str] = {
@@ -77,7 +77,10 @@ def page(found: Bench) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = ["| row | plain | microexpr | ratio | target | share of limit | agreement |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| row | plain | microexpr | ratio | target | share of limit | agreement |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         if row.not_measured:
             lines.append(f"| {row.name} | {ABSENT}: {row.not_measured} | | | | | |")
@@ -100,7 +103,9 @@ def _list(rows: Sequence[Row]) -> str:
             continue
         further = "; ".join(f"{name}: {_value(value)}" for name, value in row.further.items())
         limit = f" Limit: {row.limit}." if row.limit else ""
-        lines.append(f"- {row.name}: {row.what}{limit} {row.repeats} rounds.{f' Also: {further}.' if further else ''}\n")
+        lines.append(
+            f"- {row.name}: {row.what}{limit} {row.repeats} rounds.{f' Also: {further}.' if further else ''}\n"
+        )
     return "".join(lines)
 
 
@@ -108,10 +113,10 @@ def _speeds(rows: Sequence[Row]) -> str:
     """Return the paper's table of speeds, remade: milliseconds and views a second of each network and size."""
     lines = [
         "\n### The paper's table of speeds, on this machine\n",
-        "Batch 1, random weights, after a warm-up. The paper (section III.E) gives three times on an NVIDIA L4; it does "
-        "not say which PoolFormer it means, nor the size of the ViT's images.\n",
-        "| network, precision | PyTorch, ms | views a second | OpenVINO, ms | quartiles | views a second | paper, L4, ms |",
-        "|---|---|---|---|---|---|---|",
+        "Batch 1, random weights, after a warm-up. The paper (section III.E) gives three times on an NVIDIA L4; it "
+        "does not say which PoolFormer it means, nor the size of the ViT's images.\n",
+        "| network, precision | PyTorch, ms | views a second | OpenVINO, ms | quartiles | views a second | L4, ms |",
+        "|" + "---|" * 7,
     ]
     for row in rows:
         if row.not_measured or row.plain_seconds is None or row.ours_seconds is None or row.ours_quartiles is None:

@@ -9,7 +9,7 @@ import pytest
 
 from microexpr.bench import running
 from microexpr.bench.guard import against, as_committed, committed
-from microexpr.bench.measuring import NotMeasured, Timed, alternate, compared, isolated
+from microexpr.bench.measuring import MORE, NotMeasured, Timed, alternate, compared, isolated
 from microexpr.bench.rows import Bench, Row, begin, has_bf16, processor_class, read
 from microexpr.bench.running import Job, measured, run
 from microexpr.core.errors import StoreError
@@ -18,15 +18,22 @@ from microexpr.core.errors import StoreError
 def test_sides_run_in_turn_and_every_other_round_backwards():
     calls = []
     sides = {name: lambda name=name: calls.append(name) or name for name in ("plain", "ours", "limit")}
-    timed = alternate(sides, repeats=3, warm_up=1)
+    timed = alternate(sides, repeats=3, warm_up=1, seconds=0)
     forth, back = ["plain", "ours", "limit"], ["limit", "ours", "plain"]
     assert calls == forth + back + forth + back
     assert timed.repeats == 3
     assert timed.results == {"plain": "plain", "ours": "ours", "limit": "limit"}
 
 
+def test_short_work_is_repeated_more_often():
+    assert alternate({"ours": lambda: None}, repeats=2, seconds=60).repeats == 2 * MORE
+    assert alternate({"ours": lambda: time.sleep(0.02)}, repeats=2, seconds=0.07).repeats == 4
+
+
 def test_seconds_are_those_of_the_side():
-    timed = alternate({"plain": lambda: time.sleep(0.04), "ours": lambda: time.sleep(0.01)}, repeats=3, warm_up=0)
+    timed = alternate(
+        {"plain": lambda: time.sleep(0.04), "ours": lambda: time.sleep(0.01)}, repeats=3, warm_up=0, seconds=0
+    )
     assert all(seconds >= 0.04 for seconds in timed.seconds["plain"])
     assert timed.median("plain") > timed.median("ours") >= 0.01
 

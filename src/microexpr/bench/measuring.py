@@ -20,6 +20,11 @@ Side = Callable[[], Any]
 """One way to do the work; what it returns is compared with what the others return."""
 
 
+SECONDS = 3.0
+MORE = 8
+"""Short work is measured this many times as often as asked: on a shared machine few rounds say little."""
+
+
 class NotMeasured(Exception):  # noqa: N818 - not an error of the program: the machine lacks what a row needs
     """A row cannot be measured here; the message says why."""
 
@@ -49,11 +54,15 @@ class Timed:
         return len(next(iter(self.seconds.values())))
 
 
-def alternate(sides: Mapping[str, Side], repeats: int, warm_up: int = 1) -> Timed:
-    """Run all sides in turn, `repeats` times after `warm_up` rounds; every other round runs in reverse order."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+def alternate(sides: Mapping[str, Side], repeats: int, warm_up: int = 1, seconds: float = SECONDS) -> Timed:
+    """Run all sides in turn, `repeats` times after `warm_up` rounds; every other round runs in reverse order.
+
+    Short work is repeated up to `MORE` times as often, until the rounds took `seconds` in all.
+    """
+    measured: dict[str, list[float]] = {name: [] for name in sides}
     results: dict[str, Any] = {}
-    for number in range(warm_up + repeats):
+    total, number = 0.0, 0
+    while number < warm_up + repeats or (number < warm_up + MORE * repeats and total < seconds):
         order = list(sides) if number % 2 == 0 else list(sides)[::-1]
         for name in order:
             results.pop(name, None)  # the memory of the last result is not to be paid for by the next
@@ -61,8 +70,10 @@ def alternate(sides: Mapping[str, Side], repeats: int, warm_up: int = 1) -> Time
             results[name] = sides[name]()
             spent = time.perf_counter() - start
             if number >= warm_up:
-                seconds[name].append(spent)
-    return Timed(seconds, results)
+                measured[name].append(spent)
+                total += spent
+        number += 1
+    return Timed(measured, results)
 
 
 def compared(

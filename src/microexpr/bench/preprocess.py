@@ -136,9 +136,9 @@ def _grid(folder: Path, case: _Case) -> list[Row]:
     row = compared(
         "preprocess",
         "grid",
-        f"{len(settings)} preprocessings of {frames} frames of 640x480 pixels from {case.clips} synthetic clips. Plain: "
-        f"a script for each preprocessing, one process, PNG files. Ours: `prepare` of the study, {WORKERS} workers (started "
-        "before), into the cache.",
+        f"{len(settings)} preprocessings of {frames} frames of 640x480 pixels from {case.clips} synthetic clips. "
+        f"Plain: a script for each preprocessing, one process, PNG files. Ours: `prepare` of the study, {WORKERS} "
+        "workers (started before), into the cache.",
         spent,
         (f"{differing} of {compared_frames} frames differ", float(differing), differing == 0 and compared_frames > 0),
         target=7.0,

@@ -28,7 +28,7 @@ class _Case(NamedTuple):
     repeats: int
 
 
-CASES = {"full": _Case(442, 68, 4, 1000, 3), "small": _Case(442, 68, 2, 100, 3), "tiny": _Case(120, 20, 2, 40, 1)}
+CASES = {"full": _Case(442, 68, 3, 500, 3), "small": _Case(442, 68, 2, 100, 3), "tiny": _Case(120, 20, 2, 40, 1)}
 
 
 def jobs(size: Size) -> list[Job]:

@@ -109,7 +109,8 @@ def _row(folder: Path, case: _Case, apart: bool) -> list[Row]:
     row = compared(
         "train",
         case.title,
-        f"{case.steps} training steps of {case.batch} images, {case.title.rsplit(' ', 1)[0]} at {case.side}x{case.side}, AdamW. "
+        f"{case.steps} training steps of {case.batch} images, "
+        f"{case.title.rsplit(' ', 1)[0]} at {case.side}x{case.side}, AdamW. "
         f"Plain: TensorDataset, DataLoader, contiguous float32, all threads. Ours: one epoch of a training with "
         f'precision = "auto", here {used}.',
         Timed(found.seconds, {}),

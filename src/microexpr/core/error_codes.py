@@ -714,7 +714,7 @@ STORE: Mapping[str, Explanation] = {
         "Correct the path, or remove the file and measure again with `microexpr bench`.",
     ),
     "E631": Explanation(
-        "A file of measurements holds rows of another machine, software or size; new ones cannot be compared with them.",
+        "A file of measurements holds rows of another machine, software or size, to which none can be added.",
         "Choose another file for `--out`, or remove the old one.",
     ),
     "E650": Explanation(
