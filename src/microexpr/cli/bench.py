@@ -38,13 +38,14 @@ def bench(
     GROUP: all, preprocess, train, loso, infer, flow, stats or start.
     """
     from microexpr import api
+    from microexpr.bench.rows import GROUPS
     from microexpr.cli import show_bench
 
     done = api.run_bench(group, small=small, out=out, against=against, progress=options.progress(quiet or json))
     if json:
         show.as_json(done.bench.model_dump(mode="json"))
     else:
-        show_bench.bench(done.bench)
+        show_bench.bench(done.bench, GROUPS if group == "all" else (group,))
     for line in done.lines:
         typer.echo(line, err=True)
     if done.fell or any(row.agrees is False for row in done.bench.rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,18 +10,16 @@ import typer
 from microexpr.cli.show import table, wrapped
 
 if TYPE_CHECKING:
-    from microexpr.bench.rows import Bench, Row
+    from microexpr.bench.rows import Bench, Group, Row
 
 _MACHINE = ("processor", "features", "cores", "threads", "numpy BLAS", "accelerator", "torch", "numpy")
 
 
-def bench(found: Bench) -> None:
-    """Print the machine, and a table for every group."""
-    from microexpr.bench.rows import GROUPS
-
+def bench(found: Bench, groups: Sequence[Group]) -> None:
+    """Print the machine, and a table for each of these groups."""
     machine = "; ".join(f"{name} {found.environment[name]}" for name in _MACHINE if name in found.environment)
     wrapped("machine:", machine)
-    for group in GROUPS:
+    for group in groups:
         rows = found.of(group)
         if not rows:
             continue

@@ -92,8 +92,9 @@ class Flow:
         if self.scaling == "minmax":
             return np.concatenate([_spread(flow, 127.5), _spread(stretch[..., None], 0.0)], axis=2)
         scaled = np.empty((*stretch.shape, 3), np.float32)
-        np.multiply(flow, 100 / flow.shape[1], out=scaled[..., :2])
-        np.multiply(stretch, STRAIN, out=scaled[..., 2])
+        factors = (100 / flow.shape[1], 100 / flow.shape[1], STRAIN)
+        for channel, values in enumerate((flow[..., 0], flow[..., 1], stretch)):
+            np.multiply(values, factors[channel], out=scaled[..., channel])
         return scaled
 
 
