@@ -3,13 +3,15 @@
 # make validate  measure tests, intervals and whole studies where the truth is known; the tables go to docs/validation.md
 # make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
 # make kernels  run the numeric tests with the kernels of other processors
+# make speed  write docs/speed.md from docs/bench.json; microexpr bench all --out docs/bench.json measures
+# make ratios  measure the ratios that continuous integration compares; on a machine that does nothing else
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test kernels check slow validate models docs constraints clean
+.PHONY: setup demo test kernels check slow validate models speed ratios docs constraints clean
 
 setup: $(READY)
 
@@ -60,6 +62,12 @@ validate: $(READY)
 
 models: $(READY)
 	$(BIN)/python -m tools.full_size table6 out/models docs/models.md
+
+speed: $(READY)
+	$(BIN)/python -m tools.speed_page docs/bench.json docs/speed.md
+
+ratios: $(READY)
+	$(BIN)/python -m tools.commit_ratios src/microexpr/bench/committed.json
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ CALLS = {
     "data table": "data_table",
     "data stats": "data_stats",
     "data list": "list_data",
+    "bench": "run_bench",
     "weights fetch": "fetch_weights",
     "weights verify": "verify_weights",
     "weights bundle": "bundle_weights",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from microexpr.api import (
+        Benchmarked,
         Finished,
         FinishedTuning,
         RunOptions,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         make_synthetic,
         predict,
         rebuild_report,
+        run_bench,
         run_experiment,
         run_study,
         tune_experiment,
@@ -56,6 +58,7 @@ __version__ = "0.2.0.dev0"
 __all__ = [
     "ActionUnit",
     "ArrayClips",
+    "Benchmarked",
     "Bootstrap",
     "Clip",
     "ClipTable",
@@ -93,6 +96,7 @@ __all__ = [
     "make_synthetic",
     "predict",
     "rebuild_report",
+    "run_bench",
     "run_experiment",
     "run_study",
     "tune_experiment",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from microexpr.audit.checks import Finding
     from microexpr.audit.comparison import Compared
+    from microexpr.bench.rows import Bench, Group
     from microexpr.config.experiment import Experiment
     from microexpr.config.settings import Precision
     from microexpr.config.study import Study
@@ -346,6 +347,44 @@ def list_studies() -> list[dict[str, str]]:
         {"name": name, **dict(zip(("about", "command"), described(file), strict=True)), "file": str(file)}
         for name, file in shipped().items()
     ]
+
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Benchmarked:
+    """Measured rows, and how their ratios compare with those of a file."""
+
+    bench: Bench
+    lines: tuple[str, ...] = ()
+    """What the comparison found."""
+    fell: bool = False
+    """Whether a ratio is under two thirds of that in the file."""
+
+
+def run_bench(
+    group: Literal["all"] | Group = "all",
+    *,
+    small: bool = False,
+    out: Path | str | None = None,
+    against: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Benchmarked:
+    """Measure this package against what a good user would otherwise write; rows are written to `out` as they finish.
+
+    Rows of this machine that `out` already holds are kept. Ratios are compared with those of the file `against`
+    (``"committed"``: the one in the package, for `small`) where it has some for this class of processors.
+
+    Raises StoreError if `out` holds rows of another machine, version or size, or a file cannot be read.
+    """
+    from microexpr.bench import guard
+    from microexpr.bench.rows import GROUPS
+    from microexpr.bench.running import run
+
+    committed = str(against) == "committed"
+    ratios = None if against is None else guard.committed(guard.COMMITTED if committed else Path(against))
+    groups = GROUPS if group == "all" else (group,)
+    found = run(groups, size="small" if small else "full", out=None if out is None else Path(out), progress=progress)
+    return Benchmarked(found) if ratios is None else Benchmarked(found, *guard.against(found, ratios))
 
 
 # --- databases --------------------------------------------------------------------------------------------------------

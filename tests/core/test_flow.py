@@ -223,3 +223,15 @@ def test_interpolation_keeps_the_type_and_its_limits():
 def test_frames_that_repeat_are_no_trouble():
     still = np.full((6, 4, 4, 1), 90, np.uint8)
     assert (motion.interpolate(still, 10) == 90).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (16, 16), (129, 128), (384, 384), (3, 9000), (257, 64), (5, 20_000)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_strips_give_the_same_bits_as_the_whole(shape, kind):
+    flow = np.random.default_rng(0).normal(size=(*shape, 2)).astype(kind)
+    u_y, u_x = np.gradient(flow[..., 0])
+    v_y, v_x = np.gradient(flow[..., 1])
+    whole = np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)
+    found = strain(flow)
+    assert found.dtype == whole.dtype == kind
+    assert np.array_equal(found, whole)

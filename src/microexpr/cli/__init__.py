@@ -10,7 +10,7 @@ from typing import Annotated, TextIO
 import typer
 
 from microexpr import __version__
-from microexpr.cli import audit, data, judging, running, tuning, weights
+from microexpr.cli import audit, bench, data, judging, running, tuning, weights
 from microexpr.core.errors import MicroexprError, OldNameWarning
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     running.studies, running.study, running.run, running.fit, running.export, running.predict, tuning.tune,
-    judging.check, judging.compare, judging.report, running.explain,
+    judging.check, judging.compare, judging.report, running.explain, bench.bench,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")

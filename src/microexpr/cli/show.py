@@ -48,9 +48,9 @@ def plan(found: Mapping[str, Any]) -> None:
         for item in found[word]:
             typer.echo(f"{word}: {item}")
     for warning in found["warnings"]:
-        _wrapped("!", warning, indent=4)
+        wrapped("!", warning, indent=4)
     for method, reason in found["methods_skipped"].items():
-        _wrapped("-", f"method {method} is excluded: {reason}", indent=4)
+        wrapped("-", f"method {method} is excluded: {reason}", indent=4)
     rows = found["cells"]
     columns = ("part", "preprocessing", "sampling", "model", "protocol", "train", "val", "test", "size", "weights")
     further = {name: "-" for row in rows for name in row["further"]}
@@ -68,7 +68,7 @@ def plan(found: Mapping[str, Any]) -> None:
 
 def caveat(text: str) -> None:
     """Print what limits a result."""
-    _wrapped("!", text, indent=4)
+    wrapped("!", text, indent=4)
 
 
 def export(found: Exported) -> None:
@@ -139,9 +139,9 @@ def summary(found: StudySummary, report: Path) -> None:
     elif len(found.over_seeds) > 1:
         _over_seeds(view)
     for sentence in filter(None, (methods if found.leaderboard else factors).verdict(view)):
-        _wrapped("-", sentence, indent=4)
+        wrapped("-", sentence, indent=4)
     for skipped in found.leaderboard.skipped if found.leaderboard else ():
-        _wrapped("-", f"not run: {skipped.method}: {skipped.reason}", indent=4)
+        wrapped("-", f"not run: {skipped.method}: {skipped.reason}", indent=4)
     for text in run_lines(found):
         typer.echo(text)
     typer.echo(f"report: {report}")
@@ -149,7 +149,7 @@ def summary(found: StudySummary, report: Path) -> None:
 
 def _limits(found: Sequence[Caveat]) -> None:
     for caveat in found:
-        _wrapped("!" if caveat.level == "warning" else "-", caveat.line, indent=4)
+        wrapped("!" if caveat.level == "warning" else "-", caveat.line, indent=4)
 
 
 def leaderboard(view: StudyView) -> None:
@@ -206,7 +206,7 @@ def tuning(found: TuningSummary, page: Path) -> None:
         for row in found.searches
     ])  # fmt: skip
     for sentence in (*verdict(found), optimism(found)):
-        _wrapped("-", sentence, indent=4)
+        wrapped("-", sentence, indent=4)
     for text in run_lines(found):
         typer.echo(text)
     typer.echo(f"page: {page}")
@@ -276,9 +276,9 @@ def clips(rows: pd.DataFrame, *, head: bool) -> None:
             typer.echo(f"... {len(rows) - HEAD} more; --out FILE.csv writes all, with {len(rows.columns)} columns")
         typer.echo("")
     typer.echo(f"{many(len(rows), 'clip')}, {many(rows['subject'].nunique(), 'subject')}")
-    _wrapped("class:", _counts(rows["label"]))
+    wrapped("class:", _counts(rows["label"]))
     if head:
-        _wrapped("subject:", _counts(rows["subject"], by_count=False))
+        wrapped("subject:", _counts(rows["subject"], by_count=False))
 
 
 def _counts(words: Iterable[str], *, by_count: bool = True) -> str:
@@ -294,7 +294,8 @@ def _cell(value: object) -> str:
     return "-" if value is None or value != value or str(value) in ("", "<NA>") else str(value)
 
 
-def _wrapped(name: str, text: str, *, indent: int = 10) -> None:
+def wrapped(name: str, text: str, *, indent: int = 10) -> None:
+    """Print a sentence in lines, indented below its name."""
     from microexpr.report.glossary import tied
 
     first = f"  {name:<{indent - 2}}"
@@ -316,11 +317,11 @@ def databases(found: Sequence[Mapping[str, Any]]) -> None:
         size = [f"{item[name]} {name}" for name in ("clips", "subjects") if item[name] is not None]
         size += [f"{item['fps']:g} frames per second"] if item["fps"] is not None else []
         typer.echo(f"{item['name']}: {item['title']}" + (f" ({', '.join(size)})" if size else ""))
-        _wrapped("emotions", ", ".join(item["emotions"]), indent=12)
-        _wrapped("licence", item["licence"], indent=12)
-        _wrapped("access", item["access"], indent=12)
+        wrapped("emotions", ", ".join(item["emotions"]), indent=12)
+        wrapped("licence", item["licence"], indent=12)
+        wrapped("access", item["access"], indent=12)
         if item["doi"]:
-            _wrapped("doi", item["doi"], indent=12)
+            wrapped("doi", item["doi"], indent=12)
         typer.echo("")
 
 
@@ -328,7 +329,7 @@ def studies(found: Sequence[Mapping[str, str]]) -> None:
     """Print the shipped studies, and the command that runs each."""
     for item in found:
         typer.echo(item["name"])
-        _wrapped("", item["about"], indent=2)
+        wrapped("", item["about"], indent=2)
         typer.echo(f"  {item['command']}\n")
     typer.echo("To adapt one: microexpr studies NAME > my_study.toml")
 
@@ -376,8 +377,8 @@ def _short(value: object) -> str:
 def findings(found: Sequence[Finding]) -> None:
     """Print the findings of the checks, warnings first."""
     for finding in found:
-        _wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
-        _wrapped("", f"-> {finding.fix}", indent=8)
+        wrapped(finding.code, f"[{finding.level}] {finding.sentence} {finding.evidence}", indent=8)
+        wrapped("", f"-> {finding.fix}", indent=8)
     warnings = sum(finding.level == "warning" for finding in found)
     typer.echo(f"{many(warnings, 'warning')}, {many(len(found) - warnings, 'note')}")
 
@@ -406,7 +407,7 @@ def comparison(compared: Compared) -> None:
     if found.detectable is not None:
         typer.echo(f"smallest difference detectable with {100 * found.power:g} % power: {found.detectable:.3f}")
     for note in found.notes:
-        _wrapped("-", note, indent=4)
+        wrapped("-", note, indent=4)
     typer.echo(f"{capitalised(found.verdict)}.")
 
 
@@ -444,7 +445,7 @@ def comparisons(found: Compared) -> None:
     pairs = list(zip(letters[1:], found.comparisons, strict=True))
     for note in dict.fromkeys(note for one in found.comparisons for note in one.notes):
         mine = [letter for letter, one in pairs if note in one.notes]
-        _wrapped("-", note if len(mine) == len(pairs) else f"A - {', '.join(mine)}: {note}", indent=4)
+        wrapped("-", note if len(mine) == len(pairs) else f"A - {', '.join(mine)}: {note}", indent=4)
     significant = [f"A - {letter}" for letter, one in pairs if one.significant]
     verdict = together([one.trained for one in found.comparisons]).verdict(significant=bool(significant))
     typer.echo(f"{capitalised(verdict)}{': ' if significant else ''}{', '.join(significant)}.")
@@ -452,7 +453,7 @@ def comparisons(found: Compared) -> None:
 
 def _caveats(found: Compared) -> None:
     for caveat in found.caveats:
-        _wrapped("!" if caveat.level == "warning" else "-", caveat.text, indent=4)
+        wrapped("!" if caveat.level == "warning" else "-", caveat.text, indent=4)
 
 
 def _p(p_value: float | None) -> str:

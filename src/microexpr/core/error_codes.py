@@ -726,6 +726,14 @@ STORE: Mapping[str, Explanation] = {
         "A folder holds no summary from which pages can be written.",
         "Name the output folder (`--out`) of a study, a comparison or a tuning.",
     ),
+    "E630": Explanation(
+        "A file of measurements cannot be read, or is of another format.",
+        "Correct the path, or remove the file and measure again with `microexpr bench`.",
+    ),
+    "E631": Explanation(
+        "A file of measurements holds rows of another machine, software or size, to which none can be added.",
+        "Choose another file for `--out`, or remove the old one.",
+    ),
     "E650": Explanation(
         "A checkpoint cannot be read.",
         "Train the model again, or copy the file again.",

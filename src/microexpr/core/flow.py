@@ -28,6 +28,8 @@ MOTION: Final = frozenset({"strain", "magnitude", *ACROSS, *DOWN})
 """Channels of images that are already optical flow."""
 PLANES: Final = ("xy", "xt", "yt")
 """Channels of LBP-TOP."""
+_STRIP: Final = 16_384
+"""Pixels whose strain is computed together."""
 _PRESETS: Final = {"ultrafast": 0, "fast": 1, "medium": 2}
 _Solver = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -66,13 +68,12 @@ def flows(
         )
     frames = np.ascontiguousarray(greys)
     find = _solver(method, preset, finest_scale(height, width, finest))
-    return np.stack(
-        [
-            # Farneback finds a tenth of a pixel at the border between an image and itself.
-            np.zeros((height, width, 2), np.float32) if np.array_equal(first, second) else find(first, second)
-            for first, second in itertools.pairwise(frames)
-        ]
-    )
+    found = [
+        # Farneback finds a tenth of a pixel at the border between an image and itself.
+        np.zeros((height, width, 2), np.float32) if np.array_equal(first, second) else find(first, second)
+        for first, second in itertools.pairwise(frames)
+    ]
+    return found[0][None] if len(found) == 1 else np.stack(found)
 
 
 def finest_scale(height: int, width: int, wanted: int) -> int:
@@ -122,9 +123,37 @@ def strain(flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w"]:
     >>> strain(np.stack([0.1 * x, 0 * x], -1))[0].round(3).tolist()
     [0.1, 0.1, 0.1, 0.1]
     """
-    u_y, u_x = np.gradient(flow[..., 0])
-    v_y, v_x = np.gradient(flow[..., 1])
-    return np.asarray(np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2))
+    height, width = flow.shape[:2]
+    found = np.empty((height, width), flow.dtype)
+    # In strips that stay in the processor's cache, and in place: new arrays take longer than the arithmetic.
+    rows = max(_STRIP // width, 1)
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        first = max(start - 1, 0)
+        u, v = (np.ascontiguousarray(flow[first : stop + 1, :, channel]) for channel in (0, 1))
+        inner = slice(start - first, stop - first)
+        total, other = _gradient(u[inner], 1), _gradient(v, 0)[inner]
+        total *= total
+        other *= other
+        total += other
+        shear = _gradient(u, 0)[inner]
+        shear += _gradient(v[inner], 1)
+        shear *= shear
+        shear /= 2
+        total += shear
+        np.sqrt(total, out=found[start:stop])
+    return found
+
+
+def _gradient(values: Float[np.ndarray, "h w"], axis: int) -> Float[np.ndarray, "h w"]:
+    """Return what ``np.gradient`` does, in about half its time: central differences, one-sided at the borders."""
+    found = np.empty_like(values)
+    here, there = (values, found) if axis == 0 else (values.T, found.T)
+    np.subtract(here[2:], here[:-2], out=there[1:-1])
+    there[1:-1] /= 2
+    np.subtract(here[1], here[0], out=there[0])
+    np.subtract(here[-1], here[-2], out=there[-1])
+    return found
 
 
 def tim_matrix(frames: int, wanted: int) -> Float[np.ndarray, "m n"]:
@@ -159,4 +188,5 @@ def interpolate(pixels: Num[np.ndarray, "n *rest"], wanted: int) -> Num[np.ndarr
     if pixels.dtype.kind == "f":
         return made
     limits = np.iinfo(pixels.dtype)
-    return made.round().clip(limits.min, limits.max).astype(pixels.dtype)
+    np.rint(made, out=made)
+    return np.clip(made, limits.min, limits.max, out=made).astype(pixels.dtype)

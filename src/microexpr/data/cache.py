@@ -39,7 +39,7 @@ from microexpr.core.interfaces import (
     detectors,
 )
 from microexpr.core.lineage import image_hash
-from microexpr.core.parallel import in_processes
+from microexpr.core.parallel import in_processes, in_threads
 from microexpr.core.progress import Progress, Silent, track
 
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
@@ -397,11 +397,10 @@ class Cache:
         with self._appending(progress):
             store = self.store(represented, "views")
             missing = [at for place, at in places.items() if place not in store.rows]
-            tasks = (delayed(views.representation)(*views.inputs(at)) for at in missing)
-            run = in_processes(tasks, workers if len(missing) > 8 * workers else 1)
             channels = views.representation.output_spec(views.modality).channels
-            for at, made in zip(missing, track(run, len(missing), "views", progress), strict=True):
-                store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+            with in_threads(views.compute, missing, workers) as run:
+                for at, made in zip(missing, track(run, len(missing), "views", progress), strict=True):
+                    store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
 
     def embedded(self, views: Views, name: object, embed: Callable[[], Float[np.ndarray, "n f"]]) -> Views:
         """Return views with the features that `embed` returns, which one process computes and stores for all.

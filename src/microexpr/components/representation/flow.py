@@ -88,10 +88,14 @@ class Flow:
         return (0.0, 255.0) if self.scaling == "minmax" else (-self.limit, self.limit)
 
     def _scaled(self, flow: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 3"]:
-        stretch = strain(flow)[..., None]
+        stretch = strain(flow)
         if self.scaling == "minmax":
-            return np.concatenate([_spread(flow, 127.5), _spread(stretch, 0.0)], axis=2)
-        return np.concatenate([flow * (100 / flow.shape[1]), stretch * STRAIN], axis=2).astype(np.float32)
+            return np.concatenate([_spread(flow, 127.5), _spread(stretch[..., None], 0.0)], axis=2)
+        scaled = np.empty((*stretch.shape, 3), np.float32)
+        factors = (100 / flow.shape[1], 100 / flow.shape[1], STRAIN)
+        for channel, values in enumerate((flow[..., 0], flow[..., 1], stretch)):
+            np.multiply(values, factors[channel], out=scaled[..., channel])
+        return scaled
 
 
 @representations.register("flow_polar", revision=2)

@@ -1,0 +1,1 @@
+"""Side-by-side measurements: this package against what a good user would otherwise write, with equal results."""

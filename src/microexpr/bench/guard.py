@@ -1,0 +1,62 @@
+"""Comparing ratios with those that were committed for the same class of processors; seconds are never compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from microexpr.bench.rows import Bench, processor_class
+from microexpr.core.errors import StoreError
+
+LEAST = 2 / 3
+"""Share of the committed ratio that must be reached."""
+COMMITTED = Path(__file__).with_name("committed.json")
+"""Ratios at the small size: class of processors -> "group/name" -> ratio."""
+_RATIOS = TypeAdapter(dict[str, dict[str, float]])
+
+
+class Verdict(NamedTuple):
+    """What the comparison found: lines for people, and whether a ratio fell."""
+
+    lines: tuple[str, ...]
+    fell: bool
+
+
+def committed(file: Path = COMMITTED) -> Mapping[str, Mapping[str, float]]:
+    """Return the committed ratios; raises StoreError."""
+    try:
+        return _RATIOS.validate_python(json.loads(file.read_text("utf-8")))
+    except OSError as error:
+        raise StoreError("E630", f"{file} cannot be read: {error.strerror}; correct the path.") from None
+    except (ValueError, ValidationError):
+        raise StoreError(
+            "E630", f'{file} does not hold ratios: {{"class of processors": {{"group/name": ratio}}}}.'
+        ) from None
+
+
+def against(found: Bench, ratios: Mapping[str, Mapping[str, float]]) -> Verdict:
+    """Compare the ratios of rows with those of their class of processors."""
+    kind = processor_class(found.environment)
+    if kind not in ratios:
+        return Verdict((f"no ratios are committed for {kind}, so none is compared",), False)
+    measured = {f"{row.group}/{row.name}": row.ratio for row in found.rows if row.ratio is not None}
+    lines = []
+    for name, expected in ratios[kind].items():
+        if name not in measured:
+            continue
+        ratio = measured[name]
+        if ratio < LEAST * expected:
+            lines.append(f"{name}: {ratio:.2f}, under two thirds of the committed {expected:.2f}")
+    if lines:
+        return Verdict(tuple(lines), True)
+    return Verdict((f"no ratio is under two thirds of the one committed for {kind}",), False)
+
+
+def as_committed(found: Bench) -> dict[str, dict[str, float]]:
+    """Return the ratios of a benchmark in the form of the committed file."""
+    ratios = {f"{row.group}/{row.name}": round(row.ratio, 2) for row in found.rows if row.ratio is not None}
+    return {processor_class(found.environment): ratios}

@@ -1,0 +1,256 @@
+"""Preprocessing the frames of a grid, memory in the number of clips, and reading from the cache."""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from microexpr.bench.measuring import alternate, compared, isolated
+from microexpr.bench.plain import preprocessing as plain_preprocessing
+from microexpr.bench.plain.preprocessing import ClipFiles, preprocess
+from microexpr.bench.rows import Row, Size
+from microexpr.bench.running import Job
+from microexpr.components.datasets.synthetic import SyntheticSpec, make
+from microexpr.config.study import Study, load
+from microexpr.core.clip import Clip
+from microexpr.core.interfaces import Frames, Modality, representations
+from microexpr.data.cache import FrameStore, Views
+from microexpr.runs.plan import Options, Plan, Workspace, preprocessing_id
+from microexpr.runs.study import planned
+
+CROPS: tuple[dict[str, str], ...] = (
+    {"crop": "none"},
+    {"crop": "centre"},
+    {"crop": "face", "box": "frame"},
+    {"crop": "face", "box": "onset"},
+    {"crop": "face", "box": "median"},
+)
+WORKERS = 2
+BATCH = 16
+"""Views that are read together."""
+
+
+class _Case(NamedTuple):
+    clips: int
+    crops: int
+    sizes: tuple[int, ...]
+    colours: tuple[str, ...]
+    repeats: int
+    memory: tuple[int, int]
+    """Numbers of clips at which memory is measured; none if both are 0."""
+    views: int
+    """Views of 224x224x3 that are read from the cache."""
+
+
+CASES = {
+    "full": _Case(8, 5, (224, 384), ("rgb", "grey"), 2, (8, 40), 1500),
+    "small": _Case(6, 3, (48,), ("rgb", "grey"), 2, (0, 0), 200),
+    "tiny": _Case(3, 5, (32,), ("grey",), 1, (2, 4), 32),
+}
+
+
+def jobs(size: Size) -> list[Job]:
+    """Return the jobs of this group."""
+    case = CASES[size]
+    found = [
+        Job("preprocess", ("grid",), "preprocessings of a grid", partial(_grid, case=case)),
+        Job("preprocess", ("cache reads",), "views read from the cache", partial(_reads, case=case)),
+    ]
+    if any(case.memory):
+        found.append(Job("preprocess", ("memory",), "memory of preprocessing", partial(_memory, case=case)))
+    return found
+
+
+def _study(case: _Case) -> Study:
+    grid = [{"name": "crop", **crop} for crop in CROPS[: case.crops]]
+    values: dict[str, Any] = {
+        "grid.preprocessing": grid,
+        "grid.preprocessing.size": list(case.sizes),
+        "grid.preprocessing.colour": list(case.colours),
+    }
+    found = load(Study, Path("paradox_cpu"))
+    return found.model_copy(update={"grid": {**found.grid, **_axes(values)}})
+
+
+def _axes(values: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("grid."): value for name, value in values.items()}
+
+
+def prepare(case: _Case, data: Path, out: Path, workers: int = WORKERS) -> list[Plan]:
+    """Preprocess every frame that the study needs, as `microexpr study` does before it trains."""
+    workspace = Workspace(Options({"casme2": data}, out, workers=workers))
+    cells, _, _ = planned(_study(case), workspace, weights=False)
+    return workspace.prepare([cell.plan for cell in cells])
+
+
+def _faces(folder: Path, clips: int) -> Path:
+    make(folder, SyntheticSpec(subjects=min(clips, 4), clips=clips, emotions=("disgust", "happiness", "others")))
+    return folder
+
+
+def _files(data: Path, plan: Plan, needed: dict[str, set[int]]) -> list[ClipFiles]:
+    found = []
+    for clip in plan.data.clips:
+        assert clip.onset is not None
+        assert clip.offset is not None
+        folder = next(data.glob(f"**/sub{clip.subject_id}/{clip.video}"))
+        numbered = {int("".join(filter(str.isdigit, file.stem))): file for file in folder.glob("*.jpg")}
+        name = clip.key.replace("/", "_")
+        found.append(ClipFiles(name, numbered, clip.onset, clip.offset, sorted(needed[clip.key])))
+    return found
+
+
+def _grid(folder: Path, case: _Case) -> list[Row]:
+    data = _faces(folder / "data", case.clips)
+    count = itertools.count()
+    plans = prepare(case, data, folder / "first", 1)
+    needed: dict[str, set[int]] = {}
+    for plan in plans:
+        for clip in plan.data.clips:
+            needed.setdefault(clip.key, set()).update(number for view in plan.sampler(clip) for number in view)
+    files = _files(data, plans[0], needed)
+    settings: list[dict[str, Any]] = [
+        {"box": "", **crop, "size": size, "colour": colour}
+        for crop, size, colour in itertools.product(CROPS[: case.crops], case.sizes, case.colours)
+    ]
+
+    def plain() -> Path:
+        out = folder / f"plain{next(count)}"
+        for number, setting in enumerate(settings):
+            preprocess(files, out / str(number), **setting)
+        return out
+
+    def ours() -> list[Plan]:
+        return prepare(case, data, folder / f"ours{next(count)}")
+
+    spent = alternate({"plain": plain, "ours": ours}, case.repeats)
+    differing, compared_frames = _differing(spent.results["plain"], spent.results["ours"], settings)
+    frames = sum(map(len, needed.values()))
+    row = compared(
+        "preprocess",
+        "grid",
+        f"{len(settings)} preprocessings of {frames} frames of 640x480 pixels from {case.clips} synthetic clips. "
+        f"Plain: a script for each preprocessing, one process, PNG files. Ours: `prepare` of the study, {WORKERS} "
+        "workers (started before), into the cache.",
+        spent,
+        (f"{differing} of {compared_frames} frames differ", float(differing), differing == 0 and compared_frames > 0),
+        target=7.0,
+        further={"plain, seconds a clip": spent.median("plain") / case.clips},
+    )
+    return [row]
+
+
+def _differing(written: Path, plans: list[Plan], settings: list[dict[str, Any]]) -> tuple[int, int]:
+    """Compare every frame of the cache with the PNG file of the same preprocessing."""
+    places = {
+        (setting["crop"], setting["box"], setting["size"], setting["colour"]): str(number)
+        for number, setting in enumerate(settings)
+    }
+    differing, total, seen = 0, 0, set()
+    for plan in plans:
+        name = preprocessing_id(plan.experiment.preprocessing)
+        crop: Any = plan.preprocessor
+        place = (crop.crop, crop.box if crop.crop == "face" else "", crop.size, crop.colour)
+        if name in seen or place not in places:
+            continue
+        seen.add(name)
+        store = plan.data.cache.store(name)
+        frames = store.open()
+        for (key, number), row in store.rows.items():
+            file = written / places[place] / key.replace("/", "_") / f"{number}.png"
+            image: Any = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+            image = image[..., None] if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            differing += not np.array_equal(image, frames.pixels[row])
+            total += 1
+    return differing, total
+
+
+def _reads(folder: Path, case: _Case) -> list[Row]:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (case.views, 224, 224, 3), dtype=np.uint8)
+    clip = Clip(dataset="drawn", subject_id="1", namespace="drawn", video="1", onset=0, offset=case.views - 1)
+    store = FrameStore(folder / "frames", hashed=False)
+    store.add(clip, range(case.views), Frames(pixels, ("r", "g", "b"), np.zeros((case.views, 4))))
+    numbers = tuple((number,) for number in range(case.views))
+    places = tuple(np.array([number]) for number in range(case.views))
+    built = representations.build("pixels", {})
+    views = Views((clip,), np.zeros(case.views, int), numbers, store.open(), places, built, Modality(("r", "g", "b")))
+    batches = np.split(rng.permutation(case.views), range(BATCH, case.views, BATCH))
+    for number, image in enumerate(pixels[: case.views]):
+        cv2.imwrite(str(folder / f"{number}.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    room = np.empty((BATCH, 224, 224, 3), np.uint8)
+
+    def plain() -> int:
+        total = 0
+        for batch in batches:
+            images = np.stack([cv2.cvtColor(cv2.imread(str(folder / f"{n}.png")), cv2.COLOR_BGR2RGB) for n in batch])
+            total += int(images[:, 0, 0].sum())
+        return total
+
+    def ours() -> int:
+        total = 0
+        for batch in batches:
+            images = views.take(batch)
+            total += int(images[:, 0, 0, 0].sum())
+        return total
+
+    def limit() -> int:
+        total = 0
+        for batch in batches:
+            for at, number in enumerate(batch):
+                np.copyto(room[at], pixels[number])
+            total += int(room[: len(batch), 0, 0].sum())
+        return total
+
+    spent = alternate({"plain": plain, "ours": ours, "limit": limit}, 5)
+    # Every image, compared once.
+    differing = sum(not np.array_equal(views.take(np.array([n]))[0, 0], pixels[n]) for n in range(case.views))
+    row = compared(
+        "preprocess",
+        "cache reads",
+        f"{case.views} images of 224x224x3 in random batches of {BATCH}. Plain: PNG files. Ours: views of the cache; "
+        "both are in the page cache of the system.",
+        spent,
+        (f"{differing} of {case.views} images differ", float(differing), differing == 0),
+        limit="copying the same images in memory into a reused buffer",
+        share_target=0.7,
+        further={"ours, GB/s": pixels.nbytes / spent.median("ours") / 1e9},
+    )
+    return [row]
+
+
+def _memory(folder: Path, case: _Case) -> list[Row]:
+    few, many = case.memory
+    peaks = []
+    for clips in case.memory:
+        data = _faces(folder / f"data{clips}", clips)
+        peaks.append(isolated(peak, case, data, folder / f"out{clips}"))
+    growth = (peaks[1] - peaks[0]) / (many - few)
+    flat = peaks[1] <= 1.1 * peaks[0]
+    return [
+        Row(
+            group="preprocess",
+            name="memory",
+            what=f"peak memory of a process that preprocesses the grid, with {few} and with {many} clips, one worker.",
+            agreement=f"{peaks[0]:.0f} MB with {few} clips, {peaks[1]:.0f} MB with {many}: {growth:+.2f} MB a clip",
+            difference=peaks[1] / peaks[0] - 1,
+            agrees=flat,
+            repeats=1,
+            further={f"MB with {few} clips": peaks[0], f"MB with {many} clips": peaks[1]},
+        )
+    ]
+
+
+def peak(case: _Case, data: Path, out: Path) -> float:
+    """Return the peak memory, in MB, of a process that preprocesses a grid."""
+    plain_preprocessing.detector()
+    prepare(case, data, out, 1)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,81 @@
+"""Running the groups of a benchmark; rows are kept as soon as they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from microexpr.bench.measuring import NotMeasured
+from microexpr.bench.rows import GROUPS, Bench, Group, Row, Size, begin, read
+from microexpr.core.errors import StoreError
+from microexpr.core.progress import Progress, Silent, track
+
+
+@dataclass(frozen=True)
+class Job:
+    """What measures one or several rows: a function of a folder, which is removed afterwards."""
+
+    group: Group
+    names: tuple[str, ...]
+    what: str
+    """Of rows that cannot be measured."""
+    run: Callable[[Path], Sequence[Row]]
+
+
+def jobs_of(groups: Sequence[Group], size: Size) -> list[Job]:
+    """Return the jobs of some groups, each defined in the module of its group."""
+    return [job for group in groups for job in import_module(f"microexpr.bench.{group}").jobs(size)]
+
+
+def run(
+    groups: Sequence[Group] = GROUPS,
+    *,
+    size: Size = "full",
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> Bench:
+    """Measure the rows of these groups; those of this machine and size that `out` holds are kept.
+
+    Raises StoreError if `out` holds rows of another machine, version or size.
+    """
+    found = begin(size)
+    if out is not None and out.is_file():
+        found = _continued(read(out), found, out)
+    elif out is not None:
+        found.write(out)  # a file that cannot be written is reported before the work
+    done = {(row.group, row.name) for row in found.rows if not row.not_measured}
+    missing = [job for job in jobs_of(groups, size) if any((job.group, name) not in done for name in job.names)]
+    for job in track(missing, len(missing), "rows", progress or Silent()):
+        found = found.with_rows(measured(job))
+        if out is not None:
+            found.write(out)
+    return found
+
+
+def measured(job: Job) -> Sequence[Row]:
+    """Run a job; rows that this machine cannot measure say why."""
+    with TemporaryDirectory(prefix="microexpr-bench-", ignore_cleanup_errors=True) as folder:
+        try:
+            return job.run(Path(folder))
+        except NotMeasured as reason:
+            return [Row(group=job.group, name=name, what=job.what, not_measured=str(reason)) for name in job.names]
+
+
+def _continued(stored: Bench, now: Bench, file: Path) -> Bench:
+    differing = [
+        f"{name} {stored.environment.get(name, 'none')}, now {now.environment.get(name, 'none')}"
+        for name in sorted({*stored.environment, *now.environment})
+        if stored.environment.get(name) != now.environment.get(name)
+    ]
+    if stored.size != now.size:
+        differing.insert(0, f"size {stored.size}, now {now.size}")
+    if differing:
+        raise StoreError(
+            "E631",
+            f"{file} holds rows measured under other conditions ({'; '.join(differing)}), which cannot be compared "
+            "with new ones. Choose another --out, or remove the file.",
+        )
+    return stored

@@ -1,0 +1,48 @@
+"""Every row at a tiny size: both sides give equal results."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import pytest
+
+from microexpr.bench.rows import GROUPS, has_bf16
+from microexpr.bench.running import Job, jobs_of, measured
+
+JOBS = {f"{job.group}/{job.names[0]}": job for job in jobs_of(GROUPS, "tiny")}
+PROCESSES = ("start/second run", "preprocess/memory", "loso/frozen backbone, two heads", "loso/STSTNet, jobs 2")
+"""Rows that start several processes or take longer: with `make slow`."""
+ABSENT = ["the installed OpenCV lacks its contrib modules"] * (not hasattr(cv2, "optflow"))
+ABSENT += ["OpenVINO is not installed"] * (importlib.util.find_spec("openvino") is None)
+ABSENT += ["this processor has no bfloat16"] * (not has_bf16())
+"""Reasons that hold here."""
+PLAIN = Path(__file__).parents[2] / "src/microexpr/bench/plain"
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    "job",
+    [pytest.param(job, id=name, marks=[pytest.mark.slow] * (name in PROCESSES)) for name, job in JOBS.items()],
+)
+def test_both_sides_agree(job: Job):
+    rows = measured(job)
+    assert tuple(row.name for row in rows) == job.names
+    for row in rows:
+        if row.not_measured:
+            assert row.not_measured in ABSENT, row.not_measured
+            continue
+        assert row.agrees, f"{row.name}: {row.agreement}"
+        assert row.difference is not None
+
+
+def test_names_are_unique_at_every_size():
+    for size in ("full", "small", "tiny"):
+        names = [(job.group, name) for job in jobs_of(GROUPS, size) for name in job.names]
+        assert len(names) == len(set(names))
+
+
+def test_the_plain_side_uses_nothing_of_this_package():
+    for file in PLAIN.glob("*.py"):
+        assert "microexpr" not in file.read_text("utf-8"), file.name
