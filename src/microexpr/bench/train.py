@@ -18,8 +18,9 @@ from microexpr.bench.running import Job
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import FitsStatistics, LossFn, ViewSpec, losses, models
 from microexpr.data.reading import Stack
+from microexpr.learning.device import autocast, fastest_precision
 from microexpr.learning.learners import Task, make
-from microexpr.learning.training import TrainingRun, precision
+from microexpr.learning.training import TrainingRun
 
 CLASSES = 4
 """As many clips of each in every batch of the comparison, so that class weights are 1."""
@@ -121,13 +122,19 @@ def measure(case: _Case) -> Measured:
     count = case.batch * case.steps
     pixels = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
     y = np.arange(count) % CLASSES
-    settings = Training(epochs=1, batch=case.batch, learning_rate=RATE, weight_decay=DECAY, patience=0)
+    model = models.build(case.model, case.parameters)
+    settings = Training(
+        epochs=1,
+        batch=case.batch,
+        learning_rate=RATE,
+        weight_decay=DECAY,
+        patience=0,
+        precision=fastest_precision(model, spec, CLASSES, {}),
+    )
     loss: LossFn = losses.build("cross_entropy", {})
 
     def build() -> nn.Module:
-        found: nn.Module = make(
-            lambda: models.build(case.model, case.parameters)(spec, CLASSES, {}), CLASSES, settings, 0
-        ).model
+        found: nn.Module = make(lambda: model(spec, CLASSES, {}), CLASSES, settings, 0).model
         return found
 
     def begun(net: nn.Module, rows: int) -> TrainingRun:
@@ -168,7 +175,7 @@ def measure(case: _Case) -> Measured:
     def limit() -> None:
         for _ in range(case.steps):
             bare.optimizer.zero_grad(set_to_none=True)
-            with precision(settings, batch.x.device):
+            with autocast(settings):
                 output = bare.model(batch.x)
             value = nn.functional.cross_entropy(output.logits.float(), batch.y)
             value.backward()  # type: ignore[no-untyped-call]
@@ -181,8 +188,8 @@ def measure(case: _Case) -> Measured:
         "limit": limit,
     }
     spent = alternate(sides, case.repeats)
-    with precision(settings, batch.x.device):
-        with torch.inference_mode():
-            bf16 = torch.is_autocast_enabled("cpu")
+    with autocast(settings):
         finite = bool(torch.isfinite(own.model(batch.x).logits).all())
-    return Measured({name: list(values) for name, values in spent.seconds.items()}, difference, bf16, finite)
+    return Measured(
+        {name: list(values) for name, values in spent.seconds.items()}, difference, settings.precision == "bf16", finite
+    )
