@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import warnings
 
 import pytest
 from joblib import delayed
+from joblib.externals.loky import get_reusable_executor
 
 from microexpr.core.errors import DataError
 from microexpr.core.parallel import in_processes
@@ -26,3 +28,17 @@ def test_one_failure_is_told_without_a_word_on_the_others():
         with pytest.raises(DataError, match="two is odd today"):
             list(in_processes(tasks, 2))
     assert [str(each.message) for each in stated if "processed" in str(each.message)] == []
+
+
+def test_processes_take_memory_in_large_pages_and_this_one_is_left_as_it_was(monkeypatch):
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    get_reusable_executor().shutdown()
+    found = list(in_processes((delayed(os.environ.get)("GLIBC_TUNABLES") for _ in range(2)), 2))
+    assert found == ["glibc.malloc.hugetlb=1"] * 2
+    assert "GLIBC_TUNABLES" not in os.environ
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=7")
+    get_reusable_executor().shutdown()
+    assert (
+        list(in_processes((delayed(os.environ.get)("GLIBC_TUNABLES") for _ in range(2)), 2))
+        == ["glibc.malloc.tcache_count=7"] * 2
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) ->
     outside = _outside()
     if workers > 1 and outside:
         tasks = ((_adopting, (outside, *task), {}) for task in tasks)
-    done = Parallel(n_jobs=workers, return_as=kind)(tasks)
+    with _large_pages():  # processes inherit it when they start
+        done = Parallel(n_jobs=workers, return_as=kind)(tasks)
     while True:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", CANCELLED)
@@ -37,6 +39,23 @@ def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) ->
             except StopIteration:
                 return
         yield result
+
+
+@contextmanager
+def _large_pages() -> Iterator[None]:
+    """Let processes that are started take memory in large pages, where Linux and glibc have them.
+
+    Steps of small networks allocate and free more than they compute: with small pages, a tenth of their time is spent
+    on mapping them. A value of the user's own is kept.
+    """
+    if "GLIBC_TUNABLES" in os.environ:
+        yield
+        return
+    os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+    try:
+        yield
+    finally:
+        del os.environ["GLIBC_TUNABLES"]
 
 
 @contextmanager
