@@ -33,12 +33,12 @@ def test_one_failure_is_told_without_a_word_on_the_others():
 def test_processes_take_memory_in_large_pages_and_this_one_is_left_as_it_was(monkeypatch):
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     get_reusable_executor().shutdown()
-    found = list(in_processes((delayed(os.environ.get)("GLIBC_TUNABLES") for _ in range(2)), 2))
+    found = list(in_processes((delayed(os.getenv)("GLIBC_TUNABLES") for _ in range(2)), 2))
     assert found == ["glibc.malloc.hugetlb=1"] * 2
     assert "GLIBC_TUNABLES" not in os.environ
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=7")
     get_reusable_executor().shutdown()
     assert (
-        list(in_processes((delayed(os.environ.get)("GLIBC_TUNABLES") for _ in range(2)), 2))
+        list(in_processes((delayed(os.getenv)("GLIBC_TUNABLES") for _ in range(2)), 2))
         == ["glibc.malloc.tcache_count=7"] * 2
     )

@@ -33,7 +33,11 @@ def environment() -> dict[str, str]:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Return the installed version of each package."""
-    return {name: version(name) for name in packages}
+    return {name: _version(name) for name in packages}
+
+
+_version = functools.cache(version)
+"""Reading a package's metadata takes milliseconds, and every fold states its environment."""
 
 
 @functools.cache
@@ -55,6 +59,7 @@ def together(everything: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
+@functools.cache
 def processor() -> str:
     """Return the name of the processor."""
     try:
@@ -65,7 +70,8 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _kernels() -> dict[str, str]:
+@functools.cache
+def _kernels() -> Mapping[str, str]:
     """Return the BLAS libraries of numpy and scipy, their kernels, and the vector instructions in use."""
     import numpy as np
     import torch

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import cv2
 from joblib import Parallel
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from microexpr.core.interfaces import REGISTRIES
 
@@ -39,6 +40,21 @@ def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) ->
             except StopIteration:
                 return
         yield result
+
+
+def limited_threads(number: int) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products, among others, use so many threads.
+
+    Small products and decompositions are slower with several, by a factor of ten on a machine under load.
+    """
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=number)
+    return limited
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries of this process that use threads; finding them takes milliseconds."""
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -83,7 +99,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], workers: int) -> 
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+        with limited_threads(1), ThreadPoolExecutor(workers) as pool:
             yield _a_few_ahead(pool, function, items, 4 * workers)
     finally:
         cv2.setNumThreads(before)

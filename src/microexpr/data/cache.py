@@ -42,6 +42,8 @@ from microexpr.core.lineage import image_hash
 from microexpr.core.parallel import in_processes, in_threads
 from microexpr.core.progress import Progress, Silent, track
 
+HELD_BYTES = 1 << 28
+"""Size up to which views that are cheap to compute are kept in memory once most of them have been taken."""
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
 """(detector, clip key, frame) -> the best face box, or None where no face was found."""
 
@@ -221,6 +223,8 @@ class Views:
         """Return the model's input of these views, in `out` if given: a buffer that is used again saves much time."""
         if self.computed is not None:
             return np.asarray(np.take(self.computed, self.computed_rows[indices], axis=0, out=out, mode="clip"))
+        if "_held" in self.__dict__ or (2 * len(indices) > len(self) and self._size <= HELD_BYTES):
+            return np.asarray(np.take(self._held, indices, axis=0, out=out, mode="clip"))
         if out is None:
             return np.array([self.compute(int(index)) for index in indices])
         for index, place in zip(indices, out, strict=True):
@@ -228,6 +232,16 @@ class Views:
             if made is not place:
                 place[...] = made
         return out
+
+    @property
+    def _size(self) -> int:
+        """Bytes of all views."""
+        return len(self) * self.compute(0).nbytes
+
+    @cached_property
+    def _held(self) -> Num[np.ndarray, "n t h w c"]:
+        """All views; they are few, and most of them are taken for every fold."""
+        return np.array([self.compute(index) for index in range(len(self))])
 
     def of(self, clip_rows: Int[np.ndarray, "m"]) -> Int[np.ndarray, "n"]:
         """Return the views of these clips."""

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 
 from microexpr.config.experiment import Experiment
 from microexpr.config.scores import all_metrics
@@ -24,6 +23,7 @@ from microexpr.core.interfaces import Fold
 from microexpr.core.labels import LabelSet
 from microexpr.core.lineage import Lineage, TrainedOn
 from microexpr.core.multitask import CODED, PREDICTED
+from microexpr.core.parallel import limited_threads
 from microexpr.core.progress import Progress
 from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
@@ -203,7 +203,7 @@ def _milliseconds(learner: Learner, views: Views, rows: Int[np.ndarray, "n"]) ->
     fresh, spent, before = replace(views, computed=None, features=None), [], cv2.getNumThreads()
     cv2.setNumThreads(learner.threads)
     try:
-        with threadpool_limits(learner.threads):
+        with limited_threads(learner.threads):
             for _ in range(1 + REPEATS):
                 start = time.perf_counter()
                 learner.predict(fresh, fresh.of(rows))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,27 +9,11 @@ from jaxtyping import Float, Int
 from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.decomposition import PCA
-from threadpoolctl import ThreadpoolController
 
 from microexpr.core.errors import TrainingError
 
 COLUMNS = 8192
 """Columns that are converted to float64 at a time."""
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Return a context in which matrix products use one thread.
-
-    Threads slow down products and decompositions this small, by a factor of ten on a machine under load.
-    """
-    limited: AbstractContextManager[Any] = _libraries().limit(limits=1)
-    return limited
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Return the libraries of this process that use threads; finding them takes milliseconds."""
-    return ThreadpoolController()
 
 
 def need_two_classes(y: Int[np.ndarray, "n"], name: str) -> None:

@@ -25,10 +25,10 @@ from microexpr.components.models._estimators import (
     confidence,
     most_probable_class,
     need_two_classes,
-    one_thread,
 )
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.interfaces import ViewSpec, models
+from microexpr.core.parallel import limited_threads
 
 Components = Annotated[int, Field(ge=1)]
 Gamma = Annotated[float, Field(gt=0)] | Literal["scale", "auto"]
@@ -138,7 +138,7 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pca = PrincipalAxes(components, svd_solver="full")
         # Votes between pairs of classes can tie; breaking ties by confidence agrees with the decision function.
         svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
-        with one_thread():
+        with limited_threads(1):
             scaler = StandardScaler()
             svm.fit(pca.fit_transform(scaler.fit_transform(X)), y)
         self.pipeline_ = Pipeline([("standardscaler", scaler), ("pca", pca), ("svc", svm)])

@@ -22,13 +22,13 @@ from microexpr.components.models._estimators import (
     confidence,
     most_probable_class,
     need_two_classes,
-    one_thread,
     row_axes,
 )
 from microexpr.components.models._parameters import NO_WEIGHTS, Penalty
 from microexpr.core.errors import ConfigError
 from microexpr.core.flow import PLANES, directions
 from microexpr.core.interfaces import ViewSpec, models
+from microexpr.core.parallel import limited_threads
 
 
 @models.register("lbp_top_svm")
@@ -151,7 +151,7 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit both steps on the training rows."""
         need_two_classes(y, "logistic")
         regression = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
-        with one_thread():
+        with limited_threads(1):
             scaler = StandardScaler()
             standard = scaler.fit_transform(X.astype(float))
             if len(X) < X.shape[1]:

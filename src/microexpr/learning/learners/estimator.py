@@ -20,6 +20,9 @@ from microexpr.learning.training import Task, ViewSource
 class Estimator(Learner):
     """A scikit-learn classifier."""
 
+    _trained: tuple[ViewSource, bytes, Prediction] | None = None
+    """Training views and their prediction, which is scored and then stored."""
+
     def fit(
         self,
         task: Task,
@@ -28,10 +31,14 @@ class Estimator(Learner):
         augmentations: Sequence[Augmentation],
         progress: Progress,
     ) -> Fitted:
+        self._trained = None
         self.model.fit(_flattened(task.views, task.train), task.y[task.train])
+        self._trained = task.views, task.train.tobytes(), self.predict(task.views, task.train)
         return self._fitted_once(task)
 
     def predict(self, views: ViewSource, indices: Int[np.ndarray, "n"]) -> Prediction:
+        if self._trained and self._trained[0] is views and self._trained[1] == indices.tobytes():
+            return self._trained[2]
         proba = np.zeros((len(indices), self.num_classes))
         proba[:, self.model.classes_] = self.model.predict_proba(_flattened(views, indices))
         return Prediction(proba, {})
@@ -50,6 +57,7 @@ class Estimator(Learner):
 
     def restore(self, stored: Stored, file: Path) -> None:
         """Fit the classifier to synthetic rows, so that all attributes exist, and replace them by those of the file."""
+        self._trained = None
         self.model.fit(np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32), np.arange(6) % 2)
         values = {key: value.numpy() for key, value in stored.tensors.items()} | dict(stored.attributes)
         if set(values) != set(dict(_attributes(self.model))):  # a file can set no other attribute of an object
