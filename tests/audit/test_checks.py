@@ -23,6 +23,8 @@ from microexpr.runs.store import FoldResult
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 FAST = {"model": "pca_svm", "sampling": "image"}
 
 

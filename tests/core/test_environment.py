@@ -11,6 +11,7 @@ import sys
 import pytest
 import threadpoolctl
 
+from microexpr.core import environment as environments
 from microexpr.core.environment import KERNELS, environment, together
 
 WHEELS = "/usr/lib/python3.11/site-packages"
@@ -66,6 +67,7 @@ def test_another_kernel_is_recorded_as_another(kernel):
 def test_the_library_is_the_packages_own_or_the_one_beside_it(found, expected, monkeypatch):
     others = {"user_api": "openmp", "internal_api": "openmp", "filepath": "/usr/lib/libgomp.so"}
     monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [others, *found])
+    monkeypatch.setattr(environments, "_kernels", environments._kernels.__wrapped__)  # each time anew
     metadata = environment()
     assert (metadata["numpy BLAS"], metadata["scipy BLAS"]) == expected
 

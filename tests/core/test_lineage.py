@@ -24,6 +24,8 @@ from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from shell import microexpr as command
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 SUBJECTS = 3
 
 

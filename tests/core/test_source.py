@@ -12,7 +12,7 @@ import sys
 import pytest
 
 import microexpr
-from conftest import TESTS, recipe, write_database
+from conftest import DRAWING, TESTS, recipe, write_database
 from microexpr.core import source as _source
 from microexpr.core.files import digest
 from microexpr.core.interfaces import REGISTRIES
@@ -22,6 +22,8 @@ from microexpr.core.source import source
 from microexpr.report.summary import Run
 from microexpr.runs.plan import Options, Workspace, preprocessing_id
 from shell import microexpr as command
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 NET = '''"""A network of the user's own."""
 
@@ -535,7 +537,9 @@ NOTEBOOK = """
 import sys
 import microexpr
 from microexpr.cli.show import summary
+from microexpr.report import drawings
 sys.path[:0] = {paths}
+drawings.as_svg, drawings.as_pdf = lambda figure: {drawing!r}, lambda figure: b"%PDF"
 from conftest import recipe
 for _ in range(2):
     done = microexpr.run_experiment(
@@ -551,7 +555,7 @@ def test_a_component_without_source_reuses_nothing_and_says_so(project, tmp_path
     data = write_database(tmp_path / "data", subjects=2, clips=3)
     paths = [str(project), str(TESTS)]
     text = f"import sys\nsys.path.insert(0, {paths[0]!r})\n" + NET
-    text += NOTEBOOK.format(paths=paths, data=str(data), out=str(tmp_path / "out"))
+    text += NOTEBOOK.format(paths=paths, drawing=DRAWING, data=str(data), out=str(tmp_path / "out"))
     done = subprocess.run(
         [sys.executable, "-"], input=text, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

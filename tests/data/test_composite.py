@@ -19,6 +19,8 @@ from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 def renamed(root: Path, name: str) -> Path:
     """Give a database of the tests another name in its own file."""

@@ -37,6 +37,8 @@ from microexpr.report.summary.methods import leaderboard
 from microexpr.report.view import StudyView
 from refusal import refuses
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 ACCURACY, UF1 = (metrics.build(name, {}) for name in ("accuracy", "uf1"))
 
 

@@ -342,7 +342,7 @@ def test_pages_that_are_missing_are_written(place: Place) -> None:
     assert set(files(place.out)) > set(before)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 1, "inputs": 3}'])
+@pytest.mark.parametrize("text", ["{", '{"format": 2}'])
 def test_a_damaged_record_is_written_again(text: str, place: Place) -> None:
     (place.out / record.FILE).write_text(text)
     place.again()

@@ -25,6 +25,8 @@ from motions import pair
 from refusal import refuses
 from small_training import PIXELS, SPEC, task, train
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 RGB, GREY, FLOW = ("r", "g", "b"), ("grey",), ("u", "v", "strain")
 
 

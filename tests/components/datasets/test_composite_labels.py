@@ -24,6 +24,8 @@ from microexpr.core.clip import Clip
 from microexpr.core.labels import LABEL_SETS, VOCABULARY, clip_table, label_set
 from shell import microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 COMPOSITE = LABEL_SETS["megc2019_3"]
 ONLY_OTHERS = ("10", "18")
 """The subjects of CASME II who have no clip in the organisers' list."""

@@ -29,6 +29,8 @@ from motions import moved, pair, texture
 from refusal import refuses
 from shell import Answer, microexpr
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 CLIP = Clip(dataset="d", subject_id="1", namespace="d", video="v", fps=200.0, onset=1, apex=2, offset=99)
 READY = Clip(dataset="d", subject_id="1", namespace="d", video="v")
 RGB, GREY = Modality(("r", "g", "b")), Modality(("grey",))

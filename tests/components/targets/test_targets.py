@@ -24,6 +24,8 @@ from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 UNITS = {"happiness": "6+12", "surprise": "1+2", "disgust": "4+L9"}
 
 
