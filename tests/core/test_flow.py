@@ -232,6 +232,6 @@ def test_strips_give_the_same_bits_as_the_whole(shape, kind):
     u_y, u_x = np.gradient(flow[..., 0])
     v_y, v_x = np.gradient(flow[..., 1])
     whole = np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)
-    found = strain(flow)
+    found = motion.strain(flow)
     assert found.dtype == whole.dtype == kind
     assert np.array_equal(found, whole)
