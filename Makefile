@@ -4,6 +4,7 @@
 # make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
 # make kernels  run the numeric tests with the kernels of other processors
 # make speed  write docs/speed.md from docs/bench.json; microexpr bench all --out docs/bench.json measures
+# make growth  measure how time and memory grow; writes docs/growth.md and its figures
 # make ratios  measure the ratios that continuous integration compares; on a machine that does nothing else
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test kernels check slow validate models speed ratios docs constraints clean
+.PHONY: setup demo test kernels check slow validate models speed ratios growth docs constraints clean
 
 setup: $(READY)
 
@@ -65,6 +66,9 @@ models: $(READY)
 
 speed: $(READY)
 	$(BIN)/python -m tools.speed_page docs/bench.json docs/speed.md
+
+growth: $(READY)
+	$(BIN)/python -m tools.growth docs/growth.json docs/growth.md
 
 ratios: $(READY)
 	$(BIN)/python -m tools.commit_ratios src/microexpr/bench/committed.json

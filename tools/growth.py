@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 
 from microexpr.bench.inputs import flow_images, write_manifest
 from microexpr.bench.measuring import isolated
@@ -49,7 +50,7 @@ class Law(NamedTuple):
 
     def at(self, size: float) -> float:
         """Return the value at a size."""
-        return self.fixed + self.factor * size**self.exponent
+        return float(self.fixed + self.factor * size**self.exponent)
 
 
 def fitted(sizes: Sequence[float], values: Sequence[float]) -> Law:
@@ -80,7 +81,7 @@ def _images(**values: object) -> Experiment:
         "preprocessing": "as_is",
         "sampling": "image",
         "model": "majority",
-        "protocol": {"name": "kfold", "k": 5},
+        "protocol": "subject_kfold",
         **values,
     }
     return Experiment.model_validate(content)
@@ -115,8 +116,8 @@ def frames(size: int, folder: Path) -> Callable[[], object]:
 
 
 def workers(size: int, folder: Path) -> Callable[[], object]:
-    """Preprocess 60 clips of 60 frames with this many processes, which are started before."""
-    return _preparing(folder, 60, 60, size)
+    """Preprocess 24 clips of 12 frames with this many processes, which are started before."""
+    return _preparing(folder, 24, 12, size)
 
 
 def _preparing(folder: Path, count: int, length: int, processes: int) -> Callable[[], object]:
@@ -170,6 +171,8 @@ def measure(axis: str, size: int) -> Point:
             start = time.perf_counter()
             work()
             spent.append(time.perf_counter() - start)
+    if axis == "workers":
+        get_reusable_executor().shutdown()  # its threads would keep this process from ending
     unit = 1 if sys.platform == "darwin" else 1024
     return Point(size, float(np.median(spent)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
@@ -230,7 +233,9 @@ def figure(axis: str, found: Sequence[Point], file: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Measure what is missing, and write the points, the figures and the page."""
     source, target = map(Path, arguments)
-    stored = json.loads(source.read_text("utf-8")) if source.is_file() else {"environment": machine(), "points": {}}
+    stored: dict[str, Any] = (
+        json.loads(source.read_text("utf-8")) if source.is_file() else {"environment": machine(), "points": {}}
+    )
     for axis, (_, sizes) in AXES.items():
         known = {row["size"]: row for row in stored["points"].setdefault(axis, [])}
         for size in sizes:
