@@ -30,6 +30,8 @@ from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 
 MILLION = 1_000_000
+ROOM, DAY = 16_000, 86_400
+"""Megabytes of a small workstation; seconds."""
 REPEATS = 3
 
 
@@ -51,6 +53,12 @@ class Law(NamedTuple):
     def at(self, size: float) -> float:
         """Return the value at a size."""
         return float(self.fixed + self.factor * size**self.exponent)
+
+    def reaching(self, value: float) -> float:
+        """Return the size at which the value is reached; infinite if it never is."""
+        if not self.factor or value <= self.fixed:
+            return math.inf
+        return float(((value - self.fixed) / self.factor) ** (1 / self.exponent))
 
 
 def fitted(sizes: Sequence[float], values: Sequence[float]) -> Law:
@@ -153,7 +161,7 @@ def _preparing(folder: Path, count: int, length: int, processes: int) -> Callabl
 
 
 AXES: dict[str, tuple[Callable[[int, Path], Callable[[], object]], tuple[int, ...]]] = {
-    "clips": (clips, (30, 300, 3000)),
+    "clips": (clips, (10, 100, 1000, 10_000)),
     "frames": (frames, (4, 16, 64)),
     "folds": (folds, (10, 30, 100)),
     "workers": (workers, (1, 2, 4)),
@@ -189,6 +197,18 @@ Measured on {machine}. The machine was shared, so times are rough; exponents mat
 """
 
 
+MANY = """
+Extended on paper to a million clips (not measured): {hours:.1f} hours and {gigabytes:.1f} GB in one process. What
+breaks first is {first}: by these lines, {room:.0f} GB are full at {held:,.0f} clips, and a process takes a day at
+{day:,.0f}.
+
+What serves then: several processes or machines on one output folder divide the folds, and with them the time of
+training, but each reads the whole table. `microexpr predict` reads clips one after the other, so that its memory does
+not grow with their number: train on the clips that are needed, and predict the rest with the kept model, in parts if
+one process takes too long.
+"""
+
+
 def page(points: dict[str, list[Point]], environment: dict[str, str]) -> str:
     """Return the page."""
     named = ", ".join(f"{name} {environment[name]}" for name in ("processor", "features", "cores", "threads"))
@@ -204,8 +224,14 @@ def page(points: dict[str, list[Point]], environment: dict[str, str]) -> str:
             parts.append(f"\nTime grows as size^{spent.exponent:.2f}, memory as size^{memory.exponent:.2f}.\n")
         if axis == "clips":
             parts.append(
-                f"\nExtended on paper to a million clips (not measured): {spent.at(MILLION) / 3600:.1f} hours and "
-                f"{memory.at(MILLION) / 1000:.1f} GB in one process.\n"
+                MANY.format(
+                    hours=spent.at(MILLION) / 3600,
+                    gigabytes=memory.at(MILLION) / 1000,
+                    room=ROOM / 1000,
+                    held=memory.reaching(ROOM),
+                    day=spent.reaching(DAY),
+                    first="memory" if memory.reaching(ROOM) < spent.reaching(DAY) else "time",
+                )
             )
     return "".join(parts)
 
