@@ -29,12 +29,10 @@ def prepared(file: str, step: dict, shape: list) -> np.ndarray:
 
 def main(folder: Path, files: list[str]) -> None:
     card = json.loads((folder / "card.json").read_text("utf-8"))
-    step, shape = card["experiment"]["preprocessing"], card["view"]["shape"]
-    simple = (
-        (step["name"] == "m1" or (step["name"] == "crop" and step.get("crop", "centre") != "face"))
-        and step.get("centre", "resized") == "resized"
-        and card["experiment"]["representation"]["name"] == "pixels"
-    )
+    steps, shape = card["exported"]["steps"], card["view"]["shape"]
+    step = steps["preprocessing"]
+    simple = step["name"] in ("m1", "crop") and step.get("crop") != "face" and step["centre"] == "resized"
+    simple &= steps["representation"]["name"] == "pixels"
     if not simple or len(files) != shape[0]:
         sys.exit(f"this model takes {shape[0]} frame(s), prepared by {step}; see {folder / 'card.json'}")
     view = np.stack([prepared(file, step, shape) for file in files]).transpose(0, 3, 1, 2)  # time, channel, row, column

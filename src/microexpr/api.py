@@ -281,9 +281,10 @@ def predict(
     the same call with the same `out` continues where it stopped.
     """
     from microexpr.data.clip_table import file_type, to_bytes
+    from microexpr.learning.pipeline import Pipeline
 
     suffix = file_type(out, ".csv", ".parquet")
-    pipeline = load(model, runtime=runtime)
+    pipeline = Pipeline.load(model, runtime=runtime, progress=progress)
     if out is not None:
         folder = Path(out).absolute().parent
         make_folder(next(place for place in (folder, *folder.parents) if place.exists()))  # reported before the work

@@ -25,7 +25,7 @@ from microexpr.learning.pipeline import Pipeline
 from networks_to_export import stored
 from refusal import refuses
 
-pytestmark = [pytest.mark.numeric, pytest.mark.usefixtures("one_thread")]
+pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = 64
 """Views that are compared, to save time."""
 
@@ -81,6 +81,7 @@ def test_the_folder_holds_the_graph_and_the_whole_card(fitted):
     assert 0 < agreement["largest change of a logit"] < 1e-4
 
 
+@pytest.mark.numeric
 def test_a_graph_predicts_what_the_network_predicts(fitted, small, tmp_path):
     expected = microexpr.predict(fitted, small, runtime="torch", workers=1)
     alone = Path(shutil.copytree(fitted / "openvino", tmp_path / "elsewhere"))
@@ -94,6 +95,7 @@ def test_a_graph_predicts_what_the_network_predicts(fitted, small, tmp_path):
         assert not np.array_equal(*scores), "torch computed both"
 
 
+@pytest.mark.numeric
 def test_auxiliary_outputs_and_several_frames_at_several_batch_sizes(tmp_path):
     """A network with recurrence and indices by row, which a graph traced with one view would compute wrongly."""
     place = stored("cnn_convlstm_vit", tmp_path / "model", side=32, targets=True)
@@ -120,6 +122,7 @@ def test_auxiliary_outputs_and_several_frames_at_several_batch_sizes(tmp_path):
 
 
 # --- how graph and network are compared -------------------------------------------------------------------------------
+@pytest.mark.numeric
 def test_a_graph_that_is_wrong_beyond_the_first_view_is_noticed(fitted, tmp_path):
     pipeline = Pipeline.load(fitted, runtime="torch")
     network = conversion.Named(pipeline.learner.model, ()).eval()
@@ -179,6 +182,7 @@ def test_a_graph_that_disagrees_is_never_written(model, monkeypatch, precision, 
     assert everything(model) == before
 
 
+@pytest.mark.numeric
 @pytest.mark.skipif(not native_bf16(), reason="this processor does not compute in bf16")
 def test_bf16_is_exported_where_it_is_native_and_is_float32_elsewhere(model, small, monkeypatch):
     done = microexpr.export(model, to="openvino", precision="bf16")
@@ -215,7 +219,7 @@ def test_a_converter_that_fails_is_an_error_and_leaves_nothing(model, monkeypatc
 def test_an_interrupted_export_leaves_the_earlier_one(model):
     before = everything(model)
 
-    def interrupted():
+    def interrupted() -> None:
         with exported.replacing_folder(model / "openvino") as new:
             (new / "model.xml").write_text("half")
             raise KeyboardInterrupt
@@ -246,7 +250,7 @@ def test_auto_uses_a_graph_of_the_same_weights_only(model, monkeypatch):
 def test_a_named_runtime_exports_what_is_missing_or_of_other_weights(model, monkeypatch):
     asked = []
 
-    def note(place: Path, *, to: str, precision: str) -> object:
+    def note(place: Path, *, to: str, precision: str, progress: object) -> object:
         asked.append((place, to, precision))
         raise InterruptedError
 
@@ -274,7 +278,7 @@ def test_an_estimator_is_refused(small, tmp_path):
         lambda: microexpr.export(tmp_path / "model", to="openvino"),
         lambda: microexpr.load(tmp_path / "model", runtime="onnx"),
     ):
-        with refuses("E160", tmp_path / "model", "PCA"):
+        with refuses("E160", tmp_path / "model", "pca_svm"):
             refused()
     assert microexpr.load(tmp_path / "model").learner.model is not None
 

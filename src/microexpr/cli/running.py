@@ -225,7 +225,7 @@ def export(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Export a stored network as a graph for OpenVINO or ONNX Runtime, with its card; predicts without torch."""
+    """Export a stored network as a graph for OpenVINO or ONNX Runtime, with its card."""
     from microexpr import api
 
     found = api.export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from microexpr.config.settings import Precision
+from microexpr.core import interfaces
 from microexpr.core.errors import ConfigError, IncompatibleError, MicroexprError, StoreError
-from microexpr.core.interfaces import models
 from microexpr.core.parallel import in_new_process
 from microexpr.core.processor import native_bf16
 from microexpr.core.progress import Progress, Silent
@@ -69,7 +70,7 @@ def export(
             "graph could be exported, and predicts a clip within a millisecond as it is. Use `microexpr predict`.",
         )
     name = pipeline.experiment.model.name
-    reasons: Mapping[str, str] = getattr(models.get(name), "not_exported_to", {})
+    reasons: Mapping[str, str] = getattr(interfaces.models.get(name), "not_exported_to", {})
     if runtime in reasons:
         raise IncompatibleError(
             "E160",
@@ -131,15 +132,15 @@ def _converted(task: conversion.Task, progress: Progress) -> Converted:
 
 
 def _awaited(future: Future[Converted], task: conversion.Task, progress: Progress) -> Converted:
-    compared = 0
-    while True:
-        try:
-            return future.result(timeout=PATIENCE)
-        except NotYet:
-            now = task.compared.stat().st_size if task.compared.is_file() else 0
-            for _ in range(now - compared):
-                progress.step()
-            compared = now
+    shown, done = 0, None
+    while done is None:
+        with contextlib.suppress(NotYet):
+            done = future.result(timeout=PATIENCE)
+        compared = task.compared.stat().st_size if task.compared.is_file() else 0
+        for _ in range(compared - shown):
+            progress.step()
+        shown = compared
+    return done
 
 
 def _check_agreement(pipeline: Pipeline, task: conversion.Task, found: Agreement) -> None:
@@ -170,6 +171,15 @@ def _card(pipeline: Pipeline, task: conversion.Task, done: Converted) -> Mapping
         "opset": conversion.OPSET if task.runtime == "onnx" else None,
         "weights": exported.file_sha256(weights_file(task.model)),
         "files": {name: exported.file_sha256(task.folder / name) for name in kind.files},
+        "steps": {
+            # With every parameter, since a reader without microexpr does not know the defaults.
+            name: {"name": part.name, **registry.bind(part.name, part.params)}
+            for name, part, registry in (
+                ("preprocessing", pipeline.experiment.preprocessing, interfaces.preprocessors),
+                ("sampling", pipeline.experiment.sampling, interfaces.samplers),
+                ("representation", pipeline.experiment.representation, interfaces.representations),
+            )
+        },
         "input": {
             "name": INPUT,
             "dtype": "float32",

@@ -121,4 +121,4 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 def write(folder: Path, card: Mapping[str, Any], lineage: Lineage) -> None:
     """Write the files beside the graph."""
     (folder / LINEAGE).write_text(json.dumps(lineage.to_json()), "utf-8")
-    (folder / CARD).write_text(json.dumps(card, indent=1), "utf-8")
+    (folder / CARD).write_text(json.dumps(card, indent=1, default=str), "utf-8")

@@ -89,7 +89,7 @@ class Pipeline:
 
     # --- files --------------------------------------------------------------------------------------------------------
     @classmethod
-    def load(cls, place: Path | str, *, runtime: RuntimeName = "auto") -> Pipeline:
+    def load(cls, place: Path | str, *, runtime: RuntimeName = "auto", progress: Progress | None = None) -> Pipeline:
         """Read a model: what `microexpr fit` stored, the kept weights of a fold, or what `microexpr export` wrote.
 
         With the runtime `auto`, an exported graph of a stored model computes if there is one beside it that came from
@@ -103,7 +103,7 @@ class Pipeline:
         if place.is_dir() and not (place / WEIGHTS).is_file() and exported.is_exported(place):
             return cls._load_graph(place, runtime)
         file = weights_file(place)
-        if runtime != "torch" and (folder := _graph_of(place, file, runtime)):
+        if runtime != "torch" and (folder := _graph_of(place, file, runtime, progress)):
             return cls._load_graph(folder, runtime)
         stored = checkpoint.read(file)
         card = dict(stored.card)
@@ -419,7 +419,9 @@ def weights_file(place: Path) -> Path:
     return file
 
 
-def _graph_of(place: Path, file: Path, runtime: Literal["auto", "openvino", "onnx"]) -> Path | None:
+def _graph_of(
+    place: Path, file: Path, runtime: Literal["auto", "openvino", "onnx"], progress: Progress | None
+) -> Path | None:
     """Return the folder of a stored model's graph; None if `auto` finds none that can be used.
 
     For a named runtime, a graph that is missing or came from other weights is exported first.
@@ -438,7 +440,7 @@ def _graph_of(place: Path, file: Path, runtime: Literal["auto", "openvino", "onn
         if runtime != "auto":
             from microexpr.learning.export import export
 
-            return export(place, to=each, precision=precision).folder
+            return export(place, to=each, precision=precision, progress=progress).folder
     return None
 
 
