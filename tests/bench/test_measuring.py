@@ -10,9 +10,10 @@ import pytest
 from microexpr.bench import running
 from microexpr.bench.guard import against, as_committed, committed
 from microexpr.bench.measuring import MORE, NotMeasured, Timed, alternate, compared, isolated
-from microexpr.bench.rows import Bench, Row, begin, has_bf16, processor_class, read
+from microexpr.bench.rows import Bench, Row, begin, processor_class, read
 from microexpr.bench.running import Job, measured, run
 from microexpr.core.errors import StoreError
+from microexpr.core.processor import native_bf16
 
 
 def test_sides_run_in_turn_and_every_other_round_backwards():
@@ -146,7 +147,7 @@ def test_bf16_belongs_to_the_class_of_processors():
     found = begin("tiny").environment
     kind = processor_class(found)
     assert kind.endswith(f"{found['cores']} cores")
-    assert has_bf16() == any(name in found["features"].split() for name in ("avx512_bf16", "amx"))
+    assert native_bf16() == any(name in found["features"].split() for name in ("avx512_bf16", "amx"))
 
 
 def _bench(**ratios: float) -> Bench:

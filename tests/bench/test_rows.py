@@ -8,15 +8,16 @@ from pathlib import Path
 import cv2
 import pytest
 
-from microexpr.bench.rows import GROUPS, has_bf16
+from microexpr.bench.rows import GROUPS
 from microexpr.bench.running import Job, jobs_of, measured
+from microexpr.core.processor import native_bf16
 
 JOBS = {f"{job.group}/{job.names[0]}": job for job in jobs_of(GROUPS, "tiny")}
 PROCESSES = ("start/second run", "preprocess/memory", "loso/frozen backbone, two heads", "loso/STSTNet, jobs 2")
 """Rows that start several processes or take longer: with `make slow`."""
 ABSENT = ["the installed OpenCV lacks its contrib modules"] * (not hasattr(cv2, "optflow"))
 ABSENT += ["OpenVINO is not installed"] * (importlib.util.find_spec("openvino") is None)
-ABSENT += ["this processor has no bfloat16"] * (not has_bf16())
+ABSENT += ["this processor has no bfloat16"] * (not native_bf16())
 """Reasons that hold here."""
 PLAIN = Path(__file__).parents[2] / "src/microexpr/bench/plain"
 

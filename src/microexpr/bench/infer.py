@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from microexpr.bench.measuring import NotMeasured, Timed, alternate, compared, isolated
 from microexpr.bench.plain import inference
-from microexpr.bench.rows import Row, Size, has_bf16
+from microexpr.bench.rows import Row, Size
 from microexpr.bench.running import Job
+from microexpr.config.settings import Precision
 from microexpr.core.interfaces import ViewSpec, models
+from microexpr.core.processor import native_bf16
+from microexpr.learning.conversion import Named, to_openvino, traced
+from microexpr.learning.graph import RUNTIMES, Graph, open_graph
 
 CLASSES = 7
 PAPER: dict[tuple[str, int], float] = {
@@ -27,7 +30,7 @@ PAPER: dict[tuple[str, int], float] = {
 }
 """Milliseconds that the paper measured on an NVIDIA L4 (section III.E); it does not say which PoolFormer, nor the size
 of the ViT's images, so its numbers are beside m36 and beside the only size of ViT-B/32's checkpoint."""
-LARGEST = {"float32": 1e-3, "bf16": 0.25}
+LARGEST: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.25}
 """Change of a logit that is allowed."""
 
 
@@ -74,20 +77,8 @@ class Measured(NamedTuple):
     """What the process that predicts sends back."""
 
     seconds: dict[str, list[float]]
-    differences: dict[str, float]
+    differences: dict[Precision, float]
     threads: int
-
-
-class _Logits(nn.Module):
-    """A network that returns its logits alone."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.net(x).logits
-        return logits
 
 
 def _rows(folder: Path, case: _Case) -> list[Row]:
@@ -135,37 +126,22 @@ def measure(case: _Case) -> Measured:
     torch.manual_seed(0)
     spec = ViewSpec((1, case.side, case.side, 3), ("r", "g", "b"))
     net: nn.Module = models.build(case.model, {"weights": "random"})(spec, CLASSES, {})
-    model = _Logits(net).eval()
+    model = Named(net, ()).eval()
     rng = np.random.default_rng(0)
     views = [rng.uniform(0, 255, (1, 1, 3, case.side, case.side)).astype(np.float32) for _ in range(case.views)]
-    precisions = ["float32", "bf16"] if has_bf16() else ["float32"]
-    compiled = {precision: openvino(model, views[0], precision) for precision in precisions}
+    precisions: list[Precision] = ["float32", "bf16"] if native_bf16() else ["float32"]
+    with TemporaryDirectory() as folder:
+        to_openvino(traced(model, spec), ["logits"], Path(folder) / RUNTIMES["openvino"].files[0])
+        compiled = {each: open_graph(Path(folder), "openvino", each, torch.get_num_threads()) for each in precisions}
 
-    def ours(predict: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return np.concatenate([predict(view) for view in views])
+    def ours(graph: Graph) -> np.ndarray:
+        return np.concatenate([graph(view)[0] for view in views])
 
-    sides: dict[str, Any] = {"plain": lambda: inference.predict(model, views)}
-    sides |= {precision: partial(ours, predict) for precision, predict in compiled.items()}
+    sides: dict[str, Any] = {"plain": lambda: inference.predict(lambda x: model(x)[0], views)}
+    sides |= {precision: partial(ours, graph) for precision, graph in compiled.items()}
     spent = alternate(sides, case.repeats)
     differences = {
         precision: float(np.abs(spent.results[precision] - spent.results["plain"]).max()) for precision in precisions
     }
     seconds = {name: list(values) for name, values in spent.seconds.items()}
     return Measured(seconds, differences, torch.get_num_threads())
-
-
-def openvino(model: nn.Module, example: np.ndarray, precision: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a network compiled by OpenVINO, with its precision pinned and any batch size."""
-    ov: Any = import_module("openvino")
-
-    # Two views, since a batch of one would be taken for a constant.
-    exported = torch.export.export(
-        model, (torch.from_numpy(np.concatenate([example, example])),), dynamic_shapes=({0: torch.export.Dim("batch")},)
-    )
-    pinned = {"INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(ov.convert_model(exported), "CPU", pinned)
-
-    def predict(view: np.ndarray) -> np.ndarray:
-        return np.array(compiled(view)[0])
-
-    return predict

@@ -137,11 +137,6 @@ def features() -> list[str]:
     return [name for name, function in asked.items() if hasattr(cpu, function) and getattr(cpu, function)()]
 
 
-def has_bf16() -> bool:
-    """Return whether the processor computes in bfloat16 itself."""
-    return bool({"avx512_bf16", "amx"} & set(features()))
-
-
 def processor_class(environment: dict[str, str]) -> str:
     """Return the class of processors whose ratios can be compared: the last feature and the number of cores."""
     found = environment["features"].split()

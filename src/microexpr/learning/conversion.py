@@ -87,9 +87,9 @@ def convert(task: Task) -> Converted:
     pipeline = Pipeline.load(task.model, runtime="torch")
     network = Named(pipeline.learner.model.cpu(), tuple(pipeline.targets)).eval()
     names = output_names(network.targets)
-    program = _traced(network, pipeline.spec)
+    program = traced(network, pipeline.spec)
     file = task.folder / RUNTIMES[task.runtime].files[0]
-    (_to_openvino if task.runtime == "openvino" else _to_onnx)(program, names, file)
+    (to_openvino if task.runtime == "openvino" else to_onnx)(program, names, file)
     graph = open_graph(task.folder, task.runtime, task.precision, torch.get_num_threads())
     agreement = compare(network, graph, pipeline.spec, task, pipeline.learner.batch)
     versions = {name: str(sys.modules[name].__version__) for name in ("torch", *RUNTIMES[task.runtime].exporting)}
@@ -155,7 +155,8 @@ def _print_into(file: Path) -> None:
         os.dup2(stream, number)
 
 
-def _traced(network: Named, spec: ViewSpec) -> Any:
+def traced(network: Named, spec: ViewSpec) -> Any:
+    """Return the network as a program that torch exports, for any number of views."""
     frames, height, width, channels = spec.shape
     x = torch.zeros(EXAMPLE_ROWS, frames, channels, height, width).fill_((spec.low + spec.high) / 2)
     batch = torch.export.Dim("batch", min=1)
@@ -163,7 +164,8 @@ def _traced(network: Named, spec: ViewSpec) -> Any:
         return torch.export.export(network, (x,), dynamic_shapes=({0: batch},), strict=False)
 
 
-def _to_openvino(program: Any, names: list[str], file: Path) -> None:
+def to_openvino(program: Any, names: list[str], file: Path) -> None:
+    """Write a program as a graph of OpenVINO."""
     # Converting would report its use to the makers of OpenVINO over the network.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
@@ -175,7 +177,8 @@ def _to_openvino(program: Any, names: list[str], file: Path) -> None:
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
-def _to_onnx(program: Any, names: list[str], file: Path) -> None:
+def to_onnx(program: Any, names: list[str], file: Path) -> None:
+    """Write a program as an ONNX graph."""
     import onnxscript
 
     op: Any = getattr(onnxscript, f"opset{OPSET}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 
-def predict(model: nn.Module, views: list[np.ndarray]) -> np.ndarray:
-    """Logits of every view; each is a float32 array 1 x time x channels x height x width."""
-    model.eval()
+def predict(model: Callable[[Tensor], Tensor], views: list[np.ndarray]) -> np.ndarray:
+    """Logits of every view (float32, 1 x time x channels x height x width), by a network in evaluation mode."""
     with torch.inference_mode():
         return np.concatenate([model(torch.from_numpy(view)).numpy() for view in views])
