@@ -158,7 +158,7 @@ def test_sentence_table_and_figure_state_the_same_shares(leaning):
     for part, head in (("seed", "seed"), ("unit", "subjects"), ("joint", "joint")):
         assert heads[f"{part}_share"] == head
         assert table.rows[0][f"{part}_share"] == pytest.approx(shares[part])
-    bars = blocks.over_seeds(view).figure.axes[1].patches
+    bars = blocks.over_seeds(view).draw().axes[1].patches
     assert [bar.get_width() for bar in bars] == pytest.approx([100 * shares[p] for p in ("seed", "joint", "unit")])
 
 

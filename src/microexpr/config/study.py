@@ -320,7 +320,9 @@ def naming(file: Path | None) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(error.code, f"{file}: {error}" if file else str(error)) from None
+        if file is None:
+            raise
+        raise ConfigError(error.code, f"{file}: {error}") from None
 
 
 @contextmanager
