@@ -117,7 +117,7 @@ class Plan:
     """Height and width of preprocessed frames."""
     weights: Mapping[str, str]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The experiment's key; it includes the starting weights."""
         metadata = {name: self.weights[name] for name in ("sha256",) if name in self.weights}

@@ -147,4 +147,5 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the softmax of the decision function, which is not calibrated."""
-        return confidence(self.pipeline_.decision_function(X))
+        with limited_threads(1):
+            return confidence(self.pipeline_.decision_function(X))

@@ -166,4 +166,5 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the probabilities of the classes."""
-        return np.asarray(self.pipeline_.predict_proba(X.astype(float)))
+        with limited_threads(1):
+            return np.asarray(self.pipeline_.predict_proba(X.astype(float)))
