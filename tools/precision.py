@@ -66,11 +66,11 @@ class Drawn:
         rng = np.random.default_rng(seed)
         y = np.arange(TRAINED + TESTED) % CLASSES
         down, across = np.mgrid[:SIDE, :SIDE]
-        angles = np.pi * (y + rng.normal(scale=0.35, size=len(y))) / CLASSES
+        angles = np.pi * (y + rng.normal(scale=0.2, size=len(y))) / CLASSES
         turned = np.cos(angles)[:, None, None] * across + np.sin(angles)[:, None, None] * down
         waves = np.sin(turned / 1.5 + rng.uniform(0, 2 * np.pi, (len(y), 1, 1)))
         noise = rng.normal(scale=45, size=(*waves.shape, 3))
-        x = 128 + 60 * waves[..., None] + noise
+        x = 128 + 30 * waves[..., None] + noise
         return cls(x.clip(0, 255).astype(np.uint8)[:, None], y)
 
     def __len__(self) -> int:
