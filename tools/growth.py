@@ -30,6 +30,8 @@ from microexpr.runs.jobs import run
 from microexpr.runs.plan import Options, Workspace
 
 MILLION = 1_000_000
+DECADE = 10
+"""From this ratio of the largest value to the smallest an axis is logarithmic."""
 ROOM, DAY = 16_000, 86_400
 """Megabytes of a small workstation; seconds."""
 REPEATS = 3
@@ -198,7 +200,7 @@ Measured on {machine}. The machine was shared, so times are rough; exponents mat
 
 
 MANY = """
-Extended on paper to a million clips (not measured): {hours:.1f} hours and {gigabytes:.1f} GB in one process. What
+Extended on paper to a million clips (not measured): {hours:.1f} hours and {gigabytes:.0f} GB in one process. What
 breaks first is {first}: by these lines, {room:.0f} GB are full at {held:,.0f} clips, and a process takes a day at
 {day:,.0f}.
 
@@ -228,18 +230,24 @@ def page(points: dict[str, list[Point]], environment: dict[str, str]) -> str:
                     hours=spent.at(MILLION) / 3600,
                     gigabytes=memory.at(MILLION) / 1000,
                     room=ROOM / 1000,
-                    held=memory.reaching(ROOM),
-                    day=spent.reaching(DAY),
+                    held=_rounded(memory.reaching(ROOM)),
+                    day=_rounded(spent.reaching(DAY)),
                     first="memory" if memory.reaching(ROOM) < spent.reaching(DAY) else "time",
                 )
             )
     return "".join(parts)
 
 
+def _rounded(value: float) -> float:
+    """Return a value with the two digits that an extension on paper can have."""
+    return float(f"{value:.2g}")
+
+
 def figure(axis: str, found: Sequence[Point], file: Path) -> None:
     """Write the figure of one axis: time and memory on logarithmic scales."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     mpl.rcParams["svg.hashsalt"] = "growth"  # the same file for the same points
     canvas = Figure(figsize=(7, 2.8), layout="constrained")
@@ -248,10 +256,18 @@ def figure(axis: str, found: Sequence[Point], file: Path) -> None:
     kinds = (("seconds", [p.seconds for p in found]), ("MB, peak", [p.megabytes for p in found]))
     for number, (title, values) in enumerate(kinds):
         axes = canvas.add_subplot(1, 2, number + 1)
-        axes.loglog(sizes, values, "o", color="#1b4f72")
         if axis != "workers":
-            axes.loglog(smooth, [fitted(sizes.tolist(), values).at(size) for size in smooth], color="#7f8c8d")
-        axes.set(xlabel=axis, ylabel=title)
+            axes.plot(smooth, [fitted(sizes.tolist(), values).at(size) for size in smooth], color="#7f8c8d")
+        axes.plot(sizes, values, "o", color="#1b4f72")
+        axes.set(xlabel=axis, ylabel=title, xscale="log")
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axes.minorticks_off()
+        if max(values) > DECADE * min(values):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_ylim(0, 1.1 * max(values))
         axes.grid(which="major", alpha=0.3)
     canvas.savefig(file, metadata={"Date": None})
 
