@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,8 @@ PLAIN = Path(__file__).parents[2] / "src/microexpr/bench/plain"
     [pytest.param(job, id=name, marks=[pytest.mark.slow] * (name in PROCESSES)) for name, job in JOBS.items()],
 )
 def test_both_sides_agree(job: Job):
+    if job.group == "infer" and "ONEDNN_MAX_CPU_ISA" in os.environ:
+        pytest.skip("OpenVINO obeys ONEDNN_MAX_CPU_ISA as well, and then lacks kernels that it has chosen")
     rows = measured(job)
     assert tuple(row.name for row in rows) == job.names
     for row in rows:
