@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from microexpr.core.environment import environment
 from microexpr.core.files import write_atomically
 from microexpr.core.interfaces import ViewSpec, losses, models
 from microexpr.core.progress import Silent
+from microexpr.data.reading import Stack
 from microexpr.learning import learners
 from microexpr.learning.device import has_bf16, operations
 from microexpr.learning.training import Task
@@ -51,48 +51,30 @@ Processor: {processor}; torch {torch}, instructions {instructions}.
 """
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Images of a grating in noise; its direction is the class, up to chance."""
-
-    x: np.ndarray
-    y: np.ndarray
-    spec: ClassVar[ViewSpec] = VIEW
-    features: ClassVar[None] = None
-
-    @classmethod
-    def of(cls, seed: int) -> Drawn:
-        """Draw training and test images."""
-        rng = np.random.default_rng(seed)
-        y = np.arange(TRAINED + TESTED) % CLASSES
-        down, across = np.mgrid[:SIDE, :SIDE]
-        angles = np.pi * (y + rng.normal(scale=0.2, size=len(y))) / CLASSES
-        turned = np.cos(angles)[:, None, None] * across + np.sin(angles)[:, None, None] * down
-        waves = np.sin(turned / 1.5 + rng.uniform(0, 2 * np.pi, (len(y), 1, 1)))
-        noise = rng.normal(scale=45, size=(*waves.shape, 3))
-        x = 128 + 30 * waves[..., None] + noise
-        return cls(x.clip(0, 255).astype(np.uint8)[:, None], y)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Return these images."""
-        return np.take(self.x, indices, axis=0, out=out)
+def drawn(seed: int) -> tuple[Stack, np.ndarray]:
+    """Return training and test images of a grating in noise, and their classes: its direction, up to chance."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(TRAINED + TESTED) % CLASSES
+    down, across = np.mgrid[:SIDE, :SIDE]
+    angles = np.pi * (y + rng.normal(scale=0.2, size=len(y))) / CLASSES
+    turned = np.cos(angles)[:, None, None] * across + np.sin(angles)[:, None, None] * down
+    waves = np.sin(turned / 1.5 + rng.uniform(0, 2 * np.pi, (len(y), 1, 1)))
+    x = 128 + 30 * waves[..., None] + rng.normal(scale=45, size=(*waves.shape, 3))
+    return Stack(x.clip(0, 255).astype(np.uint8)[:, None], VIEW), y
 
 
 def score(network: str, precision: str, seed: int) -> float:
     """Return the macro-F1 of one training on the test images."""
-    drawn = Drawn.of(seed)
-    rows = np.arange(len(drawn))
-    task = Task(drawn, drawn.y, CLASSES, rows[:TRAINED], rows[:0], lambda proba, at: 0.0)
+    views, y = drawn(seed)
+    rows = np.arange(len(views))
+    task = Task(views, y, CLASSES, rows[:TRAINED], rows[:0], lambda proba, at: 0.0)
     torch.manual_seed(seed)
     build = models.build(network, {"weights": "random"})
     training = Training(precision=precision, **SETTINGS)
     learner = learners.make(lambda: build(VIEW, CLASSES, {}), CLASSES, training, seed)
     learner.fit(task, {"cross_entropy": losses.build("cross_entropy", {})}, seed, (), Silent())
-    predicted = learner.predict(drawn, rows[TRAINED:]).proba.argmax(1)
-    return float(f1_score(drawn.y[TRAINED:], predicted, average="macro"))
+    predicted = learner.predict(views, rows[TRAINED:]).proba.argmax(1)
+    return float(f1_score(y[TRAINED:], predicted, average="macro"))
 
 
 def main(page: Path) -> None:

@@ -1,6 +1,6 @@
 """Tests, corrections and intervals against scikit-learn, statsmodels and scipy, on random cases.
 
-There are 400 of each, and 2,000 among the slow tests; fewer if told. What our answers are compared with shares no code
+There are 400 of each, and 2,000 among the slow tests; fewer if set. What our answers are compared with shares no code
 of ours: labels are counted and scored by scikit-learn, null distributions enumerated with itertools.
 """
 

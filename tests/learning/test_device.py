@@ -39,7 +39,7 @@ def test_operations_are_counted_without_memory_or_with_it_where_a_network_needs_
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_an_estimator_has_no_operations_and_stays_in_its_own_precision():
+def test_an_estimator_has_no_operations():
     assert operations(interfaces.models.build("pca_svm", {}), VIEW, 5, {}) == 0
 
 

@@ -61,8 +61,8 @@ def _libraries() -> ThreadpoolController:
 def _large_pages() -> Iterator[None]:
     """Let processes that are started take memory in large pages, where Linux and glibc have them.
 
-    Steps of small networks allocate and free more than they compute: with small pages, a tenth of their time is spent
-    on mapping them. A value of the user's own is kept.
+    Steps of small networks allocate and free much memory for little work; mapping it in small pages takes part of their
+    time. A value of the user's own is kept.
     """
     if "GLIBC_TUNABLES" in os.environ:
         yield

@@ -87,7 +87,7 @@ def _openvino(file: Path, precision: Precision, threads: int) -> Graph:
 
     def compute(x: Float[np.ndarray, "b t c h w"]) -> list[Float[np.ndarray, "b _"]]:
         nonlocal size, of_this_size
-        # A graph for one size of batches is up to a quarter faster (measured); compiling it pays where sizes repeat.
+        # A graph for one size of batches is faster; compiling it pays where sizes repeat.
         if len(x) != size:
             compiled, size, of_this_size = of_any_size, len(x), None
         else:

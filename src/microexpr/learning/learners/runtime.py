@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ import torch
 from jaxtyping import Int
 
 from microexpr.core.errors import ConfigError
-from microexpr.core.interfaces import Augmentation, LossFn
-from microexpr.core.progress import Progress
 from microexpr.learning.checkpoint import Stored
 from microexpr.learning.graph import Graph
 from microexpr.learning.learners.learner import Fitted, Learner, Prediction
-from microexpr.learning.training import Task, ViewSource
+from microexpr.learning.training import ViewSource
 
 
 @dataclass
@@ -30,14 +28,7 @@ class ExportedNetwork(Learner):
     normalises: Any = ""
     """What the network's card says of its normalisation."""
 
-    def fit(
-        self,
-        task: Task,
-        losses: Mapping[str, LossFn],
-        seed: int,
-        augmentations: Sequence[Augmentation],
-        progress: Progress,
-    ) -> Fitted:
+    def fit(self, *args: Any, **kwargs: Any) -> Fitted:
         raise _only_predicts()
 
     def predict(self, views: ViewSource, indices: Int[np.ndarray, "n"]) -> Prediction:
