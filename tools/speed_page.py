@@ -63,6 +63,11 @@ def page(found: Bench) -> str:
     shown = ("processor", "features", "cores", "threads", "numpy BLAS", "accelerator", "torch", "numpy", "scikit-learn")
     machine = "; ".join(f"{name}: {found.environment[name]}" for name in shown if name in found.environment)
     parts = [HEAD, f"Measured on {found.date} ({machine}).\n"]
+    if found.scaling is not None:
+        parts.append(
+            f"\nAll cores together compute {found.scaling:.2f} times as many matrix products a second as one alone, which "
+            "is what several processes can gain over one here.\n"
+        )
     known = {(row.group, row.name): row for row in found.rows}
     for group in GROUPS:
         rows = [

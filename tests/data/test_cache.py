@@ -108,9 +108,9 @@ def test_images_of_two_sizes_are_told(tmp_path, cache):
     clips = cache.dataset.clips()
     store = cache.store("as_is")
     frames = preprocessors.build("as_is", {})(cache.frames(clips[0]), [1])
-    store.add(clips[0], [1], frames)
+    store.add([(clips[0].key, 1)], frames)
     with pytest.raises(DataError, match="resize them to one size"):
-        store.add(clips[1], [1], frames._replace(pixels=frames.pixels[:, :10]))
+        store.add([(clips[1].key, 1)], frames._replace(pixels=frames.pixels[:, :10]))
 
 
 def test_faces_are_detected_once_for_all_preprocessings(faces, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from microexpr.bench.inputs import moving_faces
-from microexpr.bench.measuring import Timed, alternate, compared
+from microexpr.bench.measuring import NotMeasured, Timed, alternate, compared
 from microexpr.bench.plain import optical_flow
 from microexpr.bench.rows import Row, Size
 from microexpr.bench.running import Job
@@ -32,10 +32,15 @@ class _Case(NamedTuple):
 
 
 CASES = {
-    "full": {"flow": [_Case(200, 2, 128, 5), _Case(100, 2, 384, 5)], "lbp_top": [_Case(100, 24, 128, 5)]},
-    "small": {"flow": [_Case(100, 2, 128, 3)], "lbp_top": [_Case(60, 24, 128, 3)]},
-    "tiny": {"flow": [_Case(18, 2, 96, 1)], "lbp_top": [_Case(18, 12, 64, 1)]},
+    "full": {
+        "dis": [_Case(200, 2, 128, 5), _Case(100, 2, 384, 5)],
+        "tvl1": [_Case(24, 2, 128, 3)],
+        "lbp_top": [_Case(100, 24, 128, 5)],
+    },
+    "small": {"dis": [_Case(100, 2, 128, 3)], "tvl1": [_Case(10, 2, 128, 2)], "lbp_top": [_Case(60, 24, 128, 3)]},
+    "tiny": {"dis": [_Case(18, 2, 96, 1)], "tvl1": [_Case(2, 2, 48, 1)], "lbp_top": [_Case(18, 12, 64, 1)]},
 }
+TITLES = {"dis": "DIS flow", "tvl1": "TV-L1 flow", "lbp_top": "LBP-TOP"}
 SIDE = 28
 """Of the flow images."""
 
@@ -45,34 +50,28 @@ def jobs(size: Size) -> list[Job]:
     found = []
     for kind, cases in CASES[size].items():
         for case in cases:
-            name = f"{kind.replace('_', '-')} {case.side}"
-            what = (
-                f"{'DIS flow and strain' if kind == 'flow' else 'LBP-TOP'} of {case.clips} clips of {case.side} pixels"
-            )
+            what = f"{TITLES[kind]} of {case.clips} clips of {case.side} pixels"
+            name = f"{TITLES[kind]} {case.side}"
             found.append(Job("flow", (name,), what, partial(_row, name=name, kind=kind, case=case)))
-    if not hasattr(cv2, "optflow"):
-        found.append(Job("flow", ("tvl1",), "TV-L1 flow", _without_contrib))
     return found
 
 
-def _without_contrib(folder: Path) -> list[Row]:
-    reason = "the installed OpenCV lacks its contrib modules"
-    return [Row(group="flow", name="tvl1", what="TV-L1 flow of many clips", not_measured=reason)]
-
-
 def _row(folder: Path, name: str, kind: str, case: _Case) -> list[Row]:
+    if kind == "tvl1" and not hasattr(cv2, "optflow"):
+        raise NotMeasured("the installed OpenCV lacks its contrib modules")
     clips = moving_faces(case.clips, case.frames, case.side)
     plan = _plan(_write(folder / "data", clips), folder / "out", kind, case.side)
     spent = _measure(folder, plan, clips, kind, case.repeats)
     given, ours = spent.results["plain"], spent.results["ours"]
     difference = float(np.abs(given - ours.reshape(given.shape)).max())
-    work = "DIS flow from onset to apex with strain, 28x28" if kind == "flow" else "LBP-TOP, 5x5 blocks, 10 frames"
-    loop = "one process, a loop over arrays in memory" + (", OpenCV with all threads" if kind == "flow" else "")
+    work, loop = "5x5 blocks, 10 frames", "one process, a loop over arrays in memory"
+    if kind != "lbp_top":
+        work, loop = "from onset to apex with strain, 28x28", f"{loop}, OpenCV with all threads"
     row = compared(
         "flow",
         name,
-        f"{work}: {case.clips} clips of {case.frames} grey frames of {case.side}x{case.side} pixels. Plain: {loop}, "
-        f"one file. Ours: views of a study, read from the cache of frames and stored, {WORKERS} threads.",
+        f"{TITLES[kind]}, {work}: {case.clips} clips of {case.frames} grey frames of {case.side}x{case.side} pixels. "
+        f"Plain: {loop}, one file. Ours: views of a study, from cached frames to cached views, {WORKERS} threads.",
         spent,
         (f"largest difference of a value {difference:.2g}", difference, difference <= 1e-6),
         target=2.0,
@@ -83,7 +82,10 @@ def _row(folder: Path, name: str, kind: str, case: _Case) -> list[Row]:
 def _measure(folder: Path, plan: Plan, clips: np.ndarray, kind: str, repeats: int) -> Timed:
     def plain() -> np.ndarray:
         file = folder / "plain.npy"
-        return optical_flow.flow_images(clips, SIDE, file) if kind == "flow" else optical_flow.lbp_top(clips, file)
+        if kind == "lbp_top":
+            return optical_flow.lbp_top(clips, file)
+        solver = optical_flow.dis() if kind == "dis" else optical_flow.tvl1()
+        return optical_flow.flow_images(clips, SIDE, file, solver)
 
     def ours() -> np.ndarray:
         for stored in (folder / "out/cache").glob("views-*"):
@@ -113,8 +115,9 @@ def _write(folder: Path, clips: np.ndarray) -> Path:
 
 def _plan(data: Path, out: Path, kind: str, side: int) -> Plan:
     """Return a plan whose frames are prepared, and whose views are not."""
-    sampling, model = ("onset_apex", "pca_svm") if kind == "flow" else ("clip", "lbp_top_svm")
-    representation: dict[str, Any] = {"name": kind, "size": SIDE} if kind == "flow" else {"name": kind}
+    sampling, model = ("onset_apex", "pca_svm") if kind != "lbp_top" else ("clip", "lbp_top_svm")
+    flow: dict[str, Any] = {"name": "flow", "method": kind, "size": SIDE}
+    representation = {"name": "lbp_top"} if kind == "lbp_top" else flow
     experiment = Experiment(
         name=kind,
         datasets=("manifest",),

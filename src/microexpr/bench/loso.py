@@ -43,7 +43,7 @@ class _Case(NamedTuple):
 
 
 CASES = {
-    "full": _Case(CLIPS, SUBJECTS, 8, 30, 3),
+    "full": _Case(CLIPS, SUBJECTS, 8, 100, 2),
     "small": _Case(120, 6, 2, 6, 2),
     "tiny": _Case(100, 4, 2, 3, 1),
 }

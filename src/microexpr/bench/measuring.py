@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from microexpr.bench.rows import Group, Row
+from microexpr.core.parallel import limited_threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,6 +117,23 @@ def compared(
         repeats=timed.repeats,
         further=dict(further or {}),
     )
+
+
+def scaling(cores: int) -> float:
+    """Return how many times as many products of matrices `cores` threads compute in a second as one thread does.
+
+    Near `cores` where each is a core of its own; little over 1 where they are two threads of one core, or where other
+    work takes their time.
+    """
+    matrix = np.random.default_rng(0).normal(size=(600, 600))
+
+    def products(_: int = 0) -> None:
+        for _ in range(30):
+            matrix @ matrix
+
+    with limited_threads(1), ThreadPoolExecutor(cores) as pool:
+        spent = alternate({"one": products, "all": lambda: list(pool.map(products, range(cores)))}, 3)
+    return cores * spent.median("one") / spent.median("all")
 
 
 def isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

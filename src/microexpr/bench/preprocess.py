@@ -177,7 +177,9 @@ def _reads(folder: Path, case: _Case) -> list[Row]:
     pixels = rng.integers(0, 256, (case.views, 224, 224, 3), dtype=np.uint8)
     clip = Clip(dataset="drawn", subject_id="1", namespace="drawn", video="1", onset=0, offset=case.views - 1)
     store = FrameStore(folder / "frames", hashed=False)
-    store.add(clip, range(case.views), Frames(pixels, ("r", "g", "b"), np.zeros((case.views, 4))))
+    store.add(
+        [(clip.key, number) for number in range(case.views)], Frames(pixels, ("r", "g", "b"), np.zeros((case.views, 4)))
+    )
     numbers = tuple((number,) for number in range(case.views))
     places = tuple(np.array([number]) for number in range(case.views))
     built = representations.build("pixels", {})

@@ -68,6 +68,8 @@ class Bench(BaseModel):
     size: Size
     date: str
     environment: dict[str, str]
+    scaling: float | None = None
+    """How much more all cores do together than one alone (`measuring.scaling`); cores may share their units."""
     rows: tuple[Row, ...] = ()
 
     def of(self, group: Group) -> list[Row]:

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from microexpr.bench.measuring import NotMeasured
-from microexpr.bench.rows import GROUPS, Bench, Group, Row, Size, begin, read
+from microexpr.bench.measuring import NotMeasured, scaling
+from microexpr.bench.rows import GROUPS, Bench, Group, Row, Size, begin, cores, read
 from microexpr.core.errors import StoreError
 from microexpr.core.progress import Progress, Silent, track
 
@@ -46,6 +46,8 @@ def run(
         found = _continued(read(out), found, out)
     elif out is not None:
         found.write(out)  # a file that cannot be written is reported before the work
+    if found.scaling is None and size != "tiny":
+        found = found.model_copy(update={"scaling": scaling(cores())})
     done = {(row.group, row.name) for row in found.rows if not row.not_measured}
     missing = [job for job in jobs_of(groups, size) if any((job.group, name) not in done for name in job.names)]
     for job in track(missing, len(missing), "rows", progress or Silent()):

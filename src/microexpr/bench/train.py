@@ -25,6 +25,8 @@ from microexpr.learning.training import TrainingRun
 CLASSES = 4
 """As many clips of each in every batch of the comparison, so that class weights are 1."""
 RATE, DECAY = 5e-5, 1e-3
+BATCH = 16
+"""The paper's."""
 
 
 class _Case(NamedTuple):
@@ -41,9 +43,9 @@ _LARGE = {"weights": "random", "drop_path": 0.0, "dropout": 0.0}
 _FLOW = ("u", "v", "strain")
 CASES = {
     "full": [
-        _Case("ViT-B/32 384", "vit_b32", _LARGE, 384, 8, 2, 3),
-        _Case("PoolFormer-m36 224", "poolformer_m36", _LARGE, 224, 8, 2, 3),
-        _Case("Swin-B 224", "swin_b", _LARGE, 224, 8, 1, 3),
+        _Case("ViT-B/32 384", "vit_b32", _LARGE, 384, BATCH, 2, 3),
+        _Case("PoolFormer-m36 224", "poolformer_m36", _LARGE, 224, BATCH, 2, 3),
+        _Case("Swin-B 224", "swin_b", _LARGE, 224, BATCH, 2, 3),
         _Case("STSTNet 28", "ststnet", {"dropout": 0.0}, 28, 64, 60, 5),
     ],
     "small": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
@@ -32,6 +33,16 @@ _STRIP: Final = 16_384
 """Pixels whose strain is computed together."""
 _PRESETS: Final = {"ultrafast": 0, "fast": 1, "medium": 2}
 _Solver = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class _Kept(threading.local):
+    """The solvers of a thread: making one and its buffers takes as long as the flow of a small image."""
+
+    def __init__(self) -> None:
+        self.solvers: dict[tuple[Method, Preset, int], _Solver] = {}
+
+
+_kept = _Kept()
 
 
 def check_method(method: Method) -> None:
@@ -92,6 +103,13 @@ def finest_scale(height: int, width: int, wanted: int) -> int:
 
 
 def _solver(method: Method, preset: Preset, finest: int) -> _Solver:
+    settings = method, preset, finest
+    if settings not in _kept.solvers:
+        _kept.solvers[settings] = _new_solver(*settings)
+    return _kept.solvers[settings]
+
+
+def _new_solver(method: Method, preset: Preset, finest: int) -> _Solver:
     if method == "farneback":
         return lambda first, second: cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 3, 15, 3, 5, 1.2, 0)
     if method == "tvl1":

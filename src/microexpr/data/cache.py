@@ -44,6 +44,8 @@ from microexpr.core.progress import Progress, Silent, track
 
 HELD_BYTES = 1 << 28
 """Size up to which views that are cheap to compute are kept in memory once most of them have been taken."""
+BLOCK = 0.2
+"""Seconds after which computed views are written."""
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
 """(detector, clip key, frame) -> the best face box, or None where no face was found."""
 
@@ -117,16 +119,19 @@ class FrameStore:
     def _frame_bytes(self) -> int:
         return math.prod(self.shape) * int(np.dtype(self.meta["dtype"]).itemsize)
 
-    def add(self, clip: Clip, numbers: Sequence[int] | Sequence[View], frames: Frames) -> None:
-        """Append frames or views of a clip; raises DataError where their size differs from those before."""
-        self._check_size(clip, frames)
+    def add(self, places: Sequence[tuple[str, int | View]], frames: Frames) -> None:
+        """Append frames or views, given the key of the clip and the number of each.
+
+        Raises DataError where their size differs from those before.
+        """
+        self._check_size(places[0][0], frames)
         with (self.folder / "data.bin").open("ab") as data:
             row = data.tell() // self._frame_bytes
             data.truncate(row * self._frame_bytes)
             data.write(np.ascontiguousarray(frames.pixels).tobytes())
         lines: list[dict[str, Any]] = [
-            {"clip": clip.key, "frame": number, "row": row + step, "window": window}
-            for step, (number, window) in enumerate(zip(numbers, frames.window.tolist(), strict=True))
+            {"clip": clip, "frame": number, "row": row + step, "window": window}
+            for step, ((clip, number), window) in enumerate(zip(places, frames.window.tolist(), strict=True))
         ]
         if self.hashed:
             for line, pixels in zip(lines, frames.pixels, strict=True):
@@ -142,7 +147,7 @@ class FrameStore:
             if "hash" in line:
                 self.hashes[place] = line["hash"]
 
-    def _check_size(self, clip: Clip, frames: Frames) -> None:
+    def _check_size(self, clip: str, frames: Frames) -> None:
         mine = {
             "shape": list(frames.pixels.shape[1:]),
             "dtype": frames.pixels.dtype.name,
@@ -158,7 +163,7 @@ class FrameStore:
             before = "x".join(map(str, self.meta["shape"]))
             raise DataError(
                 "E272",
-                f"{clip.key}: its images are {size} {mine['dtype']}, the others {before}; resize them to one size.",
+                f"{clip}: its images are {size} {mine['dtype']}, the others {before}; resize them to one size.",
             )
 
     def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
@@ -179,7 +184,8 @@ class FrameStore:
         for place, row in self.rows.items():
             windows[row] = self.windows[place]
         pixels = np.memmap(data, self.meta["dtype"], "r", shape=(count, *self.shape))
-        return Frames(pixels, tuple(self.meta["channels"]), windows)
+        # A plain view of the same memory: numpy's subclass takes longer for each small read.
+        return Frames(np.asarray(pixels), tuple(self.meta["channels"]), windows)
 
 
 @dataclass(frozen=True)
@@ -340,7 +346,7 @@ class Cache:
                     continue
                 for store, (numbers, frames) in zip(stores, done, strict=True):
                     if frames is not None:
-                        store.add(clip, numbers, frames)
+                        store.add([(clip.key, number) for number in numbers], frames)
         return faults
 
     def _missing(
@@ -403,18 +409,37 @@ class Cache:
 
     def represent(self, views: Views, represented: str, workers: int, progress: Progress | None = None) -> None:
         """Compute the views that are not stored yet."""
-        clips = [views.clips[row] for row in views.clip_rows]
-        places = {(clip.key, numbers): at for at, (clip, numbers) in enumerate(zip(clips, views.numbers, strict=True))}
+        clips = [views.clips[row].key for row in views.clip_rows]
+        places: dict[tuple[str, View], int] = {
+            place: at for at, place in enumerate(zip(clips, views.numbers, strict=True))
+        }
         progress = progress or Silent()
         if self.store(represented, "views").rows.keys() >= places.keys():
             return
         with self._appending(progress):
             store = self.store(represented, "views")
-            missing = [at for place, at in places.items() if place not in store.rows]
+            missing = {place: at for place, at in places.items() if place not in store.rows}
             channels = views.representation.output_spec(views.modality).channels
-            with in_threads(views.compute, missing, workers) as run:
-                for at, made in zip(missing, track(run, len(missing), "views", progress), strict=True):
-                    store.add(clips[at], [views.numbers[at]], Frames(made[None], channels, np.zeros((1, 4))))
+            block: dict[tuple[str, View], np.ndarray] = {}
+
+            def write() -> None:
+                """Append the views at hand: writing each by itself takes as long as making a small one."""
+                made = dict(block)
+                block.clear()
+                if made:
+                    store.add([*made], Frames(np.stack([*made.values()]), channels, np.zeros((len(made), 4))))
+
+            try:
+                with in_threads(views.compute, [*missing.values()], workers) as run:
+                    written = time.monotonic()
+                    for place, made in zip(missing, track(run, len(missing), "views", progress), strict=True):
+                        other_shape = block and made.shape != next(iter(block.values())).shape  # which `add` refuses
+                        if other_shape or time.monotonic() - written > BLOCK:
+                            write()
+                            written = time.monotonic()
+                        block[place] = made
+            finally:
+                write()
 
     def embedded(self, views: Views, name: object, embed: Callable[[], Float[np.ndarray, "n f"]]) -> Views:
         """Return views with the features that `embed` returns, which one process computes and stores for all.

@@ -12,10 +12,12 @@ import timm
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
+from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from timm.layers import resample_abs_pos_embed
 from timm.models import get_pretrained_cfg
 from torch import nn
@@ -536,13 +538,25 @@ def test_logistic_regression_is_that_of_scikit_learn_on_few_and_on_many_values(v
 
 def test_pca_svm_learns_caps_its_components_and_takes_two_classes_but_not_one() -> None:
     svm = models.build("pca_svm", {"components": 1000})(view(), 4, {}).fit(X, Y)
-    assert svm.pipeline_["pca"].n_components_ == 40
+    assert svm.pca_.n_components_ == 40
     assert (svm.predict(X) == Y).mean() > 0.9
     two = models.build("pca_svm", {"C": 1, "gamma": 0.01})(view(), 4, {}).fit(X[:45], Y[:45])
     assert two.predict_proba(X).shape == (50, 2)
     assert (two.predict(X[:45]) == Y[:45]).mean() > 0.8
     with refuses("E702", "pca_svm"):
         models.build("pca_svm", {})(view(), 4, {}).fit(X[:10], Y[:10])
+
+
+@pytest.mark.parametrize("gamma", ["scale", "auto", 0.02])
+def test_pca_svm_decides_as_scikit_learns_classes_do(gamma: float | str) -> None:
+    rng = np.random.default_rng(3)
+    rows = (rng.normal(size=(50, 400)) + 2 * np.eye(400)[Y]).astype(np.float32)
+    ours = models.build("pca_svm", {"components": 20, "gamma": gamma})(view(), 4, {}).fit(rows, Y)
+    svm = SVC(C=3.0, gamma=gamma, class_weight="balanced", break_ties=True)
+    theirs = make_pipeline(StandardScaler(), PCA(20, svd_solver="full"), svm).fit(rows.astype(float), Y)
+    new = rng.normal(size=(30, 400)).astype(np.float32)
+    expected = softmax(theirs.decision_function(new.astype(float)), axis=1)
+    np.testing.assert_allclose(ours.predict_proba(new), expected, atol=1e-5)
 
 
 def test_pca_svm_on_real_flow() -> None:

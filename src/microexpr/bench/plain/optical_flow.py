@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 
-def flow_images(clips: np.ndarray, size: int, file: Path) -> np.ndarray:
+def dis() -> Any:
+    """Dense Inverse Search with the finest scale of two halvings."""
+    solver = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    solver.setFinestScale(2)
+    return solver
+
+
+def tvl1() -> Any:
+    """Total variation and L1 norm, in OpenCV's contrib modules."""
+    contrib: Any = cv2
+    return contrib.optflow.DualTVL1OpticalFlow_create()
+
+
+def flow_images(clips: np.ndarray, size: int, file: Path, solver: Any) -> np.ndarray:
     """Flow and strain from the first frame of every clip to its last, resized, stacked and saved as one array.
 
     `clips`: uint8, clips x frames x height x width. u and v in per cent of the width, strain times ten, clipped at 3.
     """
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(2)
     images = []
     for frames in clips:
-        flow = dis.calc(frames[0], frames[-1], None)
+        flow = solver.calc(frames[0], frames[-1], None)
         u_y, u_x = np.gradient(flow[..., 0])
         v_y, v_x = np.gradient(flow[..., 1])
         strain = np.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -70,7 +70,7 @@ class ClassFrequency:
         return RandomByFrequency(self.seed)
 
 
-@models.register("pca_svm", revision=2)
+@models.register("pca_svm", revision=3)
 @dataclass(frozen=True)
 class PcaSvm:
     """Standardised pixels, principal components, and an RBF support vector machine with balanced class weights.
@@ -135,17 +135,26 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit all three steps on the training rows."""
         need_two_classes(y, "pca_svm")
         components = min(self.components, len(X) - 1, X.shape[1])
-        pca = PrincipalAxes(components, svd_solver="full")
-        # Votes between pairs of classes can tie; breaking ties by confidence agrees with the decision function.
-        svm = SVC(C=self.C, gamma=self.gamma, class_weight="balanced", break_ties=True)
+        self.scaler_, self.pca_ = StandardScaler(), PrincipalAxes(components, svd_solver="full")
         with limited_threads(1):
-            scaler = StandardScaler()
-            svm.fit(pca.fit_transform(scaler.fit_transform(X)), y)
-        self.pipeline_ = Pipeline([("standardscaler", scaler), ("pca", pca), ("svc", svm)])
-        self.classes_ = svm.classes_
+            self.rows_ = self.pca_.fit_transform(self.scaler_.fit_transform(X)).astype(float)
+            self.gamma_ = self._gamma(self.rows_)
+            # One product gives the kernel of all rows, which libsvm would compute pair by pair. Votes between pairs of
+            # classes can tie; breaking ties by confidence agrees with the decision function.
+            self.svm_ = SVC(C=self.C, kernel="precomputed", class_weight="balanced", break_ties=True)
+            self.svm_.fit(rbf_kernel(self.rows_, gamma=self.gamma_), y)
+        self.classes_ = self.svm_.classes_
         return self
+
+    def _gamma(self, rows: Float[np.ndarray, "n r"]) -> float:
+        """Return `gamma` as a number, as `SVC` does."""
+        if not isinstance(self.gamma, str):
+            return self.gamma
+        spread = float(rows.var()) if self.gamma == "scale" else 1.0
+        return 1 / (rows.shape[1] * spread) if spread else 1.0
 
     def predict_proba(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Return the softmax of the decision function, which is not calibrated."""
         with limited_threads(1):
-            return confidence(self.pipeline_.decision_function(X))
+            rows = self.pca_.transform(self.scaler_.transform(X)).astype(float)
+            return confidence(self.svm_.decision_function(rbf_kernel(rows, self.rows_, gamma=self.gamma_)))
