@@ -65,8 +65,8 @@ def page(found: Bench) -> str:
     parts = [HEAD, f"Measured on {found.date} ({machine}).\n"]
     if found.scaling is not None:
         parts.append(
-            f"\nAll cores together compute {found.scaling:.2f} times as many matrix products a second as one alone, which "
-            "is what several processes can gain over one here.\n"
+            f"\nAll cores together compute {found.scaling:.2f} times as many matrix products a second as one alone: "
+            "several processes can gain no more over one here.\n"
         )
     known = {(row.group, row.name): row for row in found.rows}
     for group in GROUPS:
