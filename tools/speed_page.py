@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from microexpr.bench.rows import GROUPS, Bench, Group, Row, read
+from microexpr.bench.rows import GROUPS, Bench, Group, Row, read, speeds
 from microexpr.bench.running import jobs_of
 from microexpr.core.files import write_atomically
 
@@ -54,7 +54,6 @@ TITLES: dict[Group, str] = {
     "stats": "Statistics",
     "start": "Start of the command",
 }
-PAPER = "the paper on an NVIDIA L4, milliseconds"
 ABSENT = "not measured"
 
 
@@ -115,29 +114,18 @@ def _list(rows: Sequence[Row]) -> str:
 
 
 def _speeds(rows: Sequence[Row]) -> str:
-    """Return the paper's table of speeds, remade: milliseconds and views a second of each network and size."""
     lines = [
         "\n### The paper's table of speeds, on this machine\n",
         "Batch 1, random weights, after a warm-up. The paper (section III.E) gives three times on an NVIDIA L4; it "
         "does not say which PoolFormer it means, nor the size of the ViT's images.\n",
-        "| network, precision | PyTorch, ms | views a second | OpenVINO, ms | quartiles | views a second | L4, ms |",
-        "|" + "---|" * 7,
     ]
-    for row in rows:
-        if row.not_measured or row.plain_seconds is None or row.ours_seconds is None or row.ours_quartiles is None:
-            lines.append(f"| {row.name} | {ABSENT} | | | | | |")
-            continue
-        low, high = (1000 * value for value in row.ours_quartiles)
-        cells = (
-            row.name,
-            f"{1000 * row.plain_seconds:.1f}",
-            f"{1 / row.plain_seconds:.1f}",
-            f"{1000 * row.ours_seconds:.1f}",
-            f"{low:.1f} to {high:.1f}",
-            f"{1 / row.ours_seconds:.1f}",
-            _value(row.further[PAPER]) if PAPER in row.further else "",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
+    found = speeds(rows)
+    if found:
+        lines += [f"| {' | '.join(found[0])} |", "|" + "---|" * len(found[0])]
+    lines += [f"| {' | '.join(cells.values())} |" for cells in found]
+    absent = [row.name for row in rows if row.not_measured]
+    if absent:
+        lines.append(f"\nNot measured: {'; '.join(absent)}.")
     return "\n".join(lines) + "\n"
 
 

@@ -164,6 +164,17 @@ def test_a_ratio_under_two_thirds_of_the_committed_one_fails():
     assert "flow/a: 1.99" in verdict.lines[0]
 
 
+def test_a_row_that_is_committed_but_not_measured_fails():
+    expected = as_committed(_bench(a=3.0, b=3.0))
+    crashed = _bench(a=3.0).with_rows([Row(group="flow", name="b", what="", not_measured="it crashed")])
+    for found, reason in ((crashed, "it crashed"), (_bench(a=3.0), "there is no such row")):
+        verdict = against(found, expected)
+        assert verdict.fell
+        assert reason in verdict.lines[0]
+    other = begin("tiny").with_rows([Row(group="stats", name="c", what="", ratio=1.0)])
+    assert not against(other, expected).fell  # another group was asked for
+
+
 def test_a_class_without_committed_ratios_passes_and_says_so():
     verdict = against(_bench(a=0.1), {"abacus, 1 cores": {"flow/a": 3.0}})
     assert not verdict.fell

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
+from microexpr.bench import infer
 from microexpr.bench.rows import GROUPS
 from microexpr.bench.running import Job, jobs_of, measured
 from microexpr.core.processor import native_bf16
@@ -39,6 +41,19 @@ def test_both_sides_agree(job: Job):
             continue
         assert row.agrees, f"{row.name}: {row.agreement}"
         assert row.difference is not None
+
+
+def test_the_gpu_s_row_of_prediction_is_measured_on_whatever_computes_networks():
+    row = infer.on_device(infer.CASES["tiny"][0])
+    assert row.agrees
+    assert row.ratio > 0
+
+
+def test_rows_of_another_place_are_not_measured():
+    (row,) = measured(next(job for job in jobs_of(["train"], "full") if job.names[0].endswith(", GPU")))
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert row.not_measured == "this machine has no GPU"
 
 
 def test_names_are_unique_at_every_size():

@@ -39,18 +39,25 @@ def committed(file: Path = COMMITTED) -> Mapping[str, Mapping[str, float]]:
 
 
 def against(found: Bench, ratios: Mapping[str, Mapping[str, float]]) -> Verdict:
-    """Compare the ratios of rows with those of their class of processors."""
+    """Compare the ratios of rows with those of their class of processors.
+
+    Of the groups that were measured, a row without a ratio counts as fallen.
+    """
     kind = processor_class(found.environment)
     if kind not in ratios:
         return Verdict((f"no ratios are committed for {kind}, so none is compared",), False)
-    measured = {f"{row.group}/{row.name}": row.ratio for row in found.rows if row.ratio is not None}
+    measured = {f"{row.group}/{row.name}": row for row in found.rows}
+    groups = {row.group for row in found.rows}
     lines = []
     for name, expected in ratios[kind].items():
-        if name not in measured:
+        if name.split("/")[0] not in groups:
             continue
-        ratio = measured[name]
-        if ratio < LEAST * expected:
-            lines.append(f"{name}: {ratio:.2f}, under two thirds of the committed {expected:.2f}")
+        row = measured.get(name)
+        if row is None or row.ratio is None:
+            reason = row.not_measured if row is not None else "there is no such row"
+            lines.append(f"{name}: no ratio ({reason}), but {expected:.2f} is committed")
+        elif row.ratio < LEAST * expected:
+            lines.append(f"{name}: {row.ratio:.2f}, under two thirds of the committed {expected:.2f}")
     if lines:
         return Verdict(tuple(lines), True)
     return Verdict((f"no ratio is under two thirds of the one committed for {kind}",), False)

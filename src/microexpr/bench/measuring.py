@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -134,6 +135,18 @@ def scaling(cores: int) -> float:
     with limited_threads(1), ThreadPoolExecutor(cores) as pool:
         spent = alternate({"one": products, "all": lambda: list(pool.map(products, range(cores)))}, 3)
     return cores * spent.median("one") / spent.median("all")
+
+
+def peak_memory(process: int | str = "self") -> float:
+    """Return the peak memory of a process, in MB; raises NotMeasured where the system does not tell (not Linux).
+
+    ``getrusage`` would count the memory of the process that started this one.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text("utf-8")
+    except OSError:
+        raise NotMeasured("only Linux tells the peak memory of a process") from None
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from microexpr.core.environment import environment
+from microexpr.core.environment import environment, package_digest
 from microexpr.core.errors import StoreError
 from microexpr.core.files import write_atomically
 
@@ -19,7 +19,11 @@ FORMAT = 1
 Group: TypeAlias = Literal["preprocess", "train", "loso", "infer", "flow", "stats", "start"]
 GROUPS: tuple[Group, ...] = ("preprocess", "train", "loso", "infer", "flow", "stats", "start")
 Size: TypeAlias = Literal["full", "small", "tiny"]
-"""full: the sizes of the issue's table; small: everything in about a minute, for CI; tiny: for the tests."""
+"""full: sizes of real studies; small: everything in about two minutes, for CI; tiny: for the tests."""
+
+
+L4 = "the paper on an NVIDIA L4, milliseconds"
+"""Name of a further value of rows of prediction."""
 
 
 class Row(BaseModel):
@@ -116,8 +120,9 @@ def read(file: Path) -> Bench:
 
 
 def machine() -> dict[str, str]:
-    """Return the environment, with the processor's features for matrices and its number of cores."""
-    return environment() | {"features": " ".join(features()) or "none", "cores": str(cores())}
+    """Return the environment, the processor's features for matrices, its number of cores and a digest of this code."""
+    code = package_digest()[:16]
+    return environment() | {"features": " ".join(features()) or "none", "cores": str(cores()), "code": code}
 
 
 def cores() -> int:
@@ -143,3 +148,25 @@ def processor_class(environment: dict[str, str]) -> str:
     """Return the class of processors whose ratios can be compared: the last feature and the number of cores."""
     found = environment["features"].split()
     return f"{found[-1] if found else 'none'}, {environment['cores']} cores"
+
+
+def speeds(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Return the paper's table of speeds, remade: milliseconds and views a second of each row of prediction."""
+    found = []
+    for row in rows:
+        if row.plain_seconds is None or row.ours_seconds is None or row.ours_quartiles is None:
+            continue
+        low, high = (1000 * value for value in row.ours_quartiles)
+        published = row.further.get(L4)
+        found.append(
+            {
+                "network, precision": row.name,
+                "PyTorch, ms": f"{1000 * row.plain_seconds:.1f}",
+                "PyTorch, views a second": f"{1 / row.plain_seconds:.1f}",
+                "microexpr, ms": f"{1000 * row.ours_seconds:.1f}",
+                "quartiles": f"{low:.1f} to {high:.1f}",
+                "views a second": f"{1 / row.ours_seconds:.1f}",
+                "L4, ms": f"{published:g}" if isinstance(published, float) else "",
+            }
+        )
+    return found

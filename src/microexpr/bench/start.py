@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from functools import partial
@@ -12,6 +13,8 @@ from microexpr.bench.inputs import flow_images, write_manifest
 from microexpr.bench.measuring import alternate, compared
 from microexpr.bench.rows import Row, Size
 from microexpr.bench.running import Job
+from microexpr.report import drawings
+from microexpr.runs import finished
 
 
 class _Case(NamedTuple):
@@ -61,46 +64,52 @@ def _help(folder: Path, repeats: int) -> list[Row]:
 
 
 def _finished(folder: Path, case: _Case) -> list[Row]:
-    """Measure a second run and a report of a finished study; the limit is importing the libraries that they use."""
+    """Measure a second run and a report of a finished study, with and without the records of what was done."""
     data, out = write_manifest(folder / "data", flow_images(case.clips, case.subjects)), folder / "out"
     study = folder / "bench.toml"
     study.write_text(STUDY, "utf-8")
     command = ("-m", "microexpr", "study", str(study), "--data", str(data), "--out", str(out), "--quiet")
     _run(*command)
-    first = (out / "summary.json").read_bytes()
-    sides = {
-        "ours": lambda: _run(*command),
-        "report": lambda: _run("-m", "microexpr", "report", str(out)),
-        "limit": lambda: _run("-c", "import torch, pandas, sklearn.svm"),
-        "pages": lambda: _run("-c", "import matplotlib.pyplot, jinja2, pandas"),
-    }
-    spent = alternate(sides, case.repeats)
-    same = _scores(first) == _scores((out / "summary.json").read_bytes())
-    agreement = ("the summary's cells are the same" if same else "the summary's cells differ", float(not same), same)
-    shape = f"two models, {case.subjects} folds, {case.clips} clips"
-    second = compared(
-        "start",
-        "second run",
-        f"`microexpr study` where every fold is stored: {shape}, in a new process.",
-        spent,
-        agreement,
-        limit="a process that imports torch, pandas and scikit-learn",
-    )
-    page = (out / "report.html").is_file()
-    pages = spent.seconds["pages"]
-    report = compared(
-        "start",
-        "report",
-        f"`microexpr report`: the pages from the stored summary, {shape}, in a new process.",
-        type(spent)({**spent.seconds, "limit": pages}, spent.results),
-        ("the page is written" if page else "there is no page", float(not page), page),
-        side="report",
-        limit="a process that imports matplotlib, jinja2 and pandas",
-    )
-    return [second, report]
+    first, trained = _scores(out), _results(out)
+
+    def again(*words: str, recorded: bool) -> str:
+        if not recorded:
+            (out / finished.FILE).unlink(missing_ok=True)
+            (out / "figures" / drawings.INDEX).unlink(missing_ok=True)
+        (out / "report.html").unlink()
+        return _run(*words)
+
+    report = ("-m", "microexpr", "report", str(out))
+    ways = {"plain": False, "ours": True}
+    second = alternate({name: partial(again, *command, recorded=way) for name, way in ways.items()}, case.repeats)
+    pages = alternate({name: partial(again, *report, recorded=way) for name, way in ways.items()}, case.repeats)
+    same = _scores(out) == first and _results(out) == trained and (out / "report.html").is_file()
+    agreement = ("scores and results are the same" if same else "scores or results differ", float(not same), same)
+    shape = f"two models, {case.subjects} folds, {case.clips} clips, in a new process. Plain: without the records of"
+    return [
+        compared(
+            "start",
+            "second run",
+            f"`microexpr study` where every fold is stored: {shape} what the summary and the figures were made from.",
+            second,
+            agreement,
+            target=5.0,
+        ),
+        compared(
+            "start",
+            "report",
+            f"`microexpr report`, the pages from the stored summary: {shape} what the figures were drawn from.",
+            pages,
+            agreement,
+            target=3.0,
+        ),
+    ]
 
 
-def _scores(summary: bytes) -> object:
-    import json
+def _scores(out: Path) -> object:
+    return [cell["score"] for cell in json.loads((out / "summary.json").read_bytes())["cells"]]
 
-    return [cell["score"] for cell in json.loads(summary)["cells"]]
+
+def _results(out: Path) -> dict[Path, int]:
+    """Return when every file of the results was written."""
+    return {file: file.stat().st_mtime_ns for file in (out / "results").rglob("*") if file.is_file()}

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from microexpr.bench.measuring import Timed, alternate, compared, isolated
+from microexpr.bench.measuring import NotMeasured, Timed, alternate, compared, isolated
 from microexpr.bench.plain import training as plain
 from microexpr.bench.rows import Row, Size
 from microexpr.bench.running import Job
 from microexpr.config.settings import Training
 from microexpr.core.interfaces import FitsStatistics, LossFn, ViewSpec, losses, models
 from microexpr.data.reading import Stack
-from microexpr.learning.device import autocast, fastest_precision
+from microexpr.learning.device import autocast, device, fastest_precision
 from microexpr.learning.learners import Task, make
 from microexpr.learning.training import TrainingRun
 
+T = TypeVar("T")
 CLASSES = 4
 """As many clips of each in every batch of the comparison, so that class weights are 1."""
 RATE, DECAY = 5e-5, 1e-3
@@ -41,6 +43,8 @@ class _Case(NamedTuple):
 
 _LARGE = {"weights": "random", "drop_path": 0.0, "dropout": 0.0}
 _FLOW = ("u", "v", "strain")
+PLACES = ("", ", GPU")
+"""Ends of the names of rows: on the processor, and on a GPU."""
 CASES = {
     "full": [
         _Case("ViT-B/32 384", "vit_b32", _LARGE, 384, BATCH, 2, 3),
@@ -59,9 +63,26 @@ CASES = {
 def jobs(size: Size) -> list[Job]:
     """Return the jobs of this group."""
     return [
-        Job("train", (case.title,), f"training {case.title}", partial(_row, case=case, apart=size == "full"))
+        Job("train", (case.title + place,), f"training {case.title}", partial(_row, case=case, place=place, size=size))
+        for place in (PLACES if size == "full" else PLACES[:1])
         for case in CASES[size]
     ]
+
+
+def check_place(place: str) -> None:
+    """Raise NotMeasured for the processor's rows on a machine with a GPU, and for the GPU's rows without one."""
+    if place and device().type == "cpu":
+        raise NotMeasured("this machine has no GPU")
+    if not place and device().type != "cpu":
+        raise NotMeasured("networks are computed by this machine's GPU")
+
+
+def finished(side: Callable[[], T]) -> T:
+    """Return what a side returns when the accelerator has finished its work."""
+    found = side()
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+    return found
 
 
 class _Logits(nn.Module):
@@ -85,22 +106,25 @@ class Measured(NamedTuple):
     finite: bool
 
 
-def _row(folder: Path, case: _Case, apart: bool) -> list[Row]:
-    found = isolated(measure, case) if apart else measure(case)
+def _row(folder: Path, case: _Case, place: str, size: Size) -> list[Row]:
+    check_place(place)
+    found = isolated(measure, case) if size == "full" else measure(case)
     used = "bf16" if found.bf16 else "float32"
     large = case.model != "ststnet"
     # After one step from the same weights; bfloat16 has 8 bits of mantissa.
     allowed = 0.1 if found.bf16 else 1e-3
     further: dict[str, float | str] = {
         "precision": used,
-        "float32 channels-last loop, seconds": float(np.median(found.seconds["channels-last"])),
+        "plain channels-last, seconds": float(np.median(found.seconds["channels-last"])),
+        "plain channels-last in autocast to bf16, seconds": float(np.median(found.seconds["autocast"])),
     }
     row = compared(
         "train",
-        case.title,
+        case.title + place,
         f"{case.steps} training steps of {case.batch} images, "
         f"{case.title.rsplit(' ', 1)[0]} at {case.side}x{case.side}, AdamW. "
-        f"Plain: TensorDataset, DataLoader, contiguous float32, all threads. Ours: one epoch of a training with "
+        f"Plain: TensorDataset, DataLoader, contiguous float32{', all threads' if not place else ''}. Ours: one epoch "
+        "of a training with "
         f'precision = "auto", here {used}.',
         Timed(found.seconds, {}),
         (
@@ -144,13 +168,13 @@ def measure(case: _Case) -> Measured:
         task = Task(Stack(pixels, spec), y, CLASSES, np.arange(rows), np.array([], int), score)
         return TrainingRun(net, task, loss, settings, 0, ())
 
-    start = build()
+    start, there = build(), device()
     for part in start.modules():
         if isinstance(part, FitsStatistics):
             part.fit_statistics([torch.from_numpy(pixels).movedim(-1, 2).float()])
     images = torch.from_numpy(pixels[:, 0]).permute(0, 3, 1, 2).float().contiguous()
     labels = torch.from_numpy(y)
-    options: Any = {"epochs": 1, "learning_rate": RATE, "weight_decay": DECAY}
+    options: Any = {"epochs": 1, "learning_rate": RATE, "weight_decay": DECAY, "device": str(there)}
 
     # One step on one batch: the order of the rows within it does not matter, so that both sides do the same.
     few, first = slice(case.batch), begun(copy.deepcopy(start), case.batch)
@@ -159,22 +183,23 @@ def measure(case: _Case) -> Measured:
     logits = []
     for net in (theirs, _Logits(first.model)):
         with torch.inference_mode():
-            logits.append(net.eval()(images[few]))
+            logits.append(net.eval()(images[few].to(there)).cpu())
     difference = float((logits[0] - logits[1]).abs().max())
     del first, theirs
 
-    contiguous, last, own = (
-        _Logits(copy.deepcopy(start)),
-        _Logits(copy.deepcopy(start)),
-        begun(copy.deepcopy(start), count),
-    )
+    contiguous, last, own = _Logits(copy.deepcopy(start)), _Logits(copy.deepcopy(start)), copy.deepcopy(start)
     last = last.to(memory_format=torch.channels_last)
     images_last = images.contiguous(memory_format=torch.channels_last)
-    bare = begun(start, count)
-    batch = bare._batch(np.arange(case.batch))
-    bare.model.train()
+
+    def ours() -> nn.Module:
+        run = begun(own, count)
+        run._train_epoch(1)
+        return run.model
 
     def limit() -> None:
+        bare = begun(start, count)
+        bare.model.train()
+        batch = bare._batch(np.arange(case.batch))
         for _ in range(case.steps):
             bare.optimizer.zero_grad(set_to_none=True)
             with autocast(settings):
@@ -183,15 +208,22 @@ def measure(case: _Case) -> Measured:
             value.backward()  # type: ignore[no-untyped-call]
             bare.optimizer.step()
 
+    def loop(net: nn.Module, x: Tensor) -> nn.Module:
+        return plain.train(net, x, labels, batch=case.batch, **options)
+
+    def cast() -> nn.Module:
+        with torch.autocast(there.type, torch.bfloat16):
+            return loop(last, images_last)
+
     sides: dict[str, Any] = {
-        "plain": lambda: plain.train(contiguous, images, labels, batch=case.batch, **options),
-        "channels-last": lambda: plain.train(last, images_last, labels, batch=case.batch, **options),
-        "ours": lambda: own._train_epoch(1),
+        "plain": lambda: loop(contiguous, images),
+        "channels-last": lambda: loop(last, images_last),
+        "autocast": cast,
+        "ours": ours,
         "limit": limit,
     }
-    spent = alternate(sides, case.repeats)
-    with autocast(settings):
-        finite = bool(torch.isfinite(own.model(batch.x).logits).all())
+    spent = alternate({name: partial(finished, side) for name, side in sides.items()}, case.repeats)
+    finite = all(bool(torch.isfinite(values).all()) for values in spent.results["ours"].parameters())
     return Measured(
         {name: list(values) for name, values in spent.seconds.items()}, difference, settings.precision == "bf16", finite
     )

@@ -17,6 +17,8 @@ _MACHINE = ("processor", "features", "cores", "threads", "numpy BLAS", "accelera
 
 def bench(found: Bench, groups: Sequence[Group]) -> None:
     """Print the machine, and a table for each of these groups."""
+    from microexpr.bench.rows import speeds
+
     machine = "; ".join(f"{name} {found.environment[name]}" for name in _MACHINE if name in found.environment)
     wrapped("machine:", machine)
     for group in groups:
@@ -27,6 +29,9 @@ def bench(found: Bench, groups: Sequence[Group]) -> None:
         measured = [row for row in rows if not row.not_measured]
         if measured:
             table([_cells(row) for row in measured])
+        if group == "infer" and (times := speeds(rows)):
+            typer.echo("\nBatch 1; the paper gives times on an NVIDIA L4:")
+            table(times)
         for row in rows:
             if row.not_measured:
                 typer.echo(f"{row.name}: not measured: {row.not_measured}")

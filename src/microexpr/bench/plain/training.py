@@ -21,17 +21,20 @@ def train(
     weight_decay: float,
     seed: int = 0,
     cosine: bool = False,
+    device: str = "cpu",
 ) -> nn.Module:
     """Train on images (float32, n x channels x height x width) and their class numbers."""
     shuffled = torch.Generator().manual_seed(seed)
-    loader = DataLoader(TensorDataset(images, labels), batch_size=batch, shuffle=True, generator=shuffled)
+    data = TensorDataset(images, labels)
+    loader = DataLoader(data, batch_size=batch, shuffle=True, generator=shuffled, pin_memory=device != "cpu")
+    model = model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs) if cosine else None
     model.train()
     for _ in range(epochs):
         for x, y in loader:
             optimizer.zero_grad(set_to_none=True)
-            loss = nn.functional.cross_entropy(model(x), y)
+            loss = nn.functional.cross_entropy(model(x.to(device)), y.to(device))
             loss.backward()
             optimizer.step()
         if schedule is not None:
