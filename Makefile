@@ -5,6 +5,7 @@
 # make kernels  run the numeric tests with the kernels of other processors
 # make speed  write docs/speed.md from docs/bench.json; microexpr bench all --out docs/bench.json measures
 # make growth  measure how time and memory grow; writes docs/growth.md and its figures
+# make precision  train with bf16 and with float32 from many seeds; writes docs/precision.md
 # make ratios  measure the ratios that continuous integration compares; on a machine that does nothing else
 # make check  ruff, mypy --strict, import-linter
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test kernels check slow validate models speed ratios growth docs constraints clean
+.PHONY: setup demo test kernels check slow validate models speed ratios growth precision docs constraints clean
 
 setup: $(READY)
 
@@ -66,6 +67,9 @@ models: $(READY)
 
 speed: $(READY)
 	$(BIN)/python -m tools.speed_page docs/bench.json docs/speed.md
+
+precision: $(READY)
+	$(BIN)/python -m tools.precision docs/precision.md
 
 growth: $(READY)
 	$(BIN)/python -m tools.growth docs/growth.json docs/growth.md
