@@ -394,7 +394,7 @@ def test_every_bar_is_closed_by_whatever_ends_a_training(small, tmp_path, monkey
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.TrainingRun, "_train_epoch", interrupt)
+    monkeypatch.setattr(training.TrainingRun, "train_epoch", interrupt)
     bars = Counted()
     try:
         run_experiment(recipe(), small, tmp_path / "out", progress=bars)

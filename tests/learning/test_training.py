@@ -130,7 +130,7 @@ def test_the_learning_rate_falls_along_half_a_cosine():
     rates = []
     for epoch in range(1, 5):
         rates.append(falling.optimizer.param_groups[0]["lr"])
-        falling._train_epoch(epoch)
+        falling.train_epoch(epoch)
     np.testing.assert_allclose(rates, 3e-3 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2)
 
 

@@ -178,7 +178,7 @@ def measure(case: _Case) -> Measured:
 
     # One step on one batch: the order of the rows within it does not matter, so that both sides do the same.
     few, first = slice(case.batch), begun(copy.deepcopy(start), case.batch)
-    first._train_epoch(1)
+    first.train_epoch(1)
     theirs = plain.train(_Logits(copy.deepcopy(start)), images[few], labels[few], batch=case.batch, **options)
     logits = []
     for net in (theirs, _Logits(first.model)):
@@ -193,13 +193,13 @@ def measure(case: _Case) -> Measured:
 
     def ours() -> nn.Module:
         run = begun(own, count)
-        run._train_epoch(1)
+        run.train_epoch(1)
         return run.model
 
     def limit() -> None:
         bare = begun(start, count)
         bare.model.train()
-        batch = bare._batch(np.arange(case.batch))
+        batch = bare.batch(np.arange(case.batch))
         for _ in range(case.steps):
             bare.optimizer.zero_grad(set_to_none=True)
             with autocast(settings):

@@ -167,7 +167,7 @@ class TrainingRun:
 
     def _train(self, name: str, progress: Progress) -> None:
         for epoch in range(1, self.training.epochs + 1):
-            self._train_epoch(epoch)
+            self.train_epoch(epoch)
             self._average(epoch)
             if not self._is_scored(epoch):
                 progress.step("")
@@ -185,10 +185,11 @@ class TrainingRun:
             return True
         return epoch % -(-self.training.epochs // CURVE_POINTS) == 0 or epoch == self.training.epochs
 
-    def _train_epoch(self, epoch: int) -> None:
+    def train_epoch(self, epoch: int) -> None:
+        """Take every training view once, in batches; `epoch` counts from 1."""
         self.model.train()
         for indices in self._batches():
-            batch = self._batch(indices)
+            batch = self.batch(indices)
             for augment in self.augmentations:
                 batch = augment(batch, self.task.views.spec, self.augmenting)
             batch = _smoothed(batch, self.training.label_smoothing)
@@ -241,7 +242,8 @@ class TrainingRun:
         weights = 1 / torch.bincount(subjects).double()[subjects]
         return torch.multinomial(weights, count, replacement=True, generator=self.generator)
 
-    def _batch(self, indices: np.ndarray) -> Batch:
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Return these views with their classes and targets, on the accelerator."""
         aux = {
             name: torch.as_tensor(target.values[indices]).float().to(device())
             for name, target in self.task.targets.items()
