@@ -37,7 +37,7 @@ from microexpr.runs.plan import Plan
 from microexpr.runs.store import FoldResult
 
 REPEATS = 3
-"""Timed predictions in each fold; the model has predicted the test clips before."""
+"""Timed predictions in each fold, after one warm-up."""
 TIMING = 0.02
 """Seconds after which a fold is timed no further: a slow model of many folds has enough times."""
 
@@ -200,13 +200,14 @@ def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataF
 def _milliseconds(learner: Learner, views: Views, rows: Int[np.ndarray, "n"]) -> dict[str, Any]:
     """Return how long representation and prediction of one clip take, from its frames, and on how many threads.
 
-    The median of a few runs.
+    The median of a few runs after a warm-up.
     """
     fresh, before = replace(views, computed=None, features=None), cv2.getNumThreads()
     spent: list[float] = []
     cv2.setNumThreads(learner.threads)
     try:
         with limited_threads(learner.threads):
+            learner.predict(fresh, fresh.of(rows))
             while len(spent) < REPEATS and sum(spent) < TIMING:
                 start = time.perf_counter()
                 learner.predict(fresh, fresh.of(rows))
