@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +43,9 @@ def run(
     """
     found = begin(size)
     if out is not None and out.is_file():
-        found = _continued(read(out), found, out)
+        stored = read(out)
+        check_conditions({"size": stored.size, **stored.environment}, {"size": size, **found.environment}, out)
+        found = stored
     elif out is not None:
         found.write(out)  # a file that cannot be written is reported before the work
     if found.scaling is None and size != "tiny":
@@ -66,18 +68,16 @@ def measured(job: Job) -> Sequence[Row]:
             return [Row(group=job.group, name=name, what=job.what, not_measured=str(reason)) for name in job.names]
 
 
-def _continued(stored: Bench, now: Bench, file: Path) -> Bench:
+def check_conditions(stored: Mapping[str, str], now: Mapping[str, str], file: Path) -> None:
+    """Raise StoreError if the rows of a file were measured under other conditions than those of new ones."""
     differing = [
-        f"{name} {stored.environment.get(name, 'none')}, now {now.environment.get(name, 'none')}"
-        for name in sorted({*stored.environment, *now.environment})
-        if stored.environment.get(name) != now.environment.get(name)
+        f"{name} {stored.get(name, 'none')}, now {now.get(name, 'none')}"
+        for name in sorted({*stored, *now})
+        if stored.get(name) != now.get(name)
     ]
-    if stored.size != now.size:
-        differing.insert(0, f"size {stored.size}, now {now.size}")
     if differing:
         raise StoreError(
             "E631",
             f"{file} holds rows measured under other conditions ({'; '.join(differing)}), which cannot be compared "
-            "with new ones. Choose another --out, or remove the file.",
+            "with new ones. Choose another file, or remove this one.",
         )
-    return stored
