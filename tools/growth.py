@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 import shutil
 import sys
 import time
@@ -25,7 +24,7 @@ from joblib.externals.loky import get_reusable_executor
 from scipy.optimize import nnls
 
 from microexpr.bench.inputs import flow_images, write_manifest
-from microexpr.bench.measuring import isolated
+from microexpr.bench.measuring import isolated, peak_memory
 from microexpr.bench.rows import machine
 from microexpr.bench.running import check_conditions
 from microexpr.config.experiment import Experiment
@@ -220,16 +219,6 @@ def measure(axis: str, size: int, data: Path, out: Path) -> Point:
         get_reusable_executor().shutdown()  # its threads would keep this process from ending
     written = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return Point(size, float(np.median(spent[1:])), memory, written / 1e6)
-
-
-def peak_memory() -> float | None:
-    """Return the peak memory of this process plus those of its child processes, in MB; None without Linux's /proc."""
-    try:
-        started = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-        states = [Path(f"/proc/{number}/status").read_text() for number in ["self", *" ".join(started).split()]]
-    except OSError:
-        return None
-    return sum(int(kilobytes) for state in states for kilobytes in re.findall(r"VmHWM:\s*(\d+)", state)) * 1024 / 1e6
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -137,16 +138,17 @@ def scaling(cores: int) -> float:
     return cores * spent.median("one") / spent.median("all")
 
 
-def peak_memory(process: int | str = "self") -> float:
-    """Return the peak memory of a process, in MB; raises NotMeasured where the system does not tell (not Linux).
+def peak_memory() -> float | None:
+    """Return the peak memory of this process and its child processes, in MB; None without Linux's /proc.
 
     ``getrusage`` would count the memory of the process that started this one.
     """
     try:
-        status = Path(f"/proc/{process}/status").read_text("utf-8")
+        started = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+        states = [Path(f"/proc/{number}/status").read_text() for number in ["self", *" ".join(started).split()]]
     except OSError:
-        raise NotMeasured("only Linux tells the peak memory of a process") from None
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024 / 1e6
+        return None
+    return sum(int(kilobytes) for state in states for kilobytes in re.findall(r"VmHWM:\s*(\d+)", state)) * 1024 / 1e6
 
 
 def isolated(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from microexpr.bench.measuring import alternate, compared, isolated, peak_memory
+from microexpr.bench.measuring import NotMeasured, alternate, compared, isolated, peak_memory
 from microexpr.bench.plain import preprocessing as plain_preprocessing
 from microexpr.bench.plain.preprocessing import ClipFiles, preprocess
 from microexpr.bench.rows import Row, Size
@@ -251,7 +251,10 @@ def _memory(folder: Path, case: _Case) -> list[Row]:
 
 
 def peak(case: _Case, data: Path, out: Path) -> float:
-    """Return the peak memory, in MB, of a process that preprocesses a grid."""
+    """Return the peak memory, in MB, of a process that preprocesses a grid; raises NotMeasured."""
     plain_preprocessing.detector()
     prepare(case, data, out, 1)
-    return peak_memory()
+    found = peak_memory()
+    if found is None:
+        raise NotMeasured("only Linux tells the peak memory of a process")
+    return found
