@@ -64,10 +64,10 @@ def drawn(side: int, seed: int) -> tuple[Stack, np.ndarray]:
     rng = np.random.default_rng(seed)
     y = np.arange(TRAINED + TESTED) % CLASSES
     down, across = np.mgrid[:side, :side]
-    angles = np.pi * (y + rng.normal(scale=0.2, size=len(y))) / CLASSES
+    angles = np.pi * (y + rng.normal(scale=0.3, size=len(y))) / CLASSES
     turned = np.cos(angles)[:, None, None] * across + np.sin(angles)[:, None, None] * down
     waves = np.sin(turned / 1.5 + rng.uniform(0, 2 * np.pi, (len(y), 1, 1)))
-    x = 128 + 30 * waves[..., None] + rng.normal(scale=45, size=(*waves.shape, 3))
+    x = 128 + 50 * waves[..., None] + rng.normal(scale=45, size=(*waves.shape, 3))
     return Stack(x.clip(0, 255).astype(np.uint8)[:, None], view(side)), y
 
 
@@ -149,4 +149,6 @@ def _row(network: str, scores: dict[str, float]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    from tools import precision  # worker processes find its functions there, not in __main__
+
+    precision.main(Path(sys.argv[1]))
