@@ -47,6 +47,12 @@ def fitted(small, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.fixture(autouse=True)
+def without_cuda(monkeypatch) -> None:
+    """`auto` uses no graph where torch has CUDA."""
+    monkeypatch.setattr(pipelines, "device", lambda: torch.device("cpu"))
+
+
 @pytest.fixture
 def model(fitted, tmp_path) -> Path:
     """A copy that a test may change."""
@@ -243,11 +249,15 @@ def test_auto_uses_a_graph_of_the_same_weights_only(model, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(pipelines, "installed", lambda runtime: False)
         assert isinstance(microexpr.load(model).learner, Network)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipelines, "device", lambda: torch.device("cuda"))
+        assert isinstance(microexpr.load(model).learner, Network)
     edit(model / "openvino", weights="0" * 64)
     assert isinstance(microexpr.load(model).learner, Network)
 
 
-def test_a_named_runtime_exports_what_is_missing_or_of_other_weights(model, monkeypatch):
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "float32")])
+def test_a_named_runtime_exports_what_is_missing_or_of_other_weights(model, monkeypatch, native, precision):
     asked = []
 
     def note(place: Path, *, to: str, precision: str, progress: object) -> object:
@@ -255,13 +265,14 @@ def test_a_named_runtime_exports_what_is_missing_or_of_other_weights(model, monk
         raise InterruptedError
 
     monkeypatch.setattr(export, "export", note)
+    monkeypatch.setattr(pipelines, "native_bf16", lambda: native)
     assert isinstance(microexpr.load(model, runtime="openvino").learner, ExportedNetwork)
     assert asked == []
     edit(model / "openvino", weights="0" * 64, precision="bf16")
     for runtime in ("openvino", "onnx"):
         with pytest.raises(InterruptedError):
             microexpr.load(model, runtime=runtime)
-    assert asked == [(model, "openvino", "bf16"), (model, "onnx", "float32")]
+    assert asked == [(model, "openvino", precision), (model, "onnx", "float32")]
 
 
 def test_an_exported_network_only_predicts(fitted, tmp_path):
@@ -336,7 +347,13 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-8])
 
 
-@pytest.mark.parametrize(
+def unreadable(folder: Path) -> None:
+    """Leave files that are as the card says, but that the runtime cannot open."""
+    (folder / "model.xml").write_text("<net>")
+    edit(folder, files={name: exported.file_sha256(folder / name) for name in ("model.xml", "model.bin")})
+
+
+DAMAGE = pytest.mark.parametrize(
     ("damage", "code", "named"),
     [
         (lambda folder: cut(folder / "model.bin"), "E656", ["model.bin", "damaged"]),
@@ -346,13 +363,25 @@ def cut(file: Path) -> None:
         (lambda folder: edit(folder, format=2), "E602", ["newer", "2"]),
         (lambda folder: edit(folder, format="one"), "E656", ["card.json"]),
         (lambda folder: edit(folder, runtime="tensorrt"), "E656", ["card.json"]),
+        (unreadable, "E656", ["model.xml", "OpenVINO"]),
     ],
 )
+
+
+@DAMAGE
 def test_a_damaged_folder_is_refused(model, damage, code, named):
     damage(model / "openvino")
     for runtime in ("auto", "openvino"):
         with refuses(code, model / "openvino", *named):
             microexpr.load(model / "openvino", runtime=runtime)
+
+
+@DAMAGE
+def test_a_damaged_graph_does_not_stop_a_sound_model(model, damage, code, named):
+    damage(model / "openvino")
+    assert isinstance(microexpr.load(model).learner, Network)
+    with refuses(code, model / "openvino", *named):
+        microexpr.load(model, runtime="openvino")
 
 
 @pytest.mark.parametrize("step", ["preprocessing", "sampling", "representation"])
