@@ -221,7 +221,15 @@ def fail(task: conversion.Task) -> None:
     raise ValueError("no rule for this operation")
 
 
-@pytest.mark.parametrize(("convert", "named"), [(crash, "crashed"), (fail, "no rule for this operation")])
+def time_out(task: conversion.Task) -> None:
+    raise TimeoutError("the disk did not answer")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("convert", "named"),
+    [(crash, "crashed"), (fail, "no rule for this operation"), (time_out, "the disk did not answer")],
+)
 def test_a_converter_that_fails_is_an_error_and_leaves_nothing(model, monkeypatch, convert, named):
     before = everything(model)
     monkeypatch.setattr(conversion, "convert", convert)

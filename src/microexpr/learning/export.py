@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import BrokenExecutor, Future
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import BrokenExecutor, Future, wait
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -132,15 +130,14 @@ def _converted(task: conversion.Task, progress: Progress) -> Converted:
 
 
 def _awaited(future: Future[Converted], task: conversion.Task, progress: Progress) -> Converted:
-    shown, done = 0, None
-    while done is None:
-        with contextlib.suppress(NotYet):
-            done = future.result(timeout=PATIENCE)
+    shown, done = 0, False
+    while not done:
+        done = bool(wait([future], PATIENCE).done)  # the task may itself raise a TimeoutError
         compared = task.compared.stat().st_size if task.compared.is_file() else 0
         for _ in range(compared - shown):
             progress.step()
         shown = compared
-    return done
+    return future.result()
 
 
 def _check_agreement(pipeline: Pipeline, task: conversion.Task, found: Agreement) -> None:
