@@ -65,7 +65,7 @@ def export(
         raise IncompatibleError(
             "E160",
             f"{place} holds {pipeline.experiment.model.label}, a classifier of scikit-learn: it has no network whose "
-            "graph could be exported, and predicts a clip within a millisecond as it is. Use `microexpr predict`.",
+            "graph could be exported. Use `microexpr predict`, which predicts with it as it is.",
         )
     name = pipeline.experiment.model.name
     reasons: Mapping[str, str] = getattr(interfaces.models.get(name), "not_exported_to", {})
