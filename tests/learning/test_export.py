@@ -310,6 +310,11 @@ def test_an_estimator_is_refused(small, tmp_path):
     assert microexpr.load(tmp_path / "model").learner.model is not None
 
 
+def test_an_exported_model_is_refused(model):
+    with refuses("E160", model / "openvino", "exported already", "name the model"):
+        microexpr.export(model / "openvino", to="onnx")
+
+
 def test_a_model_that_a_runtime_computes_otherwise_is_refused(tmp_path):
     place = stored("entropy_vit", tmp_path / "model")
     with refuses("E160", "entropy_vit", "OpenVINO", "bins"):

@@ -20,7 +20,7 @@ from microexpr.learning import conversion, exported
 from microexpr.learning.conversion import Agreement, Converted
 from microexpr.learning.graph import INPUT, RUNTIMES, Runtime, preferred, require
 from microexpr.learning.learners.network import Network
-from microexpr.learning.pipeline import Pipeline, weights_file
+from microexpr.learning.pipeline import Pipeline, is_graph, weights_file
 
 VIEWS = 1000
 """How many views are compared unless the caller chooses, and the fewest for bf16."""
@@ -56,10 +56,16 @@ def export(
     be known before the conversion is checked before it.
 
     Raises ConfigError for a runtime, precision or number of views that is not possible here, IncompatibleError for a
-    model that is no network, StoreError if the conversion fails or the graph disagrees.
+    model that is no network or is exported already, StoreError if the conversion fails or the graph disagrees.
     """
     runtime, place = preferred() if to == "auto" else to, Path(model).expanduser()
     _check(runtime, precision, views)
+    if is_graph(place):
+        raise IncompatibleError(
+            "E160",
+            f"{place} is exported already; name the model that it came from: the folder that `microexpr fit` wrote, "
+            "or the kept weights of a fold.",
+        )
     pipeline = Pipeline.load(place, runtime="torch")
     if not isinstance(pipeline.learner, Network):
         raise IncompatibleError(
