@@ -17,17 +17,12 @@ from microexpr.core.parallel import in_new_process
 from microexpr.core.processor import native_bf16
 from microexpr.core.progress import Progress, Silent
 from microexpr.learning import conversion, exported
+from microexpr.learning.agreement import MAX_CHANGE, MIN_SAME, VIEWS
 from microexpr.learning.conversion import Agreement, Converted
 from microexpr.learning.graph import INPUT, RUNTIMES, Runtime, preferred, require
 from microexpr.learning.learners.network import Network
 from microexpr.learning.pipeline import Pipeline, is_graph, weights_file
 
-VIEWS = 1000
-"""How many views are compared unless the caller chooses, and the fewest for bf16."""
-MAX_CHANGE: Mapping[Precision, float] = {"float32": 1e-4, "bf16": 0.01}
-"""Largest change of any probability with which a graph is accepted."""
-MIN_SAME: Mapping[Precision, float] = {"float32": 0.995, "bf16": 0.995}
-"""Smallest share of views with the same most probable class."""
 PATIENCE = 0.5
 """Seconds between two looks at what the other process has done."""
 
@@ -147,7 +142,7 @@ def _awaited(future: Future[Converted], task: conversion.Task, progress: Progres
 
 
 def _check_agreement(pipeline: Pipeline, task: conversion.Task, found: Agreement) -> None:
-    largest, least = MAX_CHANGE[task.precision], MIN_SAME[task.precision]
+    largest, least = MAX_CHANGE[task.precision], MIN_SAME
     if found.probability <= largest and found.same_class >= least:
         return
     other = (
