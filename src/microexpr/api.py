@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 from microexpr.core.errors import ConfigError, MicroexprError, StoreError, UsageError, WeightsError
 from microexpr.core.files import held, make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
+from microexpr.learning.agreement import VIEWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,7 +238,7 @@ def export(
     to: Literal["auto", "openvino", "onnx"] = "auto",
     precision: Precision = "float32",
     out: Path | str | None = None,
-    views: int = 1000,
+    views: int = VIEWS,
     progress: Progress | None = None,
 ) -> Exported:
     """Write the graph of a stored network for OpenVINO or ONNX Runtime, with the whole card, into a folder.
@@ -275,10 +276,10 @@ def predict(
 ) -> pd.DataFrame:
     """Predict every clip with a stored or exported model, and write the table to `out`, a .csv or .parquet file.
 
-    `runtime` is what computes: ``auto`` uses a graph that was exported from these weights if there is one, otherwise
-    torch; ``openvino`` and ``onnx`` export it first where it is missing. See `Pipeline.predict` for the inputs and
-    columns. Nothing is written if an error is raised; after an interruption,
-    the same call with the same `out` continues where it stopped.
+    `runtime` is what computes: ``auto`` uses a graph that was exported from these weights if there is one and torch
+    has no CUDA, otherwise torch; ``openvino`` and ``onnx`` export it first where it is missing. See `Pipeline.predict`
+    for the inputs and columns. Nothing is written if an error is raised; after an interruption, the same call with the
+    same `out` continues where it stopped.
     """
     from microexpr.data.clip_table import file_type, to_bytes
     from microexpr.learning.pipeline import Pipeline

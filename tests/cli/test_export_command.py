@@ -135,9 +135,42 @@ def test_so_it_does_with_openvino(fitted, small, tmp_path):
     example_gives_the_same(tmp_path / "graph", fitted, small)
 
 
+OPENVINO = """
+import types
+class Core:
+    def get_property(self, device, name):
+        return CAPABILITIES
+    def compile_model(self, file, device, hints):
+        print(hints["INFERENCE_PRECISION_HINT"])
+        return lambda inputs: {"logits": inputs[0].reshape(1, -1)[:, :3]}
+sys.modules["openvino"] = types.SimpleNamespace(Core=Core)
+"""
+
+
+@pytest.mark.parametrize(
+    ("precision", "capabilities", "hint"),
+    [("bf16", ["FP32", "BF16"], "bf16"), ("bf16", ["FP32"], "f32"), ("float32", ["FP32", "BF16"], "f32")],
+)
+def test_the_example_never_emulates_bf16(precision, capabilities, hint, onnx, small, tmp_path):
+    """With an older card, too, which has no licence."""
+    card = json.loads((onnx[0] / "card.json").read_text("utf-8"))
+    card["exported"] |= {"runtime": "openvino", "precision": precision}
+    del card["licence"]
+    (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
+    script = WITHOUT.replace("sys.argv =", f"CAPABILITIES = {capabilities}\n{OPENVINO}sys.argv =")
+    words = [sys.executable, "-c", script, EXAMPLE, tmp_path, small / "s0" / "c0" / "4.png"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == hint
+
+
 def test_the_example_says_what_it_needs(onnx, small):
     frame = str(small / "s0" / "c0" / "4.png")
-    for words, text in (([], "MODEL FRAME"), ([str(onnx[0]), frame, frame], "takes 1 frame")):
+    for words, text in (
+        ([], "MODEL FRAME"),
+        ([str(onnx[0]), frame, frame], "takes 1 frame"),
+        ([str(onnx[0]), "nowhere.png"], "nowhere.png is missing"),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", WITHOUT, EXAMPLE, *words], capture_output=True, text=True, check=False
         )

@@ -183,6 +183,15 @@ def test_a_missing_frame_is_refused(place: Place) -> None:
         place.again()
 
 
+def test_a_database_with_faults_leaves_no_record(place: Place) -> None:
+    sorted(place.data.rglob("4.png"))[0].unlink()
+    shutil.rmtree(place.out)
+    for _ in range(2):
+        place.again(skip_invalid=True)
+        assert place.computed
+        assert not (place.out / record.FILE).exists()
+
+
 def test_a_changed_label_is_refused(place: Place) -> None:
     table = place.data / "manifest.csv"
     table.write_text(table.read_text().replace("happiness", "disgust", 1))

@@ -29,6 +29,7 @@ from microexpr.cli.options import (
     WorkersOption,
 )
 from microexpr.core.errors import UsageError, suggest
+from microexpr.learning.agreement import VIEWS
 
 
 def study(
@@ -220,8 +221,9 @@ def export(
         typer.Option("--out", help="Folder for the graph (default: MODEL/openvino or MODEL/onnx).", metavar="DIR"),
     ] = None,
     views: Annotated[
-        int, typer.Option("--views", help="Random views on which graph and network are compared (bf16: 1000 or more).")
-    ] = 1000,
+        int,
+        typer.Option("--views", help=f"Random views on which graph and network are compared (bf16: {VIEWS} or more)."),
+    ] = VIEWS,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -261,8 +263,8 @@ def predict(
         Literal["auto", "torch", "openvino", "onnx"],
         typer.Option(
             "--runtime",
-            help="What computes; auto: a graph that was exported from this model, otherwise torch. A named runtime "
-            "exports the graph first if it is missing.",
+            help="What computes; auto: a graph that was exported from this model, otherwise, and with CUDA, torch. A "
+            "named runtime exports the graph first if it is missing.",
         ),
     ] = "auto",
     workers: WorkersOption = 2,

@@ -197,9 +197,10 @@ COMMAND: Mapping[str, Explanation] = {
         'Set training.precision = "auto" or "float32".',
     ),
     "E160": Explanation(
-        "A model cannot be exported (for this runtime), since it is no network or its graph would not agree; or an "
-        "exported model was to be trained.",
-        "Follow the message: export for the other runtime, or predict with the stored model as it is.",
+        "A model cannot be exported (for this runtime), since it is no network, is exported already or its graph would "
+        "not agree; or an exported model was to be trained.",
+        "Follow the message: export for the other runtime, name the model that a graph came from, or predict with the "
+        "stored model as it is.",
     ),
     "E161": Explanation(
         "The runtime of an exported model is not installed, or is another than the one that was requested.",

@@ -25,8 +25,11 @@ OPSET = 18
 """Of ONNX operators; ONNX Runtime 1.14 and later have it."""
 SEED = 0
 """Of the views on which graph and network are compared."""
-BATCHES = (1, 2, 7)
-"""Sizes of the first batches that are compared; the others are as large as in prediction."""
+BATCHES = (1, 1, 2, 2, 7, 7)
+"""Sizes of the first batches that are compared; the others are as large as in prediction.
+
+Each comes twice: OpenVINO computes the second batch of a size by another graph (`learning.graph`).
+"""
 CELLS = (2, 4, 8, 16)
 """Coarseness of views that are drawn: cells a side, between which values are interpolated."""
 EXAMPLE_ROWS = 3

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import BrokenExecutor, Future
-from concurrent.futures import TimeoutError as NotYet
+from concurrent.futures import BrokenExecutor, Future, wait
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -19,17 +17,12 @@ from microexpr.core.parallel import in_new_process
 from microexpr.core.processor import native_bf16
 from microexpr.core.progress import Progress, Silent
 from microexpr.learning import conversion, exported
+from microexpr.learning.agreement import MAX_CHANGE, MIN_SAME, VIEWS
 from microexpr.learning.conversion import Agreement, Converted
 from microexpr.learning.graph import INPUT, RUNTIMES, Runtime, preferred, require
 from microexpr.learning.learners.network import Network
-from microexpr.learning.pipeline import Pipeline, weights_file
+from microexpr.learning.pipeline import Pipeline, is_graph, weights_file
 
-VIEWS = 1000
-"""How many views are compared unless the caller chooses, and the fewest for bf16."""
-MAX_CHANGE: Mapping[Precision, float] = {"float32": 1e-4, "bf16": 0.01}
-"""Largest change of any probability with which a graph is accepted."""
-MIN_SAME: Mapping[Precision, float] = {"float32": 0.995, "bf16": 0.995}
-"""Smallest share of views with the same most probable class."""
 PATIENCE = 0.5
 """Seconds between two looks at what the other process has done."""
 
@@ -58,16 +51,22 @@ def export(
     be known before the conversion is checked before it.
 
     Raises ConfigError for a runtime, precision or number of views that is not possible here, IncompatibleError for a
-    model that is no network, StoreError if the conversion fails or the graph disagrees.
+    model that is no network or is exported already, StoreError if the conversion fails or the graph disagrees.
     """
     runtime, place = preferred() if to == "auto" else to, Path(model).expanduser()
     _check(runtime, precision, views)
+    if is_graph(place):
+        raise IncompatibleError(
+            "E160",
+            f"{place} is exported already; name the model that it came from: the folder that `microexpr fit` wrote, "
+            "or the kept weights of a fold.",
+        )
     pipeline = Pipeline.load(place, runtime="torch")
     if not isinstance(pipeline.learner, Network):
         raise IncompatibleError(
             "E160",
             f"{place} holds {pipeline.experiment.model.label}, a classifier of scikit-learn: it has no network whose "
-            "graph could be exported, and predicts a clip within a millisecond as it is. Use `microexpr predict`.",
+            "graph could be exported. Use `microexpr predict`, which predicts with it as it is.",
         )
     name = pipeline.experiment.model.name
     reasons: Mapping[str, str] = getattr(interfaces.models.get(name), "not_exported_to", {})
@@ -132,19 +131,18 @@ def _converted(task: conversion.Task, progress: Progress) -> Converted:
 
 
 def _awaited(future: Future[Converted], task: conversion.Task, progress: Progress) -> Converted:
-    shown, done = 0, None
-    while done is None:
-        with contextlib.suppress(NotYet):
-            done = future.result(timeout=PATIENCE)
+    shown, done = 0, False
+    while not done:
+        done = bool(wait([future], PATIENCE).done)  # the task may itself raise a TimeoutError
         compared = task.compared.stat().st_size if task.compared.is_file() else 0
         for _ in range(compared - shown):
             progress.step()
         shown = compared
-    return done
+    return future.result()
 
 
 def _check_agreement(pipeline: Pipeline, task: conversion.Task, found: Agreement) -> None:
-    largest, least = MAX_CHANGE[task.precision], MIN_SAME[task.precision]
+    largest, least = MAX_CHANGE[task.precision], MIN_SAME
     if found.probability <= largest and found.same_class >= least:
         return
     other = (

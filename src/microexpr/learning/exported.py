@@ -83,6 +83,11 @@ def read(folder: Path) -> dict[str, Any]:
     return card
 
 
+def came_from(card: Mapping[str, Any], weights: Path) -> bool:
+    """Whether the model with this card was exported from exactly these weights."""
+    return bool(card[SECTION]["weights"] == file_sha256(weights))
+
+
 def lineage_of(folder: Path) -> Lineage:
     """Return what the exported model was trained on; incomplete if its file is missing or damaged."""
     try:

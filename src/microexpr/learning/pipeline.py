@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from microexpr.config.loading import parse
 from microexpr.config.settings import Precision
 from microexpr.core import interfaces
 from microexpr.core.clip import Clip
-from microexpr.core.errors import ConfigError, DataError, StoreError
+from microexpr.core.errors import ConfigError, DataError, MicroexprError, StoreError
 from microexpr.core.interfaces import (
     ClipSource,
     FrameSource,
@@ -46,8 +47,8 @@ from microexpr.data.reading import ReadClip, Reading, Stack
 from microexpr.data.sources import ArrayClips, Inputs, open_sources
 from microexpr.evaluation.predictions import fitted, voted
 from microexpr.learning import checkpoint, exported, learners
-from microexpr.learning.device import has_bf16
-from microexpr.learning.graph import RUNTIMES, installed, open_graph, preferred, require
+from microexpr.learning.device import device, has_bf16
+from microexpr.learning.graph import RUNTIMES, Runtime, installed, open_graph, preferred, require
 from microexpr.learning.learners import Learner, Prediction
 
 FORMAT = 3
@@ -56,7 +57,7 @@ WEIGHTS, CARD = "model.safetensors", "card.json"
 STEPS = ("preprocessing", "sampling", "representation")
 """Parts of an experiment that a card must name: their defaults would predict something else without a word."""
 RuntimeName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
-"""What computes a model's predictions; `auto`: an exported graph if there is one, otherwise torch."""
+"""What computes a model's predictions; `auto`: see `Pipeline.load`."""
 MakeLearner: TypeAlias = Callable[[Experiment, ViewSpec, int, Mapping[str, int]], Learner]
 """(experiment, the model's input, number of classes, auxiliary target -> number of its outputs) -> learner."""
 KNOWN_FRAMES = "trained on these frames"
@@ -92,19 +93,22 @@ class Pipeline:
     def load(cls, place: Path | str, *, runtime: RuntimeName = "auto", progress: Progress | None = None) -> Pipeline:
         """Read a model: what `microexpr fit` stored, the kept weights of a fold, or what `microexpr export` wrote.
 
-        With the runtime `auto`, an exported graph of a stored model computes if there is one beside it that came from
-        these weights, and its runtime is installed; otherwise torch does. With `openvino` or `onnx`, a graph that is
-        missing or came from other weights is exported first. Raises StoreError, and ConfigError for a runtime that
-        cannot be used.
+        With the runtime `auto`, an exported graph of a stored model computes if there is one beside it that is sound
+        and came from these weights, its runtime is installed, and torch has no CUDA; otherwise torch does. With
+        `openvino` or `onnx`, a graph that is missing or came from other weights is exported first. Raises StoreError,
+        and ConfigError for a runtime that cannot be used.
         """
         place = Path(place).expanduser()
         if runtime not in (known := ("auto", "torch", *RUNTIMES)):
             raise ConfigError("E112", f"runtime = {runtime!r} is not known; write one of {', '.join(known)}.")
-        if place.is_dir() and not (place / WEIGHTS).is_file() and exported.is_exported(place):
-            return cls._load_graph(place, runtime)
+        if is_graph(place):
+            return cls._load_graph(place, exported.read(place), runtime)
         file = weights_file(place)
-        if runtime != "torch" and (folder := _graph_of(place, file, runtime, progress)):
-            return cls._load_graph(folder, runtime)
+        if runtime == "auto":
+            if graph := cls._usable_graph(place, file):
+                return graph
+        elif runtime != "torch":
+            return cls._load_graph(*_graph_of(place, file, runtime, progress), runtime)
         stored = checkpoint.read(file)
         card = dict(stored.card)
         if place.is_dir():
@@ -114,9 +118,24 @@ class Pipeline:
         return replace(pipeline, lineage=checkpoint.lineage_of(file))
 
     @classmethod
-    def _load_graph(cls, folder: Path, runtime: str) -> Pipeline:
-        """Read an exported model."""
-        card = exported.read(folder)
+    def _usable_graph(cls, place: Path, file: Path) -> Pipeline | None:
+        """Read the exported graph of the model with the weights `file`; None if torch is to compute the model.
+
+        Graphs compute on the CPU, so none is used where torch has CUDA.
+        """
+        if device().type != "cpu":
+            return None
+        for runtime in filter(installed, sorted(RUNTIMES, key=lambda each: each != preferred())):
+            folder = exported.default_folder(place, runtime)
+            with suppress(MicroexprError):  # a graph that is missing or damaged is no fault of the model
+                card = exported.read(folder)
+                if exported.came_from(card, file):
+                    return cls._load_graph(folder, card, runtime)
+        return None
+
+    @classmethod
+    def _load_graph(cls, folder: Path, card: Mapping[str, Any], runtime: str) -> Pipeline:
+        """Read an exported model, whose files were checked when its card was read."""
         section = card[exported.SECTION]
         if runtime not in ("auto", found := section["runtime"]):
             raise ConfigError(
@@ -419,29 +438,28 @@ def weights_file(place: Path) -> Path:
     return file
 
 
-def _graph_of(
-    place: Path, file: Path, runtime: Literal["auto", "openvino", "onnx"], progress: Progress | None
-) -> Path | None:
-    """Return the folder of a stored model's graph; None if `auto` finds none that can be used.
+def is_graph(place: Path) -> bool:
+    """Whether a place is the folder of an exported model, without the weights that it came from."""
+    return place.is_dir() and not (place / WEIGHTS).is_file() and exported.is_exported(place)
 
-    For a named runtime, a graph that is missing or came from other weights is exported first.
+
+def _graph_of(place: Path, file: Path, runtime: Runtime, progress: Progress | None) -> tuple[Path, Mapping[str, Any]]:
+    """Return folder and card of a stored model's graph, which is exported first if it is missing or of other weights.
+
+    Raises StoreError for a graph that is damaged or of a newer format, since its precision may not be known.
     """
-    wanted = sorted(RUNTIMES, key=lambda each: each != preferred()) if runtime == "auto" else [runtime]
-    for each in wanted:
-        folder = exported.default_folder(place, each)
-        precision: Precision = "float32"
-        if runtime != "auto":
-            require(each)
-        if exported.is_exported(folder) and installed(each):
-            section = exported.read(folder)[exported.SECTION]
-            if section["weights"] == exported.file_sha256(file):
-                return folder
-            precision = section["precision"]
-        if runtime != "auto":
-            from microexpr.learning.export import export
+    require(runtime)
+    folder = exported.default_folder(place, runtime)
+    precision: Precision = "float32"
+    if exported.is_exported(folder):
+        card = exported.read(folder)
+        if exported.came_from(card, file):
+            return folder, card
+        precision = card[exported.SECTION]["precision"] if native_bf16() else "float32"
+    from microexpr.learning.export import export
 
-            return export(place, to=each, precision=precision, progress=progress).folder
-    return None
+    folder = export(place, to=runtime, precision=precision, progress=progress).folder
+    return folder, exported.read(folder)
 
 
 def untrained(experiment: Experiment, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> Learner:

@@ -79,9 +79,9 @@ class Record(BaseModel):
         torch = sys.modules.get("torch")  # where it is not loaded, it would have as many threads as the inputs say
         if given != self.inputs or outside_components() or (torch and torch.get_num_threads() != self.threads):
             return False
-        keys = {name.split("/")[1] for name in self.files if name.startswith("results/")}
+        experiments = {name.split("/")[1] for name in self.files if name.startswith("results/")}
         try:
-            same = stored(out, keys, TABLE) == self.files
+            same = stored(out, experiments, TABLE) == self.files
             return same and all(each.unchanged(folders) for each in self.databases)
         except (MicroexprError, OSError, KeyError):  # the study finds and reports what is wrong
             return False
@@ -95,25 +95,27 @@ def read(out: Path) -> Record | None:
         return None
 
 
-def write(out: Path, given: str, result: StudyResult, read: Mapping[str, str], summary: str) -> None:
+def write(out: Path, given: str, result: StudyResult, results: Mapping[str, str], summary: str) -> None:
     """Record a finished study, unless experiments failed, which the next run tries again.
 
-    Nor is one recorded with components from outside the package, whose code is not part of the inputs. `read` are the
-    digests of the results when they were read.
+    Nor is one recorded whose database has faults, which every run looks at again, or with components from outside the
+    package, whose code is not part of the inputs. `results` are the digests of the results when they were read.
     """
     import torch
 
-    if result.failed or outside_components():
+    plans = {plan.data.name: plan for plan in (cell.plan for cell in _cells(result))}
+    datas = [plan.data for plan in plans.values()]
+    # Clips are also skipped for what their frames show, such as no face, which is no fault of the database.
+    if result.failed or outside_components() or any(data.skipped and data.dataset.faults() for data in datas):
         (out / FILE).unlink(missing_ok=True)
         return
-    plans = {plan.data.name: plan for plan in (cell.plan for cell in _cells(result))}
     record = Record(
         inputs=given,
         databases=tuple(
             Database(readers=plan.experiment.datasets, fingerprint=plan.data.cache.fingerprint)
             for plan in plans.values()
         ),
-        files={**read, **stored(out, (), TABLE)},
+        files={**results, **stored(out, (), TABLE)},
         summary=summary,
         folds=result.done["trained"] + result.done["reused"],
         threads=torch.get_num_threads(),
@@ -152,12 +154,12 @@ def keys(result: StudyResult) -> set[str]:
     return {cell.plan.key for cell in _cells(result)}
 
 
-def stored(out: Path, keys: Iterable[str], *others: str) -> dict[str, str]:
-    """Return a digest of every file of these experiments, of measured latencies, and of the `others` in `out`.
+def stored(out: Path, experiments: Iterable[str], *others: str) -> dict[str, str]:
+    """Return a digest of every file of `experiments` (their keys), of measured latencies, and of the `others` in `out`.
 
     Of weights, which are large and in no summary, it is their size. Raises OSError.
     """
-    folders = [*(out / "results" / key for key in sorted(keys)), out / "latency"]
+    folders = [*(out / "results" / key for key in sorted(experiments)), out / "latency"]
     files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
     files = [*(file for file in files if not file.name.startswith(".")), *(out / name for name in others)]
     return {

@@ -25,7 +25,7 @@ class ExportedNetwork(Learner):
     model: Graph
     targets: tuple[str, ...] = ()
     """Auxiliary targets, in the order of the graph's outputs."""
-    normalises: Any = ""
+    normalisation: Any = ""
     """What the network's card says of its normalisation."""
 
     def fit(self, *args: Any, **kwargs: Any) -> Fitted:
@@ -36,10 +36,6 @@ class ExportedNetwork(Learner):
         logits, *others = (torch.from_numpy(np.concatenate(each)).double() for each in zip(*parts, strict=True))
         aux = {name: value.sigmoid().numpy() for name, value in zip(self.targets, others, strict=True)}
         return Prediction(logits.softmax(1).numpy(), aux)
-
-    @property
-    def normalisation(self) -> Any:
-        return self.normalises
 
     def ready(self) -> Graph:
         return self.model
