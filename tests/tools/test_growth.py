@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from microexpr.bench import measuring
 from microexpr.bench.rows import machine
 from microexpr.core.errors import StoreError
 from tools import growth
@@ -58,7 +59,7 @@ def test_the_memory_of_child_processes_counts():
 
 
 def test_memory_is_not_measured_without_proc(monkeypatch, tmp_path):
-    monkeypatch.setattr(growth, "Path", lambda _: tmp_path / "none")
+    monkeypatch.setattr(measuring, "Path", lambda _: tmp_path / "none")
     assert peak_memory() is None
 
 
