@@ -50,7 +50,7 @@ class _Case(NamedTuple):
 
 
 CASES = {
-    "full": _Case(8, 5, (224, 384), ("rgb", "grey"), 2, (8, 40), 1500),
+    "full": _Case(24, 5, (224, 384), ("rgb", "grey"), 2, (8, 40), 1500),
     "small": _Case(6, 3, (48,), ("rgb", "grey"), 2, (0, 0), 200),
     "tiny": _Case(3, 5, (32,), ("grey",), 1, (2, 4), 32),
 }

@@ -279,7 +279,10 @@ class Cache:
     modality: str
     folder: Path
     fingerprint: str
-    boxes: Boxes = field(default_factory=dict)
+    boxes: dict[str, Boxes] = field(default_factory=dict)
+    """Those of the folder's file, by the key of the clip."""
+    seen: dict[str, Boxes] = field(default_factory=dict)
+    """Those found in planning, which the file gets when frames are prepared."""
     readers: tuple[str, ...] = ()
     """Revisions of readers from other packages, whose output may change while the files stay the same."""
 
@@ -289,7 +292,7 @@ class Cache:
     def _read_boxes(self) -> None:
         for line in json_lines(self._boxes_file):
             box = tuple(line["box"]) if line["box"] else None
-            self.boxes[line["detector"], line["clip"], line["frame"]] = box
+            self.boxes.setdefault(line["clip"], {})[line["detector"], line["clip"], line["frame"]] = box
 
     @contextmanager
     def _appending(self, progress: Progress) -> Iterator[None]:
@@ -316,10 +319,8 @@ class Cache:
 
     def frames(self, clip: Clip) -> DatasetFrames:
         """Return a clip's frames for a preprocessor."""
-        return DatasetFrames(self.dataset, clip, self.modality, dict(self._boxes_of(clip)))
-
-    def _boxes_of(self, clip: Clip) -> Boxes:
-        return {place: box for place, box in self.boxes.items() if place[1] == clip.key}
+        known = self.seen.get(clip.key, {}) | self.boxes.get(clip.key, {})
+        return DatasetFrames(self.dataset, clip, self.modality, known)
 
     def store(self, name: str, kind: Literal["frames", "views"] = "frames") -> FrameStore:
         """Return the store of one preprocessing or representation; `name` is its canonical form."""
@@ -340,7 +341,7 @@ class Cache:
         with self._appending(progress):
             stores, jobs = self._missing(wanted, clips)  # another process may have prepared some
             for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress):
-                self._remember(boxes)
+                self._remember(clip, boxes)
                 if fault:
                     faults.append(fault)
                     continue
@@ -369,14 +370,15 @@ class Cache:
         # Starting processes takes about two seconds; a few clips are read faster without.
         yield from in_processes(tasks, workers if len(jobs) > 2 * workers else 1)
 
-    def _remember(self, boxes: Boxes) -> None:
-        new = {place: box for place, box in boxes.items() if place not in self.boxes}
-        self.boxes.update(new)
+    def _remember(self, clip: Clip, boxes: Boxes) -> None:
+        known = self.boxes.get(clip.key, {})
+        new = {place: box for place, box in boxes.items() if place not in known}
         lines = [
             {"detector": detector, "clip": clip, "frame": frame, "box": box}
             for (detector, clip, frame), box in new.items()
         ]
         if lines:
+            self.boxes[clip.key] = known | new
             append_json_lines(self._boxes_file, lines)
 
     def views(

@@ -59,7 +59,7 @@ def face_centring(plan: Plan) -> FaceCentring:
 
 def _centred(plan: Plan, views: Views) -> list[bool]:
     """Return, for every frame in which a face was searched for, whether it is centred."""
-    boxes = {(clip, frame): box for (_, clip, frame), box in plan.data.cache.boxes.items()}
+    boxes = {(clip, frame): box for of in plan.data.cache.boxes.values() for (_, clip, frame), box in of.items()}
     windows_of = {
         (views.clips[row].key, number): window
         for row, numbers, windows in zip(views.clip_rows, views.numbers, views.windows(), strict=True)

@@ -481,12 +481,15 @@ class Workspace:
         failed = None
         for clip in clips:
             view = sampler(clip)[0]
+            source = data.cache.frames(clip)
             try:
                 with naming_the_method():
-                    frames = preprocessor(data.cache.frames(clip), view)
+                    frames = preprocessor(source, view)
             except DataError as error:
                 failed = (clip, error)
                 continue
+            finally:
+                data.cache.seen[clip.key] = source.known  # detecting faces again for every preprocessing takes seconds
             with naming_the_method():
                 output = representation.output_spec(modality._replace(channels=frames.channels))
             if len(view) >= representation.min_frames:
