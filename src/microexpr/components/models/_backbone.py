@@ -55,7 +55,7 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> Backbone:
         """Set the mode of all parts that are not frozen; frozen stages, without drop path, stay deterministic."""
         super().train(mode)
-        for module in self.net.modules():
+        for module in self.net.modules() if mode else ():
             own = list(module.parameters())
             if own and not any(parameter.requires_grad for parameter in own):
                 module.eval()

@@ -52,7 +52,8 @@ class Frozen(Network):
         features = views.features
         if features is None:
             return super()._outputs(views, indices)
-        self.ready()
+        if self.model.training:  # going through all modules takes as long as many predictions from features
+            self.ready()
         return outputs(
             self.model.classify, lambda rows: torch.as_tensor(features[rows]).to(device()), indices, self.training
         )
