@@ -20,10 +20,10 @@ _RATIOS = TypeAdapter(dict[str, dict[str, float]])
 
 
 class Verdict(NamedTuple):
-    """What the comparison found: lines for people, and whether a ratio fell."""
+    """What the comparison found: lines for people, and the rows whose ratio fell (group/name)."""
 
     lines: tuple[str, ...]
-    fell: bool
+    fallen: tuple[str, ...] = ()
 
 
 def committed(file: Path = COMMITTED) -> Mapping[str, Mapping[str, float]]:
@@ -45,22 +45,22 @@ def against(found: Bench, ratios: Mapping[str, Mapping[str, float]]) -> Verdict:
     """
     kind = processor_class(found.environment)
     if kind not in ratios:
-        return Verdict((f"no ratios are committed for {kind}, so none is compared",), False)
+        return Verdict((f"no ratios are committed for {kind}, so none is compared",))
     measured = {f"{row.group}/{row.name}": row for row in found.rows}
     groups = {row.group for row in found.rows}
-    lines = []
+    lines: dict[str, str] = {}
     for name, expected in ratios[kind].items():
         if name.split("/")[0] not in groups:
             continue
         row = measured.get(name)
         if row is None or row.ratio is None:
             reason = row.not_measured if row is not None else "there is no such row"
-            lines.append(f"{name}: no ratio ({reason}), but {expected:.2f} is committed")
+            lines[name] = f"{name}: no ratio ({reason}), but {expected:.2f} is committed"
         elif row.ratio < LEAST * expected:
-            lines.append(f"{name}: {row.ratio:.2f}, under two thirds of the committed {expected:.2f}")
+            lines[name] = f"{name}: {row.ratio:.2f}, under two thirds of the committed {expected:.2f}"
     if lines:
-        return Verdict(tuple(lines), True)
-    return Verdict((f"no ratio is under two thirds of the one committed for {kind}",), False)
+        return Verdict(tuple(lines.values()), tuple(lines))
+    return Verdict((f"no ratio is under two thirds of the one committed for {kind}",))
 
 
 def as_committed(found: Bench) -> dict[str, dict[str, float]]:

@@ -48,5 +48,5 @@ def bench(
         show_bench.bench(done.bench, GROUPS if group == "all" else (group,))
     for line in done.lines:
         typer.echo(line, err=True)
-    if done.fell or any(row.agrees is False for row in done.bench.rows):
+    if done.fallen or any(row.agrees is False for row in done.bench.rows):
         raise typer.Exit(1)
