@@ -84,7 +84,7 @@ class Law(NamedTuple):
     def formula(self, size: str) -> str:
         """Return the law in words of the page; `size` is the name of the size."""
         power = {1.0: f"· {size}", -1.0: f"/ {size}"}.get(self.exponent, f"· {size}^{self.exponent:.2f}")
-        return f"{self.fixed:.3g} + {self.factor:.2g} {power}"
+        return f"{self.fixed:.3g} + {_rounded(self.factor)} {power}"
 
 
 POWERS = tuple(step / 20 for step in range(1, 61))
