@@ -137,7 +137,8 @@ class PcaSvmClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         components = min(self.components, len(X) - 1, X.shape[1])
         self.scaler_, self.pca_ = StandardScaler(), PrincipalAxes(components, svd_solver="full")
         with limited_threads(1):
-            self.rows_ = self.pca_.fit_transform(self.scaler_.fit_transform(X)).astype(float)
+            coordinates = self.pca_.fit_transform(self.scaler_.fit_transform(X))
+            self.rows_ = np.ascontiguousarray(coordinates, float)  # as stored, so that products keep their bits
             self.gamma_ = self._gamma(self.rows_)
             # One product gives the kernel of all rows, which libsvm would compute pair by pair. Votes between pairs of
             # classes can tie; breaking ties by confidence agrees with the decision function.
