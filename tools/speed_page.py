@@ -33,8 +33,8 @@ How to read the tables:
   ratios can be compared between machines; times depend on whatever else a machine does.
 - **target**: the ratio that is to be reached on two cores. A ratio below it is printed like any other.
 - **share of limit**: time of the limit / time of microexpr. The limit is what the machine could do at best: for
-  training, bare steps on a prepared batch in the same precision; for reading, copying the same bytes in memory; for the
-  start, a process that imports the libraries in use. 1 means that nothing is lost around it.
+  training, bare steps on a prepared batch in the same precision; for reading, copying the same bytes in memory. 1 means
+  that nothing is lost around it.
 - **agreement**: how equal the results of both sides are. A row whose results differ by more than rounding or, where
   random numbers differ, by more than chance ends the command with exit code 1.
 
@@ -64,8 +64,8 @@ def page(found: Bench) -> str:
     parts = [HEAD, f"Measured on {found.date} ({machine}).\n"]
     if found.scaling is not None:
         parts.append(
-            f"\nAll cores together compute {found.scaling:.2f} times as many matrix products a second as one alone: "
-            "several processes can gain no more over one here.\n"
+            f"\nAll cores together compute {found.scaling:.2f} times as many matrix products a second as one alone, "
+            "the most that jobs can gain over one that uses one core.\n"
         )
     known = {(row.group, row.name): row for row in found.rows}
     for group in GROUPS:

@@ -425,7 +425,7 @@ class Cache:
             block: dict[tuple[str, View], np.ndarray] = {}
 
             def write() -> None:
-                """Append the views at hand: writing each by itself takes as long as making a small one."""
+                """Append what was made since the last call: writing each view takes as long as making a small one."""
                 made = dict(block)
                 block.clear()
                 if made:
