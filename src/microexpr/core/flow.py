@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import cv2
@@ -174,6 +175,7 @@ def _gradient(values: Float[np.ndarray, "h w"], axis: int) -> Float[np.ndarray, 
     return found
 
 
+@lru_cache(maxsize=64)
 def tim_matrix(frames: int, wanted: int) -> Float[np.ndarray, "m n"]:
     """Return the weights with which the Temporal Interpolation Model makes `wanted` frames from `frames`.
 
@@ -196,6 +198,7 @@ def tim_matrix(frames: int, wanted: int) -> Float[np.ndarray, "m n"]:
     weights: Float[np.ndarray, "m n"] = 1 / frames + 2 / frames * there @ here.T
     # Only rounding keeps whole frames from being reproduced exactly.
     weights[np.abs(weights) < 1e-12] = 0
+    weights.flags.writeable = False
     return weights
 
 

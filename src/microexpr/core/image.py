@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -55,6 +56,7 @@ def resize(frame: Num[np.ndarray, "h w c"], height: int, width: int) -> Num[np.n
     return np.asarray(resized).reshape(height, width, -1)
 
 
+@lru_cache(maxsize=16)
 def block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
     """Return the block number of every pixel, row by row; block i of n begins at row i * height // n.
 
@@ -65,7 +67,9 @@ def block_map(height: int, width: int, blocks: int) -> Int[np.ndarray, "h w"]:
     rows, columns = (
         np.repeat(np.arange(blocks), np.diff(np.arange(blocks + 1) * side // blocks)) for side in (height, width)
     )
-    return np.asarray(rows[:, None] * blocks + columns)
+    found = np.asarray(rows[:, None] * blocks + columns)
+    found.flags.writeable = False
+    return found
 
 
 def grey(frame: Num[np.ndarray, "h w 3"]) -> Num[np.ndarray, "h w 1"]:

@@ -14,7 +14,7 @@ import pytest
 
 from microexpr.components.representation import over_time
 from microexpr.components.representation.bi_woof import BiWoof
-from microexpr.components.representation.lbp_top import codes
+from microexpr.components.representation.lbp_top import joint_codes
 from microexpr.components.representation.over_time import rank_pooling
 from microexpr.config.published import load_published
 from microexpr.config.study import Study, load
@@ -279,7 +279,7 @@ def test_lbp_top_is_its_definition(radii):
 def test_lbp_top_after_interpolation_codes_two_frames():
     volume = film(23)
     assert np.array_equal(show("lbp_top", volume), show("lbp_top", motion.interpolate(volume, 10), frames=0))
-    assert codes(motion.interpolate(volume, 10), (1, 1, 4))[0].shape == (2, 28, 31)
+    assert joint_codes(motion.interpolate(volume, 10), (1, 1, 4)).shape == (2, 28, 31)
 
 
 def test_lbp_top_sizes_and_sums():

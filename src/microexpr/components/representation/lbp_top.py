@@ -18,8 +18,16 @@ from microexpr.core.interfaces import Frames, Modality, View, representations
 
 Radius = Annotated[int, Field(ge=1, le=16)]
 CODES = 16
-_AXES = ((2, 1), (2, 0), (1, 0))
-"""The two axes of each plane in a volume of time, height and width."""
+_NEIGHBOURS = ((2, 1), (2, -1), (1, 1), (1, -1), (0, 1), (0, -1))
+"""Axis, in a volume of time, height and width, and direction of every neighbour of a pixel."""
+_BITS = ((0, 3, 1, 2), (0, 5, 1, 4), (2, 5, 3, 4))
+"""The neighbours of each plane (xy, xt, yt), from the lowest bit of its codes."""
+_CODES = np.array(
+    [[sum((joint >> at & 1) << bit for bit, at in enumerate(bits)) for joint in range(1 << 6)] for bits in _BITS]
+)
+"""The code in each plane that belongs to each joint code of all six neighbours."""
+_TO_PLANES = (_CODES[:, None] == np.arange(CODES)[:, None]).astype(float).transpose(2, 1, 0).reshape(1 << 6, -1)
+"""Adds numbers of joint codes up to numbers of codes of each plane."""
 
 
 @representations.register("lbp_top")
@@ -81,49 +89,36 @@ class LbpTop:
         volume = interpolate(volume, self.frames) if self.frames else volume
         _check_size(volume.shape[1:], self.radii, self.blocks)
         blocks = image.block_map(volume.shape[1] - 2 * self.radii[1], volume.shape[2] - 2 * self.radii[0], self.blocks)
-        histograms = [_histograms(plane, blocks, self.blocks**2) for plane in codes(volume, self.radii)]
-        shares = np.stack(histograms, axis=-1).astype(np.float32)
+        counts = _counts(joint_codes(volume, self.radii), blocks, self.blocks**2)
+        shares = np.asarray(counts / counts.sum(axis=1, keepdims=True), np.float32)
         if self.uniform:
             shares[:, 5] += shares[:, 10]
             shares = np.delete(shares, 10, axis=1)
         return shares[None]
 
 
-def codes(
-    volume: UInt8[np.ndarray, "t h w"], radii: tuple[int, int, int]
-) -> tuple[UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"], UInt8[np.ndarray, "t2 h2 w2"]]:
-    """Return the local binary patterns (P = 4) in the planes xy, xt and yt; `radii` are those of x, y and t."""
+def joint_codes(volume: UInt8[np.ndarray, "t h w"], radii: tuple[int, int, int]) -> UInt8[np.ndarray, "t2 h2 w2"]:
+    """Return, for each pixel, one bit for each neighbour that is at least as bright; `radii` are those of x, y and t.
+
+    The planes share their neighbours, so that these six bits hold the four of each plane.
+    """
     reach = radii[::-1]  # in the order of the volume's axes
     centre = volume[tuple(slice(r, -r) for r in reach)]
-    xy, xt, yt = (_plane(volume, centre, reach, axes) for axes in _AXES)
-    return xy, xt, yt
-
-
-def _plane(
-    volume: UInt8[np.ndarray, "t h w"],
-    centre: UInt8[np.ndarray, "t2 h2 w2"],
-    reach: tuple[int, int, int],
-    axes: tuple[int, int],
-) -> UInt8[np.ndarray, "t2 h2 w2"]:
-    """Return the codes of one plane; bits are the neighbours in +first, -second, -first, +second axis direction."""
     found = np.zeros(centre.shape, np.uint8)
-    first, second = axes
-    for bit, (axis, sign) in enumerate(((first, 1), (second, -1), (first, -1), (second, 1))):
-        places = []
-        for at, (size, r) in enumerate(zip(volume.shape, reach, strict=True)):
-            start = r + sign * r * (at == axis)
-            places.append(slice(start, start + size - 2 * r))
-        found |= (volume[tuple(places)] >= centre).view(np.uint8) << np.uint8(bit)
+    for bit, (axis, sign) in enumerate(_NEIGHBOURS):
+        starts = [r + sign * r * (at == axis) for at, r in enumerate(reach)]
+        place = tuple(slice(start, start + size) for start, size in zip(starts, centre.shape, strict=True))
+        found |= (volume[place] >= centre).view(np.uint8) << np.uint8(bit)
     return found
 
 
-def _histograms(
-    plane: UInt8[np.ndarray, "t h w"], blocks: Int[np.ndarray, "h w"], count: int
-) -> Float[np.ndarray, "blocks 16"]:
-    offsets = blocks * CODES
-    counts = sum(np.bincount((offsets + frame).ravel(), minlength=count * CODES) for frame in plane)
-    table = np.asarray(counts, float).reshape(count, CODES)
-    return np.asarray(table / table.sum(axis=1, keepdims=True))
+def _counts(
+    joint: UInt8[np.ndarray, "t h w"], blocks: Int[np.ndarray, "h w"], count: int
+) -> Float[np.ndarray, "blocks 16 3"]:
+    """Return how often each code occurs in each block and plane."""
+    offsets = blocks * len(_TO_PLANES)
+    found = sum(np.bincount((offsets + frame).ravel(), minlength=count * len(_TO_PLANES)) for frame in joint)
+    return np.asarray(np.reshape(found, (count, -1)) @ _TO_PLANES).reshape(count, CODES, -1)
 
 
 def _check_size(shape: tuple[int, ...], radii: tuple[int, int, int], blocks: int) -> None:
