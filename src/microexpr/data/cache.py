@@ -166,12 +166,12 @@ class FrameStore:
                 f"{clip}: its images are {size} {mine['dtype']}, the others {before}; resize them to one size.",
             )
 
-    def hash_of(self, clip: Clip, number: int, frames: Frames) -> str:
+    def hash_of(self, clip: str, number: int, frames: Frames) -> str:
         """Return the hash of a frame (`lineage.image_hash`); `frames` are all of them.
 
         A cache of an earlier version has no hashes: its frames are hashed now.
         """
-        place = (clip.key, number)
+        place = (clip, number)
         if place not in self.hashes:
             self.hashes[place] = image_hash(np.asarray(frames.pixels[self.rows[place]]))
         return self.hashes[place]
@@ -393,7 +393,7 @@ class Cache:
 
         `preprocessing` and `represented` are the names under which frames and computed views are stored.
         """
-        sampled = [(row, clip, view) for row, clip in enumerate(clips) for view in sampler(clip)]
+        sampled = [(row, clip.key, view) for row, clip in enumerate(clips) for view in sampler(clip)]
         store = self.store(preprocessing)
         frames = store.open()
         modality: Modality = self.dataset.modalities()[self.modality]
@@ -402,10 +402,10 @@ class Cache:
             clip_rows=np.array([row for row, _, _ in sampled]),
             numbers=tuple(view for _, _, view in sampled),
             frames=frames,
-            places=tuple(np.array([store.rows[clip.key, number] for number in view]) for _, clip, view in sampled),
+            places=tuple(np.array([store.rows[clip, number] for number in view]) for _, clip, view in sampled),
             representation=representation,
             modality=modality._replace(channels=frames.channels),
-            **self._computed(represented, [(clip.key, view) for _, clip, view in sampled]),
+            **self._computed(represented, [(clip, view) for _, clip, view in sampled]),
             hashes=tuple(tuple(store.hash_of(clip, number, frames) for number in view) for _, clip, view in sampled),
         )
 
