@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -70,14 +72,25 @@ class MobileVitSvm:
     def __call__(self, view: ViewSpec, num_classes: int, aux: Mapping[str, int]) -> nn.Module:
         self.check(view)
         refuse_targets(aux, "mobilevit_svm")
-        with torch.random.fork_rng(devices=[]):  # one backbone for all folds, which is run once
-            torch.manual_seed(0)
-            backbone = build_backbone(self.architecture, view, self._start.file(view), 0.0, -1, self.grey)
-        return SvmOnBackbone(backbone, num_classes, self.C)
+        file = self._start.file(view)
+        changed = file.stat().st_mtime_ns if file is not None else 0
+        where = str(torch.get_default_device())
+        return SvmOnBackbone(_backbone(self.size, view, file, changed, self.grey, where), num_classes, self.C)
 
     @property
     def _start(self) -> StartingWeights:
         return StartingWeights(self.architecture, self.weights)
+
+
+@lru_cache(maxsize=1)
+def _backbone(size: str, view: ViewSpec, file: Path | None, changed: int, grey: str, where: str) -> Backbone:
+    """Return the one backbone of all folds; building it takes as long as fitting a machine.
+
+    `changed`: when `file` was written last; `where`: the device on which torch makes tensors at present.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_backbone(ARCHITECTURES[f"mobilevit_{size}"], view, file, 0.0, -1, grey)
 
 
 class SvmOnBackbone(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from microexpr.core.interfaces import Augmentation, LossFn, Output
 from microexpr.core.progress import Progress
+from microexpr.learning.checkpoint import Stored
 from microexpr.learning.device import device
 from microexpr.learning.learners.learner import Fitted
 from microexpr.learning.learners.network import Network
@@ -52,8 +55,11 @@ class Frozen(Network):
         features = views.features
         if features is None:
             return super()._outputs(views, indices)
-        if self.model.training:  # going through all modules takes as long as many predictions from features
-            self.ready()
+        self.ready()
         return outputs(
             self.model.classify, lambda rows: torch.as_tensor(features[rows]).to(device()), indices, self.training
         )
+
+    def restore(self, stored: Stored, file: Path) -> None:
+        self.model = copy.deepcopy(self.model)  # models of one process may share their backbone
+        super().restore(stored, file)

@@ -102,7 +102,11 @@ class Network(Learner):
 
     def ready(self) -> nn.Module:
         model: nn.Module = self.model
-        return placed(model, self.training).eval()
+        first = next(model.parameters(), None)
+        # Going through all modules can take longer than a prediction.
+        if model.training or first is None or first.device.type != device().type:
+            placed(model, self.training).eval()
+        return model
 
     def state(self) -> Stored:
         return Stored({key: value.contiguous() for key, value in self.model.state_dict().items()})
