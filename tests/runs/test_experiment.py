@@ -352,7 +352,7 @@ def test_a_prediction_is_timed_after_a_warm_up_and_an_estimator_on_one_thread(
     finally:
         cv2.setNumThreads(before[0])
         torch.set_num_threads(before[1])
-    assert len(calls) >= 3, "a warm-up and two timings"
+    assert len(calls) >= 2, "a warm-up, which takes all the time that there is, and a timing"
     assert 1 <= found["ms_a_clip"] < 100
     assert found["ms_threads"] == threads
     assert model != "pca_svm" or all(pools == {1} for pools in calls)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
 from microexpr.config.scores import MAIN, metric_of
 from microexpr.config.scores import confusion_metric as confusion_metric
@@ -49,9 +49,20 @@ def score(
 ) -> float:
     """Score voted predictions over the classes that have a true clip (or over `averaged_classes`)."""
     proba = predictions.filter(regex=r"^p_\d+$").to_numpy(float)
-    y_true = predictions["y_true"].to_numpy(int)
+    y_true, y_pred = (predictions[name].to_numpy(int) for name in ("y_true", "y_pred"))
+    return score_arrays(metric, y_true, y_pred, proba, averaged_classes)
+
+
+def score_arrays(
+    metric: interfaces.Metric,
+    y_true: Int[np.ndarray, "n"],
+    y_pred: Int[np.ndarray, "n"],
+    proba: Float[np.ndarray, "n k"],
+    averaged_classes: Bool[np.ndarray, "k"] | None = None,
+) -> float:
+    """Score arrays of clips as `score` does."""
     averaged_classes = np.isin(np.arange(proba.shape[1]), y_true) if averaged_classes is None else averaged_classes
-    return metric(y_true, predictions["y_pred"].to_numpy(int), proba, averaged_classes)
+    return metric(y_true, y_pred, proba, averaged_classes)
 
 
 def score_named(name: str, predictions: pd.DataFrame) -> float:

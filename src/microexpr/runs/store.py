@@ -161,7 +161,8 @@ class Results:
     def _read(self, name: str, part: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         file = self._file(name, part)
         try:
-            table = pq.read_table(file)
+            with pq.ParquetFile(file) as opened:  # half the time of `read_table`, which looks for several files
+                table = opened.read(use_threads=False)
             return table.to_pandas(), json.loads(table.schema.metadata[b"metadata"])
         except (OSError, KeyError, ValueError, pa.ArrowException):
             raise StoreError("E605", f"{file} is damaged; remove it, and the fold is trained again.") from None
