@@ -23,7 +23,7 @@ from microexpr.config.settings import Precision, Training
 from microexpr.core.interfaces import ViewSpec, models
 from microexpr.core.processor import native_bf16
 from microexpr.learning.conversion import Named, to_openvino, traced
-from microexpr.learning.device import autocast, device, fastest_precision, placed
+from microexpr.learning.device import autocast, device, fastest_precision, operations, placed
 from microexpr.learning.graph import RUNTIMES, Graph, open_graph
 
 CLASSES = 7
@@ -37,6 +37,8 @@ of the ViT's images, so its numbers are beside m36 and beside the only size of V
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 LARGEST = 0.01
 """Change of a probability that is allowed, as in the export's check."""
+SIDE = 1536
+"""Rows and columns of the matrices whose product gives the rate of this machine."""
 
 
 _RANDOM = {"weights": "random"}
@@ -121,13 +123,15 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
             "infer",
             name,
             what,
-            Timed(seconds, {}),
+            Timed(seconds | {"limit": seconds[_products(precision)]}, {}),
             (
                 f"largest change of a logit {logit:.2g}, of a probability {probability:.2g}",
                 probability,
                 probability <= LARGEST,
             ),
             side=precision,
+            limit=f"as many operations as the network has, at the rate of a product of {SIDE}x{SIDE} matrices in "
+            f"{precision}",
             target=(1.8 if precision == "float32" else 3.0) if case.target else None,
             further=further,
         )
@@ -193,11 +197,23 @@ def measure(case: _Case) -> Measured:
 
     sides: dict[str, Any] = {"plain": lambda: inference.predict(lambda x: model(x)[0], views)}
     sides |= {precision: partial(ours, graph) for precision, graph in compiled.items()}
+    matrix = torch.rand(SIDE, SIDE)
+    sides |= {
+        _products(each): partial(torch.mm, typed, typed)
+        for each in precisions
+        for typed in [matrix.bfloat16() if each == "bf16" else matrix]
+    }
     spent = alternate(sides, case.repeats)
     eager = spent.results["plain"]
     differences = {each: _differences(spent.results[each], eager) for each in precisions}
-    seconds = {name: list(values) for name, values in spent.seconds.items()}
+    share = case.views * operations(models.build(case.model, _RANDOM), spec, CLASSES, {}) / (2 * SIDE**3)
+    scale = {_products(each): share for each in precisions}
+    seconds = {name: [value * scale.get(name, 1) for value in values] for name, values in spent.seconds.items()}
     return Measured(seconds, differences, torch.get_num_threads())
+
+
+def _products(precision: Precision) -> str:
+    return f"products in {precision}"
 
 
 def _differences(found: np.ndarray, eager: np.ndarray) -> tuple[float, float]:
