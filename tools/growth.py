@@ -35,6 +35,8 @@ from microexpr.runs.plan import Options, Workspace
 
 ABSENT = "not measured"
 MILLION = 1_000_000
+POWER_LAW = 3
+"""Numbers of a line of time: a constant, a factor and a power."""
 DECADE = 10
 """From this ratio of the largest value to the smallest an axis is logarithmic."""
 REPEATS = 3
@@ -42,9 +44,9 @@ LENGTH = 10
 """Frames of a clip."""
 QUANTITIES = {"seconds": "seconds", "memory": "MB of memory, peak", "disk": "MB on disk"}
 LIMITS = {
-    "seconds": (86_400, 3600, "hours", "a day is over at"),
-    "memory": (16_000, 1000, "GB of memory", "16 GB are full at"),
-    "disk": (1_000_000, 1000, "GB on disk", "1 TB is full at"),
+    "seconds": (86_400, 3600, "hours", "clips in a day"),
+    "memory": (16_000, 1000, "GB of memory", "clips in 16 GB"),
+    "disk": (1_000_000, 1000, "GB on disk", "clips in 1 TB"),
 }
 """What a small workstation has, the unit of the page, and two headings."""
 KINDS = {
@@ -241,7 +243,7 @@ MANY = """
 On paper, by the lines above; nothing here was measured. The last columns are numbers of clips.
 
 {table}
-What breaks first where there are a day, 16 GB of memory and 1 TB of disk:
+Which of a day, 16 GB of memory and 1 TB of disk runs out first:
 
 {first}
 What serves then:
@@ -272,7 +274,13 @@ def page(points: Mapping[str, Sequence[Point]], environment: Mapping[str, str]) 
             line = law(axis, quantity, found)
             if line is not None:
                 off = max(abs(line.at(point.size) / getattr(point, quantity) - 1) for point in found)
-                parts.append(f"- {title}: {line.formula(axis)}; at most {off:.1%} off the points\n")
+                exact = quantity == "seconds" and axis != "workers" and len(found) == POWER_LAW
+                fit = (
+                    "through all points, as it has one number for each"
+                    if exact
+                    else f"at most {off:.1%} off the points"
+                )
+                parts.append(f"- {title}: {line.formula(axis)}; {fit}\n")
     return "".join([*parts, _many(points)])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from microexpr.bench.rows import GROUPS, Bench, Group, Row, read, speeds
 from microexpr.bench.running import jobs_of
 from microexpr.core.files import write_atomically
+from microexpr.core.words import many
 
 HEAD = """\
 # Speed
@@ -24,8 +25,9 @@ microexpr bench all --out docs/bench.json
 ```
 
 which measures this package against what a good user would otherwise write with PyTorch, scikit-learn, OpenCV and NumPy.
-The scripts of that other side are in `src/microexpr/bench/plain`; they import nothing of this package. Both sides run
-in turn, in one process or in processes that are started before, after one round that does not count.
+The scripts of that other side are in `src/microexpr/bench/plain`; they import nothing of this package. (The script for
+frozen backbones, in `bench/loso.py`, uses the package's MobileViT, so that both sides compute the same features.) Both
+sides run in turn, in one process or in processes that are started before, after one round that does not count.
 
 How to read the tables:
 
@@ -33,8 +35,10 @@ How to read the tables:
   ratios can be compared between machines; times depend on whatever else a machine does.
 - **target**: the ratio that is to be reached on two cores. A ratio below it is printed like any other.
 - **share of limit**: time of the limit / time of microexpr. The limit is what the machine could do at best: for
-  training, bare steps on a prepared batch in the same precision; for reading, copying the same bytes in memory. 1 means
-  that nothing is lost around it.
+  training, bare steps on a prepared batch in the same precision; for prediction, as many operations as the network has
+  at the rate of a matrix product; for flow, the solver alone; for reading, copying the same bytes in memory. 1 means
+  that nothing is lost around it. Where the share is near 1 and the ratio below its target, the plain side is nearer to
+  the machine's limit than the target supposes.
 - **agreement**: how equal the results of both sides are. A row whose results differ by more than rounding or, where
   random numbers differ, by more than chance ends the command with exit code 1.
 
@@ -76,7 +80,7 @@ def page(found: Bench) -> str:
         ]
         parts.append(f"\n## {TITLES[group]}\n\n{_table(rows)}\n\n{_list(rows)}")
         if group == "infer":
-            parts.append(_speeds(rows))
+            parts.append(_speeds(found, rows))
     return "".join(parts)
 
 
@@ -108,16 +112,17 @@ def _list(rows: Sequence[Row]) -> str:
         further = "; ".join(f"{name}: {_value(value)}" for name, value in row.further.items())
         limit = f" Limit: {row.limit}." if row.limit else ""
         lines.append(
-            f"- {row.name}: {row.what}{limit} {row.repeats} rounds.{f' Also: {further}.' if further else ''}\n"
+            f"- {row.name}: {row.what}{limit} {many(row.repeats, 'round')}.{f' Also: {further}.' if further else ''}\n"
         )
     return "".join(lines)
 
 
-def _speeds(rows: Sequence[Row]) -> str:
+def _speeds(bench: Bench, rows: Sequence[Row]) -> str:
     lines = [
         "\n### The paper's table of speeds, on this machine\n",
-        "Batch 1, random weights, after a warm-up. The paper (section III.E) gives three times on an NVIDIA L4; it "
-        "does not say which PoolFormer it means, nor the size of the ViT's images.\n",
+        f"Batch 1, random weights, {bench.environment.get('threads', '?')} threads, after a warm-up; medians with "
+        "quartiles. The paper (section III.E) gives three times on an NVIDIA L4; it does not say which PoolFormer it "
+        "means, nor the size of the ViT's images.\n",
     ]
     found = speeds(rows)
     if found:

@@ -377,13 +377,16 @@ def run_bench(
     (``"committed"``: the one in the package, for `small`) where it has some for this class of processors; rows whose
     ratio fell are measured up to twice more.
 
-    Raises StoreError if `out` holds rows of another machine, version or size, or a file cannot be read.
+    Raises StoreError if `out` holds rows of another machine, version or size, a file cannot be read, or the ratios
+    of the package are asked for without `small`.
     """
     from microexpr.bench import guard
     from microexpr.bench.rows import GROUPS
     from microexpr.bench.running import again, run
 
     committed = str(against) == "committed"
+    if committed and not small:
+        raise StoreError("E631", "the committed ratios are those of small sizes: add --small, or name another file.")
     ratios = None if against is None else guard.committed(guard.COMMITTED if committed else Path(against))
     groups = GROUPS if group == "all" else (group,)
     found = run(groups, size="small" if small else "full", out=None if out is None else Path(out), progress=progress)

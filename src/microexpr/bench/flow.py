@@ -82,7 +82,7 @@ def _row(folder: Path, name: str, kind: str, case: _Case) -> list[Row]:
 
 
 def _measure(folder: Path, plan: Plan, clips: np.ndarray, kind: str, repeats: int) -> Timed:
-    solver = optical_flow.dis if kind == "dis" else optical_flow.tvl1
+    solver = optical_flow.tvl1 if kind == "tvl1" else optical_flow.dis
 
     def plain() -> np.ndarray:
         file = folder / "plain.npy"

@@ -14,11 +14,11 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
-from microexpr.bench.measuring import NotMeasured, Timed, alternate, compared, isolated
+from microexpr.bench.measuring import NotMeasured, Side, Timed, alternate, compared, isolated
 from microexpr.bench.plain import inference
 from microexpr.bench.rows import L4, Row, Size
 from microexpr.bench.running import Job
-from microexpr.bench.train import check_place
+from microexpr.bench.train import check_place, finished
 from microexpr.config.settings import Precision, Training
 from microexpr.core.interfaces import ViewSpec, models
 from microexpr.core.processor import native_bf16
@@ -130,8 +130,7 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
                 probability <= LARGEST,
             ),
             side=precision,
-            limit=f"as many operations as the network has, at the rate of a product of {SIDE}x{SIDE} matrices in "
-            f"{precision}",
+            limit=_limit(precision),
             target=(1.8 if precision == "float32" else 3.0) if case.target else None,
             further=further,
         )
@@ -147,7 +146,8 @@ def _on_gpu(folder: Path, case: _Case) -> list[Row]:
 def on_device(case: _Case) -> Row:
     """Predict the same views with PyTorch in float32, and as a trained model predicts on this machine's accelerator."""
     model, spec, views = _drawn(case)
-    settings = Training(precision=fastest_precision(models.build(case.model, _RANDOM), spec, CLASSES, {}))
+    precision = fastest_precision(models.build(case.model, _RANDOM), spec, CLASSES, {})
+    settings = Training(precision=precision)
     there = device()
     plain, ours = copy.deepcopy(model).to(there), placed(model, settings)
 
@@ -155,21 +155,29 @@ def on_device(case: _Case) -> Row:
         with torch.inference_mode(), autocast(settings):
             return np.concatenate([ours(torch.from_numpy(view).to(there))[0].float().cpu().numpy() for view in views])
 
-    sides = {"plain": lambda: inference.predict(lambda x: plain(x.to(there))[0].cpu(), views), "ours": predicted}
+    sides: dict[str, Any] = {
+        "plain": lambda: inference.predict(lambda x: plain(x.to(there))[0].cpu(), views),
+        "ours": predicted,
+        "limit": partial(finished, _product(precision)),
+    }
     spent = alternate(sides, case.repeats)
     logit, probability = _differences(spent.results["ours"], spent.results["plain"])
-    seconds = {name: [value / case.views for value in values] for name, values in spent.seconds.items()}
+    scale = {"limit": _products_a_view(case, spec)}
+    seconds = {
+        name: [value * scale.get(name, 1 / case.views) for value in values] for name, values in spent.seconds.items()
+    }
     return compared(
         "infer",
         f"{case.title}, GPU",
         f"{case.title.rsplit(' ', 1)[0]} with random weights, one view of {case.side}x{case.side} after the other, "
-        f"from memory to logits. Plain: eager PyTorch in float32. Ours: {settings.precision}. Seconds a view.",
+        f"from memory to logits. Plain: eager PyTorch in float32. Ours: {precision}. Seconds a view.",
         Timed(seconds, {}),
         (
             f"largest change of a logit {logit:.2g}, of a probability {probability:.2g}",
             probability,
             probability <= LARGEST,
         ),
+        limit=_limit(precision),
         further={L4: PAPER[case.model, case.side]} if (case.model, case.side) in PAPER else None,
     )
 
@@ -197,23 +205,32 @@ def measure(case: _Case) -> Measured:
 
     sides: dict[str, Any] = {"plain": lambda: inference.predict(lambda x: model(x)[0], views)}
     sides |= {precision: partial(ours, graph) for precision, graph in compiled.items()}
-    matrix = torch.rand(SIDE, SIDE)
-    sides |= {
-        _products(each): partial(torch.mm, typed, typed)
-        for each in precisions
-        for typed in [matrix.bfloat16() if each == "bf16" else matrix]
-    }
+    sides |= {_products(each): _product(each) for each in precisions}
     spent = alternate(sides, case.repeats)
     eager = spent.results["plain"]
     differences = {each: _differences(spent.results[each], eager) for each in precisions}
-    share = case.views * operations(models.build(case.model, _RANDOM), spec, CLASSES, {}) / (2 * SIDE**3)
-    scale = {_products(each): share for each in precisions}
+    scale = {_products(each): case.views * _products_a_view(case, spec) for each in precisions}
     seconds = {name: [value * scale.get(name, 1) for value in values] for name, values in spent.seconds.items()}
     return Measured(seconds, differences, torch.get_num_threads())
 
 
 def _products(precision: Precision) -> str:
     return f"products in {precision}"
+
+
+def _product(precision: Precision) -> Side:
+    """Return what multiplies two matrices on this device."""
+    matrix = torch.rand(SIDE, SIDE, device=device(), dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    return partial(torch.mm, matrix, matrix)
+
+
+def _products_a_view(case: _Case, spec: ViewSpec) -> float:
+    """Return how many such products have as many operations as a network for one view."""
+    return operations(models.build(case.model, _RANDOM), spec, CLASSES, {}) / (2 * SIDE**3)
+
+
+def _limit(precision: Precision) -> str:
+    return f"as many operations as the network has, at the rate of a product of {SIDE}x{SIDE} matrices in {precision}"
 
 
 def _differences(found: np.ndarray, eager: np.ndarray) -> tuple[float, float]:

@@ -195,9 +195,7 @@ def _reads(folder: Path, case: _Case) -> list[Row]:
         return views.take(batch, room[: len(batch), None])[:, 0]
 
     def copied(batch: np.ndarray) -> np.ndarray:
-        for at, number in enumerate(batch):
-            np.copyto(room[at], pixels[number])
-        return room[: len(batch)]
+        return np.take(pixels, batch, axis=0, out=room[: len(batch)], mode="clip")
 
     sides: dict[str, Any] = {
         "plain": from_png,
@@ -223,6 +221,7 @@ def _reads(folder: Path, case: _Case) -> list[Row]:
         further={
             "ours, GB/s": pixels.nbytes / spent.median("ours") / 1e9,
             "one array in a file, mapped into memory (np.load), seconds": spent.median("array"),
+            "ratio to that array": spent.median("array") / spent.median("ours"),
         },
     )
     return [row]

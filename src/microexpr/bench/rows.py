@@ -19,7 +19,7 @@ FORMAT = 1
 Group: TypeAlias = Literal["preprocess", "train", "loso", "infer", "flow", "stats", "start"]
 GROUPS: tuple[Group, ...] = ("preprocess", "train", "loso", "infer", "flow", "stats", "start")
 Size: TypeAlias = Literal["full", "small", "tiny"]
-"""full: sizes of real studies; small: everything in about two minutes, for CI; tiny: for the tests."""
+"""full: sizes of real studies; small: everything in minutes, for CI; tiny: for the tests."""
 
 
 L4 = "the paper on an NVIDIA L4, milliseconds"
@@ -154,19 +154,22 @@ def speeds(rows: Sequence[Row]) -> list[dict[str, str]]:
     """Return the paper's table of speeds, remade: milliseconds and views a second of each row of prediction."""
     found = []
     for row in rows:
-        if row.plain_seconds is None or row.ours_seconds is None or row.ours_quartiles is None:
+        if row.plain_seconds is None or row.ours_seconds is None:
             continue
-        low, high = (1000 * value for value in row.ours_quartiles)
         published = row.further.get(L4)
         found.append(
             {
                 "network, precision": row.name,
-                "PyTorch, ms": f"{1000 * row.plain_seconds:.1f}",
+                "PyTorch, ms": _milliseconds(row.plain_seconds, row.plain_quartiles),
                 "PyTorch, views a second": f"{1 / row.plain_seconds:.1f}",
-                "microexpr, ms": f"{1000 * row.ours_seconds:.1f}",
-                "quartiles": f"{low:.1f} to {high:.1f}",
+                "microexpr, ms": _milliseconds(row.ours_seconds, row.ours_quartiles),
                 "views a second": f"{1 / row.ours_seconds:.1f}",
                 "L4, ms": f"{published:g}" if isinstance(published, float) else "",
             }
         )
     return found
+
+
+def _milliseconds(seconds: float, quartiles: tuple[float, float] | None) -> str:
+    low, high = (1000 * value for value in quartiles or (seconds, seconds))
+    return f"{1000 * seconds:.1f} ({low:.1f} to {high:.1f})"

@@ -133,7 +133,7 @@ def _row(folder: Path, case: _Case, place: str, size: Size) -> list[Row]:
             found.finite and found.difference <= allowed,
         ),
         limit=f"bare steps (forward, loss, backward, optimizer) on a prepared batch in {used}",
-        target=2.2 if large else None,
+        target=2.2 if large and not place else None,
         share_target=0.95 if large else 0.8,
         further=further,
     )
@@ -196,10 +196,11 @@ def measure(case: _Case) -> Measured:
         run.train_epoch(1)
         return run.model
 
+    bare = begun(start, case.batch)
+    batch = bare.batch(np.arange(case.batch))
+
     def limit() -> None:
-        bare = begun(start, count)
         bare.model.train()
-        batch = bare.batch(np.arange(case.batch))
         for _ in range(case.steps):
             bare.optimizer.zero_grad(set_to_none=True)
             with autocast(settings):
@@ -208,17 +209,13 @@ def measure(case: _Case) -> Measured:
             value.backward()  # type: ignore[no-untyped-call]
             bare.optimizer.step()
 
-    def loop(net: nn.Module, x: Tensor) -> nn.Module:
-        return plain.train(net, x, labels, batch=case.batch, **options)
-
-    def cast() -> nn.Module:
-        with torch.autocast(there.type, torch.bfloat16):
-            return loop(last, images_last)
+    def loop(net: nn.Module, x: Tensor, bf16: bool = False) -> nn.Module:
+        return plain.train(net, x, labels, batch=case.batch, bf16=bf16, **options)
 
     sides: dict[str, Any] = {
         "plain": lambda: loop(contiguous, images),
         "channels-last": lambda: loop(last, images_last),
-        "autocast": cast,
+        "autocast": lambda: loop(last, images_last, bf16=True),
         "ours": ours,
         "limit": limit,
     }

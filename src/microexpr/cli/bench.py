@@ -16,7 +16,7 @@ def bench(
         Literal["all", "preprocess", "train", "loso", "infer", "flow", "stats", "start"],
         typer.Argument(help="What to measure.", metavar="GROUP"),
     ] = "all",
-    small: Annotated[bool, typer.Option("--small", help="Small sizes: about a minute in all, for tests.")] = False,
+    small: Annotated[bool, typer.Option("--small", help="Small sizes: minutes in all, for tests.")] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="JSON file for the rows; the rows of this machine in it are kept.", metavar="FILE"),

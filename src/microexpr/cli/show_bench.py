@@ -30,7 +30,7 @@ def bench(found: Bench, groups: Sequence[Group]) -> None:
         if measured:
             table([_cells(row) for row in measured])
         if group == "infer" and (times := speeds(rows)):
-            typer.echo("\nBatch 1; the paper gives times on an NVIDIA L4:")
+            typer.echo("\nBatch 1, medians with quartiles; the paper gives times on an NVIDIA L4:")
             table(times)
         for row in rows:
             if row.not_measured:

@@ -732,8 +732,8 @@ STORE: Mapping[str, Explanation] = {
         "Correct the path, or remove the file and measure again with `microexpr bench`.",
     ),
     "E631": Explanation(
-        "A file of measurements holds rows of another machine, software or size, to which none can be added.",
-        "Choose another file for `--out`, or remove the old one.",
+        "A file holds measurements of another machine, software or size, which cannot be continued or compared.",
+        "Choose another file for `--out`, or remove the old one; add `--small` to `--against committed`.",
     ),
     "E650": Explanation(
         "A checkpoint cannot be read.",

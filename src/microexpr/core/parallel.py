@@ -104,9 +104,12 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], workers: int) -> 
     cv2.setNumThreads(1)
 
     def results(pool: Executor) -> Iterator[R]:
+        if not items:
+            return
         start = time.perf_counter()
-        yield from map(function, items[:1])
+        first = function(items[0])
         size = max(1, min(64, int(TOGETHER / (time.perf_counter() - start))))
+        yield first
         parts = [items[at : at + size] for at in range(1, len(items), size)]
         for part in _a_few_ahead(pool, lambda part: [function(item) for item in part], parts, 2 * workers):
             yield from part

@@ -231,6 +231,10 @@ class Views:
             return np.asarray(np.take(self.computed, self.computed_rows[indices], axis=0, out=out, mode="clip"))
         if "_held" in self.__dict__ or (2 * len(indices) > len(self) and self._size <= HELD_BYTES):
             return np.asarray(np.take(self._held, indices, axis=0, out=out, mode="clip"))
+        pixels = self.frames.pixels
+        if getattr(self.representation, "unchanged", False) and (out is None or out.dtype == pixels.dtype):
+            rows = np.array([self.places[index] for index in indices])
+            return np.asarray(np.take(pixels, rows, axis=0, out=out, mode="clip"))
         if out is None:
             return np.array([self.compute(int(index)) for index in indices])
         for index, place in zip(indices, out, strict=True):

@@ -37,9 +37,9 @@ from microexpr.runs.plan import Plan
 from microexpr.runs.store import FoldResult
 
 REPEATS = 3
-"""Timed predictions in each fold, after one warm-up."""
+"""Timed predictions in each fold at most, after one warm-up."""
 TIMING = 0.02
-"""Seconds after which a fold is timed no further: a slow model of many folds has enough times."""
+"""Seconds, with the warm-up, after which a fold is timed no further: a slow model of many folds has enough times."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,18 @@ class Result:
 
     def _vote(self, part: str) -> pd.DataFrame:
         vote, num_classes = self.experiment.vote.build(interfaces.votes), len(self.labels.classes)
+        views = [fold.views[fold.views["part"] == part] for fold in self.folds]
+        together = pd.concat(views, ignore_index=True)
+        if together["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):
+            pooled = voted(together, vote, num_classes)  # one table is faster than many
+            pooled.insert(2, "fold", together["fold"])
+            return pooled
         # A learnt vote is fitted on validation, so validation predictions must not be evaluated with it.
         votes = [fitted(vote, fold.views) if part == "test" else vote for fold in self.folds]
-        views = [fold.views[fold.views["part"] == part] for fold in self.folds]
-        pooled = pd.concat(views, ignore_index=True)
-        if pooled["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):  # one table is faster than many
-            folds = pooled["fold"]
-            pooled = voted(pooled, vote, num_classes)
-            pooled.insert(2, "fold", folds)
-        else:
-            parts = [voted(own_views, own_vote, num_classes) for own_views, own_vote in zip(views, votes, strict=True)]
-            for fold, table in zip(self.folds, parts, strict=True):
-                table.insert(2, "fold", fold.name)
-            pooled = pd.concat(parts, ignore_index=True)
+        parts = [voted(own_views, own_vote, num_classes) for own_views, own_vote in zip(views, votes, strict=True)]
+        for fold, table in zip(self.folds, parts, strict=True):
+            table.insert(2, "fold", fold.name)
+        pooled = pd.concat(parts, ignore_index=True)
         if part == "test" and (twice := pooled.loc[pooled["clip"].duplicated(), "clip"].tolist()):
             raise StoreError(
                 "E609",
@@ -206,7 +205,7 @@ def tested(plan: Plan, fold: Fold, views: Views, progress: Progress) -> pd.DataF
 def _milliseconds(learner: Learner, views: Views, rows: Int[np.ndarray, "n"]) -> dict[str, Any]:
     """Return how long representation and prediction of one clip take, from its frames, and on how many threads.
 
-    The median of a few runs after a warm-up.
+    The median of at most `REPEATS` runs, as many as `TIMING` allows, but at least one, after a warm-up.
     """
     fresh, before = replace(views, computed=None, features=None), cv2.getNumThreads()
     spent: list[float] = []

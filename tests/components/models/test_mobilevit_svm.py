@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from microexpr.components.models.mobilevit_svm import _backbone
+from microexpr.config.settings import Training
 from microexpr.core.errors import IncompatibleError
 from microexpr.core.interfaces import FrozenBackbone, ViewSpec, models
 from microexpr.learning import learners
@@ -50,15 +52,39 @@ def test_the_body_is_frozen_and_the_same_whatever_the_seed():
     torch.manual_seed(1)
     first = net()
     before = torch.rand(1)
+    _backbone.cache_clear()
     torch.manual_seed(1)
     second = net()
     assert torch.equal(torch.rand(1), before)  # and it leaves the stream of random numbers alone
+    _backbone.cache_clear()
     torch.manual_seed(2)
     third = net()
     for one, two, three in zip(first.parameters(), second.parameters(), third.parameters(), strict=True):
         assert torch.equal(one, two)
         assert torch.equal(one, three)
         assert not one.requires_grad
+
+
+@pytest.mark.parametrize("change", ["bf16", "restored"])
+def test_models_of_one_process_share_their_backbone_until_one_changes_it(change, tmp_path):
+    """A placed bf16 network has its channels last, which changes the bits of float32 features."""
+    x, y = striped(6)
+    first, second = (
+        learners.make(net, 3, Training(precision=precision), seed=0)
+        for precision in ("float32", "bf16" if change == "bf16" else "float32")
+    )
+    assert first.model.body is second.model.body
+    first.model.fit_head(first.ready().embed(x), y)
+    before = first.model.embed(x)
+    if change == "bf16":
+        second.ready()
+    else:
+        stored = first.state()
+        tensors = {name: value + 1 if value.is_floating_point() else value for name, value in stored.tensors.items()}
+        second.restore(stored._replace(tensors=tensors), tmp_path / "other.safetensors")
+        assert not torch.equal(second.ready().embed(x), before)
+    assert second.model.body is not first.model.body
+    assert torch.equal(first.model.embed(x), before)
 
 
 def test_the_machine_tells_textures_apart_and_never_names_a_class_it_did_not_see():

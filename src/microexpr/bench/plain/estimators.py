@@ -44,5 +44,6 @@ def leave_one_subject_out(
     make: Any, features: np.ndarray, labels: np.ndarray, subjects: np.ndarray, processes: int = 1
 ) -> np.ndarray:
     """Fit on all other subjects for each subject in turn, and return the predicted class of every clip."""
-    rows = features.reshape(len(features), -1).astype(np.float32)
+    rows = features.reshape(len(features), -1)
+    rows = rows.astype(np.float32) if rows.dtype == np.uint8 else rows
     return cross_val_predict(make(), rows, labels, groups=subjects, cv=LeaveOneGroupOut(), n_jobs=processes)

@@ -22,8 +22,9 @@ def train(
     seed: int = 0,
     cosine: bool = False,
     device: str = "cpu",
+    bf16: bool = False,
 ) -> nn.Module:
-    """Train on images (float32, n x channels x height x width) and their class numbers."""
+    """Train on images (float32, n x channels x height x width) and their class numbers; `bf16`: in autocast to it."""
     shuffled = torch.Generator().manual_seed(seed)
     data = TensorDataset(images, labels)
     loader = DataLoader(data, batch_size=batch, shuffle=True, generator=shuffled, pin_memory=device != "cpu")
@@ -34,7 +35,8 @@ def train(
     for _ in range(epochs):
         for x, y in loader:
             optimizer.zero_grad(set_to_none=True)
-            loss = nn.functional.cross_entropy(model(x.to(device)), y.to(device))
+            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+                loss = nn.functional.cross_entropy(model(x.to(device)), y.to(device))
             loss.backward()
             optimizer.step()
         if schedule is not None:
@@ -53,6 +55,7 @@ def leave_one_subject_out(
     batch: int,
     learning_rate: float,
     weight_decay: float,
+    device: str = "cpu",
 ) -> dict[int, int]:
     """Train on all other subjects for each of `tested`, and return the predicted class of its clips by row.
 
@@ -77,10 +80,11 @@ def leave_one_subject_out(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             cosine=True,
+            device=device,
         )
         model.eval()
         with torch.inference_mode():
-            guessed = model(standard[test_rows]).argmax(1)
+            guessed = model(standard[test_rows].to(device)).argmax(1).cpu()
         found |= dict(zip(test_rows.tolist(), guessed.tolist(), strict=True))
     return found
 

@@ -84,7 +84,7 @@ class MobileVitSvm:
 
 @lru_cache(maxsize=1)
 def _backbone(size: str, view: ViewSpec, file: Path | None, changed: int, grey: str, where: str) -> Backbone:
-    """Return the one backbone of all folds; building it takes as long as fitting a machine.
+    """Return the one backbone of all folds; building it takes as long as fitting a support vector machine.
 
     `changed`: when `file` was written last; `where`: the device on which torch makes tensors at present.
     """

@@ -20,6 +20,8 @@ class Pixels:
     cached: ClassVar[bool] = False
     min_frames: ClassVar[int] = 1
     fixed_length: ClassVar[bool] = False
+    unchanged: ClassVar[bool] = True
+    """Views are the frames themselves, so that many are read at once."""
 
     def output_spec(self, incoming: Modality) -> Modality:
         """Return the frames' modality, unchanged."""

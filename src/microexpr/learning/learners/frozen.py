@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from microexpr.core.interfaces import Augmentation, LossFn, Output
 from microexpr.core.progress import Progress
@@ -60,6 +60,12 @@ class Frozen(Network):
             self.model.classify, lambda rows: torch.as_tensor(features[rows]).to(device()), indices, self.training
         )
 
+    def ready(self) -> nn.Module:
+        # Models of one process may share their backbone: what changes it needs its own.
+        if self.model.training and (self.training.precision == "bf16" or device().type != "cpu"):
+            self.model = copy.deepcopy(self.model)
+        return super().ready()
+
     def restore(self, stored: Stored, file: Path) -> None:
-        self.model = copy.deepcopy(self.model)  # models of one process may share their backbone
+        self.model = copy.deepcopy(self.model)
         super().restore(stored, file)
