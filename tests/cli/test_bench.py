@@ -69,6 +69,10 @@ def test_bad_input_is_refused(tmp_path):
     missing = microexpr("bench", "flow", "--small", "--against", tmp_path / "none.json")
     assert missing.code == 1
     assert "E630" in missing.err
+    other_size = microexpr("bench", "flow", "--against", "committed")
+    assert other_size.code == 1
+    assert "E631" in other_size.err
+    assert "add --small" in other_size.err
     (tmp_path / "bench.json").write_text("{}")
     damaged = microexpr("bench", "flow", "--small", "--out", tmp_path / "bench.json")
     assert damaged.code == 1

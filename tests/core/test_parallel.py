@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 
+import cv2
 import pytest
 from joblib import delayed
 from joblib.externals.loky import get_reusable_executor
 
 from microexpr.core.errors import DataError
-from microexpr.core.parallel import in_processes
+from microexpr.core.parallel import in_processes, in_threads
 
 
 def _halve(number):
@@ -19,6 +21,19 @@ def _halve(number):
 
 def test_results_come_in_order():
     assert list(in_processes((delayed(_halve)(number) for number in (4, 6, 8)), 1)) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.004, 0.02])
+@pytest.mark.parametrize("count", [0, 1, 2, 150])
+def test_threads_return_results_in_order_whatever_they_take_at_once(count, seconds):
+    def slow(number):
+        time.sleep(seconds * (count < 10 or number % 50 == 0))
+        return cv2.getNumThreads(), number
+
+    before = cv2.getNumThreads()
+    with in_threads(slow, range(count), 2) as run:
+        assert list(run) == [(1, number) for number in range(count)]
+    assert cv2.getNumThreads() == before
 
 
 def test_one_failure_is_told_without_a_word_on_the_others():
