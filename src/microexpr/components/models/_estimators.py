@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,9 @@ class PrincipalAxes(PCA):  # type: ignore[misc]
         if rows > columns:
             return np.asarray(super().fit_transform(X))
         self.mean_ = X.mean(0, dtype=float).astype(X.dtype)
-        axes, coordinates, total = row_axes(X - self.mean_, self.n_components)
+        centred = X - self.mean_
+        weights, coordinates, total = row_axes(centred, self.n_components)
+        axes = combined(weights, centred)
         squares = np.square(coordinates).sum(0)
         self.n_features_in_, self.n_samples_, self.n_components_ = columns, rows, len(axes)
         self.components_ = axes.astype(X.dtype)
@@ -62,25 +65,31 @@ class PrincipalAxes(PCA):  # type: ignore[misc]
 
 def row_axes(
     X: Float[np.ndarray, "n d"], most: int | None = None
-) -> tuple[Float[np.ndarray, "r d"], Float[np.ndarray, "n r"], float]:
+) -> tuple[Float[np.ndarray, "r n"], Float[np.ndarray, "n r"], float]:
     """Return orthonormal axes of the space of the rows, the rows' coordinates on them, and the sum of all squares.
 
-    At most `most` axes, in descending order of the squares along each. They are found from the eigenvectors of the
-    products of the rows with each other, in float64: few rows of many values have few products. A linear classifier
-    with a penalty on squared weights is the same on the coordinates as on `X`.
+    At most `most` axes, in descending order of the squares along each, as weights of the rows (`combined` gives their
+    values). They are found from the eigenvectors of the products of the rows with each other, in float64: few rows of
+    many values have few products. A linear classifier with a penalty on squared weights is the same on the coordinates
+    as on `X`.
     """
-    parts = [X[:, start : start + COLUMNS] for start in range(0, X.shape[1], COLUMNS)]
-    if len(parts) == 1:
-        parts = [X.astype(float)]  # converted once
     product = np.zeros((len(X), len(X)))
-    for part in parts:
-        values = part.astype(float, copy=False)
-        product += values @ values.T
+    for part in _parts(X):
+        product += part @ part.T
     total = float(np.trace(product))
     lowest = 0 if most is None else max(0, len(X) - most)
     squares, vectors = eigh(product, subset_by_index=(lowest, len(X) - 1), overwrite_a=True, check_finite=False)
     kept = squares > len(X) * np.finfo(float).eps * squares[-1]
     lengths, vectors = np.sqrt(squares[kept][::-1]), vectors[:, kept][:, ::-1]
-    weights = (vectors / lengths).T
-    axes = np.concatenate([weights @ part.astype(float, copy=False) for part in parts], axis=1)
-    return axes, vectors * lengths, total
+    return (vectors / lengths).T, vectors * lengths, total
+
+
+def combined(weights: Float[np.ndarray, "r n"], X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "r d"]:
+    """Return sums of the rows with these weights, in float64."""
+    return np.concatenate([weights @ part for part in _parts(X)], axis=1)
+
+
+def _parts(X: Float[np.ndarray, "n d"]) -> Iterator[Float[np.ndarray, "n _"]]:
+    """Yield all columns, some at a time, in float64."""
+    for start in range(0, X.shape[1], COLUMNS):
+        yield X[:, start : start + COLUMNS].astype(float, copy=False)

@@ -19,6 +19,7 @@ from sklearn.svm import SVC
 
 from microexpr.components.models._checks import refuse_targets
 from microexpr.components.models._estimators import (
+    combined,
     confidence,
     most_probable_class,
     need_two_classes,
@@ -155,9 +156,10 @@ class LogisticClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             scaler = StandardScaler()
             standard = scaler.fit_transform(X.astype(float))
             if len(X) < X.shape[1]:
-                axes, coordinates, _ = row_axes(standard)
+                weights, coordinates, _ = row_axes(standard)
                 regression.fit(coordinates, y)
-                regression.coef_, regression.n_features_in_ = regression.coef_ @ axes, X.shape[1]
+                regression.coef_ = combined(regression.coef_ @ weights, standard)
+                regression.n_features_in_ = X.shape[1]
             else:
                 regression.fit(standard, y)
         self.pipeline_ = make_pipeline(scaler, regression)
