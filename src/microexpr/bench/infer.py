@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +41,8 @@ LARGEST = 0.01
 """Change of a probability that is allowed, as in the export's check."""
 SIDE = 1536
 """Rows and columns of the matrices whose product gives the rate of this machine."""
+ACTIVE = 0.2
+"""Seconds after which no thread waits actively any more."""
 
 
 _RANDOM = {"weights": "random"}
@@ -155,16 +159,14 @@ def on_device(case: _Case) -> Row:
         with torch.inference_mode(), autocast(settings):
             return np.concatenate([ours(torch.from_numpy(view).to(there))[0].float().cpu().numpy() for view in views])
 
-    sides: dict[str, Any] = {
-        "plain": lambda: inference.predict(lambda x: plain(x.to(there))[0].cpu(), views),
-        "ours": predicted,
-        "limit": partial(finished, _product(precision)),
-    }
+    limit = _seconds_of_products(precision, case.repeats)
+    sides = {"plain": lambda: inference.predict(lambda x: plain(x.to(there))[0].cpu(), views), "ours": predicted}
     spent = alternate(sides, case.repeats)
     logit, probability = _differences(spent.results["ours"], spent.results["plain"])
     scale = {"limit": _products_a_view(case, spec)}
     seconds = {
-        name: [value * scale.get(name, 1 / case.views) for value in values] for name, values in spent.seconds.items()
+        name: [value * scale.get(name, 1 / case.views) for value in values]
+        for name, values in {**spent.seconds, "limit": limit}.items()
     }
     return compared(
         "infer",
@@ -205,12 +207,14 @@ def measure(case: _Case) -> Measured:
 
     sides: dict[str, Any] = {"plain": lambda: inference.predict(lambda x: model(x)[0], views)}
     sides |= {precision: partial(ours, graph) for precision, graph in compiled.items()}
-    sides |= {_products(each): _product(each) for each in precisions}
+    limits = {_products(each): _seconds_of_products(each, case.repeats) for each in precisions}
     spent = alternate(sides, case.repeats)
     eager = spent.results["plain"]
     differences = {each: _differences(spent.results[each], eager) for each in precisions}
     scale = {_products(each): case.views * _products_a_view(case, spec) for each in precisions}
-    seconds = {name: [value * scale.get(name, 1) for value in values] for name, values in spent.seconds.items()}
+    seconds = {
+        name: [value * scale.get(name, 1) for value in values] for name, values in {**spent.seconds, **limits}.items()
+    }
     return Measured(seconds, differences, torch.get_num_threads())
 
 
@@ -218,14 +222,20 @@ def _products(precision: Precision) -> str:
     return f"products in {precision}"
 
 
-def _product(precision: Precision) -> Side:
-    """Return what multiplies two matrices on this device fastest: torch, or in float32 on a processor NumPy."""
+def _seconds_of_products(precision: Precision, repeats: int) -> Sequence[float]:
+    """Return the seconds of the fastest product of two matrices on this device: torch, or in float32 also NumPy.
+
+    Measured on its own: NumPy's threads wait actively for a while after each product, which would slow down others.
+    """
     matrix = torch.rand(SIDE, SIDE, device=device(), dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
-    sides: dict[str, Side] = {"torch": partial(torch.mm, matrix, matrix)}
+    sides: list[Side] = [partial(finished, partial(torch.mm, matrix, matrix))]
     if precision == "float32" and matrix.device.type == "cpu":
-        sides["numpy"] = partial(np.matmul, matrix.numpy(), matrix.numpy())
-    spent = alternate({name: partial(finished, side) for name, side in sides.items()}, 3, seconds=0)
-    return sides[min(sides, key=spent.median)]
+        sides.append(partial(np.matmul, matrix.numpy(), matrix.numpy()))
+    measured = []
+    for side in sides:
+        measured.append(alternate({"product": side}, repeats).seconds["product"])
+        time.sleep(ACTIVE)
+    return min(measured, key=lambda seconds: float(np.median(seconds)))
 
 
 def _products_a_view(case: _Case, spec: ViewSpec) -> float:
