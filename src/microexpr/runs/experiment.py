@@ -97,7 +97,7 @@ class Result:
         together = pd.concat(views, ignore_index=True)
         if together["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):
             pooled = voted(together, vote, num_classes)  # one table is faster than many
-            pooled.insert(2, "fold", together["fold"])
+            pooled.insert(2, "fold", np.repeat([fold.name for fold in self.folds], [len(own) for own in views]))
             return pooled
         # A learnt vote is fitted on validation, so validation predictions must not be evaluated with it.
         votes = [fitted(vote, fold.views) if part == "test" else vote for fold in self.folds]
