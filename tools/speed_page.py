@@ -36,9 +36,9 @@ How to read the tables:
 - **target**: the ratio that is to be reached on two cores. A ratio below it is printed like any other.
 - **share of limit**: time of the limit / time of microexpr. The limit is what the machine could do at best: for
   training, bare steps on a prepared batch in the same precision; for prediction, as many operations as the network has
-  at the rate of the fastest matrix product of torch or NumPy, which OpenVINO's kernels can exceed; for flow, the solver
-  alone; for reading, copying the same bytes in memory. 1 means that nothing is lost around it. Where the share is near
-  1 and the ratio below its target, the plain side is nearer to the machine's limit than the target supposes.
+  at the rate of the faster matrix product of torch and NumPy; for flow, the solver alone; for reading, copying the same
+  bytes in memory. 1 means that nothing is lost around it. Where the share is near 1 and the ratio below its target, the
+  plain side is nearer to the machine's limit than the target supposes.
 - **agreement**: how equal the results of both sides are. A row whose results differ by more than rounding or, where
   random numbers differ, by more than chance ends the command with exit code 1.
 
