@@ -97,6 +97,7 @@ class Measured(NamedTuple):
     """What the process that predicts sends back."""
 
     seconds: dict[str, list[float]]
+    """Of every way to predict a view, and of as many operations in products of matrices."""
     differences: dict[Precision, tuple[float, float]]
     """Largest change of a logit and of a probability."""
     threads: int
@@ -106,7 +107,6 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
     if importlib.util.find_spec("openvino") is None:
         raise NotMeasured("OpenVINO is not installed")
     found = isolated(measure, case)
-    seconds = {name: [value / case.views for value in values] for name, values in found.seconds.items()}
     rows = []
     for precision in PRECISIONS:
         name = f"{case.title}, {precision}"
@@ -127,7 +127,7 @@ def _rows(folder: Path, case: _Case) -> list[Row]:
             "infer",
             name,
             what,
-            Timed(seconds | {"limit": seconds[_products(precision)]}, {}),
+            Timed(found.seconds | {"limit": found.seconds[_products(precision)]}, {}),
             (
                 f"largest change of a logit {logit:.2g}, of a probability {probability:.2g}",
                 probability,
@@ -159,21 +159,16 @@ def on_device(case: _Case) -> Row:
         with torch.inference_mode(), autocast(settings):
             return np.concatenate([ours(torch.from_numpy(view).to(there))[0].float().cpu().numpy() for view in views])
 
-    limit = _seconds_of_products(precision, case.repeats)
+    products = {"limit": _seconds_of_products(precision, case.repeats)}
     sides = {"plain": lambda: inference.predict(lambda x: plain(x.to(there))[0].cpu(), views), "ours": predicted}
     spent = alternate(sides, case.repeats)
     logit, probability = _differences(spent.results["ours"], spent.results["plain"])
-    scale = {"limit": _products_a_view(case, spec)}
-    seconds = {
-        name: [value * scale.get(name, 1 / case.views) for value in values]
-        for name, values in {**spent.seconds, "limit": limit}.items()
-    }
     return compared(
         "infer",
         f"{case.title}, GPU",
         f"{case.title.rsplit(' ', 1)[0]} with random weights, one view of {case.side}x{case.side} after the other, "
         f"from memory to logits. Plain: eager PyTorch in float32. Ours: {precision}. Seconds a view.",
-        Timed(seconds, {}),
+        Timed(_a_view(spent, products, case, spec), {}),
         (
             f"largest change of a logit {logit:.2g}, of a probability {probability:.2g}",
             probability,
@@ -207,15 +202,11 @@ def measure(case: _Case) -> Measured:
 
     sides: dict[str, Any] = {"plain": lambda: inference.predict(lambda x: model(x)[0], views)}
     sides |= {precision: partial(ours, graph) for precision, graph in compiled.items()}
-    limits = {_products(each): _seconds_of_products(each, case.repeats) for each in precisions}
+    products = {_products(each): _seconds_of_products(each, case.repeats) for each in precisions}
     spent = alternate(sides, case.repeats)
     eager = spent.results["plain"]
     differences = {each: _differences(spent.results[each], eager) for each in precisions}
-    scale = {_products(each): case.views * _products_a_view(case, spec) for each in precisions}
-    seconds = {
-        name: [value * scale.get(name, 1) for value in values] for name, values in {**spent.seconds, **limits}.items()
-    }
-    return Measured(seconds, differences, torch.get_num_threads())
+    return Measured(_a_view(spent, products, case, spec), differences, torch.get_num_threads())
 
 
 def _products(precision: Precision) -> str:
@@ -238,9 +229,11 @@ def _seconds_of_products(precision: Precision, repeats: int) -> Sequence[float]:
     return min(measured, key=lambda seconds: float(np.median(seconds)))
 
 
-def _products_a_view(case: _Case, spec: ViewSpec) -> float:
-    """Return how many such products have as many operations as a network for one view."""
-    return operations(models.build(case.model, _RANDOM), spec, CLASSES, {}) / (2 * SIDE**3)
+def _a_view(spent: Timed, products: dict[str, Sequence[float]], case: _Case, spec: ViewSpec) -> dict[str, list[float]]:
+    """Return seconds a view: of every side, and of as many products as have the operations that a view takes."""
+    needed = operations(models.build(case.model, _RANDOM), spec, CLASSES, {}) / (2 * SIDE**3)
+    sides = {name: [value / case.views for value in values] for name, values in spent.seconds.items()}
+    return sides | {name: [value * needed for value in values] for name, values in products.items()}
 
 
 def _limit(precision: Precision) -> str:

@@ -21,10 +21,15 @@ from microexpr.core.errors import ConfigError
 from microexpr.core.words import capitalised, many
 
 
+def one_view_each(clips: pd.Series | Int[np.ndarray, "n"], vote: interfaces.Vote) -> bool:
+    """Return whether a view's prediction is its clip's: no clip has two views, and the vote learns nothing."""
+    return pd.Index(clips).is_unique and not isinstance(vote, interfaces.TrainableVote)
+
+
 def voted(views: pd.DataFrame, vote: interfaces.Vote, num_classes: int) -> pd.DataFrame:
     """Combine the views of each clip by the vote: one row per clip (clip, subject, y_true, y_pred, p_0 .. p_(k-1))."""
     columns = [f"p_{number}" for number in range(num_classes)]
-    if views["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):  # nothing to vote on
+    if one_view_each(views["clip"], vote):
         table = views[["clip", "subject", "y_true", *columns]].reset_index(drop=True)
         table.insert(3, "y_pred", table[columns].to_numpy().argmax(axis=1))
         return table

@@ -27,7 +27,7 @@ from microexpr.core.parallel import limited_threads
 from microexpr.core.progress import Progress
 from microexpr.core.randomness import rng_for
 from microexpr.data.cache import Views
-from microexpr.evaluation.predictions import fitted, score, score_arrays, voted
+from microexpr.evaluation.predictions import fitted, one_view_each, score, score_arrays, voted
 from microexpr.evaluation.statistics.scope import Trained
 from microexpr.learning import learners
 from microexpr.learning.learners import Fitted, Learner
@@ -95,7 +95,7 @@ class Result:
         vote, num_classes = self.experiment.vote.build(interfaces.votes), len(self.labels.classes)
         views = [fold.views[fold.views["part"] == part] for fold in self.folds]
         together = pd.concat(views, ignore_index=True)
-        if together["clip"].is_unique and not isinstance(vote, interfaces.TrainableVote):
+        if one_view_each(together["clip"], vote):
             pooled = voted(together, vote, num_classes)  # one table is faster than many
             pooled.insert(2, "fold", np.repeat([fold.name for fold in self.folds], [len(own) for own in views]))
             return pooled
@@ -238,7 +238,7 @@ def fit_rows(
 
     def choose(proba: Float[np.ndarray, "n k"], indices: Int[np.ndarray, "n"]) -> float:
         rows = views.clip_rows[indices]
-        if len(np.unique(rows)) == len(rows) and not isinstance(vote, interfaces.TrainableVote):
+        if one_view_each(rows, vote):
             return score_arrays(metric, y[rows], proba.argmax(1), proba)  # every epoch; tables take milliseconds
         named = {f"p_{number}": proba[:, number] for number in range(num_classes)}
         frames = [list(views.numbers[int(index)]) for index in indices]
