@@ -2,6 +2,9 @@
 # make test   set up, run the tests
 # make validate  measure tests, intervals and whole studies where the truth is known; the tables go to docs/validation.md
 # make models  train every full-size network for two epochs on drawn faces; what it took goes to docs/models.md
+# make cluster  test SLURM, Ray and processes that die; needs root and slurm-wlm for SLURM
+# make torture  kill a study a hundred times and resume it
+# make scaling  measure what a grid of many folds costs; writes docs/scaling.md and its figures
 # make kernels  run the numeric tests with the kernels of other processors
 # make speed  write docs/speed.md from docs/bench.json; microexpr bench all --out docs/bench.json measures
 # make growth  measure how time and memory grow; writes docs/growth.md and its figures
@@ -13,7 +16,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := out/demo
 
-.PHONY: setup demo test kernels check slow validate models speed ratios growth precision docs constraints clean
+.PHONY: setup demo test cluster torture kernels check slow validate models speed ratios growth scaling precision docs \
+	constraints clean
 
 setup: $(READY)
 
@@ -53,11 +57,18 @@ kernels: $(READY)
 		fi; \
 		echo "numeric tests, OpenBLAS kernel $$kernel, threads: $$threads"; \
 		OPENBLAS_CORETYPE=$$kernel OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest \
-			-m "numeric and not slow and not torture" $(SHAPES) -n $$((3 - threads)) --dist loadfile || exit 1; \
+			-m "numeric and not slow and not torture and not cluster" $(SHAPES) -n $$((3 - threads)) --dist loadfile || exit 1; \
 	done
 
+# One after the other: two clusters on one machine would wait for each other's cores.
+cluster: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
+
+torture: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m torture --timeout 7200 -s
+
 slow: $(READY)
-	$(BIN)/python -m pytest -m "slow or torture" --timeout 3600
+	$(BIN)/python -m pytest -m "slow or torture" --timeout 7200
 
 validate: $(READY)
 	$(BIN)/python -m tools.validation tools/validation/planted.toml out/validate docs/validation.md
@@ -70,6 +81,9 @@ speed: $(READY)
 
 precision: $(READY)
 	$(BIN)/python -m tools.precision docs/precision.md
+
+scaling: $(READY)
+	$(BIN)/python -m tools.scaling docs/scaling.json docs/scaling.md
 
 growth: $(READY)
 	$(BIN)/python -m tools.growth docs/growth.json docs/growth.md

@@ -65,6 +65,7 @@ class Trained:
     loss: str
     epoch: int
     loss_scores: dict[str, float]
+    parts: int = 1
 
     @property
     def model(self):

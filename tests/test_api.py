@@ -37,12 +37,24 @@ CALLS = {
     "data stats": "data_stats",
     "data list": "list_data",
     "bench": "run_bench",
+    "doctor": "check_machine",
+    "status": "study_status",
+    "collect": "collect_study",
+    "store ls": "list_store",
+    "store show": "show_store",
+    "store verify": "verify_store",
+    "store merge": "merge_stores",
+    "store gc": "clean_store",
+    "store export": "export_store",
     "weights fetch": "fetch_weights",
     "weights verify": "verify_weights",
     "weights bundle": "bundle_weights",
     "weights unbundle": "unbundle_weights",
 }
-ONLY_OF_THE_COMMAND = {"help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind", "study", "verbose"}
+ONLY_OF_THE_COMMAND = {
+    "help", "settings", "no_corrections", "json", "quiet", "dry_run", "kind", "study", "verbose", "resource", "detach",
+    "watch",
+}  # fmt: skip
 
 
 def commands(app: typer.Typer, prefix: str = "") -> dict[str, typing.Callable[..., None]]:

@@ -10,8 +10,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from microexpr.core.claims import held
 from microexpr.core.errors import ConfigError, MicroexprError, StoreError, UsageError, WeightsError
-from microexpr.core.files import held, make_folder, write_atomically
+from microexpr.core.files import make_folder, write_atomically
 from microexpr.core.progress import Progress, Silent, track
 from microexpr.learning.agreement import VIEWS
 
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from microexpr.learning.pipeline import Pipeline, RuntimeName
     from microexpr.report.page import ReportPaths
     from microexpr.report.summary import Run, StudySummary, TuningSummary
+    from microexpr.runs.grid import Status
+    from microexpr.runs.node import Check
     from microexpr.runs.plan import Workspace
     from microexpr.runs.study import StudyResult
     from microexpr.runs.tuning import Tuned
+    from microexpr.runs.upkeep import Merged, Problem, Row
 
 Folders = Path | str | Mapping[str, Path | str]
 """One database's folder, or folders by the databases' registered names."""
@@ -54,6 +58,14 @@ class RunOptions(TypedDict, total=False):
     """Processes that read frames and detect faces (default 2)."""
     jobs: int
     """Folds trained in parallel, each in its own process with its share of the cores (default 1)."""
+    launcher: str | Mapping[str, Any]
+    """What starts the processes that train folds (default ``local``): a name, or a mapping with ``name`` and what it
+    needs, for example ``{"name": "slurm", "partition": "gpu"}``."""
+    fold_minutes: float
+    """Minutes after which the process that trains a fold is ended, and the fold counts as failed (default: never). It
+    needs several jobs or a launcher."""
+    retry_failed: bool
+    """Train folds again that failed before (default: report them)."""
     progress: Progress
 
 
@@ -197,6 +209,78 @@ def dry_run(
         "corrections": [str(correction) for correction in data_found.dataset.applied()],
         "skipped": [str(fault) for fault in data_found.skipped],
     }
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """Workers that were started for a study and go on without this process."""
+
+    found_by: str
+    """What they can be found by, such as the number of a SLURM job; empty if no fold was missing."""
+    folds: int
+    """Folds that they have to train."""
+
+
+def submit_study(
+    what: Study | Path | str,
+    data: Folders,
+    out: Path | str,
+    *,
+    train_sizes: Sequence[int | None] = (),
+    train_subjects: Sequence[int | None] = (),
+    seeds: Sequence[int] = (),
+    **options: Unpack[RunOptions],
+) -> Submitted:
+    """Start workers for what is missing of a study, and return at once; `study_status` and `collect_study` follow.
+
+    Frames are prepared first, in this process. Raises the errors of `run_study`, and LauncherError for launchers whose
+    workers end with this process.
+    """
+    from microexpr.runs.study import submit
+
+    study, folder = _study(what, train_sizes, train_subjects, seeds), Path(out)
+    workspace = _workspace(study.experiment, data, folder, **options)
+    with _no_empty_folder(folder):
+        return Submitted(*submit(study, workspace))
+
+
+def study_status(out: Path | str) -> Status:
+    """Return how far the study in a folder is, whatever trains its folds; raises StoreError."""
+    from microexpr.runs import grid
+
+    return grid.status(Path(out))
+
+
+def collect_study(
+    out: Path | str, *, command: str = "", with_frames: bool = False, progress: Progress | None = None
+) -> Finished:
+    """Write the report of a study whose folds were trained by workers that went on without a command.
+
+    Raises StoreError if folds have no result yet; folds that failed are reported.
+    """
+    from microexpr.config.loading import parse
+    from microexpr.config.study import Study
+    from microexpr.runs import grid
+
+    started, how = grid.read(Path(out)), grid.status(Path(out))
+    if missing := how.waiting + len(how.running):
+        raise StoreError(
+            "E614",
+            f"{missing} of {how.total} folds in {out} have no result yet ({len(how.running)} are being trained). Wait "
+            f"(microexpr status {out}), or start the study again with the same --out to train what is missing.",
+        )
+    study = parse(Study, started.study, str(Path(out) / grid.FILE))
+    return run_study(
+        study,
+        started.data,
+        out,
+        command=command,
+        with_frames=with_frames,
+        skip_invalid=started.skip_invalid,
+        allow_cropped=started.allow_cropped,
+        keep_weights=started.keep_weights,
+        progress=progress or Silent(),
+    )
 
 
 def run_experiment(
@@ -571,6 +655,62 @@ def rebuild_report(out: Path | str) -> list[ReportPaths]:
         return [write() for write in writers]
 
 
+def check_machine(out: Path | str | None = None, data: Sequence[Path | str] = ()) -> list[Check]:
+    """Return what this machine offers to a study and what it lacks, with the fix; `out` and `data` are its folders."""
+    from microexpr.runs import node
+
+    return node.survey(None if out is None else Path(out), [Path(folder) for folder in data])
+
+
+def list_store(out: Path | str) -> list[Row]:
+    """Return a row for each experiment of a store; raises StoreError."""
+    from microexpr.runs import upkeep
+
+    return upkeep.rows(Path(out))
+
+
+def show_store(out: Path | str, key: str) -> dict[str, Any]:
+    """Return the settings and the folds of one experiment, by the beginning of its key; raises StoreError."""
+    from microexpr.runs import upkeep
+
+    return upkeep.details(Path(out), key)
+
+
+def verify_store(out: Path | str, *, progress: Progress | None = None) -> list[Problem]:
+    """Return the damaged, foreign, orphaned and left-over files of a store; raises StoreError if there is none."""
+    from microexpr.runs import upkeep
+
+    return upkeep.verify(Path(out), progress)
+
+
+def merge_stores(
+    out: Path | str, others: Sequence[Path | str] = (), *, pack: bool = True, progress: Progress | None = None
+) -> Merged:
+    """Copy what a store lacks from others and pack its folds; results that conflict are left out and named."""
+    from microexpr.runs import upkeep
+
+    return upkeep.merge(Path(out), [Path(other) for other in others], pack=pack, progress=progress)
+
+
+def export_store(
+    out: Path | str, to: Literal["tensorboard", "mlflow"], target: str, *, progress: Progress | None = None
+) -> int:
+    """Write every experiment of a store for TensorBoard (`target`: a folder) or MLflow (a tracking URI).
+
+    Returns the number of experiments. Raises ConfigError if the tool is not installed, StoreError.
+    """
+    from microexpr.runs import tracking
+
+    return tracking.export(Path(out), to, target, progress)
+
+
+def clean_store(out: Path | str, *, dry_run: bool = False) -> list[str]:
+    """Remove what ended processes left in a store, and return the files; raises StoreError."""
+    from microexpr.runs import upkeep
+
+    return upkeep.gc(Path(out), dry_run=dry_run)
+
+
 # --- pretrained weights -----------------------------------------------------------------------------------------------
 def fetch_weights(names: Sequence[str], progress: Progress | None = None) -> list[Path]:
     """Download and verify the weights of models (``vit_b32``) or of timm tags; raises WeightsError."""
@@ -714,6 +854,8 @@ def _folders(experiment: Experiment, data: Folders) -> dict[str, Path]:
 
 
 def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options: Unpack[RunOptions]) -> Workspace:
+    from microexpr.config.component import Component
+    from microexpr.config.loading import parse
     from microexpr.core.parallel import begin_run
     from microexpr.runs.plan import Options, Workspace
 
@@ -721,7 +863,14 @@ def _workspace(experiment: Experiment, data: Folders, out: Path | str, **options
     chosen: dict[str, Any] = {"workers": 2, **options}
     progress = chosen.pop("progress", None) or Silent()
     begin_run()
-    return Workspace(Options(_folders(experiment, data), make_folder(Path(out)), **chosen), progress)
+    if "launcher" in chosen:
+        given = chosen["launcher"]
+        chosen["launcher"] = parse(Component, {"name": given} if isinstance(given, str) else given, "the launcher")
+    found = Options(_folders(experiment, data), make_folder(Path(out)), **chosen)
+    places = [place for place in found.data.values() if isinstance(place, Path)]
+    with _no_empty_folder(found.out):
+        found.built_launcher.check(found.jobs, [found.out, *places])
+    return Workspace(found, progress)
 
 
 def _check_processes(options: RunOptions) -> None:

@@ -20,9 +20,9 @@ import pytest
 from casme2_files import TABLE, row, write_table
 from microexpr.components.datasets.casme2 import Casme2
 from microexpr.config.experiment import Experiment
+from microexpr.core.claims import held
 from microexpr.core.error_codes import CODES
 from microexpr.core.errors import DataError, Fault
-from microexpr.core.files import held
 from microexpr.core.labels import LABEL_SETS
 from microexpr.runs.plan import Options, Workspace
 from refusal import refuses

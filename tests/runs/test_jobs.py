@@ -65,10 +65,14 @@ def prepared(experiment, workspace):
     return plan
 
 
-def jobs_of(plans, workspace):
-    """Return the jobs that `run_all` would run, and their setting."""
-    setting = jobs._setting(plans, workspace)
-    return [job for plan in plans for job in jobs._missing(plan, workspace, setting, None, ())], setting
+def launch_of(plans, workspace):
+    """Return what `run_all` would run."""
+    return jobs._launch(plans, workspace, None, {})
+
+
+def elsewhere(launch):
+    """Return a runner that knows no more than another process would."""
+    return jobs.Runner(Workspace(launch.options, checked=launch.data), launch)
 
 
 def without_apex(data: Path, root: Path, clip: str) -> Path:
@@ -380,10 +384,11 @@ def count(kind, name):
 count(Workspace, "draft")
 count(Manifest, "faults")
 count(Manifest, "fingerprint")
-given = pickle.loads(Path(sys.argv[1]).read_bytes())
-states = [jobs.run_job(job).state for job in (*given, given[0])]
+launch = pickle.loads(Path(sys.argv[1]).read_bytes())
+runner = jobs.Runner(Workspace(launch.options, checked=launch.data), launch)
+states = [runner.run(job) for job in (*launch.jobs, launch.jobs[0])]
 own = dict(calls)
-Workspace(given[0].setting.options).plan(parse(Experiment, json.loads(given[0].experiment), "it"))
+Workspace(launch.options).plan(parse(Experiment, json.loads(launch.experiments[launch.jobs[0].key]), "it"))
 print(json.dumps({"states": states, "own": own, "with a plan": calls}))
 """
 
@@ -394,17 +399,17 @@ def test_a_fresh_process_needs_only_the_jobs_and_stores_the_same_bits(data, tmp_
     here, there = open_folder(data, tmp_path / "here"), open_folder(data, tmp_path / "there")
     jobs.run(prepared(experiment, here), here)
     plan = prepared(experiment, there)
-    given, _ = jobs_of([plan], there)
-    assert [job.fold for job in given] == [fold.name for fold in plan.folds]
-    (tmp_path / "jobs").write_bytes(pickle.dumps(given))
-    with there.results(plan).claimed(given[2].fold):
+    launch = launch_of([plan], there)
+    assert [job.fold for job in launch.jobs] == [fold.name for fold in plan.folds]
+    (tmp_path / "jobs").write_bytes(pickle.dumps(launch))
+    with there.results(plan).claimed(launch.jobs[2].fold):
         (printed,) = ended(start(tmp_path, FRESH, tmp_path / "jobs"))
     found = json.loads(printed)
     assert found["states"] == ["trained", "trained", "busy", "stored"]
     assert found["own"] == {"draft": 1, "faults": 0, "fingerprint": 0}
     assert found["with a plan"] == {"draft": 2, "faults": 1, "fingerprint": 1}
     jobs.run(plan, there)
-    assert there.done.trained == {(plan.key, given[2].fold)}
+    assert there.done.trained == {(plan.key, launch.jobs[2].fold)}
     assert differing(tmp_path / "here", tmp_path / "there") == []
 
 
@@ -421,13 +426,16 @@ def test_jobs_are_plain_data(data, tmp_path):
     broken = Fault("E201", "here", "it is broken", "fix it", plan.data.clips[0].key)
     workspace._unfit[plan.data.name] = [broken]
     plans = workspace.settle([plan])
-    given, _ = jobs_of(plans, workspace)
-    again = [Names(io.BytesIO(pickle.dumps(job))).load() for job in given]
-    assert again == given
-    assert again[0].setting.data[plan.data.name].skipped == (broken,)
-    kinds = {"runs.jobs.FoldJob", "runs.jobs.Setting", "runs.plan.Options", "runs.plan.Checked", "core.errors.Fault"}
+    launch = launch_of(plans, workspace)
+    again = Names(io.BytesIO(pickle.dumps(launch))).load()
+    assert again == launch
+    assert again.data[plan.data.name].skipped == (broken,)
+    kinds = {
+        "config.component.Component", "core.errors.Fault", "runs.jobs.Job", "runs.jobs.Launch", "runs.plan.Checked",
+        "runs.plan.Options",
+    }  # fmt: skip
     assert {name for name in named if not name.startswith("pathlib.")} == {f"microexpr.{kind}" for kind in kinds}
-    assert max(len(pickle.dumps(job)) for job in given) < 10_000
+    assert len(pickle.dumps(launch)) < 10_000
 
 
 def test_a_job_keeps_the_key_of_an_experiment_that_was_written_in_python(data, tmp_path):
@@ -436,8 +444,8 @@ def test_a_job_keeps_the_key_of_an_experiment_that_was_written_in_python(data, t
     labels = {"happiness": "one", "surprise": "two", "disgust": "three"}
     sampling = {"name": "mfs", "onset": (), "apex": (-1, 0), "offset": ()}
     plan = prepared(quick(labels=labels, sampling=sampling), workspace)
-    given, setting = jobs_of([plan], workspace)
-    assert jobs.Runner(Workspace(setting.options, checked=setting.data)).run(given[0]).state == "trained"
+    launch = launch_of([plan], workspace)
+    assert elsewhere(launch).run(launch.jobs[0]) == "trained"
     assert list(tables(tmp_path)) == [f"{plan.key}/fold-{plan.folds[0].name}.views.parquet"]
 
 
@@ -449,9 +457,8 @@ def test_a_job_leaves_out_the_clips_that_another_experiment_of_its_run_cannot_us
     named = {"datasets": {"name": "manifest", "channels": {"colour": channels}}}
     middle = {"sampling": {"name": "af", "missing_apex": "middle"}}
     plans = workspace.prepare(workspace.settle([workspace.draft(quick(**named, **more)) for more in (middle, {})]))
-    given, setting = jobs_of(plans, workspace)
-    runner = jobs.Runner(Workspace(setting.options, checked=setting.data))
-    assert runner.run(given[0]).state == "trained"
+    launch = launch_of(plans, workspace)
+    assert elsewhere(launch).run(launch.jobs[0]) == "trained"
     (table,) = tables(tmp_path / "out").values()
     assert len(set(table["clip"])) == CLIPS - 1
 
@@ -546,10 +553,10 @@ def test_a_job_of_another_experiment_is_refused(data, tmp_path):
     """Such as that of a machine with other weights or code."""
     workspace = open_folder(data, tmp_path)
     plan = workspace.plan(recipe().with_values({"model": "majority"}))
-    setting = jobs.Setting(workspace.options, {})
-    job = jobs.FoldJob(setting, json.dumps(plan.experiment.to_dict()), "another key", plan.folds[0].name)
+    job = jobs.Job("another key", plan.folds[0].name)
+    launch = jobs.Launch(workspace.options, {}, {job.key: json.dumps(plan.experiment.to_dict())}, (job,))
     with refuses("E611", plan.folds[0].name):
-        jobs.Runner(workspace).run(job)
+        elsewhere(launch).run(job)
 
 
 @pytest.mark.usefixtures("own")
@@ -592,8 +599,7 @@ def test_a_job_names_the_components_from_outside_that_defaults_use(data, tmp_pat
     workspace = open_folder(data, tmp_path)
     plan = prepared(quick(preprocessing="cut"), workspace)
     assert plan.experiment.preprocessing.params == {}
-    given, _ = jobs_of([plan], workspace)
-    assert {plugin.name for plugin in given[0].plugins} == {"cut", "whole"}
+    assert {plugin.name for plugin in launch_of([plan], workspace).plugins} == {"cut", "whole"}
 
 
 # --- plans do not change ----------------------------------------------------------------------------------------------

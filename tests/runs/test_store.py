@@ -12,7 +12,7 @@ import pytest
 from microexpr.core import files
 from microexpr.core.errors import StoreError
 from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
-from microexpr.runs.store import FoldResult, Results
+from microexpr.runs.store import OF_RUN, FoldResult, Results
 from refusal import refuses
 
 
@@ -48,7 +48,7 @@ def test_a_fold_is_read_as_it_was_written(results):
     frames = [list(numbers) for numbers in read.views.pop("frames")]
     assert frames == written.views.pop("frames").tolist()
     pd.testing.assert_frame_equal(read.views, written.views, check_exact=True)
-    assert (read.name, read.metadata) == ("a", written.metadata)
+    assert (read.name, read.metadata) == ("a", {**OF_RUN, **written.metadata})
 
 
 def test_same_results_same_bytes(results):
@@ -116,9 +116,9 @@ def test_results_of_other_data_are_refused(results):
 def test_results_of_version_0_1_are_refused(results):
     file = results.folder / "experiment.json"
     content = json.loads(file.read_text())
-    assert content.pop("format") == 2
+    assert content.pop("format") == 3
     file.write_text(json.dumps(content))
-    with refuses("E602", results.folder, "format 1", "format 2", "--out"):
+    with refuses("E602", results.folder, "format 1", "format 3", "--out"):
         results.metadata()
     with refuses("E602"):
         results.begin({"fingerprint": "f", "clips": 3})

@@ -26,9 +26,9 @@ from microexpr.config.loading import SHIPPED as STUDIES
 from microexpr.config.loading import parse
 from microexpr.config.published import load_published
 from microexpr.config.study import Study, load
+from microexpr.core.claims import held
 from microexpr.core.environment import KERNELS
 from microexpr.core.errors import ConfigError, StoreError, TrainingError
-from microexpr.core.files import held
 from microexpr.core.randomness import rng_for
 from microexpr.evaluation.statistics.comparison import compare
 from microexpr.evaluation.statistics.multiplicity import with_family
@@ -558,6 +558,8 @@ def test_a_cell_that_cannot_be_trained_leaves_the_others(database, tmp_path, mon
     assert "kfs could not be trained" in (tmp_path / "report.html").read_text("utf-8")
     monkeypatch.setattr(experiments, "run_fold", real)
     again = run_study(study, {"manifest": database}, tmp_path)
+    assert again.result.failed == finished.result.failed
+    again = run_study(study, {"manifest": database}, tmp_path, retry_failed=True)
     assert [cell.sampling for cell in again.summary.cells] == ["af", "kfs"]
 
 

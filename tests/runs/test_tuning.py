@@ -382,7 +382,7 @@ def test_while_another_run_has_the_folder_one_waits(images, tmp_path, monkeypatc
     code = f"""if True:
         import time
         from pathlib import Path
-        from microexpr.core.files import held
+        from microexpr.core.claims import held
         with held(Path({str(tmp_path / "cache")!r})):
             print("held", flush=True)
             time.sleep(60)"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from typing import Annotated, TextIO
@@ -10,8 +11,9 @@ from typing import Annotated, TextIO
 import typer
 
 from microexpr import __version__
-from microexpr.cli import audit, bench, data, judging, running, tuning, weights
+from microexpr.cli import audit, bench, data, judging, running, store, tuning, weights
 from microexpr.core.errors import MicroexprError, OldNameWarning
+from microexpr.core.signals import raise_on
 
 app = typer.Typer(
     name="microexpr",
@@ -23,21 +25,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    running.studies, running.study, running.run, running.fit, running.export, running.predict, tuning.tune,
-    judging.check, judging.compare, judging.report, running.explain, bench.bench,
+    running.studies, running.study, running.status, running.collect, running.run, running.fit, running.export,
+    running.predict, tuning.tune, judging.check, judging.compare, judging.report, running.explain, bench.bench,
+    store.doctor,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 app.add_typer(weights.app, name="weights")
-INTERRUPTED = 130
-"""Exit code of a program that was ended by Ctrl-C."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes of programs that were ended by Ctrl-C and by SIGTERM."""
 
 
 def main() -> None:
     """Run the command; errors that the user can fix are printed as one message, without a traceback."""
     # Busy-waiting threads make runs on a shared machine up to a hundred times slower (measured).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    raise_on(signal.SIGINT, KeyboardInterrupt)
+    raise_on(signal.SIGTERM, lambda: SystemExit(TERMINATED))
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
@@ -57,7 +63,7 @@ def main() -> None:
         sys.stderr.write(f"microexpr: {error.strerror or error}{where}: free disk space, or choose another --out.\n")
         sys.exit(1)
     except SystemExit as end:
-        if end.code == INTERRUPTED:  # typer turns a KeyboardInterrupt into this
+        if end.code in (INTERRUPTED, TERMINATED):  # typer turns a KeyboardInterrupt into the former
             sys.stderr.write("\nmicroexpr: interrupted; the same command continues where it stopped.\n")
         raise
 

@@ -36,6 +36,28 @@ WorkersOption = Annotated[
 JobsOption = Annotated[
     int, typer.Option("--jobs", help="Number of folds trained in parallel; they share the cores.", min=1)
 ]
+LauncherOption = Annotated[
+    str,
+    typer.Option(
+        "--launcher",
+        help="What starts the processes that train folds: local, slurm, ray, or a .toml file with its name and "
+        "resources. --jobs is their number.",
+        metavar="NAME|FILE",
+    ),
+]
+ResourceOption = Annotated[
+    list[str] | None,
+    typer.Option("--resource", help="One setting of the launcher, such as partition=gpu.", metavar="KEY=VALUE"),
+]
+FoldMinutesOption = Annotated[
+    float,
+    typer.Option(
+        "--fold-minutes",
+        help="End a process that trains a fold for longer; the fold counts as failed. 0: never.",
+        min=0,
+    ),
+]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Train folds again that failed before.")]
 SizesOption = Annotated[
     str | None,
     typer.Option(
@@ -89,6 +111,14 @@ def sizes(option: str, text: str | None) -> list[int | None]:
             f"{option} 50,100,all.",
         )
     return [None if word == "all" else int(word) for word in words]
+
+
+def launcher(name: str, resources: list[str] | None) -> dict[str, Any]:
+    """Return a launcher with its resources; raises ConfigError."""
+    from microexpr.config.loading import parse_setting, read_toml
+
+    given = read_toml(Path(name))[1] if name.endswith(".toml") else {"name": name}
+    return given | dict(parse_setting(each, "--resource", "partition=gpu") for each in resources or [])
 
 
 def seeds(text: str | None) -> list[int]:

@@ -8,18 +8,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from microexpr.cli import options, show
+from microexpr.cli import options, show, show_grid
 from microexpr.cli.options import (
     CroppedOption,
     DataOption,
     ExperimentArgument,
+    FoldMinutesOption,
     FramesOption,
     JobsOption,
     JsonOption,
     KeepOption,
+    LauncherOption,
     OutOption,
     QuietOption,
     RawOption,
+    ResourceOption,
+    RetryOption,
     SeedsOption,
     SetOption,
     SizesOption,
@@ -50,6 +54,16 @@ def study(
     with_frames: FramesOption = False,
     workers: WorkersOption = 2,
     jobs: JobsOption = 1,
+    launcher: LauncherOption = "local",
+    resource: ResourceOption = None,
+    fold_minutes: FoldMinutesOption = 0,
+    retry_failed: RetryOption = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="Start the workers and return; then: microexpr status OUT, microexpr collect OUT."
+        ),
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -76,6 +90,26 @@ def study(
         return
     if out is None:
         raise UsageError("E190", "--out DIR is missing: name a folder for the results, or add --dry-run.")
+    if detach:
+        submitted = api.submit_study(
+            grid,
+            folders,
+            out,
+            train_sizes=clips,
+            train_subjects=subjects,
+            seeds=options.seeds(seeds),
+            skip_invalid=skip_invalid,
+            allow_cropped=allow_cropped,
+            keep_weights=keep_weights,
+            workers=workers,
+            jobs=jobs,
+            launcher=options.launcher(launcher, resource),
+            fold_minutes=fold_minutes,
+            retry_failed=retry_failed,
+            progress=options.progress(quiet or json),
+        )
+        show_grid.submitted(submitted, out)
+        return
     finished = api.run_study(
         grid,
         folders,
@@ -90,6 +124,9 @@ def study(
         keep_weights=keep_weights,
         workers=workers,
         jobs=jobs,
+        launcher=options.launcher(launcher, resource),
+        fold_minutes=fold_minutes,
+        retry_failed=retry_failed,
         progress=options.progress(quiet or json),
     )
     if json:
@@ -97,6 +134,44 @@ def study(
     else:
         show.summary(finished.summary, finished.paths.html)
     if finished.failed:
+        raise typer.Exit(1)
+
+
+def status(
+    out: Annotated[Path, typer.Argument(help="The --out of a study.", metavar="OUT")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every few seconds until nothing is left.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show how far a study is: folds done, running and failed, time left, the slowest, last lines of errors."""
+    from microexpr import api
+
+    if json:
+        show.as_json(show_grid.as_dict(api.study_status(out)))
+    elif watch:
+        show_grid.watch(lambda: api.study_status(out))
+    else:
+        show_grid.status(api.study_status(out))
+
+
+def collect(
+    out: Annotated[Path, typer.Argument(help="The --out of a study that was started with --detach.", metavar="OUT")],
+    with_frames: FramesOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the report of a study that was started with --detach, when its folds are done."""
+    from microexpr import api
+
+    found = api.collect_study(
+        out, command=options.command(), with_frames=with_frames, progress=options.progress(quiet or json)
+    )
+    if json:
+        show.as_json(found.summary.model_dump(mode="json"))
+    else:
+        show.summary(found.summary, found.paths.html)
+    if found.failed:
         raise typer.Exit(1)
 
 
@@ -141,6 +216,10 @@ def run(
     with_frames: FramesOption = False,
     workers: WorkersOption = 2,
     jobs: JobsOption = 1,
+    launcher: LauncherOption = "local",
+    resource: ResourceOption = None,
+    fold_minutes: FoldMinutesOption = 0,
+    retry_failed: RetryOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -162,6 +241,9 @@ def run(
         keep_weights=keep_weights,
         workers=workers,
         jobs=jobs,
+        launcher=options.launcher(launcher, resource),
+        fold_minutes=fold_minutes,
+        retry_failed=retry_failed,
         progress=options.progress(quiet or json),
     )
     if json:

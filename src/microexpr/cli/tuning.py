@@ -16,6 +16,7 @@ from microexpr.cli.options import (
     OutOption,
     QuietOption,
     RawOption,
+    RetryOption,
     SetOption,
     SkipOption,
     WorkersOption,
@@ -36,6 +37,7 @@ def tune(
     allow_cropped: CroppedOption = False,
     keep_weights: KeepOption = False,
     workers: WorkersOption = 2,
+    retry_failed: RetryOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -56,6 +58,7 @@ def tune(
         allow_cropped=allow_cropped,
         keep_weights=keep_weights,
         workers=workers,
+        retry_failed=retry_failed,
         progress=options.progress(quiet or json),
     )
     if json:

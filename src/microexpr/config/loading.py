@@ -133,11 +133,11 @@ def set_dotted(content: dict[str, Any], key: str, value: object) -> None:
     content[last] = value
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
+def parse_setting(text: str, option: str = "--set", example: str = "training.epochs=2") -> tuple[str, Any]:
     """Return key and value of ``key=value``; a value that is not valid TOML is a string. Raises ConfigError."""
     key, separator, value = text.partition("=")
     if not separator or not key.strip():
-        raise ConfigError("E107", f"--set takes key=value, not {text!r}; for example --set training.epochs=2.")
+        raise ConfigError("E107", f"{option} takes key=value, not {text!r}; for example {option} {example}.")
     try:
         return key.strip(), tomllib.loads(f"x = {value}")["x"]
     except tomllib.TOMLDecodeError:

@@ -723,6 +723,22 @@ STORE: Mapping[str, Explanation] = {
         "A process that was to train a fold plans another experiment than the process that started it.",
         "Give all processes the same data, starting weights and code, and start again; stored folds are kept.",
     ),
+    "E615": Explanation(
+        "A folder holds no results.",
+        "Name the `--out` of a study or an experiment, or its folder `results`.",
+    ),
+    "E616": Explanation(
+        "The beginning of a key is that of no experiment of a store, or of several.",
+        "Write more of the key; `microexpr store ls` lists them.",
+    ),
+    "E613": Explanation(
+        "No study was started in the folder.",
+        "Name the folder that was the `--out` of `microexpr study` or `microexpr run`.",
+    ),
+    "E614": Explanation(
+        "Folds of a study have no result yet.",
+        "Wait for the workers (`microexpr status`), or start the study again to train what is missing.",
+    ),
     "E612": Explanation(
         "A folder holds no summary from which pages can be written.",
         "Name the output folder (`--out`) of a study, a comparison or a tuning.",
@@ -794,6 +810,38 @@ TRAINING: Mapping[str, Explanation] = {
     "E723": Explanation(
         "A search has too few subjects for its inner folds.",
         'Set tuning.inner lower, or tuning.groups higher or to "folds".',
+    ),
+    "E750": Explanation(
+        "A launcher cannot start workers: a wrong setting, a cluster that does not answer, or folders it cannot reach.",
+        "Correct what the message names; nothing was started.",
+    ),
+    "E751": Explanation(
+        "Workers of this launcher end with the command that started them.",
+        "Leave out `--detach`, or choose `--launcher slurm`.",
+    ),
+    "E752": Explanation(
+        "Workers were started several times and ended without training a fold.",
+        "Look at the logs that the message names; the same command continues where it stopped.",
+    ),
+    "E753": Explanation(
+        "Several processes ended while they trained a fold, mostly for lack of memory.",
+        "Give each worker more memory or train fewer folds at once, and add `--retry-failed`.",
+    ),
+    "E754": Explanation(
+        "A component or a library raised an error while a fold was trained.",
+        "Read the traceback in the fold's `.failed.json`, correct the cause, and add `--retry-failed`.",
+    ),
+    "E755": Explanation(
+        "The training of a fold does not end within the time limit of a worker.",
+        "Set a longer limit, such as `--resource minutes=600`, and add `--retry-failed`.",
+    ),
+    "E757": Explanation(
+        "The training of a fold took longer than `--fold-minutes` allows.",
+        "Allow more minutes, or look at what it waits for, and add `--retry-failed`.",
+    ),
+    "E756": Explanation(
+        "Processes that read frames ended without an error, mostly for lack of memory.",
+        "Use fewer `--workers`; the same command continues where it stopped.",
     ),
 }
 

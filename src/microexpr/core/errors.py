@@ -103,6 +103,14 @@ class StoreError(MicroexprError):
     """Results cannot be written or read."""
 
 
+class LauncherError(MicroexprError):
+    """Workers cannot be started, or they ended without results."""
+
+
+class TimeIsUp(BaseException):
+    """The time of this worker is nearly over: it drops what it is doing. Never caught as an error."""
+
+
 class TrainingError(MicroexprError):
     """Training cannot continue, for example after a loss that is not finite."""
 

@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, locked folders, and append-only files of JSON lines."""
+"""Files that are written completely or not at all, and append-only files of JSON lines."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-from filelock import FileLock, Timeout
 
 from microexpr.core.errors import StoreError
 
@@ -38,33 +36,6 @@ def entries(folder: Path) -> list[Path]:
         return sorted(found, key=lambda path: path.name)
     except OSError:
         return []
-
-
-@contextmanager
-def locked(file: Path, *, wait: bool) -> Iterator[bool]:
-    """Lock a file among all processes, and yield whether this process has the lock; it is released when one ends."""
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-@contextmanager
-def held(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Lock a folder for one process at a time.
-
-    If another process holds it, `wait` for it, or raise StoreError.
-    """
-    with locked(folder / ".lock", wait=wait) as mine:
-        if not mine:
-            raise StoreError("E610", f"another run is using {folder}; wait until it ends, or choose another --out.")
-        yield
 
 
 @contextmanager

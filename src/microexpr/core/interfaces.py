@@ -16,7 +16,7 @@ numbers are those of the database. Boxes are ``(x0, y0, x1, y1)`` in pixels. The
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
@@ -36,6 +36,7 @@ from microexpr.core.types import Output as Output
 from microexpr.core.types import Scaling as Scaling
 from microexpr.core.types import View as View
 from microexpr.core.types import ViewSpec as ViewSpec
+from microexpr.core.types import Work as Work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -377,6 +378,31 @@ class Explainer(Protocol):
     ) -> Attribution: ...
 
 
+# --- running ----------------------------------------------------------------------------------------------------------
+@runtime_checkable
+class Launcher(Protocol):
+    """Start workers on this machine, on a SLURM cluster, on a Ray cluster ... which do the work of a study.
+
+    It only carries: a worker that is lost, or reports a success, changes nothing of what the store holds.
+    """
+
+    @property
+    def cores(self) -> int | None:
+        """Cores of each worker; None: the workers share those of this machine."""
+
+    def check(self, workers: int, folders: Sequence[Path]) -> None:
+        """Raise LauncherError if it cannot start the workers, or they could not reach a folder; nothing is started."""
+
+    def run(self, work: Work) -> Generator[None, None, None]:
+        """Start the workers and yield now and then until all have ended; to close it ends them."""
+
+    def submit(self, work: Work) -> str:
+        """Start workers that this process need not outlive, and return what they can be found by.
+
+        Raises LauncherError if there are no such workers.
+        """
+
+
 # --- registries -------------------------------------------------------------------------------------------------------
 datasets: Registry[Dataset] = Registry("dataset", "datasets", "microexpr.datasets", bound=frozenset({"root"}))
 detectors: Registry[Detector] = Registry("detector", "detection", "microexpr.detection")
@@ -391,12 +417,13 @@ votes: Registry[Vote] = Registry("voting", "voting", "microexpr.voting")
 protocols: Registry[EvalProtocol] = Registry("protocol", "protocols", "microexpr.protocols")
 metrics: Registry[Metric] = Registry("metric", "metrics", "microexpr.metrics")
 explainers: Registry[Explainer] = Registry("explanation", "explainers", "microexpr.explanation")
+launchers: Registry[Launcher] = Registry("launcher", "launchers", "microexpr.launchers")
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
     registry.folder: registry
     for registry in (
         datasets, detectors, preprocessors, samplers, representations, augmentations, targets, models, losses, votes,
-        protocols, metrics, explainers,
+        protocols, metrics, explainers, launchers,
     )
 }  # fmt: skip
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import cv2
-from joblib import Parallel
+from joblib import Parallel, delayed
 from joblib.externals.loky import ProcessPoolExecutor, get_reusable_executor
 from threadpoolctl import ThreadpoolController
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 TOGETHER = 0.01
 """Seconds of work that a thread takes at once: passing a result on takes a tenth of a millisecond."""
+TICK = 0.1
 CANCELLED = ".*tasks which were still being processed"
 """Warning of joblib when a task fails; the error itself is raised anyway."""
 
@@ -30,9 +32,9 @@ CANCELLED = ".*tasks which were still being processed"
 def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) -> Iterator[Any]:
     """Yield the result of each task (`joblib.delayed`); with one worker, tasks run in this process."""
     kind = "generator" if ordered else "generator_unordered"
-    outside = _outside()
-    if workers > 1 and outside:
-        tasks = ((_adopting, (outside, *task), {}) for task in tasks)
+    if workers > 1:
+        outside, parent = _outside(), os.getpid()
+        tasks = ((_in_worker, (parent, outside, *task), {}) for task in tasks)
     with _large_pages():  # processes inherit it when they start
         done = Parallel(n_jobs=workers, return_as=kind)(tasks)
     while True:
@@ -43,6 +45,35 @@ def in_processes(tasks: Iterable[Any], workers: int, *, ordered: bool = True) ->
             except StopIteration:
                 return
         yield result
+
+
+def workers(call: Callable[[int], None], number: int) -> Generator[None, None, None]:
+    """Make the calls 0 .. number - 1 in a process each, and yield every `TICK` seconds until all have ended.
+
+    Closing it ends the processes, and so does the death of one of them.
+    """
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            calls = (delayed(call)(each) for each in range(number))
+            # With one, joblib would make the call in this process.
+            deque(in_processes(calls, max(number, 2), ordered=False), maxlen=0)
+        except BaseException as error:  # raised again below
+            errors.append(error)
+
+    thread = threading.Thread(target=wait, name="workers", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            yield
+            thread.join(TICK)
+    except BaseException:
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+        thread.join()
+        raise
+    if errors and not isinstance(errors[0], BrokenExecutor):
+        raise errors[0]
 
 
 def limited_threads(number: int) -> AbstractContextManager[Any]:
@@ -85,7 +116,7 @@ def in_new_process(function: Callable[..., Any], *args: Any) -> Iterator[Future[
     """
     executor = ProcessPoolExecutor(max_workers=1)
     try:
-        yield executor.submit(_adopting, _outside(), function, args, {})
+        yield executor.submit(_in_worker, os.getpid(), _outside(), function, args, {})
     except BaseException:
         executor.shutdown(kill_workers=True)
         raise
@@ -149,8 +180,22 @@ def _outside() -> dict[str, Any]:
     return {folder: components for folder, components in outside.items() if components}
 
 
-def _adopting(outside: Mapping[str, Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Register the components of a script or notebook in another process, then run the task."""
+def _in_worker(parent: int, outside: Mapping[str, Any], function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Register the components of a script or notebook in a process that `parent` started, then run the task."""
+    _end_with(parent)
     for folder, components in outside.items():
         REGISTRIES[folder].adopt(components)
     return function(*args, **kwargs)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it has ended: if that was killed, it cannot say so."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -142,6 +142,18 @@ class Fold:
     """What readers of the results must know about it, such as clips that were kept out of training."""
 
 
+class Work(NamedTuple):
+    """What a launcher carries to processes. What has been done of it is read from the store, never from them."""
+
+    call: Callable[[int], None]
+    """Does, as the worker of this number, what is left of the work and no other process is doing; can be pickled."""
+    workers: int
+    folder: Path
+    """For logs and for files of the engine; every worker must be able to read it."""
+    name: str
+    """Name of the study, for lists of jobs."""
+
+
 class Attribution(NamedTuple):
     """Attribution maps, never negative and as large as the view; each on its own scale, never normalised silently."""
 

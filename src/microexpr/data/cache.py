@@ -11,7 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,19 @@ from jaxtyping import Float, Int, Num
 from joblib import delayed
 
 from microexpr.core import image as ops
+from microexpr.core.claims import claimed
 from microexpr.core.clip import Clip
-from microexpr.core.errors import DataError, Fault, FrameError, NoFaceError, NoFrameError, StoreError, of_clip
-from microexpr.core.files import append_json_lines, digest, json_lines, locked, make_folder, write_atomically
+from microexpr.core.errors import (
+    DataError,
+    Fault,
+    FrameError,
+    LauncherError,
+    NoFaceError,
+    NoFrameError,
+    StoreError,
+    of_clip,
+)
+from microexpr.core.files import append_json_lines, digest, json_lines, make_folder, write_atomically
 from microexpr.core.interfaces import (
     ClipSource,
     Frames,
@@ -44,6 +55,8 @@ from microexpr.core.progress import Progress, Silent, track
 
 HELD_BYTES = 1 << 28
 """Size up to which views that are cheap to compute are kept in memory once most of them have been taken."""
+ATTEMPTS = 3
+"""How often processes that read frames may end without an error."""
 BLOCK = 0.2
 """Seconds after which computed views are written."""
 Boxes = dict[tuple[str, str, int], tuple[float, ...] | None]
@@ -125,10 +138,14 @@ class FrameStore:
         Raises DataError where their size differs from those before.
         """
         self._check_size(places[0][0], frames)
-        with (self.folder / "data.bin").open("ab") as data:
-            row = data.tell() // self._frame_bytes
-            data.truncate(row * self._frame_bytes)
-            data.write(np.ascontiguousarray(frames.pixels).tobytes())
+        content = memoryview(np.ascontiguousarray(frames.pixels).tobytes())
+        with (self.folder / "data.bin").open("ab", buffering=0) as data:
+            data.truncate(data.tell() // self._frame_bytes * self._frame_bytes)
+            rest = content
+            while rest:
+                rest = rest[data.write(rest) :]
+            # From the end: a process that was taken for dead may have appended meanwhile.
+            row = (data.tell() - len(content)) // self._frame_bytes
         lines: list[dict[str, Any]] = [
             {"clip": clip, "frame": number, "row": row + step, "window": window}
             for step, ((clip, number), window) in enumerate(zip(places, frames.window.tolist(), strict=True))
@@ -302,7 +319,7 @@ class Cache:
     def _appending(self, progress: Progress) -> Iterator[None]:
         """Let one process at a time append to this folder; others wait, and then read what was appended."""
         file = make_folder(self.folder) / ".lock"
-        with locked(file, wait=False) as mine:
+        with claimed(file, wait=False) as mine:
             if mine:
                 self._read_boxes()
                 yield
@@ -310,7 +327,7 @@ class Cache:
         progress.start("waiting for another process that prepares frames", 1)
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(file, wait=True))
+                stack.enter_context(claimed(file, wait=True))
             finally:
                 progress.stop()
             self._read_boxes()
@@ -341,17 +358,34 @@ class Cache:
         """Preprocess missing frames (`wanted`: frame numbers by row of `clips`); return faults of clips that fail."""
         if not any(self._missing(wanted, clips)[1]):
             return []
-        progress, faults = progress or Silent(), []
+        progress = progress or Silent()
         with self._appending(progress):
-            stores, jobs = self._missing(wanted, clips)  # another process may have prepared some
-            for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress):
-                self._remember(clip, boxes)
-                if fault:
-                    faults.append(fault)
-                    continue
-                for store, (numbers, frames) in zip(stores, done, strict=True):
-                    if frames is not None:
-                        store.add([(clip.key, number) for number in numbers], frames)
+            for _ in range(ATTEMPTS):
+                with suppress(BrokenExecutor):
+                    return self._prepare(wanted, clips, workers, progress)
+        raise LauncherError(
+            "E756",
+            f"processes that read frames ended {ATTEMPTS} times without an error: did memory run out? Use --workers 1; "
+            "the same command continues where it stopped.",
+        )
+
+    def _prepare(
+        self,
+        wanted: Sequence[tuple[str, Preprocessor, Mapping[int, Sequence[int]]]],
+        clips: Sequence[Clip],
+        workers: int,
+        progress: Progress,
+    ) -> list[Fault]:
+        stores, jobs = self._missing(wanted, clips)  # another process may have prepared some
+        faults = []
+        for clip, done, boxes, fault in track(self._run(jobs, workers), len(jobs), "frames", progress):
+            self._remember(clip, boxes)
+            if fault:
+                faults.append(fault)
+                continue
+            for store, (numbers, frames) in zip(stores, done, strict=True):
+                if frames is not None:
+                    store.add([(clip.key, number) for number in numbers], frames)
         return faults
 
     def _missing(
@@ -455,7 +489,7 @@ class Cache:
         content = [self.fingerprint, self.modality, name, *self.readers, views.numbers, list(map(list, views.hashes))]
         file = make_folder(self.folder / "features") / f"{digest(content)}.npz"
         if not file.is_file():
-            with locked(file.with_suffix(".lock"), wait=True):
+            with claimed(file.with_suffix(".lock"), wait=True):
                 if not file.is_file():  # otherwise another process has computed them
                     start = time.perf_counter()
                     found = embed()

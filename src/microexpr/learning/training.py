@@ -117,16 +117,27 @@ def outputs(
     training: Training,
 ) -> Output:
     """Return a network's outputs for views, as in validation and test; the network must be in evaluation mode."""
-    size = prediction_batch(training)
+    size, start, parts = prediction_batch(training), 0, list[Output]()
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     with torch.inference_mode(), autocast(training):
-        parts = [_float(model(take(indices[start : start + size]))) for start in range(0, len(indices), size)]
+        while start < len(indices):
+            try:
+                parts.append(_float(model(take(indices[start : start + size]))))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                size //= 2
+                continue
+            start += size
     aux = {name: torch.cat([part.aux[name] for part in parts]).cpu() for name in parts[0].aux}
     return Output(torch.cat([part.logits for part in parts]).cpu(), aux)
 
 
 class TrainingRun:
-    """One training with one loss; `state` holds the weights that are kept, `history` every epoch that was scored."""
+    """One training with one loss; `state` holds the weights that are kept, `history` every epoch that was scored.
+
+    Each batch goes through the network in so many `parts`, whose gradients are added up: less memory for the same step.
+    """
 
     def __init__(
         self,
@@ -136,8 +147,10 @@ class TrainingRun:
         training: Training,
         seed: int,
         augmentations: Sequence[Augmentation],
+        parts: int = 1,
     ) -> None:
         self.model, self.task, self.loss, self.training = placed(model, training), task, loss, training
+        self.parts = parts
         self.augmentations = augmentations
         self.generator = torch.Generator().manual_seed(seed)
         # A separate stream: with and without augmentation, clips come in the same order.
@@ -193,17 +206,18 @@ class TrainingRun:
             for augment in self.augmentations:
                 batch = augment(batch, self.task.views.spec, self.augmenting)
             batch = _smoothed(batch, self.training.label_smoothing)
-            with autocast(self.training):
-                output = self.model(batch.x)
-            loss = self._loss(_float(output), batch)
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    "E703",
-                    f"the loss is not finite in epoch {epoch}. Set a smaller training.learning_rate (now "
-                    f'{self.training.learning_rate:g}) or training.precision = "float32".',
-                )
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            for part in _split(batch, self.parts):
+                with autocast(self.training):
+                    output = self.model(part.x)
+                loss = self._loss(_float(output), part)
+                if not torch.isfinite(loss):
+                    raise TrainingError(
+                        "E703",
+                        f"the loss is not finite in epoch {epoch}. Set a smaller training.learning_rate (now "
+                        f'{self.training.learning_rate:g}) or training.precision = "float32".',
+                    )
+                (loss if self.parts == 1 else loss * (len(part.x) / len(batch.x))).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         if self.rate is not None:
             self.rate.step()
@@ -301,6 +315,14 @@ def _schedule(
 
 def _smoothed(batch: Batch, share: float) -> Batch:
     return batch._replace(y=batch.y * (1 - share) + share / batch.y.shape[1]) if share else batch
+
+
+def _split(batch: Batch, parts: int) -> Iterator[Batch]:
+    """Yield a batch in parts, of two views at least, as batch statistics need."""
+    parts = max(1, min(parts, len(batch.x) // 2))
+    split = (torch.tensor_split(each, parts) for each in (batch.x, batch.y, *batch.aux.values()))
+    for x, y, *aux in zip(*split, strict=True):
+        yield Batch(x, y, dict(zip(batch.aux, aux, strict=True)))
 
 
 def _float(output: Output) -> Output:

@@ -34,7 +34,7 @@ from microexpr.learning.learners import Fitted, Learner
 from microexpr.learning.pipeline import Pipeline
 from microexpr.runs.card import card
 from microexpr.runs.plan import Plan
-from microexpr.runs.store import FoldResult
+from microexpr.runs.store import FoldResult, views_of_part
 
 REPEATS = 3
 """Timed predictions in each fold at most, after one warm-up."""
@@ -93,17 +93,18 @@ class Result:
 
     def _vote(self, part: str) -> pd.DataFrame:
         vote, num_classes = self.experiment.vote.build(interfaces.votes), len(self.labels.classes)
-        views = [fold.views[fold.views["part"] == part] for fold in self.folds]
-        together = pd.concat(views, ignore_index=True)
+        together = views_of_part(self.folds, part)
         if one_view_each(together["clip"], vote):
             pooled = voted(together, vote, num_classes)  # one table is faster than many
-            pooled.insert(2, "fold", np.repeat([fold.name for fold in self.folds], [len(own) for own in views]))
+            pooled.insert(2, "fold", together["fold"].to_numpy())
             return pooled
-        # A learnt vote is fitted on validation, so validation predictions must not be evaluated with it.
-        votes = [fitted(vote, fold.views) if part == "test" else vote for fold in self.folds]
-        parts = [voted(own_views, own_vote, num_classes) for own_views, own_vote in zip(views, votes, strict=True)]
-        for fold, table in zip(self.folds, parts, strict=True):
+        parts = []
+        for fold in self.folds:
+            # A learnt vote is fitted on validation, so validation predictions must not be evaluated with it.
+            own_vote = fitted(vote, fold.views) if part == "test" else vote
+            table = voted(fold.views[fold.views["part"] == part], own_vote, num_classes)
             table.insert(2, "fold", fold.name)
+            parts.append(table)
         pooled = pd.concat(parts, ignore_index=True)
         if part == "test" and (twice := pooled.loc[pooled["clip"].duplicated(), "clip"].tolist()):
             raise StoreError(
@@ -155,6 +156,7 @@ def run_fold(plan: Plan, fold: Fold, views: Views, progress: Progress, weights: 
         "seconds": seconds,
         **_milliseconds(pipeline.learner, views, fold.test[:1]),
         "parameters": pipeline.learner.parameters,
+        **({"batch_parts": trained.parts} if trained.parts > 1 else {}),
         "device": str(learners.device()),
         "environment": environment(),
         "repeat": fold.repeat,

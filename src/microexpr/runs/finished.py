@@ -96,7 +96,7 @@ def read(out: Path) -> Record | None:
 
 
 def write(out: Path, given: str, result: StudyResult, results: Mapping[str, str], summary: str) -> None:
-    """Record a finished study, unless experiments failed, which the next run tries again.
+    """Record a finished study, unless experiments failed, which the next run may try again.
 
     Nor is one recorded whose database has faults, which every run looks at again, or with components from outside the
     package, whose code is not part of the inputs. `results` are the digests of the results when they were read.

@@ -47,6 +47,8 @@ from microexpr.runs.compatibility import (
 from microexpr.runs.store import Results
 from microexpr.runs.validation_split import limit_training, split_validation
 
+LOCAL = Component(name="local")
+
 
 @dataclass(frozen=True)
 class Options:
@@ -65,8 +67,30 @@ class Options:
     """Processes that read frames and detect faces."""
     jobs: int = 1
     """Folds trained in parallel, each in its own process with its share of the cores."""
+    launcher: Component = LOCAL
+    """What starts the processes that train folds, if there are several or they run elsewhere."""
+    retry_failed: bool = False
+    """Train folds again that could not be trained before."""
+    fold_minutes: float = 0
+    """Minutes after which the process that trains a fold is ended, where it is not this one; 0: never."""
     results: str = "results"
     """Folder for results, within `out`."""
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether folds are trained in other processes than this one."""
+        return self.jobs > 1 or self.launcher != LOCAL
+
+    @cached_property
+    def built_launcher(self) -> interfaces.Launcher:
+        """The launcher; raises ConfigError."""
+        launcher: interfaces.Launcher = self.launcher.build(interfaces.launchers)
+        return launcher
+
+    def absolute(self) -> Options:
+        """Return these options for processes that may have another working directory."""
+        data = {name: place.absolute() if isinstance(place, Path) else place for name, place in self.data.items()}
+        return replace(self, data=data, out=self.out.absolute())
 
 
 @dataclass(frozen=True)
@@ -388,7 +412,7 @@ class Workspace:
         settled = self.settle(plans)
         for plan in settled:
             plan.represent(self.options.workers, self.progress)
-            if self.options.jobs > 1 and not plan.model.trains_in_epochs:
+            if self.options.in_processes and not plan.model.trains_in_epochs:
                 plan.embedded()  # with all cores, before the processes share them
         return settled
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -15,9 +17,10 @@ from microexpr.config.component import Component, titles
 from microexpr.config.experiment import Experiment
 from microexpr.config.study import COMPARED, METHODS, Study
 from microexpr.core import interfaces
+from microexpr.core.claims import held
 from microexpr.core.environment import environment
 from microexpr.core.errors import ConfigError, IncompatibleError, TrainingError
-from microexpr.core.files import digest, held, make_folder, write_atomically
+from microexpr.core.files import digest, make_folder, write_atomically
 from microexpr.core.progress import track
 from microexpr.learning import learners
 from microexpr.runs import explain as explanations
@@ -25,6 +28,8 @@ from microexpr.runs import jobs
 from microexpr.runs.experiment import Result
 from microexpr.runs.explain import Explained
 from microexpr.runs.face_centring import FaceCentring, face_centring
+from microexpr.runs.grid import Grid
+from microexpr.runs.grid import Planned as PlannedExperiment
 from microexpr.runs.late_fusion import fuse
 from microexpr.runs.plan import Plan, Workspace, check_folds
 
@@ -211,15 +216,7 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
 
     Several processes may run the same study in the same folder: they divide its folds among themselves.
     """
-    begun, skipped, skipped_alternatives = planned(study, workspace)
-    plans = workspace.prepare([cell.plan for cell in begun])
-    fewer = any(plan.data is not cell.plan.data for plan, cell in zip(plans, begun, strict=True))
-    begun = [replace(cell, plan=plan) for cell, plan in zip(begun, plans, strict=True)]
-    if fewer:  # clips were left out, so their folds are others
-        for plan in plans:
-            check_folds(plan)
-        begun, others = _on_the_same_clips(begun)
-        skipped_alternatives |= others
+    begun, skipped, skipped_alternatives = _begin(study, workspace)
     failed = jobs.run_all([cell.plan for cell in begun], workspace, keep=_weights_for_maps(begun, study, workspace))
     cells: dict[str, list[Cell]] = {part: [] for part in get_args(Part)}
     explained: dict[str, Explained] = {}
@@ -233,7 +230,11 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
     averages, missing = _fused(study, cells["cells"])
     judging, _ = _fused(study, cells["judging"])
     if not cells["cells"]:
-        raise TrainingError("E720", f"no cell could be trained; the first failed with: {next(iter(failed.values()))}")
+        raise TrainingError(
+            "E720",
+            f"no cell could be trained; the first failed with: {str(next(iter(failed.values()))).rstrip('.')}. The "
+            "same command with --retry-failed tries again.",
+        )
     return StudyResult(
         study=study,
         cells=tuple(cells["cells"]),
@@ -252,6 +253,53 @@ def run(study: Study, workspace: Workspace) -> StudyResult:
         explained=tuple(explained[name] for name in study.explanations.of if name in explained),
         latencies=_latencies([each.plan for each in begun if each.part == "cells"], workspace) if study.latency else (),
         done=workspace.done.summary(),
+    )
+
+
+def submit(study: Study, workspace: Workspace) -> tuple[str, int]:
+    """Start workers that this process need not outlive; return what they can be found by, and the number of folds."""
+    begun, _, _ = _begin(study, workspace)
+    started, folds = jobs.submit(
+        [cell.plan for cell in begun], workspace, keep=_weights_for_maps(begun, study, workspace)
+    )
+    if folds:
+        _grid(study, begun, workspace).model_copy(update={"submitted": started}).write(workspace.options.out)
+    return started, folds
+
+
+def _begin(study: Study, workspace: Workspace) -> Planned:
+    """Plan a study and prepare its frames; the file `grid.FILE` says what is to be done."""
+    begun, skipped, skipped_alternatives = planned(study, workspace)
+    plans = workspace.prepare([cell.plan for cell in begun])
+    fewer = any(plan.data is not cell.plan.data for plan, cell in zip(plans, begun, strict=True))
+    begun = [replace(cell, plan=plan) for cell, plan in zip(begun, plans, strict=True)]
+    if fewer:  # clips were left out, so their folds are others
+        for plan in plans:
+            check_folds(plan)
+        begun, others = _on_the_same_clips(begun)
+        skipped_alternatives |= others
+    _grid(study, begun, workspace).write(workspace.options.out)
+    return Planned(begun, skipped, skipped_alternatives)
+
+
+def _grid(study: Study, cells: Sequence[PlannedCell], workspace: Workspace) -> Grid:
+    options = workspace.options
+    return Grid(
+        study=study.model_dump(mode="json"),
+        data={name: str(place.absolute()) for name, place in options.data.items() if isinstance(place, Path)},
+        skip_invalid=options.skip_invalid,
+        allow_cropped=options.allow_cropped,
+        keep_weights=options.keep_weights,
+        began=time.time(),
+        launcher=options.launcher.label,
+        experiments=tuple(
+            PlannedExperiment(
+                key=cell.plan.key,
+                name=cell.plan.experiment.name,
+                folds=tuple(fold.name for fold in cell.plan.folds),
+            )
+            for cell in cells
+        ),
     )
 
 

@@ -39,6 +39,8 @@ class Fitted(NamedTuple):
     loss: str
     epoch: int
     loss_scores: Mapping[str, float]
+    parts: int = 1
+    """In how many parts each batch went through the network, as memory did not suffice for all of it."""
 
 
 @dataclass

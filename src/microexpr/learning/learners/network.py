@@ -145,17 +145,25 @@ def _train(
 ) -> Fitted:
     """Train one network with each loss and give it the weights of the best."""
     _fit_statistics(model, task)
-    start = copy.deepcopy(model.state_dict())
+    start, parts = copy.deepcopy(model.state_dict()), 1
     runs: dict[str, TrainingRun] = {}
-    for name, loss in losses.items():
+    while len(runs) < len(losses):
+        name, loss = list(losses.items())[len(runs)]
         model.load_state_dict(start)
-        runs[name] = TrainingRun(model, task, loss, training, seed, augmentations).go(name, progress)
+        try:
+            runs[name] = TrainingRun(model, task, loss, training, seed, augmentations, parts).go(name, progress)
+        except torch.OutOfMemoryError:
+            if 4 * parts > training.batch:  # parts of two views are the smallest
+                raise
+            parts *= 2
+        if parts > 1 and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what the error kept alive is free here
     chosen = max(runs, key=lambda name: (runs[name].best, -runs[name].best_nll))
     model.load_state_dict(runs[chosen].state)
     history = pd.concat([run.history() for run in runs.values()], ignore_index=True)
     history["chosen"] = (history["loss"] == chosen) & (history["epoch"] == runs[chosen].epoch)
     scores = {name: run.best for name, run in runs.items()} if len(task.val) else {}
-    return Fitted(history, chosen, runs[chosen].epoch, scores)
+    return Fitted(history, chosen, runs[chosen].epoch, scores, parts)
 
 
 def _fit_statistics(model: nn.Module, task: Task) -> None:
@@ -168,6 +176,7 @@ def _fit_statistics(model: nn.Module, task: Task) -> None:
 def _together(members: Sequence[Fitted]) -> Fitted:
     first = members[0]
     return first._replace(
+        parts=max(member.parts for member in members),
         loss="/".join(sorted({member.loss for member in members})),
         epoch=int(np.median([member.epoch for member in members])),
         loss_scores={

@@ -82,7 +82,19 @@ def caveats(
         paper = "; those of the paper start from ImageNet weights" if "imagenet_weights" in practices else ""
         yield Caveat.of("random_weights", "warning", _in(grid, f"Networks start from random weights{paper}."))
     for name, reason in result.failed:
-        yield Caveat.of("failed", "warning", f"{name} could not be trained and is missing.", reason)
+        yield Caveat.of(
+            "failed",
+            "warning",
+            f"{name} could not be trained and is missing.",
+            f"{reason.rstrip('.')}. The same command with --retry-failed trains it again.",
+        )
+    if parted := sum(fold.metadata.get("batch_parts", 1) > 1 for cell in result.cells for fold in cell.result.folds):
+        yield Caveat.of(
+            "batch_parts",
+            "note",
+            f"In {many(parted, 'fold')}, batches went through the network in parts, as memory did not suffice.",
+            "The gradients of a batch were added up; batch statistics are those of the parts.",
+        )
     seeds = {cell.experiment.seed for cell in result.cells}
     if len(seeds) == 1 and any(cell.plan.model.trains_in_epochs for cell in result.cells):
         paper = ", as in the paper" if "one_seed" in practices else ""

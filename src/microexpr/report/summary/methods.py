@@ -294,7 +294,7 @@ def _choice(board: _Board) -> MethodChoice | None:
 
 def _seconds(cells: Iterable[Cell]) -> float:
     """Return the training time of all folds in seconds."""
-    return float(sum(fold.metadata["seconds"] for cell in cells for fold in cell.result.folds))
+    return float(np.nansum([fold.metadata["seconds"] for cell in cells for fold in cell.result.folds]))
 
 
 def _tests_one_subject(cell: Cell) -> bool:

@@ -19,8 +19,9 @@ from jaxtyping import Int, UInt8
 from microexpr.config.component import Component
 from microexpr.config.settings import AUTO, Explanations
 from microexpr.core import interfaces
+from microexpr.core.claims import held
 from microexpr.core.errors import ConfigError
-from microexpr.core.files import digest, held, make_folder, write_atomically
+from microexpr.core.files import digest, make_folder, write_atomically
 from microexpr.core.interfaces import Explainer, Fold
 from microexpr.core.progress import track
 from microexpr.data.cache import Views

@@ -6,16 +6,16 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from microexpr.core.claims import busy, claimed
 from microexpr.core.errors import ConfigError, StoreError
 from microexpr.core.files import make_folder
 
@@ -23,7 +23,7 @@ JOURNAL = "journal.log"
 
 
 class JournalLock:
-    """Lock a journal while a line is written; the operating system releases the lock when its process ends.
+    """Claim a journal while a line is written.
 
     Optuna's own locks are files that a killed process leaves behind for 30 seconds. An incomplete last line, left by a
     killed writer, is removed before the next line is written; otherwise both would form one unreadable line. A copy of
@@ -32,21 +32,20 @@ class JournalLock:
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal
-        self._lock = FileLock(journal.with_name(f"{journal.name}.lock"))
+        self._file = journal.with_name(f"{journal.name}.lock")
+        self._claim = ExitStack()
 
     def acquire(self) -> bool:
-        """Wait for the lock, and remove an incomplete last line."""
-        self._lock.acquire()
-        try:
+        """Wait for the claim, and remove an incomplete last line."""
+        with ExitStack() as stack:
+            stack.enter_context(claimed(self._file, wait=True))
             self._truncate()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._claim = stack.pop_all()
         return True
 
     def release(self) -> None:
-        """Release the lock."""
-        self._lock.release()
+        """Give the claim back."""
+        self._claim.close()
 
     def _truncate(self) -> None:
         if not self._journal.is_file():
@@ -117,7 +116,7 @@ def without_password(text: str, url: str) -> str:
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes that search in one folder: each locks its own file while it runs."""
+    """The processes that search in one folder: each has a claim while it runs."""
 
     folder: Path
     name: str
@@ -129,12 +128,7 @@ class Workers:
 
     def alive(self, name: str) -> bool:
         """Whether a worker of this place is still running."""
-        if name == self.name:
-            return True
-        try:
-            with FileLock(self.file(name), timeout=0):
-                pass
-        except Timeout:
+        if busy(self.file(name)):
             return True
         self.file(name).unlink(missing_ok=True)  # names are never reused
         return False
@@ -142,11 +136,11 @@ class Workers:
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Be the only worker of the folder that reads the trials and starts one."""
-        with FileLock(self.folder / "asking.lock"):
+        with claimed(self.folder / "asking.lock", wait=True):
             yield
 
     def file(self, name: str) -> Path:
-        """Return the file that a worker locks."""
+        """Return the file of a worker's claim."""
         return self.folder / f"worker-{name}.lock"
 
 
@@ -154,9 +148,5 @@ class Workers:
 def working(folder: Path) -> Iterator[Workers]:
     """Be one of a folder's workers; one that ends normally leaves no file behind."""
     workers = Workers(make_folder(folder), uuid.uuid4().hex[:12])
-    file = workers.file(workers.name)
-    try:
-        with FileLock(file):
-            yield workers
-    finally:
-        file.unlink(missing_ok=True)
+    with claimed(workers.file(workers.name), wait=False):
+        yield workers

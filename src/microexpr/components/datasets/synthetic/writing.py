@@ -21,8 +21,9 @@ import numpy as np
 import openpyxl
 from jaxtyping import UInt8
 
+from microexpr.core.claims import held
 from microexpr.core.errors import DataError
-from microexpr.core.files import held, make_folder, write_atomically
+from microexpr.core.files import make_folder, write_atomically
 
 from .face import Face, face
 from .motion import state

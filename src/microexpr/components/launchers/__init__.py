@@ -1,0 +1,1 @@
+"""Launchers: start the workers of a study on this machine or on a cluster."""
