@@ -23,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,7 +97,8 @@ def views_of_part(folds: Sequence[FoldResult], part: str) -> pd.DataFrame:
     names = tuple(fold.name for fold in folds)
     if pack is not None and names == pack.folds and all(getattr(fold, "pack", None) is pack for fold in folds):
         return pack.rows_of_part(part)  # much faster than fold by fold
-    return pd.concat([fold.views[fold.views["part"] == part] for fold in folds], ignore_index=True)
+    parts = [fold.views[fold.views["part"] == part] for fold in folds]
+    return pd.concat(parts, ignore_index=True).assign(fold=np.repeat(names, [len(own) for own in parts]))
 
 
 @dataclass(frozen=True)
