@@ -56,7 +56,7 @@ def study(
     jobs: JobsOption = 1,
     launcher: LauncherOption = "local",
     resource: ResourceOption = None,
-    fold_minutes: FoldMinutesOption = 0,
+    fold_minutes: FoldMinutesOption = 0.0,
     retry_failed: RetryOption = False,
     detach: Annotated[
         bool,
@@ -218,7 +218,7 @@ def run(
     jobs: JobsOption = 1,
     launcher: LauncherOption = "local",
     resource: ResourceOption = None,
-    fold_minutes: FoldMinutesOption = 0,
+    fold_minutes: FoldMinutesOption = 0.0,
     retry_failed: RetryOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,

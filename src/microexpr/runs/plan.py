@@ -71,7 +71,7 @@ class Options:
     """What starts the processes that train folds, if there are several or they run elsewhere."""
     retry_failed: bool = False
     """Train folds again that could not be trained before."""
-    fold_minutes: float = 0
+    fold_minutes: float = 0.0
     """Minutes after which the process that trains a fold is ended, where it is not this one; 0: never."""
     results: str = "results"
     """Folder for results, within `out`."""

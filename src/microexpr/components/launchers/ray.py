@@ -47,9 +47,9 @@ class Ray:
     """Of a running cluster, such as ``auto`` or ``10.0.0.1:6379``; empty: one is started on this machine."""
     cpus: int = 1
     """Of each task."""
-    gpus: float = 0
+    gpus: float = 0.0
     """Of each task; tasks may share one. 0: tasks do not use GPUs."""
-    memory_gb: float = 0
+    memory_gb: float = 0.0
     """Of each task; 0: not considered."""
 
     @property

@@ -49,7 +49,7 @@ class Slurm:
     """Of each task."""
     gpus: int = 0
     """Of each task."""
-    memory_gb: float = 0
+    memory_gb: float = 0.0
     """Of each task; 0: the cluster's default."""
     account: str = ""
     qos: str = ""
