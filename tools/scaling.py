@@ -8,18 +8,27 @@ SLURM starts a cluster of two nodes on this machine, which needs root and slurm-
 from __future__ import annotations
 
 import heapq
+import json
 import os
+import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from microexpr.bench.inputs import flow_images, write_manifest
+from microexpr.bench.measuring import isolated
+from microexpr.bench.rows import machine
+from microexpr.bench.running import check_conditions
 from microexpr.config.component import Component
 from microexpr.config.experiment import Experiment
+from microexpr.core.errors import MicroexprError
+from microexpr.core.files import write_atomically
 from microexpr.runs import grid, jobs, upkeep
 from microexpr.runs.experiment import Result
 from microexpr.runs.plan import Options, Plan, Workspace

@@ -121,7 +121,7 @@ def test_the_claim_of_another_machine_lapses_when_nobody_touches_it(file, monkey
     monkeypatch.setattr(claims, "LAPSE", 0.4)
     of_elsewhere(file)
     with claimed(file, wait=False) as mine:
-        assert mine is None  # nobody knows yet
+        assert mine is None  # it is not known yet
     for _ in range(6):  # its process is alive
         time.sleep(0.1)
         os.utime(file)

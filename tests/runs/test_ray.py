@@ -235,7 +235,7 @@ def test_nothing_goes_on_when_the_command_is_ended(given, standing, tmp_path, ow
     if number != signal.SIGKILL:
         assert errors.strip() == "microexpr: interrupted; the same command continues where it stopped."
     wait(lambda: not tasks(folder), seconds=40)
-    if own and number == signal.SIGKILL:  # agents of a node look after it once in a while, and nobody tidies up
+    if own and number == signal.SIGKILL:  # agents of a node look after it once in a while, and nothing is tidied up
         for pid in of_folder(tmp_path):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -285,7 +285,7 @@ def test_a_task_that_runs_out_of_memory_is_tried_again_a_few_times(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected_text"),
     [
         ({"address": "127.0.0.1:1"}, "no Ray cluster answers at 127.0.0.1:1"),
         ({"address": "nowhere.invalid:6379"}, "no Ray cluster answers at nowhere.invalid:6379"),
@@ -294,10 +294,10 @@ def test_a_task_that_runs_out_of_memory_is_tried_again_a_few_times(tmp_path):
         ({"cpus": 5000}, "no node of the Ray cluster has room for a task with 5000 CPUs"),
     ],
 )
-def test_what_cannot_run_is_said_at_once(tmp_path, settings, told):
+def test_what_cannot_run_is_said_at_once(tmp_path, settings, expected_text):
     """No cluster is started for it."""
     began = time.monotonic()
-    with pytest.raises(LauncherError, match=re.escape(told)):
+    with pytest.raises(LauncherError, match=re.escape(expected_text)):
         Ray(**settings).check(2, [tmp_path])
     assert time.monotonic() - began < 10
 

@@ -213,7 +213,7 @@ def test_tasks_that_die_at_once_end_the_command_with_the_end_of_their_log(cluste
 
 
 @pytest.mark.parametrize(
-    ("resource", "told"),
+    ("resource", "expected_text"),
     [
         ({"partition": "shrt"}, ("E750", "'shrt'", "did you mean 'short'", "short, idle")),
         ({"partition": "idle", "minutes": 10}, ("E750", "minutes=10", "idle", "5 minutes")),
@@ -228,11 +228,11 @@ def test_tasks_that_die_at_once_end_the_command_with_the_end_of_their_log(cluste
     ],
 )
 def test_what_the_cluster_does_not_have_is_said_before_anything_is_queued(
-    cluster, given, tmp_path, monkeypatch, resource, told
+    cluster, given, tmp_path, monkeypatch, resource, expected_text
 ):
     monkeypatch.setenv("SLURM_CONF", cluster["SLURM_CONF"])
     study, data = given
-    with refuses(*told):
+    with refuses(*expected_text):
         api.run_study(study, data, tmp_path / "out", jobs=TASKS, launcher={"name": "slurm", **resource})
     assert not queued(cluster)
     assert not (tmp_path / "out").exists()

@@ -117,7 +117,8 @@ class Runner:
                 return "failed"
             failure: Failure | None
             if mine.attempt > ATTEMPTS:
-                failure = _given_up(mine.attempt)
+                ended = f"{ATTEMPTS} processes ended while they trained it, without an error: did memory run out?"
+                failure = Failure("E753", ended)
             else:
                 with self._limited(job, results):
                     failure = self._train(job, results)
@@ -189,12 +190,6 @@ class Runner:
         if self._views is None or self._views[0] != plan.key:
             self._views = (plan.key, plan.embedded())
         return self._views[1]
-
-
-def _given_up(attempt: int) -> Failure:
-    return Failure(
-        "E753", f"{attempt - 1} processes ended while they trained it, without an error: did memory run out?"
-    )
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------

@@ -46,7 +46,12 @@ def _software() -> Iterator[Check]:
         try:
             yield Check(name, "good", version(name))
         except PackageNotFoundError:
-            yield Check(name, "missing", "not installed", "install microexpr with the wheels that `make bundle` made")
+            yield Check(
+                name,
+                "missing",
+                "not installed",
+                "install microexpr again, or from wheels (docs/cluster.md)",
+            )
     for name, extra in EXTRAS.items():
         if find_spec(name) is None:
             yield Check(name, "note", "not installed", f'pip install "microexpr[{extra}]", where it is needed')
